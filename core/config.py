@@ -1,0 +1,74 @@
+"""The settings of one server. Nothing else reads ``os.environ``.
+
+Every setting is an environment variable ``LUTHIER_…`` or a line in ``.env``; README lists them all and a test compares.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+RegistrationMode = Literal["open", "invite", "closed"]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LUTHIER_", env_file=ROOT / ".env", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the server listens on. 0.0.0.0 opens it to the network.")
+    port: int = Field(8501, ge=1, le=65535, description="Port the server listens on.")
+    data_dir: Path = Field(ROOT / "data", description="Folder of everything Luthier stores. Back up this one.")
+    database_url: str = Field("", description="SQLAlchemy address of the metadata database. Empty: SQLite in the data folder.")
+    jwt_secret: str = Field("", description="Secret that signs tokens, at least 32 characters. Empty: made at first start.")
+    jwt_minutes: int = Field(60, ge=1, le=1440, description="How long an API token is valid, in minutes.")
+    session_days: int = Field(14, ge=1, le=365, description="How long a browser stays signed in, in days.")
+    registration: RegistrationMode = Field(
+        "invite", description="Who may register: open, invite or closed. The admin page overrides it."
+    )
+    registrations_per_hour: int = Field(40, ge=1, description="Successful registrations per hour and client address.")
+    cors_origins: str = Field("", description="Origins that may call the APIs from a browser, comma-separated. Empty: none.")
+    allowed_hosts: str = Field("", description="Extra host names the page may be opened under, comma-separated.")
+    trusted_proxies: str = Field("", description="Addresses whose X-Forwarded-For is believed, comma-separated.")
+    max_upload_mb: int = Field(2048, ge=1, description="Largest upload, in MiB.")
+    max_expanded_mb: int = Field(20480, ge=1, description="Largest size an upload may expand to, in MiB.")
+    disk_reserve_mb: int = Field(512, ge=0, description="Free disk space below which nothing new is written, in MiB.")
+    query_seconds: float = Field(20, gt=0, description="Deadline of one SQL query, in seconds.")
+    query_memory_mb: int = Field(512, ge=64, description="Memory of one SQL query, in MiB.")
+    query_concurrency: int = Field(4, ge=1, description="SQL queries that run at the same time; others wait.")
+    training_concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at the same time; others wait in the queue.")
+    training_threads: int = Field(0, ge=0, description="CPU threads of a fine-tuning job. 0: chosen from the cores and the load.")
+    inference_idle_seconds: int = Field(
+        900, ge=10, description="A loaded model that nobody asks is unloaded after this, in seconds."
+    )
+    inference_threads: int = Field(1, ge=1, description="CPU threads that answer chats.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much the server logs.")
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _secret_is_strong(cls, secret: str) -> str:
+        if secret and (len(secret) < 32 or len(set(secret)) < 8):
+            raise ValueError(
+                "LUTHIER_JWT_SECRET is too weak: give at least 32 random characters, or leave it empty to have one made."
+            )
+        return secret
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'luthier.db'}"
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        return [o.strip() for o in self.cors_origins.split(",") if o.strip() and o.strip() != "*"]
+
+    @property
+    def trusted_proxy_list(self) -> list[str]:
+        return [p.strip() for p in self.trusted_proxies.split(",") if p.strip()]
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings, read once. Tests call ``settings.cache_clear()`` after changing the environment."""
+    found = Settings()  # type: ignore[call-arg]
+    return found.model_copy(update={"data_dir": found.data_dir.expanduser().resolve()})

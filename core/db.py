@@ -1,0 +1,80 @@
+"""The two doors to the metadata database: ``reading()`` and ``writing()``.
+
+SQLite runs in WAL; a write transaction begins with BEGIN IMMEDIATE, so two writers wait for each other instead of failing
+(FACTS: 442 of 600 plain BEGINs failed, none of the IMMEDIATE ones). Nothing slow happens inside ``writing()``: no network, no
+training, no yield to a page. A ``writing()`` inside another one would wait for itself, so it raises at once.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import Session
+
+from core.config import ROOT, settings
+
+BUSY_SECONDS = 30
+_held = threading.local()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session for reading. Rows stay usable after it; nothing is written."""
+    with Session(engine(), expire_on_commit=False, autoflush=False) as session:
+        yield session
+        session.rollback()
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session that commits at the end, or rolls back on any error."""
+    if getattr(_held, "writing", False):
+        raise RuntimeError("writing() inside writing(): pass the session on instead")
+    _held.writing = True
+    try:
+        with Session(engine().execution_options(luthier_write=True), expire_on_commit=False) as session, session.begin():
+            yield session
+    finally:
+        _held.writing = False
+
+
+def engine() -> Engine:
+    return _engine(settings().sqlalchemy_url)
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema. Safe to call from several processes, one after the other."""
+    from alembic import command
+    from alembic.config import Config
+
+    url = settings().sqlalchemy_url
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "core" / "migrations"))
+    command.upgrade(config, "head")
+
+
+@lru_cache
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    made = create_engine(url, connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS}, pool_size=20, max_overflow=40)
+    event.listen(made, "connect", _configure_sqlite)
+    event.listen(made, "begin", _begin_sqlite)
+    return made
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself: we do, below
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    write = connection.get_execution_options().get("luthier_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

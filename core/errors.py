@@ -1,0 +1,187 @@
+"""Every error a service raises on purpose. Edges translate them; nothing else does.
+
+::
+
+    LuthierError
+    ├── BadRequest                the body cannot be read at all
+    ├── Unauthorized              nobody is signed in
+    │   └── InvalidCredentials
+    ├── Forbidden
+    │   ├── ReadOnly
+    │   └── RegistrationClosed
+    ├── NotFound                  missing, or somebody else's: the same thing
+    ├── MethodNotAllowed
+    ├── Conflict
+    │   ├── EmailTaken
+    │   └── InUse
+    ├── TooLarge
+    ├── UnsupportedMediaType
+    ├── ValidationError           field rules, with details
+    │   └── UnreadableFile        an upload that is not what it says, with lines
+    ├── SqlError                  with the position in the text
+    ├── QueryTimeout
+    ├── RateLimited               with the seconds to wait
+    └── Unavailable               no model worker, disk full, stopping
+        └── DiskFull
+
+The class docstring's first line is the default message, ``code`` is stable and part of the API. Status codes are one table in
+``core/api/errors.py``. A message says what to do next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One broken rule: the field's name (dotted for nested fields, ``line N`` for rows) and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class LuthierError(Exception):
+    """Something went wrong."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(self.message)
+
+
+class BadRequest(LuthierError):
+    """The request could not be read."""
+
+    code = "bad_request"
+
+
+class Unauthorized(LuthierError):
+    """Sign in first: the token is missing, wrong or expired."""
+
+    code = "unauthorized"
+
+
+class InvalidCredentials(Unauthorized):
+    """The e-mail address or the password is wrong."""
+
+    code = "invalid_credentials"
+
+
+class Forbidden(LuthierError):
+    """You may not do this. Ask an admin."""
+
+    code = "forbidden"
+
+
+class ReadOnly(Forbidden):
+    """Base models are shared by everyone and cannot be changed."""
+
+    code = "read_only"
+
+
+class RegistrationClosed(Forbidden):
+    """Registration needs an invitation. Ask an admin for a link."""
+
+    code = "registration_closed"
+
+
+class NotFound(LuthierError):
+    """There is no such object."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(LuthierError):
+    """This address does not take this method."""
+
+    code = "method_not_allowed"
+
+
+class Conflict(LuthierError):
+    """This is not possible in the present state."""
+
+    code = "conflict"
+
+
+class EmailTaken(Conflict):
+    """There is already an account with this e-mail address. Sign in instead."""
+
+    code = "email_taken"
+
+
+class InUse(Conflict):
+    """It is still in use."""
+
+    code = "in_use"
+
+
+class TooLarge(LuthierError):
+    """That is larger than this server accepts."""
+
+    code = "too_large"
+
+
+class UnsupportedMediaType(LuthierError):
+    """This kind of file is not supported. Upload CSV, TSV, JSON, JSONL, Parquet, Arrow or Excel."""
+
+    code = "unsupported_media_type"
+
+
+class ValidationError(LuthierError):
+    """Some fields are not right."""
+
+    code = "validation_error"
+
+    def __init__(self, message: str | None = None, *, details: Sequence[Detail] = ()) -> None:
+        super().__init__(message or (details[0].field + ": " + details[0].message if details else None))
+        self.details = tuple(details)
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "ValidationError":
+        """The error about one field."""
+        return cls(details=[Detail(field, message)])
+
+
+class UnreadableFile(ValidationError):
+    """The file could not be read."""
+
+    def __init__(self, message: str, *, lines: Sequence[tuple[int, str]] = ()) -> None:
+        super().__init__(message, details=[Detail(f"line {n}", text) for n, text in lines] or [Detail("file", message)])
+        self.lines = tuple(lines)
+
+
+class SqlError(LuthierError):
+    """The query could not be run."""
+
+    code = "sql_error"
+
+    def __init__(self, message: str | None = None, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class QueryTimeout(LuthierError):
+    """The query took too long and was stopped. Filter earlier, or ask for fewer columns."""
+
+    code = "timeout"
+
+
+class RateLimited(LuthierError):
+    """Too many attempts. Wait a little and try again."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(LuthierError):
+    """The server cannot do this right now. Try again in a moment."""
+
+    code = "unavailable"
+
+
+class DiskFull(Unavailable):
+    """The server's disk is full. Delete something or ask the admin, then try again."""

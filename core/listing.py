@@ -1,0 +1,61 @@
+"""One way to list: ``limit``, ``offset``, ``sort`` and a literal search, the same for pages and both APIs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session
+
+from core.errors import ValidationError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class ListQuery(BaseModel):
+    """What every list takes. ``sort`` names a field, ``-`` in front means descending."""
+
+    limit: int = Field(20, ge=1, le=100)
+    offset: int = Field(0, ge=0, le=10**9)
+    sort: str = "-created_at"
+    q: str | None = None
+
+
+@dataclass(frozen=True)
+class Listed(Generic[T]):
+    """One page of a list; ``total`` counts everything that matches."""
+
+    items: Sequence[T]
+    total: int
+    limit: int
+    offset: int
+
+
+def fetch(
+    session: Session,
+    statement: Select[tuple[R]],
+    query: ListQuery,
+    *,
+    sortable: Mapping[str, Any],
+    tie: Any,
+    present: Callable[[R], T],
+) -> Listed[T]:
+    """Run ``statement`` for one page.
+
+    ``sortable`` maps public names to columns; ``tie`` is the column that breaks ties (the id).
+    Raises ValidationError for an unknown ``sort``.
+    """
+    descending, name = query.sort.startswith("-"), query.sort.removeprefix("-")
+    if name not in sortable:
+        raise ValidationError.of("sort", f"must be one of {', '.join(sorted(sortable))}, with - in front for descending")
+    total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    order = [sortable[name].desc(), tie.desc()] if descending else [sortable[name].asc(), tie.asc()]
+    rows = session.scalars(statement.order_by(*order).limit(query.limit).offset(query.offset)).all()
+    return Listed([present(row) for row in rows], total, query.limit, query.offset)
+
+
+def contains(column: Any, text: str) -> ColumnElement[bool]:
+    """Case-insensitive literal substring: ``%`` and ``_`` mean themselves."""
+    return column.icontains(text, autoescape=True)

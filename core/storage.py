@@ -1,0 +1,131 @@
+"""Where files live, and how they appear: temporary name in the same folder, fsync, rename; the database row comes last.
+
+::
+
+    DATA_DIR/
+    ├── luthier.db               metadata
+    ├── secrets/                 mode 700
+    ├── staging/                 uploads on their way in; swept at start
+    ├── datasets/dsv_…/          data.parquet, original (the uploaded bytes), rejects.jsonl
+    ├── models/mdv_…/            weights, tokenizer, template, card
+    ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
+    └── logs/
+
+Paths come from ids that we made, never from a user's file name.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.config import settings
+from core.errors import DiskFull
+from core.security import new_token
+
+_ID = re.compile(r"^(dsv|mdv|ftj)_[a-z2-7]{8,60}$")
+
+
+def version_dir(version_id: str) -> Path:
+    return _folder("datasets", version_id)
+
+
+def parquet_path(version_id: str) -> Path:
+    return version_dir(version_id) / "data.parquet"
+
+
+def original_path(version_id: str) -> Path:
+    return version_dir(version_id) / "original"
+
+
+def model_dir(model_version_id: str) -> Path:
+    return _folder("models", model_version_id)
+
+
+def job_dir(job_id: str) -> Path:
+    return _folder("jobs", job_id)
+
+
+def staging_dir() -> Path:
+    path = settings().data_dir / "staging"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def new_staging_path() -> Path:
+    """A fresh name for an upload; the sweep at start removes what was left there."""
+    return staging_dir() / f"in-{new_token()}"
+
+
+def require_space(needed_bytes: int = 0) -> None:
+    """Raises DiskFull when writing ``needed_bytes`` would leave less than the reserve."""
+    root = settings().data_dir
+    root.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(root).free - needed_bytes < settings().disk_reserve_mb * 2**20:
+        raise DiskFull
+
+
+@contextmanager
+def publishing(final: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``final`` at the end, whole or not at all.
+
+    Raises DiskFull instead of the operating system's error when the disk runs full on the way.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = final.parent / f".{final.name}.{new_token()[:8]}.tmp"
+    draft.mkdir()
+    try:
+        yield draft
+        for file in draft.rglob("*"):
+            if file.is_file():
+                _fsync(file)
+        _fsync(draft)
+        os.replace(draft, final)
+        _fsync(final.parent)
+    except OSError as error:
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise DiskFull from error
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder: out of sight by one rename first, then in peace. Missing is fine."""
+    grave = folder.parent / f".{folder.name}.{new_token()[:8]}.gone"
+    try:
+        os.replace(folder, grave)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def sweep(kind: str, known: set[str]) -> list[str]:
+    """Remove the folders under ``kind`` (datasets, models, jobs) that no row names; returns their names. Only at start."""
+    root = settings().data_dir / kind
+    orphans = [p for p in root.iterdir() if p.name not in known] if root.is_dir() else []
+    for orphan in orphans:
+        shutil.rmtree(orphan, ignore_errors=True)
+    return [p.name for p in orphans]
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _folder(kind: str, object_id: str) -> Path:
+    if not _ID.match(object_id):
+        raise ValueError(f"not an id of ours: {object_id!r}")
+    return settings().data_dir / kind / object_id
+
+
+def _fsync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
