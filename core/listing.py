@@ -35,7 +35,7 @@ class Listed(Generic[T]):
 
 def fetch(
     session: Session,
-    statement: Select[tuple[R]],
+    statement: Select[R],
     query: ListQuery,
     *,
     sortable: Mapping[str, Any],

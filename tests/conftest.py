@@ -1,0 +1,58 @@
+"""What every test gets: an own data folder with a migrated database, and two users who must never see each other's things."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core import db, security
+from core.config import ROOT, settings
+from core.users import Registration, User, register
+
+SHARED = ROOT.parent / "shared" / "data"
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh LUTHIER_DATA_DIR with the newest schema; nothing of the developer's own settings leaks in."""
+    for name in [n for n in os.environ if n.startswith("LUTHIER_")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "luthier-data"
+    folder.mkdir()
+    monkeypatch.setenv("LUTHIER_DATA_DIR", str(folder))
+    monkeypatch.setattr(security, "BCRYPT_COST", 4)  # 12 costs 0.25 s a hash
+    settings.cache_clear()
+    db.migrate()
+    yield folder
+    db.engine().dispose()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def ada() -> User:
+    """The first account, so the admin."""
+    return register(Registration(email="ada@example.com", password=PASSWORD, name="Ada"), address="10.0.0.1")
+
+
+@pytest.fixture
+def bob(ada: User, monkeypatch: pytest.MonkeyPatch) -> User:
+    """A member who owns nothing of Ada's."""
+    from core import users
+
+    users.set_registration_mode(ada, "open")
+    return register(Registration(email="bob@example.com", password=PASSWORD, name="Bob"), address="10.0.0.2")
+
+
+@pytest.fixture
+def shared_file() -> object:
+    """Real files beside the project; without them the test says so and skips."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"the shared test file {name} is not at hand")
+        return path
+
+    return find
