@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Sets up what the tests need, Chromium included, and runs them.   ./test.sh                 all of them
+#                                                                  ./test.sh unit | browser  one part
+#                                                                  ./test.sh PYTEST-ARGUMENTS
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '%s\n' "$*" >&2; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+# Prints the path of a Chromium that starts, or nothing
+find_chromium() {
+  local candidate
+  for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" "/Applications/Chromium.app/Contents/MacOS/Chromium" \
+    "$(.venv/bin/python -c 'from playwright.sync_api import sync_playwright
+with sync_playwright() as p: print(p.chromium.executable_path)' 2>/dev/null)"; do
+    [ -n "$candidate" ] || continue
+    candidate="$(command -v "$candidate" || true)"
+    if [ -n "$candidate" ] && "$candidate" --version >/dev/null 2>&1; then
+      printf '%s' "$candidate"
+      return
+    fi
+  done
+}
+
+install_chromium() {
+  say "No Chromium found: installing one for the browser tests."
+  if command -v apt-get >/dev/null 2>&1; then
+    { as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq chromium; } >&2 && return
+  elif command -v dnf >/dev/null 2>&1; then
+    as_root dnf install -y -q chromium >&2 && return
+  elif command -v pacman >/dev/null 2>&1; then
+    as_root pacman -Sy --noconfirm chromium >&2 && return
+  elif command -v brew >/dev/null 2>&1; then
+    brew install --cask chromium >&2 && return
+  fi
+  .venv/bin/python -m playwright install chromium >&2 || true
+}
+
+LUTHIER_REQUIREMENTS_FILE=requirements-dev.txt ./start.sh --install
+
+unit=(tests --ignore=tests/browser --ignore=tests/bench -n 2 --dist loadfile)
+browser=(tests/browser -m browser -s)
+case "${1:-all}" in
+  all) parts=(unit browser) ;;
+  unit | browser) parts=("$1") ;;
+  *) exec .venv/bin/python -m pytest "$@" ;;
+esac
+
+if [[ " ${parts[*]} " == *" browser "* ]]; then
+  CHROMIUM="$(find_chromium)"
+  if [ -z "$CHROMIUM" ]; then
+    install_chromium
+    CHROMIUM="$(find_chromium)"
+  fi
+  if [ -z "$CHROMIUM" ]; then
+    say "The browser tests need Chromium and it could not be installed. Install it (Debian: apt install chromium), or set CHROMIUM to its path, and run this again."
+    exit 1
+  fi
+  export CHROMIUM
+fi
+for part in "${parts[@]}"; do
+  say "== $part tests"
+  if [ "$part" = unit ]; then .venv/bin/python -m pytest "${unit[@]}"; else .venv/bin/python -m pytest "${browser[@]}"; fi
+done

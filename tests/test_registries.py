@@ -1,0 +1,32 @@
+"""One contract per family that every member must pass: formats, providers, training methods, runners, readers."""
+
+import re
+
+import pytest
+
+from core.formats import FORMATS
+from core.providers import PROVIDERS
+from core.runners import RUNNERS
+from core.training import METHODS
+
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+FAMILIES = {"formats": FORMATS, "providers": PROVIDERS, "methods": METHODS, "runners": RUNNERS}
+
+
+def _members(family: object) -> dict[str, object]:
+    return dict(family) if isinstance(family, dict) else {m.name: m for m in family}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_are_unique_and_plain(family: str) -> None:
+    names = [m.name for m in FAMILIES[family]] if not isinstance(FAMILIES[family], dict) else list(FAMILIES[family])
+    assert names
+    assert len(names) == len(set(names))
+    assert all(NAME.match(name) for name in names)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_members_say_what_they_are(family: str) -> None:
+    for name, member in _members(FAMILIES[family]).items():
+        described = member if isinstance(member, type) else type(member)
+        assert described.__doc__, f"{family}: {name} has no docstring"
