@@ -1,0 +1,244 @@
+"""What every page draws the same way: headers, errors, empty states, badges, confirmations, and how times and sizes are written.
+
+``build_*`` and the formats compute text, the rest draws. Nothing here knows the domain beyond the names of its states.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from core.clock import now
+from core.errors import LuthierError, RateLimited, ValidationError
+
+log = logging.getLogger(__name__)
+
+Colour = Literal["red", "orange", "blue", "green", "violet", "gray", "primary"]
+FLASH = "_flash"
+MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~:$&]|^\s*[-+])", re.MULTILINE)
+
+
+class Badge(NamedTuple):
+    """How one state looks: the word, its symbol and its colour."""
+
+    label: str
+    icon: str
+    colour: Colour
+
+
+BADGES = {
+    "ready": Badge("Ready", "check_circle", "green"),
+    "processing": Badge("Processing", "progress_activity", "blue"),
+    "failed": Badge("Failed", "error", "red"),
+    "validating": Badge("Validating", "rule", "blue"),
+    "queued": Badge("Queued", "schedule", "gray"),
+    "running": Badge("Running", "progress_activity", "blue"),
+    "paused": Badge("Paused", "pause_circle", "orange"),
+    "succeeded": Badge("Succeeded", "check_circle", "green"),
+    "cancelled": Badge("Cancelled", "cancel", "gray"),
+    "generating": Badge("Writing", "progress_activity", "blue"),
+    "active": Badge("Active", "check_circle", "green"),
+    "expired": Badge("Expired", "timer_off", "gray"),
+    "revoked": Badge("Revoked", "block", "gray"),
+    "used": Badge("Used", "how_to_reg", "gray"),
+}
+
+
+# Page furniture
+
+
+def header(title: str, subtitle: str | None = None, icon: str | None = None) -> None:
+    """The page's title; ``icon`` is a Material symbol's name. Names of users' things are shown as they are, never as markdown."""
+    st.title(plain(title), icon=f":material/{icon}:" if icon else None, anchor=False)
+    if subtitle:
+        st.caption(subtitle)
+    flush_flash()
+
+
+def empty(title: str, text: str, icon: str | None = None) -> None:
+    """What stands where a list would be; draw the next step's button right after it."""
+    with st.container(border=True, horizontal_alignment="center", key=f"empty_{slug(title)}"):
+        st.space("xsmall")
+        if icon:
+            st.markdown(f"# :material/{icon}:", text_alignment="center", anchors=False)
+        st.markdown(f"**{title}**", text_alignment="center")
+        st.caption(text, text_alignment="center")
+        st.space("xsmall")
+
+
+def badge(status: str, *, help: str | None = None) -> None:
+    look = look_of(status)
+    st.badge(look.label, icon=f":material/{look.icon}:", color=look.colour, help=help)
+
+
+def badge_text(status: str) -> str:
+    """The same badge inside markdown."""
+    look = look_of(status)
+    return f":{look.colour}-badge[:material/{look.icon}: {look.label}]"
+
+
+def look_of(status: str) -> Badge:
+    return BADGES.get(status) or Badge(status.replace("_", " ").capitalize(), "circle", "gray")
+
+
+# Errors and messages
+
+
+def error(err: LuthierError) -> None:
+    """One domain error as a message, its broken fields or lines below."""
+    text = plain(err.message)
+    if isinstance(err, RateLimited):
+        text += f" Try again in {duration(err.retry_after)}."
+    if isinstance(err, ValidationError):
+        text += "".join(f"\n- {plain(d.field)}: {plain(d.message)}" for d in err.details[:20] if d.message not in err.message)
+    st.error(text, icon=":material/error:")
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Draw a domain error where it happened instead of raising it. What follows the block still runs."""
+    try:
+        yield
+    except LuthierError as err:
+        error(err)
+
+
+def problem(ex: Exception) -> bool:
+    """Streamlit's hook for what no page expected: a sentence for the reader, the traceback for the log. True: it is drawn."""
+    if isinstance(ex, LuthierError):
+        error(ex)
+        return True
+    log.error("a page failed", exc_info=ex)
+    st.error(
+        "Something went wrong on this page; the server's log has the details. Reload the page, and tell an admin if it stays.",
+        icon=":material/error:",
+    )
+    return True
+
+
+def flash(message: str, icon: str = "check_circle") -> None:
+    """Say it on the next run, even on another page: for what a callback or a dialog has done."""
+    st.session_state.setdefault(FLASH, []).append((message, icon, None))
+
+
+def flash_error(err: LuthierError) -> None:
+    st.session_state.setdefault(FLASH, []).append((err.message, "error", err))
+
+
+def flush_flash() -> None:
+    """Draw what was kept by ``flash``; ``header`` does it for every page."""
+    for message, icon, err in st.session_state.pop(FLASH, []):
+        if err is None:
+            st.toast(plain(message), icon=f":material/{icon}:")
+        else:
+            error(err)
+
+
+def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, yes: str = "Delete") -> None:
+    """Ask before something is lost. Call it where the opening button was pressed; ``on_yes`` runs as a callback.
+
+    Keys: ``{key}_yes`` and ``{key}_no``. An error of ``on_yes`` is shown on the page once the dialog has closed.
+    """
+
+    @st.dialog(title, icon=":material/warning:")
+    def ask() -> None:
+        st.markdown(text)
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            no = st.button("Keep it", key=f"{key}_no")
+            done = st.button(yes, key=f"{key}_yes", type="primary", on_click=_attempt, args=(on_yes,))
+        if no or done:
+            st.rerun()
+
+    ask()
+
+
+def _attempt(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except LuthierError as err:
+        flash_error(err)
+
+
+# How values are written
+
+
+def ago(moment: datetime | None) -> str:
+    """``just now``, ``5 min ago``, ``yesterday``, else the date."""
+    if moment is None:
+        return "never"
+    seconds = (now() - _utc(moment)).total_seconds()
+    if seconds < 0:
+        return f"in {duration(-seconds)}"
+    if seconds < 45:
+        return "just now"
+    if seconds < 86_400:
+        return f"{duration(seconds, parts=1)} ago"
+    if seconds < 7 * 86_400:
+        days = int(seconds // 86_400)
+        return "yesterday" if days == 1 else f"{days} days ago"
+    return f"{_utc(moment):%d %b %Y}".lstrip("0")
+
+
+def when(moment: datetime | None) -> str:
+    """The date and time on the reader's clock."""
+    return f"{_utc(moment).astimezone(_zone()):%Y-%m-%d %H:%M}" if moment else "–"
+
+
+def duration(seconds: float | None, *, parts: int = 2) -> str:
+    """``4 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    if seconds is None:
+        return "–"
+    left, found = round(seconds), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not found):
+            found.append(f"{count} {unit}")
+    return " ".join(found[:parts])
+
+
+def bytes_(n: int | float | None) -> str:
+    """``812 B``, ``1.4 MB``: decimal units, as operating systems show file sizes."""
+    if n is None:
+        return "–"
+    size, unit = float(n), 0
+    units = ("B", "kB", "MB", "GB", "TB")
+    while size >= 999.5 and unit < len(units) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} B" if unit == 0 else f"{size:.3g} {units[unit]}"
+
+
+def number(n: int | float | None) -> str:
+    """``7,473``; ``–`` for nothing."""
+    if n is None:
+        return "–"
+    return f"{n:,}" if isinstance(n, int) else f"{n:,.4g}"
+
+
+def count(n: int, noun: str) -> str:
+    """``1 row``, ``7,473 rows``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def plain(text: str) -> str:
+    """Text as it is, where Streamlit would read markdown."""
+    return MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], text)
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _zone() -> ZoneInfo:
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, TypeError):
+        return ZoneInfo("UTC")
