@@ -1,0 +1,195 @@
+"""A real server in its own process and data folder, and a real Chromium that drives it.
+
+``server`` is shared by a module's tests; ``app`` is a fresh, signed-out browser; ``App`` knows how Streamlit shows things, so that
+the tests read like a user's story.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from core.config import ROOT
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+PASSWORD = "correct horse battery"
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+START_SECONDS = 90
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Server:
+    """``python -m core.launch`` (what ./start.sh runs) on a free port with an own data folder."""
+
+    data_dir: Path
+    env: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir.parent / "server.log"
+
+    def start(self) -> float:
+        """Start and wait until it answers; returns the seconds it took."""
+        self.port = self.port or _free_port()
+        settings = {"LUTHIER_DATA_DIR": str(self.data_dir), "LUTHIER_PORT": str(self.port), "LUTHIER_HOST": "127.0.0.1"}
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "core.launch"],
+                cwd=ROOT,
+                env={**os.environ, **settings, **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        while time.monotonic() - began < START_SECONDS:
+            if self.process.poll() is not None:
+                break
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+                if answer.status == 200:
+                    return time.monotonic() - began
+            time.sleep(0.1)
+        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> float:
+        """Signal the server alone, not its children; returns the seconds until it was gone."""
+        if self.process is None or self.process.poll() is not None:
+            return 0.0
+        began = time.monotonic()
+        self.process.send_signal(how)
+        try:
+            self.process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{how.name} did not end the server within 15 s") from None
+        return time.monotonic() - began
+
+    def kill_everything(self) -> None:
+        """The server and every worker it left behind."""
+        self.stop(signal.SIGKILL)
+        subprocess.run(["pkill", "-9", "-f", str(self.data_dir)], check=False)
+
+
+@dataclass
+class App:
+    """One browser window of one user."""
+
+    page: Page
+    server: Server
+
+    def open(self, path: str = "/") -> "App":
+        self.page.goto(self.server.url + path)
+        return self.settled()
+
+    def settled(self, timeout: float = 30) -> "App":
+        """Wait until the page's script has run to its end."""
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=timeout * 1000)
+        return self
+
+    def by_key(self, key: str) -> Locator:
+        return self.page.locator(f".st-key-{key}").first
+
+    def click(self, key: str) -> "App":
+        self.by_key(key).locator("button, a").first.click()
+        return self
+
+    def fill(self, key: str, text: str) -> "App":
+        entry = self.by_key(key).locator("input, textarea").first
+        entry.fill(text)
+        entry.blur()
+        return self
+
+    def choose(self, key: str, option: str) -> "App":
+        """Pick an option of a select box by (part of) its text."""
+        self.by_key(key).locator('[data-baseweb="select"], input').first.click()
+        self.page.get_by_role("option", name=re.compile(re.escape(option))).first.click()
+        return self
+
+    def sees(self, text: str | re.Pattern[str], timeout: float = 30) -> "App":
+        expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=timeout * 1000)
+        return self
+
+    def shoot(self, name: str) -> Path:
+        """A screenshot to look at; also the proof that no traceback is on the page."""
+        assert self.page.get_by_text("Traceback").count() == 0, f"a traceback is on the page {self.page.url}"
+        assert self.page.locator('[data-testid="stException"]').count() == 0, f"an exception is on the page {self.page.url}"
+        SCREENSHOTS.mkdir(exist_ok=True)
+        path = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "The browser tests need Chromium: ./test.sh installs it, or set CHROMIUM to its path."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("server") / "data")
+    made.data_dir.mkdir()
+    made.start()
+    yield made
+    made.kill_everything()
+
+
+@pytest.fixture
+def app(chromium: Browser, server: Server) -> Iterator[App]:
+    with window(chromium, server) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def window(chromium: Browser, server: Server, *, phone: bool = False, dark: bool = False) -> Iterator[App]:
+    """A browser with its own cookies."""
+    context = chromium.new_context(
+        viewport=PHONE if phone else DESKTOP, color_scheme="dark" if dark else "light", accept_downloads=True
+    )
+    try:
+        yield App(context.new_page(), server)
+    finally:
+        context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
