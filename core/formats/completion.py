@@ -1,0 +1,37 @@
+"""A question and its answer: ``{"prompt", "completion"}``, optionally with ``system``.
+
+It is learned as a conversation of one turn (prompt: user, completion: assistant), so that the tuned model answers in a chat.
+"""
+
+from collections.abc import Sequence
+
+from core.errors import Detail
+from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, is_text, types_of
+
+_SPEAKERS = (("system", "system"), ("prompt", "user"), ("completion", "assistant"))
+
+
+class CompletionFormat(Format):
+    name = "completion"
+    title = "Questions and answers"
+    help = "Each row is a prompt and the completion the model should give."
+    shape = '{"prompt": "…", "completion": "…"}'
+    roles = (
+        Role("prompt", "Prompt", "Column with what the user asks."),
+        Role("completion", "Completion", "Column with what the model should answer."),
+        Role("system", "System prompt", "Column with instructions for this row.", required=False),
+    )
+
+    def detect(self, columns: Sequence[Column]) -> bool:
+        types = types_of(columns)
+        return is_text(types.get("prompt")) and is_text(types.get("completion"))
+
+    def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
+        wanted = (column_of(role, mapping) for role in ("prompt", "completion"))
+        return [Detail(column, "is empty") for column in wanted if not as_text(row.get(column)).strip()]
+
+    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Chat:
+        said: list[Message] = [
+            {"role": speaker, "content": as_text(row.get(column_of(role, mapping)))} for role, speaker in _SPEAKERS
+        ]
+        return Chat([message for message in said if message["role"] != "system" or message["content"].strip()])

@@ -1,0 +1,24 @@
+"""Plain text: ``{"text"}``. All of it is learned, as in continued pre-training."""
+
+from collections.abc import Sequence
+
+from core.errors import Detail
+from core.formats.base import Column, ColumnMapping, Format, Record, Role, Text, as_text, column_of, is_text, types_of
+
+
+class TextFormat(Format):
+    name = "text"
+    title = "Plain text"
+    help = "Each row is a piece of text. The model learns to write like it."
+    shape = '{"text": "…"}'
+    roles = (Role("text", "Text", "Column with the text to learn."),)
+
+    def detect(self, columns: Sequence[Column]) -> bool:
+        return is_text(types_of(columns).get("text"))
+
+    def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
+        column = column_of("text", mapping)
+        return [] if as_text(row.get(column)).strip() else [Detail(column, "is empty")]
+
+    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Text:
+        return Text(as_text(row[column_of("text", mapping)]))
