@@ -342,8 +342,6 @@ class JobRow(Row):
     seed: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(16), default="validating")
     error: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    cancel_requested: Mapped[bool] = mapped_column(default=False)
-    pause_requested: Mapped[bool] = mapped_column(default=False)
     lease_token: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None]
     worker_pid: Mapped[int | None]

@@ -321,8 +321,6 @@ def upgrade() -> None:
     sa.Column('seed', sa.BigInteger(), nullable=False),
     sa.Column('status', sa.String(length=16), nullable=False),
     sa.Column('error', sa.JSON(none_as_null=True), nullable=True),
-    sa.Column('cancel_requested', sa.Boolean(), nullable=False),
-    sa.Column('pause_requested', sa.Boolean(), nullable=False),
     sa.Column('lease_token', sa.String(length=64), nullable=True),
     sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('worker_pid', sa.BigInteger(), nullable=True),
