@@ -1,4 +1,4 @@
-"""Prints how long the server takes to start and what it holds in memory when idle, beside a bare Streamlit app started in the same run.
+"""Prints the server's start time and idle memory, beside a bare Streamlit app started in the same run.
 
 .venv/bin/python tests/bench/bench_start.py
 """

@@ -1,0 +1,59 @@
+"""A thin client of /api for tests that need a server but no browser."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+PASSWORD = "correct horse battery"
+T = TypeVar("T")
+
+
+class Rest:
+    """One signed-in user of /api."""
+
+    def __init__(self, url: str, email: str, *, register: bool = True) -> None:
+        self.http = httpx.Client(base_url=url, timeout=60)
+        self.email = email
+        self.sign_in(register=register)
+
+    def sign_in(self, *, register: bool = False) -> None:
+        answer = self.http.post(
+            f"/api/auth/{'register' if register else 'login'}", json={"email": self.email, "password": PASSWORD}
+        )
+        assert answer.is_success, answer.text
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._json(self.http.get(f"/api{path}", params=query))
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._json(self.http.post(f"/api{path}", json=body or {}))
+
+    def upload(self, path: Path, **fields: str) -> Any:
+        with path.open("rb") as file:
+            return self._json(self.http.post("/api/datasets", files={"file": (path.name, file)}, data=fields))
+
+    def starter(self) -> Any:
+        return next(m for m in self.get("/models", type="base")["items"] if m["name"] == "luthier-starter")
+
+    def wait_for_job(self, job_id: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = 180) -> dict[str, Any]:
+        """The progress of a job as soon as ``holds`` is true of it."""
+        return wait_until(lambda: self.get(f"/finetune/{job_id}/progress"), holds, seconds=seconds)
+
+    def _json(self, answer: httpx.Response) -> Any:
+        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+
+def wait_until(look: Callable[[], T], holds: Callable[[T], bool], *, seconds: float) -> T:
+    """What ``look`` sees as soon as ``holds`` is true of it; fails with the last sight after ``seconds``."""
+    end = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if holds(seen):
+            return seen
+        assert time.monotonic() < end, f"not within {seconds} s: {seen}"
+        time.sleep(0.2)
