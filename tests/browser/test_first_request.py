@@ -2,7 +2,6 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ SECRET = "zanzibar-secret-row"
 
 
 @pytest.fixture(scope="module")
-def used_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def used_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A server that holds somebody's data and was restarted since."""
     ada = Rest(server.url, "ada@example.com")
     file: Path = tmp_path_factory.mktemp("files") / "secrets.csv"
@@ -25,7 +24,7 @@ def used_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
     ada.upload(file)
     server.stop()
     server.start()
-    yield server
+    return server
 
 
 def status_of(url: str, method: str = "GET") -> int:
