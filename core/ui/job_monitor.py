@@ -1,0 +1,343 @@
+"""The live monitor of one fine-tuning job.
+
+Everything is read from the database, so any number of tabs may follow, and closing them changes nothing. ``show_live`` redraws itself
+while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core import datasets, fine_tuning, models
+from core.errors import NotFound
+from core.listing import ListQuery
+from core.ui import job_charts, places, show
+from core.ui.job_charts import Points, Series
+from core.users import User
+
+EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
+SPARK = 60  # points of a metric card's curve
+TABS = ("Charts", "Events", "Log", "Settings")
+TUNINGS = {"full": "full fine-tuning", "lora": "LoRA"}
+LEVELS = {"info": "", "warn": ":orange[:material/warning:] ", "error": ":red[:material/error:] "}
+
+
+class Link(NamedTuple):
+    """A way to something the job comes from: label, page, symbol, query parameters."""
+
+    label: str
+    page: str
+    icon: str
+    query: dict[str, str | int | None]
+
+
+def show_live(user: User, job: fine_tuning.Job) -> None:
+    """The part that moves: cards, progress, curves, checkpoints, events and log."""
+    live = st.fragment(_draw, run_every=EVERY.get(job.status))
+    live(user, job.id, job.status)
+
+
+def _draw(user: User, job_id: str, shown_status: str) -> None:
+    with show.guarded():
+        job = fine_tuning.get(user, job_id)
+        if job.status != shown_status:
+            st.rerun()
+        series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
+        show_cards(job, series)
+        show_progress(job)
+        show_curves(user, job, series)
+        show_details(user, job, series)
+
+
+def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
+    """Links to what the job was made from; what has been deleted since is left out."""
+    found: list[Link] = []
+    with suppress(NotFound):
+        if job.base_model_id:
+            base = models.get(user, job.base_model_id)
+            found.append(Link(base.name, "model", "deployed_code", {"id": base.id}))
+    with suppress(NotFound):
+        if job.dataset_id and job.dataset_version_id:
+            version = datasets.get_version(user, job.dataset_version_id)
+            label = f"{datasets.get(user, job.dataset_id).name} v{version.version}, {show.count(version.num_rows, 'row')}"
+            found.append(Link(label, "dataset", "database", {"id": job.dataset_id, "version": version.version}))
+    return found
+
+
+def describe_times(job: fine_tuning.Job) -> str:
+    """``LoRA · started 5 min ago``"""
+    tuning = str(job.resolved.get("tuning") or job.hyperparameters.get("tuning") or "")
+    words = [TUNINGS.get(tuning, ""), f"created {show.ago(job.created_at)}"]
+    if job.started_at:
+        words[1] = f"started {show.ago(job.started_at)}"
+    if job.finished_at:
+        words.append(f"ended {show.ago(job.finished_at)}")
+    return " · ".join(word for word in words if word)
+
+
+# Cards and progress
+
+
+def show_cards(job: fine_tuning.Job, series: Series) -> None:
+    def values(name: str) -> list[float]:
+        return spark(series.get(name) or ())
+
+    losses, checks, speeds = values("train_loss"), values("valid_loss"), values("tokens_per_second")
+    memory, rates = values("memory_bytes"), values("learning_rate")
+    with st.grid(6, min_column_width=145, gap="small", key="job_cards"):
+        _card("Training loss", _fixed(job.train_loss), losses, delta=change(losses), colour="inverse", format="%.3f")
+        _card("Validation loss", _fixed(job.valid_loss), checks, delta=change(checks), colour="inverse", format="%.3f")
+        _card("Tokens per second", show.number(_whole(job.tokens_per_second)), speeds, delta=_percent(speeds), chart="bar")
+        _time_card(job)
+        _card("Memory", show.bytes_(job.memory_bytes), memory, colour="blue", chart="area")
+        _card("Learning rate", _scientific(job.learning_rate), rates, colour="violet", chart="area")
+
+
+def _card(
+    label: str,
+    value: str,
+    points: Sequence[float],
+    *,
+    delta: float | str | None = None,
+    colour: Any = "normal",
+    chart: Any = "line",
+    format: str | None = None,
+) -> None:
+    drawn = list(points) if len(points) > 1 else None
+    given = {"delta_color": colour, "chart_data": drawn, "chart_type": chart, "format": format}
+    st.metric(label, value, delta, border=True, height="stretch", **given)  # type: ignore[arg-type]
+
+
+def _time_card(job: fine_tuning.Job) -> None:
+    if job.status in EVERY:
+        label, value = "Time left", show.duration(job.eta_seconds)
+    else:
+        label, value = "Took", show.duration(_seconds(job))
+    st.metric(
+        label,
+        value,
+        f"{job.progress:.0%}",
+        delta_color="primary",
+        delta_arrow="off",
+        delta_description="done",
+        border=True,
+        height="stretch",
+    )
+
+
+def show_progress(job: fine_tuning.Job) -> None:
+    st.progress(min(max(job.progress, 0.0), 1.0), text=describe_progress(job))
+
+
+def describe_progress(job: fine_tuning.Job) -> str:
+    """``Step 42 / 100 · epoch 1.3 of 3``, or what the job waits for."""
+    if job.status == "validating":
+        return "Checking the data before the job enters the queue"
+    if job.status == "queued" and not job.step:
+        return "Waiting for its turn in the queue"
+    epochs = job.resolved.get("n_epochs") or job.hyperparameters.get("n_epochs")
+    of = f" of {epochs}" if isinstance(epochs, int) else ""
+    steps = f"Step {job.step:,} / {job.total_steps:,}" if job.total_steps else "Preparing: loading the model and reading the rows"
+    return f"{steps} · epoch {job.epoch:.1f}{of}" if job.total_steps else steps
+
+
+# Curves and checkpoints
+
+
+def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
+    loss, checkpoints = st.columns([7, 3], gap="small")
+    with loss.container(border=True, height="stretch", key="job_loss"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.subheader("Loss", anchor=False, width="content")
+            scale = st.segmented_control(
+                "Scale",
+                ["Linear", "Log"],
+                default="Linear",
+                required=True,
+                key="job_loss_scale",
+                label_visibility="collapsed",
+            )
+        job_charts.show_loss(series, total_steps=job.total_steps, log_scale=scale == "Log")
+    with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
+        st.subheader("Checkpoints", anchor=False)
+        show_checkpoints(user, job)
+
+
+def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
+    found = fine_tuning.checkpoints(user, job.id, ListQuery(limit=100)).items
+    if not found:
+        st.caption("A checkpoint is what a job goes on from after a pause or a restart. The first one appears while it trains.")
+        return
+    frame = build_checkpoints(found)
+    worst = max((v for v in frame["loss"] if v is not None), default=1.0) or 1.0
+    columns = {
+        "step": st.column_config.NumberColumn("Step", format="%d", width=55),
+        "loss": st.column_config.ProgressColumn("Valid. loss", min_value=0, max_value=worst, format="%.3f", width=110),
+        "tags": st.column_config.MultiselectColumn("", options=["best", "latest"], color=["violet", "blue"], width=110),
+        "size": st.column_config.TextColumn("Size", width=70),
+    }
+    st.dataframe(
+        frame,
+        column_config=columns,
+        hide_index=True,
+        height=300,
+        key="job_checkpoint_table",
+        alt="Checkpoints of this job, newest first",
+    )
+
+
+def build_checkpoints(found: Sequence[fine_tuning.Checkpoint]) -> pd.DataFrame:
+    """Newest first; ``best`` is the lowest validation loss."""
+    newest = sorted(found, key=lambda c: c.step, reverse=True)
+    measured = [c.metrics["valid_loss"] for c in newest if c.metrics.get("valid_loss") is not None]
+    best, rows = min(measured, default=None), []
+    for index, checkpoint in enumerate(newest):
+        loss = checkpoint.metrics.get("valid_loss")
+        tags = ["best"] * (loss is not None and loss == best) + ["latest"] * (index == 0)
+        rows.append((checkpoint.step, loss, tags, show.bytes_(checkpoint.size_bytes)))
+    return pd.DataFrame(rows, columns=["step", "loss", "tags", "size"])
+
+
+# Details below
+
+
+def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
+    charts, events, log, settings = st.tabs(TABS, key="job_tabs", on_change="rerun")
+    if charts.open:
+        with charts:
+            show_small_charts(job, series)
+    if events.open:
+        with events:
+            show_events(user, job)
+    if log.open:
+        with log:
+            show_log(user, job)
+    if settings.open:
+        with settings:
+            show_settings(job)
+
+
+def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
+    wanted = (
+        ("learning_rate", "Learning rate", ".1e", True),
+        ("tokens_per_second", "Tokens per second", ",.0f", False),
+        ("grad_norm", "Gradient norm", ".2f", False),
+        ("memory_bytes", "Memory", ".2s", True),
+    )
+    with st.grid(2, min_column_width=300, gap="small"):
+        for name, title, format, area in wanted:
+            with st.container(border=True):
+                st.markdown(f"**{title}**")
+                job_charts.show_line(series, name, title=title, format=format, total_steps=job.total_steps, area=area)
+
+
+def show_events(user: User, job: fine_tuning.Job) -> None:
+    found = fine_tuning.events(user, job.id, ListQuery(limit=100)).items
+    if not found:
+        st.caption("Nothing has happened yet.")
+        return
+    with st.container(height=320, border=True, key="job_events"):
+        lines = (f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}" for e in reversed(found))
+        st.markdown("  \n".join(lines))
+
+
+def show_log(user: User, job: fine_tuning.Job) -> None:
+    text = fine_tuning.log_tail(user, job.id, tail=200)
+    if not text:
+        st.caption("The worker has not written anything yet.")
+        return
+    with st.container(height=340, border=True, autoscroll=True, key="job_log"):
+        st.code(text, language=None, wrap_lines=True)
+    st.link_button("Download the whole log", f"/download/job/{job.id}/log", icon=":material/download:")
+
+
+def show_settings(job: fine_tuning.Job) -> None:
+    """As asked and as run: ``auto`` is resolved by the worker once it knows the data."""
+    names = list(dict.fromkeys([*job.resolved, *job.hyperparameters]))
+    rows = [(n.replace("_", " "), _text(job.hyperparameters.get(n, "auto")), _text(job.resolved.get(n))) for n in names]
+    rows += [("seed", str(job.seed), str(job.seed)), ("validation share", f"{job.validation_fraction:.0%}", "")]
+    st.dataframe(
+        pd.DataFrame(rows, columns=["Setting", "As asked", "As run"]),
+        hide_index=True,
+        key="job_settings_table",
+        alt="Settings of this job as asked and as run",
+    )
+
+
+# What comes next
+
+
+def show_next(job: fine_tuning.Job) -> None:
+    """The sensible step once the job has ended."""
+    if job.status == "succeeded" and job.model_id:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key="job_next"):
+            st.markdown(":green[:material/check_circle:] **The model is ready.** It is in the registry with its metrics and lineage.")
+            places.button("Chat with it", "chat", key="job_chat", icon="chat", primary=True, model=job.model_id)
+            places.button("Open the model", "model", key="job_open_model", icon="deployed_code", id=job.model_id)
+            places.button("Call it by API", "model", key="job_call", icon="code", id=job.model_id, view="call")
+    elif job.status == "failed":
+        show_failure(job)
+    elif job.status == "cancelled":
+        st.info("The job was cancelled. Nothing was added to the registry.", icon=":material/cancel:")
+        _again(job)
+
+
+def show_failure(job: fine_tuning.Job) -> None:
+    reason = job.error or {}
+    line = f" (line {reason['line']})" if reason.get("line") else ""
+    text = show.plain(str(reason.get("message") or "The worker ended without a reason. The log below may tell more."))
+    st.error(text + line, title="This job failed", icon=":material/error:")
+    _again(job)
+
+
+def _again(job: fine_tuning.Job) -> None:
+    if job.dataset_id:
+        places.button(
+            "Change the settings and try again", "fine_tuning", key="job_again", icon="replay", dataset=job.dataset_id, job=job.id
+        )
+
+
+# Numbers
+
+
+def spark(points: Points, most: int = SPARK) -> list[float]:
+    """The values of a series thinned evenly to ``most``, the last one kept."""
+    values = [float(value) for _, value in points]
+    stride = max(1, -(-len(values) // most))
+    return values[::-1][::stride][::-1]
+
+
+def change(values: Sequence[float]) -> float | None:
+    """How the last value differs from the one a tenth of the curve earlier."""
+    if len(values) < 2:
+        return None
+    return round(values[-1] - values[-1 - max(1, len(values) // 10)], 4)
+
+
+def _percent(values: Sequence[float]) -> str | None:
+    step = change(values)
+    before = values[-1] - step if step is not None else 0
+    return f"{step / before:+.1%}" if step is not None and before else None
+
+
+def _seconds(job: fine_tuning.Job) -> float | None:
+    return (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
+
+
+def _fixed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _scientific(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}".replace("e-0", "e-")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
