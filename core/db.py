@@ -25,8 +25,7 @@ _held = threading.local()
 def reading() -> Iterator[Session]:
     """A session for reading. Rows stay usable after it; nothing is written."""
     with Session(engine(), expire_on_commit=False, autoflush=False) as session:
-        yield session
-        session.rollback()
+        yield session  # closing rolls back; an explicit rollback would expire the rows
 
 
 @contextmanager

@@ -4,17 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import ValidationError
+from core.fields import Input
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class ListQuery(BaseModel):
+class ListQuery(Input):
     """What every list takes. ``sort`` names a field, ``-`` in front means descending."""
 
     limit: int = Field(20, ge=1, le=100)

@@ -48,9 +48,9 @@ def verify_password(password: str, password_hash: str | None) -> bool:
 
 
 def sign_jwt(user_id: str, *, issued_at: datetime, minutes: int) -> tuple[str, str, datetime]:
-    """A token with its ``jti`` and its expiry."""
+    """A token with its ``jti`` and its expiry. ``iat_us``: ``iat`` counts seconds, too coarse to end all earlier tokens."""
     jti, expires = secrets.token_urlsafe(16), issued_at + timedelta(minutes=minutes)
-    claims = {"sub": user_id, "iat": issued_at, "exp": expires, "jti": jti}
+    claims = {"sub": user_id, "iat": issued_at, "exp": expires, "jti": jti, "iat_us": int(issued_at.timestamp() * 1_000_000)}
     return jwt.encode(claims, jwt_secret(), algorithm=JWT_ALGORITHM), jti, expires
 
 

@@ -1,0 +1,122 @@
+"""What every input model shares: strings without U+0000 and lone surrogates, and error messages a person can follow.
+
+Input models live beside their service and derive from :class:`Input`. APIs let pydantic build them, pages call :func:`parse`;
+both end in the same ``core.errors.ValidationError`` through :func:`details_of`. Unknown fields are ignored, never stored.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from core.errors import Detail, ValidationError
+
+_FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_FIELD_NAME = re.compile(r"^[a-z_][A-Za-z0-9_]*$")
+_TYPE_NAMES = {"str", "int", "float", "bool", "list", "dict", "bytes", "datetime", "date", "function", "constrained"}
+MAX_DETAILS = 20
+
+Name100 = Annotated[str, Field(min_length=1, max_length=100)]
+Name200 = Annotated[str, Field(min_length=1, max_length=200)]
+Text2000 = Annotated[str, Field(max_length=2000)]
+
+
+class Input(BaseModel):
+    """A body or a form. Every string in it, however deep, is text that any database and any client can hold."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _texts_are_clean(cls, value: Any) -> Any:
+        return require_clean_text(value)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], /, **values: Any) -> M:
+    """Build an input model from a page's values. Raises core.errors.ValidationError with a detail per broken field."""
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise ValidationError(details=details_of(error.errors(include_url=False, include_input=False))) from error
+
+
+def require_clean_text(value: Any) -> Any:
+    """``value`` itself. Raises ValueError when a string in it, also a key, holds U+0000 or a lone surrogate."""
+    waiting = [value]  # a loop, not recursion: a body may nest deeper than Python's stack
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and _FORBIDDEN.search(part):
+            raise ValueError("must not contain the null character or broken Unicode")
+        if isinstance(part, Mapping):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, (list, tuple)):
+            waiting += part
+    return value
+
+
+def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:
+    """Pydantic's errors as one detail per field, without class names. ``skip`` drops leading places such as ``body``."""
+    found: dict[str, Detail] = {}
+    for error in errors[:MAX_DETAILS]:
+        field = _field_name(error["loc"][skip:])
+        found.setdefault(field, Detail(field, _say(error)))
+    return list(found.values())
+
+
+def _field_name(places: Sequence[int | str]) -> str:
+    """``messages[1].role``; pydantic's names for the branches of a union are left out."""
+    name = ""
+    for place in places:
+        if isinstance(place, int):
+            name += f"[{place}]"
+        elif _FIELD_NAME.match(place) and place not in _TYPE_NAMES:
+            name += f".{place}" if name else place
+    return name or "body"
+
+
+_SAYINGS = {
+    "missing": "is required",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "too_long": "at most {max_length} entries",
+    "too_short": "at least {min_length} entries",
+    "string_type": "must be text",
+    "string_unicode": "must not contain the null character or broken Unicode",
+    "string_pattern_mismatch": "has characters that are not allowed here",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "list_type": "must be a list",
+    "datetime_parsing": "must be a time such as 2026-01-31T12:00:00Z",
+    "datetime_from_date_parsing": "must be a date or a time such as 2026-01-31T12:00:00Z",
+    "date_from_datetime_parsing": "must be a date or a time such as 2026-01-31T12:00:00Z",
+    "date_parsing": "must be a date such as 2026-01-31",
+}
+
+
+def _say(error: Any) -> str:
+    if error["type"] in ("value_error", "assertion_error"):
+        return str(error["ctx"]["error"])
+    saying = _SAYINGS.get(error["type"], "is not valid")
+    return saying.format(**error.get("ctx", {}))

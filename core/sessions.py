@@ -1,0 +1,134 @@
+"""Who is signed in: cookies for browsers, signed tokens for ``/api``. Both can be ended from the server.
+
+A browser gets its cookie in two steps, because a page cannot set an HttpOnly cookie: the page issues a single-use ticket (30 s),
+the browser posts it to an own route, which claims it and answers with the cookie. The table keeps hashes only. Every call asks the
+table, so an ended session ends at the next call. API tokens end by ``jti`` (sign out) or all at once (``tokens_valid_from``).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, delete, select, update
+
+from core import clock, limits
+from core.config import settings
+from core.db import reading, writing
+from core.errors import Unauthorized
+from core.security import digest, new_token, read_jwt, sign_jwt
+from core.tables import RevokedTokenRow, SessionRow, TicketRow, UserRow
+from core.users import User, end_sessions, present
+
+COOKIE = "luthier_session"
+TICKET_SECONDS = 30
+LONGEST_TOKEN = 600  # ours have about 300; longer ones are not worth parsing
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    access_token: str
+    token_type: str
+    expires_in: int
+    user: User
+
+
+# Browsers ----------------------------------------------------------------------------------------------------------------------
+
+
+def issue_ticket(user: User) -> str:
+    """A single-use ticket by which this user's browser may fetch its cookie within 30 seconds."""
+    ticket = new_token()
+    with writing() as session:
+        session.add(
+            TicketRow(ticket_hash=digest(ticket), user_id=user.id, expires_at=clock.now() + timedelta(seconds=TICKET_SECONDS))
+        )
+    return ticket
+
+
+def claim_ticket(ticket: str) -> str:
+    """Exchange a ticket for a session's token. Raises Unauthorized when it is unknown, used or late."""
+    token, at = new_token(), clock.now()
+    with writing() as session:
+        claimed = delete(TicketRow).where(TicketRow.ticket_hash == digest(ticket), TicketRow.expires_at > at)
+        user_id = session.scalar(claimed.returning(TicketRow.user_id))
+        if user_id is None:
+            raise Unauthorized("This sign-in link has expired. Sign in again.")
+        expires = at + timedelta(days=settings().session_days)
+        session.add(SessionRow(token_hash=digest(token), user_id=user_id, created_at=at, expires_at=expires))
+    return token
+
+
+def user_for(token: str | None) -> User | None:
+    """Who this cookie belongs to, or None when it is missing, wrong, expired or ended."""
+    if not token:
+        return None
+    alive = select(UserRow).join(SessionRow, SessionRow.user_id == UserRow.id)
+    alive = alive.where(
+        SessionRow.token_hash == digest(token), SessionRow.revoked_at.is_(None), SessionRow.expires_at > clock.now()
+    )
+    with reading() as session:
+        row = session.scalar(alive)
+    return present(row) if row else None
+
+
+def end(token: str | None) -> None:
+    """Sign this browser out. Unknown tokens are fine."""
+    if not token:
+        return
+    with writing() as session:
+        session.execute(update(SessionRow).where(SessionRow.token_hash == digest(token)).values(revoked_at=clock.now()))
+
+
+def end_all(user: User, *, keep: str | None = None) -> None:
+    """Sign this user out everywhere: browsers and API tokens; the browser with the cookie ``keep`` may stay."""
+    with writing() as session:
+        end_sessions(session, user.id, keep=keep)
+
+
+# Programs ----------------------------------------------------------------------------------------------------------------------
+
+
+def issue_jwt(user: User) -> AccessToken:
+    minutes = settings().jwt_minutes
+    token, _, _ = sign_jwt(user.id, issued_at=clock.now(), minutes=minutes)
+    return AccessToken(access_token=token, token_type="bearer", expires_in=minutes * 60, user=user)
+
+
+def user_for_jwt(token: str) -> User:
+    """Raises Unauthorized when the token is forged, expired or signed out, or its user is gone."""
+    claims = _claims(token)
+    with reading() as session:
+        row = session.get(UserRow, claims["sub"])
+        signed_out = session.get(RevokedTokenRow, claims["jti"]) is not None
+    if row is None or signed_out or claims["iat_us"] < _microseconds(row.tokens_valid_from):
+        raise Unauthorized
+    return present(row)
+
+
+def revoke_jwt(token: str) -> None:
+    """Sign this API token out. Raises Unauthorized when it is none of ours."""
+    claims = _claims(token)
+    with writing() as session:
+        session.merge(RevokedTokenRow(jti=claims["jti"], expires_at=clock.from_timestamp(claims["exp"])))
+
+
+def sweep() -> int:
+    """Remove expired sessions, tickets, signed-out tokens and old attempts. Returns how many rows."""
+    at, removed = clock.now(), 0
+    with writing() as session:
+        for table in (SessionRow, TicketRow, RevokedTokenRow):
+            result = session.execute(delete(table).where(table.expires_at < at))
+            removed += result.rowcount if isinstance(result, CursorResult) else 0
+        limits.sweep(session)
+    return removed
+
+
+def _claims(token: str) -> dict[str, Any]:
+    claims = read_jwt(token) if len(token) <= LONGEST_TOKEN else None
+    if claims is None or not isinstance(claims.get("iat_us"), int):
+        raise Unauthorized
+    return claims
+
+
+def _microseconds(moment: Any) -> int:
+    return int(moment.timestamp() * 1_000_000)
