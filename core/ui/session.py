@@ -27,8 +27,13 @@ POST = """<p role="status">%(waiting)s</p><script>(async () => {
 
 def current_user() -> User | None:
     """The user of the browser's session cookie, None when nobody is signed in."""
-    token = st.context.cookies.get(sessions.COOKIE)
-    return sessions.user_for(token) if isinstance(token, str) else None
+    return sessions.user_for(token())
+
+
+def token() -> str | None:
+    """This browser's session token."""
+    found = st.context.cookies.get(sessions.COOKIE)
+    return found if isinstance(found, str) else None  # in AppTest every cookie is a truthy mock
 
 
 def require_user() -> User:

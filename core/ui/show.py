@@ -149,17 +149,18 @@ def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, ye
     def ask() -> None:
         st.markdown(text)
         with st.container(horizontal=True, horizontal_alignment="right"):
-            no = st.button("Keep it", key=f"{key}_no")
-            done = st.button(yes, key=f"{key}_yes", type="primary", on_click=_attempt, args=(on_yes,))
+            no = st.button("Cancel", key=f"{key}_no")
+            done = st.button(yes, key=f"{key}_yes", type="primary", on_click=attempt, args=(on_yes,))
         if no or done:
             st.rerun()
 
     ask()
 
 
-def _attempt(action: Callable[[], object]) -> None:
+def attempt(act: Callable[[], object]) -> None:
+    """As a button's ``on_click``: what ``act`` raises is shown by the page's header on the run that follows."""
     try:
-        action()
+        act()
     except LuthierError as err:
         flash_error(err)
 

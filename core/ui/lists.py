@@ -1,0 +1,57 @@
+"""Lists in pages: a page of a service's list, its pagination, and the search field; all of it kept in the address."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from core.listing import Listed
+
+T = TypeVar("T")
+PER_PAGE = 20
+
+
+def search(key: str, *, placeholder: str) -> str | None:
+    """The text searched for, None when the field is empty."""
+    text = st.text_input(
+        "Search",
+        key=key,
+        type="search",
+        placeholder=placeholder,
+        label_visibility="collapsed",
+        icon=":material/search:",
+        bind="query-params",
+        max_chars=200,
+    )
+    return (text or "").strip() or None
+
+
+def choose(key: str, label: str, options: dict[str, str]) -> str:
+    """A compact select box; ``options`` maps what is returned to what is shown. The first one is the default."""
+    return st.selectbox(
+        label, list(options), format_func=lambda name: options[name], key=key, label_visibility="collapsed", bind="query-params"
+    )
+
+
+def page_of(fetch: Callable[[int, int], Listed[T]], *, key: str, per_page: int = PER_PAGE) -> Listed[T]:
+    """``fetch(limit, offset)`` for the page that the reader is on, or the last one when the list has become shorter."""
+    wanted = max(current_page(key), 1)
+    found = fetch(per_page, (wanted - 1) * per_page)
+    last = max(1, -(-found.total // per_page))
+    if wanted > last:
+        st.session_state[key] = last
+        found = fetch(per_page, (last - 1) * per_page)
+    return found
+
+
+def pages(found: Listed[T], *, key: str) -> None:
+    """The pagination below a list; nothing when one page is enough."""
+    count = -(-found.total // max(found.limit, 1))
+    if count > 1:
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.pagination(count, key=key, bind="query-params")
+
+
+def current_page(key: str) -> int:
+    chosen = st.session_state.get(key) or st.query_params.get(key) or 1
+    return int(chosen) if str(chosen).isdecimal() and len(str(chosen)) < 10 else 1

@@ -1,0 +1,29 @@
+"""Keys for own programs: make one, see it once, revoke it."""
+
+import streamlit as st
+
+from core import api_keys, models
+from core.api_keys import KeyList
+from core.fields import parse
+from core.models import ModelList
+from core.ui import key_view, show
+from core.ui.session import origin, require_user
+
+user = require_user()
+show.header("API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key")
+
+if st.button("New key", key="new_key", type="primary", icon=":material/add:"):
+    key_view.ask_for_new(user, [m.name for m in models.list_models(user, ModelList(limit=100)).items])
+
+key_view.show_fresh(origin())
+
+with_revoked = st.toggle("Show revoked keys", key="show_revoked", bind="query-params")
+with show.guarded():
+    found = api_keys.list_keys(user, parse(KeyList, limit=100, include_revoked=with_revoked))
+    if not found.items:
+        show.empty("No keys yet", "Make one, and call your models with the OpenAI SDK or any HTTP client.", icon="key")
+    for api_key in found.items:
+        key_view.show_key(user, api_key)
+
+with st.expander("How to call this server", icon=":material/code:", expanded=not found.items, key="how_to_call"):
+    key_view.show_example(origin(), key_view.newest_model(user), "sk-…")

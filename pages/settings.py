@@ -1,0 +1,58 @@
+"""The own account: name, password, signing out everywhere, appearance."""
+
+import streamlit as st
+
+from core import sessions, users
+from core.errors import ValidationError
+from core.ui import session, show
+from core.users import User
+
+
+def rename(user: User) -> None:
+    users.rename(user, st.session_state.my_name.strip())
+    show.flash("Your name is saved.")
+    st.rerun()  # the account menu shows it, too
+
+
+def change_password(user: User) -> None:
+    old, new, again = (st.session_state[key] for key in ("old_password", "new_password", "again_password"))
+    if new != again:
+        raise ValidationError("The two new passwords differ. Type the same one twice.")
+    users.change_password(user, old=old, new=new, keep=session.token())
+    st.toast("Your password is changed. Other browsers and API tokens are signed out.", icon=":material/check_circle:")
+
+
+user = session.require_user()
+show.header("Settings", f"Signed in as {show.plain(user.email)}{', admin' if user.is_admin else ''}.", icon="settings")
+
+with st.container(width=640):
+    st.subheader("Profile", anchor=False)
+    with st.form("profile"):
+        st.text_input("Name", value=user.name, key="my_name", max_chars=100, autocomplete="name")
+        if st.form_submit_button("Save", key="save_name"):
+            with show.guarded():
+                rename(user)
+
+    st.subheader("Password", anchor=False)
+    with st.form("password", clear_on_submit=True):
+        st.text_input("Present password", type="password", key="old_password", autocomplete="current-password")
+        st.text_input("New password", type="password", key="new_password", autocomplete="new-password", help="10 to 128 characters.")
+        st.text_input("New password again", type="password", key="again_password", autocomplete="new-password")
+        if st.form_submit_button("Change password", key="save_password"):
+            with show.guarded():
+                change_password(user)
+
+    st.subheader("Sessions", anchor=False)
+    with st.container(border=True):
+        st.caption("Ends every browser session and API token of yours, this one too. API keys stay: revoke those on their page.")
+        if st.button("Sign out everywhere", key="end_all", icon=":material/logout:"):
+            show.confirm(
+                "end_all",
+                "Sign out everywhere?",
+                "You will have to sign in again in every browser. Programs with API keys go on.",
+                lambda: sessions.end_all(user),
+                yes="Sign out everywhere",
+            )
+
+    st.subheader("Appearance", anchor=False)
+    st.caption("Luthier follows your system's light or dark mode. The ⋮ menu at the top right lets you choose one yourself.")
