@@ -3,6 +3,7 @@
 Every setting is an environment variable ``LUTHIER_…`` or a line in ``.env``; README lists them all and a test compares.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -72,3 +73,9 @@ def settings() -> Settings:
     """The settings, read once. Tests call ``settings.cache_clear()`` after changing the environment."""
     found = Settings()  # type: ignore[call-arg]
     return found.model_copy(update={"data_dir": found.data_dir.expanduser().resolve()})
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LUTHIER_")}
+    return {**inherited, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **extra}

@@ -17,7 +17,8 @@
     ├── TooLarge
     ├── UnsupportedMediaType
     ├── ValidationError           field rules, with details
-    │   └── UnreadableFile        an upload that is not what it says, with lines
+    │   ├── UnreadableFile        an upload that is not what it says, with lines
+    │   └── ContextLengthExceeded the conversation is longer than the model can read
     ├── SqlError                  with the position in the text
     ├── QueryTimeout
     ├── RateLimited               with the seconds to wait
@@ -149,6 +150,13 @@ class UnreadableFile(ValidationError):
     def __init__(self, message: str, *, lines: Sequence[tuple[int, str]] = ()) -> None:
         super().__init__(message, details=[Detail(f"line {n}", text) for n, text in lines] or [Detail("file", message)])
         self.lines = tuple(lines)
+
+
+class ContextLengthExceeded(ValidationError):
+    """The conversation is longer than the model can read. Start a new one, or send less."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__, details=[Detail("messages", message or "longer than the model can read")])
 
 
 class SqlError(LuthierError):

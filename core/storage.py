@@ -17,6 +17,7 @@ Paths come from ids that we made, never from a user's file name.
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,10 +103,10 @@ def remove(folder: Path) -> None:
     shutil.rmtree(grave, ignore_errors=True)
 
 
-def sweep(kind: str, known: set[str]) -> list[str]:
+def sweep(kind: str, known: set[str], *, older_than_seconds: float = 0) -> list[str]:
     """Remove the folders under ``kind`` (datasets, models, jobs) that no row names; returns their names. Only at start."""
-    root = settings().data_dir / kind
-    orphans = [p for p in root.iterdir() if p.name not in known] if root.is_dir() else []
+    root, newest = settings().data_dir / kind, time.time() - older_than_seconds
+    orphans = [p for p in root.iterdir() if p.name not in known and p.stat().st_mtime <= newest] if root.is_dir() else []
     for orphan in orphans:
         shutil.rmtree(orphan, ignore_errors=True)
     return [p.name for p in orphans]

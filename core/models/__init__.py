@@ -1,0 +1,61 @@
+"""The registry of AI models: names people call, versions under them, and aliases that point at versions.
+
+Base models belong to nobody and are read-only for everyone; fine-tuned and custom ones belong to one user and do not exist for
+others. A custom model is a base (or a fine-tuned model) with its own system prompt and parameters: it has no weights and
+follows the versions of the model below it. Whoever wants an answer asks ``resolve`` for what a name means and ``location`` for
+where the weights lie; generating is the providers' business, training the jobs'.
+
+- ``values``: what services hand out
+- ``registry``: list, get, create, change, delete, aliases
+- ``calling``: names to versions, versions to folders
+- ``publishing``: how weights get in: a finished job, the starter, a base added by an admin
+"""
+
+from core.models.calling import Callable, location, resolve
+from core.models.publishing import STARTER, NewBase, Publication, add_base, ensure_starter, publish, recover
+from core.models.registry import (
+    ModelChange,
+    ModelList,
+    NewAlias,
+    NewModel,
+    Parameters,
+    VersionList,
+    create_custom,
+    delete,
+    drop_alias,
+    get,
+    list_models,
+    list_versions,
+    set_alias,
+    update,
+)
+from core.models.values import Model, ModelVersion
+
+__all__ = [
+    "STARTER",
+    "Callable",
+    "Model",
+    "ModelChange",
+    "ModelList",
+    "ModelVersion",
+    "NewAlias",
+    "NewBase",
+    "NewModel",
+    "Parameters",
+    "Publication",
+    "VersionList",
+    "add_base",
+    "create_custom",
+    "delete",
+    "drop_alias",
+    "ensure_starter",
+    "get",
+    "list_models",
+    "list_versions",
+    "location",
+    "publish",
+    "recover",
+    "resolve",
+    "set_alias",
+    "update",
+]

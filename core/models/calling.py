@@ -1,0 +1,89 @@
+"""From a name to what answers. ``name``, ``name@alias``, ``name@3`` and a ``mdl_`` id are callable; so is the part before the ``@``
+of a custom model, which then pins the version of the model below it.
+
+A user's own name wins over a shared base's. What another user owns does not exist.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db import reading
+from core.errors import Conflict, NotFound
+from core.models.values import Model, ModelVersion, latest_version, present, present_version, require_weights_model, visible_to
+from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
+from core.users import User
+from core.weights import Weights, real_path
+
+
+@dataclass(frozen=True)
+class Callable:
+    """What a name means right now: the model asked for, the version that answers, and the defaults that go with it."""
+
+    name: str
+    model: Model
+    version: ModelVersion
+    system_prompt: str | None
+    parameters: dict[str, Any]
+
+
+def resolve(user: User, name: str) -> Callable:
+    """Raises NotFound for an unknown name, alias or version, Conflict when the model has no weights any more."""
+    with reading() as session:
+        row, pin = _find(session, user.id, name)
+        below = require_weights_model(session, row)
+        version = _version(session, row, below=below, pin=pin)
+        return Callable(name, present(session, row), present_version(version), *_defaults(row, below))
+
+
+def location(version_id: str) -> Weights:
+    """Raises NotFound when there is no such version, Conflict when an adapter's base is gone."""
+    with reading() as session:
+        version = session.get(ModelVersionRow, version_id)
+        if version is None:
+            raise NotFound("There is no such model version.")
+        folder, template = real_path(version.folder), version.chat_template_sha256
+        if version.kind == "full":
+            return Weights(version_id, folder, folder, None, template)
+        base = session.get(ModelVersionRow, version.base_version_id) if version.base_version_id else None
+        if base is None:
+            raise Conflict("The base of this model was deleted, so it cannot answer any more.")
+        return Weights(version_id, folder, real_path(base.folder), folder, template)
+
+
+def _find(session: Session, user_id: str, name: str) -> tuple[ModelRow, str | None]:
+    """The model and what stands behind the ``@``. A name that itself holds an ``@`` is tried whole first."""
+    row = _by_name_or_id(session, user_id, name)
+    if row is not None:
+        return row, None
+    stem, at, pin = name.rpartition("@")
+    row = _by_name_or_id(session, user_id, stem) if at else None
+    if row is None:
+        raise NotFound("There is no such model.")
+    return row, pin
+
+
+def _by_name_or_id(session: Session, user_id: str, text: str) -> ModelRow | None:
+    same = (ModelRow.name == text) | (ModelRow.id == text)
+    rows = session.scalars(select(ModelRow).where(same, visible_to(user_id))).all()
+    return min(rows, key=lambda row: (row.id != text, row.owner_id is None), default=None)
+
+
+def _version(session: Session, row: ModelRow, *, below: ModelRow, pin: str | None) -> ModelVersionRow:
+    if pin is None:
+        found = latest_version(session, below.id)
+    elif pin.isdecimal():
+        number = int(pin) if len(pin) < 10 else -1
+        found = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=number))
+    else:
+        alias = session.get(ModelAliasRow, (row.id, pin))
+        found = session.get(ModelVersionRow, alias.version_id) if alias else None
+    if found is None:
+        raise NotFound("There is no such version of this model.")
+    return found
+
+
+def _defaults(row: ModelRow, below: ModelRow) -> tuple[str | None, dict[str, Any]]:
+    return row.system_prompt or below.system_prompt, {**below.parameters, **row.parameters}

@@ -1,0 +1,239 @@
+"""How weights get into the registry: from a finished job, from the bundled starter, from a folder or hub id an admin names.
+
+Files first, row last: a version's folder appears by rename, then its row. A crash in between leaves an orphan folder, which
+``recover`` sweeps. The starter is copied into the data folder, because versions are immutable and a later release may bring other
+weights, while adapters trained on the old ones must go on working.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core import storage
+from core.config import ROOT
+from core.db import reading, writing
+from core.errors import Conflict, Forbidden, ValidationError
+from core.fields import Input
+from core.models.values import STARTER, Model, latest_version, present
+from core.providers.inspection import Inspected, inspect
+from core.security import new_id
+from core.tables import ModelRow, ModelVersionRow
+from core.users import User
+from core.weights import Facts, content_sha256, read_facts, stored_path
+
+STARTER_WEIGHTS = ROOT / "core" / "training" / "starter" / "weights"
+STARTER_DESCRIPTION = (
+    "The bundled starter: {millions:.1f}M parameters, trained on text that a program wrote. It is for trying the loop and, once "
+    "fine-tuned, for small and narrow tasks; on its own it knows greetings, a few facts and simple requests, and little else."
+)
+SWEEP_AFTER_SECONDS = 3600  # a worker that outlived the server may be publishing right now
+
+
+class NewBase(Input):
+    """``source``: a folder on the server with a Hugging Face causal language model, or a hub id such as ``org/name``."""
+
+    name: str = Field(min_length=1, max_length=100, title="Name")
+    source: str = Field(min_length=1, max_length=1000, title="Folder or hub id")
+    description: str = Field("", max_length=2000, title="Description")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a finished fine-tuning hands over. ``settings``: everything needed to run it again, exactly."""
+
+    user_id: str
+    name: str
+    kind: Literal["full", "adapter"]
+    base_version_id: str
+    job_id: str
+    dataset_version_id: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Published(NamedTuple):
+    model_id: str
+    version_id: str
+
+
+def publish(new: Publication, *, draft: Path) -> Published:
+    """Move the files in ``draft`` (same file system) into the registry and name them.
+
+    My fine-tuned model of that name gets its next version; if something else of mine has the name, a number is added to it.
+    Publishing the same job twice, as a worker that died in between does, gives the first result again. Raises DiskFull, Conflict
+    (the base is gone).
+    """
+    if done := _published(new.job_id):
+        return done
+    facts = read_facts(draft)
+    version_id = _store(draft.iterdir())
+    try:
+        with writing() as session:
+            return _insert(session, new, version_id=version_id, facts=facts)
+    except BaseException:
+        storage.remove(storage.model_dir(version_id))
+        raise
+
+
+def recover() -> None:
+    """At start: folders that no row names are removed, unless they are so fresh that a living worker may be writing them."""
+    with reading() as session:
+        known = set(session.scalars(select(ModelVersionRow.id)))
+    storage.sweep("models", known, older_than_seconds=SWEEP_AFTER_SECONDS)
+
+
+def ensure_starter() -> None:
+    """At start: the bundled model is in the registry; other weights than last time become its next version."""
+    if not (STARTER_WEIGHTS / "config.json").is_file():
+        return
+    content = content_sha256(STARTER_WEIGHTS)
+    with reading() as session:
+        row = session.scalar(select(ModelRow).filter_by(owner_id=None, name=STARTER))
+        newest = latest_version(session, row.id) if row else None
+    if newest and newest.settings.get("content_sha256") == content and storage.model_dir(newest.id).is_dir():
+        return
+    facts = read_facts(STARTER_WEIGHTS)
+    version_id = _store([], copied_from=STARTER_WEIGHTS)
+    with writing() as session:
+        row = session.scalar(select(ModelRow).filter_by(owner_id=None, name=STARTER)) or _add_base_row(session, STARTER)
+        row.description = STARTER_DESCRIPTION.format(millions=facts.num_parameters / 1e6)
+        row.context_length = facts.context_length
+        how = {"source": "bundled", "content_sha256": content}
+        _add_version(session, row, version_id=version_id, folder=storage.model_dir(version_id), facts=facts, settings=how)
+
+
+def add_base(user: User, new: NewBase) -> Model:
+    """Admins add bases for everyone. A folder stays where it is, a hub model is downloaded into the data folder.
+
+    Raises Forbidden, ValidationError (no such model, or not one we can serve), Unavailable (offline), Conflict (name taken).
+    """
+    if not user.is_admin:
+        raise Forbidden("Only an admin may add base models.")
+    _require_free_base_name(new.name)
+    folder = Path(new.source).expanduser()
+    if folder.is_absolute() or folder.exists():
+        return _register_base(new, folder=folder.resolve(), found=inspect(str(folder.resolve())), version_id=new_id("mdv"))
+    version_id = new_id("mdv")
+    with storage.publishing(storage.model_dir(version_id)) as draft:
+        found = inspect(new.source, download_to=draft)
+    return _register_base(new, folder=storage.model_dir(version_id), found=found, version_id=version_id)
+
+
+def _published(job_id: str) -> Published | None:
+    with reading() as session:
+        row = session.scalar(select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc()))
+        return Published(row.model_id, row.id) if row else None
+
+
+def _store(files: Any, *, copied_from: Path | None = None) -> str:
+    """A new version folder, filled by moving or by copying; returns the version's id."""
+    storage.require_space()
+    version_id = new_id("mdv")
+    with storage.publishing(storage.model_dir(version_id)) as draft:
+        for file in files:
+            file.rename(draft / file.name)
+        if copied_from:
+            shutil.copytree(copied_from, draft, dirs_exist_ok=True)
+    return version_id
+
+
+def _insert(session: Session, new: Publication, *, version_id: str, facts: Facts) -> Published:
+    base = session.get(ModelVersionRow, new.base_version_id)
+    base_model = session.get(ModelRow, base.model_id) if base else None
+    if base is None or base_model is None:
+        raise Conflict("The base model was deleted while the job ran.")
+    row = _finetuned_row(session, new, base_model=base_model)
+    whole = facts.num_parameters + (base.num_parameters if new.kind == "adapter" else 0)
+    version = _add_version(
+        session,
+        row,
+        version_id=version_id,
+        folder=storage.model_dir(version_id),
+        facts=Facts(whole, facts.size_bytes, facts.context_length, facts.chat_template_sha256 or base.chat_template_sha256),
+        settings=new.settings,
+    )
+    version.kind, version.base_version_id = new.kind, base.id
+    version.finetune_job_id, version.dataset_version_id = new.job_id, new.dataset_version_id
+    version.metrics = new.metrics
+    return Published(row.id, version_id)
+
+
+def _finetuned_row(session: Session, new: Publication, *, base_model: ModelRow) -> ModelRow:
+    for number in range(1, 1000):
+        tail = f"-{number}" if number > 1 else ""
+        name = new.name[: 100 - len(tail)] + tail
+        row = session.scalar(select(ModelRow).filter_by(owner_id=new.user_id, name=name))
+        if row is None:
+            return _add_finetuned_row(session, new, name=name, base_model=base_model)
+        if row.type == "finetuned" and row.provider == base_model.provider:
+            return row
+    raise Conflict(f"There are too many models named {new.name}.")
+
+
+def _add_finetuned_row(session: Session, new: Publication, *, name: str, base_model: ModelRow) -> ModelRow:
+    row = ModelRow(
+        id=new_id("mdl"),
+        owner_id=new.user_id,
+        name=name,
+        type="finetuned",
+        base_model_id=base_model.id,
+        provider=base_model.provider,
+        context_length=base_model.context_length,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _add_version(
+    session: Session, row: ModelRow, *, version_id: str, folder: Path, facts: Facts, settings: dict[str, Any]
+) -> ModelVersionRow:
+    highest = session.scalar(select(func.max(ModelVersionRow.version)).filter_by(model_id=row.id)) or 0
+    version = ModelVersionRow(
+        id=version_id,
+        model_id=row.id,
+        version=highest + 1,
+        folder=stored_path(folder),
+        settings=settings,
+        size_bytes=facts.size_bytes,
+        num_parameters=facts.num_parameters,
+        chat_template_sha256=facts.chat_template_sha256,
+    )
+    session.add(version)
+    session.flush()
+    return version
+
+
+def _add_base_row(session: Session, name: str, description: str = "") -> ModelRow:
+    row = ModelRow(id=new_id("mdl"), owner_id=None, name=name, type="base", description=description)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _register_base(new: NewBase, *, folder: Path, found: Inspected, version_id: str) -> Model:
+    facts = Facts(found.num_parameters, found.size_bytes, found.context_length, found.chat_template_sha256)
+    how = {"source": new.source, "architecture": found.architecture, "notes": list(found.notes)}
+    try:
+        with writing() as session:
+            row = _add_base_row(session, new.name, new.description)
+            row.context_length = facts.context_length
+            _add_version(session, row, version_id=version_id, folder=folder, facts=facts, settings=how)
+            return present(session, row)
+    except IntegrityError as error:
+        storage.remove(storage.model_dir(version_id))
+        raise Conflict(f"There is already a base model named {new.name}.") from error
+
+
+def _require_free_base_name(name: str) -> None:
+    if not name.strip():
+        raise ValidationError.of("name", "must not be blank")
+    with reading() as session:
+        if session.scalar(select(ModelRow.id).filter_by(owner_id=None, name=name)):
+            raise Conflict(f"There is already a base model named {name}.")

@@ -1,0 +1,215 @@
+"""List, look up, create, change and delete models, and move their aliases.
+
+Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one that he added and nobody
+uses; nothing is deleted while an alias, an active job or another model stands on it. Weights are removed after the rows.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core import storage
+from core.db import reading, writing
+from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
+from core.fields import Input
+from core.listing import Listed, ListQuery, contains, fetch
+from core.models.values import (
+    STARTER,
+    Model,
+    ModelVersion,
+    find,
+    present,
+    present_version,
+    require_weights_model,
+    visible_to,
+)
+from core.security import new_id
+from core.tables import ACTIVE_STATUSES, JobRow, ModelAliasRow, ModelRow, ModelVersionRow
+from core.users import User
+from core.weights import is_ours, real_path
+
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LARGEST_SEED = 2**63 - 1
+
+
+class Parameters(Input):
+    """How an answer is drawn. What is left out falls to the chat's, then the model's, then the server's default."""
+
+    temperature: float | None = Field(None, ge=0, le=2, title="Temperature", description="0 always takes the likeliest word.")
+    top_p: float | None = Field(None, gt=0, le=1, title="Top p", description="Draw only from the likeliest words of this share.")
+    max_tokens: int | None = Field(None, ge=1, le=8192, title="Longest answer", description="In tokens.")
+    seed: int | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED, title="Seed", description="Same seed, same draw.")
+    stop: list[StopText] | None = Field(None, max_length=4, title="Stop at", description="Up to four texts that end the answer.")
+
+    def chosen(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)
+
+
+class ModelList(ListQuery):
+    sort: str = "-created_at"
+    type: Literal["base", "custom", "finetuned", "external"] | None = None
+
+
+class VersionList(ListQuery):
+    sort: str = "-version"
+
+
+class NewModel(Input):
+    name: str = Field(min_length=1, max_length=100)
+    base_model_id: str
+    description: str = Field("", max_length=2000)
+    system_prompt: str | None = Field(None, max_length=20_000)
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+class ModelChange(Input):
+    """Only the fields that were given are changed; ``system_prompt`` may be cleared with null."""
+
+    name: str = Field("", min_length=1, max_length=100)
+    description: str = Field("", max_length=2000)
+    system_prompt: str | None = Field(None, max_length=20_000)
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+class NewAlias(Input):
+    version: int = Field(ge=1)
+    force: bool = False
+    reason: str | None = Field(None, max_length=500)
+
+
+def list_models(user: User, query: ModelList) -> Listed[Model]:
+    statement = select(ModelRow).where(visible_to(user.id))
+    if query.type:
+        statement = statement.where(ModelRow.type == query.type)
+    if query.q:
+        statement = statement.where(contains(ModelRow.name, query.q))
+    sortable = {"created_at": ModelRow.created_at, "name": ModelRow.name}
+    with reading() as session:
+        return fetch(session, statement, query, sortable=sortable, tie=ModelRow.id, present=lambda row: present(session, row))
+
+
+def get(user: User, model_id: str) -> Model:
+    with reading() as session:
+        return present(session, find(session, user.id, model_id))
+
+
+def create_custom(user: User, new: NewModel) -> Model:
+    """A name for a base with its own system prompt and parameters. Raises NotFound for the base, Conflict for the name."""
+    with writing() as session:
+        base = find(session, user.id, new.base_model_id)
+        if base.type == "custom":
+            raise ValidationError.of("base_model_id", "is itself a custom model: choose the model under it")
+        row = ModelRow(
+            id=new_id("mdl"),
+            owner_id=user.id,
+            name=new.name,
+            type="custom",
+            base_model_id=base.id,
+            provider=base.provider,
+            description=new.description,
+            system_prompt=new.system_prompt,
+            parameters=new.parameters.chosen(),
+            context_length=base.context_length,
+        )
+        session.add(row)
+        _flush_name(session, new.name)
+        return present(session, row)
+
+
+def update(user: User, model_id: str, change: ModelChange) -> Model:
+    with writing() as session:
+        row = find(session, user.id, model_id)
+        if row.type == "base":
+            raise ReadOnly
+        for field in change.model_fields_set & {"name", "description", "system_prompt"}:
+            setattr(row, field, getattr(change, field))
+        if "parameters" in change.model_fields_set:
+            row.parameters = change.parameters.chosen()
+        _flush_name(session, row.name)
+        return present(session, row)
+
+
+def delete(user: User, model_id: str) -> None:
+    """Raises ReadOnly for a base, InUse while an alias, an active job or another model needs it."""
+    with writing() as session:
+        row = find(session, user.id, model_id)
+        if row.type == "base" and (not user.is_admin or row.name == STARTER):
+            raise ReadOnly
+        _require_unused(session, row)
+        folders = session.scalars(select(ModelVersionRow.folder).filter_by(model_id=row.id)).all()
+        session.delete(row)
+    for folder in filter(is_ours, folders):
+        storage.remove(real_path(folder))
+
+
+def list_versions(user: User, model_id: str, query: VersionList | None = None) -> Listed[ModelVersion]:
+    """Newest first. A custom model lists the versions of the model below it."""
+    with reading() as session:
+        below = require_weights_model(session, find(session, user.id, model_id))
+        statement = select(ModelVersionRow).where(ModelVersionRow.model_id == below.id)
+        sortable = {"version": ModelVersionRow.version, "created_at": ModelVersionRow.created_at}
+        return fetch(session, statement, query or VersionList(), sortable=sortable, tie=ModelVersionRow.id, present=present_version)
+
+
+def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
+    """Point ``name@alias`` at a version. Raises NotFound for the version, ReadOnly for a base."""
+    _check_alias(alias)
+    with writing() as session:
+        row = _find_changeable(session, user.id, model_id)
+        below = require_weights_model(session, row)
+        version = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=new.version))
+        if version is None:
+            raise NotFound("There is no such version of this model.")
+        session.merge(ModelAliasRow(model_id=row.id, alias=alias, version_id=version.id))
+        session.flush()
+        return present(session, row)
+
+
+def drop_alias(user: User, model_id: str, alias: str) -> None:
+    with writing() as session:
+        row = _find_changeable(session, user.id, model_id)
+        found = session.get(ModelAliasRow, (row.id, alias))
+        if found is None:
+            raise NotFound("There is no such alias.")
+        session.delete(found)
+
+
+def _find_changeable(session: Session, user_id: str, model_id: str) -> ModelRow:
+    row = find(session, user_id, model_id)
+    if row.type == "base":
+        raise ReadOnly
+    return row
+
+
+def _check_alias(alias: str) -> None:
+    plain = alias.replace("-", "").replace("_", "")
+    if not (plain.isascii() and plain.isalnum() and len(alias) <= 64) or alias.isdecimal():
+        raise ValidationError.of("alias", "must be up to 64 letters, digits, - and _, and not only digits")
+
+
+def _flush_name(session: Session, name: str) -> None:
+    """uq_models_owner_id_name and uq_models_shared_name are the only constraints a valid model can break."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"You already have a model named {name}. Choose another name.") from error
+
+
+def _require_unused(session: Session, row: ModelRow) -> None:
+    versions = select(ModelVersionRow.id).where(ModelVersionRow.model_id == row.id)
+    if aliases := session.scalars(select(ModelAliasRow.alias).where(ModelAliasRow.version_id.in_(versions))).all():
+        raise InUse(f"{row.name}@{aliases[0]} points at this model. Remove the alias first.")
+    if session.scalar(select(exists().where(ModelAliasRow.model_id == row.id))):
+        raise InUse(f"{row.name} has an alias. Remove it first.")
+    needs_it = (JobRow.base_model_id == row.id) | (JobRow.base_version_id.in_(versions)) | (JobRow.model_id == row.id)
+    if job := session.scalar(select(JobRow.id).where(needs_it, JobRow.status.in_(ACTIVE_STATUSES)).limit(1)):
+        raise InUse(f"{row.name} is used by job {job}. Cancel the job first." if row.owner_id else f"{row.name} is used by a job.")
+    trained_on_it = (ModelVersionRow.base_version_id.in_(versions)) & (ModelVersionRow.kind == "adapter")
+    stands_on_it = ((ModelRow.base_model_id == row.id) & (ModelRow.type == "custom")) | ModelRow.id.in_(
+        select(ModelVersionRow.model_id).where(trained_on_it)
+    )
+    if name := session.scalar(select(ModelRow.name).where(stands_on_it, ModelRow.id != row.id).limit(1)):
+        raise InUse(f"{name} stands on {row.name}. Delete that first." if row.owner_id else f"Other models stand on {row.name}.")

@@ -1,0 +1,165 @@
+"""What the registry hands out, and how rows become it. Everything here runs in the caller's session."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from core.errors import Conflict, NotFound
+from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
+
+STARTER = "luthier-starter"
+CUSTOM_DEPTH = 2  # a custom model over a fine-tuned one is fine, over another custom one is not
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One set of weights. ``kind`` is full or adapter; ``base_version_id`` what it was trained on."""
+
+    id: str
+    model_id: str
+    version: int
+    kind: str
+    base_version_id: str | None
+    finetune_job_id: str | None
+    dataset_version_id: str | None
+    metrics: dict[str, Any]
+    settings: dict[str, Any]
+    size_bytes: int
+    num_parameters: int
+    chat_template_sha256: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registry entry. ``latest_version`` and what is below it are None while there are no weights.
+
+    ``starter`` is True for the bundled starter model and everything built on it: it says so wherever it answers.
+    """
+
+    id: str
+    owner_id: str | None
+    name: str
+    type: str
+    base_model_id: str | None
+    openai_id: str
+    description: str
+    system_prompt: str | None
+    parameters: dict[str, Any]
+    finetune_job_id: str | None
+    latest_version: int | None
+    latest_version_id: str | None
+    aliases: dict[str, int]
+    capabilities: dict[str, bool]
+    context_length: int
+    provider: str
+    kind: str | None
+    num_parameters: int
+    size_bytes: int
+    starter: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+def present_version(row: ModelVersionRow) -> ModelVersion:
+    return ModelVersion(
+        id=row.id,
+        model_id=row.model_id,
+        version=row.version,
+        kind=row.kind,
+        base_version_id=row.base_version_id,
+        finetune_job_id=row.finetune_job_id,
+        dataset_version_id=row.dataset_version_id,
+        metrics=row.metrics,
+        settings=row.settings,
+        size_bytes=row.size_bytes,
+        num_parameters=row.num_parameters,
+        chat_template_sha256=row.chat_template_sha256,
+        created_at=row.created_at,
+    )
+
+
+def present(session: Session, row: ModelRow) -> Model:
+    weights = weights_model(session, row)
+    latest = latest_version(session, weights.id) if weights else None
+    return Model(
+        id=row.id,
+        owner_id=row.owner_id,
+        name=row.name,
+        type=row.type,
+        base_model_id=row.base_model_id,
+        openai_id=row.name,
+        description=row.description,
+        system_prompt=row.system_prompt,
+        parameters=row.parameters,
+        finetune_job_id=latest.finetune_job_id if latest and row.type == "finetuned" else None,
+        latest_version=latest.version if latest else None,
+        latest_version_id=latest.id if latest else None,
+        aliases=_aliases(session, row.id),
+        capabilities={"chat": True, "embeddings": False, "finetune": row.type != "custom"} | row.capabilities,
+        context_length=row.context_length,
+        provider=row.provider,
+        kind=latest.kind if latest else None,
+        num_parameters=latest.num_parameters if latest else 0,
+        size_bytes=latest.size_bytes if latest else 0,
+        starter=_descends_from_starter(session, row),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def visible_to(user_id: str) -> ColumnElement[bool]:
+    return or_(ModelRow.owner_id == user_id, ModelRow.owner_id.is_(None))
+
+
+def find(session: Session, user_id: str, model_id: str) -> ModelRow:
+    """Raises NotFound for what is missing or somebody else's."""
+    row = session.scalar(select(ModelRow).where(ModelRow.id == model_id, visible_to(user_id)))
+    if row is None:
+        raise NotFound("There is no such model.")
+    return row
+
+
+def weights_model(session: Session, row: ModelRow) -> ModelRow | None:
+    """The model whose versions count: itself, or for a custom model the one below. None when that was deleted."""
+    found: ModelRow | None = row
+    for _ in range(CUSTOM_DEPTH):
+        if found is None or found.type != "custom":
+            return found
+        found = session.get(ModelRow, found.base_model_id) if found.base_model_id else None
+    return found
+
+
+def require_weights_model(session: Session, row: ModelRow) -> ModelRow:
+    """Raises Conflict when the model below a custom one was deleted."""
+    found = weights_model(session, row)
+    if found is None:
+        raise Conflict(f"The model under {row.name} was deleted. Make a new custom model on another base.")
+    return found
+
+
+def latest_version(session: Session, model_id: str) -> ModelVersionRow | None:
+    newest_first = select(ModelVersionRow).where(ModelVersionRow.model_id == model_id).order_by(ModelVersionRow.version.desc())
+    return session.scalar(newest_first.limit(1))
+
+
+def _aliases(session: Session, model_id: str) -> dict[str, int]:
+    pairs = (
+        select(ModelAliasRow.alias, ModelVersionRow.version)
+        .join(ModelVersionRow, ModelVersionRow.id == ModelAliasRow.version_id)
+        .where(ModelAliasRow.model_id == model_id)
+        .order_by(ModelAliasRow.alias)
+    )
+    return {row.alias: row.version for row in session.execute(pairs)}
+
+
+def _descends_from_starter(session: Session, row: ModelRow) -> bool:
+    seen: set[str] = set()
+    found: ModelRow | None = row
+    while found is not None and found.base_model_id and found.id not in seen:
+        seen.add(found.id)
+        found = session.get(ModelRow, found.base_model_id)
+    return found is not None and found.owner_id is None and found.name == STARTER

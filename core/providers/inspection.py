@@ -1,0 +1,59 @@
+"""Asks a child process whether a folder or hub id is a model this server can train and serve.
+
+transformers is imported there, not here: a broken or hostile folder can at worst end the child.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import ROOT, child_environment
+from core.errors import Unavailable, ValidationError
+
+FOLDER_SECONDS, DOWNLOAD_SECONDS = 180, 3600
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """``notes`` are sentences an admin should read, such as that there is no chat template."""
+
+    architecture: str
+    num_parameters: int
+    size_bytes: int
+    context_length: int
+    chat_template_sha256: str | None
+    notes: tuple[str, ...]
+
+
+def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
+    """Raises ValidationError (field ``source``) with what is missing, Unavailable when the hub cannot be reached."""
+    command = [sys.executable, "-m", "core.providers.check_model", source, *([str(download_to)] if download_to else [])]
+    seconds = DOWNLOAD_SECONDS if download_to else FOLDER_SECONDS
+    offline = {} if download_to else {"HF_HUB_OFFLINE": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=child_environment(**offline),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            text=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable("Looking at the model took too long. Try again when the server is less busy.") from error
+    answer = _last_json(done.stdout)
+    if answer is None:
+        raise ValidationError.of("source", "could not be read as a model: the check ended unexpectedly")
+    if error_text := answer.get("error"):
+        raise Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)
+    return Inspected(**{**answer, "notes": tuple(answer["notes"])})
+
+
+def _last_json(output: str) -> dict | None:
+    for line in reversed(output.splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
+    return None

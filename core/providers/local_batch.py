@@ -1,0 +1,187 @@
+"""Answers that are written together, one token each per step. A new one joins, and a finished one leaves, between two steps.
+
+The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a mask [rows,
+length] with 1 where a row has tokens. Joining reads the new prompt by itself and puts its cache below the others; only then,
+and when a row leaves, is the block copied. Padding is masked out and positions count a row's own tokens, so a row's answer does
+not depend on its neighbours.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.providers.local_text import Detokenizer, StopFilter
+
+Forward = Callable[..., Any]
+Reason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How tokens are drawn; temperature 0 takes the likeliest."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+class Answer:
+    """One row: what it has read, what it has written, and whether it is done."""
+
+    def __init__(
+        self,
+        *,
+        prompt: Sequence[int],
+        most_tokens: int,
+        end_tokens: set[int],
+        drawing: Drawing,
+        decode: Callable[[list[int]], str],
+        stops: Sequence[str] = (),
+        adapter: str | None = None,
+    ) -> None:
+        import torch
+
+        self.prompt = list(prompt)
+        self.most_tokens = most_tokens
+        self.end_tokens = end_tokens
+        self.drawing = drawing
+        self.adapter = adapter
+        self.written: list[int] = []
+        self.reason: Reason | None = None
+        seed = secrets.randbits(63) if drawing.seed is None else drawing.seed
+        self.dice = torch.Generator().manual_seed(seed % 2**63)
+        self._text = Detokenizer(decode)
+        self._stops = StopFilter(stops)
+
+    def take(self, token: int) -> str:
+        """Add a token; returns the text that may be shown. Sets ``reason`` when this was the last one."""
+        self.written.append(token)
+        if token in self.end_tokens:
+            return self._end("stop")
+        text = self._stops.push(self._text.push(token))
+        if self._stops.stopped:
+            self.reason = "stop"
+        elif len(self.written) >= self.most_tokens:
+            return text + self._end("length")
+        return text
+
+    def cancel(self) -> str:
+        return self._end("cancelled")
+
+    def _end(self, reason: Reason) -> str:
+        self.reason = reason
+        return self._stops.push(self._text.finish()) + self._stops.finish()
+
+
+class Batch:
+    """``forward(adapters, **inputs)`` runs the model; see the module for the shapes."""
+
+    def __init__(self, forward: Forward, *, device: Any) -> None:
+        self.rows: list[Answer] = []
+        self._forward = forward
+        self._device = device
+        self._cache: Any = None
+        self._mask: Any = None
+
+    def join(self, answer: Answer) -> str:
+        """Read the prompt and write the first token; returns its text. The answer stays unless it is done already."""
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        with torch.inference_mode():
+            prompt = torch.tensor([answer.prompt], device=self._device)
+            logits = self._forward(
+                [answer.adapter], input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1
+            ).logits[:, -1]
+            text = answer.take(_draw(logits, [answer])[0])
+            if answer.reason is None:
+                self._add(answer, cache, torch.ones_like(prompt))
+        return text
+
+    def step(self) -> list[tuple[Answer, str]]:
+        """One more token for every row; rows that are done leave."""
+        import torch
+
+        with torch.inference_mode():
+            last = torch.tensor([[row.written[-1]] for row in self.rows], device=self._device)
+            positions = self._mask.sum(1, keepdim=True)
+            self._mask = torch.cat([self._mask, torch.ones_like(last)], dim=1)
+            logits = self._forward(
+                [row.adapter for row in self.rows],
+                input_ids=last,
+                attention_mask=self._mask,
+                position_ids=positions,
+                past_key_values=self._cache,
+                use_cache=True,
+            ).logits[:, -1]
+            pieces = [(row, row.take(token)) for row, token in zip(self.rows, _draw(logits, self.rows), strict=True)]
+            self._let_go()
+        return pieces
+
+    def cancel(self, answer: Answer) -> str:
+        import torch
+
+        text = answer.cancel()
+        with torch.inference_mode():
+            self._let_go()
+        return text
+
+    def _add(self, answer: Answer, cache: Any, mask: Any) -> None:
+        import torch
+
+        self.rows.append(answer)
+        if self._cache is None:
+            self._cache, self._mask = cache, mask
+            return
+        width = max(self._mask.shape[1], mask.shape[1])
+        self._mask = torch.cat([_pad_left(self._mask, width, dim=1), _pad_left(mask, width, dim=1)])
+        for ours, new in zip(self._cache.layers, cache.layers, strict=True):
+            ours.keys = torch.cat([_pad_left(ours.keys, width, dim=2), _pad_left(new.keys, width, dim=2)])
+            ours.values = torch.cat([_pad_left(ours.values, width, dim=2), _pad_left(new.values, width, dim=2)])
+
+    def _let_go(self) -> None:
+        """Rows that are done leave, and with them the columns that only they filled."""
+        stay = [place for place, row in enumerate(self.rows) if row.reason is None]
+        if len(stay) == len(self.rows):
+            return
+        self.rows = [self.rows[place] for place in stay]
+        if not stay:
+            self._cache = self._mask = None
+            return
+        self._mask = self._mask[stay]
+        padding = int(self._mask.shape[1] - self._mask.sum(1).max())
+        self._mask = self._mask[:, padding:]
+        for layer in self._cache.layers:
+            layer.keys = layer.keys[stay][:, :, padding:]
+            layer.values = layer.values[stay][:, :, padding:]
+
+
+def _pad_left(block: Any, width: int, *, dim: int) -> Any:
+    import torch
+
+    missing = width - block.shape[dim]
+    if not missing:
+        return block
+    shape = list(block.shape)
+    shape[dim] = missing
+    return torch.cat([block.new_zeros(shape), block], dim=dim)
+
+
+def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
+    """The next token of each row. Logits are [rows, vocabulary]."""
+    likeliest = logits.argmax(-1).tolist()
+    return [likeliest[place] if row.drawing.temperature == 0 else _draw_one(logits[place], row) for place, row in enumerate(rows)]
+
+
+def _draw_one(logits: Any, row: Answer) -> int:
+    """Nucleus sampling (Holtzman et al. 2019): the fewest tokens whose shares reach top_p, drawn with the row's own dice."""
+    import torch
+
+    shares = torch.softmax(logits.float().cpu() / max(row.drawing.temperature, 1e-4), -1)
+    if row.drawing.top_p < 1:
+        ordered, tokens = shares.sort(descending=True)
+        ordered[ordered.cumsum(-1) - ordered >= row.drawing.top_p] = 0
+        return int(tokens[torch.multinomial(ordered, 1, generator=row.dice)])
+    return int(torch.multinomial(shares, 1, generator=row.dice))

@@ -1,0 +1,206 @@
+"""The models in the memory of the inference process: loaded on demand, one base shared by its adapters, dropped when idle.
+
+Only local folders, only safetensors, never code that a model brings along. On a GPU weights keep their stored precision; on a CPU
+they become float32, which is faster there, unless the model is so large that memory matters more.
+"""
+
+import gc
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from core.providers.local_batch import Batch
+from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
+
+log = logging.getLogger(__name__)
+LARGE_ON_CPU = 1_500_000_000  # parameters
+MOST_BASES, MOST_ADAPTERS = 3, 32
+
+
+class CannotLoad(Exception):
+    """The sentence for the person who asked."""
+
+
+class Tongue:
+    """A version's tokenizer with its chat template, the defaults for drawing and the tokens that end an answer."""
+
+    def __init__(self, weights: Weights, *, base_config: Any) -> None:
+        from transformers import AutoTokenizer, GenerationConfig
+
+        folder = tokenizer_folder(weights)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self.stops: list[str] = []
+        _check_template(self.tokenizer.chat_template, weights)
+        if not self.tokenizer.chat_template:
+            self.tokenizer.chat_template, self.stops = PLAIN_TEMPLATE, [PLAIN_STOP]
+        text_config = base_config.get_text_config()
+        self.context_length = int(getattr(text_config, "max_position_embeddings", None) or DEFAULT_CONTEXT)
+        has_defaults = (weights.base / "generation_config.json").is_file()
+        defaults = GenerationConfig.from_pretrained(weights.base, local_files_only=True) if has_defaults else GenerationConfig()
+        self.temperature = float(defaults.temperature or 1.0) if defaults.do_sample else 0.0
+        self.top_p = float(defaults.top_p or 1.0)
+        self.end_tokens = _as_set(defaults.eos_token_id) | _as_set(text_config.eos_token_id) | _as_set(self.tokenizer.eos_token_id)
+
+    def decode(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+class LoadedModel:
+    """One base with the adapters put on it so far, and the batch it is answering."""
+
+    def __init__(self, base: Path, *, model: Any) -> None:
+        self.base = base
+        self.model = model
+        self.batch = Batch(self.forward, device=model.device)
+        self.last_used = time.monotonic()
+        self._tongues: dict[str, Tongue] = {}
+        self._adapters: dict[str, float] = {}
+        self._active: str | None = None
+
+    def tongue(self, weights: Weights) -> Tongue:
+        if weights.version_id not in self._tongues:
+            self._tongues[weights.version_id] = Tongue(weights, base_config=self.model.config)
+        return self._tongues[weights.version_id]
+
+    def put_on(self, weights: Weights) -> str | None:
+        """Load the version's adapter if it has one; returns the name that ``forward`` knows it by."""
+        if weights.adapter is None:
+            return None
+        name = weights.version_id
+        if name not in self._adapters:
+            self._drop_oldest_adapter()
+            self._load_adapter(weights.adapter, name)
+        self._adapters[name] = time.monotonic()
+        return name
+
+    def forward(self, adapters: list[str | None], **inputs: Any) -> Any:
+        """One pass for rows that may each want another adapter, or none."""
+        if not self._adapters:
+            return self.model(**inputs)
+        wanted = set(adapters)
+        if len(wanted) > 1:
+            return self.model(**inputs, adapter_names=[name or "__base__" for name in adapters])
+        with self._only(wanted.pop()):
+            return self.model(**inputs)
+
+    @contextmanager
+    def _only(self, adapter: str | None) -> Iterator[None]:
+        if adapter is None:
+            with self.model.disable_adapter():
+                yield
+            return
+        if adapter != self._active:
+            self.model.set_adapter(adapter, inference_mode=True)
+            self._active = adapter
+        yield
+
+    def _load_adapter(self, folder: Path, name: str) -> None:
+        from peft import PeftModel
+
+        if not self._adapters:
+            self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name, is_trainable=False)
+            self._active = name
+        else:
+            self.model.load_adapter(folder, adapter_name=name, is_trainable=False)
+        self.model.eval()
+
+    def _drop_oldest_adapter(self) -> None:
+        idle = self._adapters.keys() - {row.adapter for row in self.batch.rows} - {self._active}
+        if len(self._adapters) >= MOST_ADAPTERS and idle:
+            oldest = min(idle, key=self._adapters.__getitem__)
+            self.model.delete_adapter(oldest)
+            del self._adapters[oldest]
+            self._tongues.pop(oldest, None)
+
+
+class Shelf:
+    """The loaded models by folder of their base."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[Path, LoadedModel] = {}
+
+    def __iter__(self) -> Iterator[LoadedModel]:
+        return iter(list(self._loaded.values()))
+
+    def holds(self, weights: Weights) -> bool:
+        return weights.base in self._loaded
+
+    def get(self, weights: Weights) -> LoadedModel:
+        """Raises CannotLoad."""
+        found = self._loaded.get(weights.base)
+        if found is None:
+            self._make_room()
+            found = self._loaded[weights.base] = LoadedModel(weights.base, model=_load(weights.base))
+        found.last_used = time.monotonic()
+        return found
+
+    def drop_idle(self, seconds: float) -> None:
+        self._drop(each for each in self if not each.batch.rows and time.monotonic() - each.last_used > seconds)
+
+    def drop(self, loaded: LoadedModel) -> None:
+        self._drop([loaded])
+
+    def _make_room(self) -> None:
+        idle = sorted((each for each in self if not each.batch.rows), key=lambda each: each.last_used)
+        self._drop(idle[: max(0, len(self._loaded) - MOST_BASES + 1)])
+
+    def _drop(self, gone: Iterable[LoadedModel]) -> None:
+        for loaded in list(gone):
+            self._loaded.pop(loaded.base, None)
+            log.info("unloaded a model, %d left", len(self._loaded))
+        gc.collect()
+        _empty_gpu_cache()
+
+
+def _load(folder: Path) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    started = time.monotonic()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=_precision(folder, device),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        ).to(device)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        log.exception("cannot load %s", folder)
+        raise CannotLoad("The model's files could not be loaded. The server's inference log says why.") from error
+    log.info("loaded %s in %.1f s", folder.name, time.monotonic() - started)
+    return model.eval()
+
+
+def _precision(folder: Path, device: str) -> Any:
+    import torch
+
+    if device != "cpu":
+        return "auto"
+    bytes_on_disk = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return torch.bfloat16 if bytes_on_disk > LARGE_ON_CPU * 2 else torch.float32
+
+
+def _check_template(template: str | None, weights: Weights) -> None:
+    if weights.chat_template_sha256 is None:
+        return
+    if template is None or hashlib.sha256(template.encode()).hexdigest() != weights.chat_template_sha256:
+        raise CannotLoad("The chat template of this model is not the one it was registered with. Register the model again.")
+
+
+def _as_set(token: int | list[int] | None) -> set[int]:
+    return set(token) if isinstance(token, list) else set() if token is None else {token}
+
+
+def _empty_gpu_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

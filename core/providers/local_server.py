@@ -1,0 +1,272 @@
+"""``python -m core.providers.local_server``: the process in which models answer. The only serving code that imports torch.
+
+JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log file. One thread reads
+stdin, the main thread runs the models: between two steps it takes in new requests, so answers of one base are written together.
+The process ends with its parent, when stdin closes, and by itself after it has been idle: the parent starts another when one is
+needed.
+
+In::
+
+    {"op": "generate", "id": 7, "weights": {...}, "messages": [...], "parameters": {...}, "forget": false}
+    {"op": "cancel", "id": 7}          {"op": "load", "weights": {...}}
+
+Out::
+
+    {"id": 7, "loading": true}         {"id": 7, "delta": "text"}
+    {"id": 7, "finish": "stop", "prompt_tokens": 12, "completion_tokens": 5}
+    {"id": 7, "error": {"code": "unavailable", "message": "..."}}
+"""
+
+import argparse
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.providers.local_batch import Answer, Drawing
+from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
+from core.weights import Weights
+
+log = logging.getLogger("luthier.inference")
+MOST_ROWS = 16
+LONGEST_ANSWER = 1024  # tokens, when nobody says
+ROOM_FOR_ANSWER = 128  # tokens left free when old turns are forgotten
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """A request that cannot be answered; ``code`` is the error's stable code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Server:
+    def __init__(self, out: TextIO, *, idle_seconds: float) -> None:
+        self._out = out
+        self._idle_seconds = idle_seconds
+        self._inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
+        self._waiting: deque[Json] = deque()
+        self._writing: dict[int, tuple[LoadedModel, Answer]] = {}
+        self._shelf = Shelf()
+        self._idle_since = time.monotonic()
+
+    def read(self, lines: TextIO) -> None:
+        """In its own thread. The parent is gone when its end of the pipe closes: nothing is worth finishing then."""
+        for line in lines:
+            self._inbox.put(json.loads(line))
+        os._exit(0)
+
+    def run(self) -> None:
+        """Until the process was idle for long enough."""
+        while not self._is_done():
+            self._take_in()
+            while self._waiting and len(self._writing) < MOST_ROWS:
+                self._begin(self._waiting.popleft())
+            for loaded in self._shelf:
+                if loaded.batch.rows:
+                    self._step(loaded)
+            self._shelf.drop_idle(self._idle_seconds)
+
+    def _is_done(self) -> bool:
+        if self._waiting or self._writing or list(self._shelf):
+            self._idle_since = time.monotonic()
+        return time.monotonic() - self._idle_since > self._idle_seconds and self._inbox.empty()
+
+    def _take_in(self) -> None:
+        """Everything that has arrived; waits a second for something when there is nothing else to do."""
+        try:
+            self._sort_in(self._inbox.get(timeout=0 if self._writing or self._waiting else 1))
+            while True:
+                self._sort_in(self._inbox.get_nowait())
+        except queue.Empty:
+            return
+
+    def _sort_in(self, request: Json) -> None:
+        if request["op"] == "cancel":
+            self._cancel(request["id"])
+        else:
+            self._waiting.append(request)
+
+    def _cancel(self, request_id: int) -> None:
+        if request_id in self._writing:
+            loaded, answer = self._writing[request_id]
+            self._tell(request_id, answer, loaded.batch.cancel(answer))
+        for request in [r for r in self._waiting if r.get("id") == request_id]:
+            self._waiting.remove(request)
+            self._send({"id": request_id, "finish": "cancelled", "prompt_tokens": 0, "completion_tokens": 0})
+
+    def _begin(self, request: Json) -> None:
+        """Outermost for one request: whatever it breaks must not take the others' answers along."""
+        request_id = request.get("id")
+        try:
+            loaded, answer = self._prepare(request)
+            if request_id is not None and answer is not None:
+                self._writing[request_id] = (loaded, answer)
+                self._tell(request_id, answer, loaded.batch.join(answer))
+        except (CannotLoad, Refused) as error:
+            self._fail(request_id, getattr(error, "code", "unavailable"), str(error))
+        except Exception as error:
+            log.exception("request %s failed", request_id)
+            self._fail(request_id, "unavailable", _sentence(error))
+
+    def _prepare(self, request: Json) -> tuple[LoadedModel, Answer | None]:
+        weights = _weights(request["weights"])
+        if not self._shelf.holds(weights) and "id" in request:
+            self._send({"id": request["id"], "loading": True})
+        loaded = self._shelf.get(weights)
+        adapter = loaded.put_on(weights)
+        tongue = loaded.tongue(weights)
+        return loaded, make_answer(request, tongue=tongue, adapter=adapter) if "id" in request else None
+
+    def _step(self, loaded: LoadedModel) -> None:
+        """Outermost for one batch: when a step fails, its rows end with an error and the model is loaded anew next time."""
+        ids = {id(answer): request_id for request_id, (_, answer) in self._writing.items()}
+        loaded.last_used = time.monotonic()
+        try:
+            for answer, text in loaded.batch.step():
+                self._tell(ids[id(answer)], answer, text)
+        except Exception as error:
+            log.exception("a step failed")
+            for answer in loaded.batch.rows:
+                self._fail(ids[id(answer)], "unavailable", _sentence(error))
+            self._shelf.drop(loaded)
+
+    def _tell(self, request_id: int, answer: Answer, text: str) -> None:
+        if text:
+            self._send({"id": request_id, "delta": text})
+        if answer.reason is not None:
+            self._writing.pop(request_id, None)
+            counts = {"prompt_tokens": len(answer.prompt), "completion_tokens": len(answer.written)}
+            self._send({"id": request_id, "finish": answer.reason, **counts})
+
+    def _fail(self, request_id: int | None, code: str, message: str) -> None:
+        if request_id is not None:
+            self._writing.pop(request_id, None)
+            self._send({"id": request_id, "error": {"code": code, "message": message}})
+
+    def _send(self, message: Json) -> None:
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+
+def make_answer(request: Json, *, tongue: Tongue, adapter: str | None) -> Answer:
+    """Render and count the conversation. Raises Refused when it is too long or the template refuses it."""
+    parameters = request["parameters"]
+    most = parameters.get("max_tokens") or LONGEST_ANSWER
+    prompt = _fit(request["messages"], tongue=tongue, forget=request["forget"], room=min(most, ROOM_FOR_ANSWER))
+    temperature, top_p = parameters.get("temperature"), parameters.get("top_p")
+    if temperature is None:
+        temperature = tongue.temperature or (1.0 if top_p is not None and top_p < 1 else 0.0)
+    return Answer(
+        prompt=prompt,
+        most_tokens=min(most, tongue.context_length - len(prompt)),
+        end_tokens=tongue.end_tokens,
+        drawing=Drawing(temperature, tongue.top_p if top_p is None else top_p, parameters.get("seed")),
+        decode=tongue.decode,
+        stops=[*parameters.get("stop", []), *tongue.stops],
+        adapter=adapter,
+    )
+
+
+def _fit(messages: list[dict[str, str]], *, tongue: Tongue, forget: bool, room: int) -> list[int]:
+    prompt = _render(messages, tongue)
+    room = min(room, tongue.context_length // 4)
+    while forget and len(prompt) + room > tongue.context_length and (shorter := _without_oldest(messages)):
+        messages = shorter
+        prompt = _render(messages, tongue)
+    if len(prompt) >= tongue.context_length:
+        sentence = f"This model reads at most {tongue.context_length} tokens; the conversation has {len(prompt)}. Send less."
+        raise Refused("context_length_exceeded", sentence)
+    return prompt
+
+
+def _without_oldest(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without the oldest question and its answer; system messages and the newest message stay. Empty when nothing can go."""
+    turns = [place for place, message in enumerate(messages[:-1]) if message["role"] != "system"]
+    if not turns:
+        return []
+    gone = {turns[0]}
+    if len(turns) > 1 and messages[turns[1]]["role"] == "assistant":
+        gone.add(turns[1])
+    return [message for place, message in enumerate(messages) if place not in gone]
+
+
+def _render(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
+    from jinja2 import TemplateError
+
+    try:
+        return _apply_template(messages, tongue)
+    except TemplateError:
+        pass  # many templates refuse a system message; its text can stand before the first question
+    try:
+        return _apply_template(_system_into_first(messages), tongue)
+    except TemplateError as error:
+        raise Refused("validation_error", f"The model's chat template refuses these messages: {error}") from error
+
+
+def _apply_template(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
+    rendered = tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    return list(rendered["input_ids"])
+
+
+def _system_into_first(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    others = [dict(m) for m in messages if m["role"] != "system"]
+    if others and system:
+        others[0]["content"] = f"{system}\n\n{others[0]['content']}"
+    return others
+
+
+def _weights(sent: Json) -> Weights:
+    adapter = Path(sent["adapter"]) if sent["adapter"] else None
+    return Weights(sent["version_id"], Path(sent["folder"]), Path(sent["base"]), adapter, sent["chat_template_sha256"])
+
+
+def _sentence(error: Exception) -> str:
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        return "There is not enough memory to answer with this model. Try a shorter conversation or a smaller model."
+    return "The model failed while answering. The server's inference log says why."
+
+
+def _watch_parent(parent: int) -> None:
+    """A second way to notice that the parent died, should another child of its hold the pipe open."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(0)
+
+
+def _own_stdout() -> TextIO:
+    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--idle-seconds", type=float, default=900)
+    arguments = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    server = Server(_own_stdout(), idle_seconds=arguments.idle_seconds)
+    threading.Thread(target=server.read, args=(sys.stdin,), daemon=True).start()
+    if os.name != "nt":
+        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    server.run()
+    os._exit(0)  # without waiting for the thread that reads
+
+
+if __name__ == "__main__":
+    main()
