@@ -15,12 +15,12 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
 # Lower layers first. A module may import its own layer and those above it in this list; a package stands for all of its modules.
 LAYERS = [
-    {"core.errors", "core.clock", "core.config"},
+    {"core.errors", "core.clock", "core.config", "core.stopping"},
     {"core.security", "core.fields"},
     {"core.db", "core.tables", "core.migrations"},
     {"core.listing"},
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers"},
-    {"core.limits", "core.users", "core.sessions", "core.api_keys", "core.usage"},
+    {"core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
     {"core.profile", "core.ingest", "core.versions", "core.datasets"},
     {"core.query", "core.providers", "core.models", "core.weights"},
     {"core.jobs", "core.training"},

@@ -1,0 +1,60 @@
+"""The outermost edge of an API: whatever a router lets through is answered in our own words, and logged with its request id."""
+
+import logging
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.api.errors import Renderer, as_luthier_error, status_of
+
+log = logging.getLogger(__name__)
+
+
+def request_id_of(scope: Scope) -> str:
+    facts = scope.get("luthier")
+    return facts.request_id if facts else "req_none"
+
+
+class LastResort:
+    """A middleware. :func:`handlers` are for those errors that the frameworks would catch further in."""
+
+    def __init__(self, app: ASGIApp, render: Renderer) -> None:
+        self.app, self.render = app, render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        except Exception as error:
+            answer = answer_error(scope, error, self.render)
+            if began:  # the status is out already: only breaking the connection says that something went wrong
+                raise
+            await answer(scope, receive, send)
+
+
+def answer_error(scope: Scope, error: Exception, render: Renderer) -> Response:
+    ours = as_luthier_error(error)
+    if status_of(ours) == 500:
+        log.error("request %s failed", request_id_of(scope), exc_info=error)
+    response = render(ours, request_id_of(scope))
+    response.headers.update(getattr(error, "headers", None) or {})  # Allow, where a framework knows it
+    return response
+
+
+def handlers(render: Renderer) -> dict[Any, Any]:
+    """Replacements for the frameworks' own handlers, which would answer in theirs."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return answer_error(request.scope, error, render)
+
+    return {HTTPException: answer, RequestValidationError: answer}

@@ -1,0 +1,25 @@
+"""The application behind ``/api``."""
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from core.api.edge import Edge
+from core.api.errors import render
+from core.api.last_resort import LastResort, handlers
+from core.api.rest import auth
+
+ROUTERS = (auth.public, auth.router)
+
+api = FastAPI(
+    title="Luthier",
+    version="1",
+    description="A team's data becomes models the team can call. Sign in, then send `Authorization: Bearer <token>`.",
+    routes=[route for router in ROUTERS for route in router.routes],
+    docs_url=None,
+    redoc_url=None,
+    openapi_url="/openapi.json",
+    redirect_slashes=False,
+    middleware=[Middleware(LastResort, render=render)],
+    exception_handlers=handlers(render),
+)
+edge = Edge(api, prefix="/api", render=render)

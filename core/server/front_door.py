@@ -1,0 +1,94 @@
+"""The outermost middleware: every request passes here, Streamlit's as well as ours.
+
+It gives the request an id, logs it, adds the headers every answer has, finds out the client's real address, hands ``/api``, ``/v1``
+and the browser's own routes straight to their apps (Streamlit's middlewares would answer bad paths in their own words), and lets
+nobody without a live session fetch what Streamlit serves to whoever knows the address.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core import sessions
+from core.api import browser, errors
+from core.api.rest.app import edge as rest
+from core.errors import Unauthorized
+from core.security import new_id
+from core.server import logs
+from core.server.client import put_real_client
+
+EDGES = (rest,)
+PRIVATE = ("/media", "/_stcore/upload_file", "/_stcore/metrics")  # Streamlit gives these to anybody
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Frame-Options": "SAMEORIGIN"}
+CLIENT_LEFT = 499
+
+
+@dataclass
+class Facts:
+    """What the log says about a request. Edges fill in the user when they know who it is."""
+
+    method: str
+    path: str
+    request_id: str = field(default_factory=lambda: new_id("req"))
+    user_id: str | None = None
+    status: int = CLIENT_LEFT
+    began: float = field(default_factory=time.perf_counter)
+
+
+class FrontDoor:
+    def __init__(self, app: ASGIApp) -> None:
+        self.streamlit = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.streamlit(scope, receive, send)
+            return
+        facts = scope["luthier"] = Facts(scope["method"], scope["path"])
+        put_real_client(scope)
+        try:
+            await self._hand_over(scope, receive, _with_headers(send, facts))
+        finally:
+            logs.note_request(
+                request_id=facts.request_id,
+                user_id=facts.user_id,
+                method=facts.method,
+                path=facts.path,
+                status=facts.status,
+                seconds=time.perf_counter() - facts.began,
+            )
+
+    async def _hand_over(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        own = next((edge for edge in EDGES if path == edge.prefix or path.startswith(edge.prefix + "/")), None)
+        if own is not None:
+            await own(scope, receive, send)
+        elif browser.owns(path):
+            await browser.site(scope, receive, send)
+        elif path.startswith(PRIVATE) and not await _has_session(scope):
+            await errors.render(Unauthorized(), scope["luthier"].request_id)(scope, receive, send)
+        else:
+            await self.streamlit(scope, receive, send)
+
+
+async def _has_session(scope: Scope) -> bool:
+    user = await run_in_threadpool(sessions.user_for, HTTPConnection(scope).cookies.get(sessions.COOKIE))
+    if user:
+        scope["luthier"].user_id = user.id
+    return user is not None
+
+
+def _with_headers(send: Send, facts: Facts) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            facts.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = facts.request_id
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending

@@ -1,0 +1,116 @@
+"""What starts with the server and ends with it.
+
+Start: schema, sweeps after a crash, the starter model, the supervisor, then the speed switches (FACTS: a rerun took 150 ms without
+them and 11 ms with them). Stop: SIGTERM is chained, so that streams end at once, and everything is over within three seconds.
+"""
+
+import asyncio
+import gc
+import importlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from anyio import to_thread
+
+from core import sessions, stopping
+from core.db import migrate
+from core.server import logs
+
+log = logging.getLogger(__name__)
+SYNC_THREADS = 64  # endpoints that wait for the database or a model share them
+COLLECT_SECONDS = 30
+GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
+STOP_SECONDS = 1.5  # for the services
+WARM = ("pandas", "numpy", "pyarrow", "altair", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
+    logs.configure()
+    _chain_signals()
+    to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
+    await asyncio.to_thread(start_services)
+    _send_small_answers_at_once()
+    sweeper = asyncio.create_task(_sweep_for_ever())
+    log.info("Luthier is ready")
+    try:
+        yield {}
+    finally:
+        stopping.begin()
+        sweeper.cancel()
+        await _stop_services()
+        log.info("Luthier has stopped")
+
+
+def start_services() -> None:
+    migrate()
+    sessions.sweep()
+    for name in WARM:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+async def _stop_services() -> None:
+    """All at the same time; what takes too long is left to end with the process."""
+    stops: list[Callable[[], Any]] = []
+    if stops:
+        await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
+
+
+async def _sweep_for_ever() -> None:
+    """Streamlit's own collection after every rerun is switched off in its configuration; this is instead of it."""
+    while True:
+        await asyncio.sleep(COLLECT_SECONDS)
+        gc.collect()
+        await asyncio.to_thread(sessions.sweep)
+
+
+def _chain_signals() -> None:
+    """On SIGTERM and Ctrl+C tell the streams first, then uvicorn, which would wait for them for ever."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(ValueError):  # not in the main thread: a test's server
+            signal.signal(number, _chained(signal.getsignal(number), loop))
+
+
+def _chained(uvicorns: Any, loop: asyncio.AbstractEventLoop) -> Callable[[int, FrameType | None], None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopping.begin)
+        server = getattr(uvicorns, "__self__", None)
+        if server is not None:
+            server.config.timeout_graceful_shutdown = GRACE_SECONDS
+        if callable(uvicorns):
+            uvicorns(number, frame)
+
+    return stop
+
+
+def _send_small_answers_at_once() -> None:
+    """TCP_NODELAY on the listening sockets; connections inherit it. Streamlit leaves Nagle on: 40 ms per small answer."""
+    for descriptor in _open_descriptors():
+        with suppress(OSError), _socket_of(descriptor) as found:
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _open_descriptors() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        return []  # Windows
+
+
+@contextmanager
+def _socket_of(descriptor: int) -> Any:
+    found = socket.socket(fileno=os.dup(descriptor))
+    try:
+        yield found
+    finally:
+        found.close()
