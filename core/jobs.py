@@ -1,0 +1,250 @@
+"""The queue of fine-tuning jobs: every change of a job's state is one guarded UPDATE in this file.
+
+::
+
+    validating ──admit──> queued ──claim──> running ──succeed──> succeeded
+        │                  │ ^ ^             │ │ └────fail─────> failed
+        │                  │ │ └──requeue────┘ │
+        │               pause resume         pause
+        │                  v │                 v
+        └──cancel── any active state        paused
+
+Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
+``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker sees it within a step and lets go. Until it
+has, the token stays, and nobody else can claim the job. Functions run in the caller's transaction; ``False`` or ``Lost`` means that
+the guard did not hold. Who may see or touch a job is decided in ``core.fine_tuning``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
+
+from core.clock import now
+from core.security import new_id, new_token
+from core.tables import ACTIVE_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
+
+LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
+MAX_ATTEMPTS = 3
+PROGRESS_FIELDS = frozenset(
+    {
+        "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
+        "eta_seconds", "trained_tokens", "resolved",
+    }
+)  # fmt: skip
+
+
+class Lost(Exception):
+    """The job is no longer ours: it was cancelled, or another worker has it. Write nothing more."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """Why a job failed, in words for its owner. ``line`` is a line of the dataset."""
+
+    code: str
+    message: str
+    line: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "line": self.line}
+
+
+# What a user asks for ------------------------------------------------------------------------------------------------------------
+
+
+def cancel(session: Session, job_id: str) -> bool:
+    """Any active state -> cancelled."""
+    return _change(session, job_id, ACTIVE_STATUSES, status="cancelled", finished_at=now(), eta_seconds=None)
+
+
+def pause(session: Session, job_id: str) -> bool:
+    """queued or running -> paused."""
+    return _change(session, job_id, ("queued", "running"), status="paused", eta_seconds=None)
+
+
+def resume(session: Session, job_id: str) -> bool:
+    """paused -> queued, with fresh attempts."""
+    return _change(session, job_id, ("paused",), status="queued", attempts=0, error=None)
+
+
+# What the supervisor does --------------------------------------------------------------------------------------------------------
+
+
+def admit(session: Session, job_id: str, *, resolved: Mapping[str, Any], total_steps: int) -> bool:
+    """validating -> queued: the dataset was checked."""
+    return _change(session, job_id, ("validating",), status="queued", resolved=dict(resolved), total_steps=total_steps)
+
+
+def reject(session: Session, job_id: str, *, error: Error) -> bool:
+    """validating -> failed."""
+    return _change(session, job_id, ("validating",), status="failed", error=error.as_json(), finished_at=now())
+
+
+def claim(session: Session) -> str | None:
+    """queued -> running for the next job in turn, with a new lease; returns its id.
+
+    Turns go to the user with the fewest running jobs, then to the one who was served longest ago, then by age of the job.
+    """
+    job_id = session.scalar(_next_in_turn())
+    if job_id is None:
+        return None
+    changes = _lease(new_token()) | {
+        "status": "running",
+        "started_at": func.coalesce(JobRow.started_at, now()),
+        "attempts": JobRow.attempts + 1,
+    }
+    return job_id if _change(session, job_id, ("queued",), JobRow.lease_token.is_(None), **changes) else None
+
+
+def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = True) -> bool:
+    """running -> queued, lease given back. ``counts`` False: the attempt was ended by us and is not held against the job."""
+    attempts = JobRow.attempts if counts else case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)
+    return _change(
+        session,
+        job_id,
+        ("running",),
+        JobRow.lease_token == token,
+        status="queued",
+        attempts=attempts,
+        eta_seconds=None,
+        **_NO_LEASE,
+    )
+
+
+def fail(session: Session, job_id: str, *, token: str | None, error: Error) -> bool:
+    """running -> failed."""
+    end = {"status": "failed", "error": error.as_json(), "finished_at": now(), "eta_seconds": None}
+    return _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+
+
+def release(session: Session, job_id: str, *, token: str | None) -> bool:
+    """The lease of a job that no longer runs is given back: its worker has ended."""
+    return _change(session, job_id, ("paused", "cancelled"), JobRow.lease_token == token, **_NO_LEASE)
+
+
+def leased(session: Session) -> Sequence[JobRow]:
+    """All jobs that a worker holds or is supposed to hold."""
+    return session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()
+
+
+def waiting_for_check(session: Session) -> Sequence[str]:
+    return session.scalars(select(JobRow.id).where(JobRow.status == "validating").order_by(JobRow.created_at)).all()
+
+
+# What the worker does ------------------------------------------------------------------------------------------------------------
+
+
+def take(session: Session, job_id: str, *, pid: int, started: float) -> JobRow:
+    """The worker process of a claimed job reports itself; a second one finds the place taken. Raises Lost."""
+    if not _change(session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_pid=pid, worker_started=started):
+        raise Lost
+    return session.scalars(select(JobRow).where(JobRow.id == job_id)).one()
+
+
+def heartbeat(session: Session, job_id: str, *, token: str, progress: float | None = None, **facts: Any) -> str:
+    """Renew the lease and write where the training stands; returns the job's status (running or paused). Raises Lost."""
+    if unknown := set(facts) - PROGRESS_FIELDS:
+        raise TypeError(f"not a fact about progress: {', '.join(sorted(unknown))}")
+    if progress is not None:
+        facts["progress"] = case((JobRow.progress > progress, JobRow.progress), else_=progress)  # never decreases
+    held = _change(session, job_id, ("running", "paused"), JobRow.lease_token == token, lease_until=now() + LEASE, **facts)
+    status = session.scalar(select(JobRow.status).where(JobRow.id == job_id))
+    if not held or status is None:
+        raise Lost
+    return status
+
+
+def succeed(session: Session, job_id: str, *, token: str, model_id: str, model_version_id: str, trained_tokens: int) -> bool:
+    """running -> succeeded, in the transaction that also makes the model's rows."""
+    end = {
+        "status": "succeeded",
+        "progress": 1.0,
+        "finished_at": now(),
+        "eta_seconds": None,
+        "error": None,
+        "model_id": model_id,
+        "model_version_id": model_version_id,
+        "trained_tokens": trained_tokens,
+    }
+    return _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+
+
+def pause_for_reason(session: Session, job_id: str, *, token: str, error: Error) -> bool:
+    """running -> paused by the worker itself, with the reason shown until the user resumes."""
+    return _change(
+        session,
+        job_id,
+        ("running",),
+        JobRow.lease_token == token,
+        status="paused",
+        error=error.as_json(),
+        eta_seconds=None,
+        **_NO_LEASE,
+    )
+
+
+# What is kept about a job --------------------------------------------------------------------------------------------------------
+
+
+def add_event(
+    session: Session,
+    job_id: str,
+    message: str,
+    *,
+    level: str = "info",
+    data: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> None:
+    row = {"job_id": job_id, "message": message, "level": level, "data": dict(data or {}), "created_at": at or now()}
+    session.execute(insert(JobEventRow).values(row))
+
+
+def add_points(session: Session, job_id: str, points: Sequence[tuple[str, int, float]]) -> None:
+    """Write (series, step, value); a step that was trained again overwrites what it said before."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    last = {(name, step): value for name, step, value in points}  # PostgreSQL refuses the same key twice in one statement
+    rows = [{"job_id": job_id, "name": name, "step": step, "value": value} for (name, step), value in last.items()]
+    for start in range(0, len(rows), 200):
+        statement = dialect.insert(MetricPointRow).values(rows[start : start + 200])
+        key = [MetricPointRow.job_id, MetricPointRow.name, MetricPointRow.step]
+        session.execute(statement.on_conflict_do_update(index_elements=key, set_={"value": statement.excluded.value}))
+
+
+def note_checkpoint(
+    session: Session, job_id: str, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Sequence[int]
+) -> None:
+    """A checkpoint came to disk, and others went."""
+    gone = or_(CheckpointRow.step.not_in(list(kept)), CheckpointRow.step == step)
+    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == job_id, gone))
+    session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
+
+
+_NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "worker_pid": None, "worker_started": None}
+
+
+def _lease(token: str) -> dict[str, Any]:
+    return {**_NO_LEASE, "lease_token": token, "lease_until": now() + LEASE}
+
+
+def _change(session: Session, job_id: str, allowed: Sequence[str], *guards: Any, **values: Any) -> bool:
+    """The one guarded UPDATE."""
+    statement = update(JobRow).where(JobRow.id == job_id, JobRow.status.in_(allowed), *guards)
+    statement = statement.values(updated_at=now(), **values).execution_options(synchronize_session=False)
+    return bool(session.execute(statement).rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _next_in_turn() -> Any:
+    other = aliased(JobRow)
+    running = select(func.count()).where(other.user_id == JobRow.user_id, other.status == "running").scalar_subquery()
+    served = select(func.max(other.started_at)).where(other.user_id == JobRow.user_id).scalar_subquery()
+    return (
+        select(JobRow.id)
+        .where(JobRow.status == "queued", JobRow.lease_token.is_(None))
+        .order_by(running, served.is_not(None), served, JobRow.created_at, JobRow.id)
+        .limit(1)
+    )

@@ -1,0 +1,165 @@
+"""What a training tells while it runs, on its way from the worker to the database and to the job's log.
+
+One thread writes every half second, whatever the pace of the steps: heartbeat, metric points, events and checkpoints in one
+transaction guarded by the lease. The same thread learns whether the job was paused, cancelled or taken away, and ``wish`` passes
+that on to the loop. A database that is busy for a moment costs nothing: what was not written is written with the next beat.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import psutil
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core import jobs
+from core.clock import now
+from core.db import writing
+from core.training.hyperparameters import Settings
+from core.training.method import Step, Wish
+
+BEAT_SECONDS = 0.5
+LOG_SECONDS = 2.0  # the log gets a line about the loss at most this often
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
+
+    def __init__(self, job_id: str, *, token: str, log: logging.Logger) -> None:
+        self.job_id, self._token, self._job_log = job_id, token, log
+        self.first_tokens: int | None = None
+        self.tokens = 0
+        self._wish: Wish | None = None
+        self._facts: dict[str, Any] = {}
+        self._points: list[tuple[str, int, float]] = []
+        self._writes: list[Callable[[Session], None]] = []
+        self._total_steps = 0
+        self._pace: tuple[float, int] | None = None  # (when, tokens) of the last beat
+        self._logged_at = 0.0
+        self._extra: dict[str, Any] = {}
+        self._buffers, self._beating, self._end = threading.Lock(), threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Recorder":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def ask_to_stop(self) -> None:
+        """The process was told to end (SIGTERM). Safe in a signal handler: it only sets a value."""
+        self._wish = self._wish or Wish.STOP
+
+    # What the training calls ------------------------------------------------------------------------------------------------
+
+    def wish(self) -> Wish | None:
+        return self._wish
+
+    def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
+        self._job_log.log({"warn": logging.WARNING, "error": logging.ERROR}.get(level, logging.INFO), message)
+        at = now()
+        self._later(lambda session: jobs.add_event(session, self.job_id, message, level=level, data=data, at=at))
+
+    def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None:
+        self._total_steps = total_steps
+        self._set(total_steps=total_steps, step=start_step, resolved=asdict(settings) | self._extra)
+
+    def also_resolved(self, **values: Any) -> None:
+        """Facts about this run that belong beside its settings, so that a resumed one runs alike."""
+        self._extra |= values
+
+    def step(self, facts: Step) -> None:
+        if self.first_tokens is None:
+            self.first_tokens = self.tokens = facts.tokens
+            self._pace = (time.monotonic(), facts.tokens)
+        self.tokens = facts.tokens
+        with self._buffers:
+            for name in ("train_loss", "learning_rate", "grad_norm"):
+                self._points.append((name, facts.step, getattr(facts, name)))
+            self._facts |= {
+                "step": facts.step,
+                "epoch": facts.epoch,
+                "train_loss": facts.train_loss,
+                "learning_rate": facts.learning_rate,
+                "eta_seconds": facts.eta_seconds,
+                "trained_tokens": facts.tokens,
+            }
+        self._log_step(facts)
+
+    def validated(self, step: int, loss: float) -> None:
+        self._job_log.info("step %s: validation loss %.4f", step, loss)
+        if math.isfinite(loss):
+            with self._buffers:
+                self._points.append(("valid_loss", step, loss))
+            self._set(valid_loss=loss)
+
+    def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
+        kept = list(kept)
+        self._job_log.info("step %s: checkpoint saved", step)
+        self._later(
+            lambda session: jobs.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
+        )
+
+    # What the worker calls --------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write everything that waits. Raises jobs.Lost when the job is no longer ours."""
+        with self._beating:
+            self._beat()
+
+    def _later(self, write: Callable[[Session], None]) -> None:
+        with self._buffers:
+            self._writes.append(write)
+
+    def _set(self, **facts: Any) -> None:
+        with self._buffers:
+            self._facts |= facts
+
+    def _log_step(self, facts: Step) -> None:
+        if time.monotonic() - self._logged_at >= LOG_SECONDS or facts.step == self._total_steps:
+            self._logged_at = time.monotonic()
+            self._job_log.info("step %s of %s: loss %.4f", facts.step, self._total_steps, facts.train_loss)
+
+    def _beat_on(self) -> None:
+        while not self._end.wait(BEAT_SECONDS):
+            try:
+                self.flush()
+            except jobs.Lost:
+                self._wish = Wish.CANCEL
+                return
+            except SQLAlchemyError as error:  # busy or away for a moment; the lease lasts longer than that
+                _log.warning("heartbeat could not be written: %s", type(error).__name__)
+
+    def _beat(self) -> None:
+        with self._buffers:
+            self._measure_pace()
+            facts, points, writes = dict(self._facts), list(self._points), list(self._writes)
+        progress = facts["step"] / self._total_steps if self._total_steps and "step" in facts else None
+        with writing() as session:
+            status = jobs.heartbeat(session, self.job_id, token=self._token, progress=progress, **facts)
+            jobs.add_points(session, self.job_id, points)
+            for write in writes:
+                write(session)
+        with self._buffers:  # only what was written is forgotten
+            del self._points[: len(points)], self._writes[: len(writes)]
+        if status == "paused":
+            self._wish = Wish.PAUSE
+
+    def _measure_pace(self) -> None:
+        """Tokens per second and memory since the last beat, as facts and as points."""
+        self._facts["memory_bytes"] = psutil.Process().memory_info().rss
+        moment, step = time.monotonic(), self._facts.get("step", 0)
+        if self._pace is None or self.tokens <= self._pace[1]:
+            return
+        self._facts["tokens_per_second"] = (self.tokens - self._pace[1]) / (moment - self._pace[0])
+        self._pace = (moment, self.tokens)
+        for name in ("tokens_per_second", "memory_bytes"):
+            self._points.append((name, step, float(self._facts[name])))

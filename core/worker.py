@@ -1,0 +1,252 @@
+"""The process that trains one job: ``python -m core.worker JOB_ID``, started by a runner after the job was claimed.
+
+It takes the job's lease, hands the training method its data and its recorder, publishes what comes out, and ends the job by one
+guarded UPDATE. It never decides to try again: a worker that dies leaves its lease behind, and the supervisor sees to the rest.
+Owners read ``log.txt`` and an error of code, message and line; a traceback goes only to the process's own output, for the admin.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy.orm import Session
+
+from core import formats, jobs, models, storage, usage
+from core.config import settings
+from core.db import reading, writing
+from core.errors import DiskFull, LuthierError
+from core.jobs import Error
+from core.recorder import Recorder
+from core.tables import DatasetVersionRow, JobRow
+from core.training import METHODS, Hyperparameters, Settings, resolve
+from core.training.method import Interrupted, Outcome, Rows, Task, TrainingFailed, Wish
+from core.weights import read_facts
+
+MAX_THREADS = 8
+_log = logging.getLogger("core.worker")
+
+
+def main(job_id: str) -> int:
+    """Train one claimed job to its end, whichever it is. Returns the exit status."""
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    me = psutil.Process()
+    try:
+        with writing() as session:
+            job = jobs.take(session, job_id, pid=me.pid, started=me.create_time())
+    except jobs.Lost:
+        _log.error("job %s is not waiting for a worker", job_id)
+        return 1
+    with _job_log(job) as log, Recorder(job_id, token=str(job.lease_token), log=log) as recorder:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: recorder.ask_to_stop())
+        return _run(job, recorder)
+
+
+def _run(job: JobRow, recorder: Recorder) -> int:
+    began = time.monotonic()
+    try:
+        outcome = _train(job, recorder)
+        recorder.flush()
+        _publish(job, outcome, recorder, seconds=time.monotonic() - began)
+    except jobs.Lost:
+        return _let_go(job, recorder, began)
+    except Interrupted as interruption:
+        return _let_go(job, recorder, began, wish=interruption.wish)
+    except Exception as error:  # the outermost loop: whatever happened, the job must not stay "running"
+        return _give_up(job, recorder, began, error=error)
+    return 0
+
+
+def _train(job: JobRow, recorder: Recorder) -> Outcome:
+    recorder.event("Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}.")
+    threads = job.resolved.get("threads") or _choose_threads()
+    recorder.also_resolved(threads=threads)
+    task = _task(job, threads=threads)
+    shutil.rmtree(task.draft, ignore_errors=True)
+    return METHODS[job.method].train(task, recorder)
+
+
+def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: float) -> None:
+    """Files, then the model's rows and the end of the job in one transaction. Raises jobs.Lost."""
+    recorder.event("Saving the model.")
+    recorder.flush()
+
+    def end_job(session: Session, made: models.Published) -> None:
+        ended = jobs.succeed(
+            session,
+            job.id,
+            token=str(job.lease_token),
+            model_id=made.model_id,
+            model_version_id=made.version_id,
+            trained_tokens=outcome.trained_tokens,
+        )
+        if not ended:
+            raise jobs.Lost
+        jobs.add_event(session, job.id, f"Done: the model is {job.name}.", data={"model_id": made.model_id})
+        _meter(session, job, recorder, seconds, model_id=made.model_id)
+
+    models.publish(_publication(job, outcome, seconds), draft=outcome.draft, then=end_job)
+
+
+def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Publication:
+    with reading() as session:
+        resolved = session.get_one(JobRow, job.id).resolved
+    return models.Publication(
+        user_id=job.user_id,
+        name=job.name,
+        kind=outcome.kind,
+        base_version_id=str(job.base_version_id),
+        job_id=job.id,
+        dataset_version_id=job.dataset_version_id,
+        metrics={**outcome.metrics, "trained_tokens": outcome.trained_tokens, "seconds": round(seconds, 1)},
+        settings={
+            "method": job.method,
+            "seed": job.seed,
+            "columns": job.columns,
+            "asked": job.hyperparameters,
+            **resolved,
+            **_environment(),
+        },
+    )
+
+
+# How a training ends without a model -------------------------------------------------------------------------------------------
+
+
+def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.CANCEL) -> int:
+    """The job was paused, cancelled or taken away, or the server stops: give the lease back."""
+    token = str(job.lease_token)
+    _flush_quietly(recorder)
+    with writing() as session:
+        if wish is Wish.STOP and jobs.requeue(session, job.id, token=token, counts=False):
+            jobs.add_event(session, job.id, "The server stops. The training goes on from here when it is back.")
+        elif jobs.release(session, job.id, token=token) and wish is Wish.PAUSE:
+            jobs.add_event(session, job.id, "Paused. A checkpoint keeps what was learned.")
+        _meter(session, job, recorder, time.monotonic() - began)
+    return 0
+
+
+def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception) -> int:
+    """The job fails with a reason; a full disk only pauses it. If it was cancelled meanwhile, that stands."""
+    told, token = _explain(error), str(job.lease_token)
+    _flush_quietly(recorder)
+    with writing() as session:
+        if isinstance(error, DiskFull):
+            changed = jobs.pause_for_reason(session, job.id, token=token, error=told)
+        else:
+            changed = jobs.fail(session, job.id, token=token, error=told)
+        if changed:
+            jobs.add_event(session, job.id, told.message, level="error", data={"code": told.code, "line": told.line})
+        else:
+            jobs.release(session, job.id, token=token)
+        _meter(session, job, recorder, time.monotonic() - began)
+    return 1
+
+
+def _explain(error: Exception) -> Error:
+    """What the owner is told. Everything unexpected is logged with its traceback, for the admin."""
+    if isinstance(error, TrainingFailed):
+        return Error(error.code, error.message, error.line)
+    if isinstance(error, DiskFull):
+        return Error(error.code, "The server's disk is full, so the job was paused. Free some space, then resume it.")
+    if isinstance(error, LuthierError):
+        return Error(error.code, error.message)
+    _log.exception("the training failed")
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return Error("out_of_memory", "There was not enough memory. Choose a smaller batch size, shorter rows or LoRA.")
+    return Error(
+        "internal_error", "The training stopped because of an unexpected error. The server's admin finds the details in its log."
+    )
+
+
+def _flush_quietly(recorder: Recorder) -> None:
+    try:
+        recorder.flush()
+    except jobs.Lost:
+        _log.info("the last numbers were not written: the job is no longer ours")
+
+
+def _meter(session: Session, job: JobRow, recorder: Recorder, seconds: float, *, model_id: str | None = None) -> None:
+    tokens = recorder.tokens - (recorder.first_tokens or 0)
+    usage.record(session, user_id=job.user_id, kind="training", model_id=model_id, trained_tokens=tokens, seconds=seconds)
+
+
+# What the method is given ------------------------------------------------------------------------------------------------------
+
+
+def _task(job: JobRow, *, threads: int) -> Task:
+    base = models.location(str(job.base_version_id)).folder
+    folder = storage.job_dir(job.id)
+    return Task(
+        base=base,
+        folder=folder,
+        draft=folder / "draft",
+        train=_rows_of(str(job.dataset_version_id), job.columns),
+        validation=_rows_of(job.validation_version_id, job.columns) if job.validation_version_id else None,
+        validation_fraction=job.validation_fraction,
+        settings_for=_settings_for(job, base),
+        seed=job.seed,
+        threads=threads,
+    )
+
+
+def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Rows]:
+    def rows() -> Rows:
+        with reading() as session:
+            version = session.get(DatasetVersionRow, version_id)
+        if version is None:
+            raise TrainingFailed("The dataset was deleted.", code="dataset_missing")
+        return formats.read_examples(storage.parquet_path(version_id), formats.mapped(version.columns, columns), columns)
+
+    return rows
+
+
+def _settings_for(job: JobRow, base: Path) -> Callable[[int], Settings]:
+    facts = read_facts(base)
+    asked = Hyperparameters.model_validate(job.hyperparameters)
+    return lambda num_examples: resolve(
+        asked, num_examples=num_examples, num_parameters=facts.num_parameters, context_length=facts.context_length
+    )
+
+
+def _choose_threads() -> int:
+    """As configured, else what is idle right now: threads that wait for each other are far slower than one."""
+    if chosen := settings().training_threads:
+        return chosen
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
+    return max(1, min(MAX_THREADS, cores, int(idle + 0.3)))
+
+
+def _versions() -> dict[str, str]:
+    import torch
+    import transformers
+
+    return {"python": sys.version.split()[0], "torch": str(torch.__version__), "transformers": transformers.__version__}
+
+
+@contextmanager
+def _job_log(job: JobRow) -> Iterator[logging.Logger]:
+    """The log that the job's owner reads: ``jobs/<id>/log.txt``, one line per event."""
+    folder = storage.job_dir(job.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    log = logging.Logger(f"job.{job.id}", level=logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield log
+    finally:
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
