@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 @lru_cache
 def settings() -> Settings:
     """The settings, read once. Tests call ``settings.cache_clear()`` after changing the environment."""
-    found = Settings()  # type: ignore[call-arg]
+    found = Settings()
     return found.model_copy(update={"data_dir": found.data_dir.expanduser().resolve()})
 
 
