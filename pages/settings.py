@@ -36,7 +36,9 @@ with st.container(width=640):
     st.subheader("Password", anchor=False)
     with st.form("password", clear_on_submit=True):
         st.text_input("Present password", type="password", key="old_password", autocomplete="current-password")
-        st.text_input("New password", type="password", key="new_password", autocomplete="new-password", help="10 to 128 characters.")
+        st.text_input(
+            "New password", type="password", key="new_password", autocomplete="new-password", help="10 to 128 characters."
+        )
         st.text_input("New password again", type="password", key="again_password", autocomplete="new-password")
         if st.form_submit_button("Change password", key="save_password"):
             with show.guarded():

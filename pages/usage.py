@@ -16,7 +16,9 @@ user = require_user()
 show.header("Usage", "What you have used on this server, from pages and keys alike.", icon="bar_chart")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    period = st.selectbox("Period", list(PERIODS), index=1, format_func=PERIODS.__getitem__, key="period", bind="query-params", width=180)
+    period = st.selectbox(
+        "Period", list(PERIODS), index=1, format_func=PERIODS.__getitem__, key="period", bind="query-params", width=180
+    )
     group = st.segmented_control(
         "By", list(GROUPS), default="day", required=True, format_func=GROUPS.__getitem__, key="by", bind="query-params"
     )
@@ -29,4 +31,6 @@ with show.guarded():
         usage_view.show_chart(lines, group or "day")
         usage_view.show_table(lines, GROUPS[group or "day"])
     else:
-        show.empty("Nothing used in this time", "Chat with a model, run a query or fine-tune: it is counted here.", icon="bar_chart")
+        show.empty(
+            "Nothing used in this time", "Chat with a model, run a query or fine-tune: it is counted here.", icon="bar_chart"
+        )

@@ -120,7 +120,9 @@ def show_base_models(user: User) -> None:
     with st.form("base_model", clear_on_submit=False):
         left, right = st.columns(2)
         name = left.text_input("Name", key="base_name", max_chars=100, placeholder="smollm2-135m")
-        source = right.text_input("Folder or hub id", key="base_source", placeholder="/models/SmolLM2-135M or HuggingFaceTB/SmolLM2-135M")
+        source = right.text_input(
+            "Folder or hub id", key="base_source", placeholder="/models/SmolLM2-135M or HuggingFaceTB/SmolLM2-135M"
+        )
         description = st.text_input("Description", key="base_description", max_chars=2000)
         if st.form_submit_button("Add base model", key="add_base", type="primary"):
             with show.guarded(), st.spinner("Reading the model: its configuration, its tokenizer, its weights …"):

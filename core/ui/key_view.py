@@ -13,7 +13,7 @@ from core.users import User
 FRESH = "_fresh_api_key"
 EXPIRY = {None: "Never", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}
 SCOPES = {"chat": "Chat", "finetune": "Fine-tuning", "files": "Files", "query": "Queries"}
-EXAMPLE = '''from openai import OpenAI
+EXAMPLE = """from openai import OpenAI
 
 client = OpenAI(base_url="{origin}/v1", api_key="{key}")
 answer = client.chat.completions.create(
@@ -23,7 +23,7 @@ answer = client.chat.completions.create(
 )
 for chunk in answer:
     print(chunk.choices[0].delta.content or "", end="", flush=True)
-'''
+"""
 
 
 @st.dialog("New API key", icon=":material/key:")
@@ -32,7 +32,9 @@ def ask_for_new(user: User, model_names: list[str]) -> None:
         st.text_input("Name", key="key_name", max_chars=100, placeholder="What will use it, e.g. nightly report")
         st.selectbox("Expires", list(EXPIRY), format_func=lambda days: EXPIRY[days], key="key_expiry")
         with st.expander("Restrict it"):
-            st.multiselect("May be used for", list(SCOPES), format_func=SCOPES.__getitem__, key="key_scopes", placeholder="Everything")
+            st.multiselect(
+                "May be used for", list(SCOPES), format_func=SCOPES.__getitem__, key="key_scopes", placeholder="Everything"
+            )
             st.multiselect("Only these models", model_names, key="key_models", placeholder="All models")
             st.number_input("Tokens per month", min_value=1, value=None, step=1000, key="key_limit", placeholder="No limit")
         forms.submit("new_key_form", "Create key", lambda: _create(user))

@@ -107,7 +107,9 @@ def draw() -> None:
 
 def _draw_forms(authenticator: Authenticator) -> None:
     if not users.has_any():
-        st.info("Welcome. This server has no account yet: the one you create now will be its **admin**.", icon=":material/waving_hand:")
+        st.info(
+            "Welcome. This server has no account yet: the one you create now will be its **admin**.", icon=":material/waving_hand:"
+        )
         authenticator.register_form()
         return
     if not users.registration_open_to_me(_invitation()):

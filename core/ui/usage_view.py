@@ -37,7 +37,11 @@ def show_chart(lines: Sequence[UsageLine], group: str) -> None:
             "x": {**x, "type": "ordinal"},
             "y": {"field": "tokens", "type": "quantitative", "title": "tokens", "axis": {"format": "~s", "tickCount": 5}},
             "color": {"field": "kind", "type": "nominal", "title": None, "legend": {"orient": "top"}},
-            "tooltip": [{"field": "group", "title": "Group"}, {"field": "kind", "title": "Kind"}, {"field": "tokens", "format": ","}],
+            "tooltip": [
+                {"field": "group", "title": "Group"},
+                {"field": "kind", "title": "Kind"},
+                {"field": "tokens", "format": ","},
+            ],
         },
     }
     with st.container(border=True):

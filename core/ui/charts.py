@@ -1,0 +1,90 @@
+"""A chart from a table by choosing its columns."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import streamlit as st
+
+MARKS = {"bar": "Bar", "line": "Line", "area": "Area", "point": "Scatter"}
+SUMS = {"": "As it is", "count": "Count", "sum": "Sum", "mean": "Mean", "median": "Median", "min": "Minimum", "max": "Maximum"}
+MAX_POINTS = 5000
+
+
+def build(table: pa.Table, *, key: str) -> None:
+    """Draw the controls and the chart. Keys: ``{key}_type``, ``_x``, ``_y``, ``_sum``, ``_colour``."""
+    names = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
+    numbers = [name for name in names if _is_number(table.schema.field(name).type)]
+    if not names or not table.num_rows:
+        st.caption("There is nothing to draw.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        mark = st.segmented_control(
+            "Type", list(MARKS), default="bar", required=True, format_func=MARKS.__getitem__, key=f"{key}_type"
+        )
+        x = st.selectbox("X", names, index=_first(names, [n for n in names if n not in numbers]), key=f"{key}_x", width=170)
+        total = st.selectbox("Summary", list(SUMS), format_func=SUMS.__getitem__, key=f"{key}_sum", width=140)
+        y = st.selectbox("Y", numbers or names, index=_first(numbers, [n for n in numbers if n != x]), key=f"{key}_y", width=170)
+        colour = st.selectbox("Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170)
+    if table.num_rows > MAX_POINTS:
+        st.caption(f"The first {MAX_POINTS:,} rows are drawn. Summarise in SQL to draw all.")
+    chosen = list(dict.fromkeys(name for name in (x, y, colour) if name))
+    frame = table.select(chosen).slice(0, MAX_POINTS).to_pandas()
+    st.vega_lite_chart(_plain(frame), _spec(table, mark or "bar", x, y, total, colour), height=380, key=f"{key}_drawn")
+
+
+def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -> dict[str, Any]:
+    upright = {"field": _path(y), "type": _kind(table, y), "title": f"{SUMS[total].lower()} of {y}" if total else y}
+    if total == "count":
+        upright = {"aggregate": "count", "type": "quantitative", "title": "count"}
+    elif total:
+        upright["aggregate"] = total
+    across: dict[str, Any] = {
+        "field": _path(x),
+        "type": _kind(table, x),
+        "title": x,
+        "axis": {"labelLimit": 140, "labelOverlap": True},
+    }
+    if mark == "bar" and across["type"] == "quantitative":
+        across["type"] = "ordinal"
+    if mark in ("bar", "line", "area") and across["type"] == "nominal":
+        across["sort"] = None
+    encoding: dict[str, Any] = {"x": across, "y": upright}
+    if colour:
+        kind = _kind(table, colour)
+        encoding["color"] = {"field": _path(colour), "type": kind, "title": colour, "legend": {"orient": "top"}}
+    return {
+        "mark": {"type": mark, "tooltip": True, **({"filled": True, "opacity": 0.7} if mark == "point" else {})},
+        "encoding": encoding,
+    }
+
+
+def _path(name: str) -> str:
+    """Vega reads dots and brackets in field names as paths."""
+    for sign in "\\.[]":
+        name = name.replace(sign, "\\" + sign)
+    return name
+
+
+def _kind(table: pa.Table, name: str) -> str:
+    type_ = table.schema.field(name).type
+    if _is_number(type_):
+        return "quantitative"
+    return "temporal" if pa.types.is_temporal(type_) and not pa.types.is_time(type_) else "nominal"
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Decimals and other objects as what a chart can read."""
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            numeric = pd.to_numeric(frame[name], errors="coerce")
+            frame[name] = numeric if numeric.notna().any() else frame[name].astype(str)
+    return frame
+
+
+def _first(names: list[str], preferred: list[str]) -> int:
+    return names.index(preferred[0]) if preferred else 0

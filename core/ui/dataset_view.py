@@ -1,0 +1,107 @@
+"""Datasets as lists and headers draw them: one row each, facts, and a conversion that is still running."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core import datasets
+from core.datasets import Dataset
+from core.ui import places, show
+from core.users import User
+
+FORMATS = {
+    "chat": ("Chat", "violet"),
+    "preference": ("Preference", "violet"),
+    "completion": ("Prompt → completion", "violet"),
+    "text": ("Text", "violet"),
+    "table": ("Table", "gray"),
+}
+
+
+def show_row(dataset: Dataset) -> None:
+    """One dataset in a list: its name opens it, what it is stands below."""
+    with st.container(border=True, gap=None, key=f"row_{dataset.id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            places.link("dataset", show.plain(dataset.name), icon="table_view", id=dataset.id)
+            if dataset.status == "ready":
+                st.markdown(format_badge(dataset.format), width="content")
+            else:
+                show.badge(dataset.status)
+        st.caption(facts(dataset))
+
+
+def format_badge(format: str) -> str:
+    """Whether it can train as it is, said by its recognised format."""
+    label, colour = FORMATS.get(format, (format, "gray"))
+    symbol = "" if format == "table" else ":material/model_training: "
+    return f":{colour}-badge[{symbol}{label}]"
+
+
+def facts(dataset: Dataset) -> str:
+    """``7,473 rows · 2 columns · 4.2 MB · version 3 · changed 5 min ago``."""
+    if dataset.status != "ready":
+        words = {"processing": "Being converted", "failed": "Could not be read"}
+        return f"{words.get(dataset.status, dataset.status)} · {show.bytes_(dataset.size_bytes)} · {show.ago(dataset.created_at)}"
+    parts = [
+        show.count(dataset.num_rows or 0, "row"),
+        show.count(dataset.num_columns or 0, "column"),
+        show.bytes_(dataset.size_bytes),
+        f"version {dataset.version}" if (dataset.version or 1) > 1 else "",
+        f"changed {show.ago(dataset.updated_at)}",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def show_samples(user: User, *, key: str = "sample", primary: bool = False) -> None:
+    """A button per bundled sample; adding one opens it."""
+    for sample in datasets.samples():
+        with st.container(border=True, key=f"{key}_{sample.name}_card"):
+            st.markdown(f"**{show.plain(sample.title)}** · {show.count(sample.num_rows, 'row')}")
+            st.caption(show.plain(sample.description))
+            if st.button(
+                "Add this sample",
+                key=f"{key}_{sample.name}",
+                icon=":material/add:",
+                type="primary" if primary else "secondary",
+            ):
+                add_sample(user, sample.name)
+
+
+def add_sample(user: User, name: str) -> None:
+    with show.guarded():
+        with st.spinner("Adding the sample …"):
+            made = datasets.add_sample(user, name)
+        places.go("dataset", id=made.id)
+
+
+@st.fragment(run_every=1.0)
+def show_conversions(user: User, running: Sequence[Dataset]) -> None:
+    """Bars of conversions that were running when the page was drawn; the page is drawn again when one ends."""
+    now = [datasets.get(user, dataset.id) for dataset in running]
+    if any(dataset.status != "processing" for dataset in now):
+        st.rerun()
+    for dataset in now:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"converting_{dataset.id}"):
+            share = min(max(dataset.progress or 0.0, 0.0), 1.0)
+            st.progress(share, text=f"Converting {show.plain(dataset.name)}: {share:.0%}")
+            st.button("Cancel", key=f"cancel_{dataset.id}", on_click=show.attempt, args=(lambda d=dataset: _cancel(user, d),))
+
+
+def _cancel(user: User, dataset: Dataset) -> None:
+    version_id = dataset.latest_version_id
+    if version_id is not None:
+        datasets.cancel_ingest(user, version_id)
+
+
+def show_errors(dataset: Dataset) -> None:
+    """Why a file could not be read, with its lines, or which rows were skipped."""
+    if not dataset.errors:
+        return
+    listed = "\n".join(
+        f"- {'line ' + str(e['line']) + ': ' if e.get('line') else ''}{show.plain(str(e['message']))}" for e in dataset.errors[:100]
+    )
+    if dataset.status == "failed":
+        st.error(f"This file could not be read.\n\n{listed}", icon=":material/error:")
+    else:
+        with st.expander(f"{show.count(dataset.skipped_rows or len(dataset.errors), 'row')} skipped", icon=":material/warning:"):
+            st.markdown(listed)

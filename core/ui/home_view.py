@@ -1,0 +1,192 @@
+"""The home page's parts. ``look_around`` asks the services once; ``next_step`` decides what a newcomer should do now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from core import api_keys, chats, datasets, fine_tuning, models
+from core.api_keys import KeyList
+from core.chats import Chat, ChatList
+from core.datasets import Dataset, DatasetList
+from core.fine_tuning import Job, JobList
+from core.listing import Listed
+from core.models import Model, ModelList
+from core.ui import dataset_view, places, show
+from core.users import User
+
+RECENT = 5
+AT_WORK = ("validating", "queued", "running")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What this user has, newest first."""
+
+    datasets: Listed[Dataset]
+    jobs: Listed[Job]
+    models: Listed[Model]
+    chats: Listed[Chat]
+    keys: int
+
+    @property
+    def at_work(self) -> list[Job]:
+        return [job for job in self.jobs.items if job.status in AT_WORK]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next. ``sample`` names a sample that the button adds first; ``query`` is the target page's."""
+
+    title: str
+    text: str
+    label: str
+    icon: str
+    page: str
+    query: dict[str, str]
+    sample: str | None = None
+
+
+def look_around(user: User) -> Seen:
+    return Seen(
+        datasets.list_datasets(user, DatasetList(limit=RECENT, sort="-updated_at")),
+        fine_tuning.list_jobs(user, JobList(limit=20)),
+        models.list_models(user, ModelList(limit=RECENT, type="finetuned")),
+        chats.list_chats(user, ChatList(limit=RECENT, sort="-updated_at")),
+        api_keys.list_keys(user, KeyList(limit=1)).total,
+    )
+
+
+def next_step(seen: Seen) -> Step | None:
+    """The first thing of the loop that this user has not done; None when she has been all the way round."""
+    if not seen.datasets.total and not seen.jobs.total:
+        return _begin_with_sample()
+    if seen.at_work:
+        job = seen.at_work[0]
+        return Step(
+            "Your model is being made",
+            "Watch its loss fall; you may close the page.",
+            "Watch it",
+            "monitoring",
+            "job",
+            {"id": job.id},
+        )
+    if not seen.models.total:
+        newest = next((d for d in seen.datasets.items if d.status == "ready"), None)
+        query = {"dataset": newest.id} if newest else {"new": "1"}
+        text = f"Teach the starter model your {newest.name}." if newest else "Choose a dataset and a base model."
+        return Step("Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query)
+    model = seen.models.items[0]
+    if not any(chat.model_id == model.id for chat in seen.chats.items):
+        text = f"{model.name} is ready. Ask it something from its training rows."
+        return Step("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
+    if not seen.keys:
+        return Step(
+            "Call it from your own program", "Make a key; the OpenAI SDK is the client.", "Make a key", "key", "api_keys", {}
+        )
+    return None
+
+
+def _begin_with_sample() -> Step | None:
+    found = datasets.samples()
+    if not found:
+        return Step("Bring your data", "Upload a file: it becomes a table.", "Upload", "upload", "datasets", {})
+    sample = found[0]
+    text = (
+        f"Three clicks to a model of your own: add the sample “{sample.title}” ({show.count(sample.num_rows, 'row')}), "
+        "fine-tune the starter model on it in a minute or two, then chat with the result."
+    )
+    return Step("Make your first model", text, "Begin with a sample", "rocket_launch", "fine_tuning", {}, sample=sample.name)
+
+
+def show_next_step(user: User, step: Step | None) -> None:
+    if step is None:
+        return
+    with st.container(border=True, key="next_step"):
+        st.markdown(f":primary[:material/{step.icon}:] **{show.plain(step.title)}**")
+        st.markdown(show.plain(step.text))
+        with st.container(horizontal=True):
+            if st.button(step.label, key="next_step_go", type="primary", icon=f":material/{step.icon}:"):
+                _take(user, step)
+            if step.sample:
+                places.button("Upload my own file", "datasets", key="next_step_upload", icon="upload")
+
+
+def _take(user: User, step: Step) -> None:
+    if step.sample:
+        with st.spinner("Adding the sample …"):
+            made = datasets.add_sample(user, step.sample)
+        step = replace(step, query={"dataset": made.id})
+    places.go(step.page, **step.query)
+
+
+def show_counts(seen: Seen) -> None:
+    with st.grid(4, min_column_width=130):
+        st.metric("Datasets", show.number(seen.datasets.total), border=True)
+        st.metric("Fine-tuned models", show.number(seen.models.total), border=True)
+        st.metric("Fine-tunings", show.number(seen.jobs.total), border=True)
+        st.metric("Chats", show.number(seen.chats.total), border=True)
+
+
+def show_running(user: User, seen: Seen) -> None:
+    if seen.at_work:
+        st.subheader("Running now", anchor=False)
+        _show_progress(user, [job.id for job in seen.at_work])
+
+
+@st.fragment(run_every=2.0)
+def _show_progress(user: User, job_ids: Sequence[str]) -> None:
+    jobs = [fine_tuning.get(user, job_id) for job_id in job_ids]
+    if any(job.status not in AT_WORK for job in jobs):
+        st.rerun()
+    for job in jobs:
+        progress = fine_tuning.progress(user, job.id)
+        with st.container(border=True, gap="xsmall", key=f"running_{job.id}"):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                places.link("job", show.plain(job.name), icon="monitoring", id=job.id)
+                show.badge(job.status)
+            left = f", {show.duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
+            st.progress(min(max(progress.progress, 0.0), 1.0), text=f"{progress.progress:.0%}{left}")
+
+
+def show_recent(seen: Seen) -> None:
+    columns = st.columns(3, gap="medium")
+    with columns[0]:
+        _show_list("Recent datasets", "datasets", [_dataset_line(d) for d in seen.datasets.items], "Nothing uploaded yet.")
+    with columns[1]:
+        _show_list("New models", "models", [_model_line(m) for m in seen.models.items], "No model made yet.")
+    with columns[2]:
+        _show_list("Recent chats", "chat", [_chat_line(c) for c in seen.chats.items], "No chat yet.")
+
+
+@dataclass(frozen=True)
+class Line:
+    page: str
+    id: str
+    title: str
+    facts: str
+    icon: str
+
+
+def _show_list(title: str, page: str, lines: Sequence[Line], nothing: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader(title, anchor=False, width="content")
+        places.link(page, "All", icon="arrow_forward")
+    for line in lines:
+        with st.container(gap=None, key=f"recent_{line.id}"):
+            places.link(line.page, show.plain(line.title), icon=line.icon, id=line.id)
+            st.caption(line.facts)
+    if not lines:
+        st.caption(nothing)
+
+
+def _dataset_line(dataset: Dataset) -> Line:
+    return Line("dataset", dataset.id, dataset.name, dataset_view.facts(dataset), "table_view")
+
+
+def _model_line(model: Model) -> Line:
+    return Line("model", model.id, model.name, f"version {model.latest_version} · {show.ago(model.created_at)}", "deployed_code")
+
+
+def _chat_line(chat: Chat) -> Line:
+    return Line("chat", chat.id, chat.title, f"{show.count(chat.message_count, 'message')} · {show.ago(chat.updated_at)}", "forum")

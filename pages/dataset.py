@@ -1,0 +1,78 @@
+"""One dataset: its rows, a summary of its columns, its versions, and what it can be used for."""
+
+import streamlit as st
+
+from core import datasets
+from core.datasets import Dataset, Version
+from core.errors import LuthierError
+from core.ui import columns_view, dataset_actions, dataset_view, places, rows_view, show, versions_view
+from core.ui.session import origin, require_user
+from core.users import User
+
+
+def show_header(user: User, dataset: Dataset, version: Version | None) -> None:
+    show.header(dataset.name, icon="table_view")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if dataset.status != "ready":
+            show.badge(dataset.status)
+        if version is not None:
+            st.markdown(dataset_view.format_badge(version.format), width="content")
+        st.caption(dataset_view.facts(dataset), width="content")
+    if dataset.description:
+        st.text(dataset.description)
+    if version is not None:
+        dataset_actions.show_bar(user, dataset, version)
+
+
+def choose_version(user: User, dataset: Dataset) -> Version | None:
+    """The version in the address, else the newest that is ready; None while there is none."""
+    wanted = places.query("version")
+    try:
+        if wanted:
+            return datasets.version_of(user, dataset.id, int(wanted) if wanted.isdecimal() else -1)
+        return datasets.version_of(user, dataset.id)
+    except LuthierError as err:
+        if wanted:
+            show.error(err)
+            places.link("dataset", "Go to the newest version", icon="arrow_forward", id=dataset.id)
+        return None
+
+
+def show_tabs(user: User, dataset: Dataset, version: Version) -> None:
+    names = ["Rows", "Columns", "Versions", "Use it"]
+    rows, columns, versions, use = st.tabs(names, key="view", on_change="rerun", bind="query-params")
+    if rows.open:
+        with rows, show.guarded():
+            rows_view.show_rows(user, dataset, version)
+    if columns.open:
+        with columns, show.guarded():
+            columns_view.show_columns(datasets.profile(user, dataset.id, version=version.version))
+    if versions.open:
+        with versions, show.guarded():
+            versions_view.show_versions(user, dataset, version)
+    if use.open:
+        with use:
+            dataset_actions.show_uses(dataset, version, origin())
+
+
+user = require_user()
+try:
+    dataset = datasets.get(user, places.query("id") or "")
+except LuthierError:
+    show.header("Dataset", icon="table_view")
+    show.empty("There is no such dataset", "It may have been deleted, or the link is not complete.", icon="search_off")
+    places.link("datasets", "All datasets", icon="arrow_back")
+    st.stop()
+
+places.link("datasets", "All datasets", icon="arrow_back")
+version = choose_version(user, dataset)
+show_header(user, dataset, version)
+if dataset.status == "processing":
+    dataset_view.show_conversions(user, [dataset])
+dataset_view.show_errors(dataset)
+if version is not None:
+    if version.version != dataset.version:
+        st.info(f"You are looking at version {version.version}; the newest is {dataset.version}.", icon=":material/history:")
+    show_tabs(user, dataset, version)
+elif dataset.status == "failed":
+    dataset_actions.show_after_failure(user, dataset)

@@ -1,0 +1,38 @@
+"""Question datasets with SQL, look at the answer as a table or a chart, keep it as a version."""
+
+import streamlit as st
+
+from core.ui import places, show, sql_editor, sql_view
+from core.ui.session import require_user
+
+LIMITS = {1000: "1,000 rows", 10000: "10,000 rows"}
+
+user = require_user()
+show.header("SQL", "Every dataset is a table. Nothing you run here can change one.", icon="terminal")
+
+tables = sql_view.tables_of(user)
+if not tables:
+    show.empty("No tables yet", "Upload a file or add a sample: it becomes a table here.", icon="table")
+    places.button("Go to datasets", "datasets", key="sql_to_datasets", icon="database", primary=True)
+    st.stop()
+
+main, side = st.columns([3.2, 1], gap="medium")
+with side:
+    sql_view.show_tables(tables, editor="sql_editor")
+with main:
+    asked = places.query("sql")
+    failed = sql_view.last_error()
+    submitted = sql_editor.field(
+        "sql_editor", text=asked or sql_view.first_query(tables), wrong=failed.position if failed else None
+    )
+    with st.container(horizontal=True, vertical_alignment="center", key="sql_toolbar"):
+        limit = st.selectbox(
+            "Show at most", list(LIMITS), format_func=LIMITS.__getitem__, key="sql_limit", label_visibility="collapsed", width=150
+        )
+        sql_view.show_history(editor="sql_editor")
+        save = st.empty()
+    if submitted or sql_view.is_unanswered(asked):
+        sql_view.run(user, submitted or asked or "", limit=limit)
+    with save:
+        sql_view.show_save(user)
+    sql_view.show_outcome()
