@@ -9,6 +9,8 @@ import re
 
 import streamlit as st
 
+from core.ui import show
+
 AVATARS = {"user": ":material/person:", "assistant": ":material/neurology:", "system": ":material/settings:"}
 CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 SPECIAL = re.compile(r"\$|!(?=\[)|:(?=[a-z][a-z0-9_+-]*[\[:/])|<(?=[a-zA-Z/!])")
@@ -26,10 +28,15 @@ def _tame(prose: str) -> str:
     return LINE_END.sub("  \n", escaped)
 
 
+def verbatim(text: str) -> str:
+    """Markdown that shows every character of ``text``: for rows and for what people typed."""
+    return LINE_END.sub("  \n", show.plain(text))
+
+
 def show_message(role: str, text: str) -> None:
-    """One message with its speaker's symbol; a system message is small, it is not part of the talk."""
+    """One message exactly as it is stored; a system message is small, it is not part of the talk."""
     with st.chat_message(role, avatar=AVATARS.get(role)):
         if role == "system":
-            st.caption(as_written(text))
+            st.caption(verbatim(text))
         else:
-            st.markdown(as_written(text))
+            st.markdown(verbatim(text))

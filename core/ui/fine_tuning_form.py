@@ -26,7 +26,6 @@ GUESSES = {
     "text": ("text", "content", "body", "document", "passage"),
 }
 OFFERED = ("completion", "text", "chat")  # the ways a supervised job can read a table
-OPEN = ("tuning", "n_epochs")  # what most people want to decide; every other setting is folded away
 AUTO = "auto"
 WORDS = {"auto": "Automatic", "full": "Full", "lora": "LoRA"}
 
@@ -131,10 +130,10 @@ def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | No
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
         for role in shape.roles:
             picked[role.name] = st.selectbox(
-                role.title if role.required else f"{role.title} (optional)",
+                role.title,
                 names,
                 index=names.index(guesses[role.name]) if role.name in guesses else None,
-                placeholder="Choose a column" if role.required else "None",
+                placeholder="Choose a column" if role.required else "None (optional)",
                 help=role.help,
                 key=f"ft_column_{role.name}",
             )
@@ -250,8 +249,8 @@ def _describe_base(model: models.Model) -> str:
 def pick_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters the user decided about; the others stay ``auto``. Rare ones are folded away."""
     fields = training.Hyperparameters.model_json_schema()["properties"]
-    chosen = _draw_fields({name: fields[name] for name in OPEN}, given)
-    folded = {name: field for name, field in fields.items() if name not in OPEN}
+    chosen = _draw_fields({name: field for name, field in fields.items() if not field.get("advanced")}, given)
+    folded = {name: field for name, field in fields.items() if field.get("advanced")}
     if folded:
         with st.expander("Advanced settings", icon=":material/tune:", key="ft_advanced"):
             st.caption("Left empty, Luthier chooses from the size of your data and the model.")
@@ -347,9 +346,15 @@ def show_plan(plan: fine_tuning.Plan) -> None:
         facts.append(f"about {show.duration(plan.estimated_seconds, parts=1)}")
     st.markdown(f":material/route: **Plan**: {' · '.join(facts)}")
     if plan.resolved:
-        st.caption("Runs with " + ", ".join(f"{name.replace('_', ' ')} {_plain_value(v)}" for name, v in plan.resolved.items()))
+        decided = ((_title(name), value) for name, value in plan.resolved.items() if value is not None)
+        st.caption("Runs with " + ", ".join(f"{title.lower()} {_plain_value(value)}" for title, value in decided))
     for warning in plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
+
+
+def _title(name: str) -> str:
+    field = training.Hyperparameters.model_fields.get(name)
+    return (field.title if field else None) or name.replace("_", " ")
 
 
 def _plain_value(value: Any) -> str:

@@ -80,7 +80,7 @@ def build_loss_spec(names: Sequence[str], *, total_steps: int, log_scale: bool, 
         "field": "curve",
         "type": "nominal",
         "scale": {"domain": [VALIDATION, SMOOTHED if SMOOTHED in names else TRAINING]},
-        "legend": {"title": None, "orient": "top-right"},
+        "legend": {"title": None, "orient": "top-right", "symbolOpacity": 1, "symbolType": "stroke", "symbolStrokeWidth": 3},
     }
     y = {
         "field": "loss",

@@ -4,8 +4,9 @@ Everything is read from the database, so any number of tabs may follow, and clos
 while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -88,41 +89,37 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
     losses, checks, speeds = values("train_loss"), values("valid_loss"), values("tokens_per_second")
     memory, rates = values("memory_bytes"), values("learning_rate")
     with st.grid(6, min_column_width=145, gap="small", key="job_cards"):
-        _card("Training loss", _fixed(job.train_loss), losses, delta=change(losses), colour="inverse", format="%.3f")
-        _card("Validation loss", _fixed(job.valid_loss), checks, delta=change(checks), colour="inverse", format="%.3f")
+        _card("Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse")
+        _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
         _card("Tokens per second", show.number(_whole(job.tokens_per_second)), speeds, delta=_percent(speeds), chart="bar")
-        _time_card(job)
-        _card("Memory", show.bytes_(job.memory_bytes), memory, colour="blue", chart="area")
-        _card("Learning rate", _scientific(job.learning_rate), rates, colour="violet", chart="area")
+        _time_card(job, series)
+        _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="blue", chart="area")
+        _card("Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="violet", chart="area")
 
 
 def _card(
-    label: str,
-    value: str,
-    points: Sequence[float],
-    *,
-    delta: float | str | None = None,
-    colour: Any = "normal",
-    chart: Any = "line",
-    format: str | None = None,
+    label: str, value: str, points: Sequence[float], *, delta: str | int | None, colour: Any = "normal", chart: Any = "line"
 ) -> None:
     drawn = list(points) if len(points) > 1 else None
-    given = {"delta_color": colour, "chart_data": drawn, "chart_type": chart, "format": format}
-    st.metric(label, value, delta, border=True, height="stretch", **given)  # type: ignore[arg-type]
-
-
-def _time_card(job: fine_tuning.Job) -> None:
-    if job.status in EVERY:
-        label, value = "Time left", show.duration(job.eta_seconds)
-    else:
-        label, value = "Took", show.duration(_seconds(job))
+    arrow: Any = "auto" if colour in ("normal", "inverse") else "off"
     st.metric(
-        label,
-        value,
+        label, value, delta, colour, delta_arrow=arrow, chart_data=drawn, chart_type=chart, border=True, height="stretch"
+    )  # fmt: skip
+
+
+def _time_card(job: fine_tuning.Job, series: Series) -> None:
+    """The curve is what was still to be done at each measured step."""
+    active = job.status in EVERY
+    left = [job.total_steps - step for step, _ in series.get("train_loss") or ()]
+    st.metric(
+        "Time left" if active else "Took",
+        show.duration(job.eta_seconds if active else _seconds(job)),
         f"{job.progress:.0%}",
         delta_color="primary",
         delta_arrow="off",
         delta_description="done",
+        chart_data=left[:: max(1, len(left) // SPARK)] if len(left) > 1 else None,
+        chart_type="area",
         border=True,
         height="stretch",
     )
@@ -148,7 +145,7 @@ def describe_progress(job: fine_tuning.Job) -> str:
 
 
 def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
-    loss, checkpoints = st.columns([7, 3], gap="small")
+    loss, checkpoints = st.columns([2, 1], gap="small")
     with loss.container(border=True, height="stretch", key="job_loss"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("Loss", anchor=False, width="content")
@@ -174,9 +171,9 @@ def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
     frame = build_checkpoints(found)
     worst = max((v for v in frame["loss"] if v is not None), default=1.0) or 1.0
     columns = {
-        "step": st.column_config.NumberColumn("Step", format="%d", width=55),
-        "loss": st.column_config.ProgressColumn("Valid. loss", min_value=0, max_value=worst, format="%.3f", width=110),
-        "tags": st.column_config.MultiselectColumn("", options=["best", "latest"], color=["violet", "blue"], width=110),
+        "step": st.column_config.NumberColumn("Step", format="%d", width=60),
+        "loss": st.column_config.ProgressColumn("Valid. loss", min_value=0, max_value=worst, format="%.3f", width=115),
+        "tags": st.column_config.MultiselectColumn("Tags", options=["best", "latest"], color=["violet", "blue"], width=130),
         "size": st.column_config.TextColumn("Size", width=70),
     }
     st.dataframe(
@@ -274,7 +271,9 @@ def show_next(job: fine_tuning.Job) -> None:
     """The sensible step once the job has ended."""
     if job.status == "succeeded" and job.model_id:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="job_next"):
-            st.markdown(":green[:material/check_circle:] **The model is ready.** It is in the registry with its metrics and lineage.")
+            st.markdown(
+                ":green[:material/check_circle:] **The model is ready.** It is in the registry with its metrics and lineage."
+            )
             places.button("Chat with it", "chat", key="job_chat", icon="chat", primary=True, model=job.model_id)
             places.button("Open the model", "model", key="job_open_model", icon="deployed_code", id=job.model_id)
             places.button("Call it by API", "model", key="job_call", icon="code", id=job.model_id, view="call")
@@ -311,16 +310,26 @@ def spark(points: Points, most: int = SPARK) -> list[float]:
 
 
 def change(values: Sequence[float]) -> float | None:
-    """How the last value differs from the one a tenth of the curve earlier."""
+    """How the mean of the curve's last tenth differs from the mean of the tenth before: single steps are noise."""
     if len(values) < 2:
         return None
-    return round(values[-1] - values[-1 - max(1, len(values) // 10)], 4)
+    tenth = max(1, len(values) // 10)
+    return round(fmean(values[-tenth:]) - fmean(values[-2 * tenth : -tenth]), 4)
+
+
+def _signed(step: float | None) -> str | int | None:
+    """A number zero is drawn grey and without an arrow."""
+    return None if step is None else f"{step:+.3f}" if abs(step) >= 0.0005 else 0
 
 
 def _percent(values: Sequence[float]) -> str | None:
     step = change(values)
     before = values[-1] - step if step is not None else 0
     return f"{step / before:+.1%}" if step is not None and before else None
+
+
+def _peak(values: Sequence[float], write: Callable[[float], str]) -> str | None:
+    return f"peak {write(max(values))}" if len(values) > 1 else None
 
 
 def _seconds(job: fine_tuning.Job) -> float | None:

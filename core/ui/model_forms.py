@@ -48,7 +48,11 @@ def show_aliases(user: User, model: models.Model) -> None:
             st.text_input("Alias", key="alias_name", placeholder="production", max_chars=64, width=220)
             st.selectbox("Points at", versions, format_func=lambda n: f"version {n}", key="alias_version", width=160)
             st.form_submit_button(
-                "Set alias", key="alias_set", icon=":material/sell:", on_click=_set_alias, args=(user, model.id, tuple(model.aliases))
+                "Set alias",
+                key="alias_set",
+                icon=":material/sell:",
+                on_click=_set_alias,
+                args=(user, model.id, tuple(model.aliases)),
             )
 
 

@@ -24,7 +24,9 @@ STARTER_NOTE = (
     "Luthier's starter is a tiny demonstration model, trained on text that a program wrote. It knows little, and is often wrong; "
     "fine-tuned on your rows it learns small, narrow tasks."
 )
-TUNED_STARTER_NOTE = "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
+TUNED_STARTER_NOTE = (
+    "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
+)
 
 
 def show_type(model: models.Model) -> None:
@@ -71,7 +73,7 @@ def show_versions(user: User, model: models.Model) -> None:
                     st.badge(f"@{alias}", color="violet", icon=":material/sell:")
                 show_origin(user, version)
             st.caption(describe_version(version))
-            if version.settings:
+            if version.finetune_job_id:
                 with st.expander("How it was made", type="compact"):
                     show_recipe(version)
 
@@ -171,34 +173,39 @@ def show_call(model: models.Model, base_url: str) -> None:
         tab.code(code, language=language)
 
 
-CALL_HELP = "The plain name follows the newest version. An alias follows what you point it at: move it and no program has to change."
+CALL_HELP = (
+    "The plain name follows the newest version. An alias follows what you point it at: move it and no program has to change."
+)
 
 
 def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
     """The sampling parameters as fields made from ``models.Parameters``; what stays empty falls to the default below."""
     fields = models.Parameters.model_json_schema()["properties"]
-    chosen: dict[str, Any] = {}
     with st.grid(2, min_column_width=130):
-        for name in ("temperature", "top_p", "max_tokens", "seed"):
-            chosen[name] = _number(name, fields[name], given.get(name), key=f"{key}_{name}")
-    return {name: value for name, value in chosen.items() if value is not None} | {
-        name: value for name, value in given.items() if name not in chosen
-    }
+        chosen = {name: number_input(fields[name], key=f"{key}_{name}", value=given.get(name)) for name in PARAMETERS}
+    untouched = {name: value for name, value in given.items() if name not in chosen}
+    return untouched | {name: value for name, value in chosen.items() if value is not None}
 
 
-def _number(name: str, field: dict[str, Any], given: Any, *, key: str) -> int | float | None:
+PARAMETERS = ("temperature", "top_p", "max_tokens", "seed")
+
+
+def number_input(field: dict[str, Any], *, key: str, value: Any = None, **more: Any) -> int | float | None:
+    """One optional number as its JSON schema describes it. Empty means: the default."""
     kind = next(kind for kind in field["anyOf"] if kind["type"] != "null")
     whole = kind["type"] == "integer"
     cast = int if whole else float
     limits = {"min_value": kind.get("minimum"), "max_value": kind.get("maximum")}
-    small = {k: cast(v) for k, v in limits.items() if v is not None and abs(v) < 2**53}  # beyond, browsers cannot count exactly
-    return st.number_input(
+    small = {name: cast(v) for name, v in limits.items() if v is not None and abs(v) < 2**53}  # beyond, browsers cannot count exactly
+    found = st.number_input(
         field["title"],
-        value=None if given is None else cast(given),
+        value=None if value is None else cast(value),
         step=1 if whole else 0.1,
         format=None if whole else "%.2f",
         placeholder="default",
         help=field["description"],
         key=key,
-        **small,  # type: ignore[arg-type]
+        **small,
+        **more,
     )
+    return found  # type: ignore[no-any-return]

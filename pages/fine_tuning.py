@@ -1,0 +1,94 @@
+"""Fine-tuning jobs, and the form that starts one: /fine_tuning, /fine_tuning?dataset=ds_…&version=2, /fine_tuning?job=ftj_… to try again."""
+
+from typing import Any
+
+import streamlit as st
+
+from core import fine_tuning, models
+from core.errors import LuthierError
+from core.fields import parse
+from core.security import new_token
+from core.ui import fine_tuning_form as form
+from core.ui import job_list, places, session, show
+from core.ui.fine_tuning_form import Data
+from core.users import User
+
+TRY_KEY = "ft_idempotency_key"
+
+
+def show_list(user: User) -> None:
+    title, action = st.columns([3, 1], vertical_alignment="center")
+    with title:
+        show.header("Fine-tuning", "Teach a model your rows. Each job ends as a new version in the registry.", icon="model_training")
+    with action.container(horizontal=True, horizontal_alignment="right"):
+        places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
+    job_list.show_jobs(user)
+
+
+def show_form(user: User) -> None:
+    show.header("New fine-tuning", "Rows in, a model you can call out.", icon="model_training")
+    places.link("fine_tuning", "All jobs", icon="arrow_back")
+    earlier = form.earlier_job(user, places.query("job"))
+    left, right = st.columns([11, 9], gap="large")
+    with left:
+        with st.container(border=True, key="ft_data"):
+            st.subheader("1 · Data", anchor=False)
+            data = form.pick_data(user, places.query("dataset"), places.query("version"), earlier)
+        if data is None:
+            return
+        with st.container(border=True, key="ft_model"):
+            st.subheader("2 · Model", anchor=False)
+            base = form.pick_base(user, earlier.base_model_id if earlier else places.query("base"))
+            hyperparameters = form.pick_settings(earlier.hyperparameters if earlier else {})
+        with st.container(border=True, key="ft_check"):
+            st.subheader("3 · Validation and name", anchor=False)
+            validation = form.pick_validation(user, data)
+            name = st.text_input("Name of the model", key="ft_name", max_chars=100, placeholder="Chosen for you", help=NAME_HELP)
+    with right:
+        st.subheader("What the model will read", anchor=False)
+        report = form.show_rows(user, data)
+    if base is not None:
+        show_start(user, report.num_examples > 0, build_request(data, base, hyperparameters, validation, name))
+
+
+NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
+
+
+def build_request(
+    data: Data, base: models.Model, hyperparameters: dict[str, Any], validation: dict[str, Any], name: str | None
+) -> dict[str, Any]:
+    return {
+        "base_model_id": base.id,
+        "dataset_id": data.dataset.id,
+        "dataset_version_id": data.version.id,
+        "columns": data.columns,
+        "hyperparameters": hyperparameters,
+        "name": (name or "").strip() or None,
+        "idempotency_key": st.session_state.setdefault(TRY_KEY, new_token()),
+        **validation,
+    }
+
+
+def show_start(user: User, has_rows: bool, request: dict[str, Any]) -> None:
+    """The plan and the button. Both ask the service with the same values, so what is shown is what runs."""
+    with st.container(border=True, key="ft_plan"):
+        planned = False
+        try:
+            new = parse(fine_tuning.NewJob, **request)
+            form.show_plan(fine_tuning.plan(user, new))
+            planned = has_rows
+        except LuthierError as err:
+            show.error(err)
+        if st.button("Start fine-tuning", key="ft_start", type="primary", icon=":material/play_arrow:", disabled=not planned):
+            with show.guarded():
+                job = fine_tuning.create(user, new)
+                st.session_state.pop(TRY_KEY, None)
+                places.go("job", id=job.id)
+
+
+user = session.require_user()
+with show.guarded():
+    if any(places.query(name) for name in ("new", "dataset", "job")):
+        show_form(user)
+    else:
+        show_list(user)

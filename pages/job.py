@@ -1,0 +1,60 @@
+"""One fine-tuning job, followed live: /job?id=ftj_…"""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from core import fine_tuning
+from core.errors import LuthierError
+from core.ui import job_monitor, places, session, show
+from core.users import User
+
+CANNOT_BE_UNDONE = "The training stops and no model is made. To go on later, pause it instead."
+
+
+def show_header(user: User, job: fine_tuning.Job) -> None:
+    title, actions = st.columns([3, 2], vertical_alignment="center")
+    with title:
+        show.header(job.name, icon="monitoring")
+    with actions.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="job_actions"):
+        show.badge(job.status)
+        show_buttons(user, job)
+    show_facts(user, job)
+
+
+def show_buttons(user: User, job: fine_tuning.Job) -> None:
+    """Only what the job's state allows; the service has the last word."""
+    if job.status in ("queued", "running"):
+        act_button("Pause", "pause", job, fine_tuning.pause)
+    if job.status == "paused":
+        act_button("Resume", "play_arrow", job, fine_tuning.resume)
+    if job.status in fine_tuning.ACTIVE and st.button("Cancel", key="job_cancel", icon=":material/stop:"):
+        cancel = partial(fine_tuning.cancel, user, job.id)
+        show.confirm("job_cancel", "Cancel this job?", CANNOT_BE_UNDONE, cancel, yes="Cancel the job")
+
+
+def act_button(label: str, icon: str, job: fine_tuning.Job, action: Callable[[User, str], object]) -> None:
+    def act() -> None:
+        try:
+            action(user, job.id)
+        except LuthierError as err:
+            show.flash_error(err)
+
+    st.button(label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=act)
+
+
+def show_facts(user: User, job: fine_tuning.Job) -> None:
+    """Where it comes from, in one line of links."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_facts"):
+        for to in job_monitor.build_lineage(user, job):
+            places.link(to.page, to.label, icon=to.icon, **to.query)
+        st.caption(job_monitor.describe_times(job))
+
+
+user = session.require_user()
+with show.guarded():
+    job = fine_tuning.get(user, places.query("id") or "")
+    show_header(user, job)
+    job_monitor.show_next(job)
+    job_monitor.show_live(user, job)

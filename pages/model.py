@@ -1,0 +1,77 @@
+"""One model: versions with their metrics and origin, aliases, settings, and the code that calls it: /model?id=mdl_…"""
+
+import streamlit as st
+
+from core import models
+from core.ui import model_forms, model_view, places, session, show
+from core.users import User
+
+TABS = ("Versions", "Call it", "Aliases", "Settings")
+
+
+def show_header(user: User, model: models.Model) -> None:
+    title, actions = st.columns([3, 2], vertical_alignment="center")
+    with title:
+        show.header(model.name, icon="deployed_code")
+    with actions.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="model_actions"):
+        model_view.show_type(model)
+        places.button("Chat", "chat", key="model_chat", icon="chat", primary=True, model=model.id)
+        if model.capabilities.get("finetune"):
+            places.button("Fine-tune", "fine_tuning", key="model_tune", icon="model_training", base=model.id, new=1)
+    st.caption(model_view.describe(user, model))
+    if model.description:
+        st.markdown(show.plain(model.description))
+    note = model_view.starter_note(model)
+    if note and model.type != "base":  # the starter's own description says it already
+        st.caption(f":material/info: {note}")
+
+
+def show_body(user: User, model: models.Model) -> None:
+    wanted = "Call it" if places.query("view") == "call" else None
+    offered = TABS if model.type != "base" else TABS[:2]
+    for tab, name in zip(st.tabs(list(offered), default=wanted, key="model_tabs"), offered, strict=True):
+        with tab:
+            draw(name, user, model)
+    st.space("small")
+    with st.container(horizontal=True):
+        if model.type != "custom" and st.button("Make a custom model from it", key="model_custom", icon=":material/tune:"):
+            model_forms.ask_custom(user, model)
+        if model.type != "base" and st.button("Delete", key="model_delete", icon=":material/delete:"):
+            ask_delete(user, model)
+
+
+def draw(tab: str, user: User, model: models.Model) -> None:
+    with show.guarded():
+        if tab == "Versions":
+            model_view.show_versions(user, model)
+        elif tab == "Call it":
+            model_view.show_call(model, session.origin())
+        elif tab == "Aliases":
+            model_forms.show_aliases(user, model)
+        else:
+            model_forms.show_settings(user, model)
+
+
+def ask_delete(user: User, model: models.Model) -> None:
+    versions = show.count(model.latest_version or 0, "version") if model.type == "finetuned" else "its prompt and parameters"
+    show.confirm(
+        "model_delete",
+        "Delete this model?",
+        f"**{show.plain(model.name)}** goes with {versions}. Programs that call it will get an error. This cannot be undone.",
+        lambda: delete(user, model),
+    )
+
+
+def delete(user: User, model: models.Model) -> None:
+    models.delete(user, model.id)
+    show.flash(f"{model.name} was deleted.", icon="delete")
+    st.session_state["model_gone"] = True
+
+
+user = session.require_user()
+if st.session_state.pop("model_gone", False):
+    places.go("models")
+with show.guarded():
+    model = models.get(user, places.query("id") or "")
+    show_header(user, model)
+    show_body(user, model)
