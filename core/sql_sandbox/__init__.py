@@ -1,0 +1,18 @@
+"""Where users' SQL runs: a gate over the parsed text, and one locked process per query.
+
+::
+
+    client.run ── socket pair ──> zygote (everything imported) ── fork ──> child
+                                                                           lock   Landlock, seccomp, rlimits, empty environment
+                                                                           gate   one SELECT, known nodes, known functions
+                                                                           DuckDB with locked settings, views over the named files
+               <───────────────── Arrow stream, or a Parquet file in the private folder ────────┘
+
+The caller kills the child at the deadline. Every query of every user takes this way, a model's too; nothing else touches user SQL.
+This package knows files and limits, no users: names, ownership, queueing and accounting are ``core.query``'s.
+"""
+
+from core.sql_sandbox.client import Answer, Limits, QueryFailed, SandboxUnavailable, UnknownTable, run, shut_down
+from core.sql_sandbox.lock import protection
+
+__all__ = ["Answer", "Limits", "QueryFailed", "SandboxUnavailable", "UnknownTable", "protection", "run", "shut_down"]

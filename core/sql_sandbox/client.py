@@ -1,0 +1,306 @@
+"""The caller's side: starts the sandbox when it is first needed, sends one query, and ends it at the deadline.
+
+``run`` blocks until the answer, the failure or the deadline. The zygote (``zygote.py``) is started lazily, restarted when it died,
+and ends with this process in whatever way that ends, because the socket pair between the two closes. A child that does not answer in
+time is killed by its process handle, so never somebody else. Where there is no fork (Windows) every query starts its own process.
+
+Who may run what, and how many at once, is decided by ``core.query``.
+"""
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from core.sql_sandbox.child import RESULT_FILE, Job
+from core.sql_sandbox.explain import Failure
+from core.sql_sandbox.wire import Wire
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0  # importing DuckDB and Arrow on a busy machine
+CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one query may use. ``rows`` and ``result_bytes`` cut the answer, ``file_bytes`` bounds what it writes and spills."""
+
+    seconds: float = 20
+    memory_mb: int = 512
+    threads: int = 2
+    rows: int = 1_000
+    result_bytes: int = 32 * 2**20
+    file_bytes: int = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's result. ``table`` is None where it was saved as ``file``; ``columns`` are {"name", "type"}; ``used`` tables by name."""
+
+    columns: list[dict[str, str]]
+    used: tuple[str, ...]
+    table: pa.Table | None = None
+    file: Path | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class UnknownTable:
+    """A table name that the text uses and the caller did not give; ``position`` counts bytes."""
+
+    parts: tuple[str, ...]
+    position: int | None
+
+
+class QueryFailed(Exception):
+    """The query did not answer; ``failure`` says why, ``unknown`` which tables it named in vain."""
+
+    def __init__(self, failure: Failure, unknown: tuple[UnknownTable, ...] = ()) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.unknown = unknown
+
+
+class SandboxUnavailable(Exception):
+    """The sandbox process could not be started."""
+
+
+def run(
+    sql: str,
+    *,
+    tables: Mapping[str, Path],
+    folder: Path,
+    limits: Limits,
+    parameters: list[Any] | dict[str, Any] | None = None,
+    save: bool = False,
+) -> Answer:
+    """Run one query over ``tables`` (name -> Parquet file), with ``folder`` (empty, private) as its only place to write.
+
+    Raises QueryFailed, or SandboxUnavailable.
+    """
+    job = Job(
+        sql=sql,
+        tables={name: str(path) for name, path in tables.items()},
+        parameters=parameters,
+        rows=None if save else limits.rows,
+        folder=str(folder),
+        seconds=limits.seconds,
+        memory_mb=limits.memory_mb,
+        threads=limits.threads,
+        file_bytes=limits.file_bytes,
+        result_bytes=limits.result_bytes,
+    )
+    for attempt in (1, 2):
+        try:
+            return _read_answer(*_ask(job), folder=folder)
+        except _ZygoteDied:
+            _shut_down_dead()
+            shutil.rmtree(folder / "spill", ignore_errors=True)
+            if attempt == 2:
+                break
+    raise SandboxUnavailable
+
+
+def shut_down() -> None:
+    """End the zygote and with it every running query. The next query starts a new one."""
+    with _starting:
+        _zygote.stop()
+
+
+class _ZygoteDied(Exception):
+    """It went away before the child could answer; nothing is wrong with the query."""
+
+
+class _Zygote:
+    """The running zygote process, if there is one."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.control: socket.socket | None = None
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(_command(), stdin=theirs, stdout=subprocess.DEVNULL, **_clean_start())
+        self.control = ours
+
+    def stop(self) -> None:
+        process, control, self.process, self.control = self.process, self.control, None, None
+        if control is not None:
+            control.close()
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+_zygote = _Zygote()
+_starting = threading.Lock()
+atexit.register(shut_down)
+
+
+class _Deadline:
+    """Ends the child from another thread when the time is over."""
+
+    def __init__(self, seconds: float, end: Any) -> None:
+        self.passed = False
+        self._end = end
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self.passed = True
+        self._end()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+def _ask(job: Job) -> tuple[dict[str, Any], bytes]:
+    return _ask_forked(job) if CAN_FORK else _ask_spawned(job)
+
+
+def _ask_forked(job: Job) -> tuple[dict[str, Any], bytes]:
+    with _connect() as ours:
+        stream = cast(BinaryIO, ours.makefile("rwb"))
+        wire = Wire(stream, stream)
+        pid = _greeting(wire, lambda: _hang_up(ours))
+        with _Handle(pid) as child:
+            return _converse(wire, job, lambda: (child.kill(), _hang_up(ours)))
+
+
+def _ask_spawned(job: Job) -> tuple[dict[str, Any], bytes]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*_command(), "--once"], **pipes, **_clean_start()) as process:  # type: ignore[call-overload]
+        try:
+            wire = Wire(cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin))
+            _greeting(wire, process.kill)
+            return _converse(wire, job, process.kill)
+        finally:
+            process.kill()
+
+
+def _greeting(wire: Wire, give_up: Any) -> int:
+    """The child's process id. Raises _ZygoteDied when nobody comes."""
+    deadline = _Deadline(START_SECONDS, give_up)
+    try:
+        return int(wire.receive()[0]["pid"])
+    except (EOFError, OSError) as error:
+        raise _ZygoteDied from error
+    finally:
+        deadline.cancel()
+
+
+def _converse(wire: Wire, job: Job, end: Any) -> tuple[dict[str, Any], bytes]:
+    """Send the job and wait for what comes back; the deadline counts from here."""
+    deadline = _Deadline(job.seconds, end)
+    try:
+        wire.send(asdict(job))
+        return wire.receive()
+    except (EOFError, OSError, ValueError) as error:
+        if deadline.passed:
+            raise QueryFailed(Failure("timeout", "deadline")) from None
+        if CAN_FORK and not _zygote.alive():
+            raise _ZygoteDied from error
+        raise QueryFailed(Failure("memory", "died")) from None
+    finally:
+        deadline.cancel()
+
+
+def _connect() -> socket.socket:
+    """A fresh line to a fresh child."""
+    with _starting:
+        if not _zygote.alive():
+            _zygote.stop()
+            _zygote.start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                assert _zygote.control is not None
+                socket.send_fds(_zygote.control, [b"q"], [theirs.fileno()])
+            except OSError as error:
+                ours.close()
+                raise _ZygoteDied from error
+    return ours
+
+
+def _shut_down_dead() -> None:
+    with _starting:
+        if not _zygote.alive():
+            _zygote.stop()
+
+
+def _read_answer(head: dict[str, Any], block: bytes, *, folder: Path) -> Answer:
+    if "failure" in head:
+        raise _failed(head["failure"])
+    columns, used = list(head["columns"]), tuple(head["used"])
+    if not block:
+        return Answer(columns, used, file=folder / RESULT_FILE)
+    table = pa.ipc.open_stream(block).read_all()
+    table.validate(full=True)
+    return Answer(columns, used, table=table, truncated=bool(head["truncated"]))
+
+
+def _failed(told: dict[str, Any]) -> QueryFailed:
+    unknown = tuple(UnknownTable(tuple(t["parts"]), t["position"]) for t in told.get("tables", ()))
+    return QueryFailed(Failure(told["kind"], told["message"], told.get("position")), unknown)
+
+
+class _Handle:
+    """A child by its process handle (Linux), so that a reused number never hits a stranger; by number elsewhere."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.handle = -1
+        if hasattr(os, "pidfd_open"):
+            with suppress(OSError):
+                self.handle = os.pidfd_open(pid)
+
+    def __enter__(self) -> "_Handle":
+        return self
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError, OSError):
+            if self.handle >= 0:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()  # it has answered, or never will
+        if self.handle >= 0:
+            os.close(self.handle)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-s", "-m", "core.sql_sandbox.zygote"]
+
+
+def _clean_start() -> dict[str, Any]:
+    """No file, no variable and no terminal of ours goes along."""
+    kept = ("SYSTEMROOT", "SystemRoot", "PATH", "VIRTUAL_ENV")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment |= {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"cwd": ROOT, "env": environment, "close_fds": True, "start_new_session": os.name == "posix"}

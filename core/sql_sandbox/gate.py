@@ -1,0 +1,251 @@
+"""The gate: what SQL text may be run at all. Everything that is not known to be harmless is refused.
+
+One statement, and it must be a SELECT (DESCRIBE and SUMMARIZE are SELECTs to DuckDB). The parsed tree, as DuckDB itself serialises
+it, may hold only the node types listed here, functions of ``functions.py``, common table expressions in their scope, and plain
+table names. Which table names exist is left to the caller: the gate only says which ones the text uses, and where.
+
+It runs in the child process, because DuckDB's parser can be made slow, greedy or dead by a hostile text.
+"""
+
+import json
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+import duckdb
+
+from core.sql_sandbox.functions import FUNCTIONS, TABLE_FUNCTIONS
+
+MAX_CHARACTERS = 100_000
+NOWHERE = 2**64 - 1  # what DuckDB writes for a node that it made up itself
+
+# class -> allowed types; None: any type of that class
+EXPRESSIONS: dict[str, frozenset[str] | None] = {
+    "BETWEEN": None,
+    "CASE": None,
+    "CAST": None,
+    "COLLATE": None,
+    "COLUMN_REF": None,
+    "COMPARISON": None,
+    "CONJUNCTION": None,
+    "CONSTANT": frozenset({"VALUE_CONSTANT"}),
+    "FUNCTION": frozenset({"FUNCTION"}),
+    "LAMBDA": None,
+    "OPERATOR": frozenset(
+        "OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF OPERATOR_TRY OPERATOR_UNPACK "
+        "COMPARE_IN COMPARE_NOT_IN ARRAY_CONSTRUCTOR ARRAY_EXTRACT ARRAY_SLICE STRUCT_EXTRACT GROUPING_FUNCTION".split()
+    ),
+    "PARAMETER": frozenset({"VALUE_PARAMETER"}),
+    "POSITIONAL_REFERENCE": None,
+    "STAR": frozenset({"STAR"}),
+    "SUBQUERY": frozenset({"SUBQUERY"}),
+    "TYPE": frozenset({"TYPE"}),
+    "WINDOW": None,
+}
+NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
+TABLES = frozenset(
+    {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"}
+)
+PARTS = frozenset(
+    {"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ORDER_ASCENDING", "ORDER_DESCENDING"}
+)
+SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
+OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
+
+Tree = dict[str, Any]
+Scope = frozenset[str]
+
+
+class Refused(Exception):
+    """The text may not be run. ``position`` counts bytes of its UTF-8 form, None where no place can be named."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table name as the text has it: its dotted parts, and the byte where it stands."""
+
+    parts: tuple[str, ...]
+    position: int | None
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.parts)
+
+
+@dataclass
+class _Walk:
+    references: list[Reference] = field(default_factory=list)
+
+
+def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
+    """The tables that ``sql`` reads. Raises Refused, or DuckDB's own error where the text cannot be parsed."""
+    _check_text(sql)
+    _check_kind(connection, sql)
+    walk = _Walk()
+    for statement in _parse(connection, sql)["statements"]:
+        try:
+            _visit_node(statement["node"], frozenset(), walk)
+        except RecursionError:
+            raise Refused("The query is nested too deeply. Split it with WITH … AS (…).") from None
+    return walk.references
+
+
+def fold(name: str) -> str:
+    """How DuckDB compares names: ASCII letters without case, everything else as it is."""
+    return "".join(c.lower() if c.isascii() else c for c in name)
+
+
+def _check_text(sql: str) -> None:
+    if len(sql) > MAX_CHARACTERS:
+        raise Refused(f"The query is too long: at most {MAX_CHARACTERS:,} characters.", None)
+    if "\0" in sql:
+        raise Refused("The query contains a NUL character.", len(sql[: sql.index("\0")].encode()))
+    if not sql.strip().strip(";"):
+        raise Refused("Write a SELECT.", 0)
+
+
+def _check_kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if not statements:
+        raise Refused("Write a SELECT.", 0)
+    if len(statements) > 1:
+        second = statements[1].query.strip()
+        raise Refused("One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second)))
+    kind = statements[0].type.name
+    if kind == "MULTI":
+        raise Refused("PIVOT needs its values here. Write: PIVOT table ON column IN ('first', 'second') USING …")
+    if kind != "SELECT":
+        raise Refused(f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0)
+
+
+def _parse(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tree:
+    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    try:
+        tree: Tree = json.loads(found[0][0])
+    except RecursionError:
+        raise Refused("The query is nested too deeply. Split it with WITH … AS (…).") from None
+    if tree.get("error"):
+        raise Refused(str(tree.get("error_message") or "The query could not be read."))
+    return tree
+
+
+def _visit(value: Any, scope: Scope, walk: _Walk) -> None:
+    """Look at any part of the tree; what it is decides who checks it."""
+    if isinstance(value, list):
+        for item in value:
+            _visit(item, scope, walk)
+    elif isinstance(value, dict):
+        kind = value.get("type")
+        if "class" in value:
+            _check_expression(value, scope, walk)
+        elif kind is None:
+            _visit_children(value, scope, walk)
+        elif kind in NODES:
+            _visit_node(value, scope, walk)
+        elif kind in TABLES:
+            _check_table(value, scope, walk)
+        elif kind in PARTS:
+            _visit_children(value, scope, walk)
+        else:
+            _refuse_kind(value, kind)
+
+
+def _visit_children(tree: Tree, scope: Scope, walk: _Walk) -> None:
+    for key, value in tree.items():
+        if key not in OPAQUE:
+            _visit(value, scope, walk)
+
+
+def _visit_node(node: Tree, scope: Scope, walk: _Walk) -> None:
+    """A query with its common table expressions: each sees the ones before it, the query sees them all."""
+    if node.get("type") not in NODES:
+        _refuse_kind(node, node.get("type"))
+    for entry in (node.get("cte_map") or {}).get("map", ()):
+        _visit(entry["value"], scope, walk)
+        scope |= {fold(entry["key"])}
+    rest = {key: value for key, value in node.items() if key != "cte_map"}
+    if node["type"] == "RECURSIVE_CTE_NODE":
+        _visit(rest.pop("left"), scope, walk)  # the start does not see itself
+        scope |= {fold(node["cte_name"])}
+    _visit_children(rest, scope, walk)
+
+
+def _check_expression(tree: Tree, scope: Scope, walk: _Walk) -> None:
+    kind = tree["class"]
+    if kind not in EXPRESSIONS or tree.get("type") not in (EXPRESSIONS[kind] or {tree.get("type")}):
+        _refuse_kind(tree, kind)
+    if kind in ("FUNCTION", "WINDOW"):
+        _check_function(tree, FUNCTIONS)
+    elif kind == "TYPE":
+        _check_plain_name(tree, tree["type_name"], what="type")
+    _visit_children(tree, scope, walk)
+
+
+def _check_function(tree: Tree, allowed: frozenset[str]) -> None:
+    name = tree["function_name"]
+    _check_plain_name(tree, name, what="function")
+    if fold(name) in allowed:
+        return
+    close = get_close_matches(fold(name), allowed, n=1, cutoff=0.75)
+    advice = f' Did you mean "{close[0]}"?' if close else ""
+    raise Refused(f'There is no function "{name}" here.{advice}', _position(tree))
+
+
+def _check_table(tree: Tree, scope: Scope, walk: _Walk) -> None:
+    kind = tree["type"]
+    if kind == "BASE_TABLE":
+        _note_reference(tree, scope, walk)
+    elif kind == "TABLE_FUNCTION":
+        _check_table_function(tree["function"], scope, walk)
+    elif kind == "SHOW_REF" and (tree.get("show_type") not in SUMMARIES or tree.get("query") is None):
+        raise Refused("SHOW is not available here. Write DESCRIBE table or SUMMARIZE table.", 0)
+    rest = {k: v for k, v in tree.items() if not (kind == "TABLE_FUNCTION" and k == "function")}
+    _visit_children(rest, scope, walk)
+
+
+def _note_reference(tree: Tree, scope: Scope, walk: _Walk) -> None:
+    path = tuple((tree.get("qualified_name") or {}).get("path") or ())
+    if tree.get("at_clause") is not None:
+        raise Refused('A table has no AT here. Write "name@2" for version 2.', _position(tree))
+    spelled = tuple(part for part in (tree["catalog_name"], tree["schema_name"], tree["table_name"]) if part)
+    if path != spelled:
+        _refuse_kind(tree, "table name")
+    is_common_table_expression = len(path) == 1 and fold(path[0]) in scope
+    if not is_common_table_expression:
+        walk.references.append(Reference(path, _position(tree)))
+
+
+def _check_table_function(function: Tree, scope: Scope, walk: _Walk) -> None:
+    if function.get("class") != "FUNCTION":
+        _refuse_kind(function, function.get("class"))
+    if fold(function["function_name"]) not in TABLE_FUNCTIONS:
+        message = f'"{function["function_name"]}" cannot be used as a table here. Name one of your datasets instead.'
+        raise Refused(message, _position(function))
+    _check_function(function, FUNCTIONS | TABLE_FUNCTIONS)
+    _visit_children(function, scope, walk)
+
+
+def _check_plain_name(tree: Tree, name: str, *, what: str) -> None:
+    """No catalog and no schema in front: ``system.main.x`` would name something else than ``x``."""
+    path = (tree.get("qualified_name") or {}).get("path", [name])
+    if tree.get("catalog") or tree.get("schema") or path != [name]:
+        raise Refused(f'Write the {what} "{name}" without anything in front of it.', _position(tree))
+
+
+def _refuse_kind(tree: Tree, kind: Any) -> NoReturn:
+    words = str(kind).removesuffix("_NODE").removesuffix("_QUERY").replace("_", " ")
+    raise Refused(f"This form of SQL cannot be run here: {words}.", _position(tree))
+
+
+def _position(tree: Tree) -> int | None:
+    found = tree.get("query_location")
+    return found if isinstance(found, int) and found != NOWHERE else None
+
+
+def _byte(sql: str, index: int) -> int | None:
+    return len(sql[:index].encode()) if index >= 0 else None
