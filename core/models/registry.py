@@ -1,7 +1,7 @@
 """List, look up, create, change and delete models, and move their aliases.
 
-Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one that he added and nobody
-uses; nothing is deleted while an alias, an active job or another model stands on it. Weights are removed after the rows.
+Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one that was added and
+that nobody uses; nothing is deleted while an alias, an active job or another model stands on it. Weights go after the rows.
 """
 
 from typing import Annotated, Any, Literal

@@ -48,8 +48,11 @@ class Finish:
 
 
 class Provider(Protocol):
-    """``generate`` yields any number of Deltas, then one Finish; it looks at ``stop`` at least four times a second, and then ends with
-    reason ``cancelled``. Closing the iterator cancels too. Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict."""
+    """``generate`` yields any number of Deltas, then one Finish; it looks at ``stop`` at least four times a second, and then ends
+    with reason ``cancelled``. Closing the iterator cancels too.
+
+    Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict.
+    """
 
     name: str
     title: str

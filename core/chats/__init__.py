@@ -1,0 +1,60 @@
+"""Chats and their messages, and who answers them.
+
+The chat's system prompt wins over the model's own, and so do its parameters, and a message's over both. When a conversation
+outgrows the model's context its oldest turns are left out; callers of ``complete``, who send their own conversation, get an error
+instead. How a reply is written, stored, watched and stopped is in ``core.replies``.
+
+- ``records``: chats and messages as they are stored
+- ``answering``: who answers, and what watchers see
+- ``sources``: where a reply's text comes from: a model or a query
+"""
+
+from core.chats.answering import complete, regenerate, send, start, stop, tail
+from core.chats.records import (
+    Chat,
+    ChatChange,
+    ChatList,
+    Message,
+    MessageList,
+    NewChat,
+    NewMessage,
+    Sent,
+    create,
+    delete,
+    delete_message,
+    get,
+    get_message,
+    list_chats,
+    list_messages,
+    rewind,
+    update,
+)
+from core.replies import recover, shut_down
+
+__all__ = [
+    "Chat",
+    "ChatChange",
+    "ChatList",
+    "Message",
+    "MessageList",
+    "NewChat",
+    "NewMessage",
+    "Sent",
+    "complete",
+    "create",
+    "delete",
+    "delete_message",
+    "get",
+    "get_message",
+    "list_chats",
+    "list_messages",
+    "recover",
+    "regenerate",
+    "rewind",
+    "send",
+    "shut_down",
+    "start",
+    "stop",
+    "tail",
+    "update",
+]

@@ -1,0 +1,211 @@
+"""Who answers a message, and what the watchers of a reply see.
+
+A message that starts with ``/sql`` or ``/describe`` is answered from the chat's dataset by a query, without any model; every
+other by the chat's model. One reply at a time per chat. All that can be refused is refused before anything is stored.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core import models, replies
+from core.chats import sources
+from core.chats.records import (
+    Chat,
+    Message,
+    NewMessage,
+    Sent,
+    add_message,
+    find,
+    find_message,
+    get,
+    get_message,
+    present_message,
+    rewind,
+)
+from core.db import reading, writing
+from core.errors import Conflict, LuthierError, Unavailable
+from core.providers.base import Delta, Finish
+from core.replies import Bill, Table
+from core.tables import ChatRow, MessageRow
+from core.users import User
+
+Answering = models.Callable | Literal["query"]
+STALE_SECONDS = 60.0  # a reply that another process writes and that has not grown for so long is given up on
+POLL_SECONDS = 0.25
+
+
+def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
+    """Store a message and, if asked for, begin the reply; returns at once.
+
+    Raises NotFound for the chat, Conflict when its model was deleted or another reply is being written, Unavailable.
+    """
+    chat = get(user, new.chat_id)
+    wants_query = new.role == "user" and sources.is_command(new.content)
+    answering = _answering(user, chat, wants_query) if new.generate else None
+    with writing() as session:
+        row = find(session, user, chat.id, lock=True)
+        if answering:
+            replies.require_nobody_writes(_is_generating(session, row.id))
+        message = add_message(session, row, role=new.role, content=new.content)
+        reply = _add_reply(session, row, answering) if answering else None
+    if reply and answering:
+        _begin(user, chat, reply, answering, parameters=new.parameters.chosen(), api_key_id=api_key_id)
+    return Sent(present_message(message), present_message(reply) if reply else None)
+
+
+def send(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
+    """As ``start``, but waits for the whole reply. Raises what made the reply fail; a failed exchange without text is not kept."""
+    sent = start(user, new, api_key_id=api_key_id)
+    if sent.reply is None:
+        return sent
+    replies.wait(sent.reply.id)
+    reply = get_message(user, sent.reply.id)
+    if reply.error and not reply.content:
+        rewind(user, sent.message.id)
+    if reply.error:
+        raise _as_error(reply.error)
+    return Sent(sent.message, reply)
+
+
+def regenerate(user: User, chat_id: str) -> Message:
+    """Write the last reply anew, or the missing one. Raises Conflict when there is nothing to answer."""
+    chat = get(user, chat_id)
+    with reading() as session:
+        question = session.scalar(_last_question(chat_id))
+    if question is None:
+        raise Conflict("There is no message to answer yet. Write one first.")
+    answering = _answering(user, chat, sources.is_command(question.content))
+    with writing() as session:
+        row = find(session, user, chat_id, lock=True)
+        replies.require_nobody_writes(_is_generating(session, chat_id))
+        later = (MessageRow.chat_id == chat_id) & (MessageRow.position > question.position)
+        session.execute(delete_rows(MessageRow).where(later, MessageRow.role == "assistant"))
+        reply = _add_reply(session, row, answering)
+    _begin(user, chat, reply, answering, parameters={}, api_key_id=None)
+    return present_message(reply)
+
+
+def tail(user: User, message_id: str) -> Iterator[Delta | Message]:
+    """The text so far, then what comes, then the finished Message. A Delta, if need be an empty one, comes at least every 0.25 s.
+
+    Closing the iterator leaves the reply alone; ``stop`` ends it.
+    """
+    message = get_message(user, message_id)
+    growing = replies.watch(message_id)
+    yield from growing if growing is not None else _watch_row(user, message)
+    yield get_message(user, message_id)
+
+
+def stop(user: User, message_id: str) -> None:
+    """End a reply; what is there stays. One that is complete already is left as it is."""
+    with writing() as session:
+        find_message(session, user, message_id).stop_requested = True
+    replies.stop(message_id)
+
+
+def complete(
+    user: User,
+    *,
+    model: models.Callable,
+    messages: Sequence[dict[str, str]],
+    parameters: dict[str, Any],
+    api_key_id: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Delta | Finish]:
+    """Answer a conversation that is not stored; only its cost is. Closing the iterator cancels the answer.
+
+    Raises Conflict, ContextLengthExceeded, Unavailable, when the first piece is asked for or later.
+    """
+    replies.require_room()
+    request = sources.build_request(model, messages, parameters=parameters, forget=False)
+    bill, started = Bill(user.id, model.model.id, api_key_id), time.monotonic()
+    closing = False
+    events = sources.provider_of(model).generate(request, stop=lambda: closing or stop())
+    finish = Finish("cancelled")
+    try:
+        for event in events:
+            finish = event if isinstance(event, Finish) else finish
+            yield event
+    except GeneratorExit:
+        closing = True
+        finish = next((event for event in events if isinstance(event, Finish)), finish)
+        raise
+    finally:
+        with writing() as session:
+            replies.charge(session, bill, finish.usage, seconds=time.monotonic() - started)
+
+
+def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
+    """Who will answer. All that can be refused is refused here, before anything is stored."""
+    replies.require_room()
+    if wants_query:
+        return "query"
+    if chat.model_id is None:
+        raise Conflict("The model of this chat was deleted. Choose another model for it.")
+    found = models.resolve(user, chat.model_id)
+    models.location(found.version.id)
+    return found
+
+
+def _begin(
+    user: User, chat: Chat, reply: MessageRow, answering: Answering, *, parameters: dict[str, Any], api_key_id: str | None
+) -> None:
+    """From here on the reply's thread owns it; also what goes wrong while the conversation is put together ends the reply."""
+
+    def answer(stop: Callable[[], bool]) -> Iterator[Delta | Table | Finish]:
+        history = _history(chat.id, before=reply.position)
+        if answering == "query":
+            question = next(row.content for row in reversed(history) if row.role == "user")
+            yield from sources.from_query(user, chat.dataset_id, question)
+            return
+        messages = sources.conversation(history, system_prompt=chat.system_prompt)
+        request = sources.build_request(answering, messages, parameters={**chat.parameters, **parameters}, forget=True)
+        yield from sources.provider_of(answering).generate(request, stop=stop)
+
+    bill = None if answering == "query" else Bill(user.id, chat.model_id, api_key_id)
+    replies.begin(reply.id, answer, bill=bill)
+
+
+def _history(chat_id: str, *, before: int) -> list[MessageRow]:
+    earlier = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.position < before)
+    with reading() as session:
+        newest_first = session.scalars(earlier.order_by(MessageRow.position.desc()).limit(sources.LONGEST_HISTORY)).all()
+    return list(reversed(newest_first))
+
+
+def _watch_row(user: User, message: Message) -> Iterator[Delta]:
+    """For a reply that no thread of this process writes: complete already, or another process's."""
+    yield Delta(message.content)
+    sent, given_up = len(message.content), time.monotonic() + STALE_SECONDS
+    while message.state == "generating" and time.monotonic() < given_up:
+        time.sleep(POLL_SECONDS)
+        message = get_message(user, message.id)
+        if len(message.content) > sent:
+            given_up = time.monotonic() + STALE_SECONDS
+        yield Delta(message.content[sent:])
+        sent = len(message.content)
+
+
+def _is_generating(session: Session, chat_id: str) -> bool:
+    return session.scalar(select(MessageRow.id).filter_by(chat_id=chat_id, state="generating").limit(1)) is not None
+
+
+def _last_question(chat_id: str) -> Any:
+    asked = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
+    return asked.order_by(MessageRow.position.desc()).limit(1)
+
+
+def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
+    model_id = None if answering == "query" else chat.model_id
+    return add_message(session, chat, role="assistant", content="", state="generating", model_id=model_id)
+
+
+def _as_error(stored: dict[str, str]) -> LuthierError:
+    """The error a reply ended with, as the class that has its code."""
+    error = sources.error_of(stored["code"])
+    return error(stored["message"]) if error else Unavailable(stored["message"])

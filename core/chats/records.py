@@ -1,0 +1,255 @@
+"""Chats and messages as they are stored: list, read, make, change, delete. Who answers is in ``answering``."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core import clock, datasets, models, replies
+from core.db import reading, writing
+from core.errors import NotFound
+from core.fields import Input
+from core.listing import Listed, ListQuery, contains, fetch
+from core.models import Parameters
+from core.security import new_id
+from core.tables import ChatRow, MessageRow
+from core.users import User
+
+
+class NewChat(Input):
+    model_id: str
+    title: str = Field("New chat", min_length=1, max_length=200)
+    dataset_id: str | None = None
+    system_prompt: str | None = Field(None, max_length=20_000)
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+class ChatChange(Input):
+    """Only the fields that were given are changed. ``dataset_id`` and ``system_prompt`` are cleared with null."""
+
+    title: str = Field("New chat", min_length=1, max_length=200)
+    model_id: str = ""
+    dataset_id: str | None = None
+    system_prompt: str | None = Field(None, max_length=20_000)
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+class ChatList(ListQuery):
+    model_id: str | None = None
+    dataset_id: str | None = None
+
+
+class NewMessage(Input):
+    chat_id: str
+    content: str = Field(min_length=1, max_length=100_000)
+    role: Literal["user", "system"] = "user"
+    generate: bool = True
+    stream: bool = False
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+class MessageList(ListQuery):
+    chat_id: str
+    sort: str = "created_at"
+    role: Literal["user", "assistant", "system"] | None = None
+
+
+@dataclass(frozen=True)
+class Chat:
+    id: str
+    title: str
+    model_id: str | None
+    dataset_id: str | None
+    system_prompt: str | None
+    parameters: dict[str, Any]
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Message:
+    """``state`` generating: a reply that still grows. ``error``: ``{"code", "message"}`` of a reply that failed. ``table``: what a
+    query answered."""
+
+    id: str
+    chat_id: str
+    role: str
+    content: str
+    model_id: str | None
+    finish_reason: str | None
+    usage: dict[str, int] | None
+    state: str
+    error: dict[str, str] | None
+    table: dict[str, Any] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Sent:
+    message: Message
+    reply: Message | None
+
+
+def create(user: User, new: NewChat) -> Chat:
+    """Raises NotFound for a model or dataset that is not the user's to see."""
+    models.get(user, new.model_id)
+    _require_dataset(user, new.dataset_id)
+    fields = {**new.model_dump(exclude={"parameters"}), "parameters": new.parameters.chosen()}
+    with writing() as session:
+        row = ChatRow(id=new_id("chat"), user_id=user.id, **fields)
+        session.add(row)
+        session.flush()
+        return _present(session, row)
+
+
+def list_chats(user: User, query: ChatList) -> Listed[Chat]:
+    statement = select(ChatRow).where(ChatRow.user_id == user.id)
+    if query.q:
+        statement = statement.where(contains(ChatRow.title, query.q))
+    if query.model_id is not None:
+        statement = statement.where(ChatRow.model_id == query.model_id)
+    if query.dataset_id is not None:
+        statement = statement.where(ChatRow.dataset_id == query.dataset_id)
+    sortable = {"created_at": ChatRow.created_at, "updated_at": ChatRow.updated_at, "title": ChatRow.title}
+    with reading() as session:
+        return fetch(session, statement, query, sortable=sortable, tie=ChatRow.id, present=lambda row: _present(session, row))
+
+
+def get(user: User, chat_id: str) -> Chat:
+    with reading() as session:
+        return _present(session, find(session, user, chat_id))
+
+
+def update(user: User, chat_id: str, change: ChatChange) -> Chat:
+    given = change.model_fields_set
+    get(user, chat_id)  # a chat that is not there is reported before a model that is not there
+    if "model_id" in given:
+        models.get(user, change.model_id)
+    if "dataset_id" in given:
+        _require_dataset(user, change.dataset_id)
+    with writing() as session:
+        row = find(session, user, chat_id)
+        for field in given - {"parameters"}:
+            setattr(row, field, getattr(change, field))
+        if "parameters" in given:
+            row.parameters = change.parameters.chosen()
+        session.flush()
+        return _present(session, row)
+
+
+def delete(user: User, chat_id: str) -> None:
+    """With its messages; a reply being written ends."""
+    with writing() as session:
+        row = find(session, user, chat_id)
+        growing = session.scalars(select(MessageRow.id).filter_by(chat_id=row.id, state="generating")).all()
+        session.delete(row)
+    for message_id in growing:
+        replies.stop(message_id)
+
+
+def list_messages(user: User, query: MessageList) -> Listed[Message]:
+    with reading() as session:
+        chat = find(session, user, query.chat_id)
+        statement = select(MessageRow).where(MessageRow.chat_id == chat.id)
+        if query.role:
+            statement = statement.where(MessageRow.role == query.role)
+        if query.q:
+            statement = statement.where(contains(MessageRow.content, query.q))
+        # position counts up with created_at and has no ties
+        return fetch(
+            session, statement, query, sortable={"created_at": MessageRow.position}, tie=MessageRow.id, present=present_message
+        )
+
+
+def get_message(user: User, message_id: str) -> Message:
+    with reading() as session:
+        return present_message(find_message(session, user, message_id))
+
+
+def delete_message(user: User, message_id: str) -> None:
+    with writing() as session:
+        row = find_message(session, user, message_id)
+        session.delete(row)
+    replies.stop(message_id)
+
+
+def rewind(user: User, message_id: str) -> None:
+    """Delete a message and all that follow it, so that it can be sent again in other words."""
+    with writing() as session:
+        row = find_message(session, user, message_id)
+        from_there = (MessageRow.chat_id == row.chat_id) & (MessageRow.position >= row.position)
+        growing = session.scalars(select(MessageRow.id).where(from_there, MessageRow.state == "generating")).all()
+        session.execute(delete_rows(MessageRow).where(from_there))
+    for gone in growing:
+        replies.stop(gone)
+
+
+def find(session: Session, user: User, chat_id: str, *, lock: bool = False) -> ChatRow:
+    """``lock``: until the end of the transaction, so that positions are given out one after the other (SQLite locks anyway)."""
+    mine = select(ChatRow).filter_by(id=chat_id, user_id=user.id)
+    row = session.scalar(mine.with_for_update() if lock else mine)
+    if row is None:
+        raise NotFound("There is no such chat.")
+    return row
+
+
+def find_message(session: Session, user: User, message_id: str) -> MessageRow:
+    mine = select(MessageRow).join(ChatRow).where(MessageRow.id == message_id, ChatRow.user_id == user.id)
+    row = session.scalar(mine)
+    if row is None:
+        raise NotFound("There is no such message.")
+    return row
+
+
+def add_message(session: Session, chat: ChatRow, **fields: Any) -> MessageRow:
+    newest = select(MessageRow).filter_by(chat_id=chat.id).order_by(MessageRow.position.desc()).limit(1)
+    last, created_at = session.scalar(newest), clock.now()
+    if last:
+        created_at = max(created_at, last.created_at + timedelta(microseconds=1))
+    position = last.position + 1 if last else 0
+    row = MessageRow(id=new_id("msg"), chat_id=chat.id, position=position, created_at=created_at, **fields)
+    session.add(row)
+    chat.updated_at = created_at
+    session.flush()
+    return row
+
+
+def _require_dataset(user: User, dataset_id: str | None) -> None:
+    if dataset_id is not None:
+        datasets.get(user, dataset_id)
+
+
+def _present(session: Session, row: ChatRow) -> Chat:
+    count = session.scalar(select(func.count()).select_from(MessageRow).filter_by(chat_id=row.id)) or 0
+    return Chat(
+        id=row.id,
+        title=row.title,
+        model_id=row.model_id,
+        dataset_id=row.dataset_id,
+        system_prompt=row.system_prompt,
+        parameters=row.parameters,
+        message_count=count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def present_message(row: MessageRow) -> Message:
+    return Message(
+        id=row.id,
+        chat_id=row.chat_id,
+        role=row.role,
+        content=row.content,
+        model_id=row.model_id,
+        finish_reason=row.finish_reason,
+        usage=row.usage,
+        state=row.state,
+        error=row.error,
+        table=row.table,
+        created_at=row.created_at,
+    )
