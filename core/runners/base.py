@@ -18,8 +18,11 @@ class Runner(Protocol):
     name: str
     title: str
 
-    def start(self, job_id: str) -> None:
-        """Begin ``python -m core.worker JOB_ID`` without waiting for it. Raises OSError when that is impossible."""
+    def start(self, job_id: str) -> Worker | None:
+        """Begin ``python -m core.worker JOB_ID`` without waiting for it; None when only the worker itself will know who it is.
+
+        Raises OSError when that is impossible.
+        """
 
     def is_alive(self, worker: Worker) -> bool: ...
 

@@ -23,7 +23,7 @@ class SubprocessRunner:
     def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def start(self, job_id: str) -> None:
+    def start(self, job_id: str) -> Worker | None:
         self._collect()
         folder = storage.job_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +38,10 @@ class SubprocessRunner:
                 start_new_session=True,
             )
         self._children.append(child)
+        try:
+            return Worker(child.pid, psutil.Process(child.pid).create_time())
+        except psutil.Error:  # it ended already
+            return Worker(child.pid, 0.0)
 
     def is_alive(self, worker: Worker) -> bool:
         self._collect()

@@ -1,0 +1,117 @@
+"""What a new job learns from: its base and its rows, found for the user and checked against the method.
+
+Rows that suit no method are a Conflict that names the line; a mapping that gives bad rows is a ValidationError, because another
+mapping may give good ones. Up to ``CHECKED_AT_ONCE`` rows are checked before the answer, the others before the job is queued.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from core import datasets, formats, models, storage
+from core.errors import Conflict, Detail, NotFound, ValidationError
+from core.formats import Chat, Example, Text
+from core.training import Method
+from core.users import User
+
+CHECKED_AT_ONCE = 20_000
+SAMPLE = 200  # rows whose length is measured for the estimate
+CHARACTERS_PER_TOKEN = 3.5
+TOKENS_PER_MESSAGE = 2
+FEWEST_ROWS = 2
+Mapping = dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Base:
+    """The weights that a job starts from."""
+
+    model_id: str
+    version_id: str
+    name: str
+    num_parameters: int
+    context_length: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A dataset version as training rows."""
+
+    dataset_id: str
+    version_id: str
+    name: str
+    num_rows: int
+    columns: list[Any]
+    mapping: Mapping
+    format: str
+    checked: bool  # a report about all rows is stored with the version
+
+    def read(self) -> Iterator[tuple[int, Example | list[Detail]]]:
+        format_ = formats.mapped(self.columns, self.mapping)
+        return formats.read_examples(storage.parquet_path(self.version_id), format_, self.mapping)
+
+
+def find_base(user: User, model_id: str) -> Base:
+    """Raises NotFound, Conflict when its weights cannot be trained."""
+    model = models.get(user, model_id)
+    if model.latest_version_id is None:
+        raise Conflict(f"{model.name} has no weights to start from. Choose a base model.")
+    if model.kind == "adapter" or model.type == "custom":
+        raise Conflict(f"{model.name} is not a whole model of its own. Choose the model below it as the base.")
+    if not model.capabilities.get("finetune", True):
+        raise Conflict(f"{model.name} cannot be fine-tuned here. Choose another base model.")
+    return Base(model.id, model.latest_version_id, model.name, model.num_parameters, model.context_length)
+
+
+def find_rows(user: User, dataset_id: str, *, version_id: str | None, mapping: Mapping, method: Method) -> Rows:
+    """Raises NotFound, Conflict (not ready, or of no use for the method), ValidationError (the mapping)."""
+    dataset = datasets.get(user, dataset_id)
+    version = datasets.get_version(user, version_id) if version_id else datasets.version_of(user, dataset_id)
+    if version.dataset_id != dataset.id:
+        raise NotFound
+    if version.status != "ready":
+        raise Conflict(f"{dataset.name} is not ready for training: its status is {version.status}.")
+    format_ = formats.mapped(version.columns, mapping)
+    if format_.name not in method.formats:
+        raise Conflict(
+            f"{method.title} cannot learn from {format_.title.lower()} rows. It learns from {', '.join(method.formats)}."
+        )
+    rows = Rows(dataset.id, version.id, dataset.name, version.num_rows, version.columns, mapping, format_.name, mapping is None)
+    if rows.num_rows < FEWEST_ROWS:
+        raise Conflict(f"{dataset.name} has {rows.num_rows} rows; at least {FEWEST_ROWS} are needed to train.")
+    if mapping is None:
+        _require_sound_report(dataset.name, version.training)
+    return rows
+
+
+def check(rows: Rows, *, limit: int | None = CHECKED_AT_ONCE) -> None:
+    """Look at the rows themselves. Raises ValidationError or Conflict about the first that cannot be learned."""
+    for line, example in islice(rows.read(), limit):
+        if isinstance(example, list):
+            raise _wrong_row(rows, line, example[0])
+
+
+def tokens_per_row(rows: Rows) -> float:
+    """A rough mean, from the characters of the first rows."""
+    counts = [_rough_tokens(example) for _, example in islice(rows.read(), SAMPLE) if not isinstance(example, list)]
+    return sum(counts) / len(counts) if counts else 0.0
+
+
+def _require_sound_report(name: str, report: Any) -> None:
+    report = report if isinstance(report, dict) or report is None else vars(report)
+    if report and not report.get("ok", True) and report.get("errors"):
+        first = report["errors"][0]
+        raise Conflict(f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}".replace("  ", " "))
+
+
+def _wrong_row(rows: Rows, line: int, detail: Detail) -> Conflict | ValidationError:
+    told = f"line {line}: {detail.field} {detail.message}"
+    return ValidationError(details=[Detail("columns", told)]) if rows.mapping else Conflict(f"{rows.name}, {told}")
+
+
+def _rough_tokens(example: Example) -> float:
+    if isinstance(example, Text):
+        return len(example.text) / CHARACTERS_PER_TOKEN + 1
+    messages = example.messages if isinstance(example, Chat) else []
+    return sum(len(m["content"]) / CHARACTERS_PER_TOKEN + TOKENS_PER_MESSAGE for m in messages)

@@ -1,0 +1,243 @@
+"""Planning and starting a job. The same idempotency key of the same user never starts two."""
+
+import math
+import random
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import Field, field_validator
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from core import jobs, storage
+from core.db import reading, writing
+from core.errors import LuthierError, NotFound, ValidationError
+from core.fields import Input
+from core.fine_tuning import sources
+from core.fine_tuning.sources import Base, Rows
+from core.fine_tuning.values import Job, present
+from core.security import digest, new_id
+from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
+from core.training import METHODS, Hyperparameters, Settings, resolve
+from core.users import User
+
+FEW_ROWS = 10
+START_SECONDS = 8.0  # a worker's way to its first step
+FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
+
+
+class NewJob(Input):
+    """What to train, on what, and how. ``columns`` maps roles (prompt, completion, …) to the columns of a table."""
+
+    base_model_id: str = Field(max_length=64)
+    dataset_id: str = Field(max_length=64)
+    dataset_version_id: str | None = Field(None, max_length=64)
+    validation_dataset_id: str | None = Field(None, max_length=64)
+    validation_fraction: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        allow_inf_nan=False,
+        title="Kept for validation",
+        description="Share of the rows that is not learned but used to measure. The same row is always on the same side.",
+    )
+    columns: dict[str, str] | None = None
+    name: str | None = Field(None, min_length=1, max_length=100, title="Name of the model")
+    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    method: str = "supervised"
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
+    seed: int | None = Field(None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training.")
+    idempotency_key: str | None = Field(None, max_length=200)
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_known(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"must be one of {', '.join(METHODS)}")
+        return method
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_not_blank(cls, name: str | None) -> str | None:
+        if name is not None and not name.strip():
+            raise ValueError("must not be blank")
+        return name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job would do. ``estimated_seconds`` is rough, and None when nothing is known."""
+
+    num_examples: int
+    num_validation: int
+    total_steps: int
+    resolved: dict[str, Any]
+    estimated_seconds: float | None
+    warnings: list[str]
+
+
+def plan(user: User, new: NewJob) -> Plan:
+    """Look before the start. Raises what ``create`` would raise about base, dataset and mapping; rows are not read one by one."""
+    base, rows, validation = _find(user, new)
+    settings, num_examples, num_validation = _settle(new, base, rows, validation)
+    tokens = sources.tokens_per_row(rows) * num_examples * settings.n_epochs
+    return Plan(
+        num_examples=num_examples,
+        num_validation=num_validation,
+        total_steps=settings.total_steps(num_examples),
+        resolved=asdict(settings),
+        estimated_seconds=_estimate(base, tokens),
+        warnings=_warnings(settings, num_examples, num_validation),
+    )
+
+
+def create(user: User, new: NewJob) -> Job:
+    """Start a job; it waits for its turn. Raises NotFound, Conflict (the dataset cannot train this), ValidationError, DiskFull."""
+    key = digest(f"{user.id}:{new.idempotency_key}") if new.idempotency_key else None
+    if key and (existing := _find_by_key(key)):
+        return existing
+    storage.require_space()
+    base, rows, validation = _find(user, new)
+    for part in filter(None, (rows, validation)):
+        sources.check(part)
+    row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
+    checked = all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part)
+    try:
+        with writing() as session:
+            session.add(row)
+            session.flush()
+            jobs.add_event(session, row.id, "Created.")
+            if checked:
+                _admit(session, row, _settle(new, base, rows, validation))
+            session.refresh(row)
+            return present(session, row)
+    except IntegrityError as error:
+        if key and (existing := _find_by_key(key)):
+            return existing
+        raise NotFound("The base model or the dataset was deleted just now.") from error
+
+
+def admit(job_id: str) -> None:
+    """Check all rows of a ``validating`` job, then queue it or fail it with the reason. Slow for large tables."""
+    with reading() as session:
+        row = session.get(JobRow, job_id)
+        found = _stored_sources(session, row) if row else None
+    if row is None:
+        return
+    try:
+        if found is None:
+            raise NotFound("The base model or the dataset was deleted.")
+        base, rows, validation = found
+        for part in filter(None, (rows, validation)):
+            sources.check(part, limit=None)
+    except LuthierError as error:
+        with writing() as session:
+            if jobs.reject(session, job_id, error=jobs.Error("invalid_training_file", error.message)):
+                jobs.add_event(session, job_id, error.message, level="error")
+        return
+    asked = Hyperparameters.model_validate(row.hyperparameters)
+    counts = _counts(rows, validation, row.validation_fraction)
+    with writing() as session:
+        _admit(session, row, (_resolve(asked, base, counts[0]), *counts))
+
+
+def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
+    settings, num_examples, _ = settled
+    if jobs.admit(session, row.id, resolved=asdict(settings), total_steps=settings.total_steps(num_examples)):
+        jobs.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
+
+
+def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
+    method = METHODS[new.method]
+    base = sources.find_base(user, new.base_model_id)
+    rows = sources.find_rows(user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method)
+    if new.validation_dataset_id is None:
+        return base, rows, None
+    if new.validation_fraction:
+        raise ValidationError.of("validation_fraction", "give either a validation dataset or a fraction, not both")
+    validation = sources.find_rows(user, new.validation_dataset_id, version_id=None, mapping=new.columns, method=method)
+    return base, rows, validation
+
+
+def _settle(new: NewJob, base: Base, rows: Rows, validation: Rows | None) -> tuple[Settings, int, int]:
+    num_examples, num_validation = _counts(rows, validation, new.validation_fraction)
+    return _resolve(new.hyperparameters, base, num_examples), num_examples, num_validation
+
+
+def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, int]:
+    """(rows to learn, rows to validate on)"""
+    if validation:
+        return rows.num_rows, validation.num_rows
+    held_out = min(rows.num_rows - 1, max(1, round(fraction * rows.num_rows))) if fraction else 0
+    return rows.num_rows - held_out, held_out
+
+
+def _resolve(asked: Hyperparameters, base: Base, num_examples: int) -> Settings:
+    return resolve(asked, num_examples=num_examples, num_parameters=base.num_parameters, context_length=base.context_length)
+
+
+def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | None, key: str | None) -> JobRow:
+    return JobRow(
+        id=new_id("ftj"),
+        user_id=user.id,
+        name=new.name or _default_name(base, rows, new.suffix),
+        suffix=new.suffix,
+        idempotency_key=key,
+        base_model_id=base.model_id,
+        base_version_id=base.version_id,
+        dataset_id=rows.dataset_id,
+        dataset_version_id=rows.version_id,
+        validation_version_id=validation.version_id if validation else None,
+        validation_fraction=new.validation_fraction,
+        columns=new.columns or None,
+        method=new.method,
+        hyperparameters=new.hyperparameters.model_dump(),
+        seed=new.seed if new.seed is not None else random.SystemRandom().randrange(2**31),
+    )
+
+
+def _default_name(base: Base, rows: Rows, suffix: str | None) -> str:
+    return f"{base.name}-{suffix or '-'.join(rows.name.split())}"[:100]
+
+
+def _find_by_key(key: str) -> Job | None:
+    with reading() as session:
+        row = session.scalar(select(JobRow).where(JobRow.idempotency_key == key))
+        return present(session, row) if row else None
+
+
+def _stored_sources(session: Any, job: JobRow) -> tuple[Base, Rows, Rows | None] | None:
+    """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
+    version, model = session.get(ModelVersionRow, job.base_version_id), session.get(ModelRow, job.base_model_id)
+    rows = _stored_rows(session, job.dataset_version_id, job)
+    if version is None or model is None or rows is None:
+        return None
+    base = Base(model.id, version.id, model.name, version.num_parameters, model.context_length)
+    return base, rows, _stored_rows(session, job.validation_version_id, job)
+
+
+def _stored_rows(session: Any, version_id: str | None, job: JobRow) -> Rows | None:
+    row = session.get(DatasetVersionRow, version_id) if version_id else None
+    if row is None:
+        return None
+    return Rows(row.dataset_id, row.id, "The dataset", row.num_rows, row.columns, job.columns, row.format, job.columns is None)
+
+
+def _warnings(settings: Settings, num_examples: int, num_validation: int) -> list[str]:
+    found = []
+    if num_examples < FEW_ROWS:
+        found.append(f"{num_examples} rows are very few: the model will repeat them rather than learn from them.")
+    if num_examples < settings.batch_size:
+        found.append(f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows.")
+    if num_validation and num_validation < FEW_ROWS:
+        found.append(f"{num_validation} validation rows give a noisy validation loss.")
+    return found
+
+
+def _estimate(base: Base, tokens: float) -> float | None:
+    """From the last finished job on the same base, else from the size of the model."""
+    with reading() as session:
+        last = select(JobRow.tokens_per_second).where(JobRow.base_version_id == base.version_id, JobRow.status == "succeeded")
+        pace = session.scalar(last.where(JobRow.tokens_per_second.is_not(None)).order_by(JobRow.finished_at.desc()).limit(1))
+    pace = pace or FLOPS_PER_SECOND / (6 * base.num_parameters) if base.num_parameters else pace
+    return START_SECONDS + math.ceil(tokens / pace) if pace else None

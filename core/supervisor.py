@@ -1,0 +1,231 @@
+"""Who starts the workers and notices when one is gone: a thread in the web process that looks at the queue twice a second.
+
+Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
+adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` it fails
+with a reason. No job stays ``running`` without a worker. A stopping server asks its workers to save; they give their jobs back to
+the queue themselves and the next start goes on with them.
+"""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from sqlalchemy import select
+
+from core import fine_tuning, jobs, storage
+from core.clock import now
+from core.config import settings
+from core.db import reading, writing
+from core.errors import DiskFull
+from core.jobs import Error
+from core.runners import RUNNERS, Worker
+from core.tables import JobRow
+
+TICK_SECONDS = 0.5
+STOP_SECONDS = 2.0  # how long a stopping server waits for workers to save; they finish alone after that
+GRACE_SECONDS = 10.0  # how long a worker may go on after its job was cancelled
+SAVING_SECONDS = 300.0  # and after it was paused: it saves a checkpoint
+DISK_EVENT_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """One per server. ``tick`` is one look; ``start`` looks until ``stop``."""
+
+    def __init__(self) -> None:
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="check")
+        self._checking: dict[str, Future[None]] = {}
+        self._started: dict[str, Worker] = {}  # by job, until the worker has reported itself
+        self._unwanted: dict[str, float] = {}  # lease -> since when its job is cancelled or paused
+        self._disk_told_at = -DISK_EVENT_SECONDS
+
+    def start(self) -> None:
+        """Adopt what lives, then look after the queue in the background."""
+        self._sweep()
+        self._greet()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Claim nothing more and ask the workers to save. Returns after at most about ``STOP_SECONDS``."""
+        self._end.set()
+        self._checks.shutdown(wait=False, cancel_futures=True)
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        for row in _leased():
+            if worker := self._worker(row):
+                RUNNERS[row.runner].stop(worker)
+        while (running := _running()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for row in running:
+            self._take_back(row)
+
+    def tick(self) -> None:
+        """One look: check new jobs, see to the workers, start what has a free place."""
+        self._check_new()
+        held = _leased()
+        for row in held:
+            self._see_to(row)
+        self._forget({row.id for row in held}, {str(row.lease_token) for row in held})
+        self._start_next()
+
+    def _run(self) -> None:
+        while not self._end.wait(TICK_SECONDS):
+            try:
+                self.tick()
+            except Exception:  # the outermost loop: the next look may succeed, and without it no job would ever run
+                _log.exception("the supervisor could not finish its round")
+
+    # New jobs -------------------------------------------------------------------------------------------------------------------
+
+    def _check_new(self) -> None:
+        self._checking = {job_id: check for job_id, check in self._checking.items() if not check.done()}
+        with reading() as session:
+            waiting = jobs.waiting_for_check(session)
+        for job_id in waiting:
+            if job_id not in self._checking:
+                self._checking[job_id] = self._checks.submit(_check, job_id)
+
+    def _start_next(self) -> None:
+        while len(_leased()) < settings().training_concurrency and not self._end.is_set():
+            try:
+                storage.require_space()
+            except DiskFull:
+                return self._tell_disk_is_full()
+            with writing() as session:
+                job_id = jobs.claim(session)
+            if job_id is None:
+                return None
+            self._start_worker(job_id)
+        return None
+
+    def _start_worker(self, job_id: str) -> None:
+        with reading() as session:
+            row = session.get_one(JobRow, job_id)
+        try:
+            worker = RUNNERS[row.runner].start(job_id)
+        except OSError as error:
+            _log.exception("no worker could be started for job %s", job_id)
+            return self._bury(row, f"No worker could be started: {error.strerror or 'the system refused'}.")
+        if worker:
+            self._started[job_id] = worker
+        return None
+
+    def _tell_disk_is_full(self) -> None:
+        if time.monotonic() - self._disk_told_at < DISK_EVENT_SECONDS:
+            return
+        self._disk_told_at = time.monotonic()
+        with writing() as session:
+            for job_id in session.scalars(select(JobRow.id).where(JobRow.status == "queued")).all():
+                jobs.add_event(session, job_id, "The disk is nearly full. The job waits until there is space.", level="warn")
+
+    # Workers --------------------------------------------------------------------------------------------------------------------
+
+    def _see_to(self, row: JobRow) -> None:
+        worker = self._worker(row)
+        expired = row.lease_until is None or row.lease_until < now()
+        if worker is None and not expired:
+            return None  # claimed a moment ago by a server that is gone; its worker may still report itself
+        if worker is None or not RUNNERS[row.runner].is_alive(worker):
+            return self._bury(row, "The worker ended unexpectedly.")
+        if expired:
+            _log.warning("worker %s of job %s is silent; ending it", worker.pid, row.id)
+            RUNNERS[row.runner].kill(worker)
+        elif row.status != "running":
+            self._hurry(row, worker)
+        return None
+
+    def _hurry(self, row: JobRow, worker: Worker) -> None:
+        """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
+        since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
+        patience = SAVING_SECONDS if row.status == "paused" else GRACE_SECONDS
+        if time.monotonic() - since > patience:
+            RUNNERS[row.runner].kill(worker)
+
+    def _bury(self, row: JobRow, reason: str) -> None:
+        """The worker is gone: back to the queue, or to failed when that happened too often."""
+        with writing() as session:
+            if row.attempts < jobs.MAX_ATTEMPTS and jobs.requeue(session, row.id, token=row.lease_token):
+                jobs.add_event(session, row.id, f"{reason} The job goes on from its last checkpoint.", level="warn")
+            elif jobs.fail(session, row.id, token=row.lease_token, error=_lost(row, reason)):
+                jobs.add_event(session, row.id, _lost(row, reason).message, level="error")
+            else:
+                jobs.release(session, row.id, token=row.lease_token)
+
+    def _take_back(self, row: JobRow) -> None:
+        """A worker that ended before it could listen gives nothing back itself."""
+        worker = self._worker(row)
+        if worker and not RUNNERS[row.runner].is_alive(worker):
+            with writing() as session:
+                jobs.requeue(session, row.id, token=row.lease_token, counts=False)
+
+    def _worker(self, row: JobRow) -> Worker | None:
+        if row.worker_pid is not None and row.worker_started is not None:
+            return Worker(row.worker_pid, row.worker_started)
+        return self._started.get(row.id)
+
+    def _forget(self, job_ids: set[str], tokens: set[str]) -> None:
+        self._started = {job_id: worker for job_id, worker in self._started.items() if job_id in job_ids}
+        self._unwanted = {token: since for token, since in self._unwanted.items() if token in tokens}
+
+    # At the start ---------------------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        with reading() as session:
+            known = set(session.scalars(select(JobRow.id)))
+        storage.sweep("jobs", known)
+
+    def _greet(self) -> None:
+        for row in _leased():
+            worker = self._worker(row)
+            if row.status == "running" and worker and RUNNERS[row.runner].is_alive(worker):
+                with writing() as session:
+                    jobs.add_event(session, row.id, "The server is back. The training went on meanwhile.")
+
+
+_supervisor: Supervisor | None = None
+
+
+def start() -> None:
+    """Start the one supervisor of this server."""
+    global _supervisor
+    if _supervisor is None:
+        _supervisor = Supervisor()
+        _supervisor.start()
+
+
+def stop() -> None:
+    global _supervisor
+    if _supervisor is not None:
+        _supervisor.stop()
+        _supervisor = None
+
+
+def _leased() -> list[JobRow]:
+    with reading() as session:
+        return list(jobs.leased(session))
+
+
+def _running() -> list[JobRow]:
+    return [row for row in _leased() if row.status == "running"]
+
+
+def _check(job_id: str) -> None:
+    try:
+        fine_tuning.admit(job_id)
+    except Exception as error:  # the outermost frame of this thread: the job must not stay "validating"
+        _log.exception("job %s could not be checked", job_id)
+        with writing() as session:
+            jobs.reject(session, job_id, error=Error("internal_error", f"The dataset could not be read ({type(error).__name__})."))
+
+
+def _lost(row: JobRow, reason: str) -> Error:
+    return Error(
+        "worker_lost",
+        f"{reason} This happened {row.attempts} times, so the job was given up. "
+        "If the server is short of memory, choose a smaller batch size or shorter rows.",
+    )
