@@ -24,9 +24,12 @@ Text2000 = Annotated[str, Field(max_length=2000)]
 
 
 class Input(BaseModel):
-    """A body or a form. Every string in it, however deep, is text that any database and any client can hold."""
+    """A body or a form. Every string in it, however deep, is text that any database and any client can hold.
 
-    model_config = ConfigDict(extra="ignore")
+    Strict: in a body ``"5"`` is no number and ``1`` is no truth value. What comes as text, queries and forms, is read leniently.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -40,7 +43,7 @@ M = TypeVar("M", bound=BaseModel)
 def parse(model: type[M], /, **values: Any) -> M:
     """Build an input model from a page's values. Raises core.errors.ValidationError with a detail per broken field."""
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, strict=False)
     except pydantic.ValidationError as error:
         raise ValidationError(details=details_of(error.errors(include_url=False, include_input=False))) from error
 

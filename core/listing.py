@@ -1,10 +1,11 @@
 """One way to list: ``limit``, ``offset``, ``sort`` and a literal search, the same for pages and both APIs."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
@@ -18,10 +19,20 @@ T = TypeVar("T")
 class ListQuery(Input):
     """What every list takes. ``sort`` names a field, ``-`` in front means descending."""
 
+    model_config = ConfigDict(strict=False)  # an address holds text only
+
     limit: int = Field(20, ge=1, le=100)
     offset: int = Field(0, ge=0, le=10**9)
     sort: str = "-created_at"
     q: str | None = None
+
+    @field_validator("limit", "offset", mode="before")
+    @classmethod
+    def _numbers_are_plain(cls, value: Any) -> Any:
+        """Python would read ``1_0`` and ``1.0`` as numbers, too."""
+        if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,12}", value):
+            raise ValueError("must be a whole number")
+        return value
 
 
 @dataclass(frozen=True)
