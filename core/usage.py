@@ -4,7 +4,8 @@ Records are written in the transaction of the act they count, and outlive what t
 with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is ``core.api_keys``'s business.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -79,6 +80,12 @@ def summary(
     with reading() as session:
         rows = session.execute(statement.group_by(key, label).order_by(key)).all()
     return [_line(*row) for row in rows]
+
+
+def total(lines: Sequence[UsageLine]) -> UsageLine:
+    """The sum over all groups."""
+    sums = {f.name: sum(getattr(line, f.name) for line in lines) for f in fields(UsageLine) if f.name not in ("group", "label")}
+    return UsageLine(group=None, label="total", **sums)
 
 
 def tokens_this_month(session: Session, key_id: str) -> int:

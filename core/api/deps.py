@@ -64,14 +64,14 @@ class Public(APIRoute):
     """Anybody may call."""
 
     def get_route_handler(self) -> Handler:
-        return _reading_json(self, super().get_route_handler())
+        return reading_json(self, super().get_route_handler())
 
 
 class SignedIn(APIRoute):
     """Needs ``Authorization: Bearer <token>`` with a signed token; API keys are refused."""
 
     def get_route_handler(self) -> Handler:
-        handle = _reading_json(self, super().get_route_handler())
+        handle = reading_json(self, super().get_route_handler())
 
         async def handle_signed_in(request: Request) -> Response:
             request.state.user = await run_in_threadpool(_user_of, request)
@@ -112,7 +112,7 @@ def _user_of(request: Request) -> User:
     return sessions.user_for_jwt(bearer_token(request))
 
 
-def _reading_json(route: APIRoute, handle: Handler) -> Handler:
+def reading_json(route: APIRoute, handle: Handler) -> Handler:
     if route.body_field is None:
         return handle
 

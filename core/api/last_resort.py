@@ -43,12 +43,15 @@ class LastResort:
 
 
 def answer_error(scope: Scope, error: Exception, render: Renderer) -> Response:
-    ours = as_luthier_error(error)
-    if status_of(ours) == 500:
-        log.error("request %s failed", request_id_of(scope), exc_info=error)
-    response = render(ours, request_id_of(scope))
+    log_unexpected(error, request_id_of(scope))
+    response = render(as_luthier_error(error), request_id_of(scope))
     response.headers.update(getattr(error, "headers", None) or {})  # Allow, where a framework knows it
     return response
+
+
+def log_unexpected(error: Exception, request_id: str = "") -> None:
+    if status_of(as_luthier_error(error)) == 500:
+        log.error("request %s failed", request_id, exc_info=error)
 
 
 def handlers(render: Renderer) -> dict[Any, Any]:

@@ -18,8 +18,9 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import sessions, stopping
+from core import models, sessions, stopping
 from core.db import migrate
+from core.providers import PROVIDERS
 from core.server import logs
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
 def start_services() -> None:
     migrate()
     sessions.sweep()
+    models.recover()
+    models.ensure_starter()
     for name in WARM:
         importlib.import_module(name)
     gc.collect()
@@ -59,7 +62,7 @@ def start_services() -> None:
 
 async def _stop_services() -> None:
     """All at the same time; what takes too long is left to end with the process."""
-    stops: list[Callable[[], Any]] = []
+    stops: list[Callable[[], Any]] = [provider.stop for provider in PROVIDERS.values()]
     if stops:
         await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
 

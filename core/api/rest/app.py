@@ -6,9 +6,9 @@ from starlette.middleware import Middleware
 from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.rest import auth
+from core.api.rest import apikeys, auth, models, usage
 
-ROUTERS = (auth.public, auth.router)
+ROUTERS = (auth.public, auth.router, models.router, apikeys.router, usage.router)
 
 api = FastAPI(
     title="Luthier",

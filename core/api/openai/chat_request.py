@@ -1,0 +1,134 @@
+"""What ``/v1/chat/completions`` may be asked, after the public documentation of the OpenAI API. null always means the default.
+
+A parameter that no model here can honour is an error that names it, never silently ignored; parameters that only label a request
+(user, metadata, prompt_cache_key, …) are accepted.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from core.api.openai.errors import Unsupported
+from core.errors import ValidationError
+from core.fields import Input
+
+MAX_COMPLETION_TOKENS = 8192  # models here read less; asking for more is asking for all there is
+SMALLEST_TOP_P = 1e-6  # top_p 0 means: the likeliest token only
+ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
+
+
+class Part(Input):
+    type: str
+    text: str | None = None
+
+
+class Message(Input):
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    tool_calls: list[Any] | None = None
+
+
+class StreamOptions(Input):
+    include_usage: bool | None = None
+
+
+class ChatRequest(Input):
+    model: str = Field(min_length=1, max_length=300)
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    n: int | None = Field(None, ge=1, le=128)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    logit_bias: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    web_search_options: dict[str, Any] | None = None
+    store: bool | None = None
+
+    def require_supported(self) -> None:
+        """Raises Unsupported with the first parameter that cannot be honoured."""
+        for param, default_values in DEFAULTS.items():
+            if getattr(self, param) not in default_values:
+                raise Unsupported(param, f"The parameter {param!r} is not supported by the models of this server.")
+        if self.response_format not in (None, {}) and self.response_format.get("type") != "text":
+            raise Unsupported("response_format", "Only the response_format {'type': 'text'} is supported.")
+        if self.stream_options is not None and not self.stream:
+            raise ValidationError.of("stream_options", "is only allowed when stream is true")
+
+    def conversation(self) -> list[dict[str, str]]:
+        """Roles and texts as the services take them."""
+        return [_turn(message, f"messages[{i}]") for i, message in enumerate(self.messages)]
+
+    def parameters(self) -> dict[str, Any]:
+        """Those that were set."""
+        limit = self.max_completion_tokens or self.max_tokens
+        found = {
+            "temperature": self.temperature,
+            "top_p": None if self.top_p is None else max(self.top_p, SMALLEST_TOP_P),
+            "max_tokens": None if limit is None else min(limit, MAX_COMPLETION_TOKENS),
+            "seed": self.seed,
+            "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+# What each unsupported parameter may be without asking for anything
+DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None,),
+    "logit_bias": (None, {}),
+    "tools": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+    "reasoning_effort": (None, "none"),
+    "verbosity": (None, "medium"),
+    "web_search_options": (None,),
+    "store": (None, False),
+}
+
+
+def _turn(message: Message, place: str) -> dict[str, str]:
+    if message.role not in ROLES:
+        raise Unsupported(f"{place}.role", f"Messages of the role {message.role!r} are not supported.")
+    if message.tool_calls:
+        raise Unsupported(f"{place}.tool_calls", "Tool calls are not supported by the models of this server.")
+    return {"role": ROLES[message.role], "content": _text(message, place)}
+
+
+def _text(message: Message, place: str) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    if message.content is None:
+        if message.role != "assistant":
+            raise ValidationError.of(f"{place}.content", "is required")
+        return ""
+    for i, part in enumerate(message.content):
+        if part.type != "text" or part.text is None:
+            raise Unsupported(f"{place}.content[{i}]", f"Content parts of the type {part.type!r} are not supported, only text.")
+    return "\n".join(part.text or "" for part in message.content)

@@ -1,0 +1,72 @@
+"""``/v1/models``: what this key may call, by every name it may call it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+
+from core import api_keys, models
+from core.api.openai.deps import CurrentCaller, WithKey
+from core.api.openai.errors import UnknownModel
+from core.api_keys import Caller
+from core.errors import NotFound
+from core.models import Callable, Model, ModelList
+
+router = APIRouter(route_class=WithKey, tags=["models"])
+PAGE = 100
+
+
+@router.get("/models")
+def list_models(caller: CurrentCaller) -> dict[str, Any]:
+    """Names, and names with an alias; ``name@3`` is callable as well. Not paged, as the SDKs expect."""
+    entries = [_entry(model, name) for model in _all(caller) for name in _names(model) if _may_call(caller, model, name)]
+    return {"object": "list", "data": entries, "has_more": False}
+
+
+@router.get("/models/{name:path}")
+def get_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
+    return _entry(require_callable(caller, name).model, name)
+
+
+@router.delete("/models/{name:path}")
+def delete_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
+    """Delete an own model. Raises like ``/api``: bases are read-only."""
+    model = require_callable(caller, name).model
+    api_keys.require_scope(caller, "finetune")
+    models.delete(caller.user, model.id)
+    return {"id": name, "object": "model", "deleted": True}
+
+
+def require_callable(caller: Caller, name: str) -> Callable:
+    """What this name means for the key's owner. Raises UnknownModel, also for what the key's allow-list leaves out."""
+    try:
+        found = models.resolve(caller.user, name)
+    except NotFound as error:
+        raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.") from error
+    if not _may_call(caller, found.model, name):
+        raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.")
+    return found
+
+
+def _all(caller: Caller) -> Iterator[Model]:
+    """Every model that has weights, oldest first."""
+    offset = 0
+    while True:
+        page = models.list_models(caller.user, ModelList(limit=PAGE, offset=offset, sort="created_at"))
+        yield from (model for model in page.items if model.latest_version)
+        offset += PAGE
+        if offset >= page.total:
+            return
+
+
+def _names(model: Model) -> list[str]:
+    return [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
+
+
+def _may_call(caller: Caller, model: Model, name: str) -> bool:
+    return api_keys.may_call(caller, {name, model.id, model.name, model.openai_id})
+
+
+def _entry(model: Model, name: str) -> dict[str, Any]:
+    owner = "luthier" if model.owner_id is None else model.owner_id
+    return {"id": name, "object": "model", "created": int(model.created_at.timestamp()), "owned_by": owner}

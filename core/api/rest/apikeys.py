@@ -1,0 +1,39 @@
+"""``/api/apikeys``: keys for ``/v1``."""
+
+from dataclasses import dataclass, fields
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from core import api_keys
+from core.api.deps import CurrentUser, SignedIn
+from core.api_keys import ApiKey, KeyList, NewKey
+from core.listing import Listed
+
+router = APIRouter(route_class=SignedIn, tags=["apikeys"])
+
+
+@dataclass(frozen=True)
+class CreatedKey(ApiKey):
+    """The only answer that holds the key itself."""
+
+    key: str
+
+
+@router.post("/apikeys", status_code=201)
+def create_key(new: NewKey, user: CurrentUser, response: Response) -> CreatedKey:
+    """``key`` is shown here and never again."""
+    made, secret = api_keys.create(user, new)
+    response.headers["Cache-Control"] = "no-store"
+    return CreatedKey(**{field.name: getattr(made, field.name) for field in fields(made)}, key=secret)
+
+
+@router.get("/apikeys")
+def list_keys(user: CurrentUser, query: Annotated[KeyList, Query()]) -> Listed[ApiKey]:
+    return api_keys.list_keys(user, query)
+
+
+@router.delete("/apikeys/{key_id}", status_code=204)
+def revoke_key(key_id: str, user: CurrentUser) -> None:
+    """Refused from the next request on."""
+    api_keys.revoke(user, key_id)

@@ -1,0 +1,55 @@
+"""``/api/models``: the registry: models, their versions and aliases."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from core import models
+from core.api.deps import CurrentUser, SignedIn
+from core.listing import Listed
+from core.models import Model, ModelChange, ModelList, ModelVersion, NewAlias, NewModel, VersionList
+
+router = APIRouter(route_class=SignedIn, tags=["models"])
+
+
+@router.get("/models")
+def list_models(user: CurrentUser, query: Annotated[ModelList, Query()]) -> Listed[Model]:
+    """Own models and the shared bases."""
+    return models.list_models(user, query)
+
+
+@router.post("/models", status_code=201)
+def create_model(new: NewModel, user: CurrentUser) -> Model:
+    """A custom model: a base or tuned model with a system prompt and parameters of its own."""
+    return models.create_custom(user, new)
+
+
+@router.get("/models/{model_id}")
+def get_model(model_id: str, user: CurrentUser) -> Model:
+    return models.get(user, model_id)
+
+
+@router.patch("/models/{model_id}")
+def change_model(model_id: str, change: ModelChange, user: CurrentUser) -> Model:
+    return models.update(user, model_id, change)
+
+
+@router.delete("/models/{model_id}", status_code=204)
+def delete_model(model_id: str, user: CurrentUser) -> None:
+    models.delete(user, model_id)
+
+
+@router.get("/models/{model_id}/versions")
+def list_versions(model_id: str, user: CurrentUser, query: Annotated[VersionList, Query()]) -> Listed[ModelVersion]:
+    return models.list_versions(user, model_id, query)
+
+
+@router.put("/models/{model_id}/aliases/{alias}")
+def set_alias(model_id: str, alias: str, new: NewAlias, user: CurrentUser) -> Model:
+    """Point an alias such as ``production`` at a version; ``name@alias`` is callable at once."""
+    return models.set_alias(user, model_id, alias, new)
+
+
+@router.delete("/models/{model_id}/aliases/{alias}", status_code=204)
+def drop_alias(model_id: str, alias: str, user: CurrentUser) -> None:
+    models.drop_alias(user, model_id, alias)

@@ -1,0 +1,202 @@
+"""Files on their way in: straight from the network into the staging folder, with the size watched on the way.
+
+Two shapes: the raw body of the pages' own upload, and ``multipart/form-data`` for ``/api`` and, later, ``/v1``. Neither is held in
+memory or in the system's temporary folder. What was staged is deleted unless a service has taken it over.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from core import storage
+from core.config import settings
+from core.errors import BadRequest, TooLarge, ValidationError
+
+MAX_FIELD_BYTES = 2**20
+MAX_FIELDS = 50
+OVERHEAD_BYTES = 2**20  # a multipart body is a little longer than its file
+FLUSH_BYTES = 2**20
+
+
+@dataclass
+class Form:
+    """A multipart form: its text fields, and its file when there is one."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    filename: str = ""
+    file_bytes: int = 0
+
+    def require_file(self) -> Path:
+        if self.file is None:
+            raise ValidationError.of("file", "is required")
+        return self.file
+
+
+@asynccontextmanager
+async def receive_body(request: Request) -> AsyncIterator[Path]:
+    """The raw body as a staged file. Raises TooLarge, DiskFull, or BadRequest when it was cut off."""
+    _require_room(request)
+    path = storage.new_staging_path()
+    try:
+        with path.open("wb") as file:
+            sink = _Sink(file)
+            async for chunk in _chunks(request):
+                await sink.take(chunk)
+            await sink.flush()
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def receive_form(request: Request) -> AsyncIterator[Form]:
+    """A multipart form with at most one file, which must be called ``file``."""
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise BadRequest("Send the file as multipart/form-data, in the part called file.")
+    _require_room(request)
+    path = storage.new_staging_path()
+    try:
+        with path.open("wb") as file:
+            reader = _FormReader(options[b"boundary"], path, _Sink(file))
+            async for chunk in _chunks(request):
+                await reader.take(chunk)
+            form = await reader.finish()
+        yield form
+    finally:
+        path.unlink(missing_ok=True)
+
+
+class _Sink:
+    """Writes in a thread once enough has come together, and counts."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._waiting, self.total = file, bytearray(), 0
+        self._most = settings().max_upload_mb * 2**20
+
+    def hold(self, data: bytes) -> None:
+        self._waiting += data
+        self.total += len(data)
+        if self.total > self._most:
+            raise TooLarge(f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts.")
+
+    async def take(self, data: bytes) -> None:
+        self.hold(data)
+        await self.flush_when_full()
+
+    async def flush_when_full(self) -> None:
+        if len(self._waiting) >= FLUSH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        await run_in_threadpool(self._file.write, data)
+        await run_in_threadpool(self._file.flush)
+
+
+class _FormReader:
+    """Feeds python-multipart's parser, whose callbacks come with pieces of the part they belong to."""
+
+    def __init__(self, boundary: bytes, path: Path, sink: _Sink) -> None:
+        self._form, self._path, self._sink = Form(), path, sink
+        self._header, self._value = bytearray(), bytearray()
+        self._name, self._filename, self._text, self._text_bytes = "", None, bytearray(), 0  # type: str, str | None, bytearray, int
+        self._ended = False
+        self._parser = MultipartParser(boundary, self._callbacks())
+
+    async def take(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise BadRequest("The form is not valid multipart/form-data.") from error
+        await self._sink.flush_when_full()
+
+    async def finish(self) -> Form:
+        if not self._ended:
+            raise BadRequest("The form ends in the middle. Send it again.")
+        await self._sink.flush()
+        self._form.file_bytes = self._sink.total
+        return self._form
+
+    def _callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._end_header,
+            "on_part_data": lambda data, start, end: self._add(data[start:end]),
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def _begin_part(self) -> None:
+        self._name, self._filename, self._text = "", None, bytearray()
+
+    def _end_header(self) -> None:
+        if bytes(self._header).lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
+            filename = options.get(b"filename")
+            self._filename = None if filename is None else filename.decode("utf-8", "replace")
+        self._header, self._value = bytearray(), bytearray()
+
+    def _add(self, data: bytes) -> None:
+        if self._filename is not None:
+            if self._form.file is None and self._name == "file":
+                self._sink.hold(data)
+            return  # further files are read over
+        self._text += data
+        self._text_bytes += len(data)
+        if self._text_bytes > MAX_FIELD_BYTES:
+            raise TooLarge("The text fields of this form are too long.")
+
+    def _end_part(self) -> None:
+        if self._filename is None:
+            if len(self._form.fields) >= MAX_FIELDS:
+                raise BadRequest("The form has too many fields.")
+            self._form.fields[self._name] = _decode(self._name, self._text)
+        elif self._name == "file" and self._form.file is None:
+            self._form.file, self._form.filename = self._path, self._filename
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise BadRequest("The upload was cut off. Send it again.") from error
+
+
+def _require_room(request: Request) -> None:
+    """Refuse what is announced as too large before reading it."""
+    stated = request.headers.get("content-length", "")
+    length = int(stated) if stated.isdecimal() else 0
+    if length > settings().max_upload_mb * 2**20 + OVERHEAD_BYTES:
+        raise TooLarge(f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts.")
+    storage.require_space(length)
+
+
+def _decode(name: str, text: bytearray) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The field {name} is not valid UTF-8.") from error
+
+
+def file_name(raw: str) -> str:
+    """A file's name from an address: percent-decoded; the datasets service makes it fit for display."""
+    return unquote(raw, errors="replace")
