@@ -12,7 +12,7 @@ where the weights lie; generating is the providers' business, training the jobs'
 """
 
 from core.models.calling import Callable, location, resolve
-from core.models.publishing import STARTER, NewBase, Publication, add_base, ensure_starter, publish, recover
+from core.models.publishing import STARTER, NewBase, Publication, Published, add_base, ensure_starter, publish, recover
 from core.models.registry import (
     ModelChange,
     ModelList,
@@ -43,6 +43,7 @@ __all__ = [
     "NewModel",
     "Parameters",
     "Publication",
+    "Published",
     "VersionList",
     "add_base",
     "create_custom",

@@ -6,6 +6,7 @@ weights, while adapters trained on the old ones must go on working.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -62,20 +63,27 @@ class Published(NamedTuple):
     version_id: str
 
 
-def publish(new: Publication, *, draft: Path) -> Published:
+AfterPublishing = Callable[[Session, Published], None]
+
+
+def publish(new: Publication, *, draft: Path, then: AfterPublishing = lambda _session, _made: None) -> Published:
     """Move the files in ``draft`` (same file system) into the registry and name them.
 
     My fine-tuned model of that name gets its next version; if something else of mine has the name, a number is added to it.
     Publishing the same job twice, as a worker that died in between does, gives the first result again. Raises DiskFull, Conflict
-    (the base is gone).
+    (the base is gone). ``then`` runs in the transaction that makes the rows: if it raises, there is no model.
     """
     if done := _published(new.job_id):
+        with writing() as session:
+            then(session, done)
         return done
     facts = read_facts(draft)
     version_id = _store(draft.iterdir())
     try:
         with writing() as session:
-            return _insert(session, new, version_id=version_id, facts=facts)
+            made = _insert(session, new, version_id=version_id, facts=facts)
+            then(session, made)
+            return made
     except BaseException:
         storage.remove(storage.model_dir(version_id))
         raise
