@@ -10,9 +10,11 @@ from core.ui import key_view, show
 from core.ui.session import origin, require_user
 
 user = require_user()
-show.header("API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key")
+header = show.header(
+    "API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key"
+)
 
-if st.button("New key", key="new_key", type="primary", icon=":material/add:"):
+if header.button("New key", key="new_key", type="primary", icon=":material/add:"):
     key_view.ask_for_new(user, [m.name for m in models.list_models(user, ModelList(limit=100)).items])
 
 key_view.show_fresh(origin())
@@ -25,5 +27,6 @@ with show.guarded():
     for api_key in found.items:
         key_view.show_key(user, api_key)
 
-with st.expander("How to call this server", icon=":material/code:", expanded=not found.items, key="how_to_call"):
-    key_view.show_example(origin(), key_view.newest_model(user), "sk-…")
+if not key_view.is_fresh_shown():
+    with st.expander("How to call this server", icon=":material/code:", expanded=True, key="how_to_call"):
+        key_view.show_example(origin(), key_view.newest_model(user), "sk-…")

@@ -55,6 +55,10 @@ def _create(user: User) -> None:
     chosen[FRESH] = (made.name, secret, newest_model(user))
 
 
+def is_fresh_shown() -> bool:
+    return FRESH in st.session_state
+
+
 def show_fresh(origin: str) -> None:
     """The key that was just made. It is nowhere else: leaving the page loses it."""
     fresh = st.session_state.get(FRESH)
@@ -108,7 +112,7 @@ def _status(api_key: ApiKey) -> str:
 
 
 def _facts(api_key: ApiKey) -> str:
-    facts = [f"`{api_key.prefix}…`", f"made {show.ago(api_key.created_at)}", f"last used {show.ago(api_key.last_used_at)}"]
+    facts = [show.plain(f"{api_key.prefix}…"), f"made {show.ago(api_key.created_at)}", f"last used {show.ago(api_key.last_used_at)}"]
     if api_key.expires_at:
         facts.append(f"expires {show.when(api_key.expires_at)}")
     if api_key.monthly_token_limit:

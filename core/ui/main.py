@@ -12,6 +12,7 @@ from core.ui import places, session, show
 from core.users import User
 
 HERE = Path(__file__).parent
+MENU = {"About": "**Luthier**: your team's data becomes models you can call."}
 
 
 def page(name: str, title: str, icon: str, *, default: bool = False, hidden: bool = False, help: str | None = None) -> st.Page:
@@ -61,7 +62,6 @@ def account_menu(user: User) -> None:
             icon=":material/account_circle:",
             type="tertiary",
             key="account",
-            width="stretch",
         )
     if chosen == "Settings":
         places.go("settings")
@@ -69,7 +69,7 @@ def account_menu(user: User) -> None:
         session.sign_out()
 
 
-st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide")
+st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items=MENU)
 user = session.current_user()
 if user is not None:
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "logo_mark.svg"), size="large", link=None)

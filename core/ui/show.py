@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.clock import now
 from core.errors import LuthierError, RateLimited, ValidationError
@@ -52,12 +53,18 @@ BADGES = {
 # Page furniture
 
 
-def header(title: str, subtitle: str | None = None, icon: str | None = None) -> None:
-    """The page's title; ``icon`` is a Material symbol's name. Names of users' things are shown as they are, never as markdown."""
-    st.title(plain(title), icon=f":material/{icon}:" if icon else None, anchor=False)
+def header(title: str, subtitle: str | None = None, icon: str | None = None) -> DeltaGenerator:
+    """The page's title; ``icon`` is a Material symbol's name. Names of users' things are shown as they are, never as markdown.
+
+    Returns the place at its right for the page's main action: ``with show.header(…): st.button(…)``.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="page_header"):
+        st.title(plain(title), icon=f":material/{icon}:" if icon else None, anchor=False, width="content")
+        actions = st.container(horizontal=True, width="content", key="page_actions")
     if subtitle:
         st.caption(subtitle)
     flush_flash()
+    return actions
 
 
 def empty(title: str, text: str, icon: str | None = None) -> None:

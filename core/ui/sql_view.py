@@ -13,7 +13,7 @@ from core.clock import now
 from core.datasets import DatasetList
 from core.errors import LuthierError, SqlError
 from core.fields import parse
-from core.query import NewQuery, QueryResult, Table
+from core.query import NewQuery, QueryResult, QueryTable
 from core.ui import charts, places, show, sql_editor
 from core.users import User
 
@@ -32,21 +32,17 @@ class Outcome:
     at: datetime = field(default_factory=now)
 
 
-def tables_of(user: User) -> list[Table]:
+def tables_of(user: User) -> list[QueryTable]:
     with show.guarded():
         return list(query.tables(user))
     return []
 
 
-def first_query(tables: list[Table]) -> str:
-    return f"SELECT *\nFROM {quoted(tables[0].name)}\nLIMIT 100"
+def first_query(tables: list[QueryTable]) -> str:
+    return f"SELECT *\nFROM {tables[0].name}\nLIMIT 100"
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def show_tables(tables: list[Table], *, editor: str) -> None:
+def show_tables(tables: list[QueryTable], *, editor: str) -> None:
     """The tables that may be asked; a click on a name writes it at the caret."""
     st.markdown("**Tables**")
     wanted = (
@@ -64,7 +60,7 @@ def show_tables(tables: list[Table], *, editor: str) -> None:
                     icon=":material/input:",
                     type="tertiary",
                     on_click=sql_editor.insert,
-                    args=(editor, quoted(table.name)),
+                    args=(editor, table.name),
                 )
 
 

@@ -1,0 +1,195 @@
+"""The shell of every page: the sign-in gate, the first account, navigation, and what is drawn when something fails."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import sessions, users
+from core.clock import now
+from core.config import ROOT
+from core.errors import NotFound, RateLimited, ValidationError
+from core.ui import session, show
+from core.users import User
+from tests.conftest import PASSWORD
+from tests.ui.conftest import Visit, text_of
+
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
+
+
+def fill(app: AppTest, **values: str) -> AppTest:
+    for label, value in values.items():
+        next(one for one in app.text_input if one.label == label.replace("_", " ")).set_value(value)
+    return app
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(one for one in app.button if one.label == label).click()
+    return app.run()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nobody_sees_a_page_without_signing_in(visit: Visit, ada: User, page: str) -> None:
+    app = visit(None, page, id="ds_x")
+    assert not app.exception
+    assert [one.label for one in app.text_input] == ["E-mail", "Password"]
+    assert not app.title
+    assert not app.sidebar.children
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_run_without_the_entry_script_asks_to_sign_in(ada: User, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "current_user", lambda: None)
+    app = AppTest.from_file(ROOT / "pages" / f"{page}.py", default_timeout=20).run()
+    assert not app.exception
+    assert [one.label for one in app.text_input] == ["E-mail", "Password"]
+
+
+def test_the_entry_script_is_not_beside_pages() -> None:
+    assert not (ROOT / "core" / "ui" / "pages").exists()  # Streamlit would serve them without the gate
+    assert not (ROOT / "core" / "pages").exists()
+
+
+def test_a_cookie_that_is_no_text_signs_nobody_in(ada: User) -> None:
+    app = AppTest.from_file(ROOT / "core" / "ui" / "main.py", default_timeout=20).run()  # identity not patched: cookies are mocks
+    assert not app.title
+    assert [one.label for one in app.text_input] == ["E-mail", "Password"]
+
+
+def test_a_fresh_server_says_that_the_first_account_is_the_admin(visit: Visit) -> None:
+    app = visit(None, "home")
+    assert "admin" in app.info[0].value
+    fill(app, First_name="Ada", Last_name="Lovelace", **{"E-mail": "ada@example.com"}, Password=PASSWORD, Repeat_password=PASSWORD)
+    press(app, "Create account")
+    assert "/session/claim" in app.html[0].value
+    assert [(user.email, user.name, user.role) for user in users.list_all(_admin())] == [("ada@example.com", "Ada Lovelace", "admin")]
+
+
+def _admin() -> User:
+    return User(id="usr_x", email="x@example.com", name="", role="admin", created_at=now())
+
+
+def test_different_passwords_make_no_account(visit: Visit) -> None:
+    app = visit(None, "home")
+    fill(app, **{"E-mail": "ada@example.com"}, Password=PASSWORD, Repeat_password=PASSWORD + "x")
+    press(app, "Create account")
+    assert "differ" in app.error[0].value
+    assert not users.has_any()
+
+
+def test_a_weak_password_is_refused_in_words(visit: Visit) -> None:
+    app = visit(None, "home")
+    press(fill(app, **{"E-mail": "ada@example.com"}, Password="short", Repeat_password="short"), "Create account")
+    assert "password" in app.error[0].value
+    assert not users.has_any()
+
+
+def test_signing_in_hands_the_browser_a_ticket_that_opens_a_session(visit: Visit, ada: User) -> None:
+    app = press(fill(visit(None, "datasets"), **{"E-mail": " ADA@example.com"}, Password=PASSWORD), "Sign in")
+    script = app.html[0].value
+    ticket = script.split('"ticket": "')[1].split('"')[0]
+    assert sessions.user_for(sessions.claim_ticket(ticket)) == ada
+
+
+def test_a_wrong_password_is_a_sentence_and_no_ticket(visit: Visit, ada: User) -> None:
+    app = press(fill(visit(None, "home"), **{"E-mail": "ada@example.com"}, Password="wrong but long"), "Sign in")
+    assert "wrong" in app.error[0].value
+    assert not app.html
+
+
+def test_too_many_wrong_passwords_say_how_long_to_wait(visit: Visit, ada: User) -> None:
+    app = visit(None, "home")
+    for _ in range(6):
+        press(fill(app, **{"E-mail": "ada@example.com"}, Password="wrong but long"), "Sign in")
+    assert "Try again in" in app.error[0].value
+
+
+def test_without_an_invitation_there_is_no_form_to_register(visit: Visit, ada: User) -> None:
+    app = visit(None, "home")
+    assert "Create account" not in [one.label for one in app.button]
+    assert "Ask an admin" in text_of(app)
+
+
+def test_an_invitation_link_lets_one_person_register(visit: Visit, ada: User) -> None:
+    token = users.invite(ada).token or ""
+    app = visit(None, "home", invitation=token)
+    fill(app, First_name="Bob", Repeat_password=PASSWORD)
+    create = [one for one in app.text_input if one.form_id == "register"]
+    create[2].set_value("bob@example.com")
+    create[3].set_value(PASSWORD)
+    press(app, "Create account")
+    assert "/session/claim" in app.html[0].value
+    assert "has been used" in visit(None, "home", invitation=token).warning[0].value
+
+
+def test_the_menu_shows_the_admin_page_to_admins_only(visit: Visit, ada: User, bob: User) -> None:
+    for user, is_visible in ((ada, True), (bob, False)):
+        app = visit(user, "settings")
+        assert not app.exception
+        assert app.sidebar.get("menu_button") or app.sidebar.children
+        assert (user.is_admin) is is_visible
+
+
+def test_an_unexpected_error_is_a_sentence_without_a_traceback() -> None:
+    def script() -> None:
+        from core.ui import show
+
+        show.problem(ZeroDivisionError("division by zero in /srv/secret.py"))
+
+    app = AppTest.from_function(script).run()
+    assert "Something went wrong" in app.error[0].value
+    assert "secret" not in app.error[0].value
+
+
+def test_errors_list_the_fields_that_are_wrong() -> None:
+    def script() -> None:
+        from core.errors import Detail, RateLimited, ValidationError
+        from core.ui import show
+
+        with show.guarded():
+            raise ValidationError("Some fields are not right.", details=[Detail("name", "at most 100 characters")])
+        with show.guarded():
+            raise RateLimited(retry_after=90)
+
+    first, second = AppTest.from_function(script).run().error
+    assert "name: at most 100 characters" in first.value
+    assert "1 min 30 s" in second.value
+
+
+def test_guarded_lets_other_errors_through() -> None:
+    with pytest.raises(KeyError):
+        with show.guarded():
+            raise KeyError("x")
+    assert issubclass(NotFound, Exception)
+    assert RateLimited and ValidationError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "just now"), (90, "1 min ago"), (7200, "2 h ago"), (86_400 * 1.5, "yesterday"), (86_400 * 3, "3 days ago")],
+)
+def test_ago(seconds: float, said: str) -> None:
+    assert show.ago(now() - timedelta(seconds=seconds)) == said
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "0 B"), (812, "812 B"), (1_400_000, "1.4 MB"), (2_147_483_648, "2.15 GB"), (None, "–")])
+def test_bytes(n: int | None, said: str) -> None:
+    assert show.bytes_(n) == said
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "0 s"), (65, "1 min 5 s"), (3_600, "1 h"), (11_400, "3 h 10 min"), (None, "–")])
+def test_duration(n: float | None, said: str) -> None:
+    assert show.duration(n) == said
+
+
+def test_plain_text_stays_plain() -> None:
+    assert show.plain("*a* [x](y) $z$ :red[b]") == r"\*a\* \[x\](y) \$z\$ \:red\[b\]"
+
+
+def test_fonts_lie_beside_their_licences() -> None:
+    static = Path(session.__file__).parent / "static"
+    used = [line.split('"')[1] for line in (ROOT / ".streamlit" / "config.toml").read_text().splitlines() if line.startswith("url = ")]
+    assert used
+    assert all((static / url.removeprefix("app/static/")).is_file() for url in used)
+    assert {path.name for path in static.glob("*OFL.txt")} == {"inter-OFL.txt", "jetbrains-mono-OFL.txt"}
