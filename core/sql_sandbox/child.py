@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute  # noqa: F401  (a locked child can import nothing any more)
+import pyarrow.compute  # casts need it, and a locked child can import nothing any more
 
 from core.sql_sandbox import gate, lock
 from core.sql_sandbox.explain import explain, is_explained
@@ -182,7 +182,7 @@ def _columns(relation: "duckdb.DuckDBPyRelation") -> list[dict[str, str]]:
 
 
 def _save(relation: "duckdb.DuckDBPyRelation", path: str) -> None:
-    """Write Parquet. HUGEINT, the type of every integer sum, would silently become DOUBLE there: BIGINT if it fits, else DECIMAL."""
+    """Write Parquet. HUGEINT, the type of every integer sum, would become DOUBLE there: BIGINT if it fits, else DECIMAL."""
     try:
         _write(relation, path, huge="BIGINT")
     except duckdb.ConversionException:
@@ -232,5 +232,3 @@ def _text(value: str) -> str:
 
 def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-

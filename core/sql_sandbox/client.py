@@ -1,8 +1,8 @@
 """The caller's side: starts the sandbox when it is first needed, sends one query, and ends it at the deadline.
 
 ``run`` blocks until the answer, the failure or the deadline. The zygote (``zygote.py``) is started lazily, restarted when it died,
-and ends with this process in whatever way that ends, because the socket pair between the two closes. A child that does not answer in
-time is killed by its process handle, so never somebody else. Where there is no fork (Windows) every query starts its own process.
+and ends with this process in whatever way that ends, because the socket pair between the two closes. A child that does not answer
+in time is killed by its process handle, so never somebody else. Without fork (Windows) every query starts its own process.
 
 Who may run what, and how many at once, is decided by ``core.query``.
 """
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's result. ``table`` is None where it was saved as ``file``; ``columns`` are {"name", "type"}; ``used`` tables by name."""
+    """A query's result. ``table`` is None where it went to ``file``; ``columns``: {"name", "type"}; ``used``: tables by name."""
 
     columns: list[dict[str, str]]
     used: tuple[str, ...]
@@ -135,7 +135,7 @@ class _Zygote:
     def start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(_command(), stdin=theirs, stdout=subprocess.DEVNULL, **_clean_start())
+            self.process = _start(stdin=theirs.fileno(), stdout=subprocess.DEVNULL)
         self.control = ours
 
     def stop(self) -> None:
@@ -158,7 +158,7 @@ atexit.register(shut_down)
 class _Deadline:
     """Ends the child from another thread when the time is over."""
 
-    def __init__(self, seconds: float, end: Any) -> None:
+    def __init__(self, seconds: float, end: Callable[[], object]) -> None:
         self.passed = False
         self._end = end
         self._timer = threading.Timer(seconds, self._fire)
@@ -181,14 +181,16 @@ def _ask_forked(job: Job) -> tuple[dict[str, Any], bytes]:
     with _connect() as ours:
         stream = cast(BinaryIO, ours.makefile("rwb"))
         wire = Wire(stream, stream)
-        pid = _greeting(wire, lambda: _hang_up(ours))
-        with _Handle(pid) as child:
-            return _converse(wire, job, lambda: (child.kill(), _hang_up(ours)))
+        try:
+            pid = _greeting(wire, lambda: _hang_up(ours))
+            with _Handle(pid) as child:
+                return _converse(wire, job, child.kill)
+        finally:
+            wire.close()
 
 
 def _ask_spawned(job: Job) -> tuple[dict[str, Any], bytes]:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([*_command(), "--once"], **pipes, **_clean_start()) as process:  # type: ignore[call-overload]
+    with _start("--once", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             wire = Wire(cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin))
             _greeting(wire, process.kill)
@@ -197,7 +199,7 @@ def _ask_spawned(job: Job) -> tuple[dict[str, Any], bytes]:
             process.kill()
 
 
-def _greeting(wire: Wire, give_up: Any) -> int:
+def _greeting(wire: Wire, give_up: Callable[[], object]) -> int:
     """The child's process id. Raises _ZygoteDied when nobody comes."""
     deadline = _Deadline(START_SECONDS, give_up)
     try:
@@ -208,7 +210,7 @@ def _greeting(wire: Wire, give_up: Any) -> int:
         deadline.cancel()
 
 
-def _converse(wire: Wire, job: Job, end: Any) -> tuple[dict[str, Any], bytes]:
+def _converse(wire: Wire, job: Job, end: Callable[[], object]) -> tuple[dict[str, Any], bytes]:
     """Send the job and wait for what comes back; the deadline counts from here."""
     deadline = _Deadline(job.seconds, end)
     try:
@@ -294,13 +296,11 @@ def _hang_up(line: socket.socket) -> None:
         line.shutdown(socket.SHUT_RDWR)
 
 
-def _command() -> list[str]:
-    return [sys.executable, "-s", "-m", "core.sql_sandbox.zygote"]
-
-
-def _clean_start() -> dict[str, Any]:
-    """No file, no variable and no terminal of ours goes along."""
+def _start(*arguments: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+    """A clean program: no file, no variable and no terminal of ours goes along."""
     kept = ("SYSTEMROOT", "SystemRoot", "PATH", "VIRTUAL_ENV")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {"cwd": ROOT, "env": environment, "close_fds": True, "start_new_session": os.name == "posix"}
+    command = [sys.executable, "-s", "-m", "core.sql_sandbox.zygote", *arguments]
+    own_session = os.name == "posix"
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, cwd=ROOT, env=environment, start_new_session=own_session)

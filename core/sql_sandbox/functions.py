@@ -1,4 +1,4 @@
-"""The functions a query may call: everything a user may need for data, and nothing that knows the server, its settings or the catalog.
+"""The functions a query may call: whatever works on data, and nothing that knows the server, its settings or the catalog.
 
 A function that is not listed is refused, so one that a newer DuckDB brings is refused until somebody has looked at it. Left out on
 purpose: whatever reads settings, variables, sequences, users or definitions, sleeps, logs, runs SQL from a text or names a table in
@@ -83,9 +83,6 @@ _WINDOWS = """
 cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number
 """
 
-OPERATORS = frozenset(
-    "!= !~~ !~~* % & && * ** + - -> ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~".split()
-    + ["IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
-)
+OPERATORS = frozenset("!= !~~ !~~* % & && * ** + - -> ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~".split())
 FUNCTIONS = frozenset("".join((_JSON, _LISTS, _DATES, _TEXT, _NUMBERS_AND_OTHERS, _AGGREGATES, _WINDOWS)).split()) | OPERATORS
 TABLE_FUNCTIONS = frozenset("range generate_series unnest json_each json_tree".split())

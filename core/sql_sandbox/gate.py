@@ -43,14 +43,12 @@ EXPRESSIONS: dict[str, frozenset[str] | None] = {
     "WINDOW": None,
 }
 NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
-TABLES = frozenset(
-    {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"}
-)
-PARTS = frozenset(
-    {"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ORDER_ASCENDING", "ORDER_DESCENDING"}
-)
+TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"})
+PARTS = frozenset({"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ORDER_ASCENDING", "ORDER_DESCENDING"})
 SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
 OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
+
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 Tree = dict[str, Any]
 Scope = frozenset[str]
@@ -97,7 +95,7 @@ def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
 
 def fold(name: str) -> str:
     """How DuckDB compares names: ASCII letters without case, everything else as it is."""
-    return "".join(c.lower() if c.isascii() else c for c in name)
+    return name.translate(_LOWER)
 
 
 def _check_text(sql: str) -> None:
@@ -145,6 +143,8 @@ def _visit(value: Any, scope: Scope, walk: _Walk) -> None:
             _check_expression(value, scope, walk)
         elif kind is None:
             _visit_children(value, scope, walk)
+        elif not isinstance(kind, str):
+            _refuse_kind(value, "unknown")
         elif kind in NODES:
             _visit_node(value, scope, walk)
         elif kind in TABLES:
@@ -188,8 +188,9 @@ def _check_expression(tree: Tree, scope: Scope, walk: _Walk) -> None:
 
 def _check_function(tree: Tree, allowed: frozenset[str]) -> None:
     name = tree["function_name"]
-    _check_plain_name(tree, name, what="function")
-    if fold(name) in allowed:
+    if tree.get("catalog"):
+        raise Refused(f'Write the function "{name}" without anything in front of it.', _position(tree))
+    if fold(name) in allowed:  # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
         return
     close = get_close_matches(fold(name), allowed, n=1, cutoff=0.75)
     advice = f' Did you mean "{close[0]}"?' if close else ""
@@ -226,7 +227,7 @@ def _check_table_function(function: Tree, scope: Scope, walk: _Walk) -> None:
     if fold(function["function_name"]) not in TABLE_FUNCTIONS:
         message = f'"{function["function_name"]}" cannot be used as a table here. Name one of your datasets instead.'
         raise Refused(message, _position(function))
-    _check_function(function, FUNCTIONS | TABLE_FUNCTIONS)
+    _check_plain_name(function, function["function_name"], what="function")
     _visit_children(function, scope, walk)
 
 

@@ -124,7 +124,9 @@ def _limit_resources(*, memory_mb: int, cpu_seconds: int, file_bytes: int) -> No
         resource.RLIMIT_NOFILE: 256,
     }
     if sys.platform == "linux":
-        wanted[resource.RLIMIT_AS] = _virtual_bytes() + 2 * memory_mb * MIB + 512 * MIB  # threads' stacks and arenas are counted too
+        wanted[resource.RLIMIT_AS] = (
+            _virtual_bytes() + 2 * memory_mb * MIB + 512 * MIB
+        )  # threads' stacks and arenas are counted too
         wanted[resource.RLIMIT_NPROC] = 4096
     for name, value in wanted.items():
         hard = resource.getrlimit(name)[1]

@@ -6,6 +6,7 @@ child that went mad cannot fill the caller's memory.
 
 import json
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -40,10 +41,8 @@ class Wire:
 
     def close(self) -> None:
         for stream in (self.incoming, self.outgoing):
-            try:
+            with suppress(OSError, ValueError):  # the other side went first
                 stream.close()
-            except (OSError, ValueError):
-                pass  # the other side went first
 
     def _read(self, length: int) -> bytes:
         data = self.incoming.read(length)
