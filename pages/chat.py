@@ -14,7 +14,7 @@ COLUMNS = (2, 7)  # the list of chats, the chat
 
 
 def ask(text: str) -> None:
-    """Send a message and have the server begin the reply. A callback: it ends before the page is drawn, whatever is pressed next."""
+    """Send a message and have the server begin the reply. A callback: nothing pressed later can cut it short."""
     owner = session.require_user()
     try:
         chat_id = places.query("id") or make_chat(owner, text)

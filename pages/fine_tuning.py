@@ -1,4 +1,7 @@
-"""Fine-tuning jobs, and the form that starts one: /fine_tuning, /fine_tuning?dataset=ds_…&version=2, /fine_tuning?job=ftj_… to try again."""
+"""Fine-tuning jobs, and the form that starts one.
+
+/fine_tuning lists, ?new=1 or ?dataset=ds_…&version=2 opens the form, ?job=ftj_… opens it with that job's settings.
+"""
 
 from typing import Any
 
@@ -19,7 +22,7 @@ TRY_KEY = "ft_idempotency_key"
 def show_list(user: User) -> None:
     title, action = st.columns([3, 1], vertical_alignment="center")
     with title:
-        show.header("Fine-tuning", "Teach a model your rows. Each job ends as a new version in the registry.", icon="model_training")
+        show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training")
     with action.container(horizontal=True, horizontal_alignment="right"):
         places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
     job_list.show_jobs(user)
@@ -39,7 +42,7 @@ def show_form(user: User) -> None:
         with st.container(border=True, key="ft_model"):
             st.subheader("2 · Model", anchor=False)
             base = form.pick_base(user, earlier.base_model_id if earlier else places.query("base"))
-            hyperparameters = form.pick_settings(earlier.hyperparameters if earlier else {})
+            hyperparameters = form.pick_settings(earlier.asked if earlier else {})
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
             validation = form.pick_validation(user, data)
@@ -48,7 +51,7 @@ def show_form(user: User) -> None:
         st.subheader("What the model will read", anchor=False)
         report = form.show_rows(user, data)
     if base is not None:
-        show_start(user, report.num_examples > 0, build_request(data, base, hyperparameters, validation, name))
+        show_start(user, report.ok, build_request(data, base, hyperparameters, validation, name))
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
@@ -69,14 +72,14 @@ def build_request(
     }
 
 
-def show_start(user: User, has_rows: bool, request: dict[str, Any]) -> None:
+def show_start(user: User, rows_are_fine: bool, request: dict[str, Any]) -> None:
     """The plan and the button. Both ask the service with the same values, so what is shown is what runs."""
     with st.container(border=True, key="ft_plan"):
         planned = False
         try:
             new = parse(fine_tuning.NewJob, **request)
             form.show_plan(fine_tuning.plan(user, new))
-            planned = has_rows
+            planned = rows_are_fine
         except LuthierError as err:
             show.error(err)
         if st.button("Start fine-tuning", key="ft_start", type="primary", icon=":material/play_arrow:", disabled=not planned):

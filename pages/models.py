@@ -1,39 +1,25 @@
 """The models one may use: bundled bases, and what one's own fine-tuning has made."""
 
+from typing import Any
+
 import streamlit as st
 
 from core import models
-from core.ui import model_view, places, session, show
+from core.ui import lists, model_view, places, session, show
 from core.users import User
 
-PER_PAGE = 20
-KINDS = ("All", *model_view.TYPES)
+KINDS = {"All": "All types", "base": "Base", "finetuned": "Fine-tuned", "custom": "Custom"}
+PAGE = "models_page"
 
 
-def show_filters() -> models.ModelList:
+def show_filters() -> tuple[str | None, Any]:
+    """The text searched for and the type."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = st.text_input(
-            "Search",
-            type="search",
-            live="300ms",
-            key="models_search",
-            placeholder="Search by name",
-            label_visibility="collapsed",
-            icon=":material/search:",
-            width=320,
-        )
-        kind = st.segmented_control(
-            "Type",
-            [kind for kind in KINDS if kind != "external"],
-            default="All",
-            required=True,
-            format_func=lambda name: name if name == "All" else model_view.TYPES[name][0],
-            key="models_type",
-            label_visibility="collapsed",
-        )
-    page = st.session_state.get("models_page", 1)
-    wanted = None if kind == "All" else kind
-    return models.ModelList(q=(words or "").strip()[:100] or None, type=wanted, limit=PER_PAGE, offset=(page - 1) * PER_PAGE)
+        with st.container(width=320):
+            words = lists.search("models_search", placeholder="Search by name")
+        with st.container(width=160):
+            kind = lists.choose("models_type", "Type", KINDS)
+    return words, None if kind == "All" else kind
 
 
 def show_model(user: User, model: models.Model) -> None:
@@ -51,8 +37,8 @@ def show_model(user: User, model: models.Model) -> None:
             st.caption(show.plain(model.description[:300]))
 
 
-def show_empty(query: models.ModelList) -> None:
-    if query.q or query.type:
+def show_empty(*, filtered: bool) -> None:
+    if filtered:
         show.empty("No model matches", "Try another word, or show all types.", "search_off")
         return
     show.empty(
@@ -69,13 +55,14 @@ with title:
 with action.container(horizontal=True, horizontal_alignment="right"):
     places.button("New fine-tuning", "fine_tuning", key="models_new", icon="add", primary=True, new=1)
 with show.guarded():
-    query = show_filters()
-    found = models.list_models(user, query)
-    if not found.items:
-        show_empty(query)
+    words, kind = show_filters()
+    found = lists.page_of(
+        lambda limit, offset: models.list_models(user, models.ModelList(q=words, type=kind, limit=limit, offset=offset)), key=PAGE
+    )
     for model in found.items:
         show_model(user, model)
-    if found.total > PER_PAGE:
-        st.pagination(-(-found.total // PER_PAGE), key="models_page")
-    if not any(model.type == "finetuned" for model in found.items) and not query.q and not query.type and found.items:
+    if not found.items:
+        show_empty(filtered=bool(words or kind))
+    elif not (words or kind or any(model.owner_id for model in found.items)):
         st.caption("Models of your own appear here once a fine-tuning has succeeded.")
+    lists.pages(found, key=PAGE)

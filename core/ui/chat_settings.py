@@ -1,7 +1,7 @@
 """The controls of a chat: model, dataset, title, system prompt, parameters. They save themselves when they are changed.
 
-The widgets live in ``st.session_state`` under ``chat_…``. ``load`` fills them whenever another chat is shown; before the first message
-there is no chat yet, and ``read`` hands the values to the one that is then made.
+The widgets live in ``st.session_state`` under ``chat_…``. ``load`` fills them whenever another chat is shown; before the first
+message there is no chat yet, and ``read`` hands the values to the one that is then made.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ def pick_model(user: User, offered: Mapping[str, models.Model]) -> models.Model 
         placeholder="Choose a model",
         required=True,
         label_visibility="collapsed",
-        width=260,
+        width=230,
     )
     return offered.get(chosen or "")
 

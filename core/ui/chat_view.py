@@ -1,7 +1,7 @@
 """How a chat is drawn: its messages, the reply that grows, the list of chats, and the controls around them.
 
-A reply belongs to the server. ``follow`` only watches it, so leaving the page, closing the tab or opening a second one changes nothing;
-what stops it is the Stop button, which asks the service.
+A reply belongs to the server. ``follow`` only watches it, so leaving the page, closing the tab or opening a second one changes
+nothing; what stops it is the Stop button, which asks the service.
 """
 
 import time
@@ -25,7 +25,7 @@ EXAMPLES = 3
 # A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above them on a phone.
 LAYOUT = """<style>
 .st-key-chat_list { position: sticky; top: 4rem; }
-.st-key-chat_list button, .st-key-chats_popover button { justify-content: flex-start; }
+.st-key-chat_list button, .st-key-chat_list button > * { justify-content: flex-start; text-align: left; }
 @media (max-width: 640px) {
   [data-testid="stColumn"]:has(.st-key-chat_list), [data-testid="stColumn"]:has(.st-key-chat_below_list) { display: none; }
 }

@@ -1,7 +1,7 @@
 """The form that starts a fine-tuning: data, columns, model, settings, validation, name.
 
-Fields of the settings come from ``training.Hyperparameters``, roles of the columns from ``formats.FORMATS``: a new setting or format
-shows up here by itself. The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed.
+Fields of the settings come from ``training.Hyperparameters``, roles of the columns from ``formats.FORMATS``: a new setting or
+format shows up here by itself. The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -189,13 +189,11 @@ def _show_count(report: datasets.TrainingReport, rows: int) -> None:
     if not bad:
         st.markdown(f":green-badge[:material/check_circle: {show.count(rows, 'usable row')}]")
         return
-    colour = "red" if not report.ok else "orange"
-    st.markdown(f":{colour}-badge[:material/warning: {report.num_examples:,} of {show.count(rows, 'row')} usable]")
+    st.markdown(f":red-badge[:material/warning: {report.num_examples:,} of {show.count(rows, 'row')} usable]")
     with st.expander(f"{show.count(bad, 'row')} cannot be learned", icon=":material/rule:", expanded=not report.num_examples):
         lines = (f"- line {e.line:,}, `{e.field}`: {show.plain(e.message)}" for e in report.errors[:20])
         st.markdown("\n".join(lines))
-        if bad > 20:
-            st.caption("The first 20 are shown. Filter them out with SQL and save the result as a new version.")
+        st.caption("A job starts when every row can be learned. Filter these out with SQL and save the result as a new version.")
 
 
 def _show_example(rows: Sequence[tuple[int, Any]]) -> None:
@@ -226,7 +224,7 @@ def show_example(example: Example | Sequence[Any]) -> None:
 def pick_base(user: User, wanted: str | None) -> models.Model | None:
     """Any model that can be tuned: bases, and own models to go on from."""
     every = models.list_models(user, models.ModelList(limit=100, sort="created_at")).items
-    usable = {m.id: m for m in every if m.capabilities.get("finetune")}
+    usable = {m.id: m for m in every if can_be_tuned(m)}
     if not usable:
         st.warning("No base model can be tuned here. An admin can add one.", icon=":material/deployed_code_alert:")
         return None
@@ -240,6 +238,11 @@ def pick_base(user: User, wanted: str | None) -> models.Model | None:
         help="What the model knows before it sees your rows.",
     )
     return usable[chosen]
+
+
+def can_be_tuned(model: models.Model) -> bool:
+    """Whole weights of its own: an adapter or a custom model is tuned through the model below it."""
+    return bool(model.latest_version and model.capabilities.get("finetune") and model.type != "custom" and model.kind == "full")
 
 
 def _describe_base(model: models.Model) -> str:
@@ -319,7 +322,7 @@ def pick_validation(user: User, data: Data) -> dict[str, Any]:
         share = st.slider("Held back", 1, 50, 10, format="%d%%", key="ft_validation_share")
         return {"validation_fraction": share / 100}
     if how == shares[1]:
-        others = [d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items]
+        others = datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
         names = {d.id: d.name for d in others if d.id != data.dataset.id}
         chosen = st.selectbox(
             "Validation dataset",

@@ -62,7 +62,7 @@ def build_loss_curves(series: Series) -> dict[str, Points]:
 
 
 def smooth(points: Points, weight: float = SMOOTHING) -> list[tuple[float, float]]:
-    """The running mean ``weight · past + (1 − weight) · value``, without the bias of starting at zero (Kingma & Ba 2015, section 3)."""
+    """The running mean ``weight · past + (1 − weight) · value``, freed of its start at zero (Kingma & Ba 2015, section 3)."""
     mean, found = 0.0, []
     for index, (step, value) in enumerate(points, start=1):
         mean = weight * mean + (1 - weight) * value

@@ -1,13 +1,16 @@
 """The list of fine-tuning jobs: state, progress, loss, base and age of each, live while any is active."""
 
+from typing import Any
+
 import streamlit as st
 
 from core import fine_tuning, models
 from core.errors import NotFound
-from core.ui import places, show
+from core.listing import Listed
+from core.ui import lists, places, show
 from core.users import User
 
-PER_PAGE = 20
+PAGE = "jobs_page"
 EVERY = 2.0  # seconds
 STATES = ("All", "running", "queued", "paused", "succeeded", "failed", "cancelled")
 
@@ -20,24 +23,22 @@ def show_jobs(user: User) -> None:
         required=True,
         format_func=lambda name: name if name == "All" else show.look_of(name).label,
         key="jobs_status",
-        bind="query-params",
         label_visibility="collapsed",
     )
     wanted = None if state == "All" else state
-    found = _fetch(user, wanted, 1)
+    found = _fetch(user, wanted)
     if not found.total:
         _show_empty(wanted)
         return
-    pages = -(-found.total // PER_PAGE)
-    slot = st.container()
-    page = st.pagination(pages, key="jobs_page") if pages > 1 else 1
-    with slot:
-        active = any(job.status in fine_tuning.ACTIVE for job in found.items)
-        st.fragment(_draw, run_every=EVERY if active else None)(user, wanted, page)
+    active = any(job.status in fine_tuning.ACTIVE for job in found.items)
+    st.fragment(_draw, run_every=EVERY if active else None)(user, wanted)
+    lists.pages(found, key=PAGE)
 
 
-def _fetch(user: User, status: str | None, page: int) -> fine_tuning.Listed[fine_tuning.Job]:
-    return fine_tuning.list_jobs(user, fine_tuning.JobList(status=status, limit=PER_PAGE, offset=(page - 1) * PER_PAGE))
+def _fetch(user: User, status: Any) -> Listed[fine_tuning.Job]:
+    return lists.page_of(
+        lambda limit, offset: fine_tuning.list_jobs(user, fine_tuning.JobList(status=status, limit=limit, offset=offset)), key=PAGE
+    )
 
 
 def _show_empty(status: str | None) -> None:
@@ -52,10 +53,10 @@ def _show_empty(status: str | None) -> None:
     places.button("Start the first one", "fine_tuning", key="ft_first", icon="add", primary=True, new=1)
 
 
-def _draw(user: User, status: str | None, page: int) -> None:
+def _draw(user: User, status: str | None) -> None:
     names: dict[str, str] = {}
     with show.guarded():
-        for job in _fetch(user, status, page).items:
+        for job in _fetch(user, status).items:
             base = names.setdefault(job.base_model_id or "", _name_of(user, job.base_model_id))
             show_job(job, base)
 

@@ -1,7 +1,7 @@
 """The live monitor of one fine-tuning job.
 
-Everything is read from the database, so any number of tabs may follow, and closing them changes nothing. ``show_live`` redraws itself
-while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
+Everything is read from the database, so any number of tabs may follow, and closing them changes nothing. ``show_live`` redraws
+itself while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.listing import ListQuery
+from core.fine_tuning import CheckpointList, EventList
 from core.ui import job_charts, places, show
 from core.ui.job_charts import Points, Series
 from core.users import User
@@ -70,7 +70,7 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
 
 def describe_times(job: fine_tuning.Job) -> str:
     """``LoRA · started 5 min ago``"""
-    tuning = str(job.resolved.get("tuning") or job.hyperparameters.get("tuning") or "")
+    tuning = str(job.resolved.get("tuning") or job.asked.get("tuning") or "")
     words = [TUNINGS.get(tuning, ""), f"created {show.ago(job.created_at)}"]
     if job.started_at:
         words[1] = f"started {show.ago(job.started_at)}"
@@ -91,17 +91,26 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
     with st.grid(6, min_column_width=145, gap="small", key="job_cards"):
         _card("Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse")
         _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
-        _card("Tokens per second", show.number(_whole(job.tokens_per_second)), speeds, delta=_percent(speeds), chart="bar")
+        _card(
+            "Tokens per second",
+            show.number(_whole(job.tokens_per_second)),
+            speeds,
+            delta=_percent(speeds),
+            colour="green",
+            chart="bar",
+        )
         _time_card(job, series)
         _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="blue", chart="area")
-        _card("Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="violet", chart="area")
+        _card(
+            "Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="violet", chart="area"
+        )
 
 
 def _card(
     label: str, value: str, points: Sequence[float], *, delta: str | int | None, colour: Any = "normal", chart: Any = "line"
 ) -> None:
     drawn = list(points) if len(points) > 1 else None
-    arrow: Any = "auto" if colour in ("normal", "inverse") else "off"
+    arrow: Any = "off" if str(delta).startswith("peak") else "auto"
     st.metric(
         label, value, delta, colour, delta_arrow=arrow, chart_data=drawn, chart_type=chart, border=True, height="stretch"
     )  # fmt: skip
@@ -135,7 +144,7 @@ def describe_progress(job: fine_tuning.Job) -> str:
         return "Checking the data before the job enters the queue"
     if job.status == "queued" and not job.step:
         return "Waiting for its turn in the queue"
-    epochs = job.resolved.get("n_epochs") or job.hyperparameters.get("n_epochs")
+    epochs = job.resolved.get("n_epochs") or job.asked.get("n_epochs")
     of = f" of {epochs}" if isinstance(epochs, int) else ""
     steps = f"Step {job.step:,} / {job.total_steps:,}" if job.total_steps else "Preparing: loading the model and reading the rows"
     return f"{steps} · epoch {job.epoch:.1f}{of}" if job.total_steps else steps
@@ -164,7 +173,7 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.checkpoints(user, job.id, ListQuery(limit=100)).items
+    found = fine_tuning.checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
     if not found:
         st.caption("A checkpoint is what a job goes on from after a pause or a restart. The first one appears while it trains.")
         return
@@ -187,11 +196,10 @@ def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
 
 
 def build_checkpoints(found: Sequence[fine_tuning.Checkpoint]) -> pd.DataFrame:
-    """Newest first; ``best`` is the lowest validation loss."""
-    newest = sorted(found, key=lambda c: c.step, reverse=True)
-    measured = [c.metrics["valid_loss"] for c in newest if c.metrics.get("valid_loss") is not None]
+    """``found`` comes newest first; ``best`` is the lowest validation loss."""
+    measured = [c.metrics["valid_loss"] for c in found if c.metrics.get("valid_loss") is not None]
     best, rows = min(measured, default=None), []
-    for index, checkpoint in enumerate(newest):
+    for index, checkpoint in enumerate(found):
         loss = checkpoint.metrics.get("valid_loss")
         tags = ["best"] * (loss is not None and loss == best) + ["latest"] * (index == 0)
         rows.append((checkpoint.step, loss, tags, show.bytes_(checkpoint.size_bytes)))
@@ -232,12 +240,12 @@ def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
 
 
 def show_events(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.events(user, job.id, ListQuery(limit=100)).items
+    found = fine_tuning.events(user, job.id, EventList(limit=100, sort="-created_at")).items
     if not found:
         st.caption("Nothing has happened yet.")
         return
     with st.container(height=320, border=True, key="job_events"):
-        lines = (f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}" for e in reversed(found))
+        lines = (f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}" for e in found)
         st.markdown("  \n".join(lines))
 
 
@@ -253,8 +261,8 @@ def show_log(user: User, job: fine_tuning.Job) -> None:
 
 def show_settings(job: fine_tuning.Job) -> None:
     """As asked and as run: ``auto`` is resolved by the worker once it knows the data."""
-    names = list(dict.fromkeys([*job.resolved, *job.hyperparameters]))
-    rows = [(n.replace("_", " "), _text(job.hyperparameters.get(n, "auto")), _text(job.resolved.get(n))) for n in names]
+    names = list(dict.fromkeys([*job.asked, *job.resolved]))
+    rows = [(n.replace("_", " "), _text(job.asked.get(n, "auto")), _text(job.resolved.get(n))) for n in names]
     rows += [("seed", str(job.seed), str(job.seed)), ("validation share", f"{job.validation_fraction:.0%}", "")]
     st.dataframe(
         pd.DataFrame(rows, columns=["Setting", "As asked", "As run"]),
@@ -293,10 +301,7 @@ def show_failure(job: fine_tuning.Job) -> None:
 
 
 def _again(job: fine_tuning.Job) -> None:
-    if job.dataset_id:
-        places.button(
-            "Change the settings and try again", "fine_tuning", key="job_again", icon="replay", dataset=job.dataset_id, job=job.id
-        )
+    places.button("Change the settings and try again", "fine_tuning", key="job_again", icon="replay", job=job.id)
 
 
 # Numbers

@@ -20,10 +20,7 @@ TYPES = {
     "finetuned": ("Fine-tuned", "model_training", "blue"),
     "external": ("External", "cloud", "orange"),
 }
-STARTER_NOTE = (
-    "Luthier's starter is a tiny demonstration model, trained on text that a program wrote. It knows little, and is often wrong; "
-    "fine-tuned on your rows it learns small, narrow tasks."
-)
+STARTER_NOTE = "Luthier's starter is a tiny demonstration model: it knows little and is often wrong. Fine-tune it on your rows to make it useful."
 TUNED_STARTER_NOTE = (
     "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
 )
@@ -155,7 +152,7 @@ answer = client.chat.completions.create(
 for part in answer:
     print(part.choices[0].delta.content or "", end="", flush=True)
 """
-    body = '{"model": %s, "messages": [{"role": "user", "content": "Hello!"}]}' % json.dumps(name, ensure_ascii=False)
+    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello!"}]}, ensure_ascii=False)
     curl = f"""curl {base_url}/v1/chat/completions \\
   -H "Authorization: Bearer $LUTHIER_API_KEY" \\
   -H "Content-Type: application/json" \\
@@ -187,6 +184,7 @@ def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
     return untouched | {name: value for name, value in chosen.items() if value is not None}
 
 
+BROWSERS_COUNT_TO = 2**53
 PARAMETERS = ("temperature", "top_p", "max_tokens", "seed")
 
 
@@ -196,8 +194,8 @@ def number_input(field: dict[str, Any], *, key: str, value: Any = None, **more: 
     whole = kind["type"] == "integer"
     cast = int if whole else float
     limits = {"min_value": kind.get("minimum"), "max_value": kind.get("maximum")}
-    small = {name: cast(v) for name, v in limits.items() if v is not None and abs(v) < 2**53}  # beyond, browsers cannot count exactly
-    found = st.number_input(
+    small = {name: cast(v) for name, v in limits.items() if v is not None and abs(v) < BROWSERS_COUNT_TO}
+    return st.number_input(
         field["title"],
         value=None if value is None else cast(value),
         step=1 if whole else 0.1,
@@ -208,4 +206,3 @@ def number_input(field: dict[str, Any], *, key: str, value: Any = None, **more: 
         **small,
         **more,
     )
-    return found  # type: ignore[no-any-return]

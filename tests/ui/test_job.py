@@ -1,0 +1,121 @@
+"""The live monitor of a job."""
+
+import pytest
+
+from core import fine_tuning
+from core.ui import job_charts, job_monitor
+from core.users import User
+from tests.ui.conftest import Visit, text_of
+from tests.ui.things import add_points, make_job, make_model
+
+BUTTONS = {
+    "validating": {"job_cancel"},
+    "queued": {"job_pause", "job_cancel"},
+    "running": {"job_pause", "job_cancel"},
+    "paused": {"job_resume", "job_cancel"},
+    "succeeded": set(),
+    "failed": set(),
+    "cancelled": set(),
+}
+
+
+def keys_of(app) -> set[str]:  # noqa: ANN001
+    return {button.key for button in app.button}
+
+
+def test_running_job_shows_what_is_measured(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    add_points(job_id)
+    app = visit(ada, "job", id=job_id)
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Training loss"] == "1.250"
+    assert shown["Validation loss"] == "1.500"
+    assert shown["Tokens per second"] == "1,800"
+    assert shown["Time left"] == "1 min 30 s"
+    assert app.get("progress")[0].value == 50
+    assert "Step 50 / 100 · epoch 1.5 of 3" in app.get("progress")[0].proto.text
+    assert len(app.get("vega_lite_chart")) == 2  # loss, learning rate; the others say that nothing is measured yet
+    assert [list(tags) for tags in app.dataframe[0].value["tags"]] == [["best", "latest"], []]
+
+
+@pytest.mark.parametrize(("status", "offered"), BUTTONS.items())
+def test_buttons_follow_the_state(ada: User, visit: Visit, status: str, offered: set[str]) -> None:
+    app = visit(ada, "job", id=make_job(ada, status))
+    assert not app.exception
+    assert keys_of(app) & {"job_pause", "job_resume", "job_cancel"} == offered
+
+
+def test_pause_and_resume_are_one_press(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    app = visit(ada, "job", id=job_id)
+    app.button(key="job_pause").click().run()
+    assert fine_tuning.get(ada, job_id).status == "paused"
+    app.button(key="job_resume").click().run()
+    assert fine_tuning.get(ada, job_id).status == "queued"
+
+
+def test_cancel_asks_before_it_acts(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    app = visit(ada, "job", id=job_id)
+    app.button(key="job_cancel").click().run()
+    assert fine_tuning.get(ada, job_id).status == "running"
+    app.button(key="job_cancel_yes").click().run()
+    assert fine_tuning.get(ada, job_id).status == "cancelled"
+    assert "Nothing was added to the registry" in text_of(app)
+
+
+def test_action_that_came_too_late_says_so(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    app = visit(ada, "job", id=job_id)
+    fine_tuning.cancel(ada, job_id)
+    app.button(key="job_pause").click().run()
+    assert not app.exception
+    assert "cancelled" in text_of(app)
+
+
+def test_success_leads_to_the_model(ada: User, visit: Visit) -> None:
+    app = visit(ada, "job", id=make_job(ada, "succeeded", model_id=make_model(ada)))
+    assert {"job_chat", "job_open_model", "job_call"} <= keys_of(app)
+    assert "The model is ready" in text_of(app)
+
+
+def test_failure_says_why_and_offers_another_try(ada: User, visit: Visit) -> None:
+    error = {"code": "row_too_long", "message": "A row is longer than the model can read.", "line": 12}
+    app = visit(ada, "job", id=make_job(ada, "failed", error=error, dataset_id=None))
+    assert "A row is longer than the model can read. (line 12)" in text_of(app)
+    assert "job_again" in keys_of(app)
+
+
+def test_events_are_shown_with_their_warnings(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    add_points(job_id)
+    app = visit(ada, "job", id=job_id)
+    app.session_state["job_tabs"] = "Events"
+    app.run()
+    assert "2 rows were cut to 256 tokens." in text_of(app)
+
+
+def test_another_users_job_looks_missing(ada: User, bob: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    theirs, missing = visit(bob, "job", id=job_id), visit(bob, "job", id="ftj_aaaaaaaaaaaaaaaaaaaaaaaa")
+    assert text_of(theirs) == text_of(missing)
+    assert "support-bot" not in text_of(theirs)
+
+
+def test_sparkline_keeps_the_last_value_and_few_points() -> None:
+    points = [(step, float(step)) for step in range(1000)]
+    thinned = job_monitor.spark(points)
+    assert len(thinned) <= job_monitor.SPARK
+    assert thinned[-1] == 999
+
+
+def test_running_mean_starts_at_the_first_value_and_follows() -> None:
+    assert [value for _, value in job_charts.smooth([(1, 4.0), (2, 4.0), (3, 4.0)])] == pytest.approx([4.0, 4.0, 4.0])
+    assert job_charts.smooth([(step, 1.0 if step > 50 else 3.0) for step in range(1, 101)])[-1][1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_change_compares_tenths_not_single_steps() -> None:
+    noisy_fall = [10 - i * 0.1 + (0.3 if i % 2 else 0) for i in range(100)]
+    assert (job_monitor.change(noisy_fall) or 0) < 0
+    assert job_monitor.change([1.0]) is None

@@ -1,0 +1,85 @@
+"""Rows that the pages of fine-tuning, models and chats have to show, with full defaults."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+from core.clock import now
+from core.db import writing
+from core.security import new_id, new_token
+from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow
+from core.users import User
+
+AS_RUN = {"n_epochs": 3, "batch_size": 8, "learning_rate": 0.002, "tuning": "full", "max_length": 256}
+HALF_WAY = {
+    "step": 50,
+    "total_steps": 100,
+    "progress": 0.5,
+    "epoch": 1.5,
+    "train_loss": 1.25,
+    "valid_loss": 1.5,
+    "eta_seconds": 90.0,
+}
+SPEED = {"learning_rate": 0.001, "tokens_per_second": 1800.0, "memory_bytes": 600_000_000}
+
+
+def make_job(user: User, status: str = "running", **fields: Any) -> str:
+    """A job half way through, in whatever state; returns its id."""
+    ended = now() if status in ("succeeded", "failed", "cancelled") else None
+    values = {
+        "id": new_id("ftj"),
+        "user_id": user.id,
+        "name": "support-bot",
+        "status": status,
+        "lease_token": new_token() if status == "running" else None,
+        "hyperparameters": {"n_epochs": "auto", "tuning": "auto"},
+        "resolved": AS_RUN,
+        "started_at": now() - timedelta(minutes=2),
+        "finished_at": ended,
+        **HALF_WAY,
+        **SPEED,
+    }
+    with writing() as session:
+        row = JobRow(**(values | fields))
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def add_points(job_id: str, *, steps: int = 50) -> None:
+    """A loss that falls, a validation every tenth step, two checkpoints and two events."""
+    with writing() as session:
+        for step in range(1, steps + 1):
+            session.add(MetricPointRow(job_id=job_id, name="train_loss", step=step, value=3 * math.exp(-step / 20)))
+            session.add(MetricPointRow(job_id=job_id, name="learning_rate", step=step, value=0.002 - step * 1e-5))
+        for step in range(10, steps + 1, 10):
+            session.add(MetricPointRow(job_id=job_id, name="valid_loss", step=step, value=3.1 * math.exp(-step / 20)))
+        for step, loss in ((20, 1.4), (40, 1.1)):
+            metrics = {"valid_loss": loss}
+            session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, metrics=metrics, size_bytes=5_000_000))
+        session.add(JobEventRow(job_id=job_id, level="info", message="Created."))
+        session.add(JobEventRow(job_id=job_id, level="warn", message="2 rows were cut to 256 tokens."))
+
+
+def make_model(user: User | None, name: str = "support-bot", *, versions: int = 1, **fields: Any) -> str:
+    """A model with empty weights: enough for pages that only talk about it. ``user`` None: a base."""
+    with writing() as session:
+        model = ModelRow(
+            id=new_id("mdl"), owner_id=user.id if user else None, name=name, type="finetuned" if user else "base", **fields
+        )
+        session.add(model)
+        session.flush()
+        for number in range(1, versions + 1):
+            version_id = new_id("mdv")
+            session.add(
+                ModelVersionRow(
+                    id=version_id,
+                    model_id=model.id,
+                    version=number,
+                    folder=f"models/{version_id}",
+                    metrics={"train_loss": 0.5 / number, "valid_loss": 0.6 / number},
+                    size_bytes=2_600_000,
+                    num_parameters=1_300_000,
+                )
+            )
+        return model.id
