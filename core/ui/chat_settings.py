@@ -12,11 +12,12 @@ import streamlit as st
 from core import chats, datasets, models
 from core.errors import LuthierError
 from core.fields import parse
-from core.ui import model_view, places, show
+from core.ui import places, show
+from core.ui.model_view import PARAMETERS
+from core.ui.number_field import pick_number
 from core.users import User
 
 SHOWN = "chat_shown"  # the id of the chat the widgets hold
-PARAMETERS = ("temperature", "top_p", "max_tokens", "seed")
 NEW = "new"
 
 
@@ -116,7 +117,7 @@ def show_popover(user: User, chat: chats.Chat | None) -> None:
         with st.grid(2, min_column_width=110):
             fields = models.Parameters.model_json_schema()["properties"]
             for name in PARAMETERS:
-                model_view.number_input(fields[name], key=f"chat_{name}", on_change=save, args=(user,))
+                pick_number(fields[name], key=f"chat_{name}", value=None, placeholder="default", on_change=save, args=(user,))
         if chat and st.button("Delete this chat", key="chat_delete", icon=":material/delete:", type="tertiary"):
             ask_delete(user, chat)
 

@@ -55,7 +55,7 @@ def describe_reply(message: chats.Message, model: str | None) -> str:
     usage = message.usage or {}
     tokens = usage.get("completion_tokens")
     words = [
-        describe_table(message.table) if message.table else show.plain(model or "a deleted model"),
+        describe_table(message.table) if message.table else show.plain(model or ""),
         show.count(int(tokens), "token") if tokens else "",
         FINISHED.get(message.finish_reason or "", ""),
     ]

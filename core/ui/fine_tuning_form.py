@@ -15,6 +15,7 @@ from core.errors import NotFound
 from core.formats import Chat, Example, Format, Preference, Text
 from core.listing import ListQuery
 from core.ui import conversation, model_view, places, show
+from core.ui.number_field import number_kind, pick_number
 from core.users import User
 
 Columns = dict[str, str]
@@ -268,43 +269,29 @@ def _draw_fields(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
 
 def draw_field(name: str, field: Mapping[str, Any], given: Any) -> Any:
     """One setting as the widget its schema asks for: words to choose from, a switch or a number; None means ``auto``."""
-    kinds = field.get("anyOf") or [field]
     label, about, key = field.get("title") or name, field.get("description"), f"ft_{name}"
-    words = sorted((w for kind in kinds for w in kind.get("enum", [kind["const"]] if "const" in kind else [])), key=AUTO.__ne__)
-    number = next((kind for kind in kinds if kind.get("type") in ("integer", "number")), None)
     default = given if given is not None else field.get("default")
-    if number is None and words:
-        return st.segmented_control(
-            label,
-            words,
-            default=default if default in words else words[0],
-            required=True,
-            format_func=lambda word: WORDS.get(word, word),
-            help=about,
-            key=key,
-        )
-    if number is None:
+    if number_kind(field):
+        return pick_number(field, key=key, value=default, placeholder=AUTO)
+    words = _words(field)
+    if not words:
         return st.toggle(label, value=bool(default), help=about, key=key)
-    return _number_field(label, number, default=default, about=about, key=key, optional=AUTO in words)
-
-
-def _number_field(label: str, kind: Mapping[str, Any], *, default: Any, about: str | None, key: str, optional: bool) -> Any:
-    whole = kind["type"] == "integer"
-    cast = int if whole else float
-    least = kind.get("minimum", kind.get("exclusiveMinimum"))
-    most = kind.get("maximum", kind.get("exclusiveMaximum"))
-    value = cast(default) if isinstance(default, (int, float)) and not isinstance(default, bool) else None
-    return st.number_input(
+    return st.segmented_control(
         label,
-        min_value=None if least is None else cast(least),
-        max_value=None if most is None else cast(most),
-        value=value,
-        step=1 if whole else None,
-        format=None if whole else "%g",
-        placeholder="auto" if optional or value is None else None,
+        words,
+        default=default if default in words else words[0],
+        required=True,
+        format_func=lambda word: WORDS.get(word, word),
         help=about,
         key=key,
     )
+
+
+def _words(field: Mapping[str, Any]) -> list[str]:
+    """The literals a field may be, ``auto`` first."""
+    kinds = field.get("anyOf") or [field]
+    found = (word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else []))
+    return sorted(found, key=AUTO.__ne__)
 
 
 def pick_validation(user: User, data: Data) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Link(NamedTuple):
     label: str
     page: str
     icon: str
-    query: dict[str, str | int | None]
+    query: dict[str, Any]
 
 
 def show_live(user: User, job: fine_tuning.Job) -> None:

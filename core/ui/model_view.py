@@ -12,6 +12,7 @@ import streamlit as st
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.ui import places, show
+from core.ui.number_field import pick_number
 from core.users import User
 
 TYPES = {
@@ -179,30 +180,12 @@ def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
     """The sampling parameters as fields made from ``models.Parameters``; what stays empty falls to the default below."""
     fields = models.Parameters.model_json_schema()["properties"]
     with st.grid(2, min_column_width=130):
-        chosen = {name: number_input(fields[name], key=f"{key}_{name}", value=given.get(name)) for name in PARAMETERS}
+        chosen = {
+            name: pick_number(fields[name], key=f"{key}_{name}", value=given.get(name), placeholder="default")
+            for name in PARAMETERS
+        }
     untouched = {name: value for name, value in given.items() if name not in chosen}
     return untouched | {name: value for name, value in chosen.items() if value is not None}
 
 
-BROWSERS_COUNT_TO = 2**53
 PARAMETERS = ("temperature", "top_p", "max_tokens", "seed")
-
-
-def number_input(field: dict[str, Any], *, key: str, value: Any = None, **more: Any) -> int | float | None:
-    """One optional number as its JSON schema describes it. Empty means: the default."""
-    kind = next(kind for kind in field["anyOf"] if kind["type"] != "null")
-    whole = kind["type"] == "integer"
-    cast = int if whole else float
-    limits = {"min_value": kind.get("minimum"), "max_value": kind.get("maximum")}
-    small = {name: cast(v) for name, v in limits.items() if v is not None and abs(v) < BROWSERS_COUNT_TO}
-    return st.number_input(
-        field["title"],
-        value=None if value is None else cast(value),
-        step=1 if whole else 0.1,
-        format=None if whole else "%.2f",
-        placeholder="default",
-        help=field["description"],
-        key=key,
-        **small,
-        **more,
-    )

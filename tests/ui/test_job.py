@@ -1,6 +1,7 @@
 """The live monitor of a job."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning
 from core.ui import job_charts, job_monitor
@@ -19,7 +20,7 @@ BUTTONS = {
 }
 
 
-def keys_of(app) -> set[str]:  # noqa: ANN001
+def keys_of(app: AppTest) -> set[str]:
     return {button.key for button in app.button}
 
 
