@@ -44,7 +44,7 @@ EXPRESSIONS: dict[str, frozenset[str] | None] = {
 }
 NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"})
-PARTS = frozenset({"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ORDER_ASCENDING", "ORDER_DESCENDING"})
+PARTS = frozenset({"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"})
 SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
 OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
 
@@ -114,11 +114,18 @@ def _check_kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
     if len(statements) > 1:
         second = statements[1].query.strip()
         raise Refused("One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second)))
-    kind = statements[0].type.name
+    kind = _statement_kind(statements[0])
     if kind == "MULTI":
         raise Refused("PIVOT needs its values here. Write: PIVOT table ON column IN ('first', 'second') USING …")
     if kind != "SELECT":
         raise Refused(f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0)
+
+
+def _statement_kind(statement: "duckdb.Statement") -> str:
+    try:
+        return str(statement.type.name)
+    except ValueError:  # one that this Python binding has no name for
+        return "this"
 
 
 def _parse(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tree:
