@@ -54,14 +54,19 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
     return errors.LuthierError("Something went wrong on the server. Its log has more under this request id.")
 
 
+def body(error: errors.LuthierError, request_id: str) -> dict[str, Any]:
+    """``/api``'s error object; events of a stream hold the same."""
+    found: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
+    if isinstance(error, errors.ValidationError):
+        found["details"] = [asdict(detail) for detail in error.details]
+    if isinstance(error, errors.SqlError):
+        found["position"] = error.position
+    return found
+
+
 def render(error: errors.LuthierError, request_id: str) -> Response:
     """``/api``'s answer to an error."""
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
-    if isinstance(error, errors.ValidationError):
-        body["details"] = [asdict(detail) for detail in error.details]
-    if isinstance(error, errors.SqlError):
-        body["position"] = error.position
-    return json_response({"error": body}, status=status_of(error), headers=headers_of(error))
+    return json_response({"error": body(error, request_id)}, status=status_of(error), headers=headers_of(error))
 
 
 def headers_of(error: errors.LuthierError) -> dict[str, str]:

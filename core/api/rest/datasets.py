@@ -1,0 +1,114 @@
+"""``/api/datasets``: files become versions; versions are looked at and taken away again."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from core import datasets, query
+from core.api import downloads, uploads
+from core.api.deps import CurrentUser, JsonRequest, SignedIn
+from core.datasets import Dataset, DatasetChange, DatasetList, IngestOptions, NewDataset, Preview, Profile, Version
+from core.errors import BadRequest, ValidationError
+from core.fields import Input, parse
+from core.listing import Listed, ListQuery
+
+router = APIRouter(route_class=SignedIn, tags=["datasets"])
+Number = Annotated[int | None, Query(ge=1, le=10**9)]
+FILE_BODY = {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object"}}}, "required": True}}
+
+
+class SavedVersion(Input):
+    """A version made by a query."""
+
+    sql: str = Field(min_length=1)
+    note: str = Field("", max_length=500)
+
+
+@router.post("/datasets", status_code=201, openapi_extra=FILE_BODY)
+async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
+    """``multipart/form-data``: file, name, description, format, options (JSON). Up to 16 MiB are converted at once."""
+    async with uploads.receive_form(request) as form:
+        file, fields = form.require_file(), {k: v for k, v in form.fields.items() if k in ("name", "description", "format")}
+        new = parse(NewDataset, **fields, options=read_options(form.fields.get("options")))
+        return await run_in_threadpool(datasets.create, user, new, file=file, filename=form.filename)
+
+
+@router.get("/datasets")
+def list_datasets(user: CurrentUser, query: Annotated[DatasetList, Query()]) -> Listed[Dataset]:
+    return datasets.list_datasets(user, query)
+
+
+@router.get("/datasets/{dataset_id}")
+def get_dataset(dataset_id: str, user: CurrentUser) -> Dataset:
+    return datasets.get(user, dataset_id)
+
+
+@router.patch("/datasets/{dataset_id}")
+def change_dataset(dataset_id: str, change: DatasetChange, user: CurrentUser) -> Dataset:
+    return datasets.update(user, dataset_id, change)
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204)
+def delete_dataset(dataset_id: str, user: CurrentUser) -> None:
+    """With all its versions."""
+    datasets.delete(user, dataset_id)
+
+
+@router.post("/datasets/{dataset_id}/versions", status_code=201, openapi_extra=FILE_BODY)
+async def add_version(dataset_id: str, user: CurrentUser, request: Request) -> Version:
+    """A file as ``multipart/form-data``, or ``{"sql", "note"}`` as JSON: the query's result."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        return await _add_file(dataset_id, user, request)
+    body = await JsonRequest(request.scope, request.receive).json()
+    if not isinstance(body, dict):
+        raise ValidationError.of("body", "must be an object")
+    new = parse(SavedVersion, **body)
+    _, version = await run_in_threadpool(query.save, user, sql=new.sql, dataset_id=dataset_id, note=new.note)
+    return version
+
+
+@router.get("/datasets/{dataset_id}/versions")
+def list_versions(dataset_id: str, user: CurrentUser, query: Annotated[ListQuery, Query()]) -> Listed[Version]:
+    return datasets.list_versions(user, dataset_id, query)
+
+
+@router.get("/datasets/{dataset_id}/profile")
+def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> Profile:
+    """Per column: type, nulls, distinct (approximate), min, max, mean, quantiles, histogram, top values."""
+    return datasets.profile(user, dataset_id, version=version)
+
+
+@router.get("/datasets/{dataset_id}/content")
+def get_content(
+    dataset_id: str,
+    user: CurrentUser,
+    request: Request,
+    version: Number = None,
+    form: Annotated[Literal["original", "parquet", "csv", "jsonl"], Query(alias="as")] = "original",
+) -> Response:
+    """The uploaded bytes, or the rows in another format."""
+    return downloads.send_content(datasets.open_content(user, dataset_id, version=version, as_=form), request)
+
+
+async def _add_file(dataset_id: str, user: CurrentUser, request: Request) -> Version:
+    async with uploads.receive_form(request) as form:
+        options = parse(IngestOptions, **read_options(form.fields.get("options")))
+        note, file = form.fields.get("note", ""), form.require_file()
+        return await run_in_threadpool(
+            datasets.add_version, user, dataset_id, file=file, filename=form.filename, note=note, options=options
+        )
+
+
+def read_options(text: str | None) -> dict[str, Any]:
+    """The ``options`` field: an object as JSON text."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The field options is not valid JSON.") from error
+    if not isinstance(found, dict):
+        raise ValidationError.of("options", "must be an object")
+    return found
