@@ -111,9 +111,9 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
             "method": job.method,
             "seed": job.seed,
             "columns": job.columns,
-            "asked": job.hyperparameters,
-            **resolved,
-            **_environment(),
+            "hyperparameters": job.hyperparameters,
+            "resolved": resolved,
+            "versions": _versions(),
         },
     )
 
@@ -162,9 +162,7 @@ def _explain(error: Exception) -> Error:
     _log.exception("the training failed")
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return Error("out_of_memory", "There was not enough memory. Choose a smaller batch size, shorter rows or LoRA.")
-    return Error(
-        "internal_error", "The training stopped because of an unexpected error. The server's admin finds the details in its log."
-    )
+    return Error("internal_error", "The training stopped because of an unexpected error. Tell the admin the id of this job.")
 
 
 def _flush_quietly(recorder: Recorder) -> None:

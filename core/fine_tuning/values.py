@@ -14,7 +14,7 @@ ACTIVE = ACTIVE_STATUSES
 
 @dataclass(frozen=True)
 class Job:
-    """One fine-tuning. ``hyperparameters`` are as run where that is decided already, else as asked; ``resolved`` only as run."""
+    """One fine-tuning. ``asked``: hyperparameters as given; ``resolved``: as run; ``hyperparameters``: those asked, as run."""
 
     id: str
     user_id: str
@@ -30,6 +30,7 @@ class Job:
     columns: dict[str, Any] | None
     method: str
     hyperparameters: dict[str, Any]
+    asked: dict[str, Any]
     resolved: dict[str, Any]
     seed: int
     status: str
@@ -105,6 +106,7 @@ def present(session: Session, row: JobRow) -> Job:
         **{name: getattr(row, name) for name in Job.__dataclass_fields__ if name not in _MADE},
         validation_dataset_id=_dataset_of(session, row.validation_version_id),
         hyperparameters=row.hyperparameters | {name: row.resolved[name] for name in row.hyperparameters if name in row.resolved},
+        asked=row.hyperparameters,
         trained_tokens=row.trained_tokens if row.status == "succeeded" else None,
     )
 
@@ -121,7 +123,7 @@ def present_checkpoint(row: CheckpointRow) -> Checkpoint:
     return Checkpoint(row.id, row.step, row.metrics, row.size_bytes, row.created_at)
 
 
-_MADE = ("validation_dataset_id", "hyperparameters", "trained_tokens")
+_MADE = ("validation_dataset_id", "hyperparameters", "asked", "trained_tokens")
 
 
 def _dataset_of(session: Session, version_id: str | None) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from core.errors import Detail, LuthierError
 from core.formats import Example
@@ -77,7 +77,7 @@ class Outcome:
     """What a finished training leaves: a folder and the facts that go with the model. ``kind`` is full or adapter."""
 
     draft: Path
-    kind: str
+    kind: Literal["full", "adapter"]
     trained_tokens: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
 

@@ -50,14 +50,17 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def base_model(tiny_base: Path) -> ModelRow:
-    """The tiny model as a base in the registry."""
+def base_model(request: pytest.FixtureRequest) -> ModelRow:
+    """A base in the registry: the tiny model where a test asks for it, else a row without weights."""
+    folder = request.getfixturevalue("tiny_base") if "tiny_base" in request.fixturenames else "nowhere"
     with writing() as session:
-        row = ModelRow(id=new_id("mdl"), name="tiny", type="base", context_length=128, capabilities={"chat": True, "finetune": True})
+        row = ModelRow(
+            id=new_id("mdl"), name="tiny", type="base", context_length=128, capabilities={"chat": True, "finetune": True}
+        )
         session.add(row)
         session.flush()
         count = 30_000
-        session.add(ModelVersionRow(id=new_id("mdv"), model_id=row.id, version=1, folder=str(tiny_base), num_parameters=count))
+        session.add(ModelVersionRow(id=new_id("mdv"), model_id=row.id, version=1, folder=str(folder), num_parameters=count))
     return row
 
 
