@@ -110,7 +110,7 @@ with show.guarded():
         dataset_id=asked_data if asked_data in tables else None,
     )
     side, main = st.columns(COLUMNS, gap="medium")
-    with side.container(key="chat_list"):
+    with side.container(key="chat_list", gap="xsmall"):
         chat_view.show_chats(recent, chat.id if chat else None, key="chats")
     with main:
         show.flush_flash()

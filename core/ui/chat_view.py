@@ -26,6 +26,7 @@ EXAMPLES = 3
 LAYOUT = """<style>
 .st-key-chat_list { position: sticky; top: 4rem; }
 .st-key-chat_list button, .st-key-chat_list button > * { justify-content: flex-start; text-align: left; }
+.st-key-chat_list button { padding-inline: 0.75rem; }
 @media (max-width: 640px) {
   [data-testid="stColumn"]:has(.st-key-chat_list), [data-testid="stColumn"]:has(.st-key-chat_below_list) { display: none; }
 }

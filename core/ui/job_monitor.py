@@ -100,9 +100,9 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
             chart="bar",
         )
         _time_card(job, series)
-        _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="blue", chart="area")
+        _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="violet", chart="area")
         _card(
-            "Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="violet", chart="area"
+            "Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="orange", chart="area"
         )
 
 
@@ -124,7 +124,7 @@ def _time_card(job: fine_tuning.Job, series: Series) -> None:
         "Time left" if active else "Took",
         show.duration(job.eta_seconds if active else _seconds(job)),
         f"{job.progress:.0%}",
-        delta_color="primary",
+        delta_color="blue",
         delta_arrow="off",
         delta_description="done",
         chart_data=left[:: max(1, len(left) // SPARK)] if len(left) > 1 else None,

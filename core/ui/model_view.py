@@ -21,7 +21,10 @@ TYPES = {
     "finetuned": ("Fine-tuned", "model_training", "blue"),
     "external": ("External", "cloud", "orange"),
 }
-STARTER_NOTE = "Luthier's starter is a tiny demonstration model: it knows little and is often wrong. Fine-tune it on your rows to make it useful."
+STARTER_NOTE = (
+    "Luthier's starter is a tiny demonstration model: it knows little and is often wrong. "
+    "Fine-tune it on your rows to make it useful."
+)
 TUNED_STARTER_NOTE = (
     "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
 )

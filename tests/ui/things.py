@@ -1,14 +1,18 @@
 """Rows that the pages of fine-tuning, models and chats have to show, with full defaults."""
 
 import math
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 from core.clock import now
 from core.db import writing
+from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow
 from core.users import User
+from core.weights import Weights
 
 AS_RUN = {"n_epochs": 3, "batch_size": 8, "learning_rate": 0.002, "tuning": "full", "max_length": 256}
 HALF_WAY = {
@@ -61,7 +65,7 @@ def add_points(job_id: str, *, steps: int = 50) -> None:
         session.add(JobEventRow(job_id=job_id, level="warn", message="2 rows were cut to 256 tokens."))
 
 
-def make_model(user: User | None, name: str = "support-bot", *, versions: int = 1, **fields: Any) -> str:
+def make_model(user: User | None, name: str = "support-bot", *, versions: int = 1, job_id: str | None = None, **fields: Any) -> str:
     """A model with empty weights: enough for pages that only talk about it. ``user`` None: a base."""
     with writing() as session:
         model = ModelRow(
@@ -77,9 +81,36 @@ def make_model(user: User | None, name: str = "support-bot", *, versions: int = 
                     model_id=model.id,
                     version=number,
                     folder=f"models/{version_id}",
+                    finetune_job_id=job_id,
                     metrics={"train_loss": 0.5 / number, "valid_loss": 0.6 / number},
                     size_bytes=2_600_000,
                     num_parameters=1_300_000,
                 )
             )
         return model.id
+
+
+class Echo:
+    """A provider that says the question again, word by word, and waits before the last one while it is held."""
+
+    name, title = "echo", "Echo"
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]:
+        words = request.messages[-1]["content"].split()
+        for word in words[:-1]:
+            yield Delta(word + " ")
+        while not self.may_end.wait(0.05):
+            if stop():
+                yield Finish("cancelled", Usage(len(words), len(words) - 1))
+                return
+            yield Delta("")
+        yield Delta(words[-1])
+        yield Finish("stop", Usage(len(words), len(words)))
+
+    def warm(self, weights: Weights) -> None: ...
+
+    def stop(self) -> None: ...

