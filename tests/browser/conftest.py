@@ -152,6 +152,33 @@ class App:
         return path
 
 
+def register(app: App, email: str) -> App:
+    """Create an account by the form; on a server that is fresh or open."""
+    app.open("/")
+    form = app.page.locator(".st-key-gate")
+    if form.get_by_role("tab", name="Create account").count():
+        form.get_by_role("tab", name="Create account").click()
+    for label, text in {"First name": "Ada", "Last name": "Lovelace", "E-mail": email, "Password": PASSWORD}.items():
+        form.get_by_label(label, exact=True).filter(visible=True).fill(text)
+    form.get_by_label("Repeat password").fill(PASSWORD)
+    form.get_by_role("button", name="Create account").filter(visible=True).click()
+    return _signed_in(app)
+
+
+def sign_in(app: App, email: str, *, path: str = "/") -> App:
+    app.open(path)
+    form = app.page.locator(".st-key-gate")
+    form.get_by_label("E-mail").filter(visible=True).first.fill(email)
+    form.get_by_label("Password", exact=True).filter(visible=True).first.fill(PASSWORD)
+    form.get_by_role("button", name="Sign in").filter(visible=True).last.click()
+    return _signed_in(app)
+
+
+def _signed_in(app: App) -> App:
+    app.page.locator(".st-key-account").first.wait_for(state="attached", timeout=30_000)
+    return app.settled()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -1,0 +1,83 @@
+"""Every page at desktop and phone width, light and dark: no traceback, nothing wider than the window, and a picture to look at."""
+
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser
+
+from core.config import ROOT
+from tests.browser.conftest import Server, sign_in, window
+from tests.browser.rest import Rest
+
+VARIANTS = {
+    "desktop-light": (False, False),
+    "desktop-dark": (False, True),
+    "phone-light": (True, False),
+    "phone-dark": (True, True),
+}
+
+
+@dataclass(frozen=True)
+class Things:
+    """What the pages have to show."""
+
+    dataset: str
+    job: str
+    model: str
+    chat: str
+
+
+@pytest.fixture(scope="module")
+def things(server: Server) -> Things:
+    rest = Rest(server.url, "ada@example.com")
+    dataset = rest.upload(ROOT / "data" / "samples" / "support_faq.jsonl", name="Support FAQ")
+    rest.upload(ROOT / "data" / "samples" / "support_tickets.csv", name="Support tickets")
+    starter = rest.starter()
+    job = rest.post(
+        "/finetune",
+        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "support-faq", "hyperparameters": {"n_epochs": 10}},
+    )
+    rest.wait_for_job(job["id"], lambda progress: progress["status"] == "succeeded", seconds=180)
+    model = rest.get(f"/finetune/{job['id']}")["model_id"]
+    chat = rest.post("/chats", {"model_id": model, "dataset_id": dataset["id"], "title": "How do I return an item?"})
+    rest.post("/messages", {"chat_id": chat["id"], "content": "How do I return an item?"})
+    rest.post("/messages", {"chat_id": chat["id"], "content": "/describe"})
+    rest.post("/apikeys", {"name": "notebook"})
+    rest.post("/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"})
+    return Things(dataset["id"], job["id"], model, chat["id"])
+
+
+def pages(things: Things) -> dict[str, str]:
+    return {
+        "home": "/",
+        "datasets": "/datasets",
+        "dataset": f"/dataset?id={things.dataset}",
+        "sql": "/sql",
+        "fine_tuning": "/fine_tuning",
+        "job": f"/job?id={things.job}",
+        "models": "/models",
+        "model": f"/model?id={things.model}",
+        "chat": f"/chat?id={things.chat}",
+        "api_keys": "/api_keys",
+        "usage": "/usage",
+        "settings": "/settings",
+        "admin": "/admin",
+    }
+
+
+def test_every_page_is_in_the_list() -> None:
+    assert {p.stem for p in (ROOT / "pages").glob("*.py")} == set(pages(Things("", "", "", "")))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_page_fits_and_shows_no_traceback(server: Server, chromium: Browser, things: Things, variant: str) -> None:
+    phone, dark = VARIANTS[variant]
+    with window(chromium, server, phone=phone, dark=dark) as app:
+        sign_in(app, "ada@example.com")
+        for name, path in pages(things).items():
+            app.open(path)
+            app.page.wait_for_timeout(700)  # charts draw after the script has ended
+            app.shoot(f"{name}-{variant}")
+            width, window_width = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+            assert width <= window_width, f"{name} is {width} px wide in a window of {window_width} px"
