@@ -9,7 +9,7 @@ saved, stays as a Parquet file in the private folder.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute  # casts need it, and a locked child can import nothing any more
 
 from core.sql_sandbox import gate, lock
-from core.sql_sandbox.explain import explain, is_explained
+from core.sql_sandbox.explain import Failure, explain, is_explained
 from core.sql_sandbox.wire import Wire
 
 RESULT_FILE = "result.parquet"
@@ -45,6 +45,15 @@ class Job:
     result_bytes: int
 
 
+class RunError(Exception):
+    """DuckDB failed in the text as it was wrapped: ``before`` bytes stand before the user's."""
+
+    def __init__(self, error: duckdb.Error, before: int | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.before = before
+
+
 class UnknownTables(Exception):
     """The text names tables that the caller did not give."""
 
@@ -63,6 +72,7 @@ def serve(wire: Wire) -> None:
     unsaid = {job.folder, *(str(Path(path).parent.parent) for path in job.tables.values())}
     try:
         connection = connect(job)
+        job = replace(job, sql=gate.without_end(connection, job.sql[: gate.MAX_CHARACTERS + 1]))
         used = admit(connection, job)
         wire.send(*answer(connection, job, used))
     except gate.Refused as refusal:
@@ -70,6 +80,8 @@ def serve(wire: Wire) -> None:
     except UnknownTables as unknown:
         named = [{"parts": r.parts, "position": r.position} for r in unknown.references]
         wire.send({"failure": {"kind": "unknown_tables", "message": "", "tables": named}})
+    except RunError as error:
+        wire.send({"failure": vars(_placed(error, unsaid))})
     except (duckdb.Error, pa.ArrowException, MemoryError, ValueError, TypeError, RuntimeError, OSError) as error:
         wire.send({"failure": vars(explain(error, unsaid=unsaid))})
 
@@ -110,10 +122,13 @@ def answer(connection: "duckdb.DuckDBPyConnection", job: Job, used: Mapping[str,
     _lock_settings(connection, [job.tables[name] for name in used.values()] + ([result] if job.rows is None else []))
     relation = _plain(_bind(connection, job.sql, job.parameters))
     head: dict[str, Any] = {"used": sorted(used.values()), "columns": _columns(relation), "truncated": False}
-    if job.rows is None:
-        _save(relation, result)
-        return head, b""
-    table = _narrow(relation.limit(job.rows + 1).to_arrow_table())
+    try:
+        if job.rows is None:
+            _save(relation, result)
+            return head, b""
+        table = _narrow(relation.limit(job.rows + 1).to_arrow_table())
+    except duckdb.Error as error:
+        raise RunError(error, _bytes_before(relation, job.sql)) from error
     kept = _fitting(table.slice(0, job.rows), job.result_bytes)
     head["truncated"] = kept.num_rows < table.num_rows
     return head, _stream(kept)
@@ -135,6 +150,19 @@ def _end_for_memory(wire: Wire) -> None:
         wire.send({"failure": {"kind": "memory", "message": "out of memory"}})
     finally:
         os._exit(1)
+
+
+def _placed(error: RunError, unsaid: set[str]) -> Failure:
+    failure = explain(error.error, unsaid=unsaid)
+    known = failure.position is not None and error.before is not None and failure.position >= error.before
+    return replace(failure, position=failure.position - error.before if known else None)  # type: ignore[operator]
+
+
+def _bytes_before(relation: "duckdb.DuckDBPyRelation", sql: str) -> int | None:
+    """DuckDB runs a relation as ``SELECT … FROM (text)`` and counts from there; None where the text cannot be found in it."""
+    wrapped, text = relation.sql_query(), sql.strip()
+    at = wrapped.find(text)
+    return len(wrapped[:at].encode()) - len(sql[: sql.find(text)].encode()) if at >= 0 else None
 
 
 def _make_tables(connection: "duckdb.DuckDBPyConnection", tables: Mapping[str, str]) -> None:

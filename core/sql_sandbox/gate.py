@@ -17,6 +17,7 @@ import duckdb
 from core.sql_sandbox.functions import FUNCTIONS, TABLE_FUNCTIONS
 
 MAX_CHARACTERS = 100_000
+MAX_SEMICOLONS = 20  # looked at from the end
 NOWHERE = 2**64 - 1  # what DuckDB writes for a node that it made up itself
 
 # class -> allowed types; None: any type of that class
@@ -93,9 +94,28 @@ def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
     return walk.references
 
 
+def without_end(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
+    """``sql`` without its last semicolon and the comments after it, so that it can stand in brackets."""
+    end = len(sql)
+    for _ in range(MAX_SEMICOLONS):
+        end = sql.rfind(";", 0, end)
+        if end < 0:
+            break
+        if _count(connection, sql[:end]) == 1 and _count(connection, sql[end:]) == 0:
+            return without_end(connection, sql[:end])
+    return sql
+
+
 def fold(name: str) -> str:
     """How DuckDB compares names: ASCII letters without case, everything else as it is."""
     return name.translate(_LOWER)
+
+
+def _count(connection: "duckdb.DuckDBPyConnection", text: str) -> int:
+    try:
+        return len(connection.extract_statements(text))
+    except duckdb.Error:
+        return -1
 
 
 def _check_text(sql: str) -> None:
