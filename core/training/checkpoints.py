@@ -5,6 +5,7 @@ being functions of the step, a resumed training gives the same numbers to the bi
 """
 
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,11 @@ def save(job: Path, state: dict[str, Any]) -> int:
 
 def load_latest(job: Path) -> dict[str, Any] | None:
     """The newest state that can be read; an unreadable one is removed. None when there is none."""
-    import torch
-
     for step in reversed(steps(job)):
-        path = folder(job) / f"step-{step}"
-        try:
-            state: dict[str, Any] = torch.load(path / "state.pt", weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
-            _log.warning("checkpoint of step %s cannot be read (%s); using an older one", step, type(error).__name__)
-            storage.remove(path)
-        else:
+        if (state := _read(folder(job) / f"step-{step}" / "state.pt")) is not None:
             return state
+        _log.warning("the checkpoint of step %s cannot be read; using an older one", step)
+        storage.remove(folder(job) / f"step-{step}")
     return None
 
 
@@ -60,3 +55,15 @@ def steps(job: Path) -> list[int]:
     if not folder(job).is_dir():
         return []
     return sorted(int(p.name.removeprefix("step-")) for p in folder(job).iterdir() if p.name.startswith("step-"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    import torch
+
+    if not zipfile.is_zipfile(path):  # torch writes zip archives; a cut one has lost its table of contents
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError):
+        return None
+    return state
