@@ -216,6 +216,8 @@ class DatasetVersionRow(Row):
     progress: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     heartbeat_at: Mapped[datetime | None]
+    worker_pid: Mapped[int | None]
+    worker_started: Mapped[float | None]  # process creation time: a pid alone may be somebody else's by now
     errors: Mapped[list[Any]] = mapped_column(default=list)  # [{"line": n | null, "message": str}], 100 at most
     skipped_rows: Mapped[int] = mapped_column(default=0)
     filename: Mapped[str] = mapped_column(String(255), default="")  # for display only

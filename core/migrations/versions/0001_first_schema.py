@@ -183,6 +183,8 @@ def upgrade() -> None:
     sa.Column('progress', sa.Double(), nullable=False),
     sa.Column('cancel_requested', sa.Boolean(), nullable=False),
     sa.Column('heartbeat_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('worker_pid', sa.BigInteger(), nullable=True),
+    sa.Column('worker_started', sa.Double(), nullable=True),
     sa.Column('errors', sa.JSON(), nullable=False),
     sa.Column('skipped_rows', sa.BigInteger(), nullable=False),
     sa.Column('filename', sa.String(length=255), nullable=False),

@@ -1,0 +1,131 @@
+"""Converters from the outside: how many run, who waits for them, and what becomes of those that died.
+
+A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done around it: at most
+``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of the server, when converters of the last
+server may still be alive (they are adopted) or never have started (they are started now).
+"""
+
+import logging
+import shutil
+import threading
+import time
+
+import psutil
+from sqlalchemy import select
+
+from core import ingest, storage
+from core.db import reading
+from core.errors import LuthierError, UnreadableFile
+from core.tables import DatasetVersionRow
+
+SLOTS = 3
+POLL_SECONDS = 1.0
+LOGGED_CHARACTERS = 4000
+_slots = threading.BoundedSemaphore(SLOTS)
+log = logging.getLogger("luthier.conversions")
+
+
+def run_and_wait(version_id: str) -> None:
+    """Convert and return when the version's row is settled."""
+    with _slots:
+        try:
+            code = ingest.start(version_id).wait()
+        except OSError as error:
+            log.error("converter for %s could not be started: %s", version_id, error)
+            code = -1
+    _note_output(version_id, code)
+    settle_dead(version_id)
+
+
+def run_in_background(version_id: str) -> None:
+    threading.Thread(target=run_and_wait, args=(version_id,), daemon=True, name=f"ingest-{version_id}").start()
+
+
+def settle_dead(version_id: str) -> None:
+    """A version whose converter is gone but which is still processing becomes failed, with its reason."""
+    row = _row(version_id)
+    if row is None:
+        _remove_files(version_id)
+    elif row.status == "processing":
+        ingest.fail(version_id, UnreadableFile(ingest.CRASHED))
+        ingest.staged_path(version_id).unlink(missing_ok=True)
+
+
+def recover() -> None:
+    """At the start of a server, before anything uploads: adopt, start or fail what is processing; sweep what nobody needs."""
+    with reading() as session:
+        processing = list(session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing")))
+        settled = set(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready")))
+    living = {row.id for row in processing if _is_alive(row)}
+    waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
+    for row in processing:
+        if row.id not in living | waiting:
+            settle_dead(row.id)
+    _sweep(settled, living, waiting)
+    for version_id in living:
+        threading.Thread(target=_adopt, args=(version_id,), daemon=True, name=f"adopt-{version_id}").start()
+    for version_id in waiting:
+        run_in_background(version_id)
+
+
+def _note_output(version_id: str, code: int) -> None:
+    """What a converter said before it went wrong belongs into the server's log; its own file is done with."""
+    path = ingest.log_path(version_id)
+    if code != 0:
+        output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
+        log.error("converter for %s ended with code %s: %s", version_id, code, output)
+    path.unlink(missing_ok=True)
+
+
+def _is_alive(row: DatasetVersionRow) -> bool:
+    if row.worker_pid is None or row.worker_started is None:
+        return False
+    try:
+        process = psutil.Process(row.worker_pid)
+        same = abs(process.create_time() - row.worker_started) < 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _adopt(version_id: str) -> None:
+    """Watch a converter that the last server started."""
+    while (row := _row(version_id)) is not None and row.status == "processing":
+        if not _is_alive(row):
+            settle_dead(version_id)
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _row(version_id: str) -> DatasetVersionRow | None:
+    with reading() as session:
+        return session.get(DatasetVersionRow, version_id)
+
+
+def _remove_files(version_id: str) -> None:
+    """The dataset was deleted while its converter worked."""
+    ingest.staged_path(version_id).unlink(missing_ok=True)
+    ingest.remove_drafts(version_id)
+    storage.remove(storage.version_dir(version_id))
+
+
+def _sweep(settled: set[str], living: set[str], waiting: set[str]) -> None:
+    drafts = {p.name for v in living for p in storage.version_dir(v).parent.glob(f".{v}.*")}
+    storage.sweep("datasets", settled | living | drafts)
+    for left in storage.staging_dir().iterdir():
+        if left.name not in living | waiting:
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def error_of(row: DatasetVersionRow) -> LuthierError:
+    """The error a converter left in its row, as it was raised there."""
+    from core import errors
+
+    entries = row.errors or [{"line": None, "message": ingest.CRASHED}]
+    lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
+    message = entries[0].get("summary") or entries[0]["message"]
+    kinds: dict[str, type[LuthierError]] = {
+        kind.code: kind for kind in (errors.TooLarge, errors.DiskFull, errors.UnsupportedMediaType)
+    }
+    kind = kinds.get(entries[0].get("code", ""))
+    return kind(message) if kind else UnreadableFile(message, lines=lines)

@@ -1,0 +1,191 @@
+"""The values that ``core.datasets`` answers with, and how rows become them. Shapes follow the API: names there are names here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.tables import DatasetRow, DatasetVersionRow
+
+SUMMARY_KEYS = ("line", "message")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One immutable table. ``status`` processing or failed: the try to make one, with ``progress`` and ``errors``."""
+
+    id: str
+    dataset_id: str
+    version: int
+    num_rows: int
+    num_columns: int
+    content_hash: str | None
+    sql: str | None
+    parents: list[str]
+    status: str
+    training: dict[str, Any] | None
+    created_at: datetime
+    columns: list[dict[str, str]]
+    format: str
+    filename: str
+    sha256: str | None
+    size_bytes: int  # of the Parquet
+    original_bytes: int
+    progress: float
+    errors: list[dict[str, Any]]
+    skipped_rows: int
+    note: str
+    detected: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as its newest ready version shows it, or as its only try does. ``version`` is null before one is ready."""
+
+    id: str
+    owner_id: str
+    name: str
+    description: str
+    filename: str
+    version: int | None
+    latest_version_id: str | None
+    num_rows: int
+    num_columns: int
+    size_bytes: int  # of the uploaded file
+    sha256: str | None
+    format: str
+    status: str
+    progress: float
+    errors: list[dict[str, Any]]
+    skipped_rows: int
+    columns: list[dict[str, str]]
+    training: dict[str, Any] | None
+    note: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A ready version that SQL may name. ``is_latest``: the highest ready number of its dataset."""
+
+    dataset_id: str
+    dataset_name: str
+    version_id: str
+    number: int
+    is_latest: bool
+    columns: list[dict[str, str]]
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is in each column; see ``core.profile.compute`` for the shapes."""
+
+    columns: list[dict[str, Any]]
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """Whether and how a version trains. ``errors`` ({"line", "field", "message"}) are the first hundred."""
+
+    format: str
+    ok: bool
+    num_examples: int
+    errors: list[dict[str, Any]]
+    num_errors: int = 0
+
+
+@dataclass(frozen=True)
+class Content:
+    """A download: a file to send, or chunks to stream."""
+
+    filename: str
+    media_type: str
+    path: Path | None = None
+    open_chunks: Callable[[], Iterator[bytes]] | None = None
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, whichever way they are held."""
+        if self.open_chunks:
+            return self.open_chunks()
+        return self._file_chunks()
+
+    def _file_chunks(self) -> Iterator[bytes]:
+        assert self.path is not None
+        with self.path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A bundled dataset to try things on."""
+
+    name: str
+    title: str
+    description: str
+    filename: str
+    num_rows: int = field(default=0)
+
+
+def present_version(row: DatasetVersionRow, parents: Sequence[str] = ()) -> Version:
+    return Version(
+        id=row.id,
+        dataset_id=row.dataset_id,
+        version=row.number,
+        num_rows=row.num_rows,
+        num_columns=row.num_columns,
+        content_hash=row.content_hash,
+        sql=row.sql,
+        parents=list(parents),
+        status=row.status,
+        training=row.training,
+        created_at=row.created_at,
+        columns=row.columns,
+        format=row.format,
+        filename=row.filename,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        original_bytes=row.original_bytes,
+        progress=row.progress,
+        errors=_public(row.errors),
+        skipped_rows=row.skipped_rows,
+        note=row.note,
+        detected=row.detected,
+    )
+
+
+def present(row: DatasetRow, shown: DatasetVersionRow) -> Dataset:
+    is_ready = shown.status == "ready"
+    return Dataset(
+        id=row.id,
+        owner_id=row.owner_id,
+        name=row.name,
+        description=row.description,
+        filename=shown.filename,
+        version=shown.number if is_ready else None,
+        latest_version_id=shown.id if is_ready else None,
+        num_rows=shown.num_rows,
+        num_columns=shown.num_columns,
+        size_bytes=shown.original_bytes,
+        sha256=shown.sha256,
+        format=shown.format,
+        status=shown.status,
+        progress=shown.progress,
+        errors=_public(shown.errors),
+        skipped_rows=shown.skipped_rows,
+        columns=shown.columns,
+        training=shown.training,
+        note=shown.note,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _public(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what only the process that waits for a converter needs."""
+    return [{key: entry.get(key) for key in SUMMARY_KEYS} for entry in errors]

@@ -1,0 +1,346 @@
+"""From a staged upload to an immutable version: the converter, a process of its own (``python -m core.ingest VERSION_ID``).
+
+It claims the version's row, checks and converts the file, computes hash, profile and training report, publishes the folder by one
+rename, and writes the row last. Meanwhile a second thread reports progress with a heartbeat and watches for a cancel. A converter
+that dies leaves a draft folder and a row in state ``processing``; whoever started it, or ``datasets.recover``, cleans up.
+Who may upload, names and limits are the business of ``core.datasets``.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+from sqlalchemy import update
+
+from core import formats, profile, storage, usage
+from core.clock import now
+from core.config import ROOT, settings
+from core.db import writing
+from core.errors import LuthierError, UnreadableFile, UnsupportedMediaType
+from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, kind_of, reader_for
+from core.readers.base import MAX_ERRORS, describe, literal, quoted
+from core.readers.text import require_kind
+from core.readers.unpack import unpack
+from core.tables import DatasetRow, DatasetVersionRow
+
+MEMORY_MB = 1024
+THREADS = 4
+TICK_SECONDS = 0.5
+GRACE_SECONDS = 5.0
+CRASHED = "The conversion ended unexpectedly. Upload the file again; if it happens twice, the file is too much for this server."
+log = logging.getLogger("luthier.ingest")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Everything the row of a ready version says."""
+
+    sha256: str
+    size_bytes: int
+    num_rows: int
+    num_columns: int
+    columns: list[dict[str, str]]
+    content_hash: str
+    format: str
+    training: dict[str, Any]
+    profile: dict[str, Any]
+    detected: dict[str, Any] = field(default_factory=dict)
+    skipped_rows: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def staged_path(version_id: str) -> Path:
+    """Where an upload waits for its converter."""
+    return storage.staging_dir() / version_id
+
+
+def log_path(version_id: str) -> Path:
+    folder = settings().data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"ingest-{version_id}.log"
+
+
+def start(version_id: str) -> subprocess.Popen[bytes]:
+    """Start the converter in a session of its own: it outlives the server that started it."""
+    with log_path(version_id).open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "core.ingest", version_id],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def run(version_id: str) -> bool:
+    """Convert one staged upload and settle its row, whatever happens. The outermost loop of the converter.
+
+    False when the converter itself is at fault, not the file; its log says more then.
+    """
+    row = _claim(version_id)
+    if row is None:
+        return True
+    progress = Progress()
+    try:
+        with duckdb.connect() as connection, _watching(version_id, connection, progress):
+            _convert_and_publish(row, connection, progress)
+    except Cancelled:
+        fail(version_id, UnreadableFile("The conversion was cancelled."))
+    except LuthierError as error:
+        fail(version_id, UnreadableFile("The conversion was cancelled.") if progress.cancelled else error)
+    except Exception:
+        log.exception("converting %s", version_id)
+        fail(version_id, UnreadableFile(CRASHED))
+        return False
+    finally:
+        staged_path(version_id).unlink(missing_ok=True)
+    return True
+
+
+def convert(
+    staged: Path,
+    filename: str,
+    draft: Path,
+    *,
+    options: IngestOptions,
+    stated_format: str = "auto",
+    connection: duckdb.DuckDBPyConnection,
+    progress: Progress,
+) -> Converted:
+    """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …"""
+    work, target = draft / "work", draft / "data.parquet"
+    work.mkdir()
+    _configure(connection, work)
+    with staged.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    progress.stage(0.0, 0.3)
+    source, suffix = _plain(staged, filename, work, progress)
+    require_kind(source, suffix)
+    task = Task(source, suffix, target, work, options, connection, progress)
+    progress.stage(0.3, 0.7)
+    reading = reader_for(suffix)(task)
+    progress.stage(0.7, 1.0)
+    shutil.rmtree(work)
+    _write_rejects(draft, reading)
+    return _measure(target, sha256, reading, stated_format=stated_format, connection=connection, progress=progress)
+
+
+def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: list[dict[str, str]]) -> str:
+    """A hash of names, types and rows that does not depend on the order of rows: a sum over the MD5 of each row as JSON.
+
+    DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: twins must not cancel out.
+    """
+    row = ", ".join(f"{quoted(column['name'])} := {quoted(column['name'])}" for column in columns)
+    total = connection.execute(
+        "SELECT count(*), sum(md5_number_lower(row)), sum(md5_number_upper(row)) "
+        f"FROM (SELECT to_json(struct_pack({row}))::VARCHAR AS row FROM read_parquet({literal(str(parquet))}))"
+    ).fetchall()
+    return hashlib.sha256(repr((columns, total)).encode()).hexdigest()
+
+
+def training_report(
+    parquet: Path, format_: str, mapping: dict[str, str] | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """{"format", "ok", "num_examples", "errors": [{"line", "field", "message"}]} of a version as it would train."""
+    chosen, count, bad = formats.FORMATS[format_], 0, 0
+    errors: list[dict[str, Any]] = []
+    if not chosen.trainable:
+        help_ = "Map the columns to train from this table."
+        return {"format": format_, "ok": False, "num_examples": 0, "errors": [{"line": None, "field": "columns", "message": help_}]}
+    for line, example in formats.read_examples(parquet, chosen, mapping):
+        if not isinstance(example, list):
+            count += 1
+        else:
+            bad += 1
+            errors += [{"line": line, "field": d.field, "message": d.message} for d in example if len(errors) < MAX_ERRORS]
+        if progress and line % 1000 == 0:
+            progress.advance(0)
+    return {"format": format_, "ok": count > 0 and not bad, "num_examples": count, "num_errors": bad, "errors": errors}
+
+
+def fail(version_id: str, error: LuthierError) -> None:
+    """Settle a version as failed; the first entry carries the error's code and whole message."""
+    lines = error.lines if isinstance(error, UnreadableFile) and error.lines else [(None, error.message)]
+    entries: list[dict[str, Any]] = [{"line": line, "message": message} for line, message in lines[:MAX_ERRORS]]
+    entries[0] |= {"code": error.code, "summary": error.message}
+    with writing() as session:
+        session.execute(
+            update(DatasetVersionRow)
+            .where(DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing")
+            .values(status="failed", errors=entries)
+        )
+    remove_drafts(version_id)
+    storage.remove(storage.version_dir(version_id))
+
+
+def remove_drafts(version_id: str) -> None:
+    """What a dead converter left beside the published folders."""
+    parent = storage.version_dir(version_id).parent
+    for draft in parent.glob(f".{version_id}.*"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _claim(version_id: str) -> DatasetVersionRow | None:
+    me = psutil.Process()
+    with writing() as session:
+        row = session.get(DatasetVersionRow, version_id)
+        if row is None or row.status != "processing":
+            return None
+        row.worker_pid, row.worker_started, row.heartbeat_at = me.pid, me.create_time(), now()
+        return row
+
+
+def _convert_and_publish(row: DatasetVersionRow, connection: duckdb.DuckDBPyConnection, progress: Progress) -> None:
+    options = dict(row.options)
+    stated, keeps_original = options.pop("format", "auto"), options.pop("keep_original", True)
+    staged = staged_path(row.id)
+    with storage.publishing(storage.version_dir(row.id)) as draft:
+        converted = convert(
+            staged, row.filename, draft,
+            options=IngestOptions(**options), stated_format=stated, connection=connection, progress=progress,
+        )  # fmt: skip
+        if keeps_original:
+            os.replace(staged, draft / "original")
+    _settle_ready(row, converted)
+
+
+def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
+    """The row last. When the version was cancelled or deleted meanwhile, the folder goes again."""
+    version = DatasetVersionRow
+    with writing() as session:
+        settled = session.execute(
+            update(version)
+            .where(version.id == row.id, version.status == "processing", version.cancel_requested.is_(False))
+            .values(status="ready", progress=1.0, heartbeat_at=now(), **asdict(converted))
+        )
+        if settled.rowcount:  # type: ignore[attr-defined]
+            session.execute(update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now()))
+            stored = storage.folder_bytes(storage.version_dir(row.id))
+            usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
+            return
+    raise Cancelled
+
+
+@contextmanager
+def _watching(version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress) -> Iterator[None]:
+    done = threading.Event()
+    thread = threading.Thread(target=_watch, args=(version_id, connection, progress, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _watch(version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event) -> None:
+    while not done.wait(TICK_SECONDS):
+        progress.follow(connection.query_progress())
+        if _beat(version_id, progress.value):
+            continue
+        progress.cancelled = True
+        connection.interrupt()
+        if not done.wait(GRACE_SECONDS):  # stuck in a library that cannot be interrupted
+            fail(version_id, UnreadableFile("The conversion was cancelled."))
+            staged_path(version_id).unlink(missing_ok=True)
+            os._exit(3)
+        return
+
+
+def _beat(version_id: str, share: float) -> bool:
+    """Report progress; False when the conversion should end: cancelled, or the dataset is gone."""
+    version = DatasetVersionRow
+    with writing() as session:
+        told = session.execute(
+            update(version)
+            .where(version.id == version_id, version.status == "processing", version.cancel_requested.is_(False))
+            .values(progress=share, heartbeat_at=now())
+        )
+        return bool(told.rowcount)  # type: ignore[attr-defined]
+
+
+def _configure(connection: duckdb.DuckDBPyConnection, work: Path) -> None:
+    for setting in (
+        f"memory_limit = '{MEMORY_MB}MB'",
+        f"threads = {min(THREADS, os.cpu_count() or 1)}",
+        f"temp_directory = {literal(str(work / 'spill'))}",
+        f"max_temp_directory_size = '{settings().max_expanded_mb}MB'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_progress_bar = true",  # query_progress() is silent without these three
+        "enable_progress_bar_print = false",
+        "progress_bar_time = 0",
+        "TimeZone = 'UTC'",
+    ):
+        connection.execute(f"SET {setting}")
+
+
+def _plain(staged: Path, filename: str, work: Path, progress: Progress) -> tuple[Path, str]:
+    kind = kind_of(filename)
+    if not kind.compression:
+        return staged, kind.suffix
+    require_kind(staged, kind.compression)
+    target = work / "plain"
+    member = unpack(staged, kind.compression, target, progress=progress)
+    if member is None:
+        return target, kind.suffix
+    inside = kind_of(member)
+    if inside.compression:
+        raise UnsupportedMediaType("The archive holds another archive. Upload the file inside it.")
+    return target, inside.suffix
+
+
+def _write_rejects(draft: Path, reading: Reading) -> None:
+    if reading.skipped:
+        import json
+
+        lines = [json.dumps({"line": line, "message": message}, ensure_ascii=False) + "\n" for line, message in reading.skipped]
+        (draft / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def _measure(
+    target: Path, sha256: str, reading: Reading, *, stated_format: str, connection: duckdb.DuckDBPyConnection, progress: Progress
+) -> Converted:
+    columns = [{"name": name, "type": type_} for name, type_ in describe(connection, f"FROM read_parquet({literal(str(target))})")]
+    (num_rows,) = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(target)]).fetchall()[0]
+    if not num_rows or not columns:
+        raise UnreadableFile("The file has a header but no rows." if columns else "The file holds no data.")
+    if stated_format != "auto":
+        formats.check_format(stated_format, columns)
+    format_ = formats.detect(columns) if stated_format == "auto" else stated_format
+    report = training_report(target, format_, progress=progress)
+    return Converted(
+        sha256=sha256,
+        size_bytes=target.stat().st_size,
+        num_rows=num_rows,
+        num_columns=len(columns),
+        columns=columns,
+        content_hash=content_hash(connection, target, columns),
+        format=format_,
+        training=report,
+        profile={"columns": profile.compute(connection, target, columns)},
+        detected=reading.detected,
+        skipped_rows=len(reading.skipped),
+        errors=[{"line": line, "message": message} for line, message in reading.skipped[:MAX_ERRORS]],
+    )
+
+
+def main() -> None:
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    sys.exit(0 if run(sys.argv[1]) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Arrow IPC, as file or stream, and Feather. Batches are checked before anybody trusts their offsets."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyarrow import ipc
+
+from core.errors import UnreadableFile
+from core.readers.base import Reading, Task, clean_names, explain, write_parquet
+
+
+def read(task: Task) -> Reading:
+    try:
+        with pa.memory_map(str(task.source)) as mapped:
+            schema, batches, layout = _open(mapped)
+            schema = pa.schema([f.with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)])
+            incoming = pa.RecordBatchReader.from_batches(schema, _checked(batches, schema, task))
+            task.connection.register("incoming", incoming)
+            write_parquet(task, "SELECT * FROM incoming")
+    except (pa.ArrowException, duckdb.Error, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (28, 122):  # the disk, not the file
+            raise
+        raise UnreadableFile(f"The Arrow file is damaged, cut off, or of a kind that cannot be read: {explain(error)}") from error
+    return Reading(detected={"layout": layout})
+
+
+def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
+    if mapped.read(6) == b"ARROW1":
+        file = ipc.open_file(mapped)
+        return file.schema, (file.get_batch(i) for i in range(file.num_record_batches)), "file"
+    mapped.seek(0)
+    stream = ipc.open_stream(mapped)
+    return stream.schema, iter(stream), "stream"
+
+
+def _checked(batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: Task) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        batch.validate(full=True)
+        task.progress.advance(0)
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)

@@ -1,0 +1,198 @@
+"""What a reader is given, what it answers, and the few things all of them share.
+
+A reader turns one plain file into one Parquet through the given DuckDB connection, or raises ``UnreadableFile`` with a sentence
+that says what is wrong and where. It never drops a row silently: with ``skip_bad_rows`` what it leaves out is counted and listed.
+Decompression happened before (``unpack``), publishing comes after (``core.ingest``).
+"""
+
+import codecs
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic import Field, field_validator
+
+from core.errors import DiskFull, UnreadableFile
+from core.fields import Input
+
+MAX_ERRORS = 100
+MAX_COLUMNS = 10_000
+MAX_NAME = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+
+
+class IngestOptions(Input):
+    """How to read an upload. Everything is detected unless it is given."""
+
+    delimiter: str | None = Field(None, title="Delimiter", description="What separates values in a text file. Empty: detected.")
+    encoding: str | None = Field(None, title="Encoding", description="Text encoding such as utf-8 or cp1252. Empty: detected.")
+    header: bool | None = Field(None, title="Header", description="Whether the first row holds the column names. Empty: detected.")
+    date_format: str | None = Field(None, title="Date format", description="Such as %d/%m/%Y. Empty: detected.", max_length=40)
+    sheet: str | None = Field(None, title="Sheet", description="Name of the Excel sheet. Empty: the first one.", max_length=200)
+    skip_bad_rows: bool = Field(False, title="Skip bad rows", description="Leave out rows that cannot be read, and list them.")
+
+    @field_validator("delimiter", "encoding", "date_format", "sheet")
+    @classmethod
+    def _empty_means_detected(cls, value: str | None) -> str | None:
+        return value or None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_is_one_character(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t", "space": " "}.get(value or "", value)
+        if value is not None and (len(value) != 1 or value in '"\r\n'):
+            raise ValueError("must be one character, or 'tab'")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            "".encode(value)
+            return codecs.lookup(value).name
+        except (LookupError, UnicodeError) as error:
+            raise ValueError("is not a known encoding; try utf-8, utf-16, cp1252 or latin-1") from error
+
+
+class Cancelled(Exception):
+    """Somebody asked the conversion to end."""
+
+
+@dataclass
+class Progress:
+    """How far a conversion is, for whoever watches; and whether it should go on."""
+
+    value: float = 0.0
+    cancelled: bool = False
+    _window: tuple[float, float] = (0.0, 1.0)
+
+    def stage(self, start: float, end: float) -> None:
+        self._window = (start, end)
+        self.advance(0.0)
+
+    def advance(self, share: float) -> None:
+        """``share`` of the present stage is done. Raises Cancelled when that was asked for."""
+        start, end = self._window
+        self.value = max(self.value, start + (end - start) * min(share, 1.0))
+        if self.cancelled:
+            raise Cancelled
+
+    def follow(self, percent: float) -> None:
+        """What DuckDB says of its running query (-1: nothing); never raises, for it is called from the watching thread."""
+        start, end = self._window
+        self.value = max(self.value, start + (end - start) * min(max(percent, 0.0) / 100, 1.0))
+
+
+@dataclass
+class Task:
+    """One conversion: from ``source`` (plain, its kind is ``suffix``) to ``target``, with ``work`` for what is thrown away."""
+
+    source: Path
+    suffix: str
+    target: Path
+    work: Path
+    options: IngestOptions
+    connection: duckdb.DuckDBPyConnection
+    progress: Progress
+
+
+@dataclass
+class Reading:
+    """What a reader decided (for people), and the rows it was told to leave out."""
+
+    detected: dict[str, Any] = field(default_factory=dict)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def note(self, sentence: str) -> None:
+        self.detected.setdefault("notes", []).append(sentence)
+
+
+Read = Callable[[Task], Reading]
+
+
+def write_parquet(task: Task, select: str, parameters: Sequence[Any] = ()) -> None:
+    """Run ``select`` (our own SQL) into the target, with types and names that survive Parquet and SQL.
+
+    Raises duckdb.Error when the source cannot be read to its end; the reader knows how to say why.
+    """
+    columns = describe(task.connection, select, parameters)
+    if len(columns) > MAX_COLUMNS:
+        raise UnreadableFile(f"It has {len(columns):,} columns; at most {MAX_COLUMNS:,} are possible.")
+    try:
+        _copy(task, select, parameters, _projection(columns, big="DECIMAL(38,0)"))
+    except duckdb.ConversionException:
+        if not any("HUGEINT" in type_ for _, type_ in columns):
+            raise
+        _copy(task, select, parameters, _projection(columns, big="VARCHAR"))  # 39 digits fit no decimal
+
+
+def describe(connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any] = ()) -> list[tuple[str, str]]:
+    """The columns of a query as (name, DuckDB type)."""
+    return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {select}", list(parameters)).fetchall()]
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def clean_names(names: Sequence[str]) -> list[str]:
+    """Names a person can type and SQL can tell apart: no control characters, none empty, none twice (also not as A and a)."""
+    taken: set[str] = set()
+    cleaned = []
+    for number, name in enumerate(names, 1):
+        base = _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip() or f"column{number}"
+        unique, copy = base, 1
+        while unique.lower() in taken:
+            unique, copy = f"{base}_{copy}", copy + 1
+        taken.add(unique.lower())
+        cleaned.append(unique)
+    return cleaned
+
+
+def explain(error: BaseException) -> str:
+    """The sentence of a library's error that helps a person: no paths, no SQL, no advice about parameters."""
+    text = str(error).split("\n\nLINE")[0].split("Possible fixes")[0].split("Possible Solution")[0].split("Try increasing")[0]
+    text = re.sub(r"^[A-Z][\w ]*(Error|Exception): ", "", text.strip())
+    text = re.sub(r"""(in |reading |open |file )?(file )?["'](/|[A-Za-z]:\\)[^"']*["']:?""", "", text)
+    text = re.sub(r"\(?(duckdb|pyarrow|arrow|calamine|yyjson|thrift)\w*\)?", "", text, flags=re.IGNORECASE)
+    return " ".join(text.split())[:300] or "unknown error"
+
+
+def _projection(columns: Sequence[tuple[str, str]], *, big: str) -> str:
+    wanted = clean_names([name for name, _ in columns])
+    parts = []
+    for (name, type_), new in zip(columns, wanted, strict=True):
+        stored = _storable(type_, big)
+        value = quoted(name) if stored == type_ else f"CAST({quoted(name)} AS {stored})"
+        parts.append(f"{value} AS {quoted(new)}")
+    return ", ".join(parts)
+
+
+def _storable(type_: str, big: str) -> str:
+    """Parquet holds no 128-bit integers (they would become floating point), no bignums, no enums and no typeless nulls."""
+    if type_.startswith("ENUM(") or type_ in ("BIGNUM", "VARINT", '"NULL"', "NULL", "BIT"):
+        return "VARCHAR"
+    return re.sub(r'"NULL"|\bBIGNUM\b', "VARCHAR", re.sub(r"\bU?HUGEINT\b", big, type_))
+
+
+def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str) -> None:
+    target = literal(str(task.target))
+    try:
+        task.connection.execute(
+            f"COPY (SELECT {projection} FROM ({select})) TO {target} (FORMAT parquet, COMPRESSION zstd)", list(parameters)
+        )
+    except duckdb.OutOfMemoryException as error:
+        raise UnreadableFile("Reading it takes more memory than a conversion may use. Split the file.") from error
+    except duckdb.IOException as error:
+        if "No space left" in str(error) or "quota" in str(error).lower():
+            raise DiskFull from error
+        raise

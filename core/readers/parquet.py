@@ -1,0 +1,22 @@
+"""Parquet: read to its last page and written anew, so that what we keep is whole and has our row groups."""
+
+import duckdb
+
+from core.errors import UnreadableFile
+from core.readers.base import Reading, Task, explain, write_parquet
+
+MAGIC = b"PAR1"
+
+
+def read(task: Task) -> Reading:
+    with task.source.open("rb") as file:
+        if file.read(4) != MAGIC:
+            raise UnreadableFile("The file is called .parquet but is no Parquet file.")
+        file.seek(-4, 2)
+        if file.read(4) != MAGIC:
+            raise UnreadableFile("The Parquet file is cut off: its end is missing. Upload it again.")
+    try:
+        write_parquet(task, "SELECT * FROM read_parquet(?, hive_partitioning=false)", [str(task.source)])
+    except duckdb.Error as error:
+        raise UnreadableFile(f"The Parquet file is damaged or of a kind that cannot be read: {explain(error)}") from error
+    return Reading()

@@ -1,0 +1,165 @@
+"""Text before anybody parses it: what the bytes really are, which encoding, and a UTF-8 file to go on with.
+
+Order: known binary kinds are named (a PDF called .csv), then a byte-order mark decides, then UTF-8 is tried to the last byte, and
+only then an encoding is guessed, which the user is told. NUL bytes are refused with their line: they are not text.
+"""
+
+import codecs
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UnreadableFile
+from core.readers.base import Progress, Reading
+
+CHUNK = 1 << 20
+SAMPLE = 1 << 18
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_PLAUSIBLE = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "shift_jis", "gb18030", "big5", "euc_jp", "euc_kr", "koi8_r"]
+_SIGNATURES: tuple[tuple[bytes, str, str], ...] = (  # first bytes, the suffixes they belong to, what people call it
+    (b"PAR1", ".parquet", "a Parquet file"),
+    (b"ARROW1", ".arrow .feather", "an Arrow file"),
+    (b"FEA1", ".feather", "an old Feather file"),
+    (b"PK\x03\x04", ".xlsx .zip", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ".xls", "an old Office document"),
+    (b"\x1f\x8b", ".gz", "a gzip archive"),
+    (b"\x28\xb5\x2f\xfd", ".zst", "a Zstandard archive"),
+    (b"BZh", "", "a bzip2 archive"),
+    (b"\xfd7zXZ", "", "an xz archive"),
+    (b"7z\xbc\xaf", "", "a 7-Zip archive"),
+    (b"%PDF", "", "a PDF document"),
+    (b"\x89PNG", "", "a picture"),
+    (b"\xff\xd8\xff", "", "a picture"),
+    (b"GIF8", "", "a picture"),
+    (b"SQLite format 3", "", "an SQLite database"),
+    (b"\x7fELF", "", "a program"),
+)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A UTF-8 file without byte-order mark, and the encoding it came in."""
+
+    path: Path
+    encoding: str
+
+
+def require_kind(path: Path, suffix: str) -> None:
+    """Raises UnreadableFile when a file is empty or its first bytes belong to another kind than its name says."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head.strip(b" \t\r\n\0\xef\xbb\xbf"):
+        raise UnreadableFile("The file is empty.")
+    for signature, suffixes, name in _SIGNATURES:
+        if head.startswith(signature):
+            if suffix not in suffixes.split():
+                raise UnreadableFile(f"The file is called {suffix} but is {name}. {_advice(suffixes)}")
+            return
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        raise UnreadableFile(f"The file is called {suffix} but is a web page. Download the data itself and upload that.")
+
+
+def as_utf8(source: Path, target: Path, *, encoding: str | None, reading: Reading, progress: Progress) -> Plain:
+    """``source`` itself when it is plain UTF-8, else its translation written to ``target``. Raises UnreadableFile."""
+    with source.open("rb") as file:
+        head = file.read(SAMPLE)
+    marked = next((name for bom, name in _BOMS if head.startswith(bom)), None)
+    chosen = marked or encoding or _unmarked_utf16(head)
+    bad_at = _first_bad_byte(source, progress) if chosen in (None, "utf-8") else None
+    if chosen in (None, "utf-8") and bad_at is None:
+        reading.detected["encoding"] = "utf-8"
+        return Plain(source, "utf-8")
+    if chosen is None:
+        chosen = _guess(source, bad_at or 0)
+        reading.note(f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, upload it again with its encoding.")
+    _translate(source, target, chosen, progress)
+    reading.detected["encoding"] = chosen.removesuffix("-sig")
+    return Plain(target, chosen)
+
+
+def _first_bad_byte(path: Path, progress: Progress) -> int | None:
+    """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte."""
+    decoder, seen, lines, size = codecs.getincrementaldecoder("utf-8")(), 0, 1, max(path.stat().st_size, 1)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            _refuse_nul(chunk, b"\0", lines)
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return max(seen + error.start, 0)
+            lines, seen = lines + chunk.count(b"\n"), seen + len(chunk)
+            progress.advance(seen / size)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return seen
+    return None
+
+
+def _translate(source: Path, target: Path, encoding: str, progress: Progress) -> None:
+    decoder, lines, size = codecs.getincrementaldecoder(encoding)(), 1, max(source.stat().st_size, 1)
+    with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as plain:
+        while True:
+            chunk = file.read(CHUNK)
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                line = lines + error.object[: error.start].count(b"\n")
+                raise UnreadableFile(f"It is not {encoding} text.", lines=[(line, f"a byte that is not {encoding}")]) from error
+            _refuse_nul(text, "\0", lines)
+            plain.write(text)
+            lines += text.count("\n")
+            progress.advance(file.tell() / size)
+            if not chunk:
+                return
+
+
+def _guess(path: Path, bad_at: int) -> str:
+    """The likeliest encoding of text that is not UTF-8. Raises UnreadableFile when it is not text at all."""
+    with path.open("rb") as file:
+        file.seek(max(bad_at - SAMPLE // 2, 0))
+        sample = file.read(SAMPLE)
+    controls = sum(sample.count(bytes([code])) for code in (*range(1, 9), *range(14, 32)))
+    if controls > len(sample) / 100:
+        raise UnreadableFile("The file is binary, not text.")
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=_PLAUSIBLE).best()
+    for encoding in (best.encoding if best else "cp1252", "cp1252"):
+        if _decodes(path, encoding):
+            return encoding
+    return "latin-1"
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with path.open("rb") as file:
+        try:
+            while chunk := file.read(CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of mostly western text is zero."""
+    if len(head) < 4 or b"\0" not in head:
+        return None
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if odd > len(head) * 0.2 and even < odd / 20:
+        return "utf-16-le"
+    return "utf-16-be" if even > len(head) * 0.2 and odd < even / 20 else None
+
+
+def _refuse_nul(chunk: bytes | str, nul: bytes | str, line: int) -> None:
+    at = chunk.find(nul)  # type: ignore[arg-type]
+    if at >= 0:
+        newline = b"\n" if isinstance(chunk, bytes) else "\n"
+        line += chunk[:at].count(newline)  # type: ignore[arg-type]
+        raise UnreadableFile("The file holds NUL bytes, so it is binary or damaged.", lines=[(line, "a NUL byte")])
+
+
+def _advice(suffixes: str) -> str:
+    return f"Rename it to {suffixes.split()[0]} and upload it again." if suffixes else "Export the data as CSV and upload that."
