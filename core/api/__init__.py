@@ -3,3 +3,16 @@
 ``rest`` is ``/api`` (signed tokens), ``openai`` is ``/v1`` (API keys), ``browser`` is what pages' own scripts fetch (the session
 cookie). ``edge`` holds what a router never has to think of: methods, CORS, unknown addresses, what nobody expected.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def apps() -> "tuple[FastAPI, ...]":
+    """Both applications; imported when asked for, because they bring every service along."""
+    from core.api.openai.app import v1
+    from core.api.rest.app import api
+
+    return api, v1

@@ -4,7 +4,9 @@ The cookie is sent by the browser on its own, so every write checks that the req
 """
 
 from http import HTTPStatus
+from typing import Literal
 
+from pydantic import ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -12,17 +14,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import sessions
+from core import datasets, fine_tuning, sessions
+from core.api import downloads, uploads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
+from core.api.uploads import read_object
 from core.config import settings
+from core.datasets import IngestOptions, NewDataset
 from core.errors import BadRequest, Forbidden, Unauthorized
+from core.fields import Input, parse
 from core.users import User
 
 
 def owns(path: str) -> bool:
     return path in ("/healthz", "/health", "/upload") or path.startswith(("/session/", "/download/"))
+
+
+class Download(Input):
+    model_config = ConfigDict(populate_by_name=True)
+
+    version: int | None = Field(None, ge=1, le=10**9)
+    form: Literal["original", "parquet", "csv", "jsonl"] = Field("original", alias="as")
 
 
 async def tell_health(request: Request) -> Response:
@@ -59,6 +72,43 @@ async def end_session(request: Request) -> Response:
     return response
 
 
+async def take_upload(request: Request) -> Response:
+    """``/upload?name=&dataset_id=&options=`` with the file as the raw body: a new dataset, or a version of one."""
+    user = await require_user(request)
+    require_same_origin(request)
+    asked, name = request.query_params, request.query_params.get("name", "")
+    options = parse(IngestOptions, **read_object(asked.get("options"), "options"))
+    async with uploads.receive_body(request) as file:
+        if dataset_id := asked.get("dataset_id"):
+            version = await run_in_threadpool(
+                datasets.add_version, user, dataset_id, file=file, filename=name, note=asked.get("note", ""), options=options
+            )
+            made: dict[str, str | None] = {"dataset_id": version.dataset_id, "version_id": version.id, "status": version.status}
+        else:
+            dataset = await run_in_threadpool(datasets.create, user, NewDataset(options=options), file=file, filename=name)
+            made = {"dataset_id": dataset.id, "version_id": dataset.latest_version_id, "status": dataset.status}
+    return JSONResponse(made, status_code=201)
+
+
+async def send_dataset(request: Request) -> Response:
+    """``/download/{dataset_id}?version=&as=``: an attachment."""
+    user = await require_user(request)
+    asked = parse(Download, **{k: v for k, v in request.query_params.items() if k in ("version", "as")})
+    content = await run_in_threadpool(
+        datasets.open_content, user, request.path_params["dataset_id"], version=asked.version, as_=asked.form
+    )
+    return downloads.send_content(content, request)
+
+
+async def send_log(request: Request) -> Response:
+    """``/download/job/{job_id}/log``"""
+    user = await require_user(request)
+    path = await run_in_threadpool(fine_tuning.log_path, user, request.path_params["job_id"])
+    headers = {"Content-Disposition": downloads.disposition(f"{request.path_params['job_id']}.log"), "Cache-Control": "no-store"}
+    text = await run_in_threadpool(path.read_bytes) if path.exists() else b""  # not as a file: it may grow while it is sent
+    return Response(text, media_type="text/plain", headers=headers)
+
+
 async def require_user(request: Request) -> User:
     """Who the cookie belongs to. Raises Unauthorized."""
     user = await run_in_threadpool(sessions.user_for, request.cookies.get(sessions.COOKIE))
@@ -82,6 +132,9 @@ site = Starlette(
         Route("/health", tell_health),
         Route("/session/claim", claim_session, methods=["POST"]),
         Route("/session/end", end_session, methods=["POST"]),
+        Route("/upload", take_upload, methods=["POST", "PUT"]),
+        Route("/download/job/{job_id}/log", send_log),
+        Route("/download/{dataset_id}", send_dataset),
     ],
     middleware=[Middleware(LastResort, render=render)],
     exception_handlers=handlers(render),

@@ -11,7 +11,7 @@ from core.datasets import Content
 def send_content(content: Content, request: Request) -> Response:
     """The file as it lies there, or the rows in another format as they are made."""
     headers = {"Content-Disposition": disposition(content.filename), "Cache-Control": "private, no-store"}
-    if "luthier.head" in request.scope:
+    if request.method == "HEAD" or "luthier.head" in request.scope:
         return Response(headers=headers, media_type=content.media_type)
     if content.path is not None:
         return FileResponse(content.path, headers=headers, media_type=content.media_type)

@@ -18,27 +18,33 @@ from core.fields import details_of
 
 Renderer = Callable[[errors.LuthierError, str], Response]
 
-STATUS: dict[type[errors.LuthierError], int] = {
-    errors.BadRequest: 400,
-    errors.Unauthorized: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.MethodNotAllowed: 405,
-    errors.QueryTimeout: 408,
-    errors.Conflict: 409,
-    errors.TooLarge: 413,
-    errors.UnsupportedMediaType: 415,
-    errors.ValidationError: 422,
-    errors.SqlError: 422,
-    errors.RateLimited: 429,
-    errors.Unavailable: 503,
-    errors.LuthierError: 500,
+STATUS = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "invalid_credentials": 401,
+    "forbidden": 403,
+    "read_only": 403,
+    "registration_closed": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "timeout": 408,
+    "conflict": 409,
+    "email_taken": 409,
+    "in_use": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_error": 422,
+    "sql_error": 422,
+    "rate_limited": 429,
+    "internal_error": 500,
+    "unavailable": 503,
 }
 
 
 def status_of(error: errors.LuthierError) -> int:
-    """The status of the nearest class in the table."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    """The status of its code; a subclass with a code of its own has the status of the nearest class in the table."""
+    codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
+    return next(STATUS[code] for code in codes if code in STATUS)
 
 
 def as_luthier_error(error: Exception) -> errors.LuthierError:

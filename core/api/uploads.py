@@ -4,12 +4,12 @@ Two shapes: the raw body of the pages' own upload, and ``multipart/form-data`` f
 memory or in the system's temporary folder. What was staged is deleted unless a service has taken it over.
 """
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from core import storage
 from core.config import settings
 from core.errors import BadRequest, TooLarge, ValidationError
+from core.fields import require_clean_text
 
 MAX_FIELD_BYTES = 2**20
 MAX_FIELDS = 50
@@ -197,6 +198,16 @@ def _decode(name: str, text: bytearray) -> str:
         raise BadRequest(f"The field {name} is not valid UTF-8.") from error
 
 
-def file_name(raw: str) -> str:
-    """A file's name from an address: percent-decoded; the datasets service makes it fit for display."""
-    return unquote(raw, errors="replace")
+def read_object(text: str | None, field: str) -> dict[str, Any]:
+    """An object that comes as JSON text in a form or an address; {} when there is none."""
+    found = read_json(text, field) if text else {}
+    if not isinstance(found, dict):
+        raise ValidationError.of(field, "must be an object")
+    return found
+
+
+def read_json(text: str, field: str) -> Any:
+    try:
+        return require_clean_text(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ValidationError.of(field, "is not valid JSON") from error

@@ -33,5 +33,5 @@ def put_real_client(scope: Scope) -> None:
     strangers = [hop for hop in hops if hop not in trusted]
     if hops:
         scope["client"] = ((strangers or hops)[-1][:64], 0)
-    if headers.get("x-forwarded-proto") in ("http", "https"):
+    if scope["type"] == "http" and headers.get("x-forwarded-proto") in ("http", "https"):
         scope["scheme"] = headers["x-forwarded-proto"]

@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import sessions
 from core.api import browser, errors
+from core.api.openai.app import edge as openai
 from core.api.rest.app import edge as rest
 from core.errors import Unauthorized
 from core.security import new_id
 from core.server import logs
 from core.server.client import put_real_client
 
-EDGES = (rest,)
+EDGES = (rest, openai)
 PRIVATE = ("/media", "/_stcore/upload_file", "/_stcore/metrics")  # Streamlit gives these to anybody
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Frame-Options": "SAMEORIGIN"}
 CLIENT_LEFT = 499
@@ -44,11 +45,12 @@ class FrontDoor:
         self.streamlit = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            put_real_client(scope)
         if scope["type"] != "http":
             await self.streamlit(scope, receive, send)
             return
         facts = scope["luthier"] = Facts(scope["method"], scope["path"])
-        put_real_client(scope)
         try:
             await self._hand_over(scope, receive, _with_headers(send, facts))
         finally:

@@ -18,7 +18,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import models, sessions, stopping
+from core import chats, datasets, models, sessions, sql_sandbox, stopping, supervisor
 from core.db import migrate
 from core.providers import PROVIDERS
 from core.server import logs
@@ -52,8 +52,10 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
 def start_services() -> None:
     migrate()
     sessions.sweep()
-    models.recover()
+    for recover in (datasets.recover, models.recover, chats.recover):
+        recover()
     models.ensure_starter()
+    supervisor.start()
     for name in WARM:
         importlib.import_module(name)
     gc.collect()
@@ -62,9 +64,14 @@ def start_services() -> None:
 
 async def _stop_services() -> None:
     """All at the same time; what takes too long is left to end with the process."""
-    stops: list[Callable[[], Any]] = [provider.stop for provider in PROVIDERS.values()]
-    if stops:
-        await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
+    stops = [supervisor.stop, sql_sandbox.shut_down, _stop_answering]
+    await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
+
+
+def _stop_answering() -> None:
+    chats.shut_down()
+    for provider in PROVIDERS.values():
+        provider.stop()
 
 
 async def _sweep_for_ever() -> None:

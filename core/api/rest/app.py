@@ -1,4 +1,7 @@
-"""The application behind ``/api``."""
+"""The application behind ``/api``.
+
+To add a resource: a file beside this one with a ``router``, and a line in ``ROUTERS``.
+"""
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -6,9 +9,21 @@ from starlette.middleware import Middleware
 from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.rest import apikeys, auth, models, usage
+from core.api.rest import apikeys, auth, chats, datasets, docs, finetune, messages, models, query, usage
 
-ROUTERS = (auth.public, auth.router, models.router, apikeys.router, usage.router)
+ROUTERS = (
+    docs.router,
+    auth.public,
+    auth.router,
+    chats.router,
+    messages.router,
+    datasets.router,
+    query.router,
+    models.router,
+    finetune.router,
+    apikeys.router,
+    usage.router,
+)
 
 api = FastAPI(
     title="Luthier",
@@ -22,4 +37,5 @@ api = FastAPI(
     middleware=[Middleware(LastResort, render=render)],
     exception_handlers=handlers(render),
 )
+api.openapi = lambda: docs.describe(api)  # type: ignore[method-assign]
 edge = Edge(api, prefix="/api", render=render)

@@ -1,7 +1,6 @@
 """``/api/datasets``: files become versions; versions are looked at and taken away again."""
 
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -11,14 +10,22 @@ from starlette.responses import Response
 from core import datasets, query
 from core.api import downloads, uploads
 from core.api.deps import CurrentUser, JsonRequest, SignedIn
+from core.api.uploads import read_json, read_object
 from core.datasets import Dataset, DatasetChange, DatasetList, IngestOptions, NewDataset, Preview, Profile, Version
-from core.errors import BadRequest, ValidationError
+from core.errors import ValidationError
 from core.fields import Input, parse
 from core.listing import Listed, ListQuery
 
 router = APIRouter(route_class=SignedIn, tags=["datasets"])
 Number = Annotated[int | None, Query(ge=1, le=10**9)]
 FILE_BODY = {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object"}}}, "required": True}}
+
+
+class PreviewQuery(ListQuery):
+    version: int | None = Field(None, ge=1, le=10**9)
+    columns: str | None = None
+    order_by: str | None = None
+    where: str | None = None
 
 
 class SavedVersion(Input):
@@ -33,7 +40,7 @@ async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
     """``multipart/form-data``: file, name, description, format, options (JSON). Up to 16 MiB are converted at once."""
     async with uploads.receive_form(request) as form:
         file, fields = form.require_file(), {k: v for k, v in form.fields.items() if k in ("name", "description", "format")}
-        new = parse(NewDataset, **fields, options=read_options(form.fields.get("options")))
+        new = parse(NewDataset, **fields, options=read_object(form.fields.get("options"), "options"))
         return await run_in_threadpool(datasets.create, user, new, file=file, filename=form.filename)
 
 
@@ -76,6 +83,21 @@ def list_versions(dataset_id: str, user: CurrentUser, query: Annotated[ListQuery
     return datasets.list_versions(user, dataset_id, query)
 
 
+@router.get("/datasets/{dataset_id}/preview")
+def preview_rows(dataset_id: str, user: CurrentUser, page: Annotated[PreviewQuery, Query()]) -> Preview:
+    """A page of rows. ``columns``: names with commas between, or a JSON list. ``where``: a JSON object, a filter per column."""
+    return datasets.preview(
+        user,
+        dataset_id,
+        version=page.version,
+        limit=page.limit,
+        offset=page.offset,
+        columns=_names(page.columns),
+        order_by=page.order_by,
+        where=read_object(page.where, "where"),
+    )
+
+
 @router.get("/datasets/{dataset_id}/profile")
 def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> Profile:
     """Per column: type, nulls, distinct (approximate), min, max, mean, quantiles, histogram, top values."""
@@ -96,19 +118,17 @@ def get_content(
 
 async def _add_file(dataset_id: str, user: CurrentUser, request: Request) -> Version:
     async with uploads.receive_form(request) as form:
-        options = parse(IngestOptions, **read_options(form.fields.get("options")))
+        options = parse(IngestOptions, **read_object(form.fields.get("options"), "options"))
         note, file = form.fields.get("note", ""), form.require_file()
         return await run_in_threadpool(
             datasets.add_version, user, dataset_id, file=file, filename=form.filename, note=note, options=options
         )
 
 
-def read_options(text: str | None) -> dict[str, Any]:
-    """The ``options`` field: an object as JSON text."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The field options is not valid JSON.") from error
-    if not isinstance(found, dict):
-        raise ValidationError.of("options", "must be an object")
+def _names(text: str | None) -> list[str] | None:
+    if not text:
+        return None
+    found = read_json(text, "columns") if text.startswith("[") else text.split(",")
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ValidationError.of("columns", "must be names with commas between, or a JSON list of names")
     return found
