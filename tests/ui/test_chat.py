@@ -3,19 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import chats, datasets, models, replies
+from core import chats, models, replies
 from core.chats import MessageList, NewChat, NewMessage
 from core.errors import NotFound
 from core.providers import PROVIDERS
 from core.ui import conversation
 from core.users import User
 from tests.ui.conftest import Visit, text_of
-from tests.ui.things import Echo, make_model
+from tests.ui.things import Echo, make_dataset, make_model
 
 
 @pytest.fixture
@@ -48,10 +47,9 @@ def only_chat(user: User) -> chats.Chat:
     return found
 
 
-def add_faq(user: User, tmp_path: Path) -> datasets.Dataset:
-    path = tmp_path / "faq.csv"
-    path.write_text("question,answer\nHow long?,30 days\nHow much?,Free\n")
-    return datasets.create(user, datasets.NewDataset(name="faq"), file=path, filename="faq.csv")
+def add_faq(user: User) -> str:
+    rows = [{"question": "How long?", "answer": "30 days"}, {"question": "How much?", "answer": "Free"}]
+    return str(make_dataset(user, rows).dataset_id)
 
 
 def test_first_message_makes_a_chat_named_after_it(ada: User, model_id: str, visit: Visit) -> None:
@@ -61,7 +59,7 @@ def test_first_message_makes_a_chat_named_after_it(ada: User, model_id: str, vis
     assert not app.exception
     chat = only_chat(ada)
     assert (chat.title, chat.model_id) == ("How do I return an item?", model_id)
-    assert app.query_params["id"] == [chat.id]
+    assert app.query_params["id"] == chat.id
     assert messages_of(ada, chat.id) == [("user", "How do I return an item?"), ("assistant", "How do I return an item?")]
     assert "parrot · 6 tokens" in text_of(app)
 
@@ -72,11 +70,11 @@ def test_empty_page_offers_something_to_press(ada: User, model_id: str, visit: V
     assert messages_of(ada, only_chat(ada).id)[0][0] == "user"
 
 
-def test_model_and_dataset_come_with_the_address(ada: User, model_id: str, visit: Visit, tmp_path: Path) -> None:
-    other, data = make_model(ada, "other", provider="echo"), add_faq(ada, tmp_path)
-    app = visit(ada, "chat", model=other, dataset=data.id)
+def test_model_and_dataset_come_with_the_address(ada: User, model_id: str, visit: Visit) -> None:
+    other, data = make_model(ada, "other", provider="echo"), add_faq(ada)
+    app = visit(ada, "chat", model=other, dataset=data)
     assert app.session_state["chat_model"] == other
-    assert app.session_state["chat_dataset"] == data.id
+    assert app.session_state["chat_dataset"] == data
 
 
 def test_stop_keeps_what_was_written(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:
@@ -126,8 +124,8 @@ def test_edit_takes_the_question_back(ada: User, model_id: str, visit: Visit) ->
     assert messages_of(ada, chat.id) == []
 
 
-def test_sql_is_answered_as_a_table_without_any_model(ada: User, model_id: str, visit: Visit, tmp_path: Path) -> None:
-    chat = chats.create(ada, NewChat(model_id=model_id, dataset_id=add_faq(ada, tmp_path).id))
+def test_sql_is_answered_as_a_table_without_any_model(ada: User, model_id: str, visit: Visit) -> None:
+    chat = chats.create(ada, NewChat(model_id=model_id, dataset_id=add_faq(ada)))
     app = visit(ada, "chat", id=chat.id)
     app.chat_input(key="chat_input").set_value("/sql SELECT question FROM data ORDER BY 1").run()
     assert not app.exception

@@ -51,7 +51,7 @@ def test_versions_show_metrics_and_the_job_they_come_from(ada: User, visit: Visi
     assert not app.exception
     said = text_of(app)
     assert "training loss 0.250 · validation loss 0.300" in said
-    assert "first\\-try" in said
+    assert "first-try" in said
 
 
 def test_base_cannot_be_changed_or_deleted(ada: User, visit: Visit) -> None:
@@ -81,7 +81,7 @@ def test_alias_is_set_and_moved_by_the_form(ada: User, visit: Visit) -> None:
     model_id = make_model(ada, versions=2)
     app = visit(ada, "model", id=model_id)
     app.text_input(key="alias_name").set_value("production")
-    app.selectbox(key="alias_version").select("version 1")
+    app.selectbox(key="alias_version").set_value(1)
     app.button(key="alias_set").click().run()
     assert models.get(ada, model_id).aliases == {"production": 1}
     app.button(key="alias_drop_production").click().run()
