@@ -228,13 +228,14 @@ def _write(relation: "duckdb.DuckDBPyRelation", path: str, *, huge: str) -> None
 
 
 def _narrow(table: pa.Table) -> pa.Table:
-    """HUGEINT arrives as decimal(38, 0): as 64-bit integers where they fit."""
+    """HUGEINT arrives as decimal(38, 0), which is a digit too short: as 64-bit integers where they fit, else a digit longer."""
     for index, field in enumerate(table.schema):
         if pa.types.is_decimal(field.type) and field.type.precision == 38 and field.type.scale == 0:
             try:
-                table = table.set_column(index, field.name, table.column(index).cast(pa.int64()))
+                narrowed = table.column(index).cast(pa.int64())
             except pa.ArrowInvalid:
-                continue
+                narrowed = table.column(index).cast(pa.decimal256(39, 0))
+            table = table.set_column(index, field.name, narrowed)
     return table
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -44,10 +45,17 @@ def _scalar_text(scalar: pa.Scalar) -> Any:
     try:
         return json_value(scalar.as_py())
     except (OverflowError, ValueError, pa.ArrowInvalid):
-        try:
-            return str(scalar.cast(pa.string()))
-        except (pa.ArrowException, OverflowError, ValueError):
-            return None
+        is_time = pa.types.is_timestamp(scalar.type) or pa.types.is_date32(scalar.type)
+        return _far_date(scalar) if is_time else str(scalar)
+
+
+def _far_date(scalar: pa.Scalar) -> str:
+    """A date that Python's calendar does not reach; the largest numbers are DuckDB's infinities."""
+    bits = 31 if pa.types.is_date32(scalar.type) else 63
+    if abs(scalar.value) >= 2**bits - 1:
+        return "infinity" if scalar.value > 0 else "-infinity"
+    unit = "D" if pa.types.is_date32(scalar.type) else scalar.type.unit
+    return str(np.datetime64(scalar.value, unit))
 
 
 def _float_value(value: float) -> float | None:
