@@ -85,11 +85,19 @@ def find_rows(user: User, dataset_id: str, *, version_id: str | None, mapping: M
     return rows
 
 
-def check(rows: Rows, *, limit: int | None = CHECKED_AT_ONCE) -> None:
-    """Look at the rows themselves. Raises ValidationError or Conflict about the first that cannot be learned."""
-    for line, example in islice(rows.read(), limit):
-        if isinstance(example, list):
-            raise _wrong_row(rows, line, example[0])
+def require_sound(rows: Rows) -> None:
+    """Look at the first rows themselves. Raises ValidationError or Conflict about the first that cannot be learned."""
+    found = find_wrong_row(rows, limit=CHECKED_AT_ONCE)
+    if found is None:
+        return
+    told = f"line {found[0]}: {found[1].field} {found[1].message}"
+    raise ValidationError(details=[Detail("columns", told)]) if rows.mapping else Conflict(f"{rows.name}, {told}")
+
+
+def find_wrong_row(rows: Rows, *, limit: int | None = None) -> tuple[int, Detail] | None:
+    """(line, what is wrong) of the first row that cannot be learned, None when all can."""
+    wrong = ((line, example[0]) for line, example in islice(rows.read(), limit) if isinstance(example, list))
+    return next(wrong, None)
 
 
 def tokens_per_row(rows: Rows) -> float:
@@ -103,11 +111,6 @@ def _require_sound_report(name: str, report: Any) -> None:
     if report and not report.get("ok", True) and report.get("errors"):
         first = report["errors"][0]
         raise Conflict(f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}".replace("  ", " "))
-
-
-def _wrong_row(rows: Rows, line: int, detail: Detail) -> Conflict | ValidationError:
-    told = f"line {line}: {detail.field} {detail.message}"
-    return ValidationError(details=[Detail("columns", told)]) if rows.mapping else Conflict(f"{rows.name}, {told}")
 
 
 def _rough_tokens(example: Example) -> float:

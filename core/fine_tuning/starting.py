@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core import jobs, storage
 from core.db import reading, writing
-from core.errors import LuthierError, NotFound, ValidationError
+from core.errors import NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
 from core.fine_tuning.sources import Base, Rows
@@ -99,7 +99,7 @@ def create(user: User, new: NewJob) -> Job:
     storage.require_space()
     base, rows, validation = _find(user, new)
     for part in filter(None, (rows, validation)):
-        sources.check(part)
+        sources.require_sound(part)
     row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
     checked = all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part)
     try:
@@ -123,22 +123,24 @@ def admit(job_id: str) -> None:
         row = session.get(JobRow, job_id)
         found = _stored_sources(session, row) if row else None
     if row is None:
-        return
-    try:
-        if found is None:
-            raise NotFound("The base model or the dataset was deleted.")
-        base, rows, validation = found
-        for part in filter(None, (rows, validation)):
-            sources.check(part, limit=None)
-    except LuthierError as error:
-        with writing() as session:
-            if jobs.reject(session, job_id, error=jobs.Error("invalid_training_file", error.message)):
-                jobs.add_event(session, job_id, error.message, level="error")
-        return
+        return None
+    if found is None:
+        return _reject(job_id, jobs.Error("not_found", "The base model or the dataset was deleted."))
+    base, rows, validation = found
+    for part in filter(None, (rows, validation)):
+        if wrong := sources.find_wrong_row(part):
+            line, detail = wrong
+            return _reject(job_id, jobs.Error("invalid_training_file", f"Line {line}: {detail.field} {detail.message}", line))
     asked = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
     with writing() as session:
-        _admit(session, row, (_resolve(asked, base, counts[0]), *counts))
+        return _admit(session, row, (_resolve(asked, base, counts[0]), *counts))
+
+
+def _reject(job_id: str, error: jobs.Error) -> None:
+    with writing() as session:
+        if jobs.reject(session, job_id, error=error):
+            jobs.add_event(session, job_id, error.message, level="error", data={"code": error.code, "line": error.line})
 
 
 def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:

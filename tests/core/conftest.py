@@ -74,13 +74,20 @@ def base_model(request: pytest.FixtureRequest) -> ModelRow:
 def make_version() -> Callable[..., DatasetVersionRow]:
     """``make_version(user, rows)``: a ready dataset of those rows."""
 
-    def make(user: User, rows: list[dict[str, Any]] = FAQ, *, format: str = "completion", name: str = "faq") -> DatasetVersionRow:
+    def make(
+        user: User,
+        rows: list[dict[str, Any]] = FAQ,
+        *,
+        format: str = "completion",
+        name: str = "faq",
+        types: dict[str, str] | None = None,
+    ) -> DatasetVersionRow:
         version_id = new_id("dsv")
         path = storage.parquet_path(version_id)
         path.parent.mkdir(parents=True)
         table = pa.Table.from_pylist(rows)
         parquet.write_table(table, path)
-        columns = [{"name": n, "type": "VARCHAR"} for n in table.column_names]
+        columns = [{"name": n, "type": (types or {}).get(n, "VARCHAR")} for n in table.column_names]
         with writing() as session:
             dataset = DatasetRow(id=new_id("ds"), owner_id=user.id, name=name)
             session.add(dataset)
