@@ -105,7 +105,6 @@ def run(
         try:
             return _read_answer(*_ask(job), folder=folder)
         except _ZygoteDied:
-            _shut_down_dead()
             shutil.rmtree(folder / "spill", ignore_errors=True)
             if attempt == 2:
                 break
@@ -114,8 +113,11 @@ def run(
 
 def shut_down() -> None:
     """End the zygote and with it every running query. The next query starts a new one."""
+    global _zygote
     with _starting:
-        _zygote.stop()
+        if _zygote is not None:
+            _zygote.stop()
+        _zygote = None
 
 
 class _ZygoteDied(Exception):
@@ -123,34 +125,27 @@ class _ZygoteDied(Exception):
 
 
 class _Zygote:
-    """The running zygote process, if there is one."""
+    """A running zygote. ``stopped``: we ended it ourselves, so its queries must not be asked again."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.control: socket.socket | None = None
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def start(self) -> None:
-        ours, theirs = socket.socketpair()
+        self.stopped = False
+        self.control, theirs = socket.socketpair()
         with theirs:
             self.process = _start(stdin=theirs.fileno(), stdout=subprocess.DEVNULL)
-        self.control = ours
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
 
     def stop(self) -> None:
-        process, control, self.process, self.control = self.process, self.control, None, None
-        if control is not None:
-            control.close()
-        if process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        self.stopped = True
+        self.control.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)
+        self.process.kill()
+        self.process.wait()
 
 
-_zygote = _Zygote()
+_zygote: _Zygote | None = None
 _starting = threading.Lock()
 atexit.register(shut_down)
 
@@ -178,13 +173,14 @@ def _ask(job: Job) -> tuple[dict[str, Any], bytes]:
 
 
 def _ask_forked(job: Job) -> tuple[dict[str, Any], bytes]:
-    with _connect() as ours:
+    ours, zygote = _connect()
+    with ours:
         stream = cast(BinaryIO, ours.makefile("rwb"))
         wire = Wire(stream, stream)
         try:
             pid = _greeting(wire, lambda: _hang_up(ours))
             with _Handle(pid) as child:
-                return _converse(wire, job, child.kill)
+                return _converse(wire, job, child.kill, zygote=zygote)
         finally:
             wire.close()
 
@@ -210,7 +206,7 @@ def _greeting(wire: Wire, give_up: Callable[[], object]) -> int:
         deadline.cancel()
 
 
-def _converse(wire: Wire, job: Job, end: Callable[[], object]) -> tuple[dict[str, Any], bytes]:
+def _converse(wire: Wire, job: Job, end: Callable[[], object], *, zygote: _Zygote | None = None) -> tuple[dict[str, Any], bytes]:
     """Send the job and wait for what comes back; the deadline counts from here."""
     deadline = _Deadline(job.seconds, end)
     try:
@@ -219,34 +215,31 @@ def _converse(wire: Wire, job: Job, end: Callable[[], object]) -> tuple[dict[str
     except (EOFError, OSError, ValueError) as error:
         if deadline.passed:
             raise QueryFailed(Failure("timeout", "deadline")) from None
-        if CAN_FORK and not _zygote.alive():
+        if zygote is not None and zygote.stopped:
+            raise SandboxUnavailable from None
+        if zygote is not None and not zygote.alive():
             raise _ZygoteDied from error
         raise QueryFailed(Failure("memory", "died")) from None
     finally:
         deadline.cancel()
 
 
-def _connect() -> socket.socket:
-    """A fresh line to a fresh child."""
+def _connect() -> tuple[socket.socket, _Zygote]:
+    """A fresh line to a fresh child. A dead zygote is replaced first."""
+    global _zygote
     with _starting:
-        if not _zygote.alive():
-            _zygote.stop()
-            _zygote.start()
+        if _zygote is None or not _zygote.alive():
+            if _zygote is not None:
+                _zygote.stop()
+            _zygote = _Zygote()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                assert _zygote.control is not None
                 socket.send_fds(_zygote.control, [b"q"], [theirs.fileno()])
             except OSError as error:
                 ours.close()
                 raise _ZygoteDied from error
-    return ours
-
-
-def _shut_down_dead() -> None:
-    with _starting:
-        if not _zygote.alive():
-            _zygote.stop()
+        return ours, _zygote
 
 
 def _read_answer(head: dict[str, Any], block: bytes, *, folder: Path) -> Answer:

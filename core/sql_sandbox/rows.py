@@ -55,7 +55,7 @@ def _far_date(scalar: pa.Scalar) -> str:
     if abs(scalar.value) >= 2**bits - 1:
         return "infinity" if scalar.value > 0 else "-infinity"
     unit = "D" if pa.types.is_date32(scalar.type) else scalar.type.unit
-    return str(np.datetime64(scalar.value, unit))
+    return str(np.array(scalar.value, dtype=f"datetime64[{unit}]"))
 
 
 def _float_value(value: float) -> float | None:

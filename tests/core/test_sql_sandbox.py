@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from core.sql_sandbox import Answer, Limits, QueryFailed, client, lock, protection, run, shut_down
+from core.sql_sandbox import Answer, Limits, QueryFailed, SandboxUnavailable, client, lock, protection, run, shut_down
 
 LINUX = pytest.mark.skipif(not lock.landlock_version(), reason="this kernel has no Landlock")
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,27 +233,31 @@ def test_child_stays_below_its_memory(ask: Callable[..., Answer]) -> None:
 
 def test_killed_zygote_is_replaced(ask: Callable[..., Answer]) -> None:
     ask("SELECT 1")
-    process = client._zygote.process
-    assert process is not None
+    process = _zygote_process()
     process.kill()
     process.wait()
     assert ask("SELECT 1").table is not None
-    assert client._zygote.process is not process
+    assert _zygote_process() is not process
 
 
 def test_query_survives_a_zygote_killed_meanwhile(ask: Callable[..., Answer]) -> None:
     ask("SELECT 1")
-    process = client._zygote.process
-    assert process is not None
+    process = _zygote_process()
     threading.Timer(0.3, process.kill).start()
     answer = ask("SELECT count(*) FROM range(20000000) a WHERE hash(a.range) % 7 = 1", seconds=20)
     assert answer.table is not None
 
 
+def test_shut_down_ends_running_queries_and_starts_no_new_zygote(table: Path, folder: Path) -> None:
+    threading.Timer(0.5, shut_down).start()
+    with pytest.raises(SandboxUnavailable):
+        run(BOMBS["cross join"], tables={}, folder=folder, limits=Limits(seconds=20))
+    _wait_until(lambda: client._zygote is None)
+
+
 def test_killed_child_is_one_failed_query(ask: Callable[..., Answer]) -> None:
     ask("SELECT 1")
-    assert client._zygote.process is not None
-    zygote = psutil.Process(client._zygote.process.pid)
+    zygote = psutil.Process(_zygote_process().pid)
 
     def kill_first_child() -> None:
         deadline = time.monotonic() + 5
@@ -317,8 +321,7 @@ def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: P
         with secret.open() as held:
             os.set_inheritable(held.fileno(), True)
             ask("SELECT 1")
-            assert client._zygote.process is not None
-            zygote = psutil.Process(client._zygote.process.pid)
+            zygote = psutil.Process(_zygote_process().pid)
             assert not [c for c in zygote.net_connections() if c.status == psutil.CONN_LISTEN]
             assert str(secret) not in [f.path for f in zygote.open_files()]
             assert "LUTHIER_JWT_SECRET" not in zygote.environ()
@@ -398,6 +401,11 @@ def test_locked_process_can_do_its_work(tmp_path: Path, folder: Path, table: Pat
     said = _in_locked_process(code, folder=folder, read=[table])
     assert "DONE" in said
     assert "21" in said
+
+
+def _zygote_process() -> "subprocess.Popen[bytes]":
+    assert client._zygote is not None
+    return client._zygote.process
 
 
 def _wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
