@@ -23,11 +23,12 @@ def change_password(user: User) -> None:
 
 
 user = session.require_user()
-show.header("Settings", f"Signed in as {show.plain(user.email)}{', admin' if user.is_admin else ''}.", icon="settings")
+show.header("Settings", "You are an admin of this server." if user.is_admin else "Your own account.", icon="settings")
 
 with st.container(width=640):
     st.subheader("Profile", anchor=False)
     with st.form("profile"):
+        st.text_input("E-mail", value=user.email, key="my_email", disabled=True)
         st.text_input("Name", value=user.name, key="my_name", max_chars=100, autocomplete="name")
         if st.form_submit_button("Save", key="save_name"):
             with show.guarded():

@@ -29,10 +29,10 @@ with main:
         limit = st.selectbox(
             "Show at most", list(LIMITS), format_func=LIMITS.__getitem__, key="sql_limit", label_visibility="collapsed", width=150
         )
-        sql_view.show_history(editor="sql_editor")
-        save = st.empty()
+        tools = st.container(horizontal=True, width="content")
     if submitted or sql_view.is_unanswered(asked):
         sql_view.run(user, submitted or asked or "", limit=limit)
-    with save:
+    with tools:  # drawn after the run, so that they know its answer
+        sql_view.show_history(editor="sql_editor")
         sql_view.show_save(user)
     sql_view.show_outcome()

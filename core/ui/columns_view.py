@@ -29,7 +29,7 @@ def _show_column(column: dict[str, Any], num_rows: int) -> None:
     st.markdown(f"**{show.plain(column['name'])}** :gray-badge[{show.plain(str(column['type']))[:40]}]")
     st.caption(" · ".join(_counts(column, num_rows)))
     if column.get("histogram"):
-        _show_histogram(column["name"], column["histogram"])
+        _show_histogram(column)
         st.caption(_range(column))
     elif column.get("top_values"):
         _show_top_values(column["top_values"], num_rows)
@@ -50,38 +50,35 @@ def _range(column: dict[str, Any]) -> str:
     return " · ".join(f"{name} {_short(value)}" for name, value in parts if value is not None)
 
 
-def _show_histogram(name: str, histogram: list[Any]) -> None:
-    bars = pd.DataFrame([_bar(one) for one in histogram])
+def _show_histogram(column: dict[str, Any]) -> None:
+    edges, counts = column["histogram"]["edges"], column["histogram"]["counts"]
+    is_time = str(column["type"]).startswith(("DATE", "TIMESTAMP"))  # their edges are seconds since 1970
+    bars = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "count": counts})
+    if is_time:
+        bars[["from", "to"]] = bars[["from", "to"]].apply(lambda seconds: pd.to_datetime(seconds, unit="s", errors="coerce"))
+    form = {"type": "temporal"} if is_time else {"type": "quantitative", "format": ",.5~g"}
     spec = {
         "mark": {"type": "bar", "binSpacing": 1},
         "encoding": {
-            "x": {"field": "from", "type": "quantitative", "bin": {"binned": True}, "axis": None},
+            "x": {"field": "from", "type": form["type"], "axis": None, **({} if is_time else {"bin": {"binned": True}})},
             "x2": {"field": "to"},
             "y": {"field": "count", "type": "quantitative", "axis": None},
             "tooltip": [
-                {"field": "from", "title": "from", "format": ",.5~g"},
-                {"field": "to", "title": "to", "format": ",.5~g"},
-                {"field": "count", "title": "rows", "format": ","},
+                {"field": "from", "title": "from", **form},
+                {"field": "to", "title": "to", **form},
+                {"field": "count", "title": "rows", "type": "quantitative", "format": ","},
             ],
         },
         "view": {"stroke": None},
     }
-    st.vega_lite_chart(bars, spec, height=90, key=f"histogram_{name}")
-
-
-def _bar(one: Any) -> dict[str, Any]:
-    if isinstance(one, dict):
-        low, high = one.get("from", one.get("low")), one.get("to", one.get("high"))
-        return {"from": low, "to": high, "count": one["count"]}
-    low, high, count = one
-    return {"from": low, "to": high, "count": count}
+    st.vega_lite_chart(bars, spec, height=90, key=f"histogram_{column['name']}")
 
 
 def _show_top_values(values: list[Any], num_rows: int) -> None:
     table = pd.DataFrame(
         {
-            "value": [_short(_value_of(one)) for one in values[:5]],
-            "rows": [_count_of(one) / max(num_rows, 1) for one in values[:5]],
+            "value": [_short(one["value"]) for one in values[:5]],
+            "rows": [one["count"] / max(num_rows, 1) for one in values[:5]],
         }
     )
     config = {
@@ -89,14 +86,6 @@ def _show_top_values(values: list[Any], num_rows: int) -> None:
         "rows": st.column_config.ProgressColumn("Share", min_value=0, max_value=1, format="percent", width="small"),
     }
     st.dataframe(table, hide_index=True, column_config=config, height=38 * (len(table) + 1))
-
-
-def _value_of(one: Any) -> Any:
-    return one["value"] if isinstance(one, dict) else one[0]
-
-
-def _count_of(one: Any) -> int:
-    return int(one["count"] if isinstance(one, dict) else one[1])
 
 
 def _short(value: Any) -> str:

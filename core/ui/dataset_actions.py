@@ -32,7 +32,7 @@ def show_bar(user: User, dataset: Dataset, version: Version) -> None:
         places.button("Question with SQL", "sql", key="use_sql", icon="terminal", sql=first_query(dataset, version))
         with st.popover("Download", icon=":material/download:", key="download"):
             for form, (label, icon) in FILES.items():
-                if form != "original" or version.filename:
+                if form != "original" or version.sql is None:
                     st.link_button(label, download_path(dataset, version, form), icon=f":material/{icon}:", width="stretch")
         chosen = st.menu_button("More", ["Rename", "Delete"], icon=":material/more_horiz:", key="dataset_more")
     if chosen == "Rename":
@@ -89,11 +89,11 @@ def _training_words(version: Version) -> str:
     training = version.training
     if version.format == "table" or training is None:
         return "A plain table: you choose which column is the prompt and which the answer."
-    if training.ok:
-        return f"{show.count(training.num_examples, 'example')} in the {version.format} format, ready for training."
-    first = training.errors[0] if training.errors else None
-    reason = f" First problem, line {first['line']}: {show.plain(first['message'])}" if first else ""
-    return f"Looks like the {version.format} format, but {show.count(len(training.errors), 'row')} would not train.{reason}"
+    if training["ok"]:
+        return f"{show.count(training['num_examples'], 'example')} in the {version.format} format, ready for training."
+    errors = training["errors"]
+    first = f" Line {errors[0]['line']}: {show.plain(errors[0]['message'])}." if errors else ""
+    return f"Looks like the {version.format} format, but {show.count(len(errors), 'row')} would not train.{first}"
 
 
 def _snippet(dataset: Dataset, version: Version, origin: str) -> str:
@@ -126,6 +126,6 @@ def ask_to_delete(user: User, dataset: Dataset) -> None:
         datasets.delete(user, dataset.id)
         show.flash(f"{dataset.name} is deleted.", icon="delete")
 
-    versions = f" and its {dataset.version} versions" if dataset.version > 1 else ""
+    versions = f" and its {dataset.version} versions" if (dataset.version or 1) > 1 else ""
     text = f"**{show.plain(dataset.name)}**{versions} will be gone for good. Models that were trained on it stay."
     show.confirm("delete_dataset", "Delete this dataset?", text, delete)

@@ -52,19 +52,16 @@ def facts(dataset: Dataset) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def show_samples(user: User, *, key: str = "sample", primary: bool = False) -> None:
-    """A button per bundled sample; adding one opens it."""
-    for sample in datasets.samples():
-        with st.container(border=True, key=f"{key}_{sample.name}_card"):
-            st.markdown(f"**{show.plain(sample.title)}** · {show.count(sample.num_rows, 'row')}")
-            st.caption(show.plain(sample.description))
-            if st.button(
-                "Add this sample",
-                key=f"{key}_{sample.name}",
-                icon=":material/add:",
-                type="primary" if primary else "secondary",
-            ):
-                add_sample(user, sample.name)
+def show_samples(user: User, *, key: str = "sample") -> None:
+    """A card per bundled sample; adding one opens it."""
+    with st.grid(2, min_column_width=280):
+        for sample in datasets.samples():
+            with st.container(border=True, height="stretch", key=f"{key}_{sample.name}_card"):
+                st.markdown(f"**{show.plain(sample.title)}** · {show.count(sample.num_rows, 'row')}")
+                st.caption(show.plain(sample.description))
+                st.space("stretch")
+                if st.button("Add this sample", key=f"{key}_{sample.name}", icon=":material/add:"):
+                    add_sample(user, sample.name)
 
 
 def add_sample(user: User, name: str) -> None:

@@ -46,27 +46,18 @@ def sections(user: User | None) -> dict[str, list[st.Page]]:
         "Access": [
             page("api_keys", "API keys", "key", help="Keys for your own programs."),
             page("usage", "Usage", "bar_chart", help="Tokens, requests and training time."),
-            page("settings", "Settings", "settings", hidden=True),
+            page("settings", "Settings", "settings", help="Your name, your password, your sessions."),
             page("admin", "Admin", "admin_panel_settings", hidden=not (user and user.is_admin), help="People and the server."),
         ],
     }
 
 
-def account_menu(user: User) -> None:
-    with st.sidebar:
-        st.space("stretch")
-        chosen = st.menu_button(
-            show.plain(user.name or user.email),
-            ["Settings", "Sign out"],
-            format_func=lambda name: f":material/{'settings' if name == 'Settings' else 'logout'}: {name}",
-            icon=":material/account_circle:",
-            type="tertiary",
-            key="account",
-        )
-    if chosen == "Settings":
-        places.go("settings")
-    if chosen == "Sign out":
-        session.sign_out()
+def show_account(user: User) -> None:
+    """Who is signed in, and the way out. No menu: its popup has the main area's text colour, unreadable on a dark sidebar."""
+    with st.sidebar, st.container(key="account", gap="xsmall"):
+        st.markdown(f":material/account_circle: {show.plain(user.name or user.email)}")
+        if st.button("Sign out", key="sign_out", icon=":material/logout:"):
+            session.sign_out()
 
 
 st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items=MENU)
@@ -76,5 +67,5 @@ if user is not None:
 chosen_page = st.navigation(sections(user), position="sidebar" if user else "hidden")
 session.require_user()
 if user is not None:
-    account_menu(user)
+    show_account(user)
 chosen_page.run()

@@ -7,21 +7,23 @@ import pandas as pd
 import streamlit as st
 
 from core import datasets
-from core.datasets import Dataset, Preview, Version
+from core.datasets import Dataset, Version
+from core.fields import parse
+from core.preview import Filter, Preview
 from core.ui import lists, row_view, show
 from core.users import User
 
 PER_PAGE = 50
-OPERATORS = {
+CONDITIONS = {
     "contains": "contains",
-    "eq": "is",
-    "ne": "is not",
-    "gt": "is more than",
-    "lt": "is less than",
+    "equals": "is",
+    "min": "is at least",
+    "max": "is at most",
     "empty": "is empty",
     "filled": "is not empty",
 }
-WITHOUT_VALUE = {"empty", "filled"}
+NULLNESS = {"empty": True, "filled": False}
+Filters = dict[str, dict[str, Any]]
 OPEN = "_open_row"
 
 
@@ -32,7 +34,13 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
 
     def fetch(limit: int, offset: int) -> Preview:
         return datasets.preview(
-            user, dataset.id, version=version.version, limit=limit, offset=offset, order_by=order_by, where=where or None
+            user,
+            dataset.id,
+            version=version.version,
+            limit=limit,
+            offset=offset,
+            order_by=order_by,
+            where={name: parse(Filter, **wanted) for name, wanted in where.items()},
         )
 
     with st.spinner("Reading the rows …", show_time=False):
@@ -49,7 +57,7 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
         row_view.open_row(fetch, offset, found.total, version.format)
 
 
-def _choose(names: list[str]) -> tuple[str | None, list[dict[str, Any]]]:
+def _choose(names: list[str]) -> tuple[str | None, Filters]:
     """The sort and the filters that the reader set; both live in the address."""
     with st.container(horizontal=True, vertical_alignment="center", key="rows_toolbar"):
         column = st.selectbox(
@@ -63,55 +71,57 @@ def _choose(names: list[str]) -> tuple[str | None, list[dict[str, Any]]]:
         )
         descending = st.toggle("Descending", key="rows_desc", bind="query-params", disabled=not column)
         with st.popover("Filter", icon=":material/filter_alt:", key="rows_filter"):
-            _add_filter(names)
-        filters = _filters(names)
-        for n, one in enumerate(filters):
+            _show_filter_form(names)
+        filters = {name: wanted for name, wanted in _stored().items() if name in names}
+        for n, (name, wanted) in enumerate(filters.items()):
+            words = show.plain(f"{name} {_words(wanted)}"[:60])
             st.button(
-                _words(one), key=f"drop_filter_{n}", icon=":material/close:", help="Remove this filter", on_click=_drop, args=(n,)
+                words, key=f"drop_filter_{n}", icon=":material/close:", help="Remove this filter", on_click=_drop, args=(name,)
             )
     return (f"-{column}" if descending else column) if column else None, filters
 
 
-def _add_filter(names: list[str]) -> None:
+def _show_filter_form(names: list[str]) -> None:
     column = st.selectbox("Column", names, key="filter_column")
-    op = st.selectbox("Condition", list(OPERATORS), format_func=OPERATORS.__getitem__, key="filter_op")
-    st.text_input("Value", key="filter_value", disabled=op in WITHOUT_VALUE)
-    st.button("Add filter", key="filter_add", type="primary", on_click=_add, args=(column, op))
+    condition = st.selectbox("Condition", list(CONDITIONS), format_func=CONDITIONS.__getitem__, key="filter_op")
+    st.text_input("Value", key="filter_value", disabled=condition in NULLNESS)
+    st.button("Add filter", key="filter_add", type="primary", on_click=_add, args=(column, condition))
 
 
-def _add(column: str, op: str) -> None:
-    value = None if op in WITHOUT_VALUE else st.session_state.filter_value
-    _store([*_stored(), {"column": column, "op": op, "value": value}])
+def _add(column: str, condition: str) -> None:
+    wanted = {"is_null": NULLNESS[condition]} if condition in NULLNESS else {condition: st.session_state.filter_value or ""}
+    filters = _stored()
+    _store({**filters, column: {**filters.get(column, {}), **wanted}})
 
 
-def _drop(n: int) -> None:
-    _store([one for k, one in enumerate(_stored()) if k != n])
+def _drop(column: str) -> None:
+    _store({name: wanted for name, wanted in _stored().items() if name != column})
 
 
-def _store(filters: list[dict[str, Any]]) -> None:
+def _store(filters: Filters) -> None:
     st.session_state["rows_page"] = 1
     if filters:
-        st.query_params["where"] = json.dumps(filters)
+        st.query_params["where"] = json.dumps(filters, ensure_ascii=False)
     else:
         st.query_params.pop("where", None)
 
 
-def _stored() -> list[dict[str, Any]]:
+def _stored() -> Filters:
+    """What the address says, as far as it is a filter at all."""
     try:
-        found = json.loads(st.query_params.get("where") or "[]")
+        found = json.loads(st.query_params.get("where") or "{}")
     except ValueError:
-        return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return {}
+    items = found.items() if isinstance(found, dict) else ()
+    return {name: wanted for name, wanted in items if isinstance(wanted, dict) and set(wanted) <= set(Filter.model_fields)}
 
 
-def _filters(names: list[str]) -> list[dict[str, Any]]:
-    """What the address says, as far as it makes sense for this table."""
-    return [one for one in _stored() if one.get("column") in names and one.get("op") in OPERATORS]
-
-
-def _words(one: dict[str, Any]) -> str:
-    value = "" if one["op"] in WITHOUT_VALUE else f" {one.get('value')}"
-    return show.plain(f"{one['column']} {OPERATORS[one['op']]}{value}"[:60])
+def _words(wanted: dict[str, Any]) -> str:
+    said = {**CONDITIONS, "one_of": "is one of"}
+    parts = [f"{said[name]} {value}" for name, value in wanted.items() if name != "is_null"]
+    if "is_null" in wanted:
+        parts.append(CONDITIONS["empty"] if wanted["is_null"] else CONDITIONS["filled"])
+    return " and ".join(parts)
 
 
 def _show_table(found: Preview, names: list[str], version: Version) -> None:

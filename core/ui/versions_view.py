@@ -20,12 +20,9 @@ def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
         _show_version(dataset, version, is_shown=version.id == shown.id)
     lists.pages(found, key="versions_page")
     with st.expander("Upload a new version", icon=":material/upload:", key="new_version"):
+        options = choose_options("version_options")
         arrived = upload.field(
-            "upload_version",
-            title=f"A new file for {dataset.name}",
-            dataset_id=dataset.id,
-            multiple=False,
-            options=choose_options("version_options"),
+            "upload_version", title=f"A new file for {dataset.name}", dataset_id=dataset.id, multiple=False, options=options
         )
     if arrived:
         places.go("dataset", id=dataset.id)

@@ -3,12 +3,17 @@
 ``st.context.cookies`` is a truthy mock in AppTest, so identity is patched in its one place.
 """
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import conversions, datasets, ingest, storage
 from core.config import ROOT
+from core.datasets import Dataset, NewDataset
+from core.fields import parse
 from core.ui import places, session
 from core.users import User
 
@@ -16,7 +21,7 @@ Visit = Callable[..., AppTest]
 
 
 @pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
+def visit(monkeypatch: pytest.MonkeyPatch) -> Visit:
     """``visit(user, "dataset", id=…)`` opens a page as this user (None: nobody) and runs it once."""
 
     monkeypatch.setattr(session, "address", lambda: "10.0.0.9")
@@ -30,10 +35,45 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
             app.query_params[name] = value
         return app.run()
 
-    yield open_page
+    return open_page
 
 
 def text_of(app: AppTest) -> str:
     """Everything that the page says, for claims about what is or is not on it."""
-    kinds = ("title", "subheader", "markdown", "caption", "text", "code", "error", "warning", "info", "success", "page_link", "toast")
+    kinds = (
+        "title",
+        "subheader",
+        "markdown",
+        "caption",
+        "text",
+        "code",
+        "error",
+        "warning",
+        "info",
+        "success",
+        "page_link",
+        "toast",
+    )
     return "\n".join(str(getattr(one, "value", "")) for kind in kinds for one in app.get(kind))
+
+
+@pytest.fixture(autouse=True)
+def convert_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
+    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+
+
+@pytest.fixture
+def dataset_of() -> Callable[..., Dataset]:
+    """``dataset_of(user, "name", text)`` makes a dataset from the text of a file (by default JSON Lines)."""
+
+    def make(user: User, name: str, text: str, *, filename: str = "rows.jsonl") -> Dataset:
+        staged = storage.new_staging_path()
+        staged.write_text(text)
+        return datasets.create(user, parse(NewDataset, name=name), file=staged, filename=filename)
+
+    return make
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)

@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 from core import sessions, users
 from core.clock import now
 from core.config import ROOT
-from core.errors import NotFound, RateLimited, ValidationError
 from core.ui import session, show
 from core.users import User
 from tests.conftest import PASSWORD
@@ -63,7 +62,9 @@ def test_a_fresh_server_says_that_the_first_account_is_the_admin(visit: Visit) -
     fill(app, First_name="Ada", Last_name="Lovelace", **{"E-mail": "ada@example.com"}, Password=PASSWORD, Repeat_password=PASSWORD)
     press(app, "Create account")
     assert "/session/claim" in app.html[0].value
-    assert [(user.email, user.name, user.role) for user in users.list_all(_admin())] == [("ada@example.com", "Ada Lovelace", "admin")]
+    assert [(user.email, user.name, user.role) for user in users.list_all(_admin())] == [
+        ("ada@example.com", "Ada Lovelace", "admin")
+    ]
 
 
 def _admin() -> User:
@@ -161,8 +162,6 @@ def test_guarded_lets_other_errors_through() -> None:
     with pytest.raises(KeyError):
         with show.guarded():
             raise KeyError("x")
-    assert issubclass(NotFound, Exception)
-    assert RateLimited and ValidationError
 
 
 @pytest.mark.parametrize(
@@ -173,7 +172,9 @@ def test_ago(seconds: float, said: str) -> None:
     assert show.ago(now() - timedelta(seconds=seconds)) == said
 
 
-@pytest.mark.parametrize(("n", "said"), [(0, "0 B"), (812, "812 B"), (1_400_000, "1.4 MB"), (2_147_483_648, "2.15 GB"), (None, "–")])
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, "0 B"), (812, "812 B"), (1_400_000, "1.4 MB"), (2_147_483_648, "2.15 GB"), (None, "–")]
+)
 def test_bytes(n: int | None, said: str) -> None:
     assert show.bytes_(n) == said
 
@@ -189,7 +190,9 @@ def test_plain_text_stays_plain() -> None:
 
 def test_fonts_lie_beside_their_licences() -> None:
     static = Path(session.__file__).parent / "static"
-    used = [line.split('"')[1] for line in (ROOT / ".streamlit" / "config.toml").read_text().splitlines() if line.startswith("url = ")]
+    used = [
+        line.split('"')[1] for line in (ROOT / ".streamlit" / "config.toml").read_text().splitlines() if line.startswith("url = ")
+    ]
     assert used
     assert all((static / url.removeprefix("app/static/")).is_file() for url in used)
     assert {path.name for path in static.glob("*OFL.txt")} == {"inter-OFL.txt", "jetbrains-mono-OFL.txt"}
