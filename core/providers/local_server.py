@@ -213,7 +213,7 @@ def _render(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
 
 
 def _apply_template(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
-    rendered = tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    rendered: Any = tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
     return list(rendered["input_ids"])
 
 

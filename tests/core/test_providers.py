@@ -1,0 +1,365 @@
+"""Providers: the contract every member keeps, and the real inference process with a tiny random model."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ContextLengthExceeded, Unavailable, ValidationError
+from core.providers import PROVIDERS
+from core.providers.base import Delta, Finish, Generation
+from core.providers.inspection import inspect
+from core.providers.local import ENDED, LocalProvider
+from core.providers.local_text import Detokenizer, StopFilter
+from core.security import new_id
+from core.weights import PLAIN_TEMPLATE, Weights, read_facts, template_sha256
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[LocalProvider]:
+    """One inference process for all tests here."""
+    made = LocalProvider()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def long_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, allowed to write for very long; it never ends an answer by itself."""
+    folder = tmp_path_factory.mktemp("long-base")
+    shutil.copytree(tiny_base, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 100_000, "eos_token_id": None}))
+    (folder / "generation_config.json").write_text("{}")
+    return folder
+
+
+def whole(folder: Path) -> Weights:
+    return Weights(new_id("mdv"), folder, folder, None, template_sha256(folder))
+
+
+def ask(provider: LocalProvider, weights: Weights, **parameters: Any) -> tuple[str, Finish]:
+    return read(provider.generate(Generation(weights, HELLO, parameters), stop=lambda: False))
+
+
+def read(events: Iterator[Delta | Finish]) -> tuple[str, Finish]:
+    text = ""
+    for event in events:
+        if isinstance(event, Finish):
+            return text, event
+        text += event.text
+    raise AssertionError("no Finish")
+
+
+# Text ---------------------------------------------------------------------------------------------------------------------------
+
+
+def decode_bytes(tokens: list[int]) -> str:
+    return bytes(tokens).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("text", ["plain", "a🦆b", "👩‍👩‍👧‍👦", "日本語", "é", "x" * 9, "🦆" * 7])
+def test_characters_split_over_tokens_arrive_whole(text: str) -> None:
+    detokenizer = Detokenizer(decode_bytes)
+    pieces = [detokenizer.push(byte) for byte in text.encode()] + [detokenizer.finish()]
+    assert "".join(pieces) == text
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_a_character_cut_off_at_the_end_is_dropped() -> None:
+    detokenizer = Detokenizer(decode_bytes)
+    pieces = [detokenizer.push(byte) for byte in "ok 🦆".encode()[:-1]] + [detokenizer.finish()]
+    assert "".join(pieces) == "ok "
+
+
+def test_bytes_that_are_no_text_do_not_hold_up_the_stream() -> None:
+    detokenizer = Detokenizer(decode_bytes)
+    text = "".join(detokenizer.push(0xFF) for _ in range(20))
+    assert len(text) >= 16
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_a_stop_string_ends_the_text_wherever_it_is_cut(size: int) -> None:
+    stops = StopFilter(["STOP", "\n\n"])
+    text = "one STO two ST\nOP three STOP four"
+    pieces = [stops.push(text[i : i + size]) for i in range(0, len(text), size)] + [stops.finish()]
+    assert "".join(pieces) == "one STO two ST\nOP three "
+    assert stops.stopped
+
+
+def test_what_only_looked_like_a_stop_string_is_shown_in_the_end() -> None:
+    stops = StopFilter(["STOP"])
+    assert stops.push("abc STO") + stops.finish() == "abc STO"
+
+
+# The inference process ----------------------------------------------------------------------------------------------------------
+
+
+def test_greedy_answers_are_the_same_every_time_and_count_their_tokens(provider: LocalProvider, tiny_base: Path) -> None:
+    first, second = (ask(provider, whole(tiny_base), temperature=0, max_tokens=12) for _ in range(2))
+    assert first == second
+    assert first[1].reason == "length"
+    assert first[1].usage.completion_tokens == 12
+    assert first[1].usage.prompt_tokens > len("Hello")  # one token per byte, and the template's
+
+
+def test_a_seed_repeats_a_draw_and_another_seed_does_not(provider: LocalProvider, tiny_base: Path) -> None:
+    def draw(seed: int) -> str:
+        return ask(provider, whole(tiny_base), temperature=1, top_p=0.9, seed=seed, max_tokens=30)[0]
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+def test_the_stream_equals_a_greedy_answer_of_transformers(provider: LocalProvider, tiny_base: Path) -> None:
+    expected = generate_with_transformers(tiny_base, adapter=None, tokens=40)
+    assert ask(provider, whole(tiny_base), temperature=0, max_tokens=40)[0] == expected
+
+
+def test_stop_strings_end_an_answer_and_are_not_part_of_it(provider: LocalProvider, tiny_base: Path) -> None:
+    full, _ = ask(provider, whole(tiny_base), temperature=1, seed=5, max_tokens=60)
+    stop = full[20:23]
+    text, finish = ask(provider, whole(tiny_base), temperature=1, seed=5, max_tokens=60, stop=[stop])
+    assert text == full[: full.index(stop)]
+    assert finish.reason == "stop"
+
+
+def test_answers_written_together_equal_answers_written_alone(provider: LocalProvider, long_base: Path) -> None:
+    prompts = ["Hi", "A much longer question than the first one", "?", "Tell me a story about ducks"]
+    weights = whole(long_base)
+
+    def answer(prompt: str) -> tuple[str, Finish]:
+        request = Generation(weights, [{"role": "user", "content": prompt}], {"temperature": 0, "max_tokens": 150})
+        return read(provider.generate(request, stop=lambda: False))
+
+    alone = {prompt: answer(prompt) for prompt in prompts}
+    together: dict[str, tuple[str, Finish]] = {}
+    threads = [threading.Thread(target=lambda p=prompt: together.update({p: answer(p)})) for prompt in prompts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_cancelling_stops_within_a_moment_and_keeps_the_count(provider: LocalProvider, long_base: Path) -> None:
+    seen: list[str] = []
+    events = provider.generate(Generation(whole(long_base), HELLO, {"max_tokens": 8192}), stop=lambda: len(seen) > 5)
+    for event in events:
+        if isinstance(event, Finish):
+            assert event.reason == "cancelled"
+            assert 5 < event.usage.completion_tokens < 8192
+            return
+        seen.append(event.text)
+    raise AssertionError("no Finish")
+
+
+def test_a_conversation_beyond_the_context_is_refused_or_forgets_its_beginning(provider: LocalProvider, tiny_base: Path) -> None:
+    turns = [{"role": role, "content": "x" * 30} for _ in range(4) for role in ("user", "assistant")]
+    messages = [{"role": "system", "content": "Be brief"}, *turns, {"role": "user", "content": "Well?"}]
+    with pytest.raises(ContextLengthExceeded, match="at most 128 tokens"):
+        read(provider.generate(Generation(whole(tiny_base), messages, {"max_tokens": 5}), stop=lambda: False))
+    _, finish = read(provider.generate(Generation(whole(tiny_base), messages, {"max_tokens": 5}, forget=True), stop=lambda: False))
+    assert finish.usage.prompt_tokens <= 128 - 5
+
+
+def test_a_changed_chat_template_is_noticed(provider: LocalProvider, tiny_base: Path) -> None:
+    registered = whole(tiny_base)
+    changed = Weights(registered.version_id, registered.folder, registered.base, None, "0" * 64)
+    with pytest.raises(Unavailable, match="chat template"):
+        ask(provider, changed)
+
+
+def test_a_model_without_a_chat_template_answers_in_the_plain_one(provider: LocalProvider, tiny_base: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_base, tmp_path / "bare")
+    (tmp_path / "bare" / "chat_template.jinja").unlink()
+    weights = whole(tmp_path / "bare")
+    assert weights.chat_template_sha256 is None
+    _, finish = ask(provider, weights, max_tokens=3)
+    assert finish.usage.prompt_tokens == len("### User:\nHello\n\n### Assistant:\n")
+
+
+def test_the_plain_template_marks_what_the_assistant_says(tiny_base: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    messages = [*HELLO, {"role": "assistant", "content": "Hi!"}]
+    rendered = tokenizer.apply_chat_template(
+        messages, chat_template=PLAIN_TEMPLATE, return_dict=True, return_assistant_tokens_mask=True
+    )
+    said = [token for token, mine in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True) if mine]
+    assert tokenizer.decode(said) == "Hi!<|end|>"
+
+
+def test_a_folder_without_weights_is_a_clear_error_and_the_process_lives_on(
+    provider: LocalProvider, tiny_base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Unavailable, match="could not be loaded"):
+        ask(provider, whole(tmp_path))
+    assert ask(provider, whole(tiny_base), max_tokens=2)[1].reason == "length"
+
+
+def test_killing_the_process_while_it_writes_is_a_clear_error_and_the_next_request_works(
+    provider: LocalProvider, long_base: Path
+) -> None:
+    events = provider.generate(Generation(whole(long_base), HELLO, {"max_tokens": 8192}), stop=lambda: False)
+    next(event for event in events if isinstance(event, Delta) and event.text)
+    pid = provider.pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Unavailable, match=ENDED.split(".")[0]):
+        list(events)
+    assert ask(provider, whole(long_base), max_tokens=3)[1].reason == "length"
+    assert provider.pid != pid
+
+
+def test_the_process_ends_with_its_pipe(long_base: Path) -> None:
+    provider = LocalProvider()
+    provider.warm(whole(long_base))
+    pid = provider.pid
+    assert pid
+    provider.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+# Adapters -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def make_adapter(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    def make(seed: int) -> Path:
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=64, target_modules="all-linear"))
+        with torch.no_grad():
+            for name, weight in tuned.named_parameters():
+                if "lora_B" in name:
+                    weight.normal_(std=0.3)
+        folder = tmp_path_factory.mktemp("adapter")
+        tuned.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int) -> str:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if adapter:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    prompt = tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+    written = model.generate(**prompt, max_new_tokens=tokens, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    return str(tokenizer.decode(written, skip_special_tokens=True)).rstrip("\ufffd")
+
+
+def test_adapters_and_their_base_answer_in_one_batch_as_if_merged_and_alone(
+    provider: LocalProvider, tiny_base: Path, make_adapter: Callable[[int], Path]
+) -> None:
+    one, two = make_adapter(1), make_adapter(2)
+    expected = [generate_with_transformers(tiny_base, adapter=adapter, tokens=60) for adapter in (one, two, None)]
+    assert len(set(expected)) == 3
+    asked = [Weights(new_id("mdv"), folder, tiny_base, folder, None) for folder in (one, two)] + [whole(tiny_base)]
+    got: dict[int, str] = {}
+
+    def answer(place: int) -> None:
+        got[place] = ask(provider, asked[place], temperature=0, max_tokens=60)[0]
+
+    threads = [threading.Thread(target=answer, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [got[place] for place in range(3)] == expected
+
+
+def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(tiny_base: Path, make_adapter: Callable[[int], Path]) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from core.providers.local_models import Shelf
+
+    folder = make_adapter(3)
+    loaded = Shelf().get(Weights("mdv_a", folder, tiny_base, folder, None))
+    adapter = loaded.put_on(Weights("mdv_a", folder, tiny_base, folder, None))
+    base: Any = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    bare = base(torch.arange(10)[None]).logits
+    merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
+    tokens = torch.arange(10)[None]
+    with torch.no_grad():
+        mixed = loaded.forward([adapter, None], input_ids=tokens.repeat(2, 1)).logits
+        assert (loaded.forward([adapter], input_ids=tokens).logits - merged(tokens).logits).abs().max() < 1e-3
+        assert (mixed[0] - merged(tokens).logits[0]).abs().max() < 1e-3
+        assert (mixed[1] - bare[0]).abs().max() < 1e-3
+
+
+# Looking at a folder ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_folder_is_inspected_without_loading_it(tiny_base: Path) -> None:
+    found = inspect(str(tiny_base))
+    assert found.architecture == "LlamaForCausalLM"
+    assert found.num_parameters == read_facts(tiny_base).num_parameters > 10_000
+    assert found.context_length == 128
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no .safetensors weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"nonsense, not tensors"), "weights cannot be read"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "vit"}'), "no language model"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "x", "auto_map": {"a": "b"}}'), "code of its own"),
+    ],
+    ids=["config", "weights", "garbage", "tokenizer", "json", "vision", "remote code"],
+)
+def test_a_folder_that_is_no_model_says_what_is_missing(
+    tiny_base: Path, tmp_path: Path, spoil: Callable[[Path], object], sentence: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_base, folder)
+    spoil(folder)
+    with pytest.raises(ValidationError, match=sentence):
+        inspect(str(folder))
+
+
+# The contract -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(PROVIDERS))
+def test_every_provider_keeps_the_contract(name: str, tiny_base: Path) -> None:
+    member = PROVIDERS[name]
+    assert member.name == name
+    assert member.title
+    try:
+        events = list(member.generate(Generation(whole(tiny_base), HELLO, {"max_tokens": 4}), stop=lambda: False))
+        assert [type(event) for event in events[:-1]] == [Delta] * (len(events) - 1)
+        assert isinstance(events[-1], Finish)
+        started = time.monotonic()
+        *_, last = member.generate(Generation(whole(tiny_base), HELLO), stop=lambda: True)
+        assert isinstance(last, Finish)
+        assert last.reason == "cancelled"
+        assert time.monotonic() - started < 5
+    finally:
+        member.stop()
