@@ -1,10 +1,14 @@
 """Talk to a model: /chat, /chat?id=chat_…, /chat?model=mdl_…&dataset=ds_… for a new one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import streamlit as st
 
 from core import chats, datasets, models
 from core.errors import LuthierError
 from core.fields import parse
+from core.listing import Listed
 from core.ui import chat_settings, chat_view, places, session, show
 from core.users import User
 
@@ -45,23 +49,24 @@ def act(action: object, *values: object) -> None:
         show.flash_error(err)
 
 
-def show_conversation(user: User, chat: chats.Chat, names: dict[str, str]) -> chats.Message | None:
-    """The stored messages; returns the reply that still grows."""
-    found = chats.list_messages(user, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
-    messages = list(reversed(found.items))
-    if found.total > len(messages):
-        st.caption(f"The last {len(messages)} of {found.total:,} messages.", text_alignment="center")
-    growing = next((m for m in messages if m.state == "generating"), None)
-    for message in messages:
-        if message is not growing:
+def read_messages(owner: User, chat: chats.Chat) -> Listed[chats.Message]:
+    """The last messages, oldest first."""
+    found = chats.list_messages(owner, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
+    return replace(found, items=list(reversed(found.items)))
+
+
+def show_conversation(owner: User, chat: chats.Chat, found: Listed[chats.Message], names: dict[str, str]) -> None:
+    """The complete messages; the one that grows is followed last, when all else is drawn."""
+    if found.total > len(found.items):
+        st.caption(f"The last {len(found.items)} of {found.total:,} messages.", text_alignment="center")
+    for message in found.items:
+        if message.state == "complete":
             chat_view.show_message(message, names.get(message.model_id or ""))
-    last = messages[-1] if messages else None
-    if last and growing is None:
-        show_second_tries(user, chat, messages)
-    return growing
+    if found.items and found.items[-1].state == "complete":
+        show_second_tries(owner, chat, found.items)
 
 
-def show_second_tries(user: User, chat: chats.Chat, messages: list[chats.Message]) -> None:
+def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Message]) -> None:
     """Another answer to the last question, or the question in other words."""
     asked = next((message for message in reversed(messages) if message.role == "user"), None)
     if asked is None:
@@ -125,11 +130,17 @@ with show.guarded():
             chat_settings.show_popover(user, chat)
         if chat and chat.model_id is None:
             st.warning("The model of this chat was deleted. Choose another one to go on.", icon=":material/deployed_code_alert:")
-        growing = show_conversation(user, chat, {id_: m.name for id_, m in offered.items()}) if chat else None
-        if chat is None or not chat.message_count:
-            hints = chat_view.build_hints(user, model, with_data=data is not None)
-            chat_view.show_welcome(model, hints, ask, data=data.name if data else None)
+        found = read_messages(user, chat) if chat else None
+        growing = next((message for message in found.items if message.state == "generating"), None) if found else None
+        # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied place has no past.
+        area = st.empty().container() if growing else st.container()
+        with area:
+            if chat and found and found.items:
+                show_conversation(user, chat, found, {id_: m.name for id_, m in offered.items()})
+            else:
+                hints = chat_view.build_hints(user, model, with_data=data is not None)
+                chat_view.show_welcome(model, hints, ask, data=data.name if data else None)
     show_input(user, growing, model)
     if growing:
-        with main:
+        with area:
             chat_view.follow(user, growing)

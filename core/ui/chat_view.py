@@ -18,6 +18,8 @@ from core.ui import conversation, model_view, show
 from core.users import User
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
+THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"
+LOADING_SECONDS = 3.0  # a model that is loaded has begun by then
 FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "error": "failed"}
 COMMANDS = ("/describe", "/sql SELECT * FROM data LIMIT 5")
 SMALL_TALK = ("Hello! Who are you?", "What can you do?", "Thank you for your help!")
@@ -82,14 +84,14 @@ def follow(user: User, reply: chats.Message) -> None:
     """Draw a reply while it grows, about twelve times a second, then run the page again to show it as stored."""
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
-        slot.markdown(":shimmer[Thinking …]")
-        text, drawn = "", 0.0
+        text, drawn, began = "", 0.0, time.monotonic()
         for part in chats.tail(user, reply.id):
             if isinstance(part, Delta):
                 text += part.text
             if time.monotonic() - drawn >= FRAME_SECONDS:  # also without new text: only here does Streamlit notice a click
-                slot.markdown(f"{conversation.as_written(text)} ▌" if text else ":shimmer[Thinking …]")
                 drawn = time.monotonic()
+                waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
+                slot.markdown(f"{conversation.as_written(text)} ▌" if text else waiting)
     st.rerun()
 
 

@@ -336,19 +336,34 @@ def show_plan(plan: fine_tuning.Plan) -> None:
         facts.append(f"about {show.duration(plan.estimated_seconds, parts=1)}")
     st.markdown(f":material/route: **Plan**: {' · '.join(facts)}")
     if plan.resolved:
-        decided = ((_title(name), value) for name, value in plan.resolved.items() if value is not None)
-        st.caption("Runs with " + ", ".join(f"{title.lower()} {_plain_value(value)}" for title, value in decided))
+        st.caption(" · ".join(describe_setting(name, value) for name, value in plan.resolved.items() if is_telling(name, value)))
     for warning in plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
 
 
-def _title(name: str) -> str:
-    field = training.Hyperparameters.model_fields.get(name)
-    return (field.title if field else None) or name.replace("_", " ")
+PHRASES = {
+    "n_epochs": "{} epochs",
+    "batch_size": "batch size {}",
+    "learning_rate": "learning rate {}",
+    "tuning": "{} fine-tuning",
+    "lora_rank": "rank {}",
+    "lora_alpha": "alpha {}",
+    "max_length": "rows up to {} tokens",
+}
 
 
-def _plain_value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def is_telling(name: str, value: Any) -> bool:
+    """Settings that people chose or might have; a multiplier is already in the learning rate."""
+    return value is not None and name in training.Hyperparameters.model_fields and name != "learning_rate_multiplier"
+
+
+def describe_setting(name: str, value: Any) -> str:
+    """``31 epochs``, ``learning rate 0.002``; a setting without a phrase goes by its title."""
+    written = (
+        f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else WORDS.get(value, str(value))
+    )
+    title = training.Hyperparameters.model_fields[name].title or name
+    return PHRASES.get(name, title.lower() + " {}").format(written)
 
 
 def earlier_job(user: User, job_id: str | None) -> fine_tuning.Job | None:

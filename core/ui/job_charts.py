@@ -14,16 +14,17 @@ Points = Sequence[Sequence[float]]
 Series = Mapping[str, Points]
 
 TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
+LOSS_HEIGHT, LINE_HEIGHT = 300, 170  # pixels
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 MAX_POINTS = 600  # per series; more is invisible and slow
 
 
-def show_loss(series: Series, *, total_steps: int, log_scale: bool) -> None:
+def show_loss(series: Series, *, total_steps: int, log_scale: bool, waiting: bool) -> None:
     """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve."""
     curves = build_loss_curves(series)
     if not curves:
-        st.caption("The first point appears after the first step.")
+        show_nothing(height=LOSS_HEIGHT, waiting=waiting)
         return
     st.vega_lite_chart(
         build_frame(curves),
@@ -34,18 +35,22 @@ def show_loss(series: Series, *, total_steps: int, log_scale: bool) -> None:
 
 
 def show_line(series: Series, name: str, *, title: str, format: str, total_steps: int, area: bool = False) -> None:
-    """One series over steps as a small chart; says so when there is nothing yet."""
-    points = series.get(name) or ()
-    if not points:
-        st.caption("Nothing measured yet.")
-        return
-    frame = pd.DataFrame(points, columns=["step", "value"])
+    """One series over steps as a small chart."""
+    frame = pd.DataFrame(series[name], columns=["step", "value"])
     st.vega_lite_chart(
         frame,
         build_line_spec(title=title, format=format, total_steps=total_steps, area=area),
         key=f"job_{name}_chart",
         alt=f"{title} over steps",
     )
+
+
+def show_nothing(*, height: int, waiting: bool) -> None:
+    """The place of a chart that has no point yet, or never got one."""
+    if waiting:
+        st.skeleton(height=height)
+    else:
+        st.caption("Nothing was measured.")
 
 
 def build_loss_curves(series: Series) -> dict[str, Points]:
@@ -80,7 +85,7 @@ def build_loss_spec(names: Sequence[str], *, total_steps: int, log_scale: bool, 
         "field": "curve",
         "type": "nominal",
         "scale": {"domain": [VALIDATION, SMOOTHED if SMOOTHED in names else TRAINING]},
-        "legend": {"title": None, "orient": "top-right", "symbolOpacity": 1, "symbolType": "stroke", "symbolStrokeWidth": 3},
+        "legend": {"title": None, "orient": "top", "symbolOpacity": 1, "symbolType": "stroke", "symbolStrokeWidth": 3},
     }
     y = {
         "field": "loss",
@@ -98,7 +103,7 @@ def build_loss_spec(names: Sequence[str], *, total_steps: int, log_scale: bool, 
         layers.append(_line_layer(TRAINING, width=1, opacity=0.3, point=False, colour_of=SMOOTHED))
     layers += [_line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION) for name in names if _is_bold(name, names)]
     shared = {"x": _steps(total_steps), "y": y, "color": colour, "tooltip": tooltip}
-    return {"height": 300, "encoding": shared, "layer": layers}
+    return {"height": LOSS_HEIGHT, "encoding": shared, "layer": layers}
 
 
 def _is_bold(name: str, names: Sequence[str]) -> bool:
@@ -119,7 +124,7 @@ def build_line_spec(*, title: str, format: str, total_steps: int, area: bool) ->
     mark = {"type": "area", "line": True, "opacity": 0.25} if area else {"type": "line", "strokeWidth": 2}
     value = {"field": "value", "type": "quantitative", "title": None, "axis": {"format": format}, "scale": {"zero": area}}
     tooltip = [{"field": "step", "title": "step", "format": ","}, {"field": "value", "title": title, "format": format}]
-    return {"height": 170, "mark": mark, "encoding": {"x": _steps(total_steps), "y": value, "tooltip": tooltip}}
+    return {"height": LINE_HEIGHT, "mark": mark, "encoding": {"x": _steps(total_steps), "y": value, "tooltip": tooltip}}
 
 
 def _steps(total_steps: int) -> dict[str, Any]:

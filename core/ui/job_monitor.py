@@ -16,10 +16,11 @@ from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.fine_tuning import CheckpointList, EventList
 from core.ui import job_charts, places, show
-from core.ui.job_charts import Points, Series
+from core.ui.job_charts import LINE_HEIGHT, Points, Series
 from core.users import User
 
 EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
+CARD_HEIGHT = 184  # pixels: a card without its curve yet is as tall as one that has it
 SPARK = 60  # points of a metric card's curve
 TABS = ("Charts", "Events", "Log", "Settings")
 TUNINGS = {"full": "full fine-tuning", "lora": "LoRA"}
@@ -88,7 +89,7 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
 
     losses, checks, speeds = values("train_loss"), values("valid_loss"), values("tokens_per_second")
     memory, rates = values("memory_bytes"), values("learning_rate")
-    with st.grid(6, min_column_width=145, gap="small", key="job_cards"):
+    with st.grid(6, min_column_width=145, row_height=CARD_HEIGHT, gap="small", key="job_cards"):
         _card("Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse")
         _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
         _card(
@@ -144,10 +145,11 @@ def describe_progress(job: fine_tuning.Job) -> str:
         return "Checking the data before the job enters the queue"
     if job.status == "queued" and not job.step:
         return "Waiting for its turn in the queue"
+    if job.status == "running" and not job.step:
+        return "Starting the worker: it loads the model and reads the rows"
     epochs = job.resolved.get("n_epochs") or job.asked.get("n_epochs")
     of = f" of {epochs}" if isinstance(epochs, int) else ""
-    steps = f"Step {job.step:,} / {job.total_steps:,}" if job.total_steps else "Preparing: loading the model and reading the rows"
-    return f"{steps} · epoch {job.epoch:.1f}{of}" if job.total_steps else steps
+    return f"Step {job.step:,} / {job.total_steps:,} · epoch {job.epoch:.1f}{of}"
 
 
 # Curves and checkpoints
@@ -166,7 +168,7 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
                 key="job_loss_scale",
                 label_visibility="collapsed",
             )
-        job_charts.show_loss(series, total_steps=job.total_steps, log_scale=scale == "Log")
+        job_charts.show_loss(series, total_steps=job.total_steps, log_scale=scale == "Log", waiting=job.status in EVERY)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
         st.subheader("Checkpoints", anchor=False)
         show_checkpoints(user, job)
@@ -236,7 +238,10 @@ def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
         for name, title, format, area in wanted:
             with st.container(border=True):
                 st.markdown(f"**{title}**")
-                job_charts.show_line(series, name, title=title, format=format, total_steps=job.total_steps, area=area)
+                if series.get(name):
+                    job_charts.show_line(series, name, title=title, format=format, total_steps=job.total_steps, area=area)
+                else:
+                    job_charts.show_nothing(height=LINE_HEIGHT, waiting=job.status in EVERY)
 
 
 def show_events(user: User, job: fine_tuning.Job) -> None:

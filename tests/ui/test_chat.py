@@ -1,11 +1,9 @@
 """Chats: asking, watching a reply grow, stopping it, coming back, and the settings."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core import chats, models, replies
 from core.chats import MessageList, NewChat, NewMessage
@@ -28,13 +26,6 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Echo]:
 @pytest.fixture
 def model_id(ada: User, echo: Echo) -> str:
     return make_model(ada, "parrot", provider="echo")
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
 
 
 def messages_of(user: User, chat_id: str) -> list[tuple[str, str]]:
@@ -214,12 +205,9 @@ def test_text_of_models_is_tamed(text: str, drawn: str) -> None:
 def test_reply_that_grows_is_followed_to_its_end(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:
     echo.may_end.clear()
     chat = chats.create(ada, NewChat(model_id=model_id))
-    reply = chats.start(ada, NewMessage(chat_id=chat.id, content="one two three")).reply
-    assert reply is not None
-    seen: list[AppTest] = []
-    watcher = threading.Thread(target=lambda: seen.append(visit(ada, "chat", id=chat.id)))
-    watcher.start()
-    wait_until(lambda: messages_of(ada, chat.id)[-1][1] != "" or not watcher.is_alive())
-    echo.may_end.set()
-    watcher.join(20)
-    assert "one two three" in text_of(seen[0])
+    chats.start(ada, NewMessage(chat_id=chat.id, content="one two three"))
+    threading.Timer(0.5, echo.may_end.set).start()
+    app = visit(ada, "chat", id=chat.id)
+    assert not app.exception
+    assert "one two three" in text_of(app)
+    assert "chat_stop" not in {button.key for button in app.button}
