@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 import duckdb
 
 from core.sql_sandbox.functions import FUNCTIONS, TABLE_FUNCTIONS
+from core.sql_sandbox.pivot import with_markers
 
 MAX_CHARACTERS = 100_000
 MAX_SEMICOLONS = 20  # looked at from the end
+PIVOT_ADVICE = "This PIVOT needs its values. Write: PIVOT table ON column IN ('first', 'second') USING …"
 NOWHERE = 2**64 - 1  # what DuckDB writes for a node that it made up itself
 
 # class -> allowed types; None: any type of that class
@@ -78,20 +80,28 @@ class Reference:
 
 @dataclass
 class _Walk:
+    """What was seen on the way: table names, and the values of pivots."""
+
     references: list[Reference] = field(default_factory=list)
+    pivot_values: list[Any] = field(default_factory=list)
 
 
 def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
     """The tables that ``sql`` reads. Raises Refused, or DuckDB's own error where the text cannot be parsed."""
     _check_text(sql)
-    _check_kind(connection, sql)
+    if _kind(connection, sql) == "MULTI":
+        return _check_pivot(connection, sql)
+    return _walk_tree(_parse(connection, sql)).references
+
+
+def _walk_tree(tree: Tree) -> "_Walk":
     walk = _Walk()
-    for statement in _parse(connection, sql)["statements"]:
+    for statement in tree["statements"]:
         try:
             _visit_node(statement["node"], frozenset(), walk)
         except RecursionError:
             raise Refused("The query is nested too deeply. Split it with WITH … AS (…).") from None
-    return walk.references
+    return walk
 
 
 def without_end(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
@@ -127,7 +137,8 @@ def _check_text(sql: str) -> None:
         raise Refused("Write a SELECT.", 0)
 
 
-def _check_kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
+    """SELECT, or MULTI for a PIVOT that finds its values in the data. Raises Refused for anything else."""
     statements = connection.extract_statements(sql)
     if not statements:
         raise Refused("Write a SELECT.", 0)
@@ -135,10 +146,23 @@ def _check_kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
         second = statements[1].query.strip()
         raise Refused("One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second)))
     kind = _statement_kind(statements[0])
-    if kind == "MULTI":
-        raise Refused("PIVOT needs its values here. Write: PIVOT table ON column IN ('first', 'second') USING …")
-    if kind != "SELECT":
+    if kind not in ("SELECT", "MULTI"):
         raise Refused(f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0)
+    return kind
+
+
+def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
+    """Check the text with its value lists filled in; every filled list must have become a pivot's values and nothing else."""
+    marked = with_markers(sql)
+    try:
+        if marked is None or _kind(connection, marked.sql) != "SELECT":
+            raise Refused(PIVOT_ADVICE)
+        walk = _walk_tree(_parse(connection, marked.sql))
+    except duckdb.ParserException:
+        raise Refused(PIVOT_ADVICE) from None
+    if walk.pivot_values.count(marked.marker) != marked.count:
+        raise Refused(PIVOT_ADVICE)
+    return [Reference(reference.parts, None) for reference in walk.references]
 
 
 def _statement_kind(statement: "duckdb.Statement") -> str:
@@ -232,6 +256,8 @@ def _check_table(tree: Tree, scope: Scope, walk: _Walk) -> None:
         _check_table_function(tree["function"], scope, walk)
     elif kind == "SHOW_REF" and (tree.get("show_type") not in SUMMARIES or tree.get("query") is None):
         raise Refused("SHOW is not available here. Write DESCRIBE table or SUMMARIZE table.", 0)
+    elif kind == "PIVOT":
+        walk.pivot_values += [_constant(entry.get("star_expr")) for pivot in tree["pivots"] for entry in pivot["entries"]]
     rest = {k: v for k, v in tree.items() if not (kind == "TABLE_FUNCTION" and k == "function")}
     _visit_children(rest, scope, walk)
 
@@ -246,6 +272,10 @@ def _note_reference(tree: Tree, scope: Scope, walk: _Walk) -> None:
     is_common_table_expression = len(path) == 1 and fold(path[0]) in scope
     if not is_common_table_expression:
         walk.references.append(Reference(path, _position(tree)))
+
+
+def _constant(tree: Tree | None) -> Any:
+    return ((tree or {}).get("literal") or {}).get("text")
 
 
 def _check_table_function(function: Tree, scope: Scope, walk: _Walk) -> None:

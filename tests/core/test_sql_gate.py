@@ -270,8 +270,14 @@ SELECT * FROM (WITH x AS (SELECT 1) SELECT * FROM x), x
 WITH RECURSIVE r AS (SELECT * FROM 'x.csv' UNION ALL SELECT * FROM r) SELECT * FROM r
 WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT length(getenv('HOME')) FROM r) SELECT * FROM r
 WITH RECURSIVE r AS (SELECT * FROM r) SELECT * FROM r
-PIVOT t ON a USING sum(b)
-SELECT * FROM (PIVOT t ON a USING sum(b))
+PIVOT t ON getenv('HOME') USING sum(b)
+PIVOT t ON a USING first(getenv('HOME'))
+PIVOT 'x.csv' ON a USING sum(b)
+PIVOT (SELECT * FROM 'x.csv') ON a USING sum(b)
+SELECT * FROM (PIVOT read_csv('x.csv') ON a)
+WITH x AS (DELETE FROM t RETURNING *) PIVOT x ON a USING count(*)
+PIVOT t ON a USING sum(b); DROP TABLE t
+PIVOT t ON a IN (SELECT a FROM 'x.csv') USING sum(b)
 SELECT
 SELECT FROM
 )
@@ -326,6 +332,12 @@ SELECT a, sum(a) OVER w, lag(a, 1, 0) OVER w FROM t WINDOW w AS (ORDER BY a ROWS
 SELECT ntile(4) OVER (ORDER BY a), percent_rank() OVER (ORDER BY a), first_value(a IGNORE NULLS) OVER () FROM t
 PIVOT t ON b IN (0, 1, 2) USING sum(a) GROUP BY s
 SELECT * FROM t PIVOT (count(a) FOR b IN (0, 1))
+PIVOT t ON b USING sum(a)
+PIVOT t ON b, s USING sum(a), count(*) GROUP BY a ORDER BY a LIMIT 5
+PIVOT (SELECT a, b FROM t WHERE s IN ('x')) ON b, a IN (1, 2) USING max(a) -- why
+SELECT * FROM (PIVOT t ON upper(s || 'in') USING count(*) GROUP BY b) WHERE b > 0
+WITH x AS (SELECT a, b FROM t) SELECT * FROM (PIVOT x ON b USING sum(a)) p JOIN u ON p."1" = u.a
+FROM (PIVOT t ON b) LIMIT 3
 UNPIVOT (SELECT a, b FROM t) ON a, b INTO NAME n VALUE v
 SELECT unnest(l) FROM t
 SELECT * FROM t, unnest(t.l) AS x(item)

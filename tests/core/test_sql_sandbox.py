@@ -79,6 +79,12 @@ def test_query_answers_as_arrow_with_duckdb_types(ask: Callable[..., Answer]) ->
     assert not answer.truncated
 
 
+def test_pivot_finds_its_values(ask: Callable[..., Answer]) -> None:
+    answer = ask("PIVOT (SELECT a, b FROM t) ON concat('b', b) USING sum(a) ;")
+    assert answer.table is not None
+    assert answer.table.to_pylist() == [{"b0": 9, "b1": 5, "b2": 7}]
+
+
 def test_rows_are_cut_and_it_is_said(ask: Callable[..., Answer]) -> None:
     answer = ask("FROM t", rows=3)
     assert answer.table is not None
