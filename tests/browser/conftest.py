@@ -43,6 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+def pytest_exception_interact(node: pytest.Item) -> None:
+    """What the browser showed when a test failed."""
+    for value in getattr(node, "funcargs", {}).values():
+        if isinstance(value, App):
+            SCREENSHOTS.mkdir(exist_ok=True)
+            value.page.screenshot(path=SCREENSHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}.png")
+
+
 @dataclass
 class Server:
     """``python -m core.launch`` (what ./start.sh runs) on a free port with an own data folder."""
