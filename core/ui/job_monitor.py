@@ -4,9 +4,8 @@ Everything is read from the database, so any number of tabs may follow, and clos
 itself while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,14 +14,13 @@ import streamlit as st
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.fine_tuning import CheckpointList, EventList
-from core.ui import job_charts, places, show
+from core.ui import job_cards, job_charts, places, show
 from core.ui.job_charts import LINE_HEIGHT, Points, Series
 from core.users import User
 
 EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
-CARD_HEIGHT = 184  # pixels: a card without its curve yet is as tall as one that has it
-SPARK = 60  # points of a metric card's curve
 TABS = ("Charts", "Events", "Log", "Settings")
+OVERFITTING = 1.1  # times the lowest validation loss
 TUNINGS = {"full": "full fine-tuning", "lora": "LoRA"}
 LEVELS = {"info": "", "warn": ":orange[:material/warning:] ", "error": ":red[:material/error:] "}
 
@@ -48,7 +46,7 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
         if job.status != shown_status:
             st.rerun()
         series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
-        show_cards(job, series)
+        job_cards.show_cards(job, series)
         show_progress(job)
         show_curves(user, job, series)
         show_details(user, job, series)
@@ -80,59 +78,7 @@ def describe_times(job: fine_tuning.Job) -> str:
     return " · ".join(word for word in words if word)
 
 
-# Cards and progress
-
-
-def show_cards(job: fine_tuning.Job, series: Series) -> None:
-    def values(name: str) -> list[float]:
-        return spark(series.get(name) or ())
-
-    losses, checks, speeds = values("train_loss"), values("valid_loss"), values("tokens_per_second")
-    memory, rates = values("memory_bytes"), values("learning_rate")
-    with st.grid(6, min_column_width=145, row_height=CARD_HEIGHT, gap="small", key="job_cards"):
-        _card("Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse")
-        _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
-        _card(
-            "Tokens per second",
-            show.number(_whole(job.tokens_per_second)),
-            speeds,
-            delta=_percent(speeds),
-            colour="green",
-            chart="bar",
-        )
-        _time_card(job, series)
-        _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="violet", chart="area")
-        _card(
-            "Learning rate", _scientific(job.learning_rate), rates, delta=_peak(rates, _scientific), colour="orange", chart="area"
-        )
-
-
-def _card(
-    label: str, value: str, points: Sequence[float], *, delta: str | int | None, colour: Any = "normal", chart: Any = "line"
-) -> None:
-    drawn = list(points) if len(points) > 1 else None
-    arrow: Any = "off" if str(delta).startswith("peak") else "auto"
-    st.metric(
-        label, value, delta, colour, delta_arrow=arrow, chart_data=drawn, chart_type=chart, border=True, height="stretch"
-    )  # fmt: skip
-
-
-def _time_card(job: fine_tuning.Job, series: Series) -> None:
-    """The curve is what was still to be done at each measured step."""
-    active = job.status in EVERY
-    left = [job.total_steps - step for step, _ in series.get("train_loss") or ()]
-    st.metric(
-        "Time left" if active else "Took",
-        show.duration(job.eta_seconds if active else _seconds(job)),
-        f"{job.progress:.0%}",
-        delta_color="blue",
-        delta_arrow="off",
-        delta_description="done",
-        chart_data=left[:: max(1, len(left) // SPARK)] if len(left) > 1 else None,
-        chart_type="area",
-        border=True,
-        height="stretch",
-    )
+# Progress
 
 
 def show_progress(job: fine_tuning.Job) -> None:
@@ -168,10 +114,22 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
                 key="job_loss_scale",
                 label_visibility="collapsed",
             )
+        if found := describe_overfitting(series.get("valid_loss") or ()):
+            st.caption(f":material/lightbulb: {found}")
         job_charts.show_loss(series, total_steps=job.total_steps, log_scale=scale == "Log", waiting=job.status in EVERY)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
         st.subheader("Checkpoints", anchor=False)
         show_checkpoints(user, job)
+
+
+def describe_overfitting(points: Points) -> str | None:
+    """A remark when the validation loss has clearly left its lowest point behind."""
+    if len(points) < 3:
+        return None
+    step, lowest = min(points, key=lambda point: point[1])
+    if points[-1][1] < lowest * OVERFITTING:
+        return None
+    return f"Validation loss was lowest at step {step:,} ({lowest:.3f}). Since then the model rather learns the rows by heart."
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
@@ -307,55 +265,6 @@ def show_failure(job: fine_tuning.Job) -> None:
 
 def _again(job: fine_tuning.Job) -> None:
     places.button("Change the settings and try again", "fine_tuning", key="job_again", icon="replay", job=job.id)
-
-
-# Numbers
-
-
-def spark(points: Points, most: int = SPARK) -> list[float]:
-    """The values of a series thinned evenly to ``most``, the last one kept."""
-    values = [float(value) for _, value in points]
-    stride = max(1, -(-len(values) // most))
-    return values[::-1][::stride][::-1]
-
-
-def change(values: Sequence[float]) -> float | None:
-    """How the mean of the curve's last tenth differs from the mean of the tenth before: single steps are noise."""
-    if len(values) < 2:
-        return None
-    tenth = max(1, len(values) // 10)
-    return round(fmean(values[-tenth:]) - fmean(values[-2 * tenth : -tenth]), 4)
-
-
-def _signed(step: float | None) -> str | int | None:
-    """A number zero is drawn grey and without an arrow."""
-    return None if step is None else f"{step:+.3f}" if abs(step) >= 0.0005 else 0
-
-
-def _percent(values: Sequence[float]) -> str | None:
-    step = change(values)
-    before = values[-1] - step if step is not None else 0
-    return f"{step / before:+.1%}" if step is not None and before else None
-
-
-def _peak(values: Sequence[float], write: Callable[[float], str]) -> str | None:
-    return f"peak {write(max(values))}" if len(values) > 1 else None
-
-
-def _seconds(job: fine_tuning.Job) -> float | None:
-    return (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
-
-
-def _fixed(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
-
-
-def _scientific(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1e}".replace("e-0", "e-")
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning
-from core.ui import job_charts, job_monitor
+from core.ui import job_cards, job_charts, job_monitor
 from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_job, make_model
@@ -106,8 +106,8 @@ def test_another_users_job_looks_missing(ada: User, bob: User, visit: Visit) -> 
 
 def test_sparkline_keeps_the_last_value_and_few_points() -> None:
     points = [(step, float(step)) for step in range(1000)]
-    thinned = job_monitor.spark(points)
-    assert len(thinned) <= job_monitor.SPARK
+    thinned = job_cards.spark(points)
+    assert len(thinned) <= job_cards.SPARK
     assert thinned[-1] == 999
 
 
@@ -118,5 +118,12 @@ def test_running_mean_starts_at_the_first_value_and_follows() -> None:
 
 def test_change_compares_tenths_not_single_steps() -> None:
     noisy_fall = [10 - i * 0.1 + (0.3 if i % 2 else 0) for i in range(100)]
-    assert (job_monitor.change(noisy_fall) or 0) < 0
-    assert job_monitor.change([1.0]) is None
+    assert (job_cards.change(noisy_fall) or 0) < 0
+    assert job_cards.change([1.0]) is None
+
+
+def test_rising_validation_loss_is_remarked() -> None:
+    rising = [(10, 2.0), (20, 1.0), (30, 1.2)]
+    assert "lowest at step 20 (1.000)" in (job_monitor.describe_overfitting(rising) or "")
+    assert job_monitor.describe_overfitting([(10, 2.0), (20, 1.0), (30, 1.05)]) is None
+    assert job_monitor.describe_overfitting(rising[:2]) is None
