@@ -32,6 +32,8 @@ with main:
         tools = st.container(horizontal=True, width="content")
     if submitted or sql_view.is_unanswered(asked):
         sql_view.run(user, submitted or asked or "", limit=limit)
+        if sql_view.last_error() != failed:
+            st.rerun()  # the editor above marks the mistake, or no longer does
     with tools:  # drawn after the run, so that they know its answer
         sql_view.show_history(editor="sql_editor")
         sql_view.show_save(user)

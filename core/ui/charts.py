@@ -9,6 +9,7 @@ import streamlit as st
 MARKS = {"bar": "Bar", "line": "Line", "area": "Area", "point": "Scatter"}
 SUMS = {"": "As it is", "count": "Count", "sum": "Sum", "mean": "Mean", "median": "Median", "min": "Minimum", "max": "Maximum"}
 MAX_POINTS = 5000
+FEW = 60
 
 
 def build(table: pa.Table, *, key: str) -> None:
@@ -22,7 +23,7 @@ def build(table: pa.Table, *, key: str) -> None:
         mark = st.segmented_control(
             "Type", list(MARKS), default="bar", required=True, format_func=MARKS.__getitem__, key=f"{key}_type"
         )
-        x = st.selectbox("X", names, index=_first(names, [n for n in names if n not in numbers]), key=f"{key}_x", width=170)
+        x = st.selectbox("X", names, index=names.index(_best_x(table, names, numbers)), key=f"{key}_x", width=170)
         total = st.selectbox("Summary", list(SUMS), format_func=SUMS.__getitem__, key=f"{key}_sum", width=140)
         y = st.selectbox("Y", numbers or names, index=_first(numbers, [n for n in numbers if n != x]), key=f"{key}_y", width=170)
         colour = st.selectbox("Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170)
@@ -31,6 +32,13 @@ def build(table: pa.Table, *, key: str) -> None:
     chosen = list(dict.fromkeys(name for name in (x, y, colour) if name))
     frame = table.select(chosen).slice(0, MAX_POINTS).to_pandas()
     st.vega_lite_chart(_plain(frame), _spec(table, mark or "bar", x, y, total, colour), height=380, key=f"{key}_drawn")
+
+
+def _best_x(table: pa.Table, names: list[str], numbers: list[str]) -> str:
+    """A time, else words that repeat, else a number: free text makes no axis."""
+    times = [name for name in names if _kind(table, name) == "temporal"]
+    words = [n for n in names if n not in numbers and n not in times and len(table[n].slice(0, MAX_POINTS).unique()) <= FEW]
+    return next(iter([*times, *words, *numbers, *names]))
 
 
 def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -> dict[str, Any]:

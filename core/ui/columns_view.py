@@ -33,7 +33,7 @@ def _show_column(column: dict[str, Any], num_rows: int) -> None:
         st.caption(_range(column))
     elif column.get("top_values"):
         _show_top_values(column["top_values"], num_rows)
-    elif column.get("min") is not None:
+    elif column.get("min") is not None and column["type"] != "VARCHAR":
         st.caption(_range(column))
 
 
@@ -47,7 +47,7 @@ def _counts(column: dict[str, Any], num_rows: int) -> list[str]:
 
 def _range(column: dict[str, Any]) -> str:
     parts = [(name, column.get(name)) for name in ("min", "mean", "max")]
-    return " · ".join(f"{name} {_short(value)}" for name, value in parts if value is not None)
+    return " · ".join(f"{name} {show.plain(_short(value))}" for name, value in parts if value is not None)
 
 
 def _show_histogram(column: dict[str, Any]) -> None:

@@ -102,8 +102,9 @@ def _snippet(dataset: Dataset, version: Version, origin: str) -> str:
 session = requests.post("{origin}/api/auth/login", json={{"email": "…", "password": "…"}}).json()
 headers = {{"Authorization": f"Bearer {{session['access_token']}}"}}
 
-page = requests.get("{origin}/api/datasets/{dataset.id}/preview?version={version.version}&limit=20", headers=headers).json()
-file = requests.get("{origin}/api/datasets/{dataset.id}/content?version={version.version}&as=parquet", headers=headers).content'''
+dataset = "{origin}/api/datasets/{dataset.id}"
+page = requests.get(dataset + "/preview?version={version.version}&limit=20", headers=headers).json()
+file = requests.get(dataset + "/content?version={version.version}&as=parquet", headers=headers).content'''
 
 
 @st.dialog("Rename", icon=":material/edit:")

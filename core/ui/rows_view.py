@@ -1,6 +1,7 @@
 """Rows of a version: pages from the server, sorting, a filter per column, and a drawer that shows one row whole."""
 
 import json
+import zlib
 from typing import Any
 
 import pandas as pd
@@ -48,7 +49,9 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     if not found.items:
         show.empty("No rows", "No row passes the filters." if where else "This version has no rows.", icon="filter_alt_off")
         return
-    _show_table(found, names, version)
+    view = zlib.crc32(json.dumps([version.id, order_by, where, found.offset]).encode())
+    with st.container(key="rows_table"):
+        _show_table(found, names, key=f"rows_{view:x}")  # another view is another table: what was selected is not kept
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         first = found.offset + 1
         st.caption(f"Rows {first:,} to {first + len(found.items) - 1:,} of {found.total:,}", width="content")
@@ -124,13 +127,13 @@ def _words(wanted: dict[str, Any]) -> str:
     return " and ".join(parts)
 
 
-def _show_table(found: Preview, names: list[str], version: Version) -> None:
+def _show_table(found: Preview, names: list[str], *, key: str) -> None:
     table = pd.DataFrame([{name: _cell(item["data"].get(name)) for name in names} for item in found.items], columns=names)
     table.index = pd.Index([item["line"] for item in found.items], name="row")
     st.dataframe(
         table,
-        key=f"rows_{version.id}_{found.offset}",
-        on_select=lambda: _opened(version, found.offset),
+        key=key,
+        on_select=lambda: _opened(key, found.offset),
         selection_mode="single-row",
         column_config={"row": st.column_config.NumberColumn("#", width=60, pinned=True)},
         height=min(38 * (len(found.items) + 1) + 2, 640),
@@ -139,8 +142,8 @@ def _show_table(found: Preview, names: list[str], version: Version) -> None:
     st.caption(":material/ads_click: Choose a row at its left edge to see it whole.")
 
 
-def _opened(version: Version, offset: int) -> None:
-    chosen = st.session_state[f"rows_{version.id}_{offset}"].selection.rows
+def _opened(key: str, offset: int) -> None:
+    chosen = st.session_state[key].selection.rows
     if chosen:
         st.session_state[OPEN] = offset + chosen[0]
 

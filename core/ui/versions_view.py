@@ -34,6 +34,11 @@ def _show_version(dataset: Dataset, version: Version, *, is_shown: bool) -> None
             st.markdown(f"**Version {version.version}**", width="content")
             st.markdown(_badge(version) + (" :blue-badge[:material/visibility: Shown]" if is_shown else ""), width="content")
             st.caption(_facts(version), width="content")
+        if version.detected:
+            st.caption(
+                "Read as "
+                + ", ".join(f"{name.replace('_', ' ')} {show.plain(str(value))}" for name, value in version.detected.items())
+            )
         if version.note:
             st.text(version.note)
         if version.sql:

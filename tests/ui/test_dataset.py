@@ -96,7 +96,7 @@ def test_it_can_be_used_for_training_sql_and_programs(visit: Visit, ada: User, d
     made = dataset_of(ada, "talks", jsonl(CHAT, CHAT))
     app = visit(ada, "dataset", id=made.id, view="Use it")
     assert "2 examples in the chat format" in text_of(app)
-    assert f"/api/datasets/{made.id}/content" in app.code[-1].value
+    assert f"/api/datasets/{made.id}" in app.code[-1].value
     app.button(key="use_tab_sql").click().run()
     assert not app.exception
     assert "talks" in app.query_params["sql"]
