@@ -131,6 +131,6 @@ def _top_values(connection: duckdb.DuckDBPyConnection, source: str, column: Colu
     found = _table(
         connection,
         f"SELECT {cell} AS cell, count(*) AS n FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} "
-        f"HAVING n > 1 ORDER BY n DESC, cell LIMIT {TOP}",
+        f"HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT {TOP}",  # by position: a column may be called n
     )
     return [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found.to_pylist()]

@@ -105,7 +105,11 @@ def is_text(type_: str | None) -> bool:
 
 def is_nested(type_: str | None) -> bool:
     """A structure, or a text that may hold one as JSON."""
-    return bool(type_) and (is_text(type_) or str(type_).endswith("[]") or str(type_).startswith(("STRUCT", "MAP")))
+    return bool(type_) and (is_text(type_) or is_structure(str(type_)))
+
+
+def is_structure(type_: str) -> bool:
+    return type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION"))
 
 
 def as_text(value: Any) -> str:

@@ -6,7 +6,7 @@ It is learned as a conversation of one turn (prompt: user, completion: assistant
 from collections.abc import Sequence
 
 from core.errors import Detail
-from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, is_text, types_of
+from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, is_structure, types_of
 
 _SPEAKERS = (("system", "system"), ("prompt", "user"), ("completion", "assistant"))
 
@@ -23,8 +23,8 @@ class CompletionFormat(Format):
     )
 
     def detect(self, columns: Sequence[Column]) -> bool:
-        types = types_of(columns)
-        return is_text(types.get("prompt")) and is_text(types.get("completion"))
+        types = types_of(columns)  # numbers and dates too: "2+2?", 4
+        return all(role in types and not is_structure(types[role]) for role in ("prompt", "completion"))
 
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
         wanted = (column_of(role, mapping) for role in ("prompt", "completion"))

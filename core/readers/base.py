@@ -146,7 +146,7 @@ def literal(text: str) -> str:
 
 def clean_names(names: Sequence[str]) -> list[str]:
     """Names a person can type and SQL can tell apart: no control characters, none empty, none twice (also not as A and a)."""
-    taken: set[str] = set()
+    taken = {"file_row_number"}  # what a Parquet reader calls the number of a row
     cleaned = []
     for number, name in enumerate(names, 1):
         base = _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip() or f"column{number}"
@@ -187,12 +187,14 @@ def _storable(type_: str, big: str) -> str:
 def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str) -> None:
     target = literal(str(task.target))
     try:
-        task.connection.execute(
-            f"COPY (SELECT {projection} FROM ({select})) TO {target} (FORMAT parquet, COMPRESSION zstd)", list(parameters)
-        )
+        _run_copy(task, f"COPY (SELECT {projection} FROM ({select})) TO {target} (FORMAT parquet, COMPRESSION zstd)", parameters)
     except duckdb.OutOfMemoryException as error:
         raise UnreadableFile("Reading it takes more memory than a conversion may use. Split the file.") from error
     except duckdb.IOException as error:
         if "No space left" in str(error) or "quota" in str(error).lower():
             raise DiskFull from error
         raise
+
+
+def _run_copy(task: Task, statement: str, parameters: Sequence[Any]) -> None:
+    task.connection.execute(statement, list(parameters))

@@ -10,7 +10,6 @@ import csv
 import io
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,8 +63,10 @@ def _settle_dialect(path: Path, task: Task, reading: Reading) -> Dialect:
     if lines and lines[0].lower().startswith("sep=") and len(lines[0].rstrip("\r\n")) == 5:
         above, stated = 1, lines[0][4]  # Excel's own way to say it
     _refuse_json(lines, task.suffix)
-    candidates = [_dialect_with(lines[above:], delimiter) for delimiter in (stated or DELIMITERS)]
-    best = max(candidates, key=lambda found: found[0])[1]
+    fits = [_fit(lines[above:], delimiter) for delimiter in (stated or DELIMITERS)]
+    matching, best = max(fits, key=lambda fit: (fit[1].width > 1, fit[0]))  # the first of equals
+    if task.suffix == ".txt" and not stated and matching < 1:
+        best = replace(best, width=1)  # prose with commas in it
     if best.skip:
         reading.note(f"{best.skip} line{'s' * (best.skip > 1)} above the header left out.")
     reading.detected["delimiter"] = best.delimiter
@@ -80,32 +81,28 @@ def _sample_lines(path: Path) -> list[str]:
     return lines[:-1] if len(sample) == SAMPLE_CHARACTERS and len(lines) > 1 else lines
 
 
-def _dialect_with(lines: list[str], delimiter: str) -> tuple[float, Dialect]:
-    """How well a delimiter fits the sample, and the dialect it makes. One column never beats two."""
+def _fit(lines: list[str], delimiter: str) -> tuple[float, Dialect]:
+    """The share of the sample's rows that are as wide as its first, and the dialect a delimiter makes."""
     rows, escape = _sample_rows(lines, delimiter)
-    widths = [len(row) for row in rows if row]
-    if not widths or max(widths) == 1:
-        return 0.0, Dialect(delimiter, 0, 1, escape)
-    usual, _ = Counter(widths).most_common(1)[0]
-    skip = next(i for i, row in enumerate(rows) if len(row) > 1) if usual > 1 else 0
-    first = next(len(row) for row in rows[skip:] if row)
+    widths = [len(row) for row in rows]
+    if not any(width > 1 for width in widths):
+        return 1.0, Dialect(delimiter, 0, 1, escape)
+    skip = next(i for i, width in enumerate(widths) if width > 1)
+    if len(set(filter(None, widths[skip:]))) > 1 or len(widths) - skip < 2:
+        skip = 0  # a preamble stands above an even table, anything else is a ragged file
+    first = next(width for width in widths[skip:] if width)
     matching = sum(width == first for width in widths) / len(widths)
-    known = DELIMITERS.find(delimiter) / -100
-    return (matching + 1.0 if first > 1 else 0.1) + known, Dialect(delimiter, skip, first, escape)
+    return matching, Dialect(delimiter, skip, first, escape)
 
 
 def _sample_rows(lines: list[str], delimiter: str) -> tuple[list[list[str]], str]:
     """The sample's records, read with doubled quotes, or with backslashes where only that works."""
-    for escape in ('"', "\\"):
-        rows, broken = [], False
-        for record in _records(iter(lines), delimiter, escape):
-            rows.append(record.values)
-            broken = broken or bool(record.problem)
-        if not broken or "\\" not in "".join(lines):
-            return rows, '"'
-        if escape == "\\":
-            return rows, escape
-    return rows, '"'
+    doubled = list(_records(iter(lines), delimiter, '"'))
+    if any(record.problem for record in doubled) and any('\\"' in line for line in lines):
+        slashed = list(_records(iter(lines), delimiter, "\\"))
+        if not any(record.problem for record in slashed):
+            return [record.values for record in slashed], "\\"
+    return [record.values for record in doubled], '"'
 
 
 def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None:

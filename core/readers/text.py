@@ -5,6 +5,7 @@ only then an encoding is guessed, which the user is told. NUL bytes are refused 
 """
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from core.errors import UnreadableFile
 from core.readers.base import Progress, Reading
 
 CHUNK = 1 << 20
+FEW_ACCENTS = 200
+_HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
 SAMPLE = 1 << 18
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -124,11 +127,17 @@ def _guess(path: Path, bad_at: int) -> str:
         raise UnreadableFile("The file is binary, not text.")
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample, cp_isolation=_PLAUSIBLE).best()
+    best = None if _is_sparse_latin(sample) else from_bytes(sample, cp_isolation=_PLAUSIBLE).best()
     for encoding in (best.encoding if best else "cp1252", "cp1252"):
         if _decodes(path, encoding):
             return encoding
     return "latin-1"
+
+
+def _is_sparse_latin(sample: bytes) -> bool:
+    """A few accented letters among ASCII ones, as in western European text: too little for statistics, which then find Chinese."""
+    runs = _HIGH_RUNS.findall(sample)
+    return len(runs) < FEW_ACCENTS and sum(len(run) == 1 for run in runs) > 0.8 * len(runs)
 
 
 def _decodes(path: Path, encoding: str) -> bool:

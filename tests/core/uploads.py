@@ -1,0 +1,54 @@
+"""Uploads for tests: a staged file goes through ``datasets.create``; the converter runs in this process unless asked otherwise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import conversions, datasets, ingest, storage
+from core.config import settings
+from core.datasets import Dataset, IngestOptions, NewDataset
+from core.users import User
+
+
+class InProcess:
+    """Stands for the converter's process: the same entry, without the second that a Python start takes."""
+
+    def __init__(self, version_id: str) -> None:
+        self.version_id = version_id
+
+    def wait(self) -> int:
+        return 0 if ingest.run(self.version_id) else 1
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversions.ingest, "start", InProcess)
+
+
+def stage(content: bytes) -> Path:
+    path = storage.new_staging_path()
+    path.write_bytes(content)
+    return path
+
+
+def upload(
+    user: User, filename: str, content: bytes | str, *, name: str | None = None, format: str = "auto", **options: Any
+) -> Dataset:
+    staged = stage(content.encode() if isinstance(content, str) else content)
+    new = NewDataset(name=name, format=format, options=IngestOptions(**options))
+    return datasets.create(user, new, file=staged, filename=filename)
+
+
+def rows(user: User, dataset: Dataset, limit: int = 100) -> list[dict[str, Any]]:
+    return [item["data"] for item in datasets.preview(user, dataset.id, limit=limit).items]
+
+
+def types(dataset: Dataset) -> dict[str, str]:
+    return {column["name"]: column["type"] for column in dataset.columns}
+
+
+def left_on_disk() -> list[str]:
+    """Everything that belongs to datasets, published or not."""
+    root = settings().data_dir
+    return [str(p.relative_to(root)) for kind in ("datasets", "staging", "logs") for p in (root / kind).rglob("*") if p.is_file()]
