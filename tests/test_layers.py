@@ -22,7 +22,7 @@ LAYERS = [
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers"},
     {"core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
     {"core.profile", "core.ingest", "core.versions", "core.datasets"},
-    {"core.query", "core.providers", "core.models", "core.weights"},
+    {"core.query", "core.query_tables", "core.providers", "core.models", "core.weights"},
     {"core.jobs", "core.training"},
     {"core.chats", "core.replies", "core.fine_tuning"},
     {"core.runners", "core.worker", "core.supervisor"},
