@@ -135,8 +135,8 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
     with step("map question → prompt, answer → completion; start"):
         user.open(f"/fine_tuning?dataset={dataset['id']}&version=2")
         user.sees("200 usable rows")
-        expect(user.by_key("ft_column_prompt")).to_contain_text("question")
-        expect(user.by_key("ft_column_completion")).to_contain_text("answer")
+        expect(user.by_key("ft_column_prompt").locator("input")).to_have_value("question")
+        expect(user.by_key("ft_column_completion").locator("input")).to_have_value("answer")
         user.fill("ft_name", "gsm8k-short")
         user.settled()
         user.shoot("loop-form")
