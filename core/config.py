@@ -79,3 +79,9 @@ def child_environment(**extra: str) -> dict[str, str]:
     """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LUTHIER_")}
     return {**inherited, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
+
+
+def bare_environment(**extra: str) -> dict[str, str]:
+    """Only what a program needs to start at all, plus ``extra``: for a process that is to know nothing."""
+    needed = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {**{name: os.environ[name] for name in needed if name in os.environ}, **extra}

@@ -3,7 +3,7 @@
 ::
 
     client.run ── socket pair ──> zygote (everything imported) ── fork ──> child
-                                                                           lock   Landlock, seccomp, rlimits, empty environment
+                                                                           lock   Landlock, seccomp, rlimits
                                                                            gate   one SELECT, known nodes, known functions
                                                                            DuckDB with locked settings, views over the named files
                <───────────────── Arrow stream, or a Parquet file in the private folder ────────┘

@@ -291,9 +291,9 @@ def _hang_up(line: socket.socket) -> None:
 
 def _start(*arguments: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     """A clean program: no file, no variable and no terminal of ours goes along."""
-    kept = ("SYSTEMROOT", "SystemRoot", "PATH", "VIRTUAL_ENV")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment |= {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    from core.config import bare_environment  # here: the zygote imports this module too, and needs no settings
+
+    environment = bare_environment(MALLOC_ARENA_MAX="1", OPENBLAS_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
     command = [sys.executable, "-s", "-m", "core.sql_sandbox.zygote", *arguments]
     own_session = os.name == "posix"
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, cwd=ROOT, env=environment, start_new_session=own_session)

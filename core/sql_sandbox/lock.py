@@ -1,4 +1,4 @@
-"""What a query child gives up before it sees the user's text: files, network, other programs, memory, time, environment.
+"""What a query child gives up before it sees the user's text: files, network, other programs, memory and time.
 
 * **Landlock** (Linux ≥ 5.13): reads exactly the named Parquet files and the few system files DuckDB asks for, writes only one
   private folder; where the kernel knows it, no TCP, no signals and no abstract sockets out of the child either.
@@ -53,7 +53,6 @@ _SECCOMP = {
 
 def lock(*, read: Iterable[Path], write: Path, memory_mb: int, cpu_seconds: int, file_bytes: int) -> None:
     """Give everything up, for good. Raises OSError if the kernel has Landlock and refuses to lock."""
-    os.environ.clear()
     _limit_resources(memory_mb=memory_mb, cpu_seconds=cpu_seconds, file_bytes=file_bytes)
     if landlock_version():
         _forbid_new_privileges()
