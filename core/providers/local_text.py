@@ -22,22 +22,25 @@ class Detokenizer:
 
     def push(self, token: int) -> str:
         self._tokens.append(token)
-        text = self._pending_text()
-        may_become_whole = len(self._tokens) - self._shown_to < LONGEST_CHARACTER
-        if text.endswith(BROKEN) and may_become_whole:
-            return ""
-        self._shown_from, self._shown_to = self._shown_to, len(self._tokens)
+        end = len(self._tokens)
+        text = self._pending_text(end)
+        if text.endswith(BROKEN):
+            if end - self._shown_to < LONGEST_CHARACTER:
+                return ""
+            end = self._shown_to + 1  # no character begins with this token: let it go, what follows may still become one
+            text = self._pending_text(end)
+        self._shown_from, self._shown_to = self._shown_to, end
         return text
 
     def finish(self) -> str:
         """What is left at the end; a character that never became whole is dropped."""
-        text = self._pending_text().rstrip(BROKEN)
+        text = self._pending_text(len(self._tokens)).rstrip(BROKEN)
         self._shown_from = self._shown_to = len(self._tokens)
         return text
 
-    def _pending_text(self) -> str:
+    def _pending_text(self, end: int) -> str:
         shown = self._decode(self._tokens[self._shown_from : self._shown_to])
-        return self._decode(self._tokens[self._shown_from :])[len(shown) :]
+        return self._decode(self._tokens[self._shown_from : end])[len(shown) :]
 
 
 class StopFilter:
