@@ -127,6 +127,11 @@ def release(session: Session, job_id: str, *, token: str | None) -> bool:
     return _change(session, job_id, ("paused", "cancelled"), JobRow.lease_token == token, **_NO_LEASE)
 
 
+def has_waiting(session: Session) -> bool:
+    """Whether ``claim`` would find a job. A look that takes no write lock."""
+    return session.scalar(_next_in_turn()) is not None
+
+
 def leased(session: Session) -> Sequence[JobRow]:
     """All jobs that a worker holds or is supposed to hold."""
     return session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()

@@ -11,7 +11,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from core import fine_tuning, jobs, storage
 from core.clock import now
@@ -20,7 +20,8 @@ from core.db import reading, writing
 from core.errors import DiskFull
 from core.jobs import Error
 from core.runners import RUNNERS, Worker
-from core.tables import JobRow
+from core.tables import CheckpointRow, JobRow
+from core.training import checkpoints
 
 TICK_SECONDS = 0.5
 STOP_SECONDS = 2.0  # how long a stopping server waits for workers to save; they finish alone after that
@@ -91,7 +92,7 @@ class Supervisor:
                 self._checking[job_id] = self._checks.submit(_check, job_id)
 
     def _start_next(self) -> None:
-        while len(_leased()) < settings().training_concurrency and not self._end.is_set():
+        while _has_waiting() and len(_leased()) < settings().training_concurrency and not self._end.is_set():
             try:
                 storage.require_space()
             except DiskFull:
@@ -177,7 +178,12 @@ class Supervisor:
     def _sweep(self) -> None:
         with reading() as session:
             known = set(session.scalars(select(JobRow.id)))
+            cancelled = session.scalars(select(JobRow.id).where(JobRow.status == "cancelled", JobRow.lease_token.is_(None))).all()
         storage.sweep("jobs", known)
+        for job_id in cancelled:  # nothing resumes them
+            storage.remove(checkpoints.folder(storage.job_dir(job_id)))
+        with writing() as session:
+            session.execute(delete(CheckpointRow).where(CheckpointRow.job_id.in_(cancelled)))
 
     def _greet(self) -> None:
         for row in _leased():
@@ -203,6 +209,11 @@ def stop() -> None:
     if _supervisor is not None:
         _supervisor.stop()
         _supervisor = None
+
+
+def _has_waiting() -> bool:
+    with reading() as session:
+        return jobs.has_waiting(session)
 
 
 def _leased() -> list[JobRow]:

@@ -7,7 +7,6 @@ Owners read ``log.txt`` and an error of code, message and line; a traceback goes
 
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core import formats, jobs, models, storage, usage
@@ -26,11 +26,19 @@ from core.errors import DiskFull, LuthierError
 from core.jobs import Error
 from core.recorder import Recorder
 from core.tables import DatasetVersionRow, JobRow
-from core.training import METHODS, Hyperparameters, Settings, resolve
+from core.training import METHODS, Hyperparameters, Settings, checkpoints, resolve
 from core.training.method import Interrupted, Outcome, Rows, Task, TrainingFailed, Wish
 from core.weights import read_facts
 
 MAX_THREADS = 8
+SIGNS_OF_FULL_DISK = (
+    "No space left",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed writing",
+    "unexpected pos",
+    "disk is full",
+)
+LAST_WORD_SECONDS = 30.0  # how long the end of a job is tried to be written when the database is busy or its disk full
 _log = logging.getLogger("core.worker")
 
 
@@ -70,7 +78,7 @@ def _train(job: JobRow, recorder: Recorder) -> Outcome:
     threads = job.resolved.get("threads") or _choose_threads()
     recorder.also_resolved(threads=threads)
     task = _task(job, threads=threads)
-    shutil.rmtree(task.draft, ignore_errors=True)
+    checkpoints.clear_leftovers(task.folder)
     return METHODS[job.method].train(task, recorder)
 
 
@@ -124,31 +132,48 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
 def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.CANCEL) -> int:
     """The job was paused, cancelled or taken away, or the server stops: give the lease back."""
     token = str(job.lease_token)
-    _flush_quietly(recorder)
-    with writing() as session:
+
+    def end_job(session: Session) -> None:
         if wish is Wish.STOP and jobs.requeue(session, job.id, token=token, counts=False):
             jobs.add_event(session, job.id, "The server stops. The training goes on from here when it is back.")
         elif jobs.release(session, job.id, token=token) and wish is Wish.PAUSE:
             jobs.add_event(session, job.id, "Paused. A checkpoint keeps what was learned.")
         _meter(session, job, recorder, time.monotonic() - began)
+
+    _have_last_word(recorder, end_job)
     return 0
 
 
 def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception) -> int:
     """The job fails with a reason; a full disk only pauses it. If it was cancelled meanwhile, that stands."""
-    told, token = _explain(error), str(job.lease_token)
-    _flush_quietly(recorder)
-    with writing() as session:
-        if isinstance(error, DiskFull):
-            changed = jobs.pause_for_reason(session, job.id, token=token, error=told)
-        else:
-            changed = jobs.fail(session, job.id, token=token, error=told)
-        if changed:
+    is_about_space = _is_about_space(error)
+    told, token = _explain(DiskFull() if is_about_space else error), str(job.lease_token)
+
+    def end_job(session: Session) -> None:
+        end = jobs.pause_for_reason if is_about_space else jobs.fail
+        if end(session, job.id, token=token, error=told):
             jobs.add_event(session, job.id, told.message, level="error", data={"code": told.code, "line": told.line})
         else:
             jobs.release(session, job.id, token=token)
         _meter(session, job, recorder, time.monotonic() - began)
+
+    _have_last_word(recorder, end_job)
     return 1
+
+
+def _have_last_word(recorder: Recorder, end_job: Callable[[Session], None]) -> None:
+    """Write what waits and then the end of the job, patiently: without it the supervisor must take the job for crashed."""
+    deadline = time.monotonic() + LAST_WORD_SECONDS
+    while True:
+        try:
+            _flush_quietly(recorder)
+            with writing() as session:
+                return end_job(session)
+        except SQLAlchemyError:
+            if time.monotonic() > deadline:
+                raise
+            _log.warning("the end of the job could not be written yet")
+            time.sleep(1)
 
 
 def _explain(error: Exception) -> Error:
@@ -163,6 +188,12 @@ def _explain(error: Exception) -> Error:
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return Error("out_of_memory", "There was not enough memory. Choose a smaller batch size, shorter rows or LoRA.")
     return Error("internal_error", "The training stopped because of an unexpected error. Tell the admin the id of this job.")
+
+
+def _is_about_space(error: Exception) -> bool:
+    """Libraries report a full disk in their own ways: torch and safetensors by a sentence, Python by a number."""
+    said = str(error)
+    return (isinstance(error, OSError) and error.errno in (28, 122)) or any(sign in said for sign in SIGNS_OF_FULL_DISK)
 
 
 def _flush_quietly(recorder: Recorder) -> None:

@@ -17,6 +17,8 @@ SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
 
 
 class SubprocessRunner:
+    """A child process that outlives its parent."""
+
     name = "subprocess"
     title = "On this machine"
 

@@ -5,6 +5,7 @@ being functions of the step, a resumed training gives the same numbers to the bi
 """
 
 import logging
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def save(job: Path, state: dict[str, Any]) -> int:
     import torch
 
     final = folder(job) / f"step-{state['step']}"
-    storage.require_space()
+    storage.require_space(_bytes_of(state))
     storage.remove(final)
     with storage.publishing(final) as draft:
         torch.save(state, draft / "state.pt")
@@ -50,11 +51,26 @@ def prune(job: Path, *, best: int | None) -> list[int]:
     return kept
 
 
+def clear_leftovers(job: Path) -> None:
+    """Remove what a process that was killed while writing left under temporary names."""
+    for place in (job, folder(job)):
+        for leftover in place.glob(".*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(job / "draft", ignore_errors=True)
+
+
 def steps(job: Path) -> list[int]:
     """The steps of all checkpoints, ascending."""
     if not folder(job).is_dir():
         return []
     return sorted(int(p.name.removeprefix("step-")) for p in folder(job).iterdir() if p.name.startswith("step-"))
+
+
+def _bytes_of(value: Any) -> int:
+    """The size of all tensors in a state, which is nearly all of its file."""
+    if isinstance(value, dict):
+        return sum(map(_bytes_of, value.values()))
+    return value.numel() * value.element_size() if hasattr(value, "element_size") else 0
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -105,12 +105,15 @@ def resolve(asked: Hyperparameters, *, num_examples: int, num_parameters: int, c
 
 
 def _auto_batch_size(num_examples: int) -> int:
-    return 4 if num_examples <= 32 else 8 if num_examples <= 2000 else 16
+    return 4 if num_examples <= 100 else 8 if num_examples <= 2000 else 16
 
 
 def _auto_epochs(num_examples: int, batch_size: int, tuning: str) -> int:
-    """Enough steps to learn a small table by heart (180 did for 72 rows, measured); few passes where there is much to read."""
-    wanted_steps = 500 if tuning == "lora" else 250
+    """Enough steps to learn a small table by heart, few passes where there is much to read.
+
+    Measured on the starter and 72 rows in batches of 4: all weights know every answer after 216 steps, LoRA 93 % after 1,080.
+    """
+    wanted_steps = 1000 if tuning == "lora" else 300
     fewest = 3 if num_examples <= 20_000 else 1
     return max(fewest, min(MAX_EPOCHS, math.ceil(wanted_steps * batch_size / max(1, num_examples))))
 
@@ -120,6 +123,6 @@ def _auto_tuning(num_parameters: int) -> str:
 
 
 def _auto_learning_rate(num_parameters: int, tuning: str) -> float:
-    """2e-3 at a million parameters, falling with the square root of the size; LoRA bears five times as much."""
-    full = min(3e-3, max(1e-5, 2e-3 * math.sqrt(1.3e6 / max(1, num_parameters))))
-    return min(1e-2, 5 * full) if tuning == "lora" else full
+    """2.5e-3 at a million parameters (measured), falling with the square root of the size; LoRA bears twice as much."""
+    full = min(3e-3, max(1e-5, 2.5e-3 * math.sqrt(1.3e6 / max(1, num_parameters))))
+    return 2 * full if tuning == "lora" else full

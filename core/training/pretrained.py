@@ -35,7 +35,8 @@ def trainable(model: Any) -> dict[str, Any]:
 
 
 def save_draft(model: Any, tokenizer: Any, base: Path, draft: Path) -> None:
-    """Write the tuned model (or its adapter) with tokenizer and chat template, whole or not at all."""
+    """Write the tuned model (or its adapter) with tokenizer and chat template, whole or not at all. Raises DiskFull."""
+    storage.require_space(sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad))
     with storage.publishing(draft) as folder:
         _in_storage_precision(model, base).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
