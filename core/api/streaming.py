@@ -102,8 +102,9 @@ class Pull(Generic[T]):
         return self._left.is_set() or stopping.is_stopping()
 
     def _run(self, make: Callable[[Stop], Iterator[T]]) -> None:
-        items = make(self._stop)
+        items: Iterator[T] = iter(())
         try:
+            items = make(self._stop)
             for item in items:
                 if self._stop():
                     break

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.encoders import jsonable_encoder
+from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, Response
 
 from core import chats
@@ -16,6 +16,7 @@ from core.listing import Listed
 from core.users import User
 
 router = APIRouter(route_class=SignedIn, tags=["messages"])
+_message, _sent = TypeAdapter(Message), TypeAdapter(Sent)
 
 
 @router.post("/messages", status_code=201, response_model=Sent)
@@ -23,7 +24,7 @@ async def send_message(new: NewMessage, user: CurrentUser, request: Request) -> 
     """Store a message and, unless ``generate`` is false, have it answered. With ``stream``: 200 and server-sent events."""
     if not (new.stream and new.generate):
         sent = await streaming.collect(request, lambda _: iter([chats.send(user, new)]))
-        return JSONResponse(jsonable_encoder(sent[0]), status_code=201)
+        return JSONResponse(_sent.dump_python(sent[0], mode="json"), status_code=201)
     request_id = request_id_of(request.scope)
     return await streaming.respond(
         lambda stop: _events(user, new, stop, request_id),
@@ -52,7 +53,7 @@ def _events(user: User, new: NewMessage, stop: streaming.Stop, request_id: str) 
     sent = chats.start(user, new)
     ended = sent.reply is None
     try:
-        yield streaming.event({"type": "message", "message": jsonable_encoder(sent.message)})
+        yield streaming.event({"type": "message", "message": _message.dump_python(sent.message, mode="json")})
         for piece in chats.tail(user, sent.reply.id) if sent.reply else ():
             ended = isinstance(piece, Message)
             if stop():
@@ -69,4 +70,4 @@ def _events(user: User, new: NewMessage, stop: streaming.Stop, request_id: str) 
 def _last_event(reply: Message, request_id: str) -> str:
     if reply.error:
         return streaming.event({"type": "error", "error": {**reply.error, "request_id": request_id}})
-    return streaming.event({"type": "done", "reply": jsonable_encoder(reply)})
+    return streaming.event({"type": "done", "reply": _message.dump_python(reply, mode="json")})
