@@ -86,17 +86,16 @@ def edit(user: User, asked: chats.Message) -> None:
     st.session_state["chat_input"] = asked.content
 
 
-def show_input(user: User, growing: chats.Message | None, model: models.Model | None) -> None:
-    left, right = st.bottom.columns(COLUMNS, gap="medium")
-    left.container(key="chat_below_list")
-    with right:
-        if growing:
-            with st.container(horizontal_alignment="center"):
-                st.button(
-                    "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=act, args=(chats.stop, user, growing.id)
-                )  # fmt: skip
-        waiting = "The reply is being written" if growing else f"Message {model.name}" if model else "Choose a model first"
-        st.chat_input(waiting, key="chat_input", max_chars=100_000, on_submit=ask_input, disabled=bool(growing) or model is None)
+def show_input(owner: User, growing: chats.Message | None, model: models.Model | None) -> None:
+    """Pinned to the bottom. Only a chat input outside of any container makes the browser scroll along with the messages."""
+    if growing:
+        with st.bottom.container(horizontal_alignment="center", key="chat_above_input"):
+            st.button(
+                "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=act, args=(chats.stop, owner, growing.id)
+            )  # fmt: skip
+    waiting = "The reply is being written" if growing else f"Message {model.name}" if model else "Choose a model first"
+    st.chat_input(waiting, key="chat_input", max_chars=100_000, on_submit=ask_input, disabled=bool(growing) or model is None)
+    with st.bottom.container(key="chat_below_input"):
         chat_view.show_small_print(model)
 
 

@@ -26,13 +26,16 @@ SMALL_TALK = ("Hello! Who are you?", "What can you do?", "Thank you for your hel
 EXAMPLES = 3
 # A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above them on a phone.
 LAYOUT = """<style>
-.st-key-chat_list { position: sticky; top: 4rem; }
-.st-key-chat_list button, .st-key-chat_list button > * { justify-content: flex-start; text-align: left; }
-.st-key-chat_list button { padding-inline: 0.75rem; }
-@media (max-width: 640px) {
-  [data-testid="stColumn"]:has(.st-key-chat_list), [data-testid="stColumn"]:has(.st-key-chat_below_list) { display: none; }
+[class*="st-key-chats_"] button { padding-inline: 0.75rem; }
+[class*="st-key-chats_"] button, [class*="st-key-chats_"] button > * { justify-content: flex-start; text-align: left; }
+[data-testid="stColumn"]:has(.st-key-chat_list) { position: sticky; top: 4rem; align-self: flex-start; }
+@media (max-width: 640px) { [data-testid="stColumn"]:has(.st-key-chat_list) { display: none; } }
+@media (min-width: 641px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-chat_list_phone) { display: none; }
+  .st-key-chat_input, .st-key-chat_above_input, .st-key-chat_below_input {
+    width: calc(100% * 7 / 9 - 1rem); align-self: flex-end;
+  }
 }
-@media (min-width: 641px) { [data-testid="stLayoutWrapper"]:has(> .st-key-chat_list_phone) { display: none; } }
 </style>"""
 
 

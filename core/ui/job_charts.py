@@ -14,7 +14,7 @@ Points = Sequence[Sequence[float]]
 Series = Mapping[str, Points]
 
 TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
-LOSS_HEIGHT, LINE_HEIGHT = 300, 170  # pixels
+LOSS_HEIGHT, LINE_HEIGHT = 320, 170  # pixels
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 MAX_POINTS = 600  # per series; more is invisible and slow

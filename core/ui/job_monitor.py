@@ -14,6 +14,7 @@ import streamlit as st
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.fine_tuning import CheckpointList, EventList
+from core.training import Hyperparameters
 from core.ui import job_cards, job_charts, places, show
 from core.ui.job_charts import LINE_HEIGHT, Points, Series
 from core.users import User
@@ -225,8 +226,8 @@ def show_log(user: User, job: fine_tuning.Job) -> None:
 def show_settings(job: fine_tuning.Job) -> None:
     """As asked and as run: ``auto`` is resolved by the worker once it knows the data."""
     names = list(dict.fromkeys([*job.asked, *job.resolved]))
-    rows = [(n.replace("_", " "), _text(job.asked.get(n, "auto")), _text(job.resolved.get(n))) for n in names]
-    rows += [("seed", str(job.seed), str(job.seed)), ("validation share", f"{job.validation_fraction:.0%}", "")]
+    rows = [(_title(name), _text(job.asked.get(name)), _text(job.resolved.get(name))) for name in names]
+    rows += [("Seed", "", str(job.seed)), ("Held back for validation", "", f"{job.validation_fraction:.0%}")]
     st.dataframe(
         pd.DataFrame(rows, columns=["Setting", "As asked", "As run"]),
         hide_index=True,
@@ -265,6 +266,11 @@ def show_failure(job: fine_tuning.Job) -> None:
 
 def _again(job: fine_tuning.Job) -> None:
     places.button("Change the settings and try again", "fine_tuning", key="job_again", icon="replay", job=job.id)
+
+
+def _title(name: str) -> str:
+    field = Hyperparameters.model_fields.get(name)
+    return (field.title if field else None) or name.replace("_", " ").capitalize()
 
 
 def _text(value: object) -> str:

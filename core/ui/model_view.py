@@ -144,7 +144,7 @@ def short(n: int) -> str:
 
 def build_snippets(name: str, base_url: str) -> dict[str, tuple[str, str]]:
     """Title -> (language, code) of what calls this model from a program."""
-    quoted = repr(name)
+    quoted = json.dumps(name, ensure_ascii=False)
     python = f"""from openai import OpenAI
 
 client = OpenAI(base_url="{base_url}/v1", api_key="sk-…")  # a key from the page API keys

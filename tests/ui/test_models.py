@@ -68,7 +68,7 @@ def test_code_names_the_model_and_each_alias(ada: User, visit: Visit) -> None:
     app = visit(ada, "model", id=model_id, view="call")
     assert app.selectbox(key="model_call_name").options == ["support-bot", "support-bot@production"]
     app.selectbox(key="model_call_name").select("support-bot@production").run()
-    assert any("model='support-bot@production'" in code.value for code in app.code)
+    assert any('model="support-bot@production"' in code.value for code in app.code)
 
 
 @pytest.mark.parametrize("name", ["it's", 'say "hi"', "Größe 🎻", "a\nb"])
