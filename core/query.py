@@ -44,6 +44,7 @@ from core.users import User
 
 MAX_ROWS = 10_000
 MAX_THREADS = 4
+SPILL_BYTES = 4 * 2**30  # what a query that does not fit into its memory may put on disk
 SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets three times the deadline
 _turns = Turns()
 
@@ -122,7 +123,7 @@ def save(
         datasets.get(user, new.dataset_id)
     storage.require_space()
     names = Names(datasets.sql_tables(user))
-    limits = replace(_limits(), seconds=settings().query_seconds * SAVING_TAKES)
+    limits = replace(_limits(), seconds=settings().query_seconds * SAVING_TAKES, file_bytes=_largest_result())
     with _private_folder() as folder:
         answer, used = _ask(user, new.sql, names, folder=folder, limits=limits, saving=True)
         assert answer.file is not None
@@ -217,13 +218,20 @@ def _private_folder() -> Iterator[Path]:
 
 
 def _limits() -> sql_sandbox.Limits:
-    free = shutil.disk_usage(settings().data_dir).free - settings().disk_reserve_mb * 2**20
     return sql_sandbox.Limits(
         seconds=settings().query_seconds,
         memory_mb=settings().query_memory_mb,
         threads=min(MAX_THREADS, os.cpu_count() or 1),
-        file_bytes=max(2**20, min(settings().max_expanded_mb * 2**20, free)),
+        file_bytes=max(2**20, min(SPILL_BYTES, _free_bytes() // (settings().query_concurrency + 1))),
     )
+
+
+def _largest_result() -> int:
+    return max(2**20, min(settings().max_expanded_mb * 2**20, _free_bytes()))
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(settings().data_dir).free - settings().disk_reserve_mb * 2**20
 
 
 def _existing(files: Mapping[str, Path]) -> dict[str, Path]:
@@ -242,10 +250,9 @@ def _translated(failed: QueryFailed, sql: str, names: Names, limits: sql_sandbox
         return QueryTimeout(
             f"The query took longer than {limits.seconds:g} seconds and was stopped. Filter earlier, or ask for less."
         )
-    if failure.kind == "memory":
-        return SqlError(
-            f"The query ran out of memory: one query may use {limits.memory_mb} MiB. Filter earlier, or select fewer columns."
-        )
+    if failure.kind in ("memory", "died"):
+        what = "ran out of memory" if failure.kind == "memory" else "was stopped, most likely because it ran out of memory"
+        return SqlError(f"The query {what}: one query may use {limits.memory_mb} MiB. Filter earlier, or select fewer columns.")
     if failure.kind == "disk":
         return DiskFull()
     if failure.kind == "size":

@@ -219,7 +219,7 @@ def _converse(wire: Wire, job: Job, end: Callable[[], object], *, zygote: _Zygot
             raise SandboxUnavailable from None
         if zygote is not None and not zygote.alive():
             raise _ZygoteDied from error
-        raise QueryFailed(Failure("memory", "died")) from None
+        raise QueryFailed(Failure("died", "the process ended without an answer")) from None
     finally:
         deadline.cancel()
 

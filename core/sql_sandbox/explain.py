@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import duckdb
 
-Kind = Literal["sql", "memory", "size", "disk", "unknown_tables", "timeout"]
+Kind = Literal["sql", "memory", "died", "size", "disk", "unknown_tables", "timeout"]
 MAX_MESSAGE = 1_000
 UNSAID = re.compile(r"parquet|duckdb|allowed_|temp_directory|\bSET [a-z_]+\s*=|max_expression_depth|configuration", re.IGNORECASE)
 GENERIC = "The query could not be run. Try writing it differently."

@@ -50,7 +50,8 @@ def serve_forever(control: socket.socket) -> None:
             if not message:
                 return
             for handle in handles:
-                children.add(_fork(handle, control))
+                with suppress(OSError):  # no room for one more process: the caller sees the line close
+                    children.add(_fork(handle, control))
                 os.close(handle)
     except ConnectionError:
         return

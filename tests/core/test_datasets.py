@@ -16,10 +16,10 @@ import pyarrow.parquet
 import pytest
 from sqlalchemy import select
 
-from core import conversions, datasets, ingest, storage
+from core import datasets, ingest, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import DatasetChange, DatasetList, NewDataset
+from core.datasets import DatasetChange, DatasetList, NewDataset, conversions, making
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.listing import ListQuery
@@ -64,7 +64,7 @@ def test_a_small_bad_upload_leaves_nothing(ada: User) -> None:
 
 
 def test_a_large_upload_goes_on_in_the_background(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "SMALL_BYTES", 1)
+    monkeypatch.setattr(making, "SMALL_BYTES", 1)
     good, bad = upload(ada, "good.csv", CSV), upload(ada, "bad.csv", "a,b\n1,2\n1\n")
     assert (good.status, good.version, bad.status) == ("processing", None, "processing")
     wait_until(lambda: {datasets.get(ada, d.id).status for d in (good, bad)} == {"ready", "failed"})
@@ -74,7 +74,7 @@ def test_a_large_upload_goes_on_in_the_background(ada: User, monkeypatch: pytest
     assert failed.errors == [{"line": 3, "message": "1 value where the first row has 2 (from column 2)"}]
     with pytest.raises(Conflict):
         datasets.preview(ada, bad.id)
-    assert [path for path in left_on_disk() if "staging" in path or "logs" in path] == []
+    wait_until(lambda: not [path for path in left_on_disk() if "staging" in path or "logs" in path])
     assert datasets.list_datasets(ada, DatasetList(status="failed")).items[0].id == bad.id
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from core import conversions, datasets, ingest, storage
+from core import datasets, ingest, storage
 from core.config import settings
-from core.datasets import Dataset, IngestOptions, NewDataset
+from core.datasets import Dataset, IngestOptions, NewDataset, conversions
 from core.users import User
 
 
