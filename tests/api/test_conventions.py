@@ -25,7 +25,7 @@ def test_health_needs_nobody_and_tells_nothing(client: TestClient, path: str) ->
 
 @pytest.mark.parametrize(
     "path",
-    ["/api", "/api/", "/api/nothing", "/api/chats/", "/api//chats", "/api/auth", "/api/%00", "/api/%2e%2e/etc/passwd", "/api/a%2fb"],
+    ["/api", "/api/", "/api/nothing", "/api/chats/", "/api//chats", "/api/auth", "/api/%00", "/api/%2e%2e/passwd", "/api/a%2fb"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 def test_unknown_path_has_the_error_body(client: TestClient, as_ada: Caller, path: str, method: str) -> None:

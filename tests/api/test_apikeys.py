@@ -1,0 +1,166 @@
+"""API.md section 8: keys for /v1, and what they used."""
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from core import api_keys, clock, usage
+from core.api_keys import NewKey
+from core.db import writing
+from core.users import User
+from tests.api.conftest import Caller, error_of, fields_of
+
+FIELDS = {"id", "name", "prefix", "created_at", "expires_at", "last_used_at", "revoked_at"}
+
+
+def test_key_is_in_the_answer_to_its_creation_only(as_ada: Caller, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        answer = as_ada.post("/api/apikeys", {"name": "ci"})
+        made = answer.json()
+        listed = as_ada.get("/api/apikeys?include_revoked=true")
+    assert answer.status_code == 201
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert set(made) >= FIELDS | {"key"}
+    assert made["key"].startswith("sk-")
+    assert len(made["key"]) >= 46
+    assert made["prefix"] == made["key"][:7]
+    assert made["id"].startswith("key_")
+    assert set(listed.json()["items"][0]) >= FIELDS
+    assert made["key"] not in listed.text
+    assert made["key"] not in caplog.text
+    for file in data_dir.rglob("*"):
+        assert not file.is_file() or made["key"].encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": "a\u0000"}, "name"),
+        ({"name": "x", "expires_in_days": 0}, "expires_in_days"),
+        ({"name": "x", "expires_in_days": 366}, "expires_in_days"),
+        ({"name": "x", "expires_in_days": 1.5}, "expires_in_days"),
+        ({"name": "x", "expires_in_days": True}, "expires_in_days"),
+        ({"name": "x", "expires_in_days": "30"}, "expires_in_days"),
+        ({"name": "x", "scopes": ["admin"]}, "scopes[0]"),
+        ({"name": "x", "scopes": []}, "scopes"),
+        ({"name": "x", "models": "all"}, "models"),
+        ({"name": "x", "monthly_token_limit": 0}, "monthly_token_limit"),
+    ],
+)
+def test_broken_field_is_named(as_ada: Caller, body: dict[str, Any], field: str) -> None:
+    assert fields_of(as_ada.post("/api/apikeys", body)) == {field}
+
+
+@pytest.mark.parametrize("name", ["x", "🎻" * 100, " spaces ", "'; DROP TABLE api_keys; --"])
+def test_name_is_kept_as_it_is(as_ada: Caller, name: str) -> None:
+    assert as_ada.post("/api/apikeys", {"name": name}).json()["name"] == name
+
+
+def test_expiry_is_in_days(as_ada: Caller) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x", "expires_in_days": 30}).json()
+    days = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
+    assert days == timedelta(days=30)
+    assert as_ada.post("/api/apikeys", {"name": "x", "expires_in_days": None}).json()["expires_at"] is None
+
+
+def test_read_only_fields_are_ignored(as_ada: Caller, ada: User) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x", "id": "key_mine", "key": "sk-mine", "user_id": "usr_x", "prefix": "sk-zzzz"})
+    assert made.json()["id"] != "key_mine"
+    assert made.json()["key"] != "sk-mine"
+    assert api_keys.identify(made.json()["key"]).user == ada
+
+
+def test_revoked_key_is_refused_from_the_next_request_on(client: TestClient, as_ada: Caller) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x"}).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    assert client.get("/v1/models", headers=headers).status_code == 200
+    assert as_ada.delete(f"/api/apikeys/{made['id']}").status_code == 204
+    assert client.get("/v1/models", headers=headers).status_code == 401
+    assert as_ada.delete(f"/api/apikeys/{made['id']}").status_code == 404
+    assert as_ada.get("/api/apikeys").json()["total"] == 0
+    revoked = as_ada.get("/api/apikeys?include_revoked=true").json()["items"]
+    assert [item["revoked_at"] is not None for item in revoked] == [True]
+    assert fields_of(as_ada.get("/api/apikeys?include_revoked=perhaps")) == {"include_revoked"}
+
+
+def test_expired_key_is_refused(ada: User, with_key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = with_key(ada, expires_in_days=1)
+    assert program.get("/v1/models").status_code == 200
+    monkeypatch.setattr(clock, "now", lambda now=clock.now: now() + timedelta(days=1, seconds=1))
+    assert program.get("/v1/models").status_code == 401
+
+
+def test_use_is_noted(as_ada: Caller, ada: User, with_key: Any) -> None:
+    program = with_key(ada)
+    assert as_ada.get("/api/apikeys").json()["items"][0]["last_used_at"] is None
+    program.get("/v1/models")
+    assert as_ada.get("/api/apikeys").json()["items"][0]["last_used_at"] is not None
+
+
+def test_fifty_active_keys_are_the_most(as_ada: Caller, ada: User, as_bob: Caller) -> None:
+    ids = [api_keys.create(ada, NewKey(name=str(i)))[0].id for i in range(50)]
+    answer = as_ada.post("/api/apikeys", {"name": "one more"})
+    assert answer.status_code == 409
+    assert error_of(answer)["code"] == "conflict"
+    assert as_bob.post("/api/apikeys", {"name": "others are free"}).status_code == 201
+    as_ada.delete(f"/api/apikeys/{ids[0]}")
+    assert as_ada.post("/api/apikeys", {"name": "one more"}).status_code == 201
+
+
+def test_expired_keys_leave_room(as_ada: Caller, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(50):
+        api_keys.create(ada, NewKey(name=str(i), expires_in_days=1))
+    monkeypatch.setattr(clock, "now", lambda now=clock.now: now() + timedelta(days=2))
+    api_keys.create(ada, NewKey(name="one more"))
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name", "last_used_at", "-last_used_at"])
+def test_lists_sort_by_what_the_contract_names(as_ada: Caller, sort: str) -> None:
+    for name in ("b", "c", "a"):
+        as_ada.post("/api/apikeys", {"name": name})
+    names = [item["name"] for item in as_ada.get(f"/api/apikeys?sort={sort}").json()["items"]]
+    if sort.endswith("name"):
+        assert names == sorted(names, reverse=sort.startswith("-"))
+    assert len(names) == 3
+
+
+def test_usage_is_summed_by_what_was_asked(as_ada: Caller, ada: User, bob: User) -> None:
+    key, _ = api_keys.create(ada, NewKey(name="ci"))
+    with writing() as session:
+        usage.record(session, user_id=ada.id, kind="chat", api_key_id=key.id, prompt_tokens=10, completion_tokens=5, seconds=2)
+        usage.record(session, user_id=ada.id, kind="training", trained_tokens=1000, seconds=60)
+        usage.record(session, user_id=ada.id, kind="query", seconds=0.5)
+        usage.record(session, user_id=ada.id, kind="storage", bytes=4096)
+        usage.record(session, user_id=bob.id, kind="chat", prompt_tokens=999)
+    for group_by in ("day", "model", "key", "kind"):
+        answer = as_ada.get(f"/api/usage?group_by={group_by}")
+        assert answer.status_code == 200
+        total = answer.json()["total"]
+        assert (total["prompt_tokens"], total["completion_tokens"], total["trained_tokens"]) == (10, 5, 1000)
+        assert (total["requests"], total["training_seconds"], total["query_seconds"], total["stored_bytes"]) == (2, 60, 0.5, 4096)
+    by_kind = {line["group"]: line for line in as_ada.get("/api/usage?group_by=kind").json()["items"]}
+    assert by_kind.keys() == {"chat", "training", "query", "storage"}
+    by_key = {line["group"]: line["label"] for line in as_ada.get("/api/usage?group_by=key").json()["items"]}
+    assert by_key[key.id] == "ci"
+
+
+def test_usage_can_be_limited_in_time(as_ada: Caller, ada: User) -> None:
+    with writing() as session:
+        usage.record(session, user_id=ada.id, kind="query")
+    today = clock.now().date()
+    assert as_ada.get(f"/api/usage?from={today}&to={today}").json()["total"]["requests"] == 1
+    assert as_ada.get(f"/api/usage?to={today - timedelta(days=1)}").json()["total"]["requests"] == 0
+    assert as_ada.get(f"/api/usage?from={today}T00:00:00Z").json()["total"]["requests"] == 1
+
+
+@pytest.mark.parametrize(("query", "field"), [("group_by=colour", "group_by"), ("from=yesterday", "from"), ("to=2026-13-01", "to")])
+def test_broken_usage_queries_are_named(as_ada: Caller, query: str, field: str) -> None:
+    assert fields_of(as_ada.get(f"/api/usage?{query}")) == {field}
