@@ -10,9 +10,7 @@ from core.ui import key_view, show
 from core.ui.session import origin, require_user
 
 user = require_user()
-header = show.header(
-    "API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key"
-)
+header = show.header("API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key")
 
 if header.button("New key", key="new_key", type="primary", icon=":material/add:"):
     key_view.ask_for_new(user, [m.name for m in models.list_models(user, ModelList(limit=100)).items])

@@ -1,7 +1,5 @@
 """The first page: the next sensible step, what runs now, what is new."""
 
-import streamlit as st
-
 from core.ui import home_view, show
 from core.ui.session import require_user
 

@@ -8,9 +8,10 @@ from core import usage
 from core.clock import now
 from core.ui import show, usage_view
 from core.ui.session import require_user
+from core.usage import GroupBy
 
 PERIODS = {"7": "Last 7 days", "30": "Last 30 days", "90": "Last 90 days", "365": "Last year"}
-GROUPS = {"day": "Day", "model": "Model", "key": "API key", "kind": "Kind"}
+GROUPS: dict[GroupBy, str] = {"day": "Day", "model": "Model", "key": "API key", "kind": "Kind"}
 
 user = require_user()
 show.header("Usage", "What you have used on this server, from pages and keys alike.", icon="bar_chart")

@@ -55,14 +55,15 @@ def _show_histogram(column: dict[str, Any]) -> None:
     is_time = str(column["type"]).startswith(("DATE", "TIMESTAMP"))  # their edges are seconds since 1970
     bars = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "count": counts})
     if is_time:
-        bars[["from", "to"]] = bars[["from", "to"]].apply(lambda seconds: pd.to_datetime(seconds, unit="s", errors="coerce"))
+        bars = pd.DataFrame({**bars, **{side: pd.to_datetime(bars[side], unit="s", errors="coerce") for side in ("from", "to")}})
     form = {"type": "temporal"} if is_time else {"type": "quantitative", "format": ",.5~g"}
     spec = {
-        "mark": {"type": "bar", "binSpacing": 1},
+        "mark": {"type": "rect", "stroke": "transparent", "strokeWidth": 1},
         "encoding": {
-            "x": {"field": "from", "type": form["type"], "axis": None, **({} if is_time else {"bin": {"binned": True}})},
+            "x": {"field": "from", "type": form["type"], "axis": None},
             "x2": {"field": "to"},
-            "y": {"field": "count", "type": "quantitative", "axis": None},
+            "y": {"field": "count", "type": "quantitative", "axis": None, "scale": {"zero": True}},
+            "y2": {"datum": 0},
             "tooltip": [
                 {"field": "from", "title": "from", **form},
                 {"field": "to", "title": "to", **form},
@@ -85,12 +86,12 @@ def _show_top_values(values: list[Any], num_rows: int) -> None:
         "value": st.column_config.TextColumn("Most frequent"),
         "rows": st.column_config.ProgressColumn("Share", min_value=0, max_value=1, format="percent", width="small"),
     }
-    st.dataframe(table, hide_index=True, column_config=config, height=38 * (len(table) + 1))
+    st.dataframe(table, hide_index=True, column_config=config)
 
 
 def _short(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = "(empty)" if value in (None, "") else str(value)

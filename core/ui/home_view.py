@@ -12,7 +12,7 @@ from core.datasets import Dataset, DatasetList
 from core.fine_tuning import Job, JobList
 from core.listing import Listed
 from core.models import Model, ModelList
-from core.ui import dataset_view, places, show
+from core.ui import places, show
 from core.users import User
 
 RECENT = 5
@@ -72,7 +72,8 @@ def next_step(seen: Seen) -> Step | None:
             {"id": job.id},
         )
     if not seen.models.total:
-        newest = next((d for d in seen.datasets.items if d.status == "ready"), None)
+        ready = sorted((d for d in seen.datasets.items if d.status == "ready"), key=lambda d: d.format == "table")
+        newest = ready[0] if ready else None  # one that trains as it is comes first
         query = {"dataset": newest.id} if newest else {"new": "1"}
         text = f"Teach the starter model your {newest.name}." if newest else "Choose a dataset and a base model."
         return Step("Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query)
@@ -181,7 +182,12 @@ def _show_list(title: str, page: str, lines: Sequence[Line], nothing: str) -> No
 
 
 def _dataset_line(dataset: Dataset) -> Line:
-    return Line("dataset", dataset.id, dataset.name, dataset_view.facts(dataset), "table_view")
+    return Line("dataset", dataset.id, dataset.name, _dataset_facts(dataset), "table_view")
+
+
+def _dataset_facts(dataset: Dataset) -> str:
+    state = show.count(dataset.num_rows, "row") if dataset.status == "ready" else show.look_of(dataset.status).label
+    return f"{state} · {show.ago(dataset.updated_at)}"
 
 
 def _model_line(model: Model) -> Line:

@@ -112,7 +112,11 @@ def _status(api_key: ApiKey) -> str:
 
 
 def _facts(api_key: ApiKey) -> str:
-    facts = [show.plain(f"{api_key.prefix}…"), f"made {show.ago(api_key.created_at)}", f"last used {show.ago(api_key.last_used_at)}"]
+    facts = [
+        show.plain(f"{api_key.prefix}…"),
+        f"made {show.ago(api_key.created_at)}",
+        f"last used {show.ago(api_key.last_used_at)}",
+    ]
     if api_key.expires_at:
         facts.append(f"expires {show.when(api_key.expires_at)}")
     if api_key.monthly_token_limit:

@@ -1,14 +1,23 @@
 """Lists in pages: a page of a service's list, its pagination, and the search field; all of it kept in the address."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import streamlit as st
 
-from core.listing import Listed
-
-T = TypeVar("T")
 PER_PAGE = 20
+
+
+class Paged(Protocol):
+    """One page of a list, or of a table's rows."""
+
+    @property
+    def total(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+
+
+P = TypeVar("P", bound=Paged)
 
 
 def search(key: str, *, placeholder: str) -> str | None:
@@ -33,7 +42,7 @@ def choose(key: str, label: str, options: dict[str, str]) -> str:
     )
 
 
-def page_of(fetch: Callable[[int, int], Listed[T]], *, key: str, per_page: int = PER_PAGE) -> Listed[T]:
+def page_of(fetch: Callable[[int, int], P], *, key: str, per_page: int = PER_PAGE) -> P:
     """``fetch(limit, offset)`` for the page that the reader is on, or the last one when the list has become shorter."""
     wanted = max(current_page(key), 1)
     found = fetch(per_page, (wanted - 1) * per_page)
@@ -44,7 +53,7 @@ def page_of(fetch: Callable[[int, int], Listed[T]], *, key: str, per_page: int =
     return found
 
 
-def pages(found: Listed[T], *, key: str) -> None:
+def pages(found: Paged, *, key: str) -> None:
     """The pagination below a list; nothing when one page is enough."""
     count = -(-found.total // max(found.limit, 1))
     if count > 1:

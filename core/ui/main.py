@@ -12,7 +12,7 @@ from core.ui import places, session, show
 from core.users import User
 
 HERE = Path(__file__).parent
-MENU = {"About": "**Luthier**: your team's data becomes models you can call."}
+ABOUT = "**Luthier**: your team's data becomes models you can call."
 
 
 def page(name: str, title: str, icon: str, *, default: bool = False, hidden: bool = False, help: str | None = None) -> st.Page:
@@ -60,7 +60,7 @@ def show_account(user: User) -> None:
             session.sign_out()
 
 
-st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items=MENU)
+st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT})
 user = session.current_user()
 if user is not None:
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "logo_mark.svg"), size="large", link=None)

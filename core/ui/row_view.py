@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.preview import Preview
+from core.datasets import Preview
 from core.ui import show
 
 ROLES = {"user": "person", "assistant": "neurology", "system": "settings", "tool": "build"}

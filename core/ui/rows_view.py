@@ -8,9 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core import datasets
-from core.datasets import Dataset, Version
+from core.datasets import Dataset, Filter, Preview, Version
 from core.fields import parse
-from core.preview import Filter, Preview
 from core.ui import lists, row_view, show
 from core.users import User
 
@@ -149,7 +148,9 @@ def _opened(key: str, offset: int) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """Lists and objects as compact JSON; long text is cut, the drawer has it whole."""
+    """Conversations as they are said, other nested values as compact JSON; long text is cut, the drawer has it whole."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "role" in one for one in value):
+        value = "  ▸  ".join(f"{one['role']}: {one.get('content') or ''}" for one in value)
     if isinstance(value, (list, dict)):
         value = json.dumps(value, ensure_ascii=False)
     return value[:500] if isinstance(value, str) else value

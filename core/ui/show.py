@@ -201,7 +201,8 @@ def duration(seconds: float | None, *, parts: int = 2) -> str:
     """``4 s``, ``2 min 5 s``, ``3 h 10 min``."""
     if seconds is None:
         return "–"
-    left, found = round(seconds), []
+    left = round(seconds)
+    found: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or (unit == "s" and not found):
