@@ -9,7 +9,7 @@ instead. How a reply is written, stored, watched and stopped is in ``core.replie
 - ``sources``: where a reply's text comes from: a model or a query
 """
 
-from core.chats.answering import complete, regenerate, send, start, stop, tail
+from core.chats.answering import complete, regenerate, send, start, stop, tail, warm
 from core.chats.records import (
     Chat,
     ChatChange,
@@ -57,4 +57,5 @@ __all__ = [
     "stop",
     "tail",
     "update",
+    "warm",
 ]

@@ -6,6 +6,7 @@ other by the chat's model. One reply at a time per chat. All that can be refused
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from sqlalchemy import delete as delete_rows
@@ -28,7 +29,7 @@ from core.chats.records import (
     rewind,
 )
 from core.db import reading, writing
-from core.errors import Conflict, LuthierError, Unavailable
+from core.errors import Conflict, LuthierError, NotFound, Unavailable
 from core.providers.base import Delta, Finish
 from core.replies import Bill, Table
 from core.tables import ChatRow, MessageRow
@@ -106,6 +107,13 @@ def stop(user: User, message_id: str) -> None:
     with writing() as session:
         find_message(session, user, message_id).stop_requested = True
     replies.stop(message_id)
+
+
+def warm(user: User, model_id: str) -> None:
+    """Begin loading a model that will probably be asked next; returns at once. One that cannot answer says so when it is asked."""
+    with suppress(NotFound, Conflict):
+        found = models.resolve(user, model_id)
+        sources.provider_of(found).warm(models.location(found.version.id))
 
 
 def complete(

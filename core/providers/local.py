@@ -31,6 +31,8 @@ Json = dict[str, Any]
 
 
 class LocalProvider:
+    """The inference process on this machine, for bases, fine-tuned models and adapters alike."""
+
     name = "local"
     title = "This server"
 

@@ -455,3 +455,13 @@ def test_commands_without_a_dataset_or_a_query_explain_themselves(ada: User, cha
         reply = say(ada, chat, command).reply
         assert reply
         assert "Attach a dataset" in reply.content
+
+
+def test_warming_begins_to_load_what_one_may_see_and_forgives_the_rest(
+    ada: User, echo: Echo, echo_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[Weights] = []
+    monkeypatch.setattr(echo, "warm", warmed.append)
+    chats.warm(ada, echo_model)
+    chats.warm(ada, "mdl_nothere")
+    assert len(warmed) == 1
