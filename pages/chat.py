@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -42,13 +43,6 @@ def ask_input() -> None:
         ask(text)
 
 
-def act(action: object, *values: object) -> None:
-    try:
-        action(*values)  # type: ignore[operator]
-    except LuthierError as err:
-        show.flash_error(err)
-
-
 def read_messages(owner: User, chat: chats.Chat) -> Listed[chats.Message]:
     """The last messages, oldest first."""
     found = chats.list_messages(owner, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
@@ -74,15 +68,15 @@ def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Mes
     again = "Regenerate" if messages[-1].role == "assistant" else "Answer"
     with st.container(horizontal=True, key="chat_second_tries"):
         st.button(
-            again, key="chat_regenerate", icon=":material/refresh:", type="tertiary", on_click=act,
-            args=(chats.regenerate, user, chat.id),
+            again, key="chat_regenerate", icon=":material/refresh:", type="tertiary", on_click=show.attempt,
+            args=(partial(chats.regenerate, user, chat.id),),
         )  # fmt: skip
         st.button("Edit", key="chat_edit", icon=":material/edit:", type="tertiary", on_click=edit, args=(user, asked))
 
 
 def edit(user: User, asked: chats.Message) -> None:
     """Take the last question back into the input."""
-    act(chats.rewind, user, asked.id)
+    show.attempt(partial(chats.rewind, user, asked.id))
     st.session_state["chat_input"] = asked.content
 
 
@@ -91,7 +85,7 @@ def show_input(owner: User, growing: chats.Message | None, model: models.Model |
     if growing:
         with st.bottom.container(horizontal_alignment="center", key="chat_above_input"):
             st.button(
-                "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=act, args=(chats.stop, owner, growing.id)
+                "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=show.attempt, args=(partial(chats.stop, owner, growing.id),)
             )  # fmt: skip
     waiting = "The reply is being written" if growing else f"Message {model.name}" if model else "Choose a model first"
     st.chat_input(waiting, key="chat_input", max_chars=100_000, on_submit=ask_input, disabled=bool(growing) or model is None)

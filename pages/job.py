@@ -6,7 +6,6 @@ from functools import partial
 import streamlit as st
 
 from core import fine_tuning
-from core.errors import LuthierError
 from core.ui import job_monitor, places, session, show
 from core.users import User
 
@@ -26,22 +25,16 @@ def show_header(user: User, job: fine_tuning.Job) -> None:
 def show_buttons(user: User, job: fine_tuning.Job) -> None:
     """Only what the job's state allows; the service has the last word."""
     if job.status in ("queued", "running"):
-        act_button("Pause", "pause", job, fine_tuning.pause)
+        act_button("Pause", "pause", partial(fine_tuning.pause, user, job.id))
     if job.status == "paused":
-        act_button("Resume", "play_arrow", job, fine_tuning.resume)
+        act_button("Resume", "play_arrow", partial(fine_tuning.resume, user, job.id))
     if job.status in fine_tuning.ACTIVE and st.button("Cancel", key="job_cancel", icon=":material/stop:"):
         cancel = partial(fine_tuning.cancel, user, job.id)
-        show.confirm("job_cancel", "Cancel this job?", CANNOT_BE_UNDONE, cancel, yes="Cancel the job")
+        show.confirm("job_cancel", "Cancel this job?", CANNOT_BE_UNDONE, cancel, yes="Cancel the job", keep="Keep it running")
 
 
-def act_button(label: str, icon: str, job: fine_tuning.Job, action: Callable[[User, str], object]) -> None:
-    def act() -> None:
-        try:
-            action(user, job.id)
-        except LuthierError as err:
-            show.flash_error(err)
-
-    st.button(label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=act)
+def act_button(label: str, icon: str, act: Callable[[], object]) -> None:
+    st.button(label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=show.attempt, args=(act,))
 
 
 def show_facts(user: User, job: fine_tuning.Job) -> None:

@@ -11,6 +11,7 @@ from core.ui import show
 from core.ui.job_charts import Points, Series
 
 CARD_HEIGHT = 184  # pixels: a card without its curve yet is as tall as one that has it
+LONG_SECONDS = 600  # from here on the card says minutes or hours alone
 SPARK = 60  # points of a card's curve
 
 
@@ -26,8 +27,15 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
         _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
         _card("Tokens per second", speed, speeds, delta=_mean(speeds), colour="green", chart="bar")
         _time_card(job, series)
-        _card("Memory", show.bytes_(job.memory_bytes), memory, delta=_peak(memory, show.bytes_), colour="violet", chart="area")
-        _card("Learning rate", rate, rates, delta=_peak(rates, _scientific), colour="orange", chart="area")
+        _card(
+            "Memory",
+            show.bytes_(job.memory_bytes),
+            memory,
+            delta=_peak(memory, job.memory_bytes, show.bytes_),
+            colour="violet",
+            chart="area",
+        )
+        _card("Learning rate", rate, rates, delta=_peak(rates, job.learning_rate, _scientific), colour="orange", chart="area")
 
 
 def _card(label: str, value: str, points: Sequence[float], *, delta: str | int | None, colour: Any, chart: Any = "line") -> None:
@@ -41,10 +49,11 @@ def _card(label: str, value: str, points: Sequence[float], *, delta: str | int |
 def _time_card(job: fine_tuning.Job, series: Series) -> None:
     """The curve is what was still to be done at each measured step."""
     active = job.status in fine_tuning.ACTIVE
+    seconds = job.eta_seconds if active else _seconds(job)
     left = [job.total_steps - step for step, _ in series.get("train_loss") or ()]
     st.metric(
         "Time left" if active else "Took",
-        show.duration(job.eta_seconds if active else _seconds(job)),
+        show.duration(seconds, parts=1 if (seconds or 0) >= LONG_SECONDS else 2),
         f"{job.progress:.0%}",
         delta_color="blue",
         delta_arrow="off",
@@ -80,8 +89,8 @@ def _mean(values: Sequence[float]) -> str | None:
     return f"mean {fmean(values):,.0f}" if len(values) > 1 else None
 
 
-def _peak(values: Sequence[float], write: Callable[[float], str]) -> str | None:
-    return f"peak {write(max(values))}" if len(values) > 1 else None
+def _peak(values: Sequence[float], current: float | None, write: Callable[[float], str]) -> str | None:
+    return f"peak {write(max(*values, current or 0))}" if len(values) > 1 else None
 
 
 def _seconds(job: fine_tuning.Job) -> float | None:

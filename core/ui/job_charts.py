@@ -20,7 +20,7 @@ SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 MAX_POINTS = 600  # per series; more is invisible and slow
 
 
-def show_loss(series: Series, *, total_steps: int, log_scale: bool, waiting: bool) -> None:
+def show_loss(series: Series, *, last_step: int, log_scale: bool, waiting: bool) -> None:
     """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve."""
     curves = build_loss_curves(series)
     if not curves:
@@ -28,18 +28,18 @@ def show_loss(series: Series, *, total_steps: int, log_scale: bool, waiting: boo
         return
     st.vega_lite_chart(
         build_frame(curves),
-        build_loss_spec(list(curves), total_steps=total_steps, log_scale=log_scale, dots=len(curves.get(VALIDATION, ())) <= 60),
+        build_loss_spec(list(curves), last_step=last_step, log_scale=log_scale, dots=len(curves.get(VALIDATION, ())) <= 60),
         key="job_loss_chart",
         alt="Training and validation loss over steps",
     )
 
 
-def show_line(series: Series, name: str, *, title: str, format: str, total_steps: int, area: bool = False) -> None:
+def show_line(series: Series, name: str, *, title: str, format: str, last_step: int, area: bool = False) -> None:
     """One series over steps as a small chart."""
     frame = pd.DataFrame(series[name], columns=["step", "value"])
     st.vega_lite_chart(
         frame,
-        build_line_spec(title=title, format=format, total_steps=total_steps, area=area),
+        build_line_spec(title=title, format=format, last_step=last_step, area=area),
         key=f"job_{name}_chart",
         alt=f"{title} over steps",
     )
@@ -51,6 +51,15 @@ def show_nothing(*, height: int, waiting: bool) -> None:
         st.skeleton(height=height)
     else:
         st.caption("Nothing was measured.")
+
+
+def axis_end(step: int, total_steps: int) -> int:
+    """Where the axis of steps ends: the next 1, 2 or 5 times a power of ten beyond ``step``, and at last the job's own end.
+
+    So curves grow into free space, the first steps of a long job can be seen, and the axis rarely jumps.
+    """
+    steps = (factor * 10**power for power in range(1, 9) for factor in (1, 2, 5))
+    return min(next((end for end in steps if end >= 1.1 * step), total_steps), total_steps or 10**9)
 
 
 def build_loss_curves(series: Series) -> dict[str, Points]:
@@ -80,12 +89,19 @@ def build_frame(curves: Mapping[str, Points]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "loss", "curve"])
 
 
-def build_loss_spec(names: Sequence[str], *, total_steps: int, log_scale: bool, dots: bool) -> dict[str, Any]:
+def build_loss_spec(names: Sequence[str], *, last_step: int, log_scale: bool, dots: bool) -> dict[str, Any]:
     colour = {
         "field": "curve",
         "type": "nominal",
         "scale": {"domain": [VALIDATION, SMOOTHED if SMOOTHED in names else TRAINING]},
-        "legend": {"title": None, "orient": "top", "symbolOpacity": 1, "symbolType": "stroke", "symbolStrokeWidth": 3},
+        "legend": {
+            "title": None,
+            "orient": "top",
+            "values": [name for name in names if _is_bold(name, names)],
+            "symbolOpacity": 1,
+            "symbolType": "stroke",
+            "symbolStrokeWidth": 3,
+        },
     }
     y = {
         "field": "loss",
@@ -102,7 +118,7 @@ def build_loss_spec(names: Sequence[str], *, total_steps: int, log_scale: bool, 
     if SMOOTHED in names:
         layers.append(_line_layer(TRAINING, width=1, opacity=0.3, point=False, colour_of=SMOOTHED))
     layers += [_line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION) for name in names if _is_bold(name, names)]
-    shared = {"x": _steps(total_steps), "y": y, "color": colour, "tooltip": tooltip}
+    shared = {"x": _steps(last_step), "y": y, "color": colour, "tooltip": tooltip}
     return {"height": LOSS_HEIGHT, "encoding": shared, "layer": layers}
 
 
@@ -120,16 +136,16 @@ def _line_layer(name: str, *, width: float, opacity: float, point: bool, colour_
     return layer
 
 
-def build_line_spec(*, title: str, format: str, total_steps: int, area: bool) -> dict[str, Any]:
+def build_line_spec(*, title: str, format: str, last_step: int, area: bool) -> dict[str, Any]:
     mark = {"type": "area", "line": True, "opacity": 0.25} if area else {"type": "line", "strokeWidth": 2}
     value = {"field": "value", "type": "quantitative", "title": None, "axis": {"format": format}, "scale": {"zero": area}}
     tooltip = [{"field": "step", "title": "step", "format": ","}, {"field": "value", "title": title, "format": format}]
-    return {"height": LINE_HEIGHT, "mark": mark, "encoding": {"x": _steps(total_steps), "y": value, "tooltip": tooltip}}
+    return {"height": LINE_HEIGHT, "mark": mark, "encoding": {"x": _steps(last_step), "y": value, "tooltip": tooltip}}
 
 
-def _steps(total_steps: int) -> dict[str, Any]:
-    """The axis ends where the job will end, so that curves grow into the free space instead of being squeezed."""
+def _steps(last_step: int) -> dict[str, Any]:
+    """The axis of steps, from 0 to ``last_step``."""
     scale: dict[str, Any] = {"nice": False, "zero": True}
-    if total_steps > 0:
-        scale["domain"] = [0, total_steps]
+    if last_step > 0:
+        scale["domain"] = [0, last_step]
     return {"field": "step", "type": "quantitative", "title": "step", "scale": scale, "axis": {"format": ",d", "tickMinStep": 1}}

@@ -117,7 +117,8 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
             )
         if found := describe_overfitting(series.get("valid_loss") or ()):
             st.caption(f":material/lightbulb: {found}")
-        job_charts.show_loss(series, total_steps=job.total_steps, log_scale=scale == "Log", waiting=job.status in EVERY)
+        last_step = job_charts.axis_end(job.step, job.total_steps)
+        job_charts.show_loss(series, last_step=last_step, log_scale=scale == "Log", waiting=job.status in EVERY)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
         st.subheader("Checkpoints", anchor=False)
         show_checkpoints(user, job)
@@ -193,12 +194,13 @@ def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
         ("grad_norm", "Gradient norm", ".2f", False),
         ("memory_bytes", "Memory", ".2s", True),
     )
+    last_step = job_charts.axis_end(job.step, job.total_steps)
     with st.grid(2, min_column_width=300, gap="small"):
         for name, title, format, area in wanted:
             with st.container(border=True):
                 st.markdown(f"**{title}**")
                 if series.get(name):
-                    job_charts.show_line(series, name, title=title, format=format, total_steps=job.total_steps, area=area)
+                    job_charts.show_line(series, name, title=title, format=format, last_step=last_step, area=area)
                 else:
                     job_charts.show_nothing(height=LINE_HEIGHT, waiting=job.status in EVERY)
 

@@ -127,3 +127,11 @@ def test_rising_validation_loss_is_remarked() -> None:
     assert "lowest at step 20 (1.000)" in (job_monitor.describe_overfitting(rising) or "")
     assert job_monitor.describe_overfitting([(10, 2.0), (20, 1.0), (30, 1.05)]) is None
     assert job_monitor.describe_overfitting(rising[:2]) is None
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "end"),
+    [(0, 279, 10), (8, 1263, 10), (60, 1263, 100), (400, 1263, 500), (900, 1263, 1000), (1000, 1263, 1263)],
+)
+def test_axis_grows_in_few_jumps_up_to_the_jobs_end(step: int, total: int, end: int) -> None:
+    assert job_charts.axis_end(step, total) == end
