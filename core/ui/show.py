@@ -146,7 +146,7 @@ def flush_flash() -> None:
             error(err)
 
 
-def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, yes: str = "Delete") -> None:
+def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, yes: str = "Delete", keep: str = "Cancel") -> None:
     """Ask before something is lost. Call it where the opening button was pressed; ``on_yes`` runs as a callback.
 
     Keys: ``{key}_yes`` and ``{key}_no``. An error of ``on_yes`` is shown on the page once the dialog has closed.
@@ -156,7 +156,7 @@ def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, ye
     def ask() -> None:
         st.markdown(text)
         with st.container(horizontal=True, horizontal_alignment="right"):
-            no = st.button("Cancel", key=f"{key}_no")
+            no = st.button(keep, key=f"{key}_no")
             done = st.button(yes, key=f"{key}_yes", type="primary", on_click=attempt, args=(on_yes,))
         if no or done:
             st.rerun()
