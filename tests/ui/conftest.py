@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import conversions, datasets, ingest, storage
+from core import datasets, ingest, storage
 from core.config import ROOT
-from core.datasets import Dataset, NewDataset
+from core.datasets import Dataset, NewDataset, conversions
 from core.fields import parse
 from core.ui import places, session
 from core.users import User

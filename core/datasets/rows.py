@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from core.clock import now
-from core.dataset_values import Dataset, SqlTable, present
+from core.datasets.values import Dataset, SqlTable, present
 from core.errors import Conflict, InUse, NotFound
 from core.listing import contains
 from core.security import new_id

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.config import ROOT
-from core.dataset_values import Sample
+from core.datasets.values import Sample
 
 FOLDER = ROOT / "data" / "samples"
 SAMPLES = (

@@ -93,8 +93,9 @@ def _adopt(version_id: str) -> None:
     while (row := _row(version_id)) is not None and row.status == "processing":
         if not _is_alive(row):
             settle_dead(version_id)
-            return
+            break
         time.sleep(POLL_SECONDS)
+    ingest.log_path(version_id).unlink(missing_ok=True)
 
 
 def _row(version_id: str) -> DatasetVersionRow | None:
@@ -112,6 +113,9 @@ def _remove_files(version_id: str) -> None:
 def _sweep(settled: set[str], living: set[str], waiting: set[str]) -> None:
     drafts = {p.name for v in living for p in storage.version_dir(v).parent.glob(f".{v}.*")}
     storage.sweep("datasets", settled | living | drafts)
+    for output in ingest.log_path("").parent.glob("ingest-*.log"):
+        if output.stem.removeprefix("ingest-") not in living:
+            output.unlink(missing_ok=True)
     for left in storage.staging_dir().iterdir():
         if left.name not in living | waiting:
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)

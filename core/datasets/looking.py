@@ -1,0 +1,169 @@
+"""Looking at datasets: lists, versions, pages of rows, profiles, downloads, and what a version would teach.
+
+Everything here reads. Whose a dataset is comes first, every time: somebody else's looks as if it were not there.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import defer
+
+from core import formats, ingest, storage
+from core.datasets import exports, pages, rows
+from core.datasets.pages import Filter, Preview
+from core.datasets.values import Content, Dataset, Profile, SqlTable, TrainingReport, Version, present_version
+from core.db import reading
+from core.errors import Conflict, Detail, ValidationError
+from core.formats import Example
+from core.listing import Listed, ListQuery, fetch
+from core.tables import DatasetRow, DatasetVersionRow
+from core.users import User
+
+SORTABLE = {
+    "created_at": DatasetRow.created_at,
+    "updated_at": DatasetRow.updated_at,
+    "name": DatasetRow.name,
+    "size_bytes": DatasetVersionRow.original_bytes,
+}
+As = Literal["original", "parquet", "csv", "jsonl"]
+
+
+class DatasetList(ListQuery):
+    format: Literal["chat", "preference", "completion", "text", "table"] | None = None
+    status: Literal["processing", "ready", "failed"] | None = None
+
+
+def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
+    """Raises ValidationError for an unknown sort."""
+    with reading() as session:
+        statement = rows.matching(user.id, q=query.q, format_=query.format, status=query.status)
+        found = fetch(session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row)
+        return Listed(rows.present_all(session, found.items), found.total, found.limit, found.offset)
+
+
+def get(user: User, dataset_id: str) -> Dataset:
+    """Raises NotFound, also for other users' datasets."""
+    with reading() as session:
+        return rows.present_all(session, [rows.own(session, user.id, dataset_id)])[0]
+
+
+def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -> Listed[Version]:
+    """Newest first; tries that failed or still run are among them."""
+    version = DatasetVersionRow
+    with reading() as session:
+        rows.own(session, user.id, dataset_id)
+        statement = select(version).where(version.dataset_id == dataset_id).options(defer(version.profile))
+        sortable = {"created_at": version.number, "version": version.number}
+        found = fetch(session, statement, query or ListQuery(), sortable=sortable, tie=version.id, present=lambda row: row)
+        parents = rows.parents_of(session, [row.id for row in found.items])
+        items = [present_version(row, parents[row.id]) for row in found.items]
+        return Listed(items, found.total, found.limit, found.offset)
+
+
+def get_version(user: User, version_id: str) -> Version:
+    """Raises NotFound, also for versions of other users' datasets."""
+    with reading() as session:
+        row = rows.own_version(session, user.id, version_id)
+        return present_version(row, rows.parents_of(session, [row.id])[row.id])
+
+
+def version_of(user: User, dataset_id: str, number: int | None = None) -> Version:
+    """A version by number, or the newest ready one. Raises NotFound, or Conflict when none is ready yet."""
+    with reading() as session:
+        row = rows.numbered(session, user.id, dataset_id, number)
+        return present_version(row, rows.parents_of(session, [row.id])[row.id])
+
+
+def sql_tables(user: User) -> list[SqlTable]:
+    """Every ready version of the user's datasets, for SQL to name. Files lie at ``storage.parquet_path(version_id)``."""
+    with reading() as session:
+        return rows.tables_of(session, user.id)
+
+
+def preview(
+    user: User,
+    dataset_id: str,
+    *,
+    version: int | None = None,
+    limit: int = 20,
+    offset: int = 0,
+    columns: Sequence[str] | None = None,
+    order_by: str | None = None,
+    where: Mapping[str, Filter | Mapping[str, Any] | str | int | float | bool | None] | None = None,
+) -> Preview:
+    """A page of rows. ``where`` is a :class:`Filter` (or its dict) per column; a plain value means equals, None means null."""
+    found = _ready(user, dataset_id, version)
+    return pages.page(
+        storage.parquet_path(found.id),
+        found.columns,
+        num_rows=found.num_rows,
+        limit=limit,
+        offset=offset,
+        only=columns,
+        order_by=order_by,
+        where={name: pages.as_filter(name, wanted) for name, wanted in (where or {}).items()},
+    )
+
+
+def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profile:
+    """What is in each column, as computed at the conversion."""
+    with reading() as session:
+        row = rows.numbered(session, user.id, dataset_id, version)
+        stored = row.profile or {}
+        _require_ready(row.status)
+    return Profile(columns=stored.get("columns", []), num_rows=row.num_rows)
+
+
+def open_content(user: User, dataset_id: str, *, version: int | None = None, as_: As = "original") -> Content:
+    """A version to download: the uploaded bytes, or the rows in another form."""
+    found, dataset = _ready(user, dataset_id, version), get(user, dataset_id)
+    parquet, original = storage.parquet_path(found.id), storage.original_path(found.id)
+    stem = rows.file_stem(dataset.name)
+    if as_ == "csv":
+        return Content(f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: exports.csv_chunks(parquet))
+    if as_ == "jsonl":
+        return Content(f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: exports.jsonl_chunks(parquet))
+    if as_ == "original" and original.exists():
+        return Content(found.filename, "application/octet-stream", path=original)
+    if as_ not in ("original", "parquet"):
+        raise ValidationError.of("as", "must be original, parquet, csv or jsonl")
+    return Content(f"{stem}.parquet", "application/vnd.apache.parquet", path=parquet)
+
+
+def training_preview(
+    user: User, version_id: str, mapping: Mapping[str, str] | None = None, limit: int = 5
+) -> list[tuple[int, Example | list[Detail]]]:
+    """The first rows as examples, or what is wrong with them. Raises ValidationError for a mapping that does not fit."""
+    found = _ready_version(user, version_id)
+    format_ = formats.mapped(found.columns, mapping)
+    return list(islice(formats.read_examples(storage.parquet_path(found.id), format_, mapping or None), limit))
+
+
+def training_report(user: User, version_id: str, mapping: Mapping[str, str] | None = None) -> TrainingReport:
+    """Whether a version trains as it is (stored), or under a mapping (read now, all rows)."""
+    found = _ready_version(user, version_id)
+    if not mapping and found.training:
+        return TrainingReport(**found.training)
+    format_ = formats.mapped(found.columns, mapping)
+    return TrainingReport(**ingest.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None))
+
+
+def _ready(user: User, dataset_id: str, number: int | None) -> Version:
+    found = version_of(user, dataset_id, number)
+    _require_ready(found.status)
+    return found
+
+
+def _ready_version(user: User, version_id: str) -> Version:
+    found = get_version(user, version_id)
+    _require_ready(found.status)
+    return found
+
+
+def _require_ready(status: str) -> None:
+    if status == "processing":
+        raise Conflict("The dataset is still being converted. Try again in a moment.")
+    if status == "failed":
+        raise Conflict("The upload of this dataset failed, so it has no rows. Upload the file again.")

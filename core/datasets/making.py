@@ -1,0 +1,262 @@
+"""Making, changing and deleting datasets.
+
+Rules kept here: a version is made once and never changed; nothing is deleted under an active job; what an upload may be called and
+how large it may be. A small upload is verified within the call and leaves nothing when it is bad; a larger one is converted in the
+background and ends as ready, or as failed with its errors. How a file is read is ``core.ingest``'s business.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select
+from sqlalchemy import update as sql_update
+from sqlalchemy.orm import Session
+
+from core import formats, ingest, storage, usage
+from core.clock import now
+from core.config import settings
+from core.datasets import conversions, rows
+from core.datasets.bundled import SAMPLES, sample_path
+from core.datasets.looking import (
+    get,
+    get_version,
+)
+from core.datasets.values import Dataset, Sample, Version
+from core.db import reading, writing
+from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
+from core.fields import Input, Name200, Text2000
+from core.readers import IngestOptions, kind_of
+from core.security import new_id
+from core.tables import DatasetRow, DatasetVersionRow, VersionParentRow
+from core.users import User
+
+SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
+
+
+class NewDataset(Input):
+    """What goes with a new upload."""
+
+    name: Name200 | None = Field(None, description="Empty: the file's name.")
+    description: Text2000 = ""
+    format: str = Field("auto", description="auto, or the training format the rows must have.")
+    options: IngestOptions = Field(default_factory=IngestOptions)
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_known(cls, name: str) -> str:
+        if name != "auto" and name not in formats.FORMATS:
+            raise ValueError(f"must be auto or one of {', '.join(formats.FORMATS)}")
+        return name
+
+
+class DatasetChange(Input):
+    name: Name200 | None = None
+    description: Text2000 | None = None
+
+
+# Making ------------------------------------------------------------------------------------------------------------------------
+
+
+def create(user: User, new: NewDataset, *, file: Path, filename: str) -> Dataset:
+    """Make a dataset of a staged upload, which is taken over: moved in, or removed when this raises.
+
+    Raises UnsupportedMediaType, TooLarge, DiskFull, UnreadableFile, ValidationError. Above SMALL_BYTES the last two show later, as
+    status ``failed``.
+    """
+    with _taking(file):
+        name = rows.display_name(filename)
+        kind = kind_of(name)
+        _require_size(file)
+        row = _version_row(user, filename=name, file=file, options={**new.options.model_dump(), "format": new.format})
+        with writing() as session:
+            title = new.name or rows.free_name(session, user.id, kind.stem)
+            rows.insert(session, user.id, title, new.description, row)
+        _convert(row, file)
+    return get(user, row.dataset_id)
+
+
+def add_version(
+    user: User, dataset_id: str, *, file: Path, filename: str, note: str = "", options: IngestOptions | None = None
+) -> Version:
+    """Make the next version of a dataset of a staged upload. Raises as :func:`create` does, and NotFound."""
+    with _taking(file):
+        name = rows.display_name(filename)
+        kind_of(name)
+        _require_size(file)
+        chosen = (options or IngestOptions()).model_dump()
+        row = _version_row(user, filename=name, file=file, options=chosen, note=_checked_note(note))
+        with writing() as session:
+            rows.append(session, rows.own(session, user.id, dataset_id), row)
+        _convert(row, file)
+    return get_version(user, row.id)
+
+
+def create_from_table(
+    user: User,
+    *,
+    parquet: Path,
+    name: str | None = None,
+    description: str = "",
+    sql: str | None = None,
+    parents: Sequence[str] = (),
+    note: str = "",
+    dataset_id: str | None = None,
+) -> tuple[Dataset, Version]:
+    """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``. ``parquet`` is taken over.
+
+    ``parents`` are the versions it read, all the user's own. Raises NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
+    """
+    with _taking(parquet):
+        _require_size(parquet)
+        options = {"keep_original": False}  # the table itself is the original
+        row = _version_row(user, filename="result.parquet", file=parquet, options=options, note=_checked_note(note), sql=sql)
+        with writing() as session:
+            _require_own_versions(session, user, parents)
+            if dataset_id:
+                rows.append(session, rows.own(session, user.id, dataset_id), row)
+            else:
+                title = name or rows.free_name(session, user.id, "query result")
+                rows.insert(session, user.id, title[:200], description, row)
+            session.add_all(VersionParentRow(version_id=row.id, parent_id=parent) for parent in dict.fromkeys(parents))
+        _convert(row, parquet)
+    return get(user, row.dataset_id), get_version(user, row.id)
+
+
+def add_sample(user: User, name: str) -> Dataset:
+    """Make a dataset of a bundled file. Raises NotFound."""
+    sample = next((found for found in samples() if found.name == name), None)
+    if sample is None:
+        raise NotFound
+    staged = storage.new_staging_path()
+    staged.write_bytes(sample_path(sample).read_bytes())
+    with reading() as session:
+        title = rows.free_name(session, user.id, sample.title)
+    return create(user, NewDataset(name=title, description=sample.description), file=staged, filename=sample.filename)
+
+
+def samples() -> list[Sample]:
+    """The bundled files that are there."""
+    return [sample for sample in SAMPLES if sample_path(sample).exists()]
+
+
+# Changing ----------------------------------------------------------------------------------------------------------------------
+
+
+def update(user: User, dataset_id: str, change: DatasetChange) -> Dataset:
+    """Rename or describe. Raises NotFound, ValidationError."""
+    given = {name: value for name, value in change.model_dump(exclude_unset=True).items() if value is not None}
+    with writing() as session:
+        row = rows.own(session, user.id, dataset_id)
+        for name, value in given.items():
+            setattr(row, name, value)
+        row.updated_at = now()
+    return get(user, dataset_id)
+
+
+def delete(user: User, dataset_id: str) -> None:
+    """Delete a dataset with all versions and files. Raises NotFound, or InUse while an active job needs it."""
+    with writing() as session:
+        row = rows.own(session, user.id, dataset_id)
+        ids = list(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id)))
+        rows.require_unused(session, dataset_id, ids)
+        stored = sum(storage.folder_bytes(storage.version_dir(version_id)) for version_id in ids)
+        session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.id))
+        usage.record(session, user_id=user.id, kind="storage", bytes=-stored)
+    for version_id in ids:
+        _remove_files(version_id)
+
+
+def cancel_ingest(user: User, version_id: str) -> Version:
+    """Ask a running conversion to end; it does within a second or two. Raises Conflict when none runs."""
+    with writing() as session:
+        rows.own_version(session, user.id, version_id)
+        asked = session.execute(
+            sql_update(DatasetVersionRow)
+            .where(DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing")
+            .values(cancel_requested=True)
+        )
+        if not asked.rowcount:  # type: ignore[attr-defined]
+            raise Conflict("This version is not being converted any more.")
+    return get_version(user, version_id)
+
+
+# Private -----------------------------------------------------------------------------------------------------------------------
+
+
+class _taking:
+    """Whatever happens, the staged file is not left behind."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self.file.unlink(missing_ok=True)
+
+
+def _require_size(file: Path) -> None:
+    size, limit = file.stat().st_size, settings().max_upload_mb
+    if size == 0:
+        raise UnreadableFile("The file is empty.")
+    if size > limit * 2**20:
+        raise TooLarge(f"The file is larger than the {limit:,} MiB this server accepts.")
+    storage.require_space(size)
+
+
+def _checked_note(note: str) -> str:
+    if len(note) > 500:
+        raise ValidationError.of("note", "at most 500 characters")
+    return note
+
+
+def _version_row(
+    user: User, *, filename: str, file: Path, options: dict[str, Any], note: str = "", sql: str | None = None
+) -> DatasetVersionRow:
+    size = file.stat().st_size
+    return DatasetVersionRow(
+        id=new_id("dsv"), created_by=user.id, filename=filename, original_bytes=size, options=options, note=note, sql=sql
+    )
+
+
+def _convert(row: DatasetVersionRow, file: Path) -> None:
+    """Hand the file to a converter; for a small one wait, and when it fails leave nothing and raise its error."""
+    os.replace(file, ingest.staged_path(row.id))
+    if row.original_bytes > SMALL_BYTES:
+        conversions.run_in_background(row.id)
+        return
+    conversions.run_and_wait(row.id)
+    with reading() as session:
+        settled = session.get(DatasetVersionRow, row.id)
+    if settled is None:
+        raise NotFound
+    if settled.status != "ready":
+        _forget(settled)
+        raise conversions.error_of(settled)
+
+
+def _forget(row: DatasetVersionRow) -> None:
+    with writing() as session:
+        session.execute(sql_delete(DatasetVersionRow).where(DatasetVersionRow.id == row.id))
+        left = session.scalar(
+            select(func.count()).select_from(DatasetVersionRow).where(DatasetVersionRow.dataset_id == row.dataset_id)
+        )
+        if not left:
+            session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.dataset_id))
+    _remove_files(row.id)
+
+
+def _remove_files(version_id: str) -> None:
+    storage.remove(storage.version_dir(version_id))
+    ingest.staged_path(version_id).unlink(missing_ok=True)
+    ingest.log_path(version_id).unlink(missing_ok=True)
+
+
+def _require_own_versions(session: Session, user: User, version_ids: Sequence[str]) -> None:
+    for version_id in version_ids:
+        rows.own_version(session, user.id, version_id)
