@@ -16,6 +16,9 @@ from core.users import User
 HISTORY = 100  # messages drawn
 TITLE_LENGTH = 60
 COLUMNS = (2, 7)  # the list of chats, the chat
+Models = dict[str, models.Model]
+Tables = dict[str, datasets.Dataset]
+Picked = tuple[models.Model | None, datasets.Dataset | None]
 
 
 def ask(text: str) -> None:
@@ -66,11 +69,11 @@ def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Mes
     if asked is None:
         return
     again = "Regenerate" if messages[-1].role == "assistant" else "Answer"
+    regenerate = partial(chats.regenerate, user, chat.id)
     with st.container(horizontal=True, key="chat_second_tries"):
         st.button(
-            again, key="chat_regenerate", icon=":material/refresh:", type="tertiary", on_click=show.attempt,
-            args=(partial(chats.regenerate, user, chat.id),),
-        )  # fmt: skip
+            again, key="chat_regenerate", icon=":material/refresh:", type="tertiary", on_click=show.attempt, args=(regenerate,)
+        )
         st.button("Edit", key="chat_edit", icon=":material/edit:", type="tertiary", on_click=edit, args=(user, asked))
 
 
@@ -83,14 +86,36 @@ def edit(user: User, asked: chats.Message) -> None:
 def show_input(owner: User, growing: chats.Message | None, model: models.Model | None) -> None:
     """Pinned to the bottom. Only a chat input outside of any container makes the browser scroll along with the messages."""
     if growing:
+        stop = partial(chats.stop, owner, growing.id)
         with st.bottom.container(horizontal_alignment="center", key="chat_above_input"):
-            st.button(
-                "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=show.attempt, args=(partial(chats.stop, owner, growing.id),)
-            )  # fmt: skip
+            st.button("Stop", key="chat_stop", icon=":material/stop_circle:", on_click=show.attempt, args=(stop,))
     waiting = "The reply is being written" if growing else f"Message {model.name}" if model else "Choose a model first"
     st.chat_input(waiting, key="chat_input", max_chars=100_000, on_submit=ask_input, disabled=bool(growing) or model is None)
     with st.bottom.container(key="chat_below_input"):
         chat_view.show_small_print(model)
+
+
+def load_settings(chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables) -> None:
+    """A new chat takes what the address asks for, else the model of the last chat, else the newest one."""
+    model, data = places.query("model"), places.query("dataset")
+    usual = next((c.model_id for c in recent if c.model_id in offered), next(iter(offered), None))
+    chat_settings.load(
+        chat, model_id=model if model in offered else usual, dataset_id=data if data in tables else None
+    )  # fmt: skip
+
+
+def show_controls(user: User, chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables) -> Picked:
+    with st.container(horizontal=True, vertical_alignment="center", key="chat_controls"):
+        with st.container(key="chat_list_phone", width="content"):
+            phone = st.popover("Chats", icon=":material/forum:", key="chats_popover", on_change="rerun")
+            if phone.open:
+                with phone:
+                    chat_view.show_chats(recent, chat.id if chat else None, key="chats_phone")
+        picked = chat_settings.pick_model(user, offered), chat_settings.pick_dataset(user, tables)
+        chat_settings.show_popover(user, chat)
+    if chat and chat.model_id is None:
+        st.warning("The model of this chat was deleted. Choose another one to go on.", icon=":material/deployed_code_alert:")
+    return picked
 
 
 user = session.require_user()
@@ -100,29 +125,13 @@ with show.guarded():
     chat = chats.get(user, wanted) if (wanted := places.query("id")) else None
     offered = {m.id: m for m in models.list_models(user, models.ModelList(limit=100)).items if m.capabilities.get("chat")}
     tables = {d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items}
-    first = next((c.model_id for c in recent if c.model_id in offered), next(iter(offered), None))
-    asked_model, asked_data = places.query("model"), places.query("dataset")
-    chat_settings.load(
-        chat,
-        model_id=asked_model if asked_model in offered else first,
-        dataset_id=asked_data if asked_data in tables else None,
-    )
+    load_settings(chat, recent, offered, tables)
     side, main = st.columns(COLUMNS, gap="medium")
     with side.container(key="chat_list", gap="xsmall"):
         chat_view.show_chats(recent, chat.id if chat else None, key="chats")
     with main:
         show.flush_flash()
-        with st.container(horizontal=True, vertical_alignment="center", key="chat_controls"):
-            with st.container(key="chat_list_phone", width="content"):
-                phone = st.popover("Chats", icon=":material/forum:", key="chats_popover", on_change="rerun")
-                if phone.open:
-                    with phone:
-                        chat_view.show_chats(recent, chat.id if chat else None, key="chats_phone")
-            model = chat_settings.pick_model(user, offered)
-            data = chat_settings.pick_dataset(user, tables)
-            chat_settings.show_popover(user, chat)
-        if chat and chat.model_id is None:
-            st.warning("The model of this chat was deleted. Choose another one to go on.", icon=":material/deployed_code_alert:")
+        model, data = show_controls(user, chat, recent, offered, tables)
         found = read_messages(user, chat) if chat else None
         growing = next((message for message in found.items if message.state == "generating"), None) if found else None
         # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied place has no past.

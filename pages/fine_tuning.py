@@ -20,10 +20,7 @@ TRY_KEY = "ft_idempotency_key"
 
 
 def show_list(user: User) -> None:
-    title, action = st.columns([3, 1], vertical_alignment="center")
-    with title:
-        show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training")
-    with action.container(horizontal=True, horizontal_alignment="right"):
+    with show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training"):
         places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
     job_list.show_jobs(user)
 

@@ -13,12 +13,10 @@ CANNOT_BE_UNDONE = "The training stops and no model is made. To go on later, pau
 
 
 def show_header(user: User, job: fine_tuning.Job) -> None:
-    title, actions = st.columns([3, 2], vertical_alignment="center")
-    with title:
-        show.header(job.name, icon="monitoring")
-    with actions.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="job_actions"):
-        show.badge(job.status)
-        show_buttons(user, job)
+    with show.header(job.name, icon="monitoring"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content", key="job_actions"):
+            show.badge(job.status)
+            show_buttons(user, job)
     show_facts(user, job)
 
 

@@ -10,14 +10,12 @@ TABS = ("Versions", "Call it", "Aliases", "Settings")
 
 
 def show_header(user: User, model: models.Model) -> None:
-    title, actions = st.columns([3, 2], vertical_alignment="center")
-    with title:
-        show.header(model.name, icon="deployed_code")
-    with actions.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="model_actions"):
-        model_view.show_type(model)
-        places.button("Chat", "chat", key="model_chat", icon="chat", primary=True, model=model.id)
-        if model.capabilities.get("finetune"):
-            places.button("Fine-tune", "fine_tuning", key="model_tune", icon="model_training", base=model.id, new=1)
+    with show.header(model.name, icon="deployed_code"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content", key="model_actions"):
+            model_view.show_type(model)
+            places.button("Chat", "chat", key="model_chat", icon="chat", primary=True, model=model.id)
+            if model.capabilities.get("finetune"):
+                places.button("Fine-tune", "fine_tuning", key="model_tune", icon="model_training", base=model.id, new=1)
     st.caption(model_view.describe(user, model))
     if model.description:
         st.markdown(show.plain(model.description))

@@ -49,10 +49,7 @@ def show_empty(*, filtered: bool) -> None:
 
 
 user = session.require_user()
-title, action = st.columns([3, 1], vertical_alignment="center")
-with title:
-    show.header("Models", "Each has versions you can go back to, and a name your programs can call.", icon="deployed_code")
-with action.container(horizontal=True, horizontal_alignment="right"):
+with show.header("Models", "Each has versions you can go back to, and a name your programs can call.", icon="deployed_code"):
     places.button("New fine-tuning", "fine_tuning", key="models_new", icon="add", primary=True, new=1)
 with show.guarded():
     words, kind = show_filters()

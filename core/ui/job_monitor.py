@@ -59,12 +59,12 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
     with suppress(NotFound):
         if job.base_model_id:
             base = models.get(user, job.base_model_id)
-            found.append(Link(base.name, "model", "deployed_code", {"id": base.id}))
+            found.append(Link(show.plain(base.name), "model", "deployed_code", {"id": base.id}))
     with suppress(NotFound):
         if job.dataset_id and job.dataset_version_id:
             version = datasets.get_version(user, job.dataset_version_id)
             label = f"{datasets.get(user, job.dataset_id).name} v{version.version}, {show.count(version.num_rows, 'row')}"
-            found.append(Link(label, "dataset", "database", {"id": job.dataset_id, "version": version.version}))
+            found.append(Link(show.plain(label), "dataset", "database", {"id": job.dataset_id, "version": version.version}))
     return found
 
 
