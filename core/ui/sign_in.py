@@ -1,8 +1,8 @@
 """The form in front of every page: signing in, registering, and the welcome of a server that has no account yet.
 
-The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain bcrypt, trim passwords,
-never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks ``core.users`` instead, and ``SessionCookie``
-leads to ``core.ui.session``. Rules about addresses, passwords, throttling and invitations are those of ``core.users``.
+The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain bcrypt, trim
+passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks ``core.users`` instead, and
+``SessionCookie`` leads to ``core.ui.session``. Rules about addresses, passwords, throttling and invitations are ``core.users``'s.
 """
 
 from pathlib import Path
