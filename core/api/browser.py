@@ -78,8 +78,10 @@ async def take_upload(request: Request) -> Response:
     require_same_origin(request)
     asked, name = request.query_params, request.query_params.get("name", "")
     options = parse(IngestOptions, **read_object(asked.get("options"), "options"))
+    if dataset_id := asked.get("dataset_id"):
+        await run_in_threadpool(datasets.get, user, dataset_id)  # before the file is read
     async with uploads.receive_body(request) as file:
-        if dataset_id := asked.get("dataset_id"):
+        if dataset_id:
             version = await run_in_threadpool(
                 datasets.add_version, user, dataset_id, file=file, filename=name, note=asked.get("note", ""), options=options
             )

@@ -117,6 +117,7 @@ def get_content(
 
 
 async def _add_file(dataset_id: str, user: CurrentUser, request: Request) -> Version:
+    await run_in_threadpool(datasets.get, user, dataset_id)  # before the file is read
     async with uploads.receive_form(request) as form:
         options = parse(IngestOptions, **read_object(form.fields.get("options"), "options"))
         note, file = form.fields.get("note", ""), form.require_file()
