@@ -48,7 +48,7 @@ class Loop:
     seed: int
     folder: Path
     report: Report
-    checkpoint_seconds: float = 15.0
+    checkpoint_seconds: float = 10.0
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:

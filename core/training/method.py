@@ -69,7 +69,7 @@ class Task:
     settings_for: Callable[[int], Settings]  # number of training examples -> settings
     seed: int
     threads: int
-    checkpoint_seconds: float = 15.0
+    checkpoint_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
