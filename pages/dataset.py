@@ -59,6 +59,8 @@ user = require_user()
 try:
     dataset = datasets.get(user, places.query("id") or "")
 except LuthierError:
+    if dataset_actions.was_just_deleted(places.query("id") or ""):
+        places.go("datasets")
     show.header("Dataset", icon="table_view")
     show.empty("There is no such dataset", "It may have been deleted, or the link is not complete.", icon="search_off")
     places.link("datasets", "All datasets", icon="arrow_back")

@@ -10,12 +10,18 @@ from core.fields import parse
 from core.ui import forms, places, show
 from core.users import User
 
+DELETED = "_deleted_dataset"
 FILES = {
     "original": ("The uploaded file", "description"),
     "parquet": ("Parquet", "view_column"),
     "csv": ("CSV", "csv"),
     "jsonl": ("JSON Lines", "data_object"),
 }
+
+
+def was_just_deleted(dataset_id: str) -> bool:
+    """Whether this page's own dataset is gone because the reader has just said so."""
+    return bool(dataset_id) and st.session_state.pop(DELETED, None) == dataset_id
 
 
 def show_bar(user: User, dataset: Dataset, version: Version) -> None:
@@ -125,6 +131,7 @@ def _rename(user: User, dataset: Dataset) -> None:
 def ask_to_delete(user: User, dataset: Dataset) -> None:
     def delete() -> None:
         datasets.delete(user, dataset.id)
+        st.session_state[DELETED] = dataset.id
         show.flash(f"{dataset.name} is deleted.", icon="delete")
 
     versions = f" and its {dataset.version} versions" if (dataset.version or 1) > 1 else ""

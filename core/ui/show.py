@@ -58,9 +58,9 @@ def header(title: str, subtitle: str | None = None, icon: str | None = None) -> 
 
     Returns the place at its right for the page's main action: ``with show.header(…): st.button(…)``.
     """
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="page_header"):
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title(plain(title), icon=f":material/{icon}:" if icon else None, anchor=False, width="content")
-        actions = st.container(horizontal=True, width="content", key="page_actions")
+        actions = st.container(horizontal=True, width="content")
     if subtitle:
         st.caption(subtitle)
     flush_flash()

@@ -115,6 +115,8 @@ def test_deleting_asks_first_and_goes_back_to_the_list(visit: Visit, ada: User, 
     app.button(key="delete_dataset_yes").click().run()
     assert not app.exception
     assert datasets.list_datasets(ada, DatasetList()).total == 0
+    assert app.title[0].value == "Datasets"
+    assert "is deleted" in app.toast[0].value
 
 
 @pytest.mark.parametrize("id", ["ds_nothing", "", "../../etc", "0"])
