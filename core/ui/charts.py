@@ -24,7 +24,8 @@ def build(table: pa.Table, *, key: str) -> None:
             "Type", list(MARKS), default="bar", required=True, format_func=MARKS.__getitem__, key=f"{key}_type"
         )
         x = st.selectbox("X", names, index=names.index(_best_x(table, names, numbers)), key=f"{key}_x", width=170)
-        total = st.selectbox("Summary", list(SUMS), format_func=SUMS.__getitem__, key=f"{key}_sum", width=140)
+        start = list(SUMS).index("mean" if _repeats(table, x) else "")
+        total = st.selectbox("Summary", list(SUMS), index=start, format_func=SUMS.__getitem__, key=f"{key}_sum", width=140)
         y = st.selectbox("Y", numbers or names, index=_first(numbers, [n for n in numbers if n != x]), key=f"{key}_y", width=170)
         colour = st.selectbox("Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170)
     if table.num_rows > MAX_POINTS:
@@ -39,6 +40,11 @@ def _best_x(table: pa.Table, names: list[str], numbers: list[str]) -> str:
     times = [name for name in names if _kind(table, name) == "temporal"]
     words = [n for n in names if n not in numbers and n not in times and len(table[n].slice(0, MAX_POINTS).unique()) <= FEW]
     return next(iter([*times, *words, *numbers, *names]))
+
+
+def _repeats(table: pa.Table, x: str) -> bool:
+    """Words that come more than once: drawn as they are they would pile up."""
+    return _kind(table, x) == "nominal" and len(table[x].unique()) < table.num_rows
 
 
 def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -> dict[str, Any]:
