@@ -143,6 +143,8 @@ with show.guarded():
                 hints = chat_view.build_hints(user, model, with_data=data is not None)
                 chat_view.show_welcome(model, hints, ask, data=data.name if data else None)
     show_input(user, growing, model)
+    if model:
+        chat_settings.warm(user, model)
     if growing:
         with area:
             chat_view.follow(user, growing)

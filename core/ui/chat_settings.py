@@ -82,6 +82,13 @@ def pick_model(user: User, offered: Mapping[str, models.Model]) -> models.Model 
     return offered.get(chosen or "")
 
 
+def warm(user: User, model: models.Model) -> None:
+    """Have the model loaded while the question is being typed; once per model and session."""
+    if st.session_state.get("chat_warmed") != model.id:
+        st.session_state["chat_warmed"] = model.id
+        chats.warm(user, model.id)
+
+
 def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> datasets.Dataset | None:
     attached = offered.get(st.session_state.get("chat_dataset") or "")
     with st.popover(show.plain(attached.name) if attached else "Attach data", icon=":material/database:", key="chat_data"):

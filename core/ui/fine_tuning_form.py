@@ -295,20 +295,15 @@ def _words(field: Mapping[str, Any]) -> list[str]:
 
 
 def pick_validation(user: User, data: Data) -> dict[str, Any]:
-    """Rows the model never learns from, by which one sees whether it generalises."""
-    shares = "A share of the rows", "Another dataset", "None"
-    how = st.segmented_control(
-        "Validation",
-        shares,
-        default=shares[0],
-        required=True,
-        key="ft_validation",
-        help="Rows held back to measure how the model does on what it has not seen. Without them only the training loss is known.",
-    )
-    if how == shares[0]:
+    """Rows the model never learns from, by which one sees whether it generalises. A small table needs every row for learning."""
+    if st.session_state.get(VALIDATED) != data.version.id:
+        st.session_state[VALIDATED] = data.version.id
+        st.session_state["ft_validation"] = SHARE if data.version.num_rows >= ROWS_TO_SPARE else NONE
+    how = st.segmented_control("Validation", (SHARE, OTHER, NONE), required=True, key="ft_validation", help=VALIDATION_HELP)
+    if how == SHARE:
         share = st.slider("Held back", 1, 50, 10, format="%d%%", key="ft_validation_share")
         return {"validation_fraction": share / 100}
-    if how == shares[1]:
+    if how == OTHER:
         others = datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
         names = {d.id: d.name for d in others if d.id != data.dataset.id}
         chosen = st.selectbox(
@@ -321,6 +316,14 @@ def pick_validation(user: User, data: Data) -> dict[str, Any]:
         )
         return {"validation_dataset_id": chosen}
     return {"validation_fraction": 0.0}
+
+
+SHARE, OTHER, NONE = "A share of the rows", "Another dataset", "None"
+VALIDATED = "ft_validation_for"  # the version for which the choice was made
+ROWS_TO_SPARE = 100
+VALIDATION_HELP = (
+    "Rows held back to measure how the model does on what it has not seen. Without them only the training loss is known."
+)
 
 
 # The plan

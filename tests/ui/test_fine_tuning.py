@@ -57,7 +57,16 @@ def test_columns_are_guessed_and_rows_shown_as_a_conversation(ada: User, base: s
     assert app.selectbox(key="ft_column_completion").value == "answer"
     assert [message.markdown[0].value for message in app.chat_message] == ["How many is 0?", "It is 0."]
     assert "20 usable rows" in text_of(app)
-    assert "18 examples · 2 held back" in text_of(app)
+    assert "20 examples · " in text_of(app)
+
+
+def test_rows_are_held_back_only_where_there_are_many(ada: User, base: str, visit: Visit) -> None:
+    small, large = make_dataset(ada, FAQ), make_dataset(ada, FAQ * 5, "large")
+    app = visit(ada, "fine_tuning", dataset=small.dataset_id)
+    assert app.get_by_key("ft_validation").value == form.NONE
+    app = visit(ada, "fine_tuning", dataset=large.dataset_id)
+    assert app.get_by_key("ft_validation").value == form.SHARE
+    assert "90 examples · 10 held back" in text_of(app)
 
 
 def test_recognised_format_needs_no_mapping(ada: User, base: str, visit: Visit) -> None:
