@@ -125,13 +125,13 @@ def convert(
     _configure(connection, work)
     with staged.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    progress.stage(0.0, 0.3)
+    progress.stage(0.0, 0.25)
     source, suffix = _plain(staged, filename, work, progress)
     require_kind(source, suffix)
     task = Task(source, suffix, target, work, options, connection, progress)
-    progress.stage(0.3, 0.7)
+    progress.stage(0.25, 0.4)  # checking the text; write_parquet goes on from here
     reading = reader_for(suffix)(task)
-    progress.stage(0.7, 1.0)
+    progress.stage(0.8, 1.0)
     shutil.rmtree(work)
     _write_rejects(draft, reading)
     return _measure(target, sha256, reading, stated_format=stated_format, connection=connection, progress=progress)

@@ -185,6 +185,7 @@ def _storable(type_: str, big: str) -> str:
 
 
 def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str) -> None:
+    task.progress.stage(0.4, 0.8)
     target = literal(str(task.target))
     try:
         _run_copy(task, f"COPY (SELECT {projection} FROM ({select})) TO {target} (FORMAT parquet, COMPRESSION zstd)", parameters)

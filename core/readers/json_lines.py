@@ -17,6 +17,7 @@ from core.readers.base import Reading, Task, describe, explain, literal, quoted,
 from core.readers.delimited import unreadable_rows
 
 MAX_DEPTH = 120
+MAX_REWRITTEN = 64 * 2**20
 MAX_DOCUMENT = 512 * 2**20
 OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
@@ -30,8 +31,11 @@ def read(task: Task) -> Reading:
     ).path
     layout = _layout_of(plain)
     reading.detected["layout"] = layout
-    if layout == "newline_delimited" and (task.options.skip_bad_rows or _has_big_integers(plain)):
+    has_big = _has_big_integers(plain)
+    if layout == "newline_delimited" and (task.options.skip_bad_rows or has_big):
         plain = _mend(plain, task, reading)
+    elif has_big and plain.stat().st_size <= MAX_REWRITTEN:
+        plain, layout = _with_exact_integers(plain, layout, task), "newline_delimited"
     try:
         write_parquet(task, _select(layout), [str(plain)])
     except duckdb.Error as error:
@@ -108,6 +112,18 @@ def _mend(path: Path, task: Task, reading: Reading) -> Path:
     if bad and not task.options.skip_bad_rows:
         raise unreadable_rows(bad)
     reading.skipped = bad
+    return target
+
+
+def _with_exact_integers(path: Path, layout: str, task: Task) -> Path:
+    """A document as lines, its big integers as text. What cannot be parsed is left for the reader to explain."""
+    target, content = task.work / "exact", path.read_text(encoding="utf-8")
+    try:
+        rows = _documents(content) if layout == "unstructured" else json.loads(content, parse_int=_exact_integer)
+    except (ValueError, RecursionError) as error:
+        raise _locate_in_document(path, layout) or UnreadableFile("The file is not valid JSON.") from error
+    with target.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return target
 
 
@@ -190,7 +206,7 @@ def _locate_in_document(path: Path, layout: str) -> UnreadableFile | None:
 
 
 def _documents(content: str) -> list[Any]:
-    decoder, at, found = json.JSONDecoder(object_pairs_hook=_without_twins), 0, []
+    decoder, at, found = json.JSONDecoder(object_pairs_hook=_without_twins, parse_int=_exact_integer), 0, []
     while (at := len(content) - len(content[at:].lstrip())) < len(content):
         value, at = decoder.raw_decode(content, at)
         found.append(value)

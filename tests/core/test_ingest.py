@@ -153,6 +153,12 @@ def test_real_files_come_in_with_their_rows_and_types(
             ["VARCHAR"],
             [["123456789012345678901234567890"], ["1"]],
         ),
+        (
+            "big.json",
+            '[{"id": 123456789012345678901234567890},\n {"id": 1}]',
+            ["VARCHAR"],
+            [["123456789012345678901234567890"], ["1"]],
+        ),
         ("bigger.jsonl", '{"id": 9223372036854775807}\n', ["BIGINT"], [[9223372036854775807]]),
         ("nulls.jsonl", '{"a": 1, "b": null}\n{"a": 2, "b": null}\n', ["BIGINT", "VARCHAR"], [[1, None], [2, None]]),
         ("nan.jsonl", '{"a": NaN}\n{"a": 1.5}\n', ["DOUBLE"], [[None], [1.5]]),
