@@ -25,6 +25,7 @@ def show_account(user: User) -> None:
 
 st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT})
 user = session.current_user()
+session.leave_if_ended(user)
 if user is not None:
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "logo_mark.svg"), size="large", link=None)
 chosen_page = st.navigation(menu.build_menu(user), position="sidebar" if user else "hidden")

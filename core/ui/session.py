@@ -16,6 +16,7 @@ from core.users import User
 
 SIGNED_IN = """const to = new URL(window.location.href); to.searchParams.delete("invitation"); window.location.replace(to);"""
 SIGNED_OUT = """window.location.replace("/");"""
+WAS_HERE = "_was_signed_in"
 POST = """<p role="status">%(waiting)s</p><script>(async () => {
   const said = document.currentScript?.previousElementSibling;
   const answer = await fetch("%(path)s", {
@@ -55,6 +56,15 @@ def sign_in(user: User) -> NoReturn:
 def sign_out() -> NoReturn:
     """End this browser's session."""
     _post("/session/end", {}, then=SIGNED_OUT, waiting="Signing out …")
+
+
+def leave_if_ended(user: User | None) -> None:
+    """When the session ended under an open page, load the page anew: nothing of the user's is left on the screen."""
+    if user is not None:
+        st.session_state[WAS_HERE] = True
+    elif st.session_state.get(WAS_HERE):
+        st.html("<script>window.location.reload();</script>", unsafe_allow_javascript=True)
+        st.stop()
 
 
 def address() -> str:

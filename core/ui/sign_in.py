@@ -98,7 +98,7 @@ def draw() -> None:
     with st.container(horizontal_alignment="center"):
         with st.container(width=460, key="gate"):
             st.space("medium")
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 st.image(str(MARK), width=40)
                 st.markdown("## Luthier", anchors=False, width="content")
             st.caption("Your team's data becomes models you can call.")

@@ -124,6 +124,15 @@ def test_an_invitation_link_lets_one_person_register(visit: Visit, ada: User) ->
     assert "has been used" in visit(None, "home", invitation=token).warning[0].value
 
 
+def test_a_session_that_ends_under_an_open_page_loads_it_anew(visit: Visit, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = visit(ada, "settings")
+    monkeypatch.setattr(session, "current_user", lambda: None)
+    app.run()
+    assert not app.exception
+    assert "location.reload" in app.html[0].value
+    assert not app.title
+
+
 def test_every_page_is_in_the_list_of_the_menu() -> None:
     assert sorted(entry.name for entry in menu.ENTRIES) == PAGES
 
