@@ -1,9 +1,9 @@
 """One query in one process: lock, gate, run, answer, end.
 
-The process is locked (``lock.py``) before DuckDB starts, the text passes the gate (``gate.py``) before it runs, and DuckDB's own
-settings are locked as a third wall. The caller ends the process at the deadline; nothing here has to be trusted to stop in time.
-Tables are views over the caller's Parquet files, named as the text names them. A result goes back as an Arrow stream, or, to be
-saved, stays as a Parquet file in the private folder.
+The process is locked (``lock.py``) before DuckDB starts a thread or sees the text, the text passes the gate (``gate.py``) before
+it runs, and DuckDB's own settings are locked as a third wall. The caller ends the process at the deadline; nothing here has to be
+trusted to stop in time. Tables are views over the caller's Parquet files, named as the text names them. A result goes back as an
+Arrow stream, or, to be saved, stays as a Parquet file in the private folder.
 """
 
 import os
@@ -62,7 +62,21 @@ class UnknownTables(Exception):
         self.references = references
 
 
-def serve(wire: Wire) -> None:
+def prepare() -> "duckdb.DuckDBPyConnection | None":
+    """What may be done before the job is known: open DuckDB, which takes longer than all the rest, and rehearse.
+
+    None where that started a thread, which a later lock would not bind; then DuckDB is opened after the lock.
+    """
+    connection = connect()
+    gate.check(connection, "SELECT 1")
+    _stream(connection.sql("SELECT 1").project("*").limit(1).to_arrow_table())
+    if lock.count_threads() == 1:
+        return connection
+    connection.close()
+    return None
+
+
+def serve(wire: Wire, connection: "duckdb.DuckDBPyConnection | None") -> None:
     """Say who we are, take one job, answer it."""
     wire.send({"pid": os.getpid()})
     head, _ = wire.receive()
@@ -71,7 +85,8 @@ def serve(wire: Wire) -> None:
     lock.watch_memory(job.memory_mb + job.memory_mb // 4 + 64, lambda: _end_for_memory(wire))
     unsaid = {job.folder, *(str(Path(path).parent.parent) for path in job.tables.values())}
     try:
-        connection = connect(job)
+        connection = connection or connect()
+        _set_limits(connection, job)
         job = replace(job, sql=gate.without_end(connection, job.sql[: gate.MAX_CHARACTERS + 1]))
         used = admit(connection, job)
         wire.send(*answer(connection, job, used))
@@ -86,15 +101,12 @@ def serve(wire: Wire) -> None:
         wire.send({"failure": vars(explain(error, unsaid=unsaid))})
 
 
-def connect(job: Job) -> "duckdb.DuckDBPyConnection":
-    """A DuckDB that knows no extension, no network and no home."""
+def connect() -> "duckdb.DuckDBPyConnection":
+    """A DuckDB of one thread that knows no extension, no network and no home."""
     return duckdb.connect(
         config={
-            "threads": str(job.threads),
-            "async_threads": "1",
-            "memory_limit": f"{job.memory_mb}MiB",
-            "temp_directory": str(Path(job.folder) / "spill"),
-            "max_temp_directory_size": f"{job.file_bytes}B",
+            "threads": "1",
+            "async_threads": "0",
             "autoload_known_extensions": "false",
             "autoinstall_known_extensions": "false",
             "allow_community_extensions": "false",
@@ -163,6 +175,16 @@ def _bytes_before(relation: "duckdb.DuckDBPyRelation", sql: str) -> int | None:
     wrapped, text = relation.sql_query(), sql.strip()
     at = wrapped.find(text)
     return len(wrapped[:at].encode()) - len(sql[: sql.find(text)].encode()) if at >= 0 else None
+
+
+def _set_limits(connection: "duckdb.DuckDBPyConnection", job: Job) -> None:
+    for statement in (
+        f"SET memory_limit = '{job.memory_mb}MiB'",
+        f"SET temp_directory = {_text(str(Path(job.folder) / 'spill'))}",
+        f"SET max_temp_directory_size = '{job.file_bytes}B'",
+        f"SET threads = {job.threads}",
+    ):
+        connection.execute(statement).fetchall()
 
 
 def _make_tables(connection: "duckdb.DuckDBPyConnection", tables: Mapping[str, str]) -> None:

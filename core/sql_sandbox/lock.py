@@ -6,7 +6,7 @@
 * **rlimits** (POSIX): address space, CPU, file size, open files, processes, no core dump.
 * A **watch** on the real memory ends the child where rlimits cannot (macOS) and before they must.
 
-Landlock and seccomp bind the calling thread and the threads it starts later, so this must run before DuckDB starts any.
+Landlock and seccomp bind the calling thread and the threads it starts later, so this must run while there is only one.
 ``protection()`` says in words what holds on this machine. What SQL may do at all is the business of ``gate.py``.
 """
 
@@ -60,6 +60,11 @@ def lock(*, read: Iterable[Path], write: Path, memory_mb: int, cpu_seconds: int,
     if _seccomp_known():
         _forbid_new_privileges()
         _refuse_system_calls()
+
+
+def count_threads() -> int:
+    """Threads of this process; 1 where it does not matter, because nothing here binds single threads."""
+    return len(os.listdir("/proc/self/task")) if landlock_version() or _seccomp_known() else 1
 
 
 def die_with_parent() -> None:
