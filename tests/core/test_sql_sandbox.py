@@ -403,6 +403,32 @@ def test_locked_process_cannot(code: str, tmp_path: Path, folder: Path, table: P
 
 
 @LINUX
+def test_duckdb_opened_before_the_lock_is_locked_too(folder: Path, table: Path) -> None:
+    script = (
+        "import os, pathlib, sys\n"
+        "from core.sql_sandbox import child, lock\n"
+        "if os.fork():\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "early = child.prepare()\n"
+        f"read, write = [pathlib.Path({str(table)!r})], pathlib.Path({str(folder)!r})\n"
+        "lock.lock(read=read, write=write, memory_mb=256, cpu_seconds=20, file_bytes=2**20)\n"
+        "early.execute('SET threads = 4').fetchall()\n"
+        f"print(early.execute(\"SELECT sum(a) FROM '{table}'\").fetchall())\n"
+        "for path in ('/etc/passwd', '/etc/hostname', '/etc/hosts'):\n"
+        "    try:\n"
+        "        print(early.execute('SELECT content FROM read_text(?), range(5000)', [path]).fetchall())\n"
+        "    except Exception as error:\n"
+        "        print('REFUSED', type(error).__name__)\n"
+        "sys.stdout.flush()\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "(21,)" in done.stdout, done.stderr
+    assert done.stdout.count("REFUSED") == 3
+    assert "root:" not in done.stdout
+
+
+@LINUX
 def test_locked_process_can_do_its_work(tmp_path: Path, folder: Path, table: Path) -> None:
     code = "open(folder / 'x', 'w').write('x'); print(duckdb.connect().execute(f\"SELECT sum(a) FROM '{read[0]}'\").fetchall())"
     said = _in_locked_process(code, folder=folder, read=[table])
