@@ -8,6 +8,7 @@ goes). When the client disconnects or the server stops, ``stop()`` becomes true 
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -50,13 +51,15 @@ async def respond(make: Callable[[Stop], Iterator[str]], *, say_error: Callable[
 
 async def collect(request: Request, make: Callable[[Stop], Iterator[T]]) -> list[T]:
     """All that ``make(stop)`` yields; stops it when the client hangs up. Raises what it raises."""
-    pull, found = Pull(make), []
+    pull, found, looked = Pull(make), [], time.monotonic()
     try:
         async for item in pull.items():
             if item is not None:
                 found.append(item)
-            elif await request.is_disconnected():
-                break
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                if await request.is_disconnected():
+                    break
     finally:
         pull.leave()
     return found
@@ -86,7 +89,7 @@ class Pull(Generic[T]):
         """What was yielded, with None for every while in which nothing was. Raises what the generator raised."""
         while True:
             if stopping.is_stopping():
-                raise Unavailable("The server is stopping. Try again in a moment.")
+                raise _stopping()
             try:
                 item = await asyncio.wait_for(self._waiting.get(), LOOK_SECONDS)
             except TimeoutError:
@@ -107,6 +110,7 @@ class Pull(Generic[T]):
             items = make(self._stop)
             for item in items:
                 if self._stop():
+                    self._put(_stopping())
                     break
                 self._put(item)
         except Exception as error:  # outermost loop of this thread; the other side raises it again
@@ -118,6 +122,10 @@ class Pull(Generic[T]):
     def _put(self, item: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._waiting.put_nowait, item)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("The server is stopping. Try again in a moment.")
 
 
 async def _events(pull: Pull[str], first: list[str], say_error: Callable[[LuthierError], str]) -> AsyncIterator[str]:

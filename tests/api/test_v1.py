@@ -270,7 +270,7 @@ def test_failure_in_the_middle_is_an_error_event(client_: openai.OpenAI, echo: R
 
 def test_wrong_keys_are_refused(live: str, ada: User, parrot: str) -> None:
     token = signed_in(ada)["Authorization"].removeprefix("Bearer ")
-    for key in ("sk-wrong", token, "x"):
+    for key in ("sk-wrong", token, "nonsense"):
         with pytest.raises(openai.AuthenticationError) as refused:
             openai.OpenAI(base_url=f"{live}/v1", api_key=key, max_retries=0).models.list()
         assert (refused.value.code, refused.value.type) == ("invalid_api_key", "invalid_request_error")
@@ -301,11 +301,11 @@ def test_a_model_is_found_by_every_name_it_has(client_: openai.OpenAI, parrot: s
         assert client_.chat.completions.create(model=callable_name, messages=HELLO).model == callable_name
 
 
-def test_own_model_can_be_deleted_and_a_base_not(client_: openai.OpenAI, parrot: str) -> None:
+def test_own_model_can_be_deleted_and_a_base_not(client_: openai.OpenAI, live: str, bob: User, parrot: str) -> None:
     make_model(None, "org/shared:7b", provider="echo")
     assert client_.models.retrieve("org/shared:7b").owned_by == "luthier"
     with pytest.raises(openai.PermissionDeniedError):
-        client_.models.delete("org/shared:7b")
+        sdk(live, bob).models.delete("org/shared:7b")
     deleted = client_.models.delete("parrot")
     assert (deleted.id, deleted.object, deleted.deleted) == ("parrot", "model", True)
     with pytest.raises(openai.NotFoundError):
