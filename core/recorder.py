@@ -101,6 +101,9 @@ class Recorder:
                 self._points.append(("valid_loss", step, loss))
             self._set(valid_loss=loss)
 
+    def settle(self) -> None:
+        self._flush_patiently()
+
     def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
         kept = list(kept)
         self._job_log.info("step %s: checkpoint saved", step)
@@ -131,12 +134,16 @@ class Recorder:
     def _beat_on(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
             try:
-                self.flush()
+                self._flush_patiently()
             except jobs.Lost:
                 self._wish = Wish.CANCEL
                 return
-            except SQLAlchemyError as error:  # busy or away for a moment; the lease lasts longer than that
-                _log.warning("heartbeat could not be written: %s", type(error).__name__)
+
+    def _flush_patiently(self) -> None:
+        try:
+            self.flush()
+        except SQLAlchemyError as error:  # busy or away for a moment; what was not written waits for the next beat
+            _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def _beat(self) -> None:
         with self._buffers:

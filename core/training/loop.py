@@ -81,6 +81,7 @@ class Loop:
         """Write a checkpoint of this step, unless there is one."""
         if self.state.step in checkpoints.steps(self.folder):
             return
+        self.report.settle()
         began = time.monotonic()
         size = checkpoints.save(self.folder, self._snapshot())
         kept = checkpoints.prune(self.folder, best=self.state.best_step)

@@ -95,6 +95,9 @@ class Report(Protocol):
 
     def validated(self, step: int, loss: float) -> None: ...
 
+    def settle(self) -> None:
+        """Store what was reported so far: a checkpoint is about to make it happened, and nobody will report it again."""
+
     def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
         """A checkpoint is on disk; only the steps in ``kept`` still are."""
 
