@@ -15,7 +15,7 @@ def read(task: Task) -> Reading:
     try:
         with pa.memory_map(str(task.source)) as mapped:
             schema, batches, layout = _open(mapped)
-            schema = pa.schema([f.with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)])
+            schema = pa.schema([_storable(f).with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)])
             incoming = pa.RecordBatchReader.from_batches(schema, _checked(batches, schema, task))
             task.connection.register("incoming", incoming)
             write_parquet(task, "SELECT * FROM incoming")
@@ -39,4 +39,12 @@ def _checked(batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: Task) -
     for batch in batches:
         batch.validate(full=True)
         task.progress.advance(0)
-        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+        columns = [cells.cast(wanted.type) for cells, wanted in zip(batch.columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _storable(field: pa.Field) -> pa.Field:
+    """DuckDB knows no half floats, and its intervals are coarser than durations: those become whole counts of their unit."""
+    if pa.types.is_float16(field.type):
+        return field.with_type(pa.float32())
+    return field.with_type(pa.int64()) if pa.types.is_duration(field.type) else field

@@ -21,6 +21,8 @@ from core.fields import Input
 MAX_ERRORS = 100
 MAX_COLUMNS = 10_000
 MAX_NAME = 200
+# Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they could be parsed as.
+PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -160,7 +162,7 @@ def clean_names(names: Sequence[str]) -> list[str]:
 
 def explain(error: BaseException) -> str:
     """The sentence of a library's error that helps a person: no paths, no SQL, no advice about parameters."""
-    text = str(error).split("\n\nLINE")[0].split("Possible fixes")[0].split("Possible Solution")[0].split("Try increasing")[0]
+    text = re.split(r"\n\nLINE|Possible (?:fixes|Solution)|Try (?:increasing|setting)|Detail:|Traceback", str(error))[0]
     text = re.sub(r"^[A-Z][\w ]*(Error|Exception): ", "", text.strip())
     text = re.sub(r"""(in |reading |open |file )?(file )?["'](/|[A-Za-z]:\\)[^"']*["']:?""", "", text)
     text = re.sub(r"\(?(duckdb|pyarrow|arrow|calamine|yyjson|thrift)\w*\)?", "", text, flags=re.IGNORECASE)

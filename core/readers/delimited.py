@@ -19,7 +19,7 @@ import duckdb
 
 from core.errors import UnreadableFile, ValidationError
 from core.readers import text
-from core.readers.base import MAX_ERRORS, Reading, Task, explain, literal, write_parquet
+from core.readers.base import MAX_ERRORS, PROSE, Reading, Task, explain, literal, quoted, write_parquet
 
 SAMPLE_CHARACTERS = 1 << 18
 DELIMITERS = ",\t;|"
@@ -119,12 +119,41 @@ def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None
         for name, value in (("dateformat", task.options.date_format or date_format), ("timestampformat", timestamp_format))
         if value
     )
-    types = ", ".join(f"{literal(column['name'])}: {literal(column['type'])}" for column in columns)
-    select = (
-        f"SELECT * FROM read_csv(?, auto_detect=false, header={str(has_header).lower()}, columns={{{types}}}, {options}{dates})"
-    )
-    write_parquet(task, select, [str(path)])
+    layout = f"auto_detect=false, header={str(has_header).lower()}, {options}"
+    columns = _spare_texts(path, columns, layout, task, reading)
+    write_parquet(task, f"SELECT * FROM read_csv(?, columns={_typed(columns)}, {layout}{dates})", [str(path)])
     _tell(reading, has_header, columns, date_format or timestamp_format, task)
+
+
+def _typed(columns: list[dict[str, str]]) -> str:
+    return "{" + ", ".join(f"{literal(column['name'])}: {literal(column['type'])}" for column in columns) + "}"
+
+
+def _spare_texts(path: Path, columns: list[dict[str, str]], layout: str, task: Task, reading: Reading) -> list[dict[str, str]]:
+    """The columns, VARCHAR wherever the sniffed type would change what was written: yes, 0x1F, 17 digits, words to teach."""
+    doubts = [(column["name"], doubt) for column in columns if (doubt := _doubt(column))]
+    if not doubts:
+        return columns
+    texts = _typed([{**column, "type": "VARCHAR"} for column in columns])
+    tests = ", ".join(f"coalesce(bool_or({doubt}), false)" for _, doubt in doubts)
+    changed = task.connection.execute(f"SELECT {tests} FROM read_csv(?, columns={texts}, {layout})", [str(path)]).fetchall()[0]
+    spared = [name for (name, _), is_changed in zip(doubts, changed, strict=True) if is_changed]
+    if spared:
+        reading.note(f"Kept as text, because reading it as numbers or dates would change it: {', '.join(spared[:10])}.")
+    return [{**column, "type": "VARCHAR" if column["name"] in spared else column["type"]} for column in columns]
+
+
+def _doubt(column: dict[str, str]) -> str | None:
+    """SQL that is true for a value which its column's type would not give back as it was."""
+    cell, type_ = f"trim({quoted(column['name'])})", column["type"]
+    if column["name"].lower() in PROSE:
+        whole = f"NOT regexp_full_match({quoted(column['name'])}, '-?(0|[1-9][0-9]*)')"
+        return None if type_ == "VARCHAR" else whole if type_ == "BIGINT" else f"{cell} IS NOT NULL"
+    if type_ == "BOOLEAN":
+        return f"lower({cell}) NOT IN ('true', 'false')"
+    if type_ in ("BIGINT", "HUGEINT"):
+        return f"NOT regexp_full_match({cell}, '[+-]?[0-9]+')"
+    return f"regexp_full_match({cell}, '[+-]?[0-9]{{16,}}[.]?[0-9]*')" if type_ == "DOUBLE" else None
 
 
 def _read_options(dialect: Dialect) -> str:

@@ -44,7 +44,16 @@ def _rows_of_sheet(task: Task) -> tuple[list[list[Any]], Reading]:
         raise UnreadableFile(f"The workbook is damaged, locked, or no Excel file: {explain(error)}") from error
     if not rows or not rows[0]:
         raise UnreadableFile(f"The sheet {name!r} is empty.")
-    return rows, reading
+    return _below_titles(rows, reading), reading
+
+
+def _below_titles(rows: list[list[Any]], reading: Reading) -> list[list[Any]]:
+    """Without the rows above the header that hold a single cell, as titles do."""
+    filled = [sum(cell != "" for cell in row) for row in rows[:50]]
+    skip = next((i for i, count in enumerate(filled) if count > 1), 0)
+    if skip:
+        reading.note(f"{skip} row{'s' * (skip > 1)} above the header left out.")
+    return rows[skip:]
 
 
 def _choose_sheet(names: Sequence[str], wanted: str | None) -> str:

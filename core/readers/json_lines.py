@@ -13,7 +13,7 @@ import duckdb
 
 from core.errors import UnreadableFile
 from core.readers import text
-from core.readers.base import Reading, Task, describe, explain, literal, quoted, write_parquet
+from core.readers.base import PROSE, Reading, Task, describe, explain, literal, quoted, write_parquet
 from core.readers.delimited import unreadable_rows
 
 MAX_DEPTH = 120
@@ -21,6 +21,7 @@ MAX_REWRITTEN = 64 * 2**20
 MAX_DOCUMENT = 512 * 2**20
 OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
+_TEMPORAL = re.compile(r'(?<!")\b(TIMESTAMP WITH TIME ZONE|TIMESTAMP|DATE|TIME|UUID)\b(?!")')
 _BIG_INTEGER = re.compile(rb"[:\[,\s]-?\d{20,}[,}\]\s]")
 
 
@@ -37,7 +38,7 @@ def read(task: Task) -> Reading:
     elif has_big and plain.stat().st_size <= MAX_REWRITTEN:
         plain, layout = _with_exact_integers(plain, layout, task), "newline_delimited"
     try:
-        write_parquet(task, _select(layout), [str(plain)])
+        write_parquet(task, _select(layout, _kept_types(task, plain, layout)), [str(plain)])
     except duckdb.Error as error:
         raise _explained(plain, layout, task, error) from error
     _flatten_scalars(task)
@@ -63,11 +64,32 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _select(layout: str) -> str:
-    return (
-        f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, sample_size=-1, map_inference_threshold=-1, "
-        f"field_appearance_threshold=0, maximum_object_size={OBJECT_BYTES})"
-    )
+def _select(layout: str, types: dict[str, str] | None = None) -> str:
+    columns = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in (types or {}).items())
+    stated = f", columns={{{columns}}}" if types else ", sample_size=-1, map_inference_threshold=-1, field_appearance_threshold=0"
+    return f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, maximum_object_size={OBJECT_BYTES}{stated})"
+
+
+def _kept_types(task: Task, path: Path, layout: str) -> dict[str, str] | None:
+    """Types to state because the inferred ones would change what was written; None when they are fine.
+
+    JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation, or in a column that is
+    taught, a date is a word. And where a nested value is now text, now a list, the whole column stays JSON, or texts get quotes.
+    """
+    inferred = describe(task.connection, _select(layout), [str(path)])
+    kept = {name: _kept_type(name, type_) for name, type_ in inferred}
+    names = {name.lower() for name in kept}
+    has_twins = any(re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept)
+    return None if has_twins or kept == dict(inferred) else kept  # a twin (A and a) was renamed: its key is not its name
+
+
+def _kept_type(name: str, type_: str) -> str:
+    is_nested = type_.endswith("]") or type_.startswith(("STRUCT", "MAP"))
+    if is_nested and re.search(r'(?<!")\bJSON\b(?!")', type_):
+        return "JSON"
+    if is_nested or name.lower() in PROSE:
+        return _TEMPORAL.sub("VARCHAR", type_)
+    return "VARCHAR" if type_ in ("TIME", "UUID") else type_
 
 
 def _flatten_scalars(task: Task) -> None:
@@ -181,6 +203,8 @@ def _explained(path: Path, layout: str, task: Task, error: duckdb.Error) -> Unre
             return found
     elif path.stat().st_size <= MAX_DOCUMENT and (problem := _locate_in_document(path, layout)):
         return problem
+    if "expected records" in str(error):
+        return UnreadableFile("The objects have no fields, so there are no columns.")
     if "maximum_object_size" in str(error):
         return UnreadableFile(f"One object is larger than {OBJECT_BYTES >> 20} MiB. Cut it into rows, one object each.")
     return UnreadableFile(f"It could not be read as JSON: {explain(error)}")

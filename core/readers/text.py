@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UnreadableFile
-from core.readers.base import Progress, Reading
+from core.readers.base import MAX_ERRORS, Progress, Reading
 
 CHUNK = 1 << 20
 FEW_ACCENTS = 200
+_ESCAPED = re.compile("[\ud800-\udfff]")
+_HIGH_LETTERS = re.compile("[^\x00-\x7f\ud800-\udfff]")
 _HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
 SAMPLE = 1 << 18
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -73,6 +75,7 @@ def as_utf8(source: Path, target: Path, *, encoding: str | None, reading: Readin
         reading.detected["encoding"] = "utf-8"
         return Plain(source, "utf-8")
     if chosen is None:
+        _refuse_damaged_utf8(source)
         chosen = _guess(source, bad_at or 0)
         reading.note(f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, upload it again with its encoding.")
     _translate(source, target, chosen, progress)
@@ -97,6 +100,20 @@ def _first_bad_byte(path: Path, progress: Progress) -> int | None:
     except UnicodeDecodeError:
         return seen
     return None
+
+
+def _refuse_damaged_utf8(path: Path) -> None:
+    """Raises UnreadableFile with the lines, when most of what is not ASCII is UTF-8: one bad byte does not make it latin-1."""
+    good, bad = 0, []
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            if not line.isascii():
+                wrong = len(_ESCAPED.findall(line))
+                good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line))) - wrong
+                bad += [(number, "a byte that is not UTF-8")] * bool(wrong)
+    if bad and good > 0:
+        message = f"Line {bad[0][0]:,}: a byte that is not UTF-8, while the rest of the file is. Mend it, or state the encoding."
+        raise UnreadableFile(message, lines=bad[:MAX_ERRORS])
 
 
 def _translate(source: Path, target: Path, encoding: str, progress: Progress) -> None:

@@ -159,6 +159,27 @@ def test_real_files_come_in_with_their_rows_and_types(
             ["VARCHAR"],
             [["123456789012345678901234567890"], ["1"]],
         ),
+        ("taught.csv", "prompt,completion\n1+0.5?,1.50\nok?,yes\n", ["VARCHAR"] * 2, [["1+0.5?", "1.50"], ["ok?", "yes"]]),
+        ("taught2.csv", "question,answer\nok?,yes\nno?,no\n", ["VARCHAR"] * 2, [["ok?", "yes"], ["no?", "no"]]),
+        ("yes.csv", "a,b\nyes,TRUE\nno,false\n", ["VARCHAR", "BOOLEAN"], [["yes", True], ["no", False]]),
+        (
+            "hex.csv",
+            "a,b\n0x1F,1234567890123456.78\n0x20,1.5\n",
+            ["VARCHAR"] * 2,
+            [["0x1F", "1234567890123456.78"], ["0x20", "1.5"]],
+        ),
+        (
+            "dates.jsonl",
+            '{"d": "2024-01-01", "t": "10:30", "completion": "2024-01-01"}',
+            ["DATE", "VARCHAR", "VARCHAR"],
+            [["2024-01-01", "10:30", "2024-01-01"]],
+        ),
+        (
+            "deepdate.jsonl",
+            '{"a": {"when": "2024-01-01"}, "b": [true]}',
+            ['STRUCT("when" VARCHAR)', "BOOLEAN[]"],
+            [[{"when": "2024-01-01"}, [True]]],
+        ),
         ("bigger.jsonl", '{"id": 9223372036854775807}\n', ["BIGINT"], [[9223372036854775807]]),
         ("nulls.jsonl", '{"a": 1, "b": null}\n{"a": 2, "b": null}\n', ["BIGINT", "VARCHAR"], [[1, None], [2, None]]),
         ("nan.jsonl", '{"a": NaN}\n{"a": 1.5}\n', ["DOUBLE"], [[None], [1.5]]),
@@ -307,6 +328,8 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
         ("list.json", b'[{"a":1}, 2]', UnreadableFile, "must be an object"),
         ("deep.jsonl", b'{"a":' + b"[" * 500 + b"]" * 500 + b"}\n", UnreadableFile, "levels deep"),
         ("half.jsonl", b'{"a":"\\ud800"}\n', UnreadableFile, "surrogate"),
+        ("one.csv", "a,b\n1,é\n2,ü\n".encode() + b"3,\xff\n", UnreadableFile, "Line 4: a byte that is not UTF-8"),
+        ("nothing.jsonl", b"{}\n{}\n", UnreadableFile, "have no fields"),
         ("bytes.csv", b"a,b\n1,\xff\xfe\x80\n", UnreadableFile, "not utf-8"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
@@ -417,6 +440,23 @@ def test_a_training_report_names_lines_and_fields(ada: User) -> None:
     assert dataset.training["errors"][0] == {
         "line": 4, "field": "messages[1].role", "message": "'asistant' is not one of system, user, assistant",
     }  # fmt: skip
+
+
+def test_words_that_are_taught_stay_as_they_were_written(ada: User) -> None:
+    said = [{"role": "user", "content": [{"type": "text", "text": "when?"}]}, {"role": "assistant", "content": "2024-01-01"}]
+    lines = [{"messages": said}, {"messages": [{"role": "user", "content": "yo"}, said[1]]}]
+    dataset = upload(ada, "chat.jsonl", "\n".join(map(json.dumps, lines)))
+    assert (dataset.format, dataset.training and dataset.training["ok"]) == ("chat", True)
+    examples = [example for _, example in datasets.training_preview(ada, dataset.latest_version_id or "")]
+    assert [[message["content"] for message in example.messages] for example in examples] == [  # type: ignore[union-attr]
+        ["when?", "2024-01-01"],
+        ["yo", "2024-01-01"],
+    ]
+
+
+def test_a_title_above_an_excel_table_is_left_out(ada: User) -> None:
+    sheet = xlsx_bytes(("s", [["Report of 2024"], [], ["a", "b"], [1, 2]]))
+    assert rows(ada, upload(ada, "t.xlsx", sheet)) == [{"a": 1, "b": 2}]
 
 
 def test_the_original_bytes_are_kept(ada: User, tmp_path: Path) -> None:
