@@ -30,19 +30,19 @@ class Things:
 @pytest.fixture(scope="module")
 def things(server: Server) -> Things:
     rest = Rest(server.url, "ada@example.com")
-    dataset = rest.upload(ROOT / "data" / "samples" / "support_faq.jsonl", name="Support FAQ")
+    dataset = rest.upload(ROOT / "data" / "samples" / "support_faq.jsonl", name="Helpdesk FAQ")
     rest.upload(ROOT / "data" / "samples" / "support_tickets.csv", name="Support tickets")
     starter = rest.starter()
     job = rest.post(
         "/finetune",
-        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "support-faq", "hyperparameters": {"n_epochs": 10}},
+        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "helpdesk-bot", "hyperparameters": {"n_epochs": 10}},
     )
     rest.wait_for_job(job["id"], lambda progress: progress["status"] == "succeeded", seconds=180)
     model = rest.get(f"/finetune/{job['id']}")["model_id"]
     chat = rest.post("/chats", {"model_id": model, "dataset_id": dataset["id"], "title": "How do I return an item?"})
     rest.post("/messages", {"chat_id": chat["id"], "content": "How do I return an item?"})
     rest.post("/messages", {"chat_id": chat["id"], "content": "/describe"})
-    rest.post("/apikeys", {"name": "notebook"})
+    rest.post("/apikeys", {"name": "nightly report"})
     rest.post("/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"})
     return Things(dataset["id"], job["id"], model, chat["id"])
 
