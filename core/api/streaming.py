@@ -1,7 +1,7 @@
 """From a service's plain generator to server-sent events, or to a list when the client does not want a stream.
 
 Each pull has a thread of its own, because a generator waits for a model and the shared threads are few; the thread also closes it,
-so that its ``finally`` runs whatever happens (FACTS: a plain generator that Starlette streams is left suspended when the client
+so that its ``finally`` runs whatever happens (measured: a plain generator that Starlette streams is left suspended when the client
 goes). When the client disconnects or the server stops, ``stop()`` becomes true for the generator.
 """
 
