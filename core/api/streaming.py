@@ -110,9 +110,10 @@ class Pull(Generic[T]):
             items = make(self._stop)
             for item in items:
                 if self._stop():
-                    self._put(_stopping())
                     break
                 self._put(item)
+            if self._stop():  # it was cut off, here or by itself
+                self._put(_stopping())
         except Exception as error:  # outermost loop of this thread; the other side raises it again
             self._put(error)
         finally:

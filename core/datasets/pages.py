@@ -1,8 +1,8 @@
 """Pages of a version's rows, made by our own SQL over our own Parquet. No text of a user becomes SQL.
 
 Column names are checked against the version and quoted, values are bound, a filter is a structure per column. A page in the middle
-is found by row number instead of OFFSET (measured: 63 ms against 165), a sorted page by sorting row numbers only and fetching its rows
-afterwards. Whose version it is was settled before.
+is found by row number instead of OFFSET (measured: 63 ms against 165), a sorted page by sorting row numbers only and fetching its
+rows afterwards. Whose version it is was settled before.
 """
 
 from collections.abc import Mapping, Sequence

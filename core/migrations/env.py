@@ -1,6 +1,6 @@
 """Alembic's entry: migrations run on the engine of ``core.db``, one process after the other."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
@@ -8,7 +8,7 @@ from core import tables
 from core.db import engine
 
 
-def _render(kind: str, item: Any, _context: Any) -> str | bool:
+def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """A released migration must not depend on today's code: our timestamp type is spelled out."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, tables.Utc) else False
 

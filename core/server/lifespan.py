@@ -1,7 +1,8 @@
 """What starts with the server and ends with it.
 
-Start: schema, sweeps after a crash, the starter model, the supervisor, then the speed switches (measured: a rerun took 150 ms without
-them and 11 ms with them). Stop: SIGTERM is chained, so that streams end at once, and everything is over within three seconds.
+Start: schema, sweeps after a crash, the starter model, the supervisor, then the speed switches (measured: a rerun took 150 ms
+without them and 11 ms with them). Stop: SIGTERM is chained, so that streams end at once, and everything is over within three
+seconds.
 """
 
 import asyncio

@@ -25,6 +25,7 @@ def list_models(caller: CurrentCaller) -> dict[str, Any]:
 
 @router.get("/models/{name:path}")
 def get_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
+    """One model this key may call."""
     return _entry(require_callable(caller, name).model, name)
 
 

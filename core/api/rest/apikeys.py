@@ -30,6 +30,7 @@ def create_key(new: NewKey, user: CurrentUser, response: Response) -> CreatedKey
 
 @router.get("/apikeys")
 def list_keys(user: CurrentUser, query: Annotated[KeyList, Query()]) -> Listed[ApiKey]:
+    """The caller's keys, without their secrets."""
     return api_keys.list_keys(user, query)
 
 

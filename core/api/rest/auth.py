@@ -25,6 +25,7 @@ def sign_in(credentials: Credentials, address: Address, request: Request, respon
 
 @router.get("/auth/me")
 def who_am_i(user: CurrentUser) -> User:
+    """The account the token belongs to."""
     return user
 
 

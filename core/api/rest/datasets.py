@@ -46,16 +46,19 @@ async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
 
 @router.get("/datasets")
 def list_datasets(user: CurrentUser, query: Annotated[DatasetList, Query()]) -> Listed[Dataset]:
+    """The caller's datasets, each as its newest version."""
     return datasets.list_datasets(user, query)
 
 
 @router.get("/datasets/{dataset_id}")
 def get_dataset(dataset_id: str, user: CurrentUser) -> Dataset:
+    """One dataset, as its newest version."""
     return datasets.get(user, dataset_id)
 
 
 @router.patch("/datasets/{dataset_id}")
 def change_dataset(dataset_id: str, change: DatasetChange, user: CurrentUser) -> Dataset:
+    """Change the name or the description."""
     return datasets.update(user, dataset_id, change)
 
 
@@ -80,6 +83,7 @@ async def add_version(dataset_id: str, user: CurrentUser, request: Request) -> V
 
 @router.get("/datasets/{dataset_id}/versions")
 def list_versions(dataset_id: str, user: CurrentUser, query: Annotated[ListQuery, Query()]) -> Listed[Version]:
+    """Every version of a dataset, newest first."""
     return datasets.list_versions(user, dataset_id, query)
 
 

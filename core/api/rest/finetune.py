@@ -24,16 +24,19 @@ def create_job(new: NewJob, user: CurrentUser) -> Job:
 
 @router.get("/finetune")
 def list_jobs(user: CurrentUser, query: Annotated[JobList, Query()]) -> Listed[Job]:
+    """The caller's fine-tuning jobs."""
     return fine_tuning.list_jobs(user, query)
 
 
 @router.get("/finetune/{job_id}")
 def get_job(job_id: str, user: CurrentUser) -> Job:
+    """One job."""
     return fine_tuning.get(user, job_id)
 
 
 @router.post("/finetune/{job_id}/cancel")
 def cancel_job(job_id: str, user: CurrentUser) -> Job:
+    """End a job that has not ended; what it learned is not kept."""
     return fine_tuning.cancel(user, job_id)
 
 
@@ -51,6 +54,7 @@ def resume_job(job_id: str, user: CurrentUser) -> Job:
 
 @router.get("/finetune/{job_id}/progress")
 def get_progress(job_id: str, user: CurrentUser) -> Progress:
+    """How far a job is, in few numbers: made to be polled."""
     return fine_tuning.progress(user, job_id)
 
 
@@ -68,6 +72,7 @@ def get_metrics(job_id: str, user: CurrentUser, after_step: Steps = None, max_po
 
 @router.get("/finetune/{job_id}/checkpoints")
 def list_checkpoints(job_id: str, user: CurrentUser, query: Annotated[CheckpointList, Query()]) -> Listed[Checkpoint]:
+    """The checkpoints a job has written."""
     return fine_tuning.checkpoints(user, job_id, query)
 
 

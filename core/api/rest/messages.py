@@ -40,11 +40,13 @@ def list_messages(user: CurrentUser, query: Annotated[MessageList, Query()]) -> 
 
 @router.get("/messages/{message_id}")
 def get_message(message_id: str, user: CurrentUser) -> Message:
+    """One message, also while it still grows."""
     return chats.get_message(user, message_id)
 
 
 @router.delete("/messages/{message_id}", status_code=204)
 def delete_message(message_id: str, user: CurrentUser) -> None:
+    """Remove one message."""
     chats.delete_message(user, message_id)
 
 

@@ -26,21 +26,25 @@ def create_model(new: NewModel, user: CurrentUser) -> Model:
 
 @router.get("/models/{model_id}")
 def get_model(model_id: str, user: CurrentUser) -> Model:
+    """One model."""
     return models.get(user, model_id)
 
 
 @router.patch("/models/{model_id}")
 def change_model(model_id: str, change: ModelChange, user: CurrentUser) -> Model:
+    """Change the name, description, system prompt or parameters."""
     return models.update(user, model_id, change)
 
 
 @router.delete("/models/{model_id}", status_code=204)
 def delete_model(model_id: str, user: CurrentUser) -> None:
+    """Remove a model with all of its versions."""
     models.delete(user, model_id)
 
 
 @router.get("/models/{model_id}/versions")
 def list_versions(model_id: str, user: CurrentUser, query: Annotated[VersionList, Query()]) -> Listed[ModelVersion]:
+    """The versions of a model, newest first."""
     return models.list_versions(user, model_id, query)
 
 
@@ -52,4 +56,5 @@ def set_alias(model_id: str, alias: str, new: NewAlias, user: CurrentUser) -> Mo
 
 @router.delete("/models/{model_id}/aliases/{alias}", status_code=204)
 def drop_alias(model_id: str, alias: str, user: CurrentUser) -> None:
+    """Remove an alias; the version it pointed at stays."""
     models.drop_alias(user, model_id, alias)
