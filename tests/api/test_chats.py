@@ -231,7 +231,7 @@ def test_chat_without_its_model_cannot_answer(as_ada: Caller, chat_id: str, mode
     assert as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello", "stream": True}).status_code == 409
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def live() -> Iterator[str]:
     with serving() as address:
         yield address

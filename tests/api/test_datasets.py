@@ -82,9 +82,10 @@ def upload(caller: Caller, body: bytes = CSV, filename: str = "faq.csv", **field
 
 
 @pytest.fixture
-def dataset_id(as_ada: Caller) -> str:
-    made: str = upload(as_ada).json()["id"]
-    return made
+def dataset_id(ada: User) -> str:
+    """As if it had been uploaded and converted, which takes a second."""
+    rows = [{"prompt": "hello", "completion": "hi"}, {"prompt": "bye", "completion": "see you"}]
+    return make_dataset(ada, rows).dataset_id
 
 
 def test_upload_answers_the_dataset(as_ada: Caller) -> None:
@@ -99,10 +100,7 @@ def test_upload_answers_the_dataset(as_ada: Caller) -> None:
     assert as_ada.get("/api/datasets").json()["items"] == [made]
 
 
-@pytest.mark.parametrize(
-    ("filename", "shown"),
-    [("../../etc/passwd.csv", "passwd.csv"), ("C:\\temp\\x.csv", "x.csv"), ("naïve 🎻.csv", "naïve 🎻.csv")],
-)
+@pytest.mark.parametrize(("filename", "shown"), [("../../etc/C:\\temp\\naïve 🎻.csv", "naïve 🎻.csv")])
 def test_filename_is_for_display_only(as_ada: Caller, filename: str, shown: str) -> None:
     assert upload(as_ada, filename=filename).json()["filename"] == shown
 
@@ -197,32 +195,21 @@ def test_preview_is_a_page_of_rows(as_ada: Caller, dataset_id: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=101",
-        "limit=0",
-        "offset=-1",
-        "version=0",
-        "columns=nope",
-        "columns=[1]",
-        "order_by=nope",
-        "where={",
-        "where=[]",
-        "where=%7B%22nope%22:1%7D",
-    ],
-)
-def test_broken_preview_queries(as_ada: Caller, dataset_id: str, query: str) -> None:
-    assert as_ada.get(f"/api/datasets/{dataset_id}/preview?{query}").status_code == 422
+BROKEN_PREVIEWS = """
+    limit=101 limit=0 offset=-1 version=0 columns=nope columns=[1] order_by=nope where={ where=[] where=%7B%22nope%22:1%7D
+""".split()
 
 
-def test_profile_has_every_column(as_ada: Caller, dataset_id: str) -> None:
+def test_broken_preview_queries(as_ada: Caller, dataset_id: str) -> None:
+    for query in BROKEN_PREVIEWS:
+        assert as_ada.get(f"/api/datasets/{dataset_id}/preview?{query}").status_code == 422, query
+
+
+def test_upload_is_profiled_and_comes_back_as_it_was(as_ada: Caller) -> None:
+    dataset_id = upload(as_ada).json()["id"]
     columns = as_ada.get(f"/api/datasets/{dataset_id}/profile").json()["columns"]
     assert [column["name"] for column in columns] == ["prompt", "completion"]
     assert set(columns[0]) >= {"type", "nulls", "distinct", "min", "max", "mean", "quantiles", "histogram", "top_values"}
-
-
-def test_content_is_what_was_uploaded(as_ada: Caller, dataset_id: str) -> None:
     answer = as_ada.get(f"/api/datasets/{dataset_id}/content")
     assert answer.content == CSV
     assert answer.headers["Content-Disposition"].startswith("attachment")

@@ -49,15 +49,19 @@ def parrot(ada: User, echo: Recording) -> str:
     return make_model(ada, "parrot", provider="echo")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def live() -> Iterator[str]:
+    """One server for all tests: it reads where the data lies at every request."""
     with serving() as address:
         yield address
 
 
+CONNECTIONS = httpx.Client()  # making one takes longer than most of these tests
+
+
 def sdk(live: str, user: User, **narrowed: Any) -> openai.OpenAI:
     _, key = api_keys.create(user, NewKey(name="test", **narrowed))
-    return openai.OpenAI(base_url=f"{live}/v1", api_key=key, max_retries=0, timeout=20)
+    return openai.OpenAI(base_url=f"{live}/v1", api_key=key, max_retries=0, timeout=20, http_client=CONNECTIONS)
 
 
 @pytest.fixture
