@@ -57,6 +57,8 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
         return _FROM_STATUS.get(error.status_code, errors.LuthierError)()
     if _is_full_disk(error):
         return errors.DiskFull()
+    if "database is locked" in str(error):
+        return errors.Unavailable()
     return errors.LuthierError("Something went wrong on the server. Its log has more under this request id.")
 
 

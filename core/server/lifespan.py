@@ -27,6 +27,7 @@ from core.server import logs
 log = logging.getLogger(__name__)
 SYNC_THREADS = 64  # endpoints that wait for the database or a model share them
 COLLECT_SECONDS = 30
+SWEEP_SECONDS = 600
 GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
 STOP_SECONDS = 1.5  # for the services
 WARM = ("pandas", "numpy", "pyarrow", "altair", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
@@ -39,13 +40,14 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
     await asyncio.to_thread(start_services)
     _send_small_answers_at_once()
-    sweeper = asyncio.create_task(_sweep_for_ever())
+    chores = [asyncio.create_task(_collect_for_ever()), asyncio.create_task(_sweep_for_ever())]
     log.info("Luthier is ready")
     try:
         yield {}
     finally:
         stopping.begin()
-        sweeper.cancel()
+        for chore in chores:
+            chore.cancel()
         await _stop_services()
         log.info("Luthier has stopped")
 
@@ -75,12 +77,20 @@ def _stop_answering() -> None:
         provider.stop()
 
 
-async def _sweep_for_ever() -> None:
+async def _collect_for_ever() -> None:
     """Streamlit's own collection after every rerun is switched off in its configuration; this is instead of it."""
     while True:
         await asyncio.sleep(COLLECT_SECONDS)
         gc.collect()
-        await asyncio.to_thread(sessions.sweep)
+
+
+async def _sweep_for_ever() -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await asyncio.to_thread(sessions.sweep)
+        except Exception:  # outermost loop
+            log.exception("expired sessions could not be swept; trying again later")
 
 
 def _chain_signals() -> None:

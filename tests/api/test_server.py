@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets import Origin, Subprotocol
+from websockets.sync.client import connect
 
 from core.config import ROOT
 from tests.api.live import wait_until
@@ -184,7 +186,10 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
     threads = [threading.Thread(target=stream, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
-    with socket.create_connection(("127.0.0.1", server.port)) as half:
+    page = connect(
+        f"ws://127.0.0.1:{server.port}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], origin=Origin(server.url)
+    )
+    with page, socket.create_connection(("127.0.0.1", server.port)) as half:
         half.sendall(b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
         time.sleep(0.3)  # let them be under way
         took = server.stop()
