@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from core import stopping
+from core import chats, stopping
 from core.providers import PROVIDERS
 from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
@@ -297,3 +297,4 @@ def test_stopping_server_ends_the_stream_in_words(live: str, ada: User, chat_id:
         rest = list(events_of(lines))
     assert rest[-1] == "[DONE]"
     assert "unavailable" in rest[-2] or '"done"' in rest[-2]
+    wait_until(lambda: chats.list_messages(ada, chats.MessageList(chat_id=chat_id)).items[-1].finish_reason)

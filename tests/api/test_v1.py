@@ -259,7 +259,9 @@ def test_no_worker_is_a_503(client_: openai.OpenAI, echo: Recording, stream: boo
     assert refused.value.status_code == 503
 
 
-def test_failure_in_the_middle_is_an_error_event(client_: openai.OpenAI, echo: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_in_the_middle_is_an_error_event(
+    client_: openai.OpenAI, echo: Recording, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail_late(request: Any, *, stop: Any) -> Iterator[Any]:
         from core.providers.base import Delta
 
@@ -270,6 +272,7 @@ def test_failure_in_the_middle_is_an_error_event(client_: openai.OpenAI, echo: R
     with pytest.raises(openai.APIError) as failed:
         list(client_.chat.completions.create(model="parrot", messages=HELLO, stream=True))
     assert "secret" not in str(failed.value)
+    wait_until(lambda: usage.summary(ada))
 
 
 def test_wrong_keys_are_refused(live: str, ada: User, parrot: str) -> None:
@@ -357,13 +360,14 @@ def test_client_that_hangs_up_without_a_stream_stops_the_model(client_: openai.O
     wait_until(lambda: usage.summary(ada))
 
 
-def test_stopping_server_ends_the_stream(client_: openai.OpenAI, echo: Recording) -> None:
+def test_stopping_server_ends_the_stream(client_: openai.OpenAI, echo: Recording, ada: User) -> None:
     echo.may_end.clear()
     stream = client_.chat.completions.create(model="parrot", messages=HELLO, stream=True)
     next(iter(stream))
     stopping.begin()
     with pytest.raises(openai.APIError, match="stopping"):
         list(stream)
+    wait_until(lambda: usage.summary(ada))
 
 
 @pytest.mark.parametrize(
