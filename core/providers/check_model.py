@@ -32,7 +32,6 @@ def main(arguments: list[str]) -> None:
 
 
 def check(source: str, download_to: str | None = None) -> dict[str, Any]:
-    logging.disable(logging.WARNING)
     try:
         folder = _download(source, Path(download_to)) if download_to else Path(source)
         return _facts(folder)
@@ -152,4 +151,5 @@ def _download(hub_id: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     main(sys.argv[1:])
