@@ -1,4 +1,7 @@
-"""Every page at desktop and phone width, light and dark: no traceback, nothing wider than the window, and a picture to look at."""
+"""Every page at desktop and phone width, light and dark: no traceback, nothing wider than the window, and a picture to look at.
+
+Then the same addresses opened by another user: for him nothing of it exists.
+"""
 
 from dataclasses import dataclass
 
@@ -9,6 +12,7 @@ from core.config import ROOT
 from tests.browser.conftest import Server, sign_in, window
 from tests.browser.rest import Rest
 
+SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "How do I return an item?", "ada@example.com", "nightly report"]
 VARIANTS = {
     "desktop-light": (False, False),
     "desktop-dark": (False, True),
@@ -81,3 +85,22 @@ def test_every_page_fits_and_shows_no_traceback(server: Server, chromium: Browse
             app.shoot(f"{name}-{variant}")
             width, window_width = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
             assert width <= window_width, f"{name} is {width} px wide in a window of {window_width} px"
+
+
+@pytest.mark.timeout(300)
+def test_another_users_things_do_not_exist_for_bob(server: Server, chromium: Browser, things: Things) -> None:
+    ada = Rest(server.url, "ada@example.com", register=False)
+    with window(chromium, server) as hers:
+        sign_in(hers, "ada@example.com")
+        hers.open("/admin")
+        hers.by_key("registration").get_by_role("radio", name="Open").click()
+        hers.settled()
+    assert ada.get("/auth/me")["email"] == "ada@example.com"
+    Rest(server.url, "bob@example.com")
+    with window(chromium, server) as app:
+        sign_in(app, "bob@example.com")
+        for name, path in pages(things).items():
+            app.open(path)
+            text = app.page.inner_text("body")
+            assert not [secret for secret in SECRETS if secret in text], f"{name} shows Bob something of Ada's"
+            app.shoot(f"bob-{name}")
