@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from core.config import ROOT, Settings, settings
 from core.db import migrate
+from core.security import make_private
 
 
 def main() -> None:
     chosen = _read_settings()
     _require_free_port(chosen.host, chosen.port)
+    make_private()
     migrate()
     print(f"Luthier is starting at http://{_shown_host(chosen.host)}:{chosen.port}  (Ctrl+C stops it)", flush=True)
     _run_streamlit(chosen)

@@ -62,6 +62,12 @@ def read_jwt(token: str) -> dict[str, Any] | None:
         return None
 
 
+def make_private() -> None:
+    """At the start of a server: what it writes from now on is its owner's only, and the signing secret is made now, not at first use."""
+    os.umask(0o077)
+    jwt_secret()
+
+
 def jwt_secret() -> str:
     """The configured secret, or the one made at first start and kept beside the data with mode 600."""
     return settings().jwt_secret or _stored_secret(settings().data_dir / "secrets" / "jwt")

@@ -22,6 +22,7 @@ from anyio import to_thread
 from core import chats, datasets, models, sessions, sql_sandbox, stopping, supervisor
 from core.db import migrate
 from core.providers import PROVIDERS
+from core.security import make_private
 from core.server import logs
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def start_services() -> None:
+    make_private()
     migrate()
     sessions.sweep()
     for recover in (datasets.recover, models.recover, chats.recover):
