@@ -63,7 +63,7 @@ def read_jwt(token: str) -> dict[str, Any] | None:
 
 
 def make_private() -> None:
-    """At the start of a server: what it writes from now on is its owner's only, and the signing secret is made now, not at first use."""
+    """At the start of a server: what it writes from now on is its owner's only, and the signing secret is made at once."""
     os.umask(0o077)
     jwt_secret()
 
