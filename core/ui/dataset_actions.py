@@ -79,7 +79,7 @@ def show_uses(dataset: Dataset, version: Version, origin: str) -> None:
         )
     with question.container(border=True, height="stretch"):
         st.markdown(":material/terminal: **Question it with SQL**")
-        st.caption(f"Its table is `{quoted(dataset.name)}`; an older version is `{quoted(dataset.name + '@1')}`.")
+        st.caption(f"Its table is {show.code(quoted(dataset.name))}; an older version is {show.code(quoted(dataset.name + '@1'))}.")
         st.space("stretch")
         places.button("Open in SQL", "sql", key="use_tab_sql", sql=first_query(dataset, version))
     with call.container(border=True, height="stretch"):

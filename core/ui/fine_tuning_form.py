@@ -192,7 +192,7 @@ def _show_count(report: datasets.TrainingReport, rows: int) -> None:
         return
     st.markdown(f":red-badge[:material/warning: {report.num_examples:,} of {show.count(rows, 'row')} usable]")
     with st.expander(f"{show.count(bad, 'row')} cannot be learned", icon=":material/rule:", expanded=not report.num_examples):
-        lines = (f"- line {e['line']:,}, `{e['field']}`: {show.plain(e['message'])}" for e in report.errors[:20])
+        lines = (f"- line {e['line']:,}, {show.code(e['field'])}: {show.plain(e['message'])}" for e in report.errors[:20])
         st.markdown("\n".join(lines))
         st.caption("A job starts when every row can be learned. Filter these out with SQL and save the result as a new version.")
 

@@ -14,7 +14,7 @@ Points = Sequence[Sequence[float]]
 Series = Mapping[str, Points]
 
 TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
-LOSS_HEIGHT, LINE_HEIGHT = 320, 170  # pixels
+LOSS_HEIGHT, LINE_HEIGHT = 370, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 MAX_POINTS = 600  # per series; more is invisible and slow
@@ -29,6 +29,7 @@ def show_loss(series: Series, *, last_step: int, log_scale: bool, waiting: bool)
     st.vega_lite_chart(
         build_frame(curves),
         build_loss_spec(list(curves), last_step=last_step, log_scale=log_scale, dots=len(curves.get(VALIDATION, ())) <= 60),
+        height=LOSS_HEIGHT,
         key="job_loss_chart",
         alt="Training and validation loss over steps",
     )
@@ -40,6 +41,7 @@ def show_line(series: Series, name: str, *, title: str, format: str, last_step: 
     st.vega_lite_chart(
         frame,
         build_line_spec(title=title, format=format, last_step=last_step, area=area),
+        height=LINE_HEIGHT,
         key=f"job_{name}_chart",
         alt=f"{title} over steps",
     )
@@ -119,7 +121,7 @@ def build_loss_spec(names: Sequence[str], *, last_step: int, log_scale: bool, do
         layers.append(_line_layer(TRAINING, width=1, opacity=0.3, point=False, colour_of=SMOOTHED))
     layers += [_line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION) for name in names if _is_bold(name, names)]
     shared = {"x": _steps(last_step), "y": y, "color": colour, "tooltip": tooltip}
-    return {"height": LOSS_HEIGHT, "encoding": shared, "layer": layers}
+    return {"encoding": shared, "layer": layers}
 
 
 def _is_bold(name: str, names: Sequence[str]) -> bool:
@@ -140,7 +142,7 @@ def build_line_spec(*, title: str, format: str, last_step: int, area: bool) -> d
     mark = {"type": "area", "line": True, "opacity": 0.25} if area else {"type": "line", "strokeWidth": 2}
     value = {"field": "value", "type": "quantitative", "title": None, "axis": {"format": format}, "scale": {"zero": area}}
     tooltip = [{"field": "step", "title": "step", "format": ","}, {"field": "value", "title": title, "format": format}]
-    return {"height": LINE_HEIGHT, "mark": mark, "encoding": {"x": _steps(last_step), "y": value, "tooltip": tooltip}}
+    return {"mark": mark, "encoding": {"x": _steps(last_step), "y": value, "tooltip": tooltip}}
 
 
 def _steps(last_step: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """API keys as the page draws them: the dialog that makes one, the key shown once, a row per key, and code that uses it."""
 
+import json
+
 import streamlit as st
 
 from core import api_keys, models
@@ -17,7 +19,7 @@ EXAMPLE = """from openai import OpenAI
 
 client = OpenAI(base_url="{origin}/v1", api_key="{key}")
 answer = client.chat.completions.create(
-    model="{model}",
+    model={model},
     messages=[{{"role": "user", "content": "Hello!"}}],
     stream=True,
 )
@@ -74,7 +76,7 @@ def show_fresh(origin: str) -> None:
 
 def show_example(origin: str, model: str, key: str) -> None:
     st.caption("With the unmodified OpenAI SDK (`pip install openai`):")
-    st.code(EXAMPLE.format(origin=origin, key=key, model=model), language="python")
+    st.code(EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False)), language="python")
 
 
 def newest_model(user: User) -> str:

@@ -8,19 +8,30 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.ui import menu, session, show
+from core.ui import menu, session
 from core.users import User
 
 HERE = Path(__file__).parent
+SHOWN_PAGE = "_shown_page"
 ABOUT = "**Luthier**: your team's data becomes models you can call."
 
 
 def show_account(user: User) -> None:
     """Who is signed in, and the way out. No menu: its popup has the main area's text colour, unreadable on a dark sidebar."""
     with st.sidebar, st.container(key="account", gap="xsmall"):
-        st.markdown(f":material/account_circle: {show.plain(user.name or user.email)}")
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.markdown(":material/account_circle:", width="content")
+            st.text(user.name or user.email)  # markdown would make a link of an address
         if st.button("Sign out", key="sign_out", icon=":material/logout:"):
             session.sign_out()
+
+
+def scroll_up(page: str) -> None:
+    """A page opens at its top: the browser would keep the scroll position of the page whose button led to it."""
+    if st.session_state.get(SHOWN_PAGE, page) != page:
+        script = """document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);"""
+        st.html(f"<script>{script} // {page}</script>", unsafe_allow_javascript=True)
+    st.session_state[SHOWN_PAGE] = page
 
 
 st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT})
@@ -32,4 +43,6 @@ chosen_page = st.navigation(menu.build_menu(user), position="sidebar" if user el
 session.require_user()
 if user is not None:
     show_account(user)
+    st.html(HERE / "contrast.css")
+    scroll_up(chosen_page.title)
 chosen_page.run()

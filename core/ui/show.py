@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Colour = Literal["red", "orange", "blue", "green", "violet", "gray", "primary"]
 FLASH = "_flash"
+REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would turn what stands after a name around, too
 MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~:$&]|^\s*[-+])", re.MULTILINE)
 
 
@@ -235,7 +236,14 @@ def count(n: int, noun: str) -> str:
 
 def plain(text: str) -> str:
     """Text as it is, where Streamlit would read markdown."""
-    return MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], text)
+    return MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], REORDERING.sub("", text))
+
+
+def code(text: str) -> str:
+    """Text as code within a line of markdown; the fence is longer than any run of backticks in it (CommonMark 6.1)."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{REORDERING.sub('', text)}{pad}{fence}"
 
 
 def slug(text: str) -> str:

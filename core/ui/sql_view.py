@@ -53,7 +53,7 @@ def show_tables(tables: list[QueryTable], *, editor: str) -> None:
         for n, table in enumerate(found[:200]):
             with st.expander(show.plain(table.name), icon=":material/table:", expanded=len(found) == 1):
                 st.caption(show.count(table.num_rows, "row"))
-                st.caption("  \n".join(f"`{column['name']}` {_type(column['type'])}" for column in table.columns[:60]))
+                st.caption("  \n".join(f"{show.code(column['name'])} {_type(column['type'])}" for column in table.columns[:60]))
                 st.button(
                     "Insert name",
                     key=f"insert_{n}",

@@ -8,7 +8,8 @@ import streamlit as st
 from core.ui import show
 from core.usage import UsageLine
 
-TOKENS = {"prompt_tokens": "Read by models", "completion_tokens": "Written by models", "trained_tokens": "Trained on"}
+# The words of the table; a phone has no room for longer ones in the legend.
+TOKENS = {"prompt_tokens": "Read", "completion_tokens": "Written", "trained_tokens": "Trained"}
 
 
 def show_totals(lines: Sequence[UsageLine]) -> None:

@@ -1,5 +1,6 @@
 """The shell of every page: the sign-in gate, the first account, navigation, and what is drawn when something fails."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core import sessions, users
 from core.clock import now
 from core.config import ROOT
-from core.ui import menu, session, show
+from core.ui import menu, places, session, show
 from core.users import User
 from tests.conftest import PASSWORD
 from tests.ui.conftest import Visit, text_of
@@ -196,6 +197,29 @@ def test_duration(n: float | None, said: str) -> None:
 
 def test_plain_text_stays_plain() -> None:
     assert show.plain("*a* [x](y) $z$ :red[b]") == r"\*a\* \[x\](y) \$z\$ \:red\[b\]"
+
+
+def test_plain_text_cannot_turn_around_what_stands_after_it() -> None:
+    assert show.plain("\u202ecod.exe \u2066x") == "cod.exe x"
+    assert show.plain("שלום") == "שלום"
+
+
+@pytest.mark.parametrize(("text", "said"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("```", "```` ``` ````"), ("\u202ea", "`a`")])
+def test_code_holds_any_text(text: str, said: str) -> None:
+    assert show.code(text) == said
+
+
+def test_an_address_in_the_sidebar_is_no_link(visit: Visit, ada: User) -> None:
+    nameless = replace(ada, name="")
+    assert [one.value for one in visit(nameless, "home").sidebar.text] == [ada.email]
+
+
+def test_only_another_page_is_scrolled_to_its_top(visit: Visit, ada: User) -> None:
+    app = visit(ada, "home")
+    assert not [one for one in app.html if "scrollTo" in one.value]
+    app.switch_page(places.path("usage")).run()
+    assert [one for one in app.html if "scrollTo" in one.value]
+    assert not [one for one in app.run().html if "scrollTo" in one.value]
 
 
 def test_fonts_lie_beside_their_licences() -> None:
