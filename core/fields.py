@@ -121,5 +121,7 @@ _SAYINGS = {
 def _say(error: Any) -> str:
     if error["type"] in ("value_error", "assertion_error"):
         return str(error["ctx"]["error"])
+    if error["type"] in ("string_too_short", "too_short") and error["ctx"]["min_length"] == 1:
+        return "must not be empty"
     saying = _SAYINGS.get(error["type"], "is not valid")
     return saying.format(**error.get("ctx", {}))
