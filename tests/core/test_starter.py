@@ -133,6 +133,22 @@ def test_the_weights_load_answer_and_match_their_card(tokenizer: Any) -> None:
     assert output[0, -1] == tokenizer.eos_token_id
 
 
+@pytest.mark.slow
+def test_random_tokens_stand_for_the_same_token_everywhere_in_a_conversation(tokenizer: Any) -> None:
+    from core.training.starter import pretrain
+
+    rng, changed = random.Random(1), 0
+    for conversation in islice(conversations(5), 300):
+        ids, answer = pretrain._encode(tokenizer.backend_tokenizer, conversation)
+        swapped, still_answer = pretrain._with_random_tokens(rng, conversation, (ids, answer))
+        meaning = dict(zip(ids, swapped, strict=True))
+        assert swapped == [meaning[token] for token in ids]
+        assert all(meaning[token] == token for token in range(len(pretrain.SPECIAL)) if token in meaning)
+        assert still_answer == answer
+        changed += swapped != ids
+    assert 0.1 < changed / 300 < 0.3
+
+
 def test_the_samples_equal_what_their_program_writes(sampler: ModuleType) -> None:
     assert (SAMPLES / "support_faq.jsonl").read_text(encoding="utf-8") == sampler.faq_text()
     assert (SAMPLES / "support_tickets.csv").read_text(encoding="utf-8") == sampler.tickets_text()

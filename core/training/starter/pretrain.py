@@ -54,7 +54,13 @@ CONVERSATIONS_PER_CHUNK = 240
 # Loss weight of the text the model only reads; a little of it teaches English, too much costs answers.
 READING_WEIGHT, READING_SAMPLE = 0.3, 0.15
 # Sequences per chunk that copy random tokens, so that no token of the vocabulary stays untrained.
-TOKEN_COPIES_PER_CHUNK = 6
+TOKEN_COPIES_PER_CHUNK = 24
+# In this share of the conversations whose answer is found in the question, some tokens become random ones, the same in
+# both: the model learns to look where the answer stands, not which words usually stand there.
+SUBSTITUTION_SHARE = 0.4
+FOUND_IN_QUESTION = frozenset(
+    ("copying", "english", "key_value", "slot_filling", "people_in_context", "notes_in_context", "table_rows", "rewriting")
+)
 
 
 @dataclass
@@ -121,8 +127,9 @@ def batches(tokenizer: Tokenizer, seed: int, progress: Progress) -> Iterator[tup
     """Endless (ids, is_answer) batches [rows, length], right-padded; starts at `progress.chunk`, a whole number of chunks."""
     while True:
         chunk_seed = seed * 1_000_003 + progress.chunk
-        examples = [_encode(tokenizer, c) for c in islice(conversations(chunk_seed), CONVERSATIONS_PER_CHUNK)]
-        generator = torch.Generator().manual_seed(chunk_seed)
+        rng, generator = random.Random(chunk_seed), torch.Generator().manual_seed(chunk_seed)
+        written = islice(conversations(chunk_seed), CONVERSATIONS_PER_CHUNK)
+        examples = [_with_random_tokens(rng, c, _encode(tokenizer, c)) for c in written]
         examples += [_copy_of_random_tokens(tokenizer, generator) for _ in range(TOKEN_COPIES_PER_CHUNK)]
         groups = _group_by_length(examples)
         for index in torch.randperm(len(groups), generator=generator).tolist():
@@ -251,6 +258,18 @@ def _encode(tokenizer: Tokenizer, conversation: Conversation) -> _Example:
         ids += [ROLES[message["role"]], *content, END]
         answer += [False] + [produced] * (len(content) + 1)
     return ids, answer
+
+
+def _with_random_tokens(rng: random.Random, conversation: Conversation, example: _Example) -> _Example:
+    """Maybe replace half of the tokens that the answer shares with the question by random ones, alike on both sides."""
+    single_turn = len(conversation.messages) <= 3
+    if conversation.task not in FOUND_IN_QUESTION or not single_turn or rng.random() > SUBSTITUTION_SHARE:
+        return example
+    ids, answer = example
+    asked = {token for token, produced in zip(ids, answer, strict=True) if not produced}
+    shared = sorted({token for token, produced in zip(ids, answer, strict=True) if produced} & asked - set(range(len(SPECIAL))))
+    swapped = {token: rng.randrange(len(SPECIAL), VOCABULARY) for token in shared if rng.random() < 0.5}
+    return [swapped.get(token, token) for token in ids], answer
 
 
 def _copy_of_random_tokens(tokenizer: Tokenizer, generator: torch.Generator) -> _Example:
