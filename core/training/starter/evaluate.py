@@ -7,7 +7,6 @@ more than one right answer are left out, so this says nothing about how well the
 """
 
 import argparse
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +130,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--ask", nargs="*", help="print the answers to these questions instead of the table")
     arguments = parser.parse_args()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(arguments.threads)
     answerer = Answerer(arguments.model)
     if arguments.ask:

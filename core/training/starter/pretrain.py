@@ -11,7 +11,6 @@ machine is. `--export` writes the model in bfloat16 with its tokenizer; the card
 
 import argparse
 import json
-import os
 import random
 import re
 import sysconfig
@@ -348,7 +347,6 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="write the model folder here when training is over")
     parser.add_argument("--no-train", action="store_true", help="only export what is there")
     arguments = parser.parse_args()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(arguments.threads)
     if not arguments.no_train:
         train(
