@@ -155,7 +155,7 @@ class _FormReader:
         if self._filename is not None:
             if self._form.file is None and self._name == "file":
                 self._sink.hold(data)
-            return  # further files are read over
+            return  # a file under another name is read over, a second one under this name refused at its end
         self._text += data
         self._text_bytes += len(data)
         if self._text_bytes > MAX_FIELD_BYTES:
@@ -166,7 +166,9 @@ class _FormReader:
             if len(self._form.fields) >= MAX_FIELDS:
                 raise BadRequest("The form has too many fields.")
             self._form.fields[self._name] = _decode(self._name, self._text)
-        elif self._name == "file" and self._form.file is None:
+        elif self._name == "file":
+            if self._form.file is not None:
+                raise BadRequest("Send one file at a time: each becomes a dataset or a version of its own.")
             self._form.file, self._form.filename = self._path, self._filename
 
     def _end(self) -> None:

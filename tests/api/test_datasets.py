@@ -126,6 +126,13 @@ def test_form_without_a_file_is_named(as_ada: Caller) -> None:
     assert fields_of(answer) == {"file"}
 
 
+def test_second_file_is_refused_rather_than_dropped(as_ada: Caller) -> None:
+    answer = as_ada("POST", "/api/datasets", files=[("file", ("a.csv", CSV)), ("file", ("b.csv", CSV))])
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "bad_request")
+    assert as_ada("GET", "/api/datasets").json()["total"] == 0
+    assert not list(storage.staging_dir().iterdir())
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
