@@ -167,6 +167,9 @@ def _begin(
 
     def answer(stop: Callable[[], bool]) -> Iterator[Delta | Table | Finish]:
         history = _history(chat.id, before=reply.position)
+        if not history:  # the chat was deleted before its reply began
+            yield Finish("cancelled")
+            return
         if answering == "query":
             question = next(row.content for row in reversed(history) if row.role == "user")
             yield from sources.from_query(user, chat.dataset_id, question)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from core import chats, models, usage
+from core.chats import answering
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable, ValidationError
 from core.fields import parse
@@ -92,6 +93,10 @@ def finish(user: User, message_id: str) -> chats.Message:
     *_, last = chats.tail(user, message_id)
     assert isinstance(last, chats.Message)
     return last
+
+
+def living_replies() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("reply-")]
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -364,10 +369,28 @@ def test_a_caller_who_waits_gets_the_error_and_an_empty_exchange_is_not_kept(ada
 def test_deleting_a_chat_ends_its_reply(ada: User, echo: Echo, chat: chats.Chat) -> None:
     echo.gate = threading.Semaphore(1)
     begin(ada, chat, "abcdef")
+    wait_until(lambda: echo.asked != [])
     chats.delete(ada, chat.id)
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("reply-")])
+    wait_until(lambda: not living_replies())
     with reading() as session:
-        assert session.scalars(select(UsageRow)).all() != []
+        assert [row.prompt_tokens for row in session.scalars(select(UsageRow))] == [1]
+
+
+def test_a_chat_deleted_before_its_reply_begins_asks_no_model(
+    ada: User, echo: Echo, chat: chats.Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deleted, read_history = threading.Event(), answering._history
+
+    def read_late(chat_id: str, *, before: int) -> list[MessageRow]:
+        deleted.wait(10)
+        return read_history(chat_id, before=before)
+
+    monkeypatch.setattr(answering, "_history", read_late)
+    begin(ada, chat, "abcdef")
+    chats.delete(ada, chat.id)
+    deleted.set()
+    wait_until(lambda: not living_replies())
+    assert (echo.asked, caplog.messages) == ([], [])
 
 
 def test_replies_of_a_server_that_died_are_complete_after_the_next_start(ada: User, chat: chats.Chat) -> None:
