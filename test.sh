@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, Chromium included, and runs them.   ./test.sh                 all of them
-#                                                                  ./test.sh unit | browser  one part
+#                                                                  ./test.sh unit | hostile | browser   one part
 #                                                                  ./test.sh PYTEST-ARGUMENTS
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -40,11 +40,12 @@ install_chromium() {
 
 LUTHIER_REQUIREMENTS_FILE=requirements-dev.txt ./start.sh --install
 
-unit=(tests --ignore=tests/browser --ignore=tests/bench -n 2 --dist loadfile)
+unit=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -n 2 --dist loadfile)
+hostile=(tests/hostile -n 2)
 browser=(tests/browser -m browser -s)
 case "${1:-all}" in
-  all) parts=(unit browser) ;;
-  unit | browser) parts=("$1") ;;
+  all) parts=(unit hostile browser) ;;
+  unit | hostile | browser) parts=("$1") ;;
   *) exec .venv/bin/python -m pytest "$@" ;;
 esac
 
@@ -62,5 +63,9 @@ if [[ " ${parts[*]} " == *" browser "* ]]; then
 fi
 for part in "${parts[@]}"; do
   say "== $part tests"
-  if [ "$part" = unit ]; then .venv/bin/python -m pytest "${unit[@]}"; else .venv/bin/python -m pytest "${browser[@]}"; fi
+  case "$part" in
+    unit) .venv/bin/python -m pytest "${unit[@]}" ;;
+    hostile) .venv/bin/python -m pytest "${hostile[@]}" ;;
+    browser) .venv/bin/python -m pytest "${browser[@]}" ;;
+  esac
 done

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field("", description="Addresses whose X-Forwarded-For is believed, comma-separated.")
     max_upload_mb: int = Field(2048, ge=1, description="Largest upload, in MiB.")
     max_expanded_mb: int = Field(20480, ge=1, description="Largest size an upload may expand to, in MiB.")
+    upload_chunk_mb: int = Field(8, ge=1, le=64, description="Size of the pieces in which the browser sends a file, in MiB.")
+    upload_keep_hours: int = Field(48, ge=1, description="An upload that nobody finishes or reviews is removed after this, in hours.")
+    url_hosts: str = Field("", description="Hosts that files may be fetched from, comma-separated. Empty: no import from addresses.")
+    import_folders: str = Field("", description="Folders of this server that all users may import from, comma-separated. Empty: none.")
     disk_reserve_mb: int = Field(512, ge=0, description="Free disk space below which nothing new is written, in MiB.")
     query_seconds: float = Field(20, gt=0, description="Deadline of one SQL query, in seconds.")
     query_memory_mb: int = Field(512, ge=64, description="Memory of one SQL query, in MiB.")
@@ -62,6 +66,14 @@ class Settings(BaseSettings):
     @property
     def cors_origin_list(self) -> list[str]:
         return [o.strip() for o in self.cors_origins.split(",") if o.strip() and o.strip() != "*"]
+
+    @property
+    def url_host_list(self) -> list[str]:
+        return [h.strip().lower() for h in self.url_hosts.split(",") if h.strip()]
+
+    @property
+    def import_folder_list(self) -> list[Path]:
+        return [Path(f.strip()).expanduser().resolve() for f in self.import_folders.split(",") if f.strip()]
 
     @property
     def trusted_proxy_list(self) -> list[str]:

@@ -5,7 +5,8 @@
     DATA_DIR/
     ├── luthier.db               metadata
     ├── secrets/                 mode 700
-    ├── staging/                 uploads on their way in; swept at start
+    ├── staging/                 what one call or one process needs; swept at start
+    ├── uploads/upl_…            files on their way in, or waiting for their review; they survive a restart
     ├── datasets/dsv_…/          data.parquet, original (the uploaded bytes), rejects.jsonl
     ├── models/mdv_…/            weights, tokenizer, template, card
     ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
@@ -26,7 +27,7 @@ from core.config import settings
 from core.errors import DiskFull
 from core.security import new_token
 
-_ID = re.compile(r"^(dsv|mdv|ftj)_[a-z2-7]{8,60}$")
+_ID = re.compile(r"^(dsv|mdv|ftj|upl)_[a-z2-7]{8,60}$")
 
 
 def version_dir(version_id: str) -> Path:
@@ -39,6 +40,13 @@ def parquet_path(version_id: str) -> Path:
 
 def original_path(version_id: str) -> Path:
     return version_dir(version_id) / "original"
+
+
+def upload_path(upload_id: str) -> Path:
+    """The bytes of an upload so far. The folder is made; the file may not be there yet."""
+    path = _folder("uploads", upload_id)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
 
 
 def model_dir(model_version_id: str) -> Path:
