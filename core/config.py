@@ -35,9 +35,15 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(2048, ge=1, description="Largest upload, in MiB.")
     max_expanded_mb: int = Field(20480, ge=1, description="Largest size an upload may expand to, in MiB.")
     upload_chunk_mb: int = Field(8, ge=1, le=64, description="Size of the pieces in which the browser sends a file, in MiB.")
-    upload_keep_hours: int = Field(48, ge=1, description="An upload that nobody finishes or reviews is removed after this, in hours.")
-    url_hosts: str = Field("", description="Hosts that files may be fetched from, comma-separated. Empty: no import from addresses.")
-    import_folders: str = Field("", description="Folders of this server that all users may import from, comma-separated. Empty: none.")
+    upload_keep_hours: int = Field(
+        48, ge=1, description="An upload that nobody finishes or reviews is removed after this, in hours."
+    )
+    url_hosts: str = Field(
+        "", description="Hosts that files may be fetched from, comma-separated. Empty: no import from addresses."
+    )
+    import_folders: str = Field(
+        "", description="Folders of this server that all users may import from, comma-separated. Empty: none."
+    )
     disk_reserve_mb: int = Field(512, ge=0, description="Free disk space below which nothing new is written, in MiB.")
     query_seconds: float = Field(20, gt=0, description="Deadline of one SQL query, in seconds.")
     query_memory_mb: int = Field(512, ge=64, description="Memory of one SQL query, in MiB.")
