@@ -1,12 +1,17 @@
-"""One dataset: its rows, a summary of its columns, its versions, and what it can be used for."""
+"""One dataset: its rows, its columns, its versions, what a model would read of it, and how to use it from elsewhere.
+
+The address holds what is shown: ``id``, ``version``, ``view`` (the tab), and what each tab keeps there itself.
+"""
+
+from collections.abc import Callable
 
 import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
-from core.ui import columns_view, dataset_actions, dataset_view, places, rows_view, show, versions_view
-from core.ui.session import origin, require_user
+from core.ui import columns_view, dataset_actions, dataset_view, places, rows_view, show, training_view, versions_view
+from core.ui.session import require_user
 from core.users import User
 
 
@@ -39,21 +44,21 @@ def choose_version(user: User, dataset: Dataset) -> Version | None:
 
 
 def show_tabs(user: User, dataset: Dataset, version: Version) -> None:
-    names = ["Rows", "Columns", "Versions", "Use it"]
-    rows, columns, versions, use = st.tabs(names, key="view", on_change="rerun", bind="query-params")
-    if rows.open:
-        with rows, show.guarded():
-            rows_view.show_rows(user, dataset, version)
-    if columns.open:
-        with columns, show.guarded():
-            columns_view.show_columns(datasets.profile(user, dataset.id, version=version.version))
-    if versions.open:
-        with versions, show.guarded():
-            versions_view.show_versions(user, dataset, version)
-    if use.open:
-        with use:
-            dataset_actions.show_uses(dataset, version, origin())
+    """Only the open tab is computed."""
+    tabs = st.tabs(list(TABS), key="view", on_change="rerun", bind="query-params")
+    for tab, draw in zip(tabs, TABS.values(), strict=True):
+        if tab.open:
+            with tab, show.guarded():
+                draw(user, dataset, version)
 
+
+TABS: dict[str, Callable[[User, Dataset, Version], None]] = {
+    "Rows": rows_view.show_rows,
+    "Columns": columns_view.show_columns_tab,
+    "Versions": versions_view.show_versions,
+    "Training view": training_view.show_training,
+    "Use it": dataset_actions.show_uses,
+}
 
 user = require_user()
 try:

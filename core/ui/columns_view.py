@@ -5,10 +5,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.datasets import Profile
+from core import datasets
+from core.datasets import Dataset, Profile, Version
 from core.ui import show
+from core.users import User
 
 PER_PAGE = 24
+
+
+def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
+    show_columns(datasets.profile(user, dataset.id, version=version.version))
 
 
 def show_columns(profile: Profile) -> None:

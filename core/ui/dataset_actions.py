@@ -7,7 +7,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
-from core.ui import forms, places, show
+from core.ui import forms, places, session, show
 from core.users import User
 
 DELETED = "_deleted_dataset"
@@ -68,7 +68,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def show_uses(dataset: Dataset, version: Version, origin: str) -> None:
+def show_uses(user: User, dataset: Dataset, version: Version) -> None:
     train, question, call = st.columns(3)
     with train.container(border=True, height="stretch"):
         st.markdown(":material/model_training: **Fine-tune a model**")
@@ -88,7 +88,7 @@ def show_uses(dataset: Dataset, version: Version, origin: str) -> None:
         st.space("stretch")
         places.button("Open a chat", "chat", key="use_tab_chat", dataset=dataset.id)
     st.markdown("**From your own program**")
-    st.code(_snippet(dataset, version, origin), language="python")
+    st.code(_snippet(dataset, version, session.origin()), language="python")
 
 
 def _training_words(version: Version) -> str:
