@@ -7,6 +7,7 @@ Who may upload, names and limits are the business of ``core.datasets``.
 """
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -25,20 +26,22 @@ from sqlalchemy import update
 
 from core import formats, profile, storage, usage
 from core.clock import now
-from core.config import ROOT, settings
+from core.config import ROOT, bare_environment, settings
 from core.db import writing
-from core.errors import LuthierError, UnreadableFile, UnsupportedMediaType
-from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, kind_of, reader_for
+from core.errors import LuthierError, UnreadableFile
+from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
+from core.readers.look import Look, failed
+from core.readers.opening import configure, plain_file
 from core.readers.text import require_kind
-from core.readers.unpack import unpack
 from core.tables import DatasetRow, DatasetVersionRow
 
-MEMORY_MB = 1024
-THREADS = 4
+LOOK_SECONDS = 60.0
+LOOKS_AT_ONCE = 3
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 CRASHED = "The conversion ended unexpectedly. Upload the file again; if it happens twice, the file is too much for this server."
+_looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
 
 
@@ -84,6 +87,39 @@ def start(version_id: str) -> subprocess.Popen[bytes]:
         )
 
 
+def look(path: Path, filename: str, options: IngestOptions) -> Look:
+    """What ``path`` would become with these options, read by a child within LOOK_SECONDS. Never raises for a bad file."""
+    work = storage.new_staging_path()
+    work.mkdir()
+    asked = {"path": str(path), "filename": filename, "options": options.model_dump(), "work": str(work)}
+    try:
+        with _looks:
+            child = subprocess.run(
+                [sys.executable, "-m", "core.readers.look"],
+                input=json.dumps(asked).encode(),
+                cwd=ROOT,
+                env=bare_environment(**_needed_settings()),
+                capture_output=True,
+                timeout=LOOK_SECONDS,
+                check=True,
+            )
+        return Look(**json.loads(child.stdout))
+    except subprocess.TimeoutExpired:
+        return failed(
+            UnreadableFile(f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it.")
+        )
+    except (subprocess.CalledProcessError, ValueError) as error:
+        log.error("look at %s: %s", filename, getattr(error, "stderr", b"")[-2000:] or error)
+        return failed(UnreadableFile("Looking at it ended unexpectedly: the file may be too much for this server. Split it."))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _needed_settings() -> dict[str, str]:
+    chosen = settings().model_dump(include={"data_dir", "max_expanded_mb", "disk_reserve_mb"})
+    return {f"LUTHIER_{name.upper()}": str(value) for name, value in chosen.items()}
+
+
 def run(version_id: str) -> bool:
     """Convert one staged upload and settle its row, whatever happens. The outermost loop of the converter.
 
@@ -122,15 +158,16 @@ def convert(
     """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …"""
     work, target = draft / "work", draft / "data.parquet"
     work.mkdir()
-    _configure(connection, work)
+    configure(connection, work)
     with staged.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     progress.stage(0.0, 0.25)
-    source, suffix = _plain(staged, filename, work, progress)
+    source, suffix, archive = plain_file(staged, filename, work, options=options, progress=progress)
     require_kind(source, suffix)
     task = Task(source, suffix, target, work, options, connection, progress)
     progress.stage(0.25, 0.4)  # checking the text; write_parquet goes on from here
     reading = reader_for(suffix)(task)
+    reading.detected = archive | reading.detected
     progress.stage(0.8, 1.0)
     shutil.rmtree(work)
     _write_rejects(draft, reading)
@@ -271,41 +308,8 @@ def _beat(version_id: str, share: float) -> bool:
         return bool(told.rowcount)  # type: ignore[attr-defined]
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, work: Path) -> None:
-    for setting in (
-        f"memory_limit = '{MEMORY_MB}MB'",
-        f"threads = {min(THREADS, os.cpu_count() or 1)}",
-        f"temp_directory = {literal(str(work / 'spill'))}",
-        f"max_temp_directory_size = '{settings().max_expanded_mb}MB'",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "enable_progress_bar = true",  # query_progress() is silent without these three
-        "enable_progress_bar_print = false",
-        "progress_bar_time = 0",
-        "TimeZone = 'UTC'",
-    ):
-        connection.execute(f"SET {setting}")
-
-
-def _plain(staged: Path, filename: str, work: Path, progress: Progress) -> tuple[Path, str]:
-    kind = kind_of(filename)
-    if not kind.compression:
-        return staged, kind.suffix
-    require_kind(staged, kind.compression)
-    target = work / "plain"
-    member = unpack(staged, kind.compression, target, progress=progress)
-    if member is None:
-        return target, kind.suffix
-    inside = kind_of(member)
-    if inside.compression:
-        raise UnsupportedMediaType("The archive holds another archive. Upload the file inside it.")
-    return target, inside.suffix
-
-
 def _write_rejects(draft: Path, reading: Reading) -> None:
     if reading.skipped:
-        import json
-
         lines = [json.dumps({"line": line, "message": message}, ensure_ascii=False) + "\n" for line, message in reading.skipped]
         (draft / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
 

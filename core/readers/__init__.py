@@ -9,9 +9,10 @@ from importlib import import_module
 from pathlib import PurePosixPath
 
 from core.errors import UnsupportedMediaType
-from core.readers.base import Cancelled, IngestOptions, Progress, Read, Reading, Task
+from core.readers.base import Cancelled, Progress, Read, Reading, Task
+from core.readers.options import TYPES, IngestOptions
 
-__all__ = ["READERS", "Cancelled", "IngestOptions", "Kind", "Progress", "Reading", "Task", "kind_of", "reader_for"]
+__all__ = ["READERS", "TYPES", "Cancelled", "IngestOptions", "Kind", "Progress", "Reading", "Task", "kind_of", "reader_for"]
 
 READERS = {
     ".csv": "delimited",

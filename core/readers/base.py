@@ -5,7 +5,6 @@ that says what is wrong and where. It never drops a row silently: with ``skip_ba
 Decompression happened before (``unpack``), publishing comes after (``core.ingest``).
 """
 
-import codecs
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from pydantic import Field, field_validator
 
 from core.errors import DiskFull, UnreadableFile
-from core.fields import Input
+from core.readers.options import IngestOptions
 
 MAX_ERRORS = 100
 MAX_COLUMNS = 10_000
@@ -24,41 +22,6 @@ MAX_NAME = 200
 # Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they could be parsed as.
 PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
-
-
-class IngestOptions(Input):
-    """How to read an upload. Everything is detected unless it is given."""
-
-    delimiter: str | None = Field(None, title="Delimiter", description="What separates values in a text file. Empty: detected.")
-    encoding: str | None = Field(None, title="Encoding", description="Text encoding such as utf-8 or cp1252. Empty: detected.")
-    header: bool | None = Field(None, title="Header", description="Whether the first row holds the column names. Empty: detected.")
-    date_format: str | None = Field(None, title="Date format", description="Such as %d/%m/%Y. Empty: detected.", max_length=40)
-    sheet: str | None = Field(None, title="Sheet", description="Name of the Excel sheet. Empty: the first one.", max_length=200)
-    skip_bad_rows: bool = Field(False, title="Skip bad rows", description="Leave out rows that cannot be read, and list them.")
-
-    @field_validator("delimiter", "encoding", "date_format", "sheet")
-    @classmethod
-    def _empty_means_detected(cls, value: str | None) -> str | None:
-        return value or None
-
-    @field_validator("delimiter")
-    @classmethod
-    def _delimiter_is_one_character(cls, value: str | None) -> str | None:
-        value = {"tab": "\t", "\\t": "\t", "space": " "}.get(value or "", value)
-        if value is not None and (len(value) != 1 or value in '"\r\n'):
-            raise ValueError("must be one character, or 'tab'")
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _encoding_is_known(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            "".encode(value)
-            return codecs.lookup(value).name
-        except (LookupError, UnicodeError) as error:
-            raise ValueError("is not a known encoding; try utf-8, utf-16, cp1252 or latin-1") from error
 
 
 class Cancelled(Exception):
