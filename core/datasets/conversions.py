@@ -14,6 +14,7 @@ import psutil
 from sqlalchemy import select
 
 from core import ingest, storage
+from core.datasets import report_queue
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
 from core.tables import DatasetVersionRow
@@ -35,6 +36,7 @@ def run_and_wait(version_id: str) -> None:
             code = -1
     _note_output(version_id, code)
     settle_dead(version_id)
+    report_queue.QUEUE.wake()
 
 
 def run_in_background(version_id: str) -> None:
@@ -55,7 +57,8 @@ def recover() -> None:
     """At the start of a server, before anything uploads: adopt, start or fail what is processing; sweep what nobody needs."""
     with reading() as session:
         processing = list(session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing")))
-        settled = set(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready")))
+        kept = select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None))
+        settled = set(session.scalars(kept))
     living = {row.id for row in processing if _is_alive(row)}
     waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
     for row in processing:
@@ -95,6 +98,7 @@ def _adopt(version_id: str) -> None:
             settle_dead(version_id)
             break
         time.sleep(POLL_SECONDS)
+    report_queue.QUEUE.wake()
     ingest.log_path(version_id).unlink(missing_ok=True)
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import defer
 from core import formats, ingest, storage
 from core.datasets import exports, pages, rows
 from core.datasets.pages import Filter, Preview
-from core.datasets.values import Content, Dataset, Profile, SqlTable, TrainingReport, Version, present_version
+from core.datasets.values import Content, Dataset, Profile, SqlTable, TrainingReport, Version
 from core.db import reading
-from core.errors import Conflict, Detail, ValidationError
+from core.errors import Detail, ValidationError
 from core.formats import Example
 from core.listing import Listed, ListQuery, fetch
 from core.tables import DatasetRow, DatasetVersionRow
@@ -50,30 +50,30 @@ def get(user: User, dataset_id: str) -> Dataset:
 
 
 def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -> Listed[Version]:
-    """Newest first; tries that failed or still run are among them."""
+    """Newest first; a try that still runs is among them, and the last one that failed until something newer is ready."""
     version = DatasetVersionRow
     with reading() as session:
         rows.own(session, user.id, dataset_id)
-        statement = select(version).where(version.dataset_id == dataset_id).options(defer(version.profile))
+        statement = (
+            select(version).where(version.dataset_id == dataset_id, rows.is_listed(dataset_id)).options(defer(version.profile))
+        )
         sortable = {"created_at": version.number, "version": version.number}
         found = fetch(session, statement, query or ListQuery(), sortable=sortable, tie=version.id, present=lambda row: row)
-        parents = rows.parents_of(session, [row.id for row in found.items])
-        items = [present_version(row, parents[row.id]) for row in found.items]
-        return Listed(items, found.total, found.limit, found.offset)
+        return Listed(rows.present_versions(session, found.items), found.total, found.limit, found.offset)
 
 
 def get_version(user: User, version_id: str) -> Version:
     """Raises NotFound, also for versions of other users' datasets."""
     with reading() as session:
         row = rows.own_version(session, user.id, version_id)
-        return present_version(row, rows.parents_of(session, [row.id])[row.id])
+        return rows.present_versions(session, [row])[0]
 
 
 def version_of(user: User, dataset_id: str, number: int | None = None) -> Version:
     """A version by number, or the newest ready one. Raises NotFound, or Conflict when none is ready yet."""
     with reading() as session:
         row = rows.numbered(session, user.id, dataset_id, number)
-        return present_version(row, rows.parents_of(session, [row.id])[row.id])
+        return rows.present_versions(session, [row])[0]
 
 
 def sql_tables(user: User) -> list[SqlTable]:
@@ -92,8 +92,13 @@ def preview(
     columns: Sequence[str] | None = None,
     order_by: str | None = None,
     where: Mapping[str, Filter | Mapping[str, Any] | str | int | float | bool | None] | None = None,
+    search: str | None = None,
+    lines: Sequence[int] | None = None,
 ) -> Preview:
-    """A page of rows. ``where`` is a :class:`Filter` (or its dict) per column; a plain value means equals, None means null."""
+    """A page of rows. ``where`` is a :class:`Filter` (or its dict) per column; a plain value means equals, None means null.
+
+    ``search``: words that must all occur somewhere in the row's text; ``lines``: only rows of these numbers, from 1.
+    """
     found = _ready(user, dataset_id, version)
     return pages.page(
         storage.parquet_path(found.id),
@@ -104,6 +109,8 @@ def preview(
         only=columns,
         order_by=order_by,
         where={name: pages.as_filter(name, wanted) for name, wanted in (where or {}).items()},
+        search=search,
+        lines=lines,
     )
 
 
@@ -112,7 +119,7 @@ def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profi
     with reading() as session:
         row = rows.numbered(session, user.id, dataset_id, version)
         stored = row.profile or {}
-        _require_ready(row.status)
+        rows.require_readable(row)
     return Profile(columns=stored.get("columns", []), num_rows=row.num_rows)
 
 
@@ -152,18 +159,11 @@ def training_report(user: User, version_id: str, mapping: Mapping[str, str] | No
 
 def _ready(user: User, dataset_id: str, number: int | None) -> Version:
     found = version_of(user, dataset_id, number)
-    _require_ready(found.status)
+    rows.require_readable(found)
     return found
 
 
 def _ready_version(user: User, version_id: str) -> Version:
     found = get_version(user, version_id)
-    _require_ready(found.status)
+    rows.require_readable(found)
     return found
-
-
-def _require_ready(status: str) -> None:
-    if status == "processing":
-        raise Conflict("The dataset is still being converted. Try again in a moment.")
-    if status == "failed":
-        raise Conflict("The upload of this dataset failed, so it has no rows. Upload the file again.")

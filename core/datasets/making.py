@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core import formats, ingest, storage, usage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, rows
+from core.datasets import conversions, removing, rows
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.looking import (
     get,
@@ -105,15 +105,21 @@ def create_from_table(
     parents: Sequence[str] = (),
     note: str = "",
     dataset_id: str | None = None,
+    origin: str | None = None,
+    options: dict[str, Any] | None = None,
 ) -> tuple[Dataset, Version]:
     """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``. ``parquet`` is taken over.
 
-    ``parents`` are the versions it read, all the user's own. Raises NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
+    ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is ``sql``, else python.
+    Raises NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
     """
     with _taking(parquet):
         _require_size(parquet)
-        options = {"keep_original": False}  # the table itself is the original
-        row = _version_row(user, filename="result.parquet", file=parquet, options=options, note=_checked_note(note), sql=sql)
+        chosen = {**(options or {}), "keep_original": False}  # the table itself is the original
+        made_by = origin or ("query" if sql else "python")
+        row = _version_row(
+            user, filename="result.parquet", file=parquet, options=chosen, note=_checked_note(note), sql=sql, origin=made_by
+        )
         with writing() as session:
             _require_own_versions(session, user, parents)
             if dataset_id:
@@ -162,12 +168,12 @@ def delete(user: User, dataset_id: str) -> None:
     with writing() as session:
         row = rows.own(session, user.id, dataset_id)
         ids = list(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id)))
-        rows.require_unused(session, dataset_id, ids)
+        removing.require_unused(session, dataset_id, ids)
         stored = sum(storage.folder_bytes(storage.version_dir(version_id)) for version_id in ids)
         session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.id))
         usage.record(session, user_id=user.id, kind="storage", bytes=-stored)
     for version_id in ids:
-        _remove_files(version_id)
+        removing.remove_files(version_id)
 
 
 def cancel_ingest(user: User, version_id: str) -> Version:
@@ -216,11 +222,24 @@ def _checked_note(note: str) -> str:
 
 
 def _version_row(
-    user: User, *, filename: str, file: Path, options: dict[str, Any], note: str = "", sql: str | None = None
+    user: User,
+    *,
+    filename: str,
+    file: Path,
+    options: dict[str, Any],
+    note: str = "",
+    sql: str | None = None,
+    origin: str = "upload",
 ) -> DatasetVersionRow:
-    size = file.stat().st_size
     return DatasetVersionRow(
-        id=new_id("dsv"), created_by=user.id, filename=filename, original_bytes=size, options=options, note=note, sql=sql
+        id=new_id("dsv"),
+        created_by=user.id,
+        filename=filename,
+        original_bytes=file.stat().st_size,
+        options=options,
+        note=note,
+        sql=sql,
+        origin=origin,
     )
 
 
@@ -248,13 +267,7 @@ def _forget(row: DatasetVersionRow) -> None:
         )
         if not left:
             session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.dataset_id))
-    _remove_files(row.id)
-
-
-def _remove_files(version_id: str) -> None:
-    storage.remove(storage.version_dir(version_id))
-    ingest.staged_path(version_id).unlink(missing_ok=True)
-    ingest.log_path(version_id).unlink(missing_ok=True)
+    removing.remove_files(row.id)
 
 
 def _require_own_versions(session: Session, user: User, version_ids: Sequence[str]) -> None:

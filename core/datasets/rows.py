@@ -8,15 +8,15 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased, defer
 
 from core.clock import now
-from core.datasets.values import Dataset, SqlTable, present
-from core.errors import Conflict, InUse, NotFound
+from core.datasets.values import Dataset, SqlTable, Version, present, present_version
+from core.errors import Conflict, NotFound
 from core.listing import contains
 from core.security import new_id
-from core.tables import ACTIVE_STATUSES, DatasetRow, DatasetVersionRow, JobRow, VersionParentRow
+from core.tables import DatasetRow, DatasetVersionRow, UserRow, VersionParentRow
 
 MAX_FILENAME_BYTES = 255
 MAX_NAME = 200
@@ -70,8 +70,9 @@ def numbered(session: Session, owner_id: str, dataset_id: str, number: int | Non
         statement = select(DatasetVersionRow).join(DatasetRow, DatasetRow.id == DatasetVersionRow.dataset_id)
         shown_id = _shown_id().correlate(DatasetRow).scalar_subquery()
         shown = session.scalar(statement.where(DatasetRow.id == dataset.id, DatasetVersionRow.id == shown_id))
-        if shown is None or shown.status != "ready":
-            raise Conflict(_not_ready(shown))
+        if shown is None:
+            raise Conflict(_not_ready("failed"))
+        require_readable(shown)
         return shown
     version = DatasetVersionRow
     row = session.scalar(select(version).where(version.dataset_id == dataset.id, version.number == number))
@@ -89,12 +90,21 @@ def insert(session: Session, owner_id: str, name: str, description: str, version
 
 
 def append(session: Session, dataset: DatasetRow, version: DatasetVersionRow) -> None:
-    """The next version of a dataset. Numbers of failed tries are not used again."""
+    """The next version of a dataset. Tries that failed are forgotten now, so that people see numbers without gaps."""
+    version_row = DatasetVersionRow
+    session.execute(delete(version_row).where(version_row.dataset_id == dataset.id, version_row.status == "failed"))
     highest = session.scalar(select(func.max(DatasetVersionRow.number)).where(DatasetVersionRow.dataset_id == dataset.id))
     version.dataset_id, version.number = dataset.id, (highest or 0) + 1
     dataset.updated_at = now()
     session.add(version)
     session.flush()
+
+
+def is_listed(dataset_id: str) -> ColumnElement[bool]:
+    """Whether people see a version of this dataset: a failed try only while nothing newer is ready."""
+    version, other = DatasetVersionRow, aliased(DatasetVersionRow)
+    newest_ready = select(func.max(other.number)).where(other.dataset_id == dataset_id, other.status == "ready").scalar_subquery()
+    return or_(version.status != "failed", version.number > func.coalesce(newest_ready, 0))
 
 
 def matching(owner_id: str, *, q: str | None, format_: str | None, status: str | None) -> Select[DatasetRow]:
@@ -139,7 +149,7 @@ def tables_of(session: Session, owner_id: str) -> list[SqlTable]:
     rows = session.execute(
         select(DatasetRow.id, DatasetRow.name, version.id, version.number, version.columns, version.num_rows)
         .join(version, version.dataset_id == DatasetRow.id)
-        .where(DatasetRow.owner_id == owner_id, version.status == "ready")
+        .where(DatasetRow.owner_id == owner_id, version.status == "ready", version.removed_at.is_(None))
     ).all()
     newest: dict[str, int] = {}
     for dataset_id, _, _, number, _, _ in rows:
@@ -150,29 +160,38 @@ def tables_of(session: Session, owner_id: str) -> list[SqlTable]:
     ]
 
 
-def require_unused(session: Session, dataset_id: str, version_ids: Sequence[str]) -> None:
-    """Raises InUse while a job that is not over reads one of the versions."""
-    job = session.scalar(
-        select(JobRow.id).where(
-            JobRow.status.in_(ACTIVE_STATUSES),
-            or_(
-                JobRow.dataset_id == dataset_id,
-                JobRow.dataset_version_id.in_(version_ids),
-                JobRow.validation_version_id.in_(version_ids),
-            ),
-        )
+def present_versions(session: Session, rows: Sequence[DatasetVersionRow]) -> list[Version]:
+    """The versions with their parents and the names of their authors, in two queries."""
+    parents = parents_of(session, [row.id for row in rows])
+    people = session.execute(
+        select(UserRow.id, UserRow.name, UserRow.email).where(UserRow.id.in_({row.created_by for row in rows}))
     )
-    if job:
-        raise InUse(f"The dataset is used by job {job}. Cancel the job first, or wait until it is done.")
+    names = {user_id: name or email for user_id, name, email in people}
+    return [present_version(row, parents[row.id], names.get(row.created_by, "")) for row in rows]
+
+
+def require_readable(version: Version | DatasetVersionRow) -> None:
+    """Raises Conflict, saying why, when a version has no rows to read: not yet, never, or not any more."""
+    if version.status != "ready":
+        raise Conflict(_not_ready(version.status))
+    if version.removed_at:
+        number = version.version if isinstance(version, Version) else version.number
+        raise Conflict(f"The files of version {number} were removed on {removal(version)}. Choose another version.")
+
+
+def removal(version: Version | DatasetVersionRow) -> str:
+    """``23 November 2026 by Ada``: when and why the files of a version went."""
+    day = f"{version.removed_at:%d %B %Y}".lstrip("0") if version.removed_at else "an unknown day"
+    return f"{day} {version.removed_why or ''}".strip()
 
 
 def _shown_id() -> Select[str]:
-    """The version a dataset shows: its newest ready one, else its newest try. To be correlated with DatasetRow."""
+    """The version a dataset shows: its newest with rows, else its newest try. To be correlated with DatasetRow."""
     version = aliased(DatasetVersionRow)
     return (
         select(version.id)
         .where(version.dataset_id == DatasetRow.id)
-        .order_by((version.status == "ready").desc(), version.number.desc())
+        .order_by(and_(version.status == "ready", version.removed_at.is_(None)).desc(), version.number.desc())
         .limit(1)
     )
 
@@ -185,7 +204,7 @@ def _versions_of(owner_id: str) -> Select[DatasetVersionRow]:
     )
 
 
-def _not_ready(row: DatasetVersionRow | None) -> str:
-    if row is not None and row.status == "processing":
+def _not_ready(status: str) -> str:
+    if status == "processing":
         return "The dataset is still being converted. Try again in a moment."
     return "The upload of this dataset failed, so it has no rows. Upload the file again."

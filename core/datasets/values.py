@@ -9,6 +9,7 @@ from typing import Any
 from core.tables import DatasetRow, DatasetVersionRow
 
 SUMMARY_KEYS = ("line", "message")
+INTERNAL_OPTIONS = frozenset({"keep_original", "append_to"})  # between a service and its converter
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Version:
     skipped_rows: int
     note: str
     detected: dict[str, Any]
+    author: dict[str, str] | None = None  # {"id", "name"}
+    origin: str = "upload"  # upload, query, edit, append, split, python
+    options: dict[str, Any] = field(default_factory=dict)  # what was chosen when it was made
+    removed_at: datetime | None = None  # its files are gone since then; the rest stays
+    removed_why: str | None = None
+    same_as: dict[str, Any] | None = None  # the version that already had these bytes, said once by the call that found it
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Sample:
     num_rows: int = field(default=0)
 
 
-def present_version(row: DatasetVersionRow, parents: Sequence[str] = ()) -> Version:
+def present_version(row: DatasetVersionRow, parents: Sequence[str] = (), author: str = "") -> Version:
     return Version(
         id=row.id,
         dataset_id=row.dataset_id,
@@ -156,6 +163,11 @@ def present_version(row: DatasetVersionRow, parents: Sequence[str] = ()) -> Vers
         skipped_rows=row.skipped_rows,
         note=row.note,
         detected=row.detected,
+        author={"id": row.created_by, "name": author},
+        origin=row.origin,
+        options={name: value for name, value in row.options.items() if name not in INTERNAL_OPTIONS},
+        removed_at=row.removed_at,
+        removed_why=row.removed_why,
     )
 
 
