@@ -20,6 +20,7 @@
     │   ├── UnreadableFile        an upload that is not what it says, with lines
     │   └── ContextLengthExceeded the conversation is longer than the model can read
     ├── SqlError                  with the position in the text
+    │   └── QueryStopped
     ├── QueryTimeout
     ├── RateLimited               with the seconds to wait
     └── Unavailable               no model worker, disk full, stopping
@@ -167,6 +168,10 @@ class SqlError(LuthierError):
     def __init__(self, message: str | None = None, *, position: int | None = None) -> None:
         super().__init__(message)
         self.position = position
+
+
+class QueryStopped(SqlError):
+    """The query was stopped."""
 
 
 class QueryTimeout(LuthierError):

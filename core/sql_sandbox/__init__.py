@@ -6,7 +6,7 @@
                                                                            lock   Landlock, seccomp, rlimits
                                                                            gate   one SELECT, known nodes, known functions
                                                                            DuckDB with locked settings, views over the named files
-               <───────────────── Arrow stream, or a Parquet file in the private folder ────────┘
+               <──────────── Arrow stream, plan, or a file in the private folder ────────┘
 
 The caller kills the child at the deadline. Every query of every user takes this way, a model's too; nothing else touches user SQL.
 This package knows files and limits, no users: names, ownership, queueing and accounting are ``core.query``'s.
@@ -14,5 +14,17 @@ This package knows files and limits, no users: names, ownership, queueing and ac
 
 from core.sql_sandbox.client import Answer, Limits, QueryFailed, SandboxUnavailable, UnknownTable, run, shut_down
 from core.sql_sandbox.lock import protection
+from core.sql_sandbox.stops import Stop, Stopped
 
-__all__ = ["Answer", "Limits", "QueryFailed", "SandboxUnavailable", "UnknownTable", "protection", "run", "shut_down"]
+__all__ = [
+    "Answer",
+    "Limits",
+    "QueryFailed",
+    "SandboxUnavailable",
+    "Stop",
+    "Stopped",
+    "UnknownTable",
+    "protection",
+    "run",
+    "shut_down",
+]

@@ -17,14 +17,15 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from core.sql_sandbox.child import RESULT_FILE, Job
+from core.sql_sandbox.answers import FILES, Form, Job
 from core.sql_sandbox.explain import Failure
+from core.sql_sandbox.stops import Stop
 from core.sql_sandbox.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +47,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's result. ``table`` is None where it went to ``file``; ``columns``: {"name", "type"}; ``used``: tables by name."""
+    """A query's result in one of its forms. ``columns``: {"name", "type"}; ``used``: tables by name; ``rows``: of an Arrow file.
+
+    ``scanned`` and ``plan``: see ``plans.py``.
+    """
 
     columns: list[dict[str, str]]
     used: tuple[str, ...]
     table: pa.Table | None = None
     file: Path | None = None
     truncated: bool = False
+    rows: int = 0
+    scanned: dict[str, Any] = field(default_factory=dict)
+    plan: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,27 +90,31 @@ def run(
     folder: Path,
     limits: Limits,
     parameters: list[Any] | dict[str, Any] | None = None,
-    save: bool = False,
+    form: Form = "table",
+    stop: Stop | None = None,
 ) -> Answer:
     """Run one query over ``tables`` (name -> Parquet file), with ``folder`` (empty, private) as its only place to write.
 
-    Raises QueryFailed, or SandboxUnavailable.
+    Raises QueryFailed, SandboxUnavailable, or Stopped once ``stop`` is set.
     """
     job = Job(
         sql=sql,
         tables={name: str(path) for name, path in tables.items()},
         parameters=parameters,
-        rows=None if save else limits.rows,
+        rows=limits.rows,
         folder=str(folder),
         seconds=limits.seconds,
         memory_mb=limits.memory_mb,
         threads=limits.threads,
         file_bytes=limits.file_bytes,
         result_bytes=limits.result_bytes,
+        form=form,
     )
+    stop = stop or Stop()
     for attempt in (1, 2):
+        stop.check()
         try:
-            return _read_answer(*_ask(job), folder=folder)
+            return _read_answer(*_ask(job, stop), form=form, folder=folder)
         except _ZygoteDied:
             shutil.rmtree(folder / "spill", ignore_errors=True)
             if attempt == 2:
@@ -168,11 +179,11 @@ class _Deadline:
         self._timer.cancel()
 
 
-def _ask(job: Job) -> tuple[dict[str, Any], bytes]:
-    return _ask_forked(job) if CAN_FORK else _ask_spawned(job)
+def _ask(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
+    return _ask_forked(job, stop) if CAN_FORK else _ask_spawned(job, stop)
 
 
-def _ask_forked(job: Job) -> tuple[dict[str, Any], bytes]:
+def _ask_forked(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
     ours, zygote = _connect()
     with ours:
         stream = cast(BinaryIO, ours.makefile("rwb"))
@@ -180,17 +191,17 @@ def _ask_forked(job: Job) -> tuple[dict[str, Any], bytes]:
         try:
             pid = _greeting(wire, lambda: _hang_up(ours))
             with _Handle(pid) as child:
-                return _converse(wire, job, child.kill, zygote=zygote)
+                return _converse(wire, job, child.kill, stop=stop, zygote=zygote)
         finally:
             wire.close()
 
 
-def _ask_spawned(job: Job) -> tuple[dict[str, Any], bytes]:
+def _ask_spawned(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
     with _start("--once", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             wire = Wire(cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin))
             _greeting(wire, process.kill)
-            return _converse(wire, job, process.kill)
+            return _converse(wire, job, process.kill, stop=stop)
         finally:
             process.kill()
 
@@ -206,13 +217,17 @@ def _greeting(wire: Wire, give_up: Callable[[], object]) -> int:
         deadline.cancel()
 
 
-def _converse(wire: Wire, job: Job, end: Callable[[], object], *, zygote: _Zygote | None = None) -> tuple[dict[str, Any], bytes]:
+def _converse(
+    wire: Wire, job: Job, end: Callable[[], object], *, stop: Stop, zygote: _Zygote | None = None
+) -> tuple[dict[str, Any], bytes]:
     """Send the job and wait for what comes back; the deadline counts from here."""
     deadline = _Deadline(job.seconds, end)
     try:
-        wire.send(asdict(job))
-        return wire.receive()
+        with stop.when_set(end):
+            wire.send(asdict(job))
+            return wire.receive()
     except (EOFError, OSError, ValueError) as error:
+        stop.check()
         if deadline.passed:
             raise QueryFailed(Failure("timeout", "deadline")) from None
         if zygote is not None and zygote.stopped:
@@ -242,15 +257,24 @@ def _connect() -> tuple[socket.socket, _Zygote]:
         return ours, _zygote
 
 
-def _read_answer(head: dict[str, Any], block: bytes, *, folder: Path) -> Answer:
+def _read_answer(head: dict[str, Any], block: bytes, *, form: Form, folder: Path) -> Answer:
     if "failure" in head:
         raise _failed(head["failure"])
-    columns, used = list(head["columns"]), tuple(head["used"])
-    if not block:
-        return Answer(columns, used, file=folder / RESULT_FILE)
+    answer = Answer(
+        columns=list(head["columns"]),
+        used=tuple(head["used"]),
+        truncated=bool(head["truncated"]),
+        rows=int(head.get("rows", 0)),
+        scanned=dict(head.get("scanned") or {}),
+        plan=list(head.get("plan") or []),
+    )
+    if form in FILES:
+        return replace(answer, file=folder / FILES[form])
+    if form == "plan":
+        return answer
     table = pa.ipc.open_stream(block).read_all()
     table.validate(full=True)
-    return Answer(columns, used, table=table, truncated=bool(head["truncated"]))
+    return replace(answer, table=table)
 
 
 def _failed(told: dict[str, Any]) -> QueryFailed:

@@ -7,11 +7,14 @@ place, so a newcomer does not wait for the slowest of another's queries. A wait 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.sql_sandbox.stops import Stop
+
 MAX_WAITING_EACH = 20
+Ticket = tuple[int, str]  # number in the order of coming, user
 
 
 class TooBusy(Exception):
@@ -23,14 +26,22 @@ class Turns:
     """Running and waiting queries of everybody. ``places`` comes with each call, so that a changed setting counts at once."""
 
     running: Counter[str] = field(default_factory=Counter)
-    waiting: list[tuple[int, str]] = field(default_factory=list)
+    waiting: list[Ticket] = field(default_factory=list)
     _number: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
-    def take(self, user_id: str, *, places: int, seconds: float) -> Iterator[None]:
-        """Hold a place. Raises TooBusy when none is free within ``seconds``."""
-        self._enter(user_id, places=places, seconds=seconds)
+    def take(
+        self, user_id: str, *, places: int, seconds: float, stop: Stop | None = None, tell: Callable[[int], None] = lambda _: None
+    ) -> Iterator[None]:
+        """Hold a place. Raises TooBusy when none is free within ``seconds``, Stopped when ``stop`` is set meanwhile.
+
+        ``tell`` hears how many queries will begin until this one does: 1 is next, 0 runs.
+        """
+        stop = stop or Stop()
+        with stop.when_set(self._look_again):
+            self._enter(user_id, places=places, seconds=seconds, stop=stop, tell=tell)
+        tell(0)
         try:
             yield
         finally:
@@ -38,7 +49,7 @@ class Turns:
                 self.running[user_id] -= 1
                 self._changed.notify_all()
 
-    def _enter(self, user_id: str, *, places: int, seconds: float) -> None:
+    def _enter(self, user_id: str, *, places: int, seconds: float, stop: Stop, tell: Callable[[int], None]) -> None:
         deadline = time.monotonic() + seconds
         with self._changed:
             if sum(1 for _, user in self.waiting if user == user_id) >= MAX_WAITING_EACH:
@@ -47,20 +58,39 @@ class Turns:
             ticket = (self._number, user_id)
             self.waiting.append(ticket)
             try:
-                while self._next(places) != ticket:
+                while self._next(self.running, self.waiting, places) != ticket:
+                    stop.check()
                     left = deadline - time.monotonic()
                     if left <= 0:
                         raise TooBusy
+                    tell(self._place(ticket, places))
                     self._changed.wait(left)
+                stop.check()
                 self.running[user_id] += 1
             finally:
                 self.waiting.remove(ticket)
                 self._changed.notify_all()
 
-    def _next(self, places: int) -> tuple[int, str] | None:
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _place(self, ticket: Ticket, places: int) -> int:
+        """Who goes before: played through as if a place became free for everybody who waits, one after the other."""
+        running, waiting = Counter(self.running), list(self.waiting)
+        for place in range(1, len(waiting) + 1):
+            ready = self._next(running, waiting, places + running.total()) or waiting[0]
+            if ready == ticket:
+                return place
+            waiting.remove(ready)
+            running[ready[1]] += 1
+        return len(self.waiting)
+
+    @staticmethod
+    def _next(running: Counter[str], waiting: list[Ticket], places: int) -> Ticket | None:
         """The ticket that may go now."""
-        if self.running.total() >= places:
+        if running.total() >= places:
             return None
         most_each = max(1, places - 1)
-        able = [ticket for ticket in self.waiting if self.running[ticket[1]] < most_each]
-        return min(able, key=lambda ticket: (self.running[ticket[1]], ticket[0]), default=None)
+        able = [ticket for ticket in waiting if running[ticket[1]] < most_each]
+        return min(able, key=lambda ticket: (running[ticket[1]], ticket[0]), default=None)

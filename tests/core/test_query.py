@@ -16,7 +16,7 @@ from core.config import settings
 from core.db import writing
 from core.errors import LuthierError, NotFound, QueryTimeout, RateLimited, SqlError, TooLarge, Unavailable, ValidationError
 from core.fields import parse
-from core.query import NewQuery
+from core.query import NewQuery, asking
 from core.sql_sandbox.rows import json_rows, json_value
 from core.sql_sandbox.turns import TooBusy, Turns
 from core.tables import DatasetRow, DatasetVersionRow
@@ -288,7 +288,7 @@ def test_too_many_queries_are_told_to_wait(ada: User, monkeypatch: pytest.Monkey
     def full(*_: object, **__: object) -> object:
         raise TooBusy
 
-    monkeypatch.setattr(query._turns, "_enter", full)
+    monkeypatch.setattr(asking.turns, "_enter", full)
     with pytest.raises(RateLimited) as error:
         query.run(ada, NewQuery(sql="SELECT 1"))
     assert error.value.retry_after >= 1

@@ -57,10 +57,10 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(table: Path, folder: Path) -> Callable[..., Answer]:
-    def ask(sql: str, *, parameters: object = None, save: bool = False, **limits: object) -> Answer:
+    def ask(sql: str, *, parameters: object = None, form: str = "table", **limits: object) -> Answer:
         allowed = Limits(**{"seconds": 5, "memory_mb": 128, **limits})  # type: ignore[arg-type]
         return run(
-            sql, tables={"t": table, "u": table, "faq@2": table}, folder=folder, limits=allowed, parameters=parameters, save=save
+            sql, tables={"t": table, "u": table, "faq@2": table}, folder=folder, limits=allowed, parameters=parameters, form=form
         )  # type: ignore[arg-type]
 
     return ask
@@ -143,7 +143,7 @@ def test_unknown_tables_are_named(ask: Callable[..., Answer]) -> None:
 
 
 def test_saved_result_is_a_parquet_file_in_the_private_folder(ask: Callable[..., Answer], folder: Path) -> None:
-    answer = ask("SELECT b, sum(a) AS total FROM t GROUP BY b ORDER BY b -- the end", save=True)
+    answer = ask("SELECT b, sum(a) AS total FROM t GROUP BY b ORDER BY b -- the end", form="parquet")
     assert answer.file == folder / "result.parquet"
     saved = parquet.read_table(answer.file)
     assert saved.schema.field("total").type == pa.int64()  # not the double that DuckDB makes of a sum
@@ -151,14 +151,14 @@ def test_saved_result_is_a_parquet_file_in_the_private_folder(ask: Callable[...,
 
 
 def test_saved_sum_beyond_64_bits_stays_exact(ask: Callable[..., Answer]) -> None:
-    answer = ask("SELECT sum(9223372036854775807::HUGEINT) AS total FROM t", save=True)
+    answer = ask("SELECT sum(9223372036854775807::HUGEINT) AS total FROM t", form="parquet")
     assert answer.file is not None
     assert int(parquet.read_table(answer.file).column("total")[0].as_py()) == 7 * (2**63 - 1)
 
 
 def test_result_larger_than_allowed_is_not_saved(ask: Callable[..., Answer], folder: Path) -> None:
     with pytest.raises(QueryFailed) as failed:
-        ask("SELECT hash(range) AS h, uuid() AS u FROM range(2000000)", save=True, file_bytes=2**20)
+        ask("SELECT hash(range) AS h, uuid() AS u FROM range(2000000)", form="parquet", file_bytes=2**20)
     assert failed.value.failure.kind == "size"
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= 2**20
 

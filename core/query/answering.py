@@ -1,0 +1,164 @@
+"""The questions themselves: an answer as rows, as an Arrow stream, as a version, as a plan; a dataset described."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from core import datasets, storage
+from core.config import settings
+from core.datasets import Dataset, SqlTable, Version
+from core.errors import NotFound, ValidationError
+from core.fields import parse
+from core.query.asking import Progress, ask, largest_result, limits, private_folder
+from core.query.values import MAX_ROWS, ArrowResult, NewArrowQuery, NewQuery, Operator, Plan, QueryResult, QueryTable, SavedQuery
+from core.query_tables import Names, quoted
+from core.sql_sandbox import Stop
+from core.sql_sandbox.rows import json_rows
+from core.users import User
+
+SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets three times the deadline
+
+
+def run(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None) -> QueryResult:
+    """Answer a query. Raises SqlError, QueryTimeout, QueryStopped (``stop`` was set), RateLimited, Unavailable, DiskFull."""
+    return _run(user, new, Names(datasets.sql_tables(user)), progress or Progress(stop or Stop()))
+
+
+def run_on(user: User, dataset_id: str, sql: str, *, limit: int = 1_000, stop: Stop | None = None) -> QueryResult:
+    """Answer a query in which the dataset's newest version is also called ``data``. Raises as :func:`run`, and NotFound."""
+    tables = datasets.sql_tables(user)
+    names = Names(tables, extra={"data": _latest(tables, dataset_id)})
+    return _run(user, parse(NewQuery, sql=sql, limit=limit), names, Progress(stop or Stop()))
+
+
+def describe(user: User, dataset_id: str, *, version: int | None = None) -> QueryResult:
+    """One row per column: type, smallest, largest, distinct (approximate), mean, median, share of nulls. Raises as :func:`run`."""
+    tables = datasets.sql_tables(user)
+    table = _latest(tables, dataset_id) if version is None else _numbered(tables, dataset_id, version)
+    sql = 'SELECT column_name, column_type, "min", "max", approx_unique, "avg", q50, null_percentage FROM (SUMMARIZE data)'
+    return _run(user, NewQuery(sql=sql, limit=MAX_ROWS), Names([table], extra={"data": table}), Progress())
+
+
+def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowResult:
+    """Answer a query as an Arrow stream that was never in this process's memory. Raises as :func:`run`."""
+    progress = Progress(stop or Stop())
+    names = Names(datasets.sql_tables(user))
+    with private_folder() as folder:
+        allowed = limits(rows=new.limit)
+        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters, form="arrow")
+        assert asked.answer.file is not None
+        stream = asked.answer.file.open("rb")
+    return ArrowResult(
+        stream=stream,
+        size_bytes=os.fstat(stream.fileno()).st_size,
+        row_count=asked.answer.rows,
+        truncated=asked.answer.truncated,
+        elapsed_ms=progress.elapsed_ms,
+        queue_ms=progress.queue_ms,
+    )
+
+
+def plan(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None) -> Plan:
+    """Run a query to its end without keeping its rows, and tell what each step cost. Raises as :func:`run`."""
+    progress = progress or Progress(stop or Stop())
+    names = Names(datasets.sql_tables(user))
+    with private_folder() as folder:
+        asked = ask(user, new.sql, names, folder=folder, limits=limits(), progress=progress, parameters=new.parameters, form="plan")
+    steps = asked.answer.plan
+    whole = sum(map(_seconds, steps)) or 1.0
+    return Plan(
+        operators=tuple(_operator(step, whole) for step in steps),
+        elapsed_ms=progress.elapsed_ms,
+        queue_ms=progress.queue_ms,
+        bytes_scanned=asked.bytes_scanned,
+        rows_scanned=asked.rows_scanned,
+    )
+
+
+def save(
+    user: User,
+    *,
+    sql: str,
+    name: str | None = None,
+    dataset_id: str | None = None,
+    note: str = "",
+    progress: Progress | None = None,
+) -> tuple[Dataset, Version]:
+    """Keep a query's whole result. Raises as :func:`run`, and ValidationError, NotFound, TooLarge."""
+    new = parse(SavedQuery, sql=sql, name=name, dataset_id=dataset_id, note=note)
+    if new.name is None and new.dataset_id is None:
+        raise ValidationError.of("name", "give the new dataset a name")
+    if new.dataset_id is not None:
+        datasets.get(user, new.dataset_id)
+    storage.require_space()
+    names = Names(datasets.sql_tables(user))
+    allowed = limits(seconds=settings().query_seconds * SAVING_TAKES, file_bytes=largest_result())
+    with private_folder() as folder:
+        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress or Progress(), form="parquet")
+        assert asked.answer.file is not None
+        parents = sorted({table.version_id for table in asked.used})
+        return datasets.create_from_table(
+            user,
+            name=new.name,
+            parquet=asked.answer.file,
+            sql=new.sql,
+            parents=parents,
+            note=new.note,
+            dataset_id=new.dataset_id,
+        )
+
+
+def tables(user: User) -> list[QueryTable]:
+    """The newest version of every dataset the user may query, by name."""
+    found = sorted((t for t in datasets.sql_tables(user) if t.is_latest), key=lambda t: (t.dataset_name.lower(), t.dataset_id))
+    return [QueryTable(quoted(t.dataset_name), t.dataset_id, list(t.columns), t.num_rows) for t in found]
+
+
+def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryResult:
+    with private_folder() as folder:
+        allowed = limits(rows=new.limit)
+        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters)
+    assert asked.answer.table is not None
+    rows = json_rows(asked.answer.table)
+    result = QueryResult(
+        columns=asked.answer.columns,
+        rows=rows,
+        row_count=len(rows),
+        truncated=asked.answer.truncated,
+        elapsed_ms=progress.elapsed_ms,
+        queue_ms=progress.queue_ms,
+        bytes_scanned=asked.bytes_scanned,
+        rows_scanned=asked.rows_scanned,
+    )
+    result.__dict__["_table"] = asked.answer.table  # beside the fields: an API must not try to serialise it
+    return result
+
+
+def _operator(step: Mapping[str, Any], whole: float) -> Operator:
+    return Operator(
+        name=step["operator"],
+        rows=step["rows"],
+        estimate=step["estimate"],
+        seconds=step["seconds"],
+        share=step["seconds"] / whole,
+        details=tuple((key, text) for key, text in step["details"]),
+        children=tuple(_operator(child, whole) for child in step["children"]),
+    )
+
+
+def _seconds(step: Mapping[str, Any]) -> float:
+    return float(step["seconds"]) + sum(map(_seconds, step["children"]))
+
+
+def _latest(found: Iterable[SqlTable], dataset_id: str) -> SqlTable:
+    for table in found:
+        if table.dataset_id == dataset_id and table.is_latest:
+            return table
+    raise NotFound
+
+
+def _numbered(found: Iterable[SqlTable], dataset_id: str, number: int) -> SqlTable:
+    for table in found:
+        if table.dataset_id == dataset_id and table.number == number:
+            return table
+    raise NotFound

@@ -1,0 +1,109 @@
+"""What DuckDB's profile of a query says, without a path, a setting or anything else that is not the caller's business.
+
+Only the keys named here leave the child. A table is called as the query calls it. ``rows`` are those that an operator gave on,
+``seconds`` the time of all its threads together.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+DETAILS = (
+    "Table",
+    "CTE Name",
+    "Join Type",
+    "Conditions",
+    "Expression",
+    "Filters",
+    "Dynamic Filters",
+    "Groups",
+    "Aggregates",
+    "Order By",
+    "Top",
+    "Limit",
+    "Offset",
+    "Projections",
+    "Distinct Targets",
+)
+MAX_DETAIL, MAX_NODES = 300, 2_000
+WRAPPERS = frozenset({"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"})
+_TITLES = {"PARQUET_SCAN": "Table scan", "TABLE_SCAN": "Table scan", "READ_PARQUET": "Table scan", "DUMMY_SCAN": "One row"}
+Tree = dict[str, Any]
+
+
+def scanned(profile: str, names: Mapping[str, str]) -> Tree:
+    """``{"bytes": n, "tables": [{"table", "rows", "groups", "of_groups", "filtered"}]}``; ``names``: file -> table.
+
+    Rows are those that left the scan: with a filter in the scan more were looked at, in ``groups`` of ``of_groups`` row groups.
+    """
+    found = _load(profile)
+    tables: list[Tree] = []
+    _note_scans(found.get("operator") or [], names, tables)
+    return {"bytes": int((found.get("io") or {}).get("total_bytes_read") or 0), "tables": tables}
+
+
+def tree(profile: str, names: Mapping[str, str]) -> list[Tree]:
+    """The operators from the top: ``{"operator", "details": [[key, text]], "rows", "estimate", "seconds", "children"}``."""
+    budget = [MAX_NODES]
+    return _nodes(_load(profile).get("operator") or [], names, budget)
+
+
+def _load(profile: str) -> Tree:
+    try:
+        found = json.loads(profile)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note_scans(nodes: list[Tree], names: Mapping[str, str], tables: list[Tree]) -> None:
+    waiting = list(nodes)
+    while waiting and len(tables) < MAX_NODES:
+        node = waiting.pop()
+        waiting += node.get("children") or []
+        info = node.get("extra_info") or {}
+        if "rows_scanned" in node and (table := names.get(str(info.get("Filename(s)", "")))):
+            tables.append(
+                {
+                    "table": table,
+                    "rows": int(node["rows_scanned"]),
+                    "groups": int(node.get("row_groups_scanned") or 0),
+                    "of_groups": int(node.get("total_row_groups_to_scan") or 0),
+                    "filtered": bool(info.get("Filters") or info.get("Dynamic Filters")),
+                }
+            )
+
+
+def _nodes(nodes: list[Tree], names: Mapping[str, str], budget: list[int]) -> list[Tree]:
+    found: list[Tree] = []
+    for node in nodes:
+        budget[0] -= 1
+        if budget[0] < 0:
+            break
+        children = _nodes(node.get("children") or [], names, budget)
+        found += children if node.get("type") in WRAPPERS else [_node(node, children, names)]
+    return found
+
+
+def _node(node: Tree, children: list[Tree], names: Mapping[str, str]) -> Tree:
+    info = dict(node.get("extra_info") or {})
+    table = names.get(str(info.pop("Filename(s)", "")))
+    if table:
+        info["Table"] = table
+    kind = str(node.get("type") or "?")
+    estimate = str(info.get("Estimated Cardinality", ""))
+    return {
+        "operator": _TITLES.get(kind, kind.replace("_", " ").capitalize()),
+        "details": [[key, _text(info[key])] for key in DETAILS if info.get(key)],
+        "rows": int(node.get("intermediate_rows") or 0),
+        "estimate": int(estimate) if estimate.isdigit() else None,
+        "seconds": float(node.get("timing") or 0.0),
+        "children": children,
+    }
+
+
+def _text(value: Any) -> str:
+    """A detail in one line."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = " ".join(text.split())
+    return text[:MAX_DETAIL] + ("…" if len(text) > MAX_DETAIL else "")
