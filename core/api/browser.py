@@ -4,9 +4,7 @@ The cookie is sent by the browser on its own, so every write checks that the req
 """
 
 from http import HTTPStatus
-from typing import Literal
 
-from pydantic import ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -23,19 +21,12 @@ from core.api.uploads import read_object
 from core.config import settings
 from core.datasets import IngestOptions, NewDataset
 from core.errors import BadRequest, Forbidden, Unauthorized
-from core.fields import Input, parse
+from core.fields import parse
 from core.users import User
 
 
 def owns(path: str) -> bool:
     return path in ("/healthz", "/health", "/upload") or path.startswith(("/session/", "/download/"))
-
-
-class Download(Input):
-    model_config = ConfigDict(populate_by_name=True)
-
-    version: int | None = Field(None, ge=1, le=10**9)
-    form: Literal["original", "parquet", "csv", "jsonl"] = Field("original", alias="as")
 
 
 async def tell_health(request: Request) -> Response:
@@ -93,12 +84,9 @@ async def take_upload(request: Request) -> Response:
 
 
 async def send_dataset(request: Request) -> Response:
-    """``/download/{dataset_id}?version=&as=``: an attachment."""
+    """``/download/{dataset_id}?version=&as=``, and the parameters of a view: an attachment."""
     user = await require_user(request)
-    asked = parse(Download, **{k: v for k, v in request.query_params.items() if k in ("version", "as")})
-    content = await run_in_threadpool(
-        datasets.open_content, user, request.path_params["dataset_id"], version=asked.version, as_=asked.form
-    )
+    content = await run_in_threadpool(downloads.content_of, user, request.path_params["dataset_id"], request.query_params)
     return downloads.send_content(content, request)
 
 

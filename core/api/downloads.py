@@ -1,11 +1,34 @@
 """A dataset's content or a job's log as a file to save. The browser never shows it: always an attachment, never sniffed."""
 
+from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import quote
 
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from core.datasets import Content
+from core import datasets
+from core.datasets import Content, View, views
+from core.fields import Input, parse
+from core.users import User
+
+
+class Download(Input):
+    """``as=`` of an address."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    form: Literal["original", "parquet", "csv", "jsonl"] = Field("original", alias="as")
+
+
+def content_of(user: User, dataset_id: str, query: Mapping[str, str]) -> Content:
+    """What ``?version=&as=`` asks for; with ``where``, ``sort``, ``q``, ``cols`` or ``finding`` only the rows of that view."""
+    form = parse(Download, **{"as": query["as"]} if "as" in query else {}).form
+    view = views.from_query(query)
+    if view == View(version=view.version):
+        return datasets.open_content(user, dataset_id, version=view.version, as_=form)
+    return datasets.open_view(user, dataset_id, view, as_=form)
 
 
 def send_content(content: Content, request: Request) -> Response:

@@ -1,52 +1,149 @@
-"""A version's rows going out as CSV or JSON Lines, in chunks: no file is written and no table is held in memory.
+"""A version's rows going out as CSV, JSON Lines or Parquet, in chunks: no file is written and no table is held in memory.
 
-Values leave as they are: a cell that looks like a formula is data, and whoever opens it in a spreadsheet decides.
+Values leave as they are: a cell that looks like a formula is data, and whoever opens it in a spreadsheet decides. In CSV null is an
+empty field and the empty string a quoted one, as our own reader understands them.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from core.cells import json_safe
+from core.datasets import pages
+from core.datasets.pages import Selection
+from core.readers.base import quoted
 
 BATCH_ROWS = 2000
+ROWS_IN_GROUP = 100_000
+BYTES_IN_GROUP = 32_000_000
+MEMORY_MB = 512  # of one download that has to sort; beyond that it spills to disk
+TEXT_IN_PARQUET = ("INTERVAL", "TIME WITH TIME ZONE")  # types that Arrow cannot hand to Parquet
+Rows = Path | Selection
 
 
-def csv_chunks(parquet: Path) -> Iterator[bytes]:
-    """UTF-8, comma, a header row; nested values as JSON, nulls empty, times ISO 8601."""
-    names, batches = _open(parquet)
+def csv_chunks(rows: Rows) -> Iterator[bytes]:
+    """UTF-8, comma, a header row; nested values as JSON, times ISO 8601."""
+    names, batches = _open(rows)
     yield _csv_lines([names])
-    for rows in batches:
-        yield _csv_lines([[_csv_cell(row[name]) for name in names] for row in rows])
+    for batch in batches:
+        columns = [[_csv_cell(value) for value in column] for column in _columns(batch)]
+        yield _csv_lines(zip(*columns, strict=True))
 
 
-def jsonl_chunks(parquet: Path) -> Iterator[bytes]:
+def jsonl_chunks(rows: Rows) -> Iterator[bytes]:
     """One object per line, UTF-8."""
-    _, batches = _open(parquet)
-    for rows in batches:
-        yield "".join(json.dumps(json_safe(row), ensure_ascii=False) + "\n" for row in rows).encode()
+    names, batches = _open(rows)
+    for batch in batches:
+        found = zip(*_columns(batch), strict=True)
+        lines = (json.dumps(dict(zip(names, map(json_safe, row), strict=True)), ensure_ascii=False) for row in found)
+        yield "".join(f"{line}\n" for line in lines).encode()
 
 
-def _open(parquet: Path) -> tuple[list[str], Iterator[list[dict[str, Any]]]]:
+def parquet_chunks(rows: Selection) -> Iterator[bytes]:
+    """A Parquet file as it is written, a row group at a time; types as they are in the version."""
+    from pyarrow import PythonFile, Table
+    from pyarrow.parquet import ParquetWriter
+
+    sink = _Sink()
+    schema, batches = _read_exactly(rows)
+    with ParquetWriter(PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
+        for group in _grouped(batches):
+            writer.write_table(Table.from_batches(group, schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink:
+    """Where the Parquet writer writes to; whoever streams takes it away."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._at = 0
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        self._at += len(self._parts[-1])
+        return len(self._parts[-1])
+
+    def tell(self) -> int:
+        return self._at
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def taken(self) -> bytes:
+        found, self._parts = b"".join(self._parts), []
+        return found
+
+
+def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
+    """Batches put together to row groups of a useful size."""
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(b.num_rows for b in group) >= ROWS_IN_GROUP or sum(b.nbytes for b in group) >= BYTES_IN_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _open(rows: Rows) -> tuple[list[str], Iterator[Any]]:
+    """The names of the columns, and record batches."""
     from pyarrow.parquet import ParquetFile
 
-    file = ParquetFile(parquet)
+    if isinstance(rows, Selection):
+        return list(rows.shown), _read(rows)
+    file = ParquetFile(rows)
 
-    def batches() -> Iterator[list[dict[str, Any]]]:
+    def batches() -> Iterator[Any]:
         with file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                yield batch.to_pylist(maps_as_pydicts="lossy")
+            yield from file.iter_batches(BATCH_ROWS)
 
     return list(file.schema_arrow.names), batches()
 
 
-def _csv_lines(rows: list[list[Any]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+def _read(chosen: Selection) -> Iterator[Any]:
+    names = ", ".join(quoted(name) for name in chosen.shown)
+    with closing(pages.connect(memory_mb=MEMORY_MB)) as connection, pages.conversions_named():
+        yield from connection.sql(chosen.query(names), params=chosen.condition.values).to_arrow_reader(BATCH_ROWS)
+
+
+def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
+    """With JSON and UUID as what they are; the schema first."""
+    connection = pages.connect(memory_mb=MEMORY_MB)
+    connection.execute("SET arrow_lossless_conversion = true")
+    plain = connection.sql(chosen.query("*"), params=chosen.condition.values)
+    types = dict(zip(plain.columns, map(str, plain.types), strict=True))
+    names = [quoted(n) if types[n] not in TEXT_IN_PARQUET else f"CAST({quoted(n)} AS VARCHAR) AS {quoted(n)}" for n in chosen.shown]
+    reader = connection.sql(chosen.query(", ".join(names)), params=chosen.condition.values).to_arrow_reader(BATCH_ROWS)
+
+    def batches() -> Iterator[Any]:
+        with closing(connection):
+            yield from reader
+
+    return reader.schema, batches()
+
+
+def _columns(batch: Any) -> list[list[Any]]:
+    return [column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns]
+
+
+def _csv_lines(rows: Any) -> bytes:
+    return "".join(",".join(map(_csv_field, row)) + "\n" for row in rows).encode()
+
+
+def _csv_field(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    is_plain = text and text == text.strip() and not any(mark in text for mark in ',"\n\r')
+    return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 
 def _csv_cell(value: Any) -> Any:
