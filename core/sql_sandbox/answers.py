@@ -112,7 +112,7 @@ def _write_batches(relation: "duckdb.DuckDBPyRelation", file: str, rows: int, *,
     reader = relation.limit(rows + 1).to_arrow_reader(BATCH_ROWS)
     schema = pa.schema([field.with_type(huge) if _is_huge(field.type) else field for field in reader.schema])
     written = seen = 0
-    with open(file, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+    with reader, open(file, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:  # closed, so that a second try is possible
         for batch in reader:
             seen += batch.num_rows
             kept = batch.slice(0, rows - written)

@@ -3,6 +3,7 @@
 DuckDB is asked for errors as JSON; the position counts bytes of the text.
 """
 
+import errno
 import json
 import re
 from collections.abc import Iterable
@@ -35,9 +36,10 @@ def explain(error: BaseException, *, unsaid: Iterable[str] = ()) -> Failure:
         return Failure("timeout", "interrupted")
     facts = _facts(error) if isinstance(error, duckdb.Error) else {}
     message = str(facts.get("exception_message") or "")
-    if "File too large" in message:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EFBIG or "File too large" in message:
         return Failure("size", "file too large")
-    if "No space left" in message or "quota exceeded" in message.lower():
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in message or "quota exceeded" in message.lower():
         return Failure("disk", "disk full")
     position = int(facts["position"]) if str(facts.get("position", "")).isdigit() else None
     return Failure("sql", _words(error, message, facts, tuple(unsaid)), position)
