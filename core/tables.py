@@ -208,6 +208,7 @@ class UploadRow(Row):
     received_bytes: Mapped[int] = mapped_column(default=0)
     sha256: Mapped[str | None] = mapped_column(String(64))
     options: Mapped[Json] = mapped_column(default=dict)  # what was chosen so far in the review
+    version_id: Mapped[str | None] = _ref("dataset_versions.id", ondelete="SET NULL", nullable=True)  # what is being made of it
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now, index=True)

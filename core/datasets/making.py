@@ -7,6 +7,7 @@ background and ends as ready, or as failed with its errors. How a file is read i
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from sqlalchemy.orm import Session
 from core import formats, ingest, storage, usage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, removing, rows
+from core.datasets import conversions, from_tables, removing, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
+from core.datasets.from_tables import Table
 from core.datasets.looking import (
     get,
     get_version,
@@ -61,34 +63,62 @@ class DatasetChange(Input):
 # Making ------------------------------------------------------------------------------------------------------------------------
 
 
-def create(user: User, new: NewDataset, *, file: Path, filename: str) -> Dataset:
-    """Make a dataset of a staged upload, which is taken over: moved in, or removed when this raises.
+def create(
+    user: User,
+    new: NewDataset,
+    *,
+    file: Path | None = None,
+    filename: str = "",
+    table: Table | None = None,
+    sha256: str | None = None,
+) -> Dataset:
+    """Make a dataset of a staged upload, which is taken over: moved in, or removed when this raises. Or of a ``table`` in Python.
 
-    Raises UnsupportedMediaType, TooLarge, DiskFull, UnreadableFile, ValidationError. Above SMALL_BYTES the last two show later, as
-    status ``failed``.
+    ``sha256`` of the file where it is known already. Bytes the user has in another dataset, read in the same way, are not converted
+    or stored again: ``same_as`` of what comes back names the version. Raises UnsupportedMediaType, TooLarge, DiskFull,
+    UnreadableFile, ValidationError. Above SMALL_BYTES the last two show later, as status ``failed``.
     """
+    if file is None:
+        return _create_of(user, new, table)
     with _taking(file):
-        name = rows.display_name(filename)
-        kind = kind_of(name)
-        _require_size(file)
-        row = _version_row(user, filename=name, file=file, options={**new.options.model_dump(), "format": new.format})
+        row = _uploaded_row(user, file, filename, {**new.options.model_dump(), "format": new.format}, sha256=sha256)
+        with reading() as session:
+            twin = same_bytes.find_twin(session, row, owner_id=user.id)
+            known_as = same_bytes.name_twin(session, twin) if twin else None
+        shared = twin is not None and same_bytes.share_version(twin, row)
         with writing() as session:
-            title = new.name or rows.free_name(session, user.id, kind.stem)
+            title = new.name or rows.free_name(session, user.id, kind_of(row.filename).stem)
             rows.insert(session, user.id, title, new.description, row)
-        _convert(row, file)
-    return get(user, row.dataset_id)
+            if twin is not None and shared:
+                same_bytes.note_shared(session, twin, row)
+        if not shared:
+            _convert(row, file)
+    return replace(get(user, row.dataset_id), same_as=known_as if shared else None)
 
 
 def add_version(
-    user: User, dataset_id: str, *, file: Path, filename: str, note: str = "", options: IngestOptions | None = None
+    user: User,
+    dataset_id: str,
+    *,
+    file: Path,
+    filename: str,
+    note: str = "",
+    options: IngestOptions | None = None,
+    sha256: str | None = None,
 ) -> Version:
-    """Make the next version of a dataset of a staged upload. Raises as :func:`create` does, and NotFound."""
+    """Make the next version of a dataset of a staged upload. Raises as :func:`create` does, and NotFound.
+
+    When the dataset has a version of the same bytes, read in the same way, that one comes back, with ``same_as`` set.
+    """
     with _taking(file):
-        name = rows.display_name(filename)
-        kind_of(name)
-        _require_size(file)
         chosen = (options or IngestOptions()).model_dump()
-        row = _version_row(user, filename=name, file=file, options=chosen, note=_checked_note(note))
+        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
+        with reading() as session:
+            rows.own(session, user.id, dataset_id)
+            twin = same_bytes.find_twin(session, row, owner_id=user.id, dataset_id=dataset_id)
+            known_as = same_bytes.name_twin(session, twin) if twin else None
+        if twin is not None:
+            return replace(get_version(user, twin.id), same_as=known_as)
         with writing() as session:
             rows.append(session, rows.own(session, user.id, dataset_id), row)
         _convert(row, file)
@@ -190,6 +220,14 @@ def cancel_ingest(user: User, version_id: str) -> Version:
     return get_version(user, version_id)
 
 
+def forget_failed(version_id: str) -> None:
+    """Remove a try that failed, and its dataset when it holds nothing else: the upload it was made of is tried again."""
+    with reading() as session:
+        row = session.get(DatasetVersionRow, version_id)
+    if row is not None and row.status == "failed":
+        _forget(row)
+
+
 # Private -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +251,32 @@ def _require_size(file: Path) -> None:
     if size > limit * 2**20:
         raise TooLarge(f"The file is larger than the {limit:,} MiB this server accepts.")
     storage.require_space(size)
+
+
+def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
+    if table is None:
+        raise ValidationError.of("file", "is required")
+    name = new.name
+    if name is None:
+        with reading() as session:
+            name = rows.free_name(session, user.id, "table")
+    parquet = from_tables.write_parquet(table)
+    made, _ = create_from_table(
+        user, parquet=parquet, name=name, description=new.description, origin="python", options={"format": new.format}
+    )
+    return made
+
+
+def _uploaded_row(
+    user: User, file: Path, filename: str, options: dict[str, Any], *, sha256: str | None, note: str = ""
+) -> DatasetVersionRow:
+    """The row of a version to be made of a staged file, whose name and size are checked here."""
+    name = rows.display_name(filename)
+    kind_of(name)
+    _require_size(file)
+    row = _version_row(user, filename=name, file=file, options=options, note=note)
+    row.sha256 = sha256 or same_bytes.hash_of(file)
+    return row
 
 
 def _checked_note(note: str) -> str:
@@ -245,6 +309,9 @@ def _version_row(
 
 def _convert(row: DatasetVersionRow, file: Path) -> None:
     """Hand the file to a converter; for a small one wait, and when it fails leave nothing and raise its error."""
+    if row.sha256:
+        with reading() as session:
+            same_bytes.share_original(session, file, owner_id=row.created_by, sha256=row.sha256)
     os.replace(file, ingest.staged_path(row.id))
     if row.original_bytes > SMALL_BYTES:
         conversions.run_in_background(row.id)

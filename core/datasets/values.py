@@ -71,6 +71,7 @@ class Dataset:
     note: str
     created_at: datetime
     updated_at: datetime
+    same_as: dict[str, Any] | None = None  # the version that already had these bytes, said once by the call that found it
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("received_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=True),
         sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("version_id", sa.String(64), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=False),
@@ -35,9 +36,15 @@ def upgrade() -> None:
         sa.CheckConstraint("state != 'received' OR sha256 IS NOT NULL", name=op.f("ck_uploads_received_has_hash")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_uploads_user_id_users"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name=op.f("fk_uploads_dataset_id_datasets"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["version_id"],
+            ["dataset_versions.id"],
+            name=op.f("fk_uploads_version_id_dataset_versions"),
+            ondelete="SET NULL",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
     )
-    for columns in (["user_id"], ["dataset_id"], ["state"], ["updated_at"], ["user_id", "fingerprint"]):
+    for columns in (["user_id"], ["dataset_id"], ["version_id"], ["state"], ["updated_at"], ["user_id", "fingerprint"]):
         op.create_index("ix_uploads_" + "_".join(columns), "uploads", columns)
     op.create_table(
         "dataset_version_reports",

@@ -1,0 +1,72 @@
+"""A table that Python holds already, as a Parquet file: from pandas, pyarrow or DuckDB, with the types it has there.
+
+Nothing is made smaller or looser on the way: integers beyond 64 bits become decimals and never floating point, times keep their
+zones, nested values stay nested. An index that has a name or values of its own becomes a column.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core import storage
+from core.errors import ValidationError
+from core.readers.base import quoted
+
+Table: TypeAlias = Any  # pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch | RecordBatchReader | duckdb.DuckDBPyRelation
+BATCH_ROWS = 100_000
+
+
+def write_parquet(table: Table) -> Path:
+    """A staged Parquet of the table, batch by batch. Raises ValidationError when it is no table or cannot be one."""
+    target = storage.new_staging_path()
+    try:
+        if isinstance(table, duckdb.DuckDBPyRelation):
+            _write_relation(table, target)
+        else:
+            _write_batches(_as_reader(table), target)
+    except (pa.ArrowException, duckdb.Error, ValueError, TypeError) as error:
+        target.unlink(missing_ok=True)
+        raise ValidationError.of("table", f"cannot be kept as a table: {str(error).splitlines()[0][:300]}") from error
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _as_reader(table: Table) -> pa.RecordBatchReader:
+    if isinstance(table, pa.RecordBatchReader):
+        return table
+    if isinstance(table, pa.RecordBatch):
+        return pa.Table.from_batches([table]).to_reader()
+    if isinstance(table, pa.Table):
+        return table.to_reader(max_chunksize=BATCH_ROWS)
+    if type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns"):
+        return _from_pandas(table).to_reader(max_chunksize=BATCH_ROWS)
+    raise ValidationError.of("table", "must be a pandas DataFrame, a pyarrow Table or RecordBatchReader, or a DuckDB relation")
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    named = frame.rename(columns=str)
+    keep_index = any(name is not None for name in frame.index.names) or type(frame.index).__name__ != "RangeIndex"
+    return pa.Table.from_pandas(named.reset_index() if keep_index else named, preserve_index=False)
+
+
+def _write_batches(reader: pa.RecordBatchReader, target: Path) -> None:
+    with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+
+
+def _write_relation(relation: Any, target: Path) -> None:
+    """By its own connection. Parquet has no 128-bit integers: DuckDB would write them as floating point."""
+    columns = zip(relation.columns, map(str, relation.types), strict=True)
+    relation.project(", ".join(_kept_whole(name, type_) for name, type_ in columns)).write_parquet(str(target), compression="zstd")
+
+
+def _kept_whole(name: str, type_: str) -> str:
+    stored = re.sub(r"\bU?HUGEINT\b", "DECIMAL(38,0)", type_)
+    return quoted(name) if stored == type_ else f"CAST({quoted(name)} AS {stored}) AS {quoted(name)}"
