@@ -1,6 +1,7 @@
 """Fine-tuning jobs, and the form that starts one.
 
-/fine_tuning lists, ?new=1 or ?dataset=ds_…&version=2 opens the form, ?job=ftj_… opens it with that job's settings.
+/fine_tuning lists, ?new=1 or ?dataset=ds_…&version=2 opens the form
+(with &columns={"prompt": …} the mapping is filled in), ?job=ftj_… opens it with that job's settings.
 """
 
 from typing import Any
@@ -11,8 +12,8 @@ from core import fine_tuning, models
 from core.errors import LuthierError
 from core.fields import parse
 from core.security import new_token
+from core.ui import column_mapping, job_list, places, session, show
 from core.ui import fine_tuning_form as form
-from core.ui import job_list, places, session, show
 from core.ui.fine_tuning_form import Data
 from core.users import User
 
@@ -33,7 +34,8 @@ def show_form(user: User) -> None:
     with left:
         with st.container(border=True, key="ft_data"):
             st.subheader("1 · Data", anchor=False)
-            data = form.pick_data(user, places.query("dataset"), places.query("version"), earlier)
+            columns = column_mapping.from_address(places.query("columns"))
+            data = form.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, earlier=earlier)
         if data is None:
             return
         with st.container(border=True, key="ft_model"):

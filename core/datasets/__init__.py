@@ -6,15 +6,19 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 
 - ``values``: what these functions hand out
 - ``making``: create, next version, change, delete
-- ``looking``: lists, versions, rows, profiles, downloads, training reports
-- ``pages``: a page of rows by our own SQL; ``exports``: all rows as CSV or JSON Lines
+- ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
+- ``views``: what of a version is shown, on a page or in a file; ``filters``: which rows are meant; ``pages``: a page of them by our
+  own SQL; ``exports``: all of them as CSV, JSON Lines or Parquet
 - ``conversions``: the converter processes from the outside; ``recover`` at the start of a server
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
 
 from core.datasets.conversions import recover
+from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
+from core.datasets.lessons import Lesson, lesson, training_preview, training_report
 from core.datasets.looking import (
     DatasetList,
+    doubled_names,
     get,
     get_version,
     list_datasets,
@@ -23,8 +27,6 @@ from core.datasets.looking import (
     preview,
     profile,
     sql_tables,
-    training_preview,
-    training_report,
     version_of,
 )
 from core.datasets.making import (
@@ -40,7 +42,9 @@ from core.datasets.making import (
     update,
 )
 from core.datasets.pages import Filter, Preview
+from core.datasets.removing import Use, delete_version, uses
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
+from core.datasets.views import View, open_view, rows_of
 from core.readers import IngestOptions
 
 __all__ = [
@@ -48,33 +52,46 @@ __all__ = [
     "Dataset",
     "DatasetChange",
     "DatasetList",
+    "Diff",
     "Filter",
     "IngestOptions",
+    "Lesson",
     "NewDataset",
     "Preview",
     "Profile",
     "Sample",
     "SqlTable",
     "TrainingReport",
+    "Use",
     "Version",
+    "View",
     "add_sample",
     "add_version",
     "cancel_ingest",
     "create",
     "create_from_table",
     "delete",
+    "delete_version",
+    "diff",
+    "diff_versions",
+    "doubled_names",
     "get",
     "get_version",
+    "lesson",
     "list_datasets",
     "list_versions",
     "open_content",
+    "open_view",
     "preview",
     "profile",
     "recover",
+    "rows_of",
     "samples",
     "sql_tables",
+    "suggest_keys",
     "training_preview",
     "training_report",
     "update",
+    "uses",
     "version_of",
 ]

@@ -1,31 +1,40 @@
-"""Looking at datasets: lists, versions, pages of rows, profiles, downloads, and what a version would teach.
+"""Looking at datasets: lists, versions, pages of rows, profiles, downloads.
 
 Everything here reads. Whose a dataset is comes first, every time: somebody else's looks as if it were not there.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import select
+from pydantic import Field
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import defer
 
-from core import formats, ingest, storage
+from core import storage
 from core.datasets import exports, pages, rows
 from core.datasets.pages import Filter, Preview
-from core.datasets.values import Content, Dataset, Profile, SqlTable, TrainingReport, Version
+from core.datasets.values import Content, Dataset, Profile, SqlTable, Version
 from core.db import reading
-from core.errors import Detail, ValidationError
-from core.formats import Example
+from core.errors import ValidationError
 from core.listing import Listed, ListQuery, fetch
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 
+TRAINS = DatasetVersionRow.training["ok"].as_boolean()
 SORTABLE = {
     "created_at": DatasetRow.created_at,
     "updated_at": DatasetRow.updated_at,
-    "name": DatasetRow.name,
+    "name": func.lower(DatasetRow.name),
     "size_bytes": DatasetVersionRow.original_bytes,
+    "num_rows": DatasetVersionRow.num_rows,
+    "num_columns": DatasetVersionRow.num_columns,
+    "version": DatasetVersionRow.number,
+    "training": case(
+        (DatasetVersionRow.status != "ready", -1),
+        (TRAINS, 3),
+        (DatasetVersionRow.format == "table", 2),
+        else_=1,
+    ),
 }
 As = Literal["original", "parquet", "csv", "jsonl"]
 
@@ -33,14 +42,25 @@ As = Literal["original", "parquet", "csv", "jsonl"]
 class DatasetList(ListQuery):
     format: Literal["chat", "preference", "completion", "text", "table"] | None = None
     status: Literal["processing", "ready", "failed"] | None = None
+    trains: bool | None = Field(None, description="Whether every row of the newest version can be learned as it is.")
 
 
 def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
     """Raises ValidationError for an unknown sort."""
     with reading() as session:
         statement = rows.matching(user.id, q=query.q, format_=query.format, status=query.status)
+        if query.trains is not None:
+            statement = statement.where(func.coalesce(TRAINS, False) == query.trains)
         found = fetch(session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row)
         return Listed(rows.present_all(session, found.items), found.total, found.limit, found.offset)
+
+
+def doubled_names(user: User) -> frozenset[str]:
+    """Names, in lower case, that several of the user's datasets bear: SQL cannot tell those apart."""
+    name = func.lower(DatasetRow.name)
+    with reading() as session:
+        statement = select(name).where(DatasetRow.owner_id == user.id).group_by(name).having(func.count() > 1)
+        return frozenset(session.scalars(statement))
 
 
 def get(user: User, dataset_id: str) -> Dataset:
@@ -139,31 +159,7 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
     return Content(f"{stem}.parquet", "application/vnd.apache.parquet", path=parquet)
 
 
-def training_preview(
-    user: User, version_id: str, mapping: Mapping[str, str] | None = None, limit: int = 5
-) -> list[tuple[int, Example | list[Detail]]]:
-    """The first rows as examples, or what is wrong with them. Raises ValidationError for a mapping that does not fit."""
-    found = _ready_version(user, version_id)
-    format_ = formats.mapped(found.columns, mapping)
-    return list(islice(formats.read_examples(storage.parquet_path(found.id), format_, mapping or None), limit))
-
-
-def training_report(user: User, version_id: str, mapping: Mapping[str, str] | None = None) -> TrainingReport:
-    """Whether a version trains as it is (stored), or under a mapping (read now, all rows)."""
-    found = _ready_version(user, version_id)
-    if not mapping and found.training:
-        return TrainingReport(**found.training)
-    format_ = formats.mapped(found.columns, mapping)
-    return TrainingReport(**ingest.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None))
-
-
 def _ready(user: User, dataset_id: str, number: int | None) -> Version:
     found = version_of(user, dataset_id, number)
-    rows.require_readable(found)
-    return found
-
-
-def _ready_version(user: User, version_id: str) -> Version:
-    found = get_version(user, version_id)
     rows.require_readable(found)
     return found

@@ -6,6 +6,7 @@ validation and the contract test follow. ``table`` stays last: it takes everythi
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from core.errors import Detail, ValidationError
 from core.formats.base import Chat, Column, ColumnMapping, Example, Format, Message, Preference, Role, Text
@@ -67,18 +68,34 @@ def mapped(columns: Sequence[Column], mapping: ColumnMapping | None) -> Format:
 
 
 def read_examples(
-    parquet: Path, format_: Format, mapping: ColumnMapping | None = None
+    parquet: Path, format_: Format, mapping: ColumnMapping | None = None, *, first: int = 1
 ) -> Iterator[tuple[int, Example | list[Detail]]]:
-    """Each row of a version in its order, as (line from 1, example) or as (line, what is wrong with it). Streams."""
+    """Each row of a version in its order, as (line from 1, example) or as (line, what is wrong with it). Streams.
+
+    ``first``: the line to begin with; what lies before it is skipped by row groups, not read.
+    """
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(parquet) as file:
         columns = [{"name": name, "type": ""} for name in file.schema_arrow.names]
-        line = 0
-        for batch in file.iter_batches(BATCH_ROWS, columns=format_.columns_used(columns, mapping)):
-            for row in batch.to_pylist(maps_as_pydicts="lossy"):
+        groups, line = _groups_from(file.metadata, first)
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=format_.columns_used(columns, mapping)):
+            skipped = min(max(0, first - 1 - line), batch.num_rows)
+            line += skipped
+            for row in batch.slice(skipped).to_pylist(maps_as_pydicts="lossy"):
                 line += 1
                 yield line, format_.check_row(row, mapping) or format_.to_example(row, mapping)
+
+
+def _groups_from(metadata: Any, line: int) -> tuple[list[int], int]:
+    """The row groups from the one that holds ``line`` on, and how many rows lie before them."""
+    before = 0
+    for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group).num_rows
+        if before + size >= line:
+            return list(range(group, metadata.num_row_groups)), before
+        before += size
+    return [], before
 
 
 def _native(columns: Sequence[Column]) -> Format:

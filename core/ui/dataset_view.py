@@ -1,4 +1,4 @@
-"""Datasets as lists and headers draw them: one row each, facts, and a conversion that is still running."""
+"""Datasets as lists and headers draw them: facts, what they are good for, and a conversion that is still running."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,8 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset
-from core.ui import places, show
+from core.ui import places, show, training_words
+from core.ui.training_words import Verdict
 from core.users import User
 
 FORMATS = {
@@ -18,16 +19,21 @@ FORMATS = {
 }
 
 
-def show_row(dataset: Dataset) -> None:
-    """One dataset in a list: its name opens it, what it is stands below."""
-    with st.container(border=True, gap=None, key=f"row_{dataset.id}"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            places.link("dataset", show.plain(dataset.name), icon="table_view", id=dataset.id)
-            if dataset.status == "ready":
-                st.markdown(format_badge(dataset.format), width="content")
-            else:
-                show.badge(dataset.status)
-        st.caption(facts(dataset))
+def judge(dataset: Dataset) -> Verdict:
+    """Whether it can be learned and why, or what became of its file instead."""
+    if dataset.status == "processing":
+        share = min(max(dataset.progress or 0.0, 0.0), 1.0)
+        return Verdict("busy", f"Converting {share:.0%}", "It can be used once it is converted.")
+    if dataset.status == "failed":
+        return Verdict("failed", "Could not be read", _first_error(dataset))
+    return training_words.judge(dataset.format, dataset.columns, dataset.training, dataset.num_rows)
+
+
+def _first_error(dataset: Dataset) -> str:
+    first = next(iter(dataset.errors), None)
+    if first is None:
+        return "The reason is not known."
+    return f"Line {first['line']:,}: {first['message']}" if first.get("line") else str(first["message"])
 
 
 def format_badge(format: str) -> str:

@@ -15,18 +15,10 @@ from core.errors import NotFound
 from core.formats import Chat, Example, Format, Preference, Text
 from core.listing import ListQuery
 from core.ui import conversation, model_view, places, show
+from core.ui.column_mapping import Columns, pick_columns
 from core.ui.number_field import number_kind, pick_number
 from core.users import User
 
-Columns = dict[str, str]
-GUESSES = {
-    "prompt": ("prompt", "question", "instruction", "input", "query", "problem", "source", "request", "user"),
-    "completion": ("completion", "answer", "response", "output", "solution", "target", "reply", "assistant"),
-    "system": ("system", "system_prompt"),
-    "messages": ("messages", "conversation", "conversations", "dialog", "chat"),
-    "text": ("text", "content", "body", "document", "passage"),
-}
-OFFERED = ("completion", "text", "chat")  # the ways a supervised job can read a table
 AUTO = "auto"
 WORDS = {"auto": "Automatic", "full": "Full", "lora": "LoRA"}
 
@@ -43,7 +35,9 @@ class Data:
 # What to learn from
 
 
-def pick_data(user: User, wanted: str | None, number: str | None, earlier: fine_tuning.Job | None) -> Data | None:
+def pick_data(
+    user: User, wanted: str | None, number: str | None, *, columns: Columns | None, earlier: fine_tuning.Job | None
+) -> Data | None:
     """Dataset, version and columns. None while there is nothing to choose, or a needed column is missing."""
     dataset = _pick_dataset(user, wanted or (earlier.dataset_id if earlier else None))
     if dataset is None:
@@ -51,13 +45,13 @@ def pick_data(user: User, wanted: str | None, number: str | None, earlier: fine_
     version = _pick_version(user, dataset, number, earlier.dataset_version_id if earlier else None)
     if version is None:
         return None
-    known = _format_of(version)
+    known, given = _format_of(version), columns or (earlier.columns if earlier else None) or {}
     if known.trainable:
         st.caption(f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: nothing needs to be mapped.")
-        if not st.toggle("Read other columns instead", key="ft_remap", value=bool(earlier and earlier.columns)):
+        if not st.toggle("Read other columns instead", key="ft_remap", value=bool(given)):
             return Data(dataset, version, None)
-    columns = pick_columns([column["name"] for column in version.columns], (earlier.columns if earlier else None) or {})
-    return Data(dataset, version, columns) if columns else None
+    picked = pick_columns([column["name"] for column in version.columns], given)
+    return Data(dataset, version, picked) if picked else None
 
 
 def _pick_dataset(user: User, wanted: str | None) -> datasets.Dataset | None:
@@ -83,7 +77,8 @@ def _pick_dataset(user: User, wanted: str | None) -> datasets.Dataset | None:
 
 def _remember_dataset() -> None:
     st.query_params["dataset"] = st.session_state["ft_dataset"]
-    st.query_params.pop("version", None)
+    for name in ("version", "columns"):
+        st.query_params.pop(name, None)
 
 
 def _pick_version(user: User, dataset: datasets.Dataset, number: str | None, id_: str | None) -> datasets.Version | None:
@@ -111,59 +106,6 @@ def _describe_version(version: datasets.Version, *, newest: bool) -> str:
 
 def _format_of(version: datasets.Version) -> Format:
     return formats.FORMATS[formats.detect(version.columns)]
-
-
-def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | None:
-    """Which column plays which role, guessed from their names. None until every required role has one."""
-    offered = [formats.FORMATS[name] for name in OFFERED]
-    guessed = next((f for f in offered if given and set(given) <= {r.name for r in f.roles}), None) or guess_format(names)
-    shape = st.segmented_control(
-        "What is in a row?",
-        offered,
-        default=guessed,
-        required=True,
-        format_func=lambda format_: format_.title,
-        key="ft_shape",
-        help="\n\n".join(f"**{f.title}**: {f.help}" for f in offered),
-    )
-    guesses = guess_columns(shape, names) | {role: name for role, name in given.items() if name in names}
-    picked: dict[str, str | None] = {}
-    with st.grid(max(2, len(shape.roles)), min_column_width=150):
-        for role in shape.roles:
-            picked[role.name] = st.selectbox(
-                role.title,
-                names,
-                index=names.index(guesses[role.name]) if role.name in guesses else None,
-                placeholder="Choose a column" if role.required else "None (optional)",
-                help=role.help,
-                key=f"ft_column_{role.name}",
-            )
-    missing = [role.title.lower() for role in shape.roles if role.required and not picked[role.name]]
-    if missing:
-        st.info(f"Choose the column of the {' and the '.join(missing)}.", icon=":material/arrow_upward:")
-        return None
-    return {role: column for role, column in picked.items() if column}
-
-
-def guess_format(names: Sequence[str]) -> Format:
-    """The first way of reading whose required roles all have a likely column; prompt and completion if none has."""
-    for name in OFFERED:
-        format_ = formats.FORMATS[name]
-        if {role.name for role in format_.roles if role.required} <= set(guess_columns(format_, names)):
-            return format_
-    return formats.FORMATS[OFFERED[0]]
-
-
-def guess_columns(format_: Format, names: Sequence[str]) -> Columns:
-    """The likely column of each role: by name, and never one column twice."""
-    lowered = {name.lower().strip(): name for name in reversed(names)}
-    found: Columns = {}
-    for role in format_.roles:
-        likely = (lowered[word] for word in GUESSES.get(role.name, (role.name,)) if word in lowered)
-        column = next((name for name in likely if name not in found.values()), None)
-        if column:
-            found[role.name] = column
-    return found
 
 
 # What the rows become

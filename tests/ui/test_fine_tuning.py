@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, formats
 from core.training import Hyperparameters
+from core.ui import column_mapping
 from core.ui import fine_tuning_form as form
 from core.users import User
 from tests.ui.conftest import Visit, text_of
@@ -154,9 +155,9 @@ def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, v
     ],
 )
 def test_columns_are_guessed_by_name(names: list[str], format_name: str, columns: dict[str, str]) -> None:
-    format_ = form.guess_format(names)
+    format_ = column_mapping.guess_format(names)
     assert format_ is formats.FORMATS[format_name]
-    assert form.guess_columns(format_, names) == columns
+    assert column_mapping.guess_columns(format_, names) == columns
 
 
 def test_unguessable_columns_are_asked_for(ada: User, base: str, visit: Visit) -> None:

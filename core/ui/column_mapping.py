@@ -1,0 +1,96 @@
+"""Which column of a table plays which role in training: picked by a person, guessed from the names before that.
+
+The roles come from ``formats.FORMATS``. The form of a fine-tuning and a dataset's training view share this, and the address that
+carries a mapping from one to the other is read and written here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core import formats
+from core.formats import Format
+
+Columns = dict[str, str]
+GUESSES = {
+    "prompt": ("prompt", "question", "instruction", "input", "query", "problem", "source", "request", "user"),
+    "completion": ("completion", "answer", "response", "output", "solution", "target", "reply", "assistant"),
+    "system": ("system", "system_prompt"),
+    "messages": ("messages", "conversation", "conversations", "dialog", "chat"),
+    "text": ("text", "content", "body", "document", "passage"),
+}
+OFFERED = ("completion", "text", "chat")  # the ways a supervised job can read a table
+
+
+def to_address(columns: Columns | None) -> str | None:
+    """The mapping as a query parameter; None for a version that is learned as it is."""
+    return json.dumps(columns, ensure_ascii=False) if columns else None
+
+
+def from_address(text: str | None) -> Columns | None:
+    """What an address says, None for what is no mapping at all."""
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    is_mapping = isinstance(found, dict) and found and all(isinstance(value, str) for value in found.values())
+    return dict(found) if is_mapping else None
+
+
+def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | None:
+    """What a row is and which column plays which role, guessed from their names. None until every required role has one."""
+    offered = [formats.FORMATS[name] for name in OFFERED]
+    guessed = next((f for f in offered if given and set(given) <= {r.name for r in f.roles}), None) or guess_format(names)
+    shape = st.segmented_control(
+        "What is in a row?",
+        offered,
+        default=guessed,
+        required=True,
+        format_func=lambda format_: format_.title,
+        key="ft_shape",
+        help="\n\n".join(f"**{f.title}**: {f.help}" for f in offered),
+    )
+    return pick_roles(shape, names, given, key="ft_column")
+
+
+def pick_roles(shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str) -> Columns | None:
+    """A select box per role of ``shape``, filled with what is ``given`` or likely. None until every required role has a column."""
+    guesses = guess_columns(shape, names) | {role: name for role, name in given.items() if name in names}
+    picked: dict[str, str | None] = {}
+    with st.grid(max(2, len(shape.roles)), min_column_width=150):
+        for role in shape.roles:
+            picked[role.name] = st.selectbox(
+                role.title,
+                names,
+                index=names.index(guesses[role.name]) if role.name in guesses else None,
+                placeholder="Choose a column" if role.required else "None (optional)",
+                help=role.help,
+                key=f"{key}_{role.name}",
+            )
+    missing = [role.title.lower() for role in shape.roles if role.required and not picked[role.name]]
+    if missing:
+        st.info(f"Choose the column of the {' and the '.join(missing)}.", icon=":material/arrow_upward:")
+        return None
+    return {role: column for role, column in picked.items() if column}
+
+
+def guess_format(names: Sequence[str]) -> Format:
+    """The first way of reading whose required roles all have a likely column; prompt and completion if none has."""
+    for name in OFFERED:
+        format_ = formats.FORMATS[name]
+        if {role.name for role in format_.roles if role.required} <= set(guess_columns(format_, names)):
+            return format_
+    return formats.FORMATS[OFFERED[0]]
+
+
+def guess_columns(format_: Format, names: Sequence[str]) -> Columns:
+    """The likely column of each role: by name, and never one column twice."""
+    lowered = {name.lower().strip(): name for name in reversed(names)}
+    found: Columns = {}
+    for role in format_.roles:
+        likely = (lowered[word] for word in GUESSES.get(role.name, (role.name,)) if word in lowered)
+        column = next((name for name in likely if name not in found.values()), None)
+        if column:
+            found[role.name] = column
+    return found
