@@ -14,6 +14,7 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 """
 
 from core.datasets.conversions import recover
+from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
 from core.datasets.lessons import Lesson, lesson, training_preview, training_report
 from core.datasets.looking import (
@@ -81,6 +82,7 @@ __all__ = [
     "list_datasets",
     "list_versions",
     "open_content",
+    "open_diff",
     "open_view",
     "preview",
     "profile",

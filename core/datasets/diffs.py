@@ -18,7 +18,7 @@ from core.datasets import looking, rows
 from core.datasets.comparing import Compared, compared
 from core.datasets.scratch import Scratch, parquet, rows_at, scratch
 from core.datasets.values import Version
-from core.errors import Detail, NotFound, ValidationError
+from core.errors import Detail, ValidationError
 from core.readers.base import quoted
 from core.users import User
 
@@ -320,6 +320,3 @@ def _remember(asked: tuple[Any, ...], found: Diff) -> None:
         _answers[asked] = found
         while len(_answers) > KEPT:
             _answers.popitem(last=False)
-
-
-__all__ = ["Diff", "NotFound", "Side", "diff", "diff_versions", "prepare", "suggest_keys"]

@@ -9,6 +9,7 @@ import pytest
 
 from core import datasets, storage
 from core.datasets import diffs
+from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import diff_versions, suggest_keys
 from core.errors import Conflict, NotFound, ValidationError
 from core.users import User
@@ -106,6 +107,23 @@ def test_samples_show_rows_side_by_side(ada: User) -> None:
             "from_line": 4, "to_line": 3,
         }
     ]  # fmt: skip
+
+
+def test_all_differences_leave_as_csv(ada: User) -> None:
+    old = make(ada, "SELECT i AS id, 'row ' || i AS s, [i] AS l FROM range(5) t(i)", name="my things")
+    new = make(ada, "SELECT i AS id, 'x' AS t, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)")
+    content = open_diff(ada, old.id, new.id, key=["id"])
+    assert content.filename == "things v1 to v1 changes.csv"
+    assert b"".join(content.chunks).decode().splitlines() == [
+        "change,row,times,id,s,l,t",
+        "removed,1,1,0,row 0,[0],",
+        "before,4,1,3,row 3,[3],",
+        "after,3,1,3,other,,x",
+        "added,5,1,5,row 5,,x",
+    ]
+    bags = open_diff(ada, old.id, make(ada, "SELECT i AS id FROM range(5) t(i) UNION ALL SELECT 4 UNION ALL SELECT 4").id)
+    assert b"".join(bags.chunks).decode().splitlines()[1:] == ["added,5,2,4,,"]
+    assert not list(storage.staging_dir().iterdir())
 
 
 def test_the_same_rows_in_another_order_are_no_difference(ada: User) -> None:
