@@ -22,6 +22,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from core.config import ROOT
+from tests.browser.rest import wait_until
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PASSWORD = "correct horse battery"
@@ -150,6 +151,11 @@ class App:
         expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=timeout * 1000)
         return self
 
+    def reaches(self, pattern: str, timeout: float = 60) -> "App":
+        """Wait until the address matches: Streamlit changes it without loading a page."""
+        wait_until(lambda: str(self.page.evaluate("location.href")), lambda url: bool(re.search(pattern, url)), seconds=timeout)
+        return self.settled()
+
     def shoot(self, name: str) -> Path:
         """A screenshot to look at; also the proof that no traceback is on the page."""
         assert self.page.get_by_text("Traceback").count() == 0, f"a traceback is on the page {self.page.url}"
@@ -185,6 +191,22 @@ def sign_in(app: App, email: str, *, path: str = "/") -> App:
 def _signed_in(app: App) -> App:
     app.page.locator(".st-key-account").first.wait_for(state="attached", timeout=30_000)
     return app.settled()
+
+
+def upload_file(app: App, path: Path) -> App:
+    """Bring a file in as a user does: choose it, look at the review, import it as it was detected. Ends on the dataset's page."""
+    review_file(app, path)
+    app.click("review_import")
+    return app.reaches(r"/dataset\?.*id=ds_", timeout=120)
+
+
+def review_file(app: App, path: Path) -> App:
+    """Choose a file on the datasets page; ends on its review, which offers to import it."""
+    app.open("/datasets")
+    app.page.locator(".st-key-upload input[type=file]").set_input_files(path)
+    app.reaches(r"/review\?.*id=upl_", timeout=90)
+    expect(app.by_key("review_import").locator("button")).to_be_enabled(timeout=60_000)
+    return app
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,13 @@ class Rest:
         with path.open("rb") as file:
             return self._json(self.http.post("/api/datasets", files={"file": (path.name, file)}, data=fields))
 
+    def stage(self, path: Path) -> str:
+        """Send a file and leave it there to be reviewed; its id."""
+        data = path.read_bytes()
+        begun = self.post("/uploads", {"filename": path.name, "size_bytes": len(data)})
+        self._json(self.http.put(f"/api/uploads/{begun['id']}", params={"offset": 0}, content=data))
+        return str(begun["id"])
+
     def starter(self) -> Any:
         return next(m for m in self.get("/models", type="base")["items"] if m["name"] == "luthier-starter")
 

@@ -53,7 +53,7 @@ def test_deep_link_shows_the_sign_in_page(used_server: Server, chromium: Browser
     [
         ("GET", "/media/0123456789abcdef0123456789abcdef.png"),
         ("PUT", "/_stcore/upload_file/session/file"),
-        ("POST", "/upload?name=x.csv"),
+        ("POST", "/uploads"),
         ("GET", "/download/ds_aaaaaaaaaaaaaaaaaaaaaaaa"),
         ("GET", "/api/datasets"),
         ("GET", "/v1/models"),

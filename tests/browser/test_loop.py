@@ -5,14 +5,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
-from tests.browser.conftest import App, Server, register, window
+from tests.browser.conftest import App, Server, register, upload_file, window
 from tests.browser.rest import Rest, wait_until
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
@@ -44,20 +43,8 @@ def rest(user: App, server: Server) -> Rest:
     return Rest(server.url, "ada@example.com", register=False)
 
 
-def wait_for_address(app: App, pattern: re.Pattern[str], *, seconds: float) -> None:
-    """Until the address matches: Streamlit changes it without loading a page."""
-    wait_until(lambda: app.page.evaluate("location.href"), lambda url: bool(pattern.search(url)), seconds=seconds)
-
-
-def upload(app: App, path: Path) -> None:
-    app.open("/datasets")
-    app.page.locator(".st-key-upload input[type=file]").set_input_files(path)
-    wait_for_address(app, re.compile(r"/dataset\?.*id=ds_"), seconds=90)
-    app.settled()
-
-
 def job_id_of(app: App) -> str:
-    wait_for_address(app, re.compile(r"/job\?.*id=ftj_"), seconds=60)
+    app.reaches(r"/job\?.*id=ftj_", timeout=60)
     found = re.search(r"id=(ftj_[a-z0-9]+)", app.page.url)
     assert found
     return found.group(1)
@@ -109,7 +96,7 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
         pytest.skip("the shared file gsm8k-train.jsonl is not at hand")
     print("\ngsm8k-train.jsonl:")
     with step("upload 7,473 rows"):
-        upload(user, GSM8K)
+        upload_file(user, GSM8K)
         user.sees(re.compile(r"7,473"))
     with step("preview"):
         dataset = rest.get("/datasets", q="gsm8k")["items"][0]
@@ -127,7 +114,7 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
         user.settled()
         user.fill("save_note", "200 short rows")
         user.click("save_submit")
-        wait_for_address(user, re.compile(r"/dataset\?.*id=ds_"), seconds=60)
+        user.reaches(r"/dataset\?.*id=ds_", timeout=60)
         version = wait_until(
             lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda items: len(items) == 2, seconds=30
         )[0]
@@ -169,12 +156,10 @@ def test_the_sample_in_three_clicks_is_remembered_exactly(user: App, rest: Rest,
         if not sample.is_visible():
             user.page.get_by_text("Sample datasets").first.click()
         user.click("sample_support_faq")
-        wait_for_address(user, re.compile(r"/dataset\?.*id=ds_"), seconds=60)
-        user.settled()
+        user.reaches(r"/dataset\?.*id=ds_", timeout=60)
     with step("click 2: fine-tune"):
         user.click("use_fine_tune")
-        wait_for_address(user, re.compile(r"/fine_tuning\?"), seconds=30)
-        user.settled()
+        user.reaches(r"/fine_tuning\?", timeout=30)
         user.fill("ft_name", "support-bot")
         user.settled()
     began = time.monotonic()
@@ -213,7 +198,7 @@ def test_real_files_come_in_with_true_rows_and_types(user: App, rest: Rest, name
     path = GSM8K.parent / name
     if not path.exists():
         pytest.skip(f"the shared file {name} is not at hand")
-    upload(user, path)
+    upload_file(user, path)
     user.sees(re.compile(f"{rows:,}"))
     found = next(d for d in rest.get("/datasets", q=path.stem)["items"] if d["filename"] == name)
     assert found["num_rows"] == rows

@@ -12,7 +12,7 @@ from core.config import ROOT
 from tests.browser.conftest import Server, sign_in, window
 from tests.browser.rest import Rest
 
-SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "How do I return an item?", "ada@example.com", "nightly report"]
+SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "salaries of 2026", "How do I return an item?", "ada@example.com", "nightly report"]
 VARIANTS = {
     "desktop-light": (False, False),
     "desktop-dark": (False, True),
@@ -29,10 +29,11 @@ class Things:
     job: str
     model: str
     chat: str
+    upload: str
 
 
 @pytest.fixture(scope="module")
-def things(server: Server) -> Things:
+def things(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Things:
     rest = Rest(server.url, "ada@example.com")
     dataset = rest.upload(ROOT / "data" / "samples" / "support_faq.jsonl", name="Helpdesk FAQ")
     rest.upload(ROOT / "data" / "samples" / "support_tickets.csv", name="Support tickets")
@@ -48,7 +49,9 @@ def things(server: Server) -> Things:
     rest.post("/messages", {"chat_id": chat["id"], "content": "/describe"})
     rest.post("/apikeys", {"name": "nightly report"})
     rest.post("/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"})
-    return Things(dataset["id"], job["id"], model, chat["id"])
+    waiting = tmp_path_factory.mktemp("files") / "salaries of 2026.csv"
+    waiting.write_text("name;born;salary\nAda;01/02/1990;5000,50\nGrace;31/12/1985;6000,75\n" * 30)
+    return Things(dataset["id"], job["id"], model, chat["id"], rest.stage(waiting))
 
 
 def pages(things: Things) -> dict[str, str]:
@@ -56,6 +59,7 @@ def pages(things: Things) -> dict[str, str]:
         "home": "/",
         "datasets": "/datasets",
         "dataset": f"/dataset?id={things.dataset}",
+        "review": f"/review?id={things.upload}",
         "sql": "/sql",
         "fine_tuning": "/fine_tuning",
         "job": f"/job?id={things.job}",
@@ -70,7 +74,7 @@ def pages(things: Things) -> dict[str, str]:
 
 
 def test_every_page_is_in_the_list() -> None:
-    assert {p.stem for p in (ROOT / "pages").glob("*.py")} == set(pages(Things("", "", "", "")))
+    assert {p.stem for p in (ROOT / "pages").glob("*.py")} == set(pages(Things("", "", "", "", "")))
 
 
 @pytest.mark.timeout(600)

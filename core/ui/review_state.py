@@ -1,0 +1,93 @@
+"""The upload under review: what was chosen for it, and the looks at it that were taken already.
+
+The choices live with the upload, not in the page: a reload, another window or another day show the same review. Widgets write
+through :func:`change` and are drawn from what is stored. A look starts a process, so the last few are kept per session.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from core import uploads
+from core.errors import LuthierError
+from core.fields import parse
+from core.ingest import Look
+from core.readers import IngestOptions
+from core.ui import show
+from core.uploads import Upload
+from core.users import User
+
+PREFIX = "review_"
+REVIEWED, LOOKS, KEPT = "_reviewed", "_looks", 8
+
+
+@dataclass(frozen=True)
+class Review:
+    """One upload as it would be read. ``from_version``: the options are those of that version of the target dataset."""
+
+    user: User
+    upload: Upload
+    options: IngestOptions
+    from_version: int | None
+    look: Look
+
+    @property
+    def tables(self) -> list[str]:
+        """The sheets of a workbook or the files of a zip, when there is more than one."""
+        found = self.look.detected.get(self.tables_field) or []
+        return [str(name) for name in found] if len(found) > 1 else []
+
+    @property
+    def tables_field(self) -> str:
+        """The option that names one of ``tables``."""
+        return "sheet" if self.look.detected.get("sheets") else "member"
+
+    @property
+    def tables_listed(self) -> str:
+        return "sheets" if self.tables_field == "sheet" else "members"
+
+
+def open_review(user: User, upload: Upload) -> Review:
+    """Look at the upload as chosen so far. Raises what ``uploads.look`` raises."""
+    if st.session_state.get(REVIEWED) != upload.id:
+        forget_widgets()
+        st.session_state[REVIEWED] = upload.id
+    chosen = uploads.chosen(user, upload.id)
+    return Review(user, upload, chosen.options, chosen.from_version, _look(user, upload, chosen.options))
+
+
+def change(user: User, upload_id: str, **changes: Any) -> bool:
+    """Store other options with the upload; the next run looks again. False when they are not possible: the header says why."""
+    options = uploads.chosen(user, upload_id).options
+    try:
+        uploads.choose(user, upload_id, parse(IngestOptions, **{**options.model_dump(), **changes}))
+    except LuthierError as err:
+        show.flash_error(err)
+        return False
+    return True
+
+
+def start_over(user: User, upload_id: str) -> None:
+    """Everything as detected, whatever an earlier version was read with."""
+    if change(user, upload_id, **IngestOptions().model_dump()):
+        forget_widgets()
+
+
+def forget_widgets() -> None:
+    """Widgets show what is stored, not what was typed for another upload."""
+    for key in [key for key in st.session_state if isinstance(key, str) and key.startswith(PREFIX)]:
+        del st.session_state[key]
+
+
+def _look(user: User, upload: Upload, options: IngestOptions) -> Look:
+    looks: dict[str, Look] = st.session_state.setdefault(LOOKS, {})
+    key = f"{upload.id} {json.dumps(options.model_dump(), sort_keys=True)}"
+    if key not in looks:
+        with st.spinner("Looking at the first rows …"):
+            found = uploads.look(user, upload.id, options)
+        for old in list(looks)[: max(0, len(looks) - KEPT + 1)]:
+            del looks[old]
+        looks[key] = found
+    return looks[key]
