@@ -5,6 +5,7 @@ The cookie is sent by the browser on its own, so every write checks that the req
 
 from http import HTTPStatus
 
+from pydantic import Field, TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -12,21 +13,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import datasets, fine_tuning, sessions
-from core.api import downloads, uploads
+from core import datasets, fine_tuning, sessions, uploads
+from core.api import downloads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.uploads import read_object
+from core.api.uploads import receive_chunk
 from core.config import settings
-from core.datasets import IngestOptions, NewDataset
 from core.errors import BadRequest, Forbidden, Unauthorized
-from core.fields import parse
+from core.fields import Input, parse
+from core.uploads import NewUpload, Upload
 from core.users import User
 
 
 def owns(path: str) -> bool:
-    return path in ("/healthz", "/health", "/upload") or path.startswith(("/session/", "/download/"))
+    return path in ("/healthz", "/health", "/uploads") or path.startswith(("/session/", "/download/", "/uploads/"))
+
+
+class Piece(Input):
+    """Where a piece of an upload belongs."""
+
+    offset: int = Field(ge=0, le=2**50)
 
 
 async def tell_health(request: Request) -> Response:
@@ -63,30 +70,56 @@ async def end_session(request: Request) -> Response:
     return response
 
 
-async def take_upload(request: Request) -> Response:
-    """``/upload?name=&dataset_id=&options=`` with the file as the raw body: a new dataset, or a version of one."""
+async def begin_upload(request: Request) -> Response:
+    """``POST /uploads`` with what ``core.uploads.NewUpload`` takes: a file will be sent in pieces, or goes on where it stopped."""
     user = await require_user(request)
     require_same_origin(request)
-    asked, name = request.query_params, request.query_params.get("name", "")
-    options = parse(IngestOptions, **read_object(asked.get("options"), "options"))
-    if dataset_id := asked.get("dataset_id"):
-        await run_in_threadpool(datasets.get, user, dataset_id)  # before the file is read
-    async with uploads.receive_body(request) as file:
-        if dataset_id:
-            version = await run_in_threadpool(
-                datasets.add_version, user, dataset_id, file=file, filename=name, note=asked.get("note", ""), options=options
-            )
-            made: dict[str, str | None] = {"dataset_id": version.dataset_id, "version_id": version.id, "status": version.status}
-        else:
-            dataset = await run_in_threadpool(datasets.create, user, NewDataset(options=options), file=file, filename=name)
-            made = {"dataset_id": dataset.id, "version_id": dataset.latest_version_id, "status": dataset.status}
-    return JSONResponse(made, status_code=201)
+    body = await JsonRequest(request.scope, request.receive).json()
+    if not isinstance(body, dict):
+        raise BadRequest("Send an object.")
+    return _present(await run_in_threadpool(uploads.begin, user, parse(NewUpload, **body)), status=201)
+
+
+async def tell_upload(request: Request) -> Response:
+    """``GET /uploads/{upload_id}``: how much of it has arrived."""
+    user = await require_user(request)
+    return _present(await run_in_threadpool(uploads.get, user, request.path_params["upload_id"]))
+
+
+async def append_to_upload(request: Request) -> Response:
+    """``PUT /uploads/{upload_id}?offset=N`` with the bytes from there on as the raw body."""
+    user = await require_user(request)
+    require_same_origin(request)
+    piece = parse(Piece, **request.query_params)
+    return _present(await receive_chunk(request, user, request.path_params["upload_id"], offset=piece.offset))
+
+
+async def cancel_upload(request: Request) -> Response:
+    """``DELETE /uploads/{upload_id}``"""
+    user = await require_user(request)
+    require_same_origin(request)
+    await run_in_threadpool(uploads.cancel, user, request.path_params["upload_id"])
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _present(upload: Upload, status: int = 200) -> Response:
+    body = TypeAdapter(Upload).dump_json(upload)
+    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 async def send_dataset(request: Request) -> Response:
     """``/download/{dataset_id}?version=&as=``, and the parameters of a view: an attachment."""
     user = await require_user(request)
     content = await run_in_threadpool(downloads.content_of, user, request.path_params["dataset_id"], request.query_params)
+    return downloads.send_content(content, request)
+
+
+async def send_changes(request: Request) -> Response:
+    """``/download/changes?from=&to=&key=``: all differences between two versions (ids); ``key`` may be given several times."""
+    user, asked = await require_user(request), request.query_params
+    content = await run_in_threadpool(
+        datasets.open_diff, user, asked.get("from", ""), asked.get("to", ""), key=asked.getlist("key")
+    )
     return downloads.send_content(content, request)
 
 
@@ -122,8 +155,12 @@ site = Starlette(
         Route("/health", tell_health),
         Route("/session/claim", claim_session, methods=["POST"]),
         Route("/session/end", end_session, methods=["POST"]),
-        Route("/upload", take_upload, methods=["POST", "PUT"]),
+        Route("/uploads", begin_upload, methods=["POST"]),
+        Route("/uploads/{upload_id}", tell_upload),
+        Route("/uploads/{upload_id}", append_to_upload, methods=["PUT"]),
+        Route("/uploads/{upload_id}", cancel_upload, methods=["DELETE"]),
         Route("/download/job/{job_id}/log", send_log),
+        Route("/download/changes", send_changes),
         Route("/download/{dataset_id}", send_dataset),
     ],
     middleware=[Middleware(LastResort, render=render)],
