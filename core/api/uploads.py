@@ -1,26 +1,31 @@
 """Files on their way in: straight from the network into the staging folder, with the size watched on the way.
 
-Two shapes: the raw body of the pages' own upload, and ``multipart/form-data`` for ``/api`` and, later, ``/v1``. Neither is held in
-memory or in the system's temporary folder. What was staged is deleted unless a service has taken it over.
+Two shapes: a piece of an upload as a raw body, for pages and ``/api``, which goes to where its upload lies; and a whole file as
+``multipart/form-data`` for ``/api``, which is staged and deleted unless a service has taken it over. Neither is held in memory or
+in the system's temporary folder.
 """
 
+import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from anyio import CancelScope
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from core import storage
+from core import storage, uploads
 from core.config import settings
 from core.errors import BadRequest, TooLarge, ValidationError
 from core.fields import require_clean_text
+from core.uploads import Upload
+from core.users import User
 
 MAX_FIELD_BYTES = 2**20
 MAX_FIELDS = 50
@@ -36,6 +41,7 @@ class Form:
     file: Path | None = None
     filename: str = ""
     file_bytes: int = 0
+    sha256: str = ""
 
     def require_file(self) -> Path:
         if self.file is None:
@@ -43,20 +49,33 @@ class Form:
         return self.file
 
 
-@asynccontextmanager
-async def receive_body(request: Request) -> AsyncIterator[Path]:
-    """The raw body as a staged file. Raises TooLarge, DiskFull, or BadRequest when it was cut off."""
+async def receive_chunk(request: Request, user: User, upload_id: str, *, offset: int) -> Upload:
+    """A raw body as the next piece of an upload. What has arrived is kept when the connection breaks.
+
+    Raises what ``core.uploads.open_chunk`` and its ``write`` raise, TooLarge, DiskFull, or BadRequest when it was cut off.
+    """
     _require_room(request)
-    path = storage.new_staging_path()
+    receiver = await run_in_threadpool(uploads.open_chunk, user, upload_id, offset=offset)
     try:
-        with path.open("wb") as file:
-            sink = _Sink(file)
-            async for chunk in _chunks(request):
-                await sink.take(chunk)
-            await sink.flush()
-        yield path
+        await _pour(request, receiver.write)
     finally:
-        path.unlink(missing_ok=True)
+        with CancelScope(shield=True):  # the server stops, or the client has left: the bytes are here all the same
+            await run_in_threadpool(receiver.close)
+    return await run_in_threadpool(receiver.finish)
+
+
+async def _pour(request: Request, write: Callable[[bytes], None]) -> None:
+    waiting = bytearray()
+    try:
+        async for chunk in _chunks(request):
+            waiting += chunk
+            if len(waiting) >= FLUSH_BYTES:
+                data, waiting = bytes(waiting), bytearray()
+                await run_in_threadpool(write, data)
+    except BadRequest:  # cut off
+        await run_in_threadpool(write, bytes(waiting))
+        raise
+    await run_in_threadpool(write, bytes(waiting))
 
 
 @asynccontextmanager
@@ -82,7 +101,7 @@ class _Sink:
     """Writes in a thread once enough has come together, and counts."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._waiting, self.total = file, bytearray(), 0
+        self._file, self._waiting, self.total, self.hash = file, bytearray(), 0, hashlib.sha256()
         self._most = settings().max_upload_mb * 2**20
 
     def hold(self, data: bytes) -> None:
@@ -91,18 +110,18 @@ class _Sink:
         if self.total > self._most:
             raise TooLarge(f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts.")
 
-    async def take(self, data: bytes) -> None:
-        self.hold(data)
-        await self.flush_when_full()
-
     async def flush_when_full(self) -> None:
         if len(self._waiting) >= FLUSH_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
-        await run_in_threadpool(self._file.write, data)
-        await run_in_threadpool(self._file.flush)
+        await run_in_threadpool(self._keep, data)
+
+    def _keep(self, data: bytes) -> None:
+        self.hash.update(data)
+        self._file.write(data)
+        self._file.flush()
 
 
 class _FormReader:
@@ -126,7 +145,7 @@ class _FormReader:
         if not self._ended:
             raise BadRequest("The form ends in the middle. Send it again.")
         await self._sink.flush()
-        self._form.file_bytes = self._sink.total
+        self._form.file_bytes, self._form.sha256 = self._sink.total, self._sink.hash.hexdigest()
         return self._form
 
     def _callbacks(self) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import chats, datasets, models, sessions, sql_sandbox, stopping, supervisor
+from core import chats, datasets, models, sessions, sql_sandbox, stopping, supervisor, uploads
 from core.db import migrate
 from core.providers import PROVIDERS
 from core.security import make_private
@@ -57,7 +57,7 @@ def start_services() -> None:
     make_private()
     migrate()
     sessions.sweep()
-    for recover in (datasets.recover, models.recover, chats.recover):
+    for recover in (datasets.recover, uploads.recover, models.recover, chats.recover):
         recover()
     models.ensure_starter()
     supervisor.start()
@@ -90,9 +90,10 @@ async def _sweep_for_ever() -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await asyncio.to_thread(sessions.sweep)
+            for sweep in (sessions.sweep, uploads.sweep):
+                await asyncio.to_thread(sweep)
         except Exception:  # outermost loop
-            log.exception("expired sessions could not be swept; trying again later")
+            log.exception("expired sessions and uploads could not be swept; trying again later")
 
 
 def _chain_signals() -> None:

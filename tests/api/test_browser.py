@@ -1,13 +1,13 @@
 """What the pages' scripts fetch with the cookie: sign-in and sign-out, uploads, downloads; the gate before Streamlit's files."""
 
-import json
+import hashlib
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from core import clock, sessions, storage, users
+from core import clock, sessions, storage, uploads, users
 from core.config import settings
 from core.users import User
 from tests.conftest import PASSWORD
@@ -93,6 +93,13 @@ def test_changing_the_password_ends_the_other_sessions(client: TestClient, ada: 
     assert sessions.user_for(there) is None
 
 
+def begin(browser: TestClient, **more: Any) -> dict[str, Any]:
+    answer = browser.post("/uploads", json={"filename": "a.csv", "size_bytes": len(CSV)} | more)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
 FOREIGN: list[dict[str, str]] = [
     {"Origin": "https://evil.example.com"},
     {"Origin": "null"},
@@ -105,14 +112,21 @@ FOREIGN: list[dict[str, str]] = [
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/session/claim"), ("POST", "/session/end"), ("POST", "/upload?name=a.csv"), ("PUT", "/upload?name=a.csv")],
+    [
+        ("POST", "/session/claim"),
+        ("POST", "/session/end"),
+        ("POST", "/uploads"),
+        ("PUT", "/uploads/ID?offset=0"),
+        ("DELETE", "/uploads/ID"),
+    ],
 )
-def test_other_sites_cannot_write(browser: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
-    answer = browser.request(method, path, content=CSV, headers=headers)
+def test_other_sites_cannot_write(browser: TestClient, ada: User, method: str, path: str, headers: dict[str, str]) -> None:
+    upload = begin(browser)
+    answer = browser.request(method, path.replace("ID", upload["id"]), content=CSV, headers=headers)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "forbidden"
     assert sessions.user_for(browser.cookies[sessions.COOKIE]) is not None
-    assert list(storage.staging_dir().iterdir()) == []
+    assert [(kept.id, kept.received_bytes) for kept in uploads.list_uploads(ada)] == [(upload["id"], 0)]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +151,14 @@ def test_streamlits_files_need_a_live_session(client: TestClient, ada: User, pat
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/upload?name=a.csv"), ("GET", "/download/ds_x"), ("GET", "/download/job/ftj_x/log")]
+    ("method", "path"),
+    [
+        ("POST", "/uploads"),
+        ("PUT", "/uploads/upl_x?offset=0"),
+        ("GET", "/uploads/upl_x"),
+        ("GET", "/download/ds_x"),
+        ("GET", "/download/job/ftj_x/log"),
+    ],
 )
 def test_files_need_a_session(client: TestClient, method: str, path: str) -> None:
     answer = client.request(method, path, content=CSV)
@@ -145,63 +166,61 @@ def test_files_need_a_session(client: TestClient, method: str, path: str) -> Non
     assert answer.json()["error"]["code"] == "unauthorized"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_raw_body_becomes_a_dataset(browser: TestClient, method: str) -> None:
-    answer = browser.request(method, "/upload", params={"name": "Fragen & Antworten.csv"}, content=CSV)
-    assert answer.status_code == 201
-    made = answer.json()
-    assert made.keys() == {"dataset_id", "version_id", "status"}
-    assert made["status"] == "ready"
-    download = browser.get(f"/download/{made['dataset_id']}")
-    assert download.content == CSV
-    assert download.headers["Content-Disposition"].startswith("attachment")
-    assert "filename*=UTF-8''Fragen%20%26%20Antworten.csv" in download.headers["Content-Disposition"]
+def test_file_arrives_in_pieces(browser: TestClient, ada: User) -> None:
+    upload = begin(browser, filename="Fragen & Antworten.csv", fingerprint="f")
+    assert (upload["state"], upload["received_bytes"], upload["size_bytes"]) == ("receiving", 0, len(CSV))
+    answer = browser.put(f"/uploads/{upload['id']}?offset=0", content=CSV[:9])
+    assert (answer.status_code, answer.json()["received_bytes"]) == (200, 9)
+    again = begin(browser, filename="Fragen & Antworten.csv", fingerprint="f")
+    assert (again["id"], again["received_bytes"]) == (upload["id"], 9)
+    assert browser.get(f"/uploads/{upload['id']}").json()["received_bytes"] == 9
+    done = browser.put(f"/uploads/{upload['id']}?offset=9", content=iter([CSV[9:20], CSV[20:]])).json()
+    assert (done["state"], done["sha256"]) == ("received", hashlib.sha256(CSV).hexdigest())
+    assert storage.upload_path(upload["id"]).read_bytes() == CSV
+    assert browser.delete(f"/uploads/{upload['id']}").status_code == 204
+    assert browser.get(f"/uploads/{upload['id']}").status_code == 404
+    assert uploads.list_uploads(ada) == []
 
 
-def test_upload_can_be_a_version_with_options(browser: TestClient) -> None:
-    made = browser.post("/upload", params={"name": "a.csv"}, content=CSV).json()
-    more = {"name": "a.csv", "dataset_id": made["dataset_id"], "options": json.dumps({"delimiter": ";"})}
-    again = browser.post("/upload", params=more, content=b"question;answer\na,b;c\n").json()
-    assert again["dataset_id"] == made["dataset_id"]
-    assert browser.get(f"/download/{made['dataset_id']}?version=2&as=jsonl").json() == {"question": "a,b", "answer": "c"}
-    assert browser.get(f"/download/{made['dataset_id']}?version=1").content == CSV
+def test_piece_at_the_wrong_place_is_told_the_right_one(browser: TestClient) -> None:
+    upload = begin(browser)
+    answer = browser.put(f"/uploads/{upload['id']}?offset=3", content=CSV)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    assert "offset=0" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    ("params", "body", "status"),
+    ("body", "status"),
     [
-        ({"name": "a.csv"}, b"", 422),
-        ({"name": "a.exe"}, CSV, 415),
-        ({"name": "a.parquet"}, CSV, 422),
-        ({"name": "a.csv", "options": "{"}, CSV, 422),
-        ({"name": "a.csv", "options": "[]"}, CSV, 422),
-        ({"name": "a.csv", "options": '{"delimiter": ";;"}'}, CSV, 422),
-        ({"name": "a.csv", "dataset_id": "ds_x"}, CSV, 404),
-        ({}, CSV, 415),
+        ({"filename": "a.csv", "size_bytes": 0}, 422),
+        ({"filename": "a.csv", "size_bytes": "x"}, 422),
+        ({"filename": "a.csv", "size_bytes": -1}, 422),
+        ({"filename": "a.csv"}, 422),
+        ({"size_bytes": 1}, 422),
+        ({"filename": "a.csv", "size_bytes": 10**12}, 413),
+        ({"filename": "a.exe", "size_bytes": 1}, 415),
+        ({"filename": "a.csv", "size_bytes": 1, "dataset_id": "ds_x"}, 404),
+        ([], 400),
     ],
 )
-def test_refused_upload_says_why_and_leaves_nothing(browser: TestClient, params: dict[str, str], body: bytes, status: int) -> None:
-    answer = browser.post("/upload", params=params, content=body)
+def test_refused_upload_says_why_and_leaves_nothing(browser: TestClient, ada: User, body: Any, status: int) -> None:
+    answer = browser.post("/uploads", json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["message"]
-    assert list(storage.staging_dir().iterdir()) == []
-    assert not list((settings().data_dir / "datasets").glob("*"))
+    assert uploads.list_uploads(ada) == []
 
 
-def test_too_large_upload_is_refused(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LUTHIER_MAX_UPLOAD_MB", "1")
-    settings.cache_clear()
-    for body in (b"x" * (2 * 2**20 + 1), iter([b"x" * 2**19] * 3)):
-        answer = browser.post("/upload", params={"name": "a.csv"}, content=body)
-        assert answer.status_code == 413
-        assert answer.json()["error"]["code"] == "too_large"
-    assert list(storage.staging_dir().iterdir()) == []
+@pytest.mark.parametrize("offset", ["", "x", "-1", "1.5"])
+def test_offset_must_be_a_number(browser: TestClient, offset: str) -> None:
+    assert browser.put(f"/uploads/{begin(browser)['id']}?offset={offset}", content=CSV).status_code == 422
 
 
 def test_full_disk_is_told_before_anything_is_read(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = begin(browser)
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", "1000000000")
     settings.cache_clear()
-    assert browser.post("/upload", params={"name": "a.csv"}, content=CSV).status_code == 503
+    assert browser.post("/uploads", json={"filename": "a.csv", "size_bytes": 5}).status_code == 503
+    assert browser.put(f"/uploads/{upload['id']}?offset=0", content=CSV).status_code == 503
 
 
 @pytest.mark.parametrize("form", ["original", "parquet", "csv", "jsonl"])

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from core import api_keys, chats, sessions
+from core import api_keys, chats, sessions, uploads
 from core.api import apps, browser
 from core.api_keys import NewKey
 from core.providers import PROVIDERS
@@ -29,6 +29,9 @@ BODIES: dict[str, Any] = {
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
+    "PUT /api/uploads/{upload_id}": {"?offset": 0},
+    "PUT /uploads/{upload_id}": {"?offset": 0},
+    "POST /api/uploads/{upload_id}/look": {"options": {"header": False}},
 }
 # What a body or an address names. "own:x" is the other user's object x, "mine:x" the caller's own
 NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
@@ -45,8 +48,8 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "validation_dataset_id": "own:dataset_id"},
     ],
-    "POST /upload": [{"?dataset_id": "own:dataset_id", "?name": "a.csv"}],
-    "PUT /upload": [{"?dataset_id": "own:dataset_id", "?name": "a.csv"}],
+    "POST /uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
+    "POST /api/uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /v1/chat/completions": [
         {"model": "own:model_id", "messages": [{"role": "user", "content": "hello"}]},
         {"model": "own:model_name", "messages": [{"role": "user", "content": "hello"}], "stream": True},
@@ -63,6 +66,7 @@ WITHOUT_OBJECTS = {
     "GET /api/chats",
     "POST /api/datasets",
     "GET /api/datasets",
+    "GET /api/uploads",
     "POST /api/query",  # names tables: tested below
     "GET /api/models",
     "GET /api/finetune",
@@ -75,12 +79,13 @@ WITHOUT_OBJECTS = {
     "POST /session/claim",
     "POST /session/end",
 }
-LISTS = ["/api/chats", "/api/datasets", "/api/models", "/api/finetune", "/api/apikeys"]
+LISTS = ["/api/chats", "/api/datasets", "/api/uploads", "/api/models", "/api/finetune", "/api/apikeys"]
 PREFIXES = {
     "chat_id": "chat",
     "message_id": "msg",
     "dataset_id": "ds",
     "version_id": "dsv",
+    "upload_id": "upl",
     "model_id": "mdl",
     "job_id": "ftj",
     "key_id": "key",
@@ -114,6 +119,7 @@ class Things:
                 "message_id": message.id,
                 "dataset_id": version.dataset_id,
                 "version_id": version.id,
+                "upload_id": uploads.begin(user, uploads.NewUpload(filename="a.csv", size_bytes=8)).id,
                 "model_id": model_id,
                 "model_name": f"model of {user.name}",
                 "name": f"model of {user.name}",
@@ -163,7 +169,8 @@ class Bob:
             (proof for prefix, proof in self.proof.items() if path.startswith(prefix)),
             {"Cookie": f"{sessions.COOKIE}={self.cookie}"},
         )
-        sent = {"content": b"a,b\n1,2\n"} if path == "/upload" else {"json": rest or None}
+        sends_bytes = method == "PUT" and "/uploads/" in path
+        sent = {"content": b"a,b\n1,2\n"} if sends_bytes else {"json": rest or None}
         answer = self.client.request(method, address, params=query, headers=headers, **sent)
         named = sorted(set(things.ids.values()), key=len, reverse=True)
         text = re.sub("|".join(map(re.escape, named)), "IT", answer.text)

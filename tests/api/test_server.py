@@ -109,7 +109,7 @@ def test_first_requests_without_a_cookie_get_no_data(server: Server) -> None:
         assert '<div id="root">' in answer.text  # Streamlit's empty shell; what it shows comes over the websocket
     for path in ("/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics", "/download/ds_x"):
         assert httpx.get(server.url + path).status_code == 401
-    assert httpx.post(f"{server.url}/upload?name=a.csv", content=b"a\n1\n").status_code == 401
+    assert httpx.post(f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
 
 
 def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
