@@ -54,8 +54,11 @@ def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | No
     return pick_roles(shape, names, given, key="ft_column")
 
 
-def pick_roles(shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str) -> Columns | None:
-    """A select box per role of ``shape``, filled with what is ``given`` or likely. None until every required role has a column."""
+def pick_roles(shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str, bind: bool = False) -> Columns | None:
+    """A select box per role of ``shape``, filled with what is ``given`` or likely. None until every required role has a column.
+
+    ``bind`` keeps what is chosen in the address.
+    """
     guesses = guess_columns(shape, names) | {role: name for role, name in given.items() if name in names}
     picked: dict[str, str | None] = {}
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
@@ -67,6 +70,7 @@ def pick_roles(shape: Format, names: Sequence[str], given: Mapping[str, str], *,
                 placeholder="Choose a column" if role.required else "None (optional)",
                 help=role.help,
                 key=f"{key}_{role.name}",
+                bind="query-params" if bind else None,
             )
     missing = [role.title.lower() for role in shape.roles if role.required and not picked[role.name]]
     if missing:

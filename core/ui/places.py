@@ -23,9 +23,18 @@ def link(page: str, label: str, *, icon: str | None = None, help: str | None = N
     st.page_link(path(page), label=label, icon=_symbol(icon), help=help, query_params=_present(query))
 
 
-def button(label: str, page: str, *, key: str, icon: str | None = None, primary: bool = False, **query: str | int | None) -> None:
+def button(
+    label: str,
+    page: str,
+    *,
+    key: str,
+    icon: str | None = None,
+    primary: bool = False,
+    disabled: bool = False,
+    **query: str | int | None,
+) -> None:
     """A button that opens another page: for the step that should be taken, where a link would be overlooked."""
-    if st.button(label, key=key, icon=_symbol(icon), type="primary" if primary else "secondary"):
+    if st.button(label, key=key, icon=_symbol(icon), type="primary" if primary else "secondary", disabled=disabled):
         go(page, **query)
 
 
