@@ -4,7 +4,17 @@ import streamlit as st
 
 from core import datasets, uploads
 from core.errors import NotFound
-from core.ui import dataset_view, places, review_columns, review_import, review_options, review_rows, review_state, show
+from core.ui import (
+    dataset_view,
+    places,
+    review_columns,
+    review_import,
+    review_options,
+    review_rows,
+    review_state,
+    show,
+    waiting_uploads,
+)
 from core.ui.review_state import Review
 from core.ui.session import require_user
 from core.uploads import Upload
@@ -81,9 +91,7 @@ def show_unfinished(user: User, upload: Upload) -> None:
     if upload.state == "failed":
         st.error(show.plain(upload.error or "This upload has failed."), icon=":material/error:")
     else:
-        share = upload.received_bytes / upload.size_bytes if upload.size_bytes else 0.0
-        st.progress(min(share, 1.0), text=f"{share:.0%} of {show.bytes_(upload.size_bytes)} has arrived")
-        st.caption("Choose the same file again on the datasets page: it goes on where it stopped.")
+        waiting_uploads.show_arrival(user, upload.id)
     places.link("datasets", "All datasets", icon="arrow_back")
 
 

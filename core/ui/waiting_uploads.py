@@ -36,6 +36,15 @@ def show_waiting(user: User, *, dataset_id: str | None = None) -> None:
         st.fragment(_show_cards, run_every=2.0 if is_live else None)(user, dataset_id, [_sight(upload) for upload in found])
 
 
+@st.fragment(run_every=1.5)
+def show_arrival(user: User, upload_id: str) -> None:
+    """How much of it is here; the page is drawn again when that is all, or nothing more is to come."""
+    upload = uploads.get(user, upload_id)
+    if upload.state != "receiving":
+        st.rerun()
+    _show_progress(upload)
+
+
 def show_way_back(user: User, dataset_id: str) -> None:
     """Below a dataset whose import failed: its upload is still there, to be read with other options."""
     for upload in uploads.list_uploads(user):
@@ -99,8 +108,10 @@ def _show_progress(upload: Upload) -> None:
     if upload.source == "url":
         st.progress(share or 0.0, text=f"Fetching: {said}")
         return
-    st.progress(share or 0.0, text=f"{said} has arrived, then it stopped")
-    st.caption(show.plain(upload.error or "Choose the same file again above: it goes on where it stopped."))
+    is_on_its_way = upload.is_moving or upload.source == "folder"
+    st.progress(share or 0.0, text=f"{said} has arrived{'' if is_on_its_way else ', then it stopped'}")
+    if not is_on_its_way:
+        st.caption(show.plain(upload.error or "Choose the same file again: it goes on where it stopped."))
 
 
 def _facts(upload: Upload) -> str:
