@@ -13,14 +13,14 @@ from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 
 
-def make(user: User, sql: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any) -> Version:
-    """The next version of ``dataset_id``, or the first of a new dataset, with the rows of ``sql``."""
+def make(user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any) -> Version:
+    """The next version of ``dataset_id``, or the first of a new dataset, with the rows that ``answer`` (SQL) has."""
     version_id = new_id("dsv")
     path = storage.parquet_path(version_id)
     path.parent.mkdir(parents=True)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY ({answer}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
         source = f"read_parquet({literal(str(path))})"
         columns = [{"name": column, "type": type_} for column, type_ in describe(connection, f"FROM {source}")]
         ((num_rows,),) = connection.execute(f"SELECT count(*) FROM {source}").fetchall()

@@ -1,0 +1,265 @@
+"""Comparing two versions: choosing them and the key, counts, schema changes, and the rows side by side with what changed marked.
+
+What is compared lives in the address: ``from`` and ``to`` (ids of versions), ``key`` (once per column).
+"""
+
+import json
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+
+from core import datasets
+from core.datasets import Dataset, DatasetList, Diff, Version
+from core.fields import parse
+from core.listing import ListQuery
+from core.ui import show
+from core.users import User
+
+BEFORE, AFTER = "before", "after"
+# Grounds that keep the text readable in light and in dark
+TINTS = {BEFORE: "background-color: rgba(220, 60, 60, .22)", AFTER: "background-color: rgba(40, 160, 90, .24)"}
+LONGEST_CELL = 2_000
+SHOWN_ROWS = 50
+
+
+class Pair(NamedTuple):
+    """What is compared, and the dataset that the page belongs to: that of ``new``."""
+
+    dataset: Dataset
+    old: Version
+    new: Version
+
+
+def find_pair(user: User) -> Pair:
+    """The versions in the address. Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict."""
+    asked = st.query_params
+    new = datasets.get_version(user, asked["to"]) if asked.get("to") else datasets.version_of(user, asked.get("id", ""))
+    dataset = datasets.get(user, new.dataset_id)
+    if asked.get("from"):
+        return Pair(dataset, datasets.get_version(user, asked["from"]), new)
+    return Pair(dataset, previous(readable_versions(user, dataset.id), new) or new, new)
+
+
+def readable_versions(user: User, dataset_id: str) -> list[Version]:
+    """Those with rows, newest first."""
+    found = datasets.list_versions(user, dataset_id, parse(ListQuery, limit=100)).items
+    return [version for version in found if version.status == "ready" and not version.removed_at]
+
+
+def previous(versions: list[Version], version: Version) -> Version | None:
+    """What a version is compared with first: the version of its dataset that it was made from, else the one before it."""
+    older = [other for other in versions if other.version < version.version]
+    return next((other for other in older if other.id in version.parents), older[0] if older else None)
+
+
+# Choosing
+
+
+def choose_sides(user: User, pair: Pair) -> None:
+    found = datasets.list_datasets(user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")).items
+    names = {dataset.id: dataset.name for dataset in found} | {pair.dataset.id: pair.dataset.name}
+    for version in (pair.old, pair.new):
+        names.setdefault(version.dataset_id, datasets.get(user, version.dataset_id).name)
+    left, middle, right = st.columns([10, 1, 10], vertical_alignment="bottom")
+    with left:
+        _choose_side(user, "from", "From", pair.old, names)
+    with middle:
+        st.button("", icon=":material/swap_horiz:", key="diff_swap", help="The other way round", on_click=_swap, args=(pair,))
+    with right:
+        _choose_side(user, "to", "To", pair.new, names)
+
+
+def _choose_side(user: User, side: str, label: str, chosen: Version, names: dict[str, str]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"diff_side_{side}"):
+        st.selectbox(
+            label,
+            list(names),
+            index=list(names).index(chosen.dataset_id),
+            format_func=names.__getitem__,
+            key=f"diff_{side}_dataset_{chosen.id}",
+            on_change=_take_dataset,
+            args=(user, side, f"diff_{side}_dataset_{chosen.id}"),
+        )
+        versions = readable_versions(user, chosen.dataset_id)
+        ids = [version.id for version in versions]
+        labels = {version.id: _label(version) for version in (*versions, chosen)}
+        st.selectbox(
+            "Version",
+            list(labels),
+            index=ids.index(chosen.id) if chosen.id in ids else len(labels) - 1,
+            format_func=labels.__getitem__,
+            key=f"diff_{side}_{chosen.id}",
+            on_change=_take_version,
+            args=(side, f"diff_{side}_{chosen.id}"),
+        )
+
+
+def _label(version: Version) -> str:
+    note = f" · {version.note}" if version.note else ""
+    return f"{version.version} · {show.count(version.num_rows, 'row')}{note}"[:80]
+
+
+def _take_version(side: str, widget: str) -> None:
+    st.query_params[side] = st.session_state[widget]
+
+
+def _take_dataset(user: User, side: str, widget: str) -> None:
+    def take() -> None:
+        st.query_params[side] = datasets.version_of(user, st.session_state[widget]).id
+
+    show.attempt(take)
+
+
+def _swap(pair: Pair) -> None:
+    st.query_params["from"], st.query_params["to"] = pair.new.id, pair.old.id
+
+
+def choose_key(user: User, pair: Pair) -> list[str]:
+    """The columns by which rows meet; none: whole rows."""
+    theirs = {column["name"] for column in pair.old.columns}
+    shared = [column["name"] for column in pair.new.columns if column["name"] in theirs]
+    likely = [name for name in _likely_keys(user, user.id, pair.old.id, pair.new.id) if name in shared]
+    options = [*likely, *(name for name in shared if name not in likely)]
+    chosen = [name for name in st.query_params.get_all("key") if name in options]
+    widget = f"diff_key_{pair.old.id}_{pair.new.id}"
+    return st.multiselect(
+        "Rows meet by",
+        options,
+        default=chosen,
+        format_func=lambda name: f"{name}  (looks unique)" if name in likely else name,
+        key=widget,
+        placeholder="Whole rows: choose columns that name each row to see changed cells",
+        on_change=_take_key,
+        args=(widget,),
+        max_selections=16,
+    )
+
+
+def _take_key(widget: str) -> None:
+    st.query_params["key"] = st.session_state[widget]
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _likely_keys(_user: User, user_id: str, from_id: str, to_id: str) -> list[str]:
+    return datasets.suggest_keys(_user, from_id, to_id)
+
+
+# What came of it
+
+
+def show_diff(user: User, pair: Pair, key: list[str]) -> None:
+    if pair.old.id == pair.new.id:
+        show.empty("The same version twice", "Choose another version on one of the sides.", icon="content_copy")
+        return
+    with st.spinner("Comparing all rows …"):
+        found = datasets.diff_versions(user, pair.old.id, pair.new.id, key=key, limit=SHOWN_ROWS)
+    _show_counts(found)
+    _show_schema(found)
+    if found.is_same:
+        show.empty("No differences", "Both versions hold the same rows. Their order does not count.", icon="done_all")
+        return
+    if found.added or found.removed or found.changed:
+        _show_rows(found, pair)
+
+
+def _show_counts(found: Diff) -> None:
+    tiles = [("Added", found.added, "green"), ("Removed", found.removed, "red")]
+    tiles += [("Changed", found.changed, "orange")] if found.key else []
+    with st.container(horizontal=True, key="diff_counts"):
+        for label, count, colour in [*tiles, ("Unchanged", found.unchanged, "gray")]:
+            st.metric(f":{colour}[●] {label}", f"{count:,}", border=True)
+
+
+def _show_schema(found: Diff) -> None:
+    said = [f":green-badge[:material/add: {show.plain(c['name'])} {c['type'].lower()}]" for c in found.columns["added"]]
+    said += [f":red-badge[:material/remove: {show.plain(c['name'])} {c['type'].lower()}]" for c in found.columns["removed"]]
+    said += [
+        f":orange-badge[:material/change_circle: {show.plain(c['name'])}: {c['from'].lower()} → {c['to'].lower()}]"
+        for c in found.columns["changed"]
+    ]
+    if said:
+        more = f" and {len(said) - 60} more" if len(said) > 60 else ""
+        st.markdown("**Columns** " + " ".join(said[:60]) + more)
+        if found.columns["added"] or found.columns["removed"]:
+            st.caption("Rows are compared in the columns that both versions have.")
+
+
+def _show_rows(found: Diff, pair: Pair) -> None:
+    counts = {"Changed": found.changed, "Added": found.added, "Removed": found.removed}
+    options = [name for name, count in counts.items() if count]
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        chosen = st.segmented_control(
+            "Rows",
+            options,
+            default=options[0],
+            required=True,
+            format_func=lambda name: f"{name} {counts[name]:,}",
+            key=f"diff_rows_{'_'.join(options)}",
+            label_visibility="collapsed",
+        )
+        st.link_button("All differences as CSV", download_path(pair, found.key), icon=":material/download:", type="tertiary")
+    if chosen == "Changed":
+        _show_changed(found)
+    else:
+        _show_alone(found.samples[str(chosen).lower()], counts[str(chosen)])
+
+
+def download_path(pair: Pair, key: list[str]) -> str:
+    return "/download/changes?" + urlencode([("from", pair.old.id), ("to", pair.new.id), *(("key", name) for name in key)])
+
+
+def _show_changed(found: Diff) -> None:
+    samples = found.samples["changed"]
+    touched = [name for name in found.changed_columns if name not in found.key]
+    counted = ", ".join(f"{show.code(name)} {count:,}×" for name, count in list(found.changed_columns.items())[:8])
+    st.caption(f"Changed columns: {counted}{' …' if len(found.changed_columns) > 8 else ''}")
+    names = [*found.key, *touched]
+    others = [name for name in samples[0]["to"] if name not in names and name in samples[0]["from"]]
+    if others and st.toggle("Show the other columns", key="diff_all_columns", help="Those in which no row differs."):
+        names += others
+    lines: list[dict[str, Any]] = []
+    marks: list[dict[str, str]] = []
+    for sample in samples:
+        for side, data, line in ((BEFORE, sample["from"], sample["from_line"]), (AFTER, sample["to"], sample["to_line"])):
+            lines.append({"": side, "row": line} | {name: _cell(data.get(name)) for name in names})
+            marks.append({name: TINTS[side] if name in sample["columns"] else "" for name in names})
+    table = pd.DataFrame(lines, columns=["", "row", *names])
+    style = pd.DataFrame(marks, columns=names).reindex(columns=table.columns, fill_value="")
+    config = {
+        "": st.column_config.TextColumn("", pinned=True, width=70),
+        "row": st.column_config.NumberColumn("Row", width=70),
+    }
+    marked = table.style.apply(lambda _: style, axis=None)
+    st.dataframe(marked, hide_index=True, key="diff_changed", height=_height(len(lines)), column_config=config)
+    _say_more(len(samples), found.changed)
+
+
+def _show_alone(samples: list[dict[str, Any]], count: int) -> None:
+    names = list(samples[0]["data"])
+    rows = [{"row": one["line"], "times": one["times"]} | {name: _cell(one["data"][name]) for name in names} for one in samples]
+    table = pd.DataFrame(rows, columns=["row", "times", *names])
+    if (table["times"] == 1).all():
+        table = table.drop(columns="times")
+    config = {"row": st.column_config.NumberColumn("Row", width=70), "times": st.column_config.NumberColumn("Times", width=70)}
+    st.dataframe(table, hide_index=True, key="diff_alone", column_config=config, height=_height(len(rows)))
+    _say_more(int(sum(one["times"] for one in samples)), count)
+
+
+def _say_more(shown: int, count: int) -> None:
+    if count > shown:
+        st.caption(f"The first {shown:,} of {count:,}. The CSV has all of them.")
+
+
+def _cell(value: Any) -> str | None:
+    """Every cell as text: a column whose type changed holds two kinds of values."""
+    if value is None:
+        return None
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, ensure_ascii=False)
+    return str(value)[:LONGEST_CELL]
+
+
+def _height(rows: int) -> int:
+    return min(36 * (rows + 1) + 2, 560)

@@ -1,0 +1,23 @@
+"""Two versions compared: what changed in the schema, and which rows were added, removed or changed."""
+
+import streamlit as st
+
+from core.errors import LuthierError
+from core.ui import diff_view, places, show
+from core.ui.session import require_user
+
+user = require_user()
+try:
+    pair = diff_view.find_pair(user)
+except LuthierError as err:
+    show.header("Compare versions", icon="difference")
+    show.error(err)
+    places.link("datasets", "All datasets", icon="arrow_back")
+    st.stop()
+
+places.link("dataset", show.plain(pair.dataset.name), icon="arrow_back", id=pair.dataset.id, view="Versions")
+show.header("Compare versions", icon="difference")
+with show.guarded():
+    diff_view.choose_sides(user, pair)
+    key = diff_view.choose_key(user, pair)
+    diff_view.show_diff(user, pair, key)
