@@ -24,7 +24,7 @@ import duckdb
 import psutil
 from sqlalchemy import update
 
-from core import formats, profile, storage, usage
+from core import formats, profile, reports, storage, usage
 from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import writing
@@ -57,7 +57,7 @@ class Converted:
     content_hash: str
     format: str
     training: dict[str, Any]
-    profile: dict[str, Any]
+    profile: dict[str, Any] | None  # None: too large to compute here, a report does it
     detected: dict[str, Any] = field(default_factory=dict)
     skipped_rows: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -264,6 +264,7 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
         )
         if settled.rowcount:  # type: ignore[attr-defined]
             session.execute(update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now()))
+            reports.request_all(session, row.id, profiled=converted.profile is not None)
             stored = storage.folder_bytes(storage.version_dir(row.id))
             usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
             return
@@ -334,7 +335,7 @@ def _measure(
         content_hash=content_hash(connection, target, columns),
         format=format_,
         training=report,
-        profile={"columns": profile.compute(connection, target, columns)},
+        profile={"columns": profile.compute(connection, target, columns)} if reports.is_small(num_rows, len(columns)) else None,
         detected=reading.detected,
         skipped_rows=len(reading.skipped),
         errors=[{"line": line, "message": message} for line, message in reading.skipped[:MAX_ERRORS]],

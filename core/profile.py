@@ -1,96 +1,178 @@
-"""What is in each column of a version: computed once, in the conversion, and stored with it.
+"""What is in each column of a version: one pass over the data for everything but the commonest values.
 
-One pass of aggregates over all columns, a second one for histograms (their bounds must be known first), and the commonest values of
-columns that have few. Distinct counts and quantiles are approximate. Of a very wide table only the first columns are looked at, the
-others have nulls ``None`` and so on: 10,000 columns took 45 CPU-seconds. Everything returned is JSON-safe.
+The pass needs the bounds of numbers and times beforehand, for their histograms: they stand in the footer of the Parquet, which also
+answers ``from_footer`` at once while a profile is still computed. Values are then counted per column, where a column has few.
+Measured on 2 million rows of 10 columns: 2.4 CPU-seconds with text lengths, where a pass per histogram took 2.5 without.
+
+Quantiles are approximate; distinct counts are, too, where ``distinct_exact`` is false. Of a very wide table only the first columns
+are looked at, the others have nulls ``None`` and so on: 10,000 columns took 45 CPU-seconds. Everything returned is JSON-safe.
 """
 
+import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from pyarrow.parquet import ParquetFile
 
 from core.cells import json_safe
-from core.readers.base import literal, quoted
+from core.readers.base import Progress, literal, quoted
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
 TOP = 10
+EXAMPLES = 5
+EXAMPLE_ROWS = 500  # the first ones, from which the examples are taken
 MAX_TEXT = 200
 COLUMNS_AT_ONCE = 100
 DETAILED_COLUMNS = 200
 WIDE = 1000  # more columns than this: only so many are summed up, and fewer get details
 DETAILED_OF_WIDE = 20
 FEW = 100_000  # a column with fewer different values gets its commonest counted
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE")
+FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_NUMBERS = (*_WHOLE, "FLOAT", "DOUBLE")
 _MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 _PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME", *_MOMENTS)
 
-NOTHING = dict.fromkeys(("nulls", "distinct", "min", "max", "mean", "quantiles", "histogram")) | {"top_values": []}
+_COUNTED = ("nulls", "distinct", "distinct_exact", "empty", "zeros", "negatives", "min", "max", "mean", "quantiles", "lengths")
+NOTHING: dict[str, Any] = dict.fromkeys((*_COUNTED, "histogram")) | {"top_values": [], "examples": []}
 
 Column = dict[str, str]
 ColumnProfile = dict[str, Any]
+Bounds = tuple[float, float]
 
 
-def compute(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> list[ColumnProfile]:
-    """Per column: name, type, nulls, distinct, min, max, mean, quantiles, histogram, top_values.
+def compute(
+    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column], *, progress: Progress | None = None
+) -> list[ColumnProfile]:
+    """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths, histogram, top_values,
+    examples; null where a type has none.
 
-    ``quantiles`` is {"p5": …, "p25": …, "p50": …, "p75": …, "p95": …} or null; ``histogram`` is {"edges": [n + 1], "counts": [n]}
-    or null (edges of dates are seconds since 1970); ``top_values`` is [{"value", "count"}], the commonest first.
+    ``quantiles`` is {"p5": …, "p25": …, "p50": …, "p75": …, "p95": …}, and so is ``lengths`` with "mean" and "max" beside them: of
+    texts in characters, of lists in items. ``histogram`` is {"edges": [n + 1], "counts": [n]} (edges of dates are seconds since
+    1970); ``top_values`` is [{"value", "count"}], the commonest first.
     """
-    source = f"read_parquet({literal(str(parquet))})"
-    profiles = [found for group in _cut(columns[:WIDE], COLUMNS_AT_ONCE) for found in _summarize(connection, source, group)]
-    for found in profiles[: DETAILED_COLUMNS if len(columns) <= WIDE else DETAILED_OF_WIDE]:
-        found["histogram"] = _histogram(connection, source, found)
-        found["top_values"] = _top_values(connection, source, found)
+    progress, source = progress or Progress(), f"read_parquet({literal(str(parquet))})"
+    profiles: list[ColumnProfile] = []
+    groups = _cut(columns[:WIDE], COLUMNS_AT_ONCE)
+    detailed = DETAILED_COLUMNS if len(columns) <= WIDE else DETAILED_OF_WIDE
+    for number, group in enumerate(groups):
+        progress.stage(0.8 * number / len(groups), 0.8 * (number + 1) / len(groups))
+        profiles += _summarize(connection, source, group, charted=max(0, detailed - len(profiles)))
+    for number, found in enumerate(profiles[:detailed]):
+        progress.stage(0.8 + 0.2 * number / len(profiles), 0.8 + 0.2 * (number + 1) / len(profiles))
+        _count_values(connection, source, found)
     return profiles + [{**column, **NOTHING} for column in columns[WIDE:]]
+
+
+def from_footer(parquet: Path, columns: Sequence[Column]) -> list[ColumnProfile]:
+    """What the footer says: nulls, min and max per plain column. No data is read."""
+    found = {column["name"]: {**column, **NOTHING} for column in columns}
+    with ParquetFile(parquet) as file:
+        footer = file.metadata
+        plain = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
+        groups = range(footer.num_row_groups if footer.num_row_groups * footer.num_columns <= FOOTER_CHUNKS else 0)
+        for name, profiled in found.items():
+            if name in plain and len(groups):
+                profiled.update(_footer_of([footer.row_group(g).column(plain[name]).statistics for g in groups]))
+    return list(found.values())
 
 
 def is_number(type_: str) -> bool:
     return type_ in _NUMBERS or type_.startswith("DECIMAL")
 
 
-def _summarize(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> Iterator[ColumnProfile]:
-    named = enumerate(part for column in columns for part in _aggregates(column))
-    parts = [f"{part} AS a{i}" for i, part in named]
-    row = _table(connection, f"SELECT count(*) AS total, {', '.join(parts)} FROM {source}").to_pydict()
+def _footer_of(statistics: Sequence[Any]) -> dict[str, Any]:
+    """Of all row groups together; nothing where one of them has none."""
+    if not all(one is not None and one.has_null_count for one in statistics):
+        return {}
+    found: dict[str, Any] = {"nulls": sum(one.null_count for one in statistics)}
+    bounded = [one for one in statistics if one.has_min_max]
+    if bounded and all(one.has_min_max or one.num_values == 0 for one in statistics):
+        found |= {"min": _cell(min(one.min for one in bounded)), "max": _cell(max(one.max for one in bounded))}
+    return found
+
+
+# The pass ----------------------------------------------------------------------------------------------------------------------
+
+
+def _summarize(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column], *, charted: int
+) -> Iterator[ColumnProfile]:
+    bounds = _bounds(connection, source, columns[:charted])
+    parts = [part for column in columns for part in _aggregates(column, bounds.get(column["name"]))]
+    selected = ", ".join(f"{part} AS a{i}" for i, part in enumerate(parts))
+    row = _table(connection, f"SELECT count(*) AS total, {selected} FROM {source}").to_pydict()
     total, *values = [cells[0] for cells in row.values()]
-    for column, (present, distinct, low, high, mean, quantiles) in zip(columns, _cut(values, 6), strict=True):
+    examples = _examples(connection, source, columns)
+    for column, cells in zip(columns, _cut(values, len(_AGGREGATES)), strict=True):
+        counted = dict(zip(_AGGREGATES, cells, strict=True))
         yield {
             **column,
-            "nulls": total - present,
-            "distinct": min(distinct, present),
-            "min": json_safe(low),
-            "max": json_safe(high),
-            "mean": json_safe(mean),
-            "quantiles": _named(quantiles),
-            "histogram": None,
+            "nulls": total - counted["present"],
+            "distinct": min(counted["distinct"], counted["present"]),
+            "distinct_exact": False,
+            **{name: json_safe(counted[name]) for name in ("empty", "zeros", "negatives", "min", "max", "mean")},
+            "quantiles": _named(counted["quantiles"]),
+            "lengths": _lengths(counted),
+            "histogram": _histogram(counted["bars"], column["type"], bounds.get(column["name"])),
             "top_values": [],
+            "examples": examples[column["name"]],
         }
 
 
-def _table(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    return connection.sql(query).to_arrow_table()
+_AGGREGATES = (
+    "present", "distinct", "min", "max", "mean", "quantiles", "empty", "zeros", "negatives",
+    "length_quantiles", "length_mean", "length_max", "bars",
+)  # fmt: skip
 
 
-def _cut(things: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    return [things[at : at + size] for at in range(0, len(things), size)]
-
-
-def _aggregates(column: Column) -> list[str]:
-    """count, distinct, min, max, mean, quantiles; NULL where a type has none."""
+def _aggregates(column: Column, bounds: Bounds | None) -> list[str]:
+    """One expression for each of ``_AGGREGATES``."""
     name, type_ = quoted(column["name"]), column["type"]
-    always = [f"count({name})", f"approx_count_distinct({name})"]
+    found = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
     if is_number(type_):
-        finite = f"CASE WHEN isfinite({name}::DOUBLE) THEN {name} END"
-        shares = ", ".join(map(str, QUANTILES))
-        return [*always, f"min({finite})", f"max({finite})", f"avg({finite})", f"approx_quantile(({finite})::DOUBLE, [{shares}])"]
-    if type_ == "VARCHAR":
-        return [*always, f"left(min({name}), {MAX_TEXT})", f"left(max({name}), {MAX_TEXT})", "NULL", "NULL"]
-    if type_ in _PLAIN:
-        return [*always, f"min({name})", f"max({name})", "NULL", "NULL"]
-    return [f"count({name})", f"approx_count_distinct({name}::VARCHAR)", "NULL", "NULL", "NULL", "NULL"]
+        found |= _of_number(name)
+    elif type_ == "VARCHAR":
+        found |= {"min": f"left(min({name}), {MAX_TEXT})", "max": f"left(max({name}), {MAX_TEXT})"}
+        found |= {"empty": f"count(*) FILTER ({name} = '')", **_of_lengths(f"length({name})")}
+    elif type_ in _PLAIN:
+        found |= {"min": f"min({name})", "max": f"max({name})"}
+    else:
+        found["distinct"] = f"approx_count_distinct({name}::VARCHAR)"
+        if type_.endswith("[]"):
+            found |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
+    if bounds is not None:
+        found["bars"] = _bars(_as_number(column), type_, bounds)
+    return [found.get(one, "NULL") for one in _AGGREGATES]
+
+
+def _of_number(name: str) -> dict[str, str]:
+    finite = f"CASE WHEN isfinite({name}::DOUBLE) THEN {name} END"
+    shares = ", ".join(map(str, QUANTILES))
+    return {
+        "min": f"min({finite})",
+        "max": f"max({finite})",
+        "mean": f"avg({finite})",
+        "quantiles": f"approx_quantile(({finite})::DOUBLE, [{shares}])",
+        "zeros": f"count(*) FILTER ({name} = 0)",
+        "negatives": f"count(*) FILTER ({name} < 0)",
+    }
+
+
+def _of_lengths(length: str) -> dict[str, str]:
+    """From a sample of 8,192 values: five times as fast as a sketch, and a length need not be better than that."""
+    shares = ", ".join(map(str, QUANTILES))
+    quantiles = f"reservoir_quantile({length}, [{shares}], 8192)"
+    return {"length_quantiles": quantiles, "length_mean": f"avg({length})", "length_max": f"max({length})"}
+
+
+def _lengths(counted: dict[str, Any]) -> dict[str, Any] | None:
+    quantiles = _named(counted["length_quantiles"])
+    return quantiles and {**quantiles, "mean": json_safe(counted["length_mean"]), "max": counted["length_max"]}
 
 
 def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
@@ -99,42 +181,113 @@ def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
     return {f"p{round(share * 100)}": json_safe(value) for share, value in zip(QUANTILES, quantiles, strict=True)}
 
 
-def _histogram(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> dict[str, Any] | None:
-    value = _as_number(column)
-    if value is None or column["min"] is None:
-        return None
-    low, high = connection.execute(
-        f"SELECT min(v), max(v) FROM (SELECT ({value})::DOUBLE AS v FROM {source}) WHERE isfinite(v)"
-    ).fetchall()[0]
-    if low is None or not 0 < high - low < float("inf"):
-        return None
-    whole = column["type"] not in ("FLOAT", "DOUBLE") and not column["type"].startswith("DECIMAL")
-    bins = int(min(BINS, high - low + 1)) if whole and is_number(column["type"]) else BINS
-    top = high + 1 if bins < BINS else high
-    width = (top - low) / bins
-    counted = connection.execute(
-        f"SELECT least(floor((v - ?) / ?), ?)::INTEGER AS bin, count(*) FROM (SELECT ({value})::DOUBLE AS v FROM {source}) "
-        "WHERE isfinite(v) GROUP BY bin",
-        [low, width, bins - 1],
-    ).fetchall()
-    counts = dict(counted)
-    return {"edges": [low + i * width for i in range(bins)] + [top], "counts": [counts.get(i, 0) for i in range(bins)]}
+# Histograms --------------------------------------------------------------------------------------------------------------------
 
 
-def _as_number(column: ColumnProfile) -> str | None:
-    if is_number(column["type"]):
-        return quoted(column["name"])
-    return f"epoch({quoted(column['name'])})" if column["type"] in _MOMENTS else None
+def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, Bounds]:
+    """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column holds infinities or
+    not-a-number they are looked for."""
+    drawn = [column for column in columns if is_number(column["type"]) or column["type"] in _MOMENTS]
+    found = _least_and_most(connection, source, [_as_number(column) for column in drawn])
+    unclear = [at for at, (low, high) in enumerate(found) if low is not None and not _is_finite(low, high)]
+    finite = [f"CASE WHEN isfinite(({_as_number(drawn[at])})::DOUBLE) THEN {_as_number(drawn[at])} END" for at in unclear]
+    for at, bounds in zip(unclear, _least_and_most(connection, source, finite), strict=True):
+        found[at] = bounds
+    named = zip([column["name"] for column in drawn], found, strict=True)
+    return {name: (low, high) for name, (low, high) in named if low is not None and _is_finite(low, high) and low < high}
 
 
-def _top_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> list[dict[str, Any]]:
-    if (column["type"] not in _PLAIN and not is_number(column["type"])) or column["distinct"] > FEW:
+def _least_and_most(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[str]) -> list[tuple[Any, Any]]:
+    if not values:
         return []
+    parts = [f"({part})::DOUBLE AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
+    cells = [cell[0] for cell in _table(connection, f"SELECT {', '.join(parts)} FROM {source}").to_pydict().values()]
+    return [(low, high) for low, high in _cut(cells, 2)]
+
+
+def _both_ends(value: str) -> tuple[str, str]:
+    """``epoch(min(x))``, not ``min(epoch(x))``: only the first is in the footer."""
+    if value.startswith("epoch("):
+        return f"epoch(min({value[6:-1]}))", f"epoch(max({value[6:-1]}))"
+    return f"min({value})", f"max({value})"
+
+
+def _is_finite(low: float, high: float) -> bool:
+    return math.isfinite(low) and math.isfinite(high) and math.isfinite(high - low)
+
+
+def _as_number(column: Column) -> str:
+    return f"epoch({quoted(column['name'])})" if column["type"] in _MOMENTS else quoted(column["name"])
+
+
+def _edges(type_: str, bounds: Bounds) -> tuple[float, float, int]:
+    """Where the bars begin, how wide they are, and how many: whole numbers of few values get one each."""
+    low, high = bounds
+    bins = int(min(BINS, high - low + 1)) if type_ in _WHOLE else BINS
+    return low, ((high + 1 if bins < BINS else high) - low) / bins, bins
+
+
+def _bars(value: str, type_: str, bounds: Bounds) -> str:
+    low, width, bins = _edges(type_, bounds)
+    number = f"({value})::DOUBLE"
+    bar = f"least(greatest(floor(({number} - ({low!r})) / {width!r}), 0), {bins - 1})::UTINYINT"
+    return f"histogram(CASE WHEN isfinite({number}) THEN {bar} END)"
+
+
+def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:
+    if bounds is None or not bars:
+        return None
+    low, width, bins = _edges(type_, bounds)
+    counts = dict(bars.items() if isinstance(bars, dict) else bars)
+    last = bounds[1] + 1 if bins < BINS else bounds[1]
+    return {"edges": [low + i * width for i in range(bins)] + [last], "counts": [counts.get(i, 0) for i in range(bins)]}
+
+
+# Values ------------------------------------------------------------------------------------------------------------------------
+
+
+def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:
+    """The commonest values, and the true number of different ones, where they are not too many."""
+    if (column["type"] not in _PLAIN and not is_number(column["type"])) or column["distinct"] > FEW:
+        return
     name = quoted(column["name"])
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
     found = _table(
         connection,
-        f"SELECT {cell} AS cell, count(*) AS n FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} "
-        f"HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT {TOP}",  # by position: a column may be called n
-    )
-    return [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found.to_pylist()]
+        f"SELECT {cell} AS cell, count(*) AS n, count(*) OVER () AS d FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} "
+        f"ORDER BY 2 DESC, 1 LIMIT {TOP}",  # by position: a column may be called n
+    ).to_pylist()
+    column["top_values"] = [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1]
+    column["distinct"], column["distinct_exact"] = (found[0]["d"] if found else 0), True
+
+
+def _examples(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, list[Any]]:
+    """A few different values per column, from the first rows."""
+    names = ", ".join(f"{quoted(column['name'])} AS e{i}" for i, column in enumerate(columns))
+    rows = _table(connection, f"SELECT {names} FROM {source} LIMIT {EXAMPLE_ROWS}")
+    found: dict[str, list[Any]] = {}
+    for number, column in enumerate(columns):
+        kept = found[column["name"]] = []
+        for value in rows.column(number):
+            cell = _cell(value.as_py(maps_as_pydicts="lossy"))
+            if cell not in (None, "") and cell not in kept:
+                kept.append(cell)
+            if len(kept) == EXAMPLES:
+                break
+    return found
+
+
+def _cell(value: Any) -> Any:
+    """A value as a card can show it: nested ones as JSON, all of them short."""
+    safe = json_safe(value)
+    if isinstance(safe, (dict, list)):
+        safe = json.dumps(safe, ensure_ascii=False)
+    return safe[:MAX_TEXT] if isinstance(safe, str) else safe
+
+
+def _table(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    return connection.sql(query).to_arrow_table()
+
+
+def _cut(things: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [things[at : at + size] for at in range(0, len(things), size)]

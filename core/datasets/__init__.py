@@ -9,6 +9,7 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 - ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
 - ``views``: what of a version is shown, on a page or in a file; ``filters``: which rows are meant; ``pages``: a page of them by our
   own SQL; ``exports``: all of them as CSV, JSON Lines or Parquet
+- ``reports``: profile, quality and token lengths of a version; ``report_queue``: the processes that compute them
 - ``conversions``: the converter processes from the outside; ``recover`` at the start of a server
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
@@ -26,7 +27,6 @@ from core.datasets.looking import (
     list_versions,
     open_content,
     preview,
-    profile,
     sql_tables,
     version_of,
 )
@@ -44,6 +44,19 @@ from core.datasets.making import (
 )
 from core.datasets.pages import Filter, Preview
 from core.datasets.removing import Use, delete_version, uses
+from core.datasets.report_queue import recover as recover_reports
+from core.datasets.report_queue import shut_down as shut_down_reports
+from core.datasets.reports import (
+    Finding,
+    Quality,
+    TokenLengths,
+    finding,
+    profile,
+    quality,
+    start_report,
+    start_token_lengths,
+    token_lengths,
+)
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
 from core.datasets.views import View, open_view, rows_of
 from core.readers import IngestOptions
@@ -55,13 +68,16 @@ __all__ = [
     "DatasetList",
     "Diff",
     "Filter",
+    "Finding",
     "IngestOptions",
     "Lesson",
     "NewDataset",
     "Preview",
     "Profile",
+    "Quality",
     "Sample",
     "SqlTable",
+    "TokenLengths",
     "TrainingReport",
     "Use",
     "Version",
@@ -76,6 +92,7 @@ __all__ = [
     "diff",
     "diff_versions",
     "doubled_names",
+    "finding",
     "get",
     "get_version",
     "lesson",
@@ -86,11 +103,17 @@ __all__ = [
     "open_view",
     "preview",
     "profile",
+    "quality",
     "recover",
+    "recover_reports",
     "rows_of",
     "samples",
+    "shut_down_reports",
     "sql_tables",
+    "start_report",
+    "start_token_lengths",
     "suggest_keys",
+    "token_lengths",
     "training_preview",
     "training_report",
     "update",

@@ -1,4 +1,4 @@
-"""Looking at datasets: lists, versions, pages of rows, profiles, downloads.
+"""Looking at datasets: lists, versions, pages of rows, downloads.
 
 Everything here reads. Whose a dataset is comes first, every time: somebody else's looks as if it were not there.
 """
@@ -13,7 +13,7 @@ from sqlalchemy.orm import defer
 from core import storage
 from core.datasets import exports, pages, rows
 from core.datasets.pages import Filter, Preview
-from core.datasets.values import Content, Dataset, Profile, SqlTable, Version
+from core.datasets.values import Content, Dataset, SqlTable, Version
 from core.db import reading
 from core.errors import ValidationError
 from core.listing import Listed, ListQuery, fetch
@@ -132,15 +132,6 @@ def preview(
         search=search,
         lines=lines,
     )
-
-
-def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profile:
-    """What is in each column, as computed at the conversion."""
-    with reading() as session:
-        row = rows.numbered(session, user.id, dataset_id, version)
-        stored = row.profile or {}
-        rows.require_readable(row)
-    return Profile(columns=stored.get("columns", []), num_rows=row.num_rows)
 
 
 def open_content(user: User, dataset_id: str, *, version: int | None = None, as_: As = "original") -> Content:

@@ -89,10 +89,12 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is in each column; see ``core.profile.compute`` for the shapes."""
+    """What is in each column; see ``core.profile.compute`` for the shapes. While it is not ready the columns say less."""
 
     columns: list[dict[str, Any]]
     num_rows: int
+    status: str = "ready"  # none, waiting, running, failed
+    progress: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def signatures(texts: Sequence[str | None]) -> Signatures:
 
 
 def pairs(a: Signatures, b: Signatures | None = None, threshold: float = THRESHOLD) -> list[Pair]:
-    """(i, j, similarity) of texts at least that similar: i < j within ``a``, or i in ``a`` and j in ``b``. In order of j, then i."""
+    """(i, j, similarity) of texts at least that similar: i < j within ``a``, or i in ``a`` and j in ``b``; in order of j."""
     candidates = _within(a) if b is None else _across(a, b)
     other = a if b is None else b
     found: list[Pair] = []
@@ -75,7 +75,8 @@ def similarity(one: str, other: str) -> float:
 
 
 def _chunks(texts: Sequence[str | None]) -> Iterator[tuple[int, list[bytes]]]:
-    start, chunk, size = 0, [], 0
+    start, size = 0, 0
+    chunk: list[bytes] = []
     for at, text in enumerate(texts):
         encoded = (text or "")[:MAX_BYTES].encode(errors="replace")
         if chunk and size + len(encoded) > CHUNK_BYTES:

@@ -1,0 +1,186 @@
+"""The processes that compute reports, from the outside: at most ``SLOTS`` at a time, oldest request first.
+
+One thread of the server starts them and looks after them. A process that dies leaves its report failed, and says so; after a
+restart of the server such a report is computed again, and processes of the last server that still live are left to finish.
+Without a running server (a script, a test) requests only wait.
+"""
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+
+import psutil
+from sqlalchemy import select, update
+from sqlalchemy.orm import defer
+
+from core import reports
+from core.config import ROOT, settings
+from core.db import reading, writing
+from core.tables import VersionReportRow
+
+SLOTS = 2
+BUSY_SECONDS = 0.5
+IDLE_SECONDS = 30.0
+LOGGED_CHARACTERS = 4000
+SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
+Key = tuple[str, str]
+log = logging.getLogger("luthier.reports")
+
+
+class ReportQueue:
+    """Starts what waits, settles what died."""
+
+    def __init__(self) -> None:
+        self.children: dict[Key, subprocess.Popen[bytes]] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Begin to look after reports, in a thread."""
+        self.shut_down()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="reports")
+        self._thread.start()
+
+    def shut_down(self) -> None:
+        """Stop looking. Processes that run go on; the next server finds them."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def tick(self) -> bool:
+        """Look once. True while something runs or waits."""
+        open_reports = _open_reports()
+        self._settle_dead(open_reports)
+        living = {_key(row) for row in open_reports if row.status == "running"} | set(self.children)
+        for row in open_reports:
+            if len(living) >= SLOTS:
+                break
+            if row.status == "waiting" and _key(row) not in living and not _needs_profile(row, open_reports):
+                self._start(_key(row))
+                living.add(_key(row))
+        return bool(open_reports)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                busy = self.tick()
+            except Exception:  # outermost loop
+                log.exception("reports could not be looked after; trying again")
+                busy = False
+            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
+
+    def _settle_dead(self, open_reports: list[VersionReportRow]) -> None:
+        ended = {key: child for key, child in self.children.items() if child.poll() is not None}
+        for key, child in ended.items():
+            del self.children[key]
+            _note_output(key, child.returncode)
+            reports.fail(*key, reports.CRASHED)  # without effect where the process has settled its row
+        for row in open_reports:
+            if row.status == "running" and _key(row) not in self.children and _key(row) not in ended and not is_alive(row):
+                reports.fail(*_key(row), reports.CRASHED)
+
+    def _start(self, key: Key) -> None:
+        try:
+            with reports.log_path(*key).open("ab") as output:
+                self.children[key] = subprocess.Popen(
+                    [sys.executable, "-m", "core.reports", *key],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            log.error("a process for the report %s of %s could not be started: %s", key[1], key[0], error)
+            reports.fail(*key, reports.CRASHED)
+
+
+QUEUE = ReportQueue()
+
+
+def recover() -> None:
+    """At the start of a server: what died with the last one is computed again; what still runs is left alone."""
+    running = [row for row in _open_reports() if row.status == "running"]
+    living = {_key(row) for row in running if is_alive(row)}
+    for row in running:
+        if _key(row) not in living:
+            _ask_again(row)
+    _sweep(living)
+    QUEUE.run()
+
+
+def shut_down() -> None:
+    """Stop looking after reports; those that run go on."""
+    QUEUE.shut_down()
+
+
+def is_alive(row: VersionReportRow) -> bool:
+    if row.worker_pid is None or row.worker_started is None:
+        return False
+    try:
+        process = psutil.Process(row.worker_pid)
+        same = abs(process.create_time() - row.worker_started) < SAME_START_SECONDS
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _open_reports() -> list[VersionReportRow]:
+    report = VersionReportRow
+    with reading() as session:
+        statement = select(report).where(report.status.in_(("waiting", "running"))).options(defer(report.result))
+        return list(session.scalars(statement.order_by(report.created_at, report.kind)))
+
+
+def _key(row: VersionReportRow) -> Key:
+    return row.version_id, row.kind
+
+
+def _needs_profile(row: VersionReportRow, open_reports: list[VersionReportRow]) -> bool:
+    """The quality of a version is looked at with its profile at hand."""
+    return row.kind == reports.QUALITY and any(
+        other.kind == reports.PROFILE and other.version_id == row.version_id for other in open_reports
+    )
+
+
+def _ask_again(row: VersionReportRow) -> None:
+    report = VersionReportRow
+    with writing() as session:
+        session.execute(
+            update(report)
+            .where(report.version_id == row.version_id, report.kind == row.kind, report.worker_pid == row.worker_pid)
+            .where(report.status == "running")
+            .values(status="waiting", progress=0.0, worker_pid=None, worker_started=None)
+        )
+
+
+def _note_output(key: Key, code: int) -> None:
+    """What a process said before it went wrong belongs into the server's log; its own file is done with."""
+    path = reports.log_path(*key)
+    if code != 0:
+        output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
+        log.error("the report %s of %s ended with code %s: %s", key[1], key[0], code, output)
+        shutil.rmtree(reports.spill_path(*key), ignore_errors=True)
+    path.unlink(missing_ok=True)
+
+
+def _sweep(living: set[Key]) -> None:
+    """Files of processes that are gone."""
+    kept = {reports.spill_path(*key).name for key in living}
+    spilled = settings().data_dir / "reports"
+    for folder in spilled.iterdir() if spilled.is_dir() else ():
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    for output in reports.log_path("", "").parent.glob("report-*.log"):
+        if output.stem.removeprefix("report-") not in kept:
+            output.unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""Reports about a version as its owner sees them: profile, quality, token lengths; and the rows of a finding.
+
+Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a profile is ready the
+footer of the Parquet speaks for it. Computing is ``core.reports``, the processes are ``report_queue``.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from core import reports, storage
+from core.datasets import rows
+from core.datasets.report_queue import QUEUE
+from core.datasets.values import Profile
+from core.db import reading, writing
+from core.errors import NotFound
+from core.profile import from_footer
+from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
+from core.users import User
+
+Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobody has asked for it
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What may be wrong with a version. ``findings`` are dicts of ``core.quality.Finding``, the worst first, examples masked.
+
+    ``num_rows_scanned`` is smaller than ``num_rows`` where a sample stands for the whole.
+    """
+
+    status: Status
+    progress: float
+    error: str | None
+    findings: list[dict[str, Any]]
+    num_rows: int
+    num_rows_scanned: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The rows of one finding: ``lines`` are the first thousand of ``num_rows``."""
+
+    title: str
+    lines: list[int]
+    num_rows: int
+    column: str | None
+    severity: str
+
+
+@dataclass(frozen=True)
+class TokenLengths:
+    """Lengths of texts in tokens. ``columns`` is {name: {"rows", "total", "mean", "quantiles", "histogram", "longest"}}."""
+
+    status: Status
+    progress: float
+    error: str | None
+    columns: dict[str, dict[str, Any]]
+    num_rows: int
+    num_rows_measured: int
+
+
+def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profile:
+    """What is in each column. While it is computed (``status``), what the footer says: nulls, min and max of plain columns."""
+    with reading() as session:
+        row = rows.numbered(session, user.id, dataset_id, version)
+        rows.require_readable(row)
+        report = None if row.profile else session.get(VersionReportRow, (row.id, reports.PROFILE))
+    if row.profile:
+        return Profile(columns=row.profile.get("columns", []), num_rows=row.num_rows)
+    columns = _footer(row.id, tuple((column["name"], column["type"]) for column in row.columns))
+    return Profile(columns, row.num_rows, report.status if report else "none", report.progress if report else 0.0)
+
+
+def quality(user: User, version_id: str) -> Quality:
+    """Raises NotFound."""
+    row, report = _read(user, version_id, reports.QUALITY)
+    result = (report.result if report else None) or {}
+    return Quality(
+        *_state(report),
+        findings=result.get("findings", []),
+        num_rows=result.get("num_rows", row.num_rows),
+        num_rows_scanned=result.get("num_rows_scanned", 0),
+    )
+
+
+def finding(user: User, version_id: str, key: str) -> Finding:
+    """The rows behind a finding of the quality report. Raises NotFound, also when the report is not ready."""
+    found = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
+    if found is None:
+        raise NotFound("There is no such finding in this version. Open it again from the Columns tab.")
+    return Finding(found["title"], found["lines"], found["num_rows"], found["column"], found["severity"])
+
+
+def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLengths:
+    """Raises NotFound for the version, or a model that the user may not see."""
+    with reading() as session:
+        _require_model(session, user, model_version_id)
+    row, report = _read(user, version_id, f"{reports.TOKENS}:{model_version_id}")
+    result = (report.result if report else None) or {}
+    return TokenLengths(
+        *_state(report),
+        columns=result.get("columns", {}),
+        num_rows=result.get("num_rows", row.num_rows),
+        num_rows_measured=result.get("num_rows_measured", 0),
+    )
+
+
+def start_report(user: User, version_id: str, kind: Literal["profile", "quality"]) -> None:
+    """Ask for a report that nobody asked for, or once more for one that failed. Raises NotFound, Conflict."""
+    _start(user, version_id, kind)
+
+
+def start_token_lengths(user: User, version_id: str, model_version_id: str) -> None:
+    """Have the texts counted under the tokenizer of a model version. Raises NotFound, Conflict."""
+    with reading() as session:
+        _require_model(session, user, model_version_id)
+    _start(user, version_id, f"{reports.TOKENS}:{model_version_id}")
+
+
+def _start(user: User, version_id: str, kind: str) -> None:
+    with writing() as session:
+        rows.require_readable(rows.own_version(session, user.id, version_id))
+        reports.request(session, version_id, kind)
+    QUEUE.wake()
+
+
+def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, VersionReportRow | None]:
+    with reading() as session:
+        return rows.own_version(session, user.id, version_id), session.get(VersionReportRow, (version_id, kind))
+
+
+def _state(report: VersionReportRow | None) -> tuple[Any, float, str | None]:
+    return (report.status, report.progress, report.error) if report else ("none", 0.0, None)
+
+
+def _require_model(session: Session, user: User, model_version_id: str) -> None:
+    """The registry lies above this module; its rule for who sees a model is one line."""
+    visible = or_(ModelRow.owner_id == user.id, ModelRow.owner_id.is_(None))
+    version = select(ModelVersionRow.id).join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
+    if session.scalar(version.where(ModelVersionRow.id == model_version_id, visible)) is None:
+        raise NotFound("There is no such model version.")
+
+
+@lru_cache(maxsize=64)
+def _footer(version_id: str, columns: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+    """Versions never change: a page that waits for a profile reads the footer once."""
+    return from_footer(storage.parquet_path(version_id), [{"name": name, "type": type_} for name, type_ in columns])

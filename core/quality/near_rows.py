@@ -1,0 +1,128 @@
+"""Rows whose text in one column is nearly that of an earlier row, though the rows are no exact copies.
+
+Columns of prose are compared, chats by what is said in them. A column whose texts come again and again (a category, a system
+prompt) is meant to repeat and left out. What ``near`` estimates is verified before it is told.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from core.quality import near
+from core.quality.base import MAX_EXAMPLES, Column, Finding, Tally, cut, found
+from core.quality.personal import masked
+from core.quality.texts import ROLE_FIELDS, batches, texts_of
+from core.readers.base import Progress, literal, quoted
+
+LONG_TEXT = 24  # characters on average: a column of prose
+LEAST_DISTINCT = 0.5  # of the rows
+MOST_COLUMNS = 8
+MOST_ROWS = 1_000_000  # are compared with each other: 240 MB of signatures
+VERIFIED_PAIRS = 20_000
+
+
+def near_copies(
+    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column], num_rows: int, progress: Progress
+) -> Iterator[Finding]:
+    """One finding per column of prose that has such rows."""
+    compared = [column for column in columns if _is_prose(column, num_rows)][:MOST_COLUMNS]
+    hashes = _row_hashes(connection, parquet, columns) if compared else None
+    for column in compared:
+        signed = _signatures(parquet, column, progress)
+        pairs = [pair for pair in near.pairs(signed) if hashes is None or hashes[pair[0]] != hashes[pair[1]]]
+        texts = _texts(connection, parquet, column, pairs[:VERIFIED_PAIRS])
+        earlier = _most_alike(_verified(pairs, texts))
+        if earlier:
+            yield _told(column, earlier, texts, num_rows)
+
+
+def _is_prose(column: Column, num_rows: int) -> bool:
+    profile = column.profile
+    if num_rows < 2 or (profile.get("distinct") or 0) < LEAST_DISTINCT * (num_rows - (profile.get("nulls") or 0)):
+        return False
+    if column.is_plain:
+        return column.type == "VARCHAR" and ((profile.get("lengths") or {}).get("mean") or 0) >= LONG_TEXT
+    return "VARCHAR" in column.type
+
+
+def _row_hashes(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> NDArray[np.uint64]:
+    """Of all cells of each row: exact copies are known by them."""
+    cells = ", ".join(quoted(column.name) for column in columns)
+    source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
+    found_rows = connection.sql(
+        f"SELECT hash({cells}) AS h FROM {source} WHERE file_row_number < {MOST_ROWS} ORDER BY file_row_number"
+    )
+    hashes: NDArray[np.uint64] = found_rows.to_arrow_table().column(0).to_numpy()
+    return hashes
+
+
+def _signatures(parquet: Path, column: Column, progress: Progress) -> near.Signatures:
+    parts, rows = [near.signatures([])], 0
+    for _, batch in batches(parquet, [column.name]):
+        parts.append(near.signatures(_row_texts(batch.column(0))[: MOST_ROWS - rows]))
+        rows += batch.num_rows
+        progress.advance(0)
+        if rows >= MOST_ROWS:
+            break
+    return np.concatenate(parts)
+
+
+def _row_texts(cells: pa.Array) -> list[str]:
+    """The text of each row; the messages of a chat one after the other, without who says them."""
+    batch = texts_of(cells, 0, without=ROLE_FIELDS)
+    values = batch.values.to_pylist()
+    said: list[list[str]] = [[] for _ in range(len(cells))]
+    for place in np.argsort(batch.lines, kind="stable"):
+        said[batch.lines[place]].append(values[batch.at[place]])
+    return [" ".join(parts) for parts in said]
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column, pairs: Sequence[near.Pair]) -> dict[int, str]:
+    """The texts of the rows in these pairs."""
+    wanted = pa.table({"line": pa.array(sorted({at for pair in pairs for at in pair[:2]}), pa.int64())})
+    connection.register("wanted", wanted)
+    rows = connection.sql(
+        f"SELECT file_row_number AS line, {quoted(column.name)} AS cell FROM read_parquet({literal(str(parquet))}, "
+        "file_row_number=true) WHERE file_row_number IN (SELECT line FROM wanted)"
+    ).to_arrow_table()
+    connection.unregister("wanted")
+    return dict(zip(rows.column(0).to_pylist(), _row_texts(rows.column(1).combine_chunks()), strict=True)) if rows.num_rows else {}
+
+
+def _verified(pairs: Iterable[near.Pair], texts: Mapping[int, str]) -> Iterator[near.Pair]:
+    """The pairs with their true similarity, where texts are at hand; those that only seemed near are left out."""
+    for i, j, estimated in pairs:
+        true = near.similarity(texts[i], texts[j]) if i in texts and j in texts else estimated
+        if true >= near.THRESHOLD:
+            yield i, j, true
+
+
+def _most_alike(pairs: Iterable[near.Pair]) -> dict[int, near.Pair]:
+    """For every row the earlier one that it is most like."""
+    best: dict[int, near.Pair] = {}
+    for pair in pairs:
+        if pair[1] not in best or pair[2] > best[pair[1]][2]:
+            best[pair[1]] = pair
+    return best
+
+
+def _told(column: Column, earlier: Mapping[int, near.Pair], texts: Mapping[int, str], num_rows: int) -> Finding:
+    tally = Tally()
+    lines = sorted(earlier)
+    tally.add(np.array(lines, np.int64) + 1, [_example(earlier[at], texts) for at in lines[:MAX_EXAMPLES]])
+    limited = f" The first {MOST_ROWS:,} rows were compared." if num_rows > MOST_ROWS else ""
+    return found(
+        "near_duplicates", column, tally, title="Near-duplicate texts", severity="warn", num_rows=min(num_rows, MOST_ROWS),
+        help=f"{near.THRESHOLD:.0%} or more of the text is that of an earlier row. Keep one of each, and see that they do not fall "
+        f"on both sides of a split.{limited}",
+    )  # fmt: skip
+
+
+def _example(pair: near.Pair, texts: Mapping[int, str]) -> str:
+    i, j, share = pair
+    start = f"row {j + 1:,} is {share:.0%} like row {i + 1:,}"
+    return f"{start}: {cut(masked(texts[j][:400]))}" if j in texts else start

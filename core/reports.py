@@ -1,0 +1,227 @@
+"""Reports about a version that is ready: its profile, its quality, its token lengths. A process of its own computes each one.
+
+``python -m core.reports VERSION_ID KIND`` claims the report's row, computes at low priority, and settles the row last; meanwhile
+a second thread writes progress and a heartbeat. A report is asked for by a row in state ``waiting``, written together with the
+version that becomes ready, so that none is forgotten. Who starts these processes, and finds those that died, is the business of
+``core.datasets``. Nothing here changes a version; a profile is kept with it, other results with their row.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from core import profile, storage
+from core.clock import now
+from core.config import settings
+from core.db import reading, writing
+from core.errors import LuthierError, NotFound
+from core.readers.base import Progress, literal
+from core.tables import DatasetVersionRow, ModelVersionRow, VersionReportRow
+from core.weights import Weights, real_path, tokenizer_folder
+
+PROFILE, QUALITY, TOKENS = "profile", "quality", "tokens"
+SMALL_CELLS = 2_000_000  # a table up to this many has its profile computed before it is ready: about a second
+MEMORY_MB = 1024
+THREADS = 2
+NICENESS = 10
+TICK_SECONDS = 1.0
+CRASHED = "The computation ended unexpectedly. Start it again; if it happens twice, the data is too much for this server."
+log = logging.getLogger("luthier.reports")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One report to compute. ``about`` is what stands behind the colon of its kind."""
+
+    version: DatasetVersionRow
+    about: str
+    parquet: Path
+    connection: duckdb.DuckDBPyConnection
+    progress: Progress
+
+
+def is_small(num_rows: int, num_columns: int) -> bool:
+    return num_rows * num_columns <= SMALL_CELLS
+
+
+def request(session: Session, version_id: str, kind: str) -> None:
+    """Ask for a report, within the caller's transaction. One that runs or is ready stays as it is; a failed one is tried again."""
+    row = session.get(VersionReportRow, (version_id, kind))
+    if row is None:
+        session.add(VersionReportRow(version_id=version_id, kind=kind, created_at=now()))
+    elif row.status == "failed":
+        row.status, row.error, row.progress, row.worker_pid, row.created_at = "waiting", None, 0.0, None, now()
+
+
+def request_all(session: Session, version_id: str, *, profiled: bool) -> None:
+    """What every version that becomes ready gets."""
+    for kind in (QUALITY,) if profiled else (PROFILE, QUALITY):
+        request(session, version_id, kind)
+
+
+def log_path(version_id: str, kind: str) -> Path:
+    folder = settings().data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"report-{version_id}-{kind.replace(':', '-')}.log"
+
+
+def spill_path(version_id: str, kind: str) -> Path:
+    """Where its DuckDB spills. Not the staging folder: that is swept while a report of the last server may still run."""
+    return settings().data_dir / "reports" / f"{version_id}-{kind.replace(':', '-')}"
+
+
+def run(version_id: str, kind: str) -> bool:
+    """Compute one report and settle its row, whatever happens: the outermost loop of the process. False: see its log."""
+    version = _claim(version_id, kind)
+    if version is None:
+        return True
+    progress = Progress()
+    try:
+        with _working(version_id, kind, progress) as connection:
+            parquet = storage.parquet_path(version_id)
+            name, _, about = kind.partition(":")
+            result = COMPUTERS[name](Task(version, about, parquet, connection, progress))
+        _settle(version_id, kind, result)
+    except LuthierError as error:
+        fail(version_id, kind, error.message)
+    except Exception:
+        log.exception("%s of %s", kind, version_id)
+        fail(version_id, kind, CRASHED)
+        return False
+    return True
+
+
+def fail(version_id: str, kind: str, message: str) -> None:
+    """Settle a report that is not over yet as failed."""
+    _change(version_id, kind, ("waiting", "running"), status="failed", error=message, finished_at=now())
+
+
+def _claim(version_id: str, kind: str) -> DatasetVersionRow | None:
+    me = psutil.Process()
+    worker = {"worker_pid": me.pid, "worker_started": me.create_time(), "heartbeat_at": now()}
+    if not _change(version_id, kind, ("waiting",), status="running", progress=0.0, error=None, **worker):
+        return None
+    with reading() as session:
+        return session.get(DatasetVersionRow, version_id)
+
+
+def _change(version_id: str, kind: str, from_: tuple[str, ...], **values: Any) -> bool:
+    report = VersionReportRow
+    with writing() as session:
+        changed = session.execute(
+            update(report).where(report.version_id == version_id, report.kind == kind, report.status.in_(from_)).values(**values)
+        )
+        return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def _settle(version_id: str, kind: str, result: dict[str, Any]) -> None:
+    report, is_profile = VersionReportRow, kind == PROFILE
+    with writing() as session:
+        settled = session.execute(
+            update(report)
+            .where(report.version_id == version_id, report.kind == kind, report.status == "running")
+            .where(report.worker_pid == os.getpid())
+            .values(status="ready", progress=1.0, result=None if is_profile else result, finished_at=now(), heartbeat_at=now())
+        )
+        if is_profile and settled.rowcount:  # type: ignore[attr-defined]
+            session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(profile=result))
+
+
+@contextmanager
+def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with bounded memory that spills into a folder of its own, and a thread that reports on it."""
+    spill, done = spill_path(version_id, kind), threading.Event()
+    shutil.rmtree(spill, ignore_errors=True)
+    with duckdb.connect() as connection:
+        configure(connection, spill)
+        thread = threading.Thread(target=_watch, args=(version_id, kind, connection, progress, done, spill), daemon=True)
+        thread.start()
+        try:
+            yield connection
+        finally:
+            done.set()
+            thread.join()
+            shutil.rmtree(spill, ignore_errors=True)
+
+
+def configure(connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
+    for setting in (
+        f"memory_limit = '{MEMORY_MB}MB'",
+        f"threads = {min(THREADS, os.cpu_count() or 1)}",
+        f"temp_directory = {literal(str(spill))}",
+        f"max_temp_directory_size = '{settings().max_expanded_mb}MB'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_progress_bar = true",  # query_progress() is silent without these three
+        "enable_progress_bar_print = false",
+        "progress_bar_time = 0",
+        "TimeZone = 'UTC'",
+    ):
+        connection.execute(f"SET {setting}")
+
+
+def _watch(
+    version_id: str, kind: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event, spill: Path
+) -> None:
+    while not done.wait(TICK_SECONDS):
+        progress.follow(connection.query_progress())
+        if not _change(version_id, kind, ("running",), progress=progress.value, heartbeat_at=now()):
+            shutil.rmtree(spill, ignore_errors=True)
+            os._exit(0)  # the version is deleted: nobody waits for this any more
+
+
+def _profile(task: Task) -> dict[str, Any]:
+    version = task.version
+    return {"columns": profile.compute(task.connection, task.parquet, version.columns, progress=task.progress)}
+
+
+def _quality(task: Task) -> dict[str, Any]:
+    from core import quality  # the converter imports this module too, and starts faster without what quality needs
+
+    version = task.version
+    profiled = (version.profile or {}).get("columns", [])
+    return quality.examine(task.connection, task.parquet, version.columns, profiled=profiled, progress=task.progress)
+
+
+def _tokens(task: Task) -> dict[str, Any]:
+    from core import token_lengths
+
+    folder = tokenizer_folder(_weights(task.about))
+    return token_lengths.measure(task.parquet, task.version.columns, folder / "tokenizer.json", progress=task.progress)
+
+
+def _weights(model_version_id: str) -> Weights:
+    """Where a model version lies. Who may use it was settled when the report was asked for."""
+    with reading() as session:
+        row = session.get(ModelVersionRow, model_version_id)
+        base = session.get(ModelVersionRow, row.base_version_id) if row and row.kind == "adapter" else row
+    if row is None or base is None:
+        raise NotFound("The model was deleted. Choose another one.")
+    folder = real_path(row.folder)
+    return Weights(row.id, folder, real_path(base.folder), folder if row.kind == "adapter" else None, row.chat_template_sha256)
+
+
+COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {PROFILE: _profile, QUALITY: _quality, TOKENS: _tokens}
+
+
+def main() -> None:
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)  # people's clicks come first
+    sys.exit(0 if run(*sys.argv[1:3]) else 1)
+
+
+if __name__ == "__main__":
+    main()
