@@ -1,11 +1,11 @@
-"""Question datasets with SQL, look at the answer as a table or a chart, keep it as a version."""
+"""Question datasets with SQL, look at the answer as a table, a chart or a plan, keep it as a version."""
 
 import streamlit as st
 
-from core.ui import places, show, sql_editor, sql_view
+from core.ui import places, show, sql_editor, sql_run, sql_view
 from core.ui.session import require_user
 
-LIMITS = {1000: "1,000 rows", 10000: "10,000 rows"}
+LIMITS = {100: "100 rows", 1000: "1,000 rows", 10000: "10,000 rows"}
 
 user = require_user()
 show.header("SQL", "Every dataset is a table. Nothing you run here can change one.", icon="terminal")
@@ -18,23 +18,32 @@ if not tables:
 
 main, side = st.columns([3.2, 1], gap="medium")
 with side:
-    sql_view.show_tables(tables, editor="sql_editor")
+    sql_view.show_tables(tables)
 with main:
     asked = places.query("sql")
-    failed = sql_view.last_error()
+    sql_run.settle()
+    failed = sql_run.last_error()
     submitted = sql_editor.field(
         "sql_editor", text=asked or sql_view.first_query(tables), wrong=failed.position if failed else None
     )
     with st.container(horizontal=True, vertical_alignment="center", key="sql_toolbar"):
         limit = st.selectbox(
-            "Show at most", list(LIMITS), format_func=LIMITS.__getitem__, key="sql_limit", label_visibility="collapsed", width=150
+            "Show at most",
+            list(LIMITS),
+            index=1,
+            format_func=LIMITS.__getitem__,
+            key="sql_limit",
+            label_visibility="collapsed",
+            width=150,
+            bind="query-params",
         )
         tools = st.container(horizontal=True, width="content")
-    if submitted or sql_view.is_unanswered(asked):
-        sql_view.run(user, submitted or asked or "", limit=limit)
-        if sql_view.last_error() != failed:
+    if submitted or sql_run.is_unanswered(asked):
+        sql_run.begin(user, submitted or asked or "", limit=limit)
+        if sql_run.last_error() != failed:
             st.rerun()  # the editor above marks the mistake, or no longer does
     with tools:  # drawn after the run, so that they know its answer
         sql_view.show_history(editor="sql_editor")
+        sql_view.show_download()
         sql_view.show_save(user)
-    sql_view.show_outcome()
+    sql_view.show_outcome(user)

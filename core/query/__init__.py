@@ -6,11 +6,12 @@ answered or not. Positions in errors count characters from 0.
 
 - ``answering``: the questions; ``running``: one in the background, with a Stop
 - ``asking``: turn, limits, private folder, the sandbox; ``words``: what a failure is called
-- ``values``: what goes in and comes out
+- ``values``: what goes in and comes out; ``files``: an answer to take away
 """
 
 from core.query.answering import arrow, describe, plan, run, run_on, save, tables
 from core.query.asking import Progress
+from core.query.files import as_csv, as_parquet
 from core.query.running import Running
 from core.query.values import (
     MAX_ARROW_ROWS,
@@ -41,6 +42,8 @@ __all__ = [
     "SavedQuery",
     "Stop",
     "arrow",
+    "as_csv",
+    "as_parquet",
     "describe",
     "plan",
     "run",

@@ -95,7 +95,7 @@ def ask(
                 sql, tables=files, folder=folder, limits=limits, parameters=parameters, form=form, stop=progress.stop
             )
     except QueryFailed as failed:
-        raise translated(failed, sql, names, limits, saving=form == "parquet") from None
+        raise translated(failed, user, sql, names, limits=limits, saving=form == "parquet") from None
     except Stopped:
         raise QueryStopped from None
     except sql_sandbox.SandboxUnavailable:

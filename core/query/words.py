@@ -6,20 +6,25 @@ Positions count characters from 0. No word of it names a path, a setting or how 
 import re
 from collections.abc import Iterable
 
-from core.errors import DiskFull, LuthierError, QueryTimeout, SqlError, TooLarge
+from core import datasets
+from core.errors import DiskFull, LuthierError, NotFound, QueryTimeout, SqlError, TooLarge
+from core.listing import ListQuery
 from core.query_tables import Names, needs_quotes, quoted
 from core.sql_sandbox import Limits, QueryFailed
 from core.sql_sandbox.gate import fold
+from core.users import User
 
-_UNKNOWN_COLUMN = re.compile(r'Unknown column "(.*?)"\.', re.DOTALL)
+MAX_LISTED = 8
+_UNKNOWN_COLUMN = re.compile(r'Unknown column "(.*?)"\.(?P<advice> Did you mean)?', re.DOTALL)
 
 
-def translated(failed: QueryFailed, sql: str, names: Names, limits: Limits, *, saving: bool = False) -> LuthierError:
-    """The error for the user who wrote ``sql``."""
+def translated(failed: QueryFailed, user: User, sql: str, names: Names, *, limits: Limits, saving: bool = False) -> LuthierError:
+    """The error for ``user``, who wrote ``sql``."""
     failure = failed.failure
     if failure.kind == "unknown_tables":
         first = failed.unknown[0]
-        return SqlError(names.explain(first.parts), position=_characters(sql, first.position))
+        words = _removed(user, names, ".".join(first.parts)) or names.explain(first.parts)
+        return SqlError(words, position=_characters(sql, first.position))
     if failure.kind == "timeout":
         return QueryTimeout(
             f"The query took longer than {limits.seconds:g} seconds and was stopped. Filter earlier, or ask for less."
@@ -36,14 +41,40 @@ def translated(failed: QueryFailed, sql: str, names: Names, limits: Limits, *, s
     return SqlError(_with_advice(failure.message, sql, position, names), position=position)
 
 
+def _removed(user: User, names: Names, name: str) -> str | None:
+    """What to say of a version whose files were removed while its line in the history stays."""
+    try:
+        if name.startswith("dsv_"):
+            version = datasets.get_version(user, name)
+        else:
+            base, _, number = name.rpartition("@")
+            dataset_id = names.dataset_of(base)
+            if dataset_id is None or not number.isdecimal():
+                return None
+            every = datasets.list_versions(user, dataset_id, ListQuery(limit=100)).items
+            version = next(found for found in every if found.version == int(number))
+    except (NotFound, StopIteration):
+        return None
+    if version.removed_at is None:
+        return None
+    why = f" {version.removed_why}" if version.removed_why else ""
+    return f"The files of {quoted(name)} were removed on {version.removed_at:%Y-%m-%d}{why}; only its place in the history is left."
+
+
 def _with_advice(message: str, sql: str, position: int | None, names: Names) -> str:
     if "syntax error" in message.lower():
         return message + (names.quoting_advice(sql) or _column_advice(sql, names))
-    if (unknown := _UNKNOWN_COLUMN.match(message)) and position is not None:
-        wanted = _longest_name_at(sql, position, _columns(sql, names))
-        if wanted and fold(wanted) != fold(unknown[1]):
-            return f'Unknown column "{unknown[1]}". Put the name in double quotes: {quoted(wanted)}.'
-    return message
+    unknown = _UNKNOWN_COLUMN.match(message)
+    if unknown is None:
+        return message
+    columns = _columns(sql, names)
+    wanted = None if position is None else _longest_name_at(sql, position, columns)
+    if wanted and fold(wanted) != fold(unknown[1]):
+        return f'Unknown column "{unknown[1]}". Put the name in double quotes: {quoted(wanted)}.'
+    if unknown["advice"] or not columns:
+        return message
+    more = ", …" if len(columns) > MAX_LISTED else ""
+    return f'Unknown column "{unknown[1]}". Columns here: {", ".join(map(quoted, columns[:MAX_LISTED]))}{more}.'
 
 
 def _column_advice(sql: str, names: Names) -> str:
@@ -70,7 +101,7 @@ def _stands_around(name: str, text: str, position: int) -> bool:
 
 def _columns(sql: str, names: Names) -> list[str]:
     """The columns of the tables that the text names."""
-    return sorted({column["name"] for table in names.mentioned(sql).values() for column in table.columns})
+    return list(dict.fromkeys(column["name"] for table in names.mentioned(sql).values() for column in table.columns))
 
 
 def _characters(sql: str, position: int | None) -> int | None:

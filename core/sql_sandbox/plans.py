@@ -5,6 +5,7 @@ Only the keys named here leave the child. A table is called as the query calls i
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ DETAILS = (
     "Distinct Targets",
 )
 MAX_DETAIL, MAX_NODES = 300, 2_000
+_REPACKED = re.compile(r"(CAST\()?#\d+( AS [A-Z]+\))?|__internal_\w+\(.*\)")
 WRAPPERS = frozenset({"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"})
 _TITLES = {"PARQUET_SCAN": "Table scan", "TABLE_SCAN": "Table scan", "READ_PARQUET": "Table scan", "DUMMY_SCAN": "One row"}
 Tree = dict[str, Any]
@@ -81,8 +83,18 @@ def _nodes(nodes: list[Tree], names: Mapping[str, str], budget: list[int]) -> li
         if budget[0] < 0:
             break
         children = _nodes(node.get("children") or [], names, budget)
-        found += children if node.get("type") in WRAPPERS else [_node(node, children, names)]
+        if node.get("type") in WRAPPERS or _only_repacks(node):
+            found += children
+        else:
+            found.append(_node(node, children, names))
     return found
+
+
+def _only_repacks(node: Tree) -> bool:
+    """A projection of DuckDB's own that makes columns narrower and wider again; it says nothing about the query."""
+    listed = (node.get("extra_info") or {}).get("Projections") or []
+    texts = listed if isinstance(listed, list) else [listed]
+    return node.get("type") == "PROJECTION" and all(_REPACKED.fullmatch(str(text)) for text in texts)
 
 
 def _node(node: Tree, children: list[Tree], names: Mapping[str, str]) -> Tree:

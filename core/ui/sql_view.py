@@ -1,35 +1,17 @@
-"""The SQL page's parts: the tables at hand, running with a spinner, the outcome, the session's history, saving.
-
-The last outcome stays in the session, so that drawing a chart does not run the query again.
-"""
-
-from dataclasses import dataclass, field
-from datetime import datetime
+"""The SQL page's parts: the tables at hand, the outcome as table, chart and plan, the session's history, downloads, saving."""
 
 import streamlit as st
 
 from core import datasets, query
-from core.clock import now
 from core.datasets import DatasetList
-from core.errors import LuthierError, SqlError
-from core.fields import parse
-from core.query import NewQuery, QueryResult, QueryTable
-from core.ui import charts, places, show, sql_editor
+from core.errors import QueryStopped, SqlError
+from core.query import Plan, QueryResult, QueryTable
+from core.ui import charts, places, plan_tree, show, sql_editor, sql_run, sql_tables
+from core.ui.sql_run import Outcome
 from core.users import User
 
-OUTCOME, HISTORY = "_sql_outcome", "_sql_history"
-MAX_HISTORY, MAX_IN_ADDRESS = 30, 6000
-SAMPLE = 2000
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A query that was run: its answer or its error."""
-
-    sql: str
-    result: QueryResult | None = None
-    error: LuthierError | None = None
-    at: datetime = field(default_factory=now)
+VIEWS = ["Table", "Chart", "Plan"]
+COUNT_ONLY = "DuckDB knew this answer without a step that could be measured, for instance from what a file says about itself."
 
 
 def tables_of(user: User) -> list[QueryTable]:
@@ -42,75 +24,37 @@ def first_query(tables: list[QueryTable]) -> str:
     return f"SELECT *\nFROM {tables[0].name}\nLIMIT 100"
 
 
-def show_tables(tables: list[QueryTable], *, editor: str) -> None:
-    """The tables that may be asked; a click on a name writes it at the caret."""
+def show_tables(tables: list[QueryTable]) -> None:
+    """The tables that may be asked, with their columns; a click on a name writes it at the caret."""
     st.markdown("**Tables**")
-    wanted = (
-        st.text_input("Find a table", key="tables_q", placeholder="Find", label_visibility="collapsed") if len(tables) > 8 else ""
-    )
-    found = [table for table in tables if (wanted or "").lower() in table.name.lower()]
-    with st.container(height=420 if len(found) > 6 else "content", border=False, gap="xsmall"):
-        for n, table in enumerate(found[:200]):
-            with st.expander(show.plain(table.name), icon=":material/table:", expanded=len(found) == 1):
-                st.caption(show.count(table.num_rows, "row"))
-                st.caption("  \n".join(f"{show.code(column['name'])} {_type(column['type'])}" for column in table.columns[:60]))
-                st.button(
-                    "Insert name",
-                    key=f"insert_{n}",
-                    icon=":material/input:",
-                    type="tertiary",
-                    on_click=sql_editor.insert,
-                    args=(editor, table.name),
-                )
+    sql_tables.show(tables, key="sql_tables")
 
 
-def _type(name: str) -> str:
-    return show.plain(name if len(name) <= 24 else name[:23] + "…")
+# The outcome
 
 
-# Running
-
-
-def is_unanswered(asked: str | None) -> bool:
-    """Whether the address asks something that has not been run yet: a link opens with its answer."""
-    last: Outcome | None = st.session_state.get(OUTCOME)
-    return bool(asked) and (last is None or last.sql != asked)
-
-
-def run(user: User, sql: str, *, limit: int) -> None:
-    """Run it with a spinner and keep the outcome; the address then holds the query."""
-    with st.spinner("Running …", show_time=True):
-        try:
-            outcome = Outcome(sql, result=query.run(user, parse(NewQuery, sql=sql, limit=limit)))
-        except LuthierError as err:
-            outcome = Outcome(sql, error=err)
-    st.session_state[OUTCOME] = outcome
-    st.session_state[HISTORY] = [outcome, *(o for o in st.session_state.get(HISTORY, []) if o.sql != sql)][:MAX_HISTORY]
-    if len(sql) <= MAX_IN_ADDRESS:
-        st.query_params["sql"] = sql
-    else:
-        st.query_params.pop("sql", None)
-
-
-def last_error() -> SqlError | None:
-    last: Outcome | None = st.session_state.get(OUTCOME)
-    return last.error if last and isinstance(last.error, SqlError) else None
-
-
-def show_outcome() -> None:
-    last: Outcome | None = st.session_state.get(OUTCOME)
-    if last is None:
+def show_outcome(user: User) -> None:
+    is_over = sql_run.settle()
+    last = sql_run.last()
+    if not is_over:
+        sql_run.show_running()
+    elif last is None:
         st.caption("Run a query to see its answer here.")
     elif last.error is not None:
-        _show_error(last.sql, last.error)
+        _show_error(last)
     elif last.result is not None:
-        _show_result(last.result)
+        _show_result(user, last, last.result)
 
 
-def _show_error(sql: str, err: LuthierError) -> None:
+def _show_error(outcome: Outcome) -> None:
+    err = outcome.error
+    assert err is not None
+    if isinstance(err, QueryStopped):
+        st.info(f"{err.message} It had run for {outcome.elapsed_ms / 1000:.1f} s.", icon=":material/stop_circle:")
+        return
     show.error(err)
     if isinstance(err, SqlError) and err.position is not None:
-        st.code(point_at(sql, err.position), language=None)
+        st.code(point_at(outcome.sql, err.position), language=None)
 
 
 def point_at(sql: str, position: int) -> str:
@@ -123,33 +67,70 @@ def point_at(sql: str, position: int) -> str:
     return f"{prefix}{line}\n{' ' * (len(prefix) + position - start)}^"
 
 
-def _show_result(result: QueryResult) -> None:
+def _show_result(user: User, outcome: Outcome, result: QueryResult) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sql_facts"):
         st.markdown(f"**{show.count(result.row_count, 'row')}**", width="content")
-        st.caption(f"{show.count(len(result.columns), 'column')} · {result.elapsed_ms:,.0f} ms", width="content")
-        if result.truncated:
-            st.badge("Only the first rows are shown; saving keeps all", icon=":material/content_cut:", color="orange")
-    table, chart = st.tabs(["Table", "Chart"], key="sql_view", on_change="rerun")
+        st.caption(_facts(result), width="content")
+    if result.truncated:
+        st.warning(
+            f"Only the first {show.count(result.row_count, 'row')}: there are more. Save the query to keep them all.",
+            icon=":material/content_cut:",
+        )
+    table, chart, plan = st.tabs(VIEWS, key="answer", on_change="rerun", bind="query-params")
     if table.open:
         with table:
             st.dataframe(result.table, hide_index=True, key="sql_result", height=440 if result.row_count > 11 else "auto")
     if chart.open:
         with chart:
             charts.build(result.table, key="chart")
+    if plan.open:
+        with plan:
+            _show_plan(user, outcome)
 
 
-# History and saving
+def _facts(result: QueryResult) -> str:
+    """``3 columns · 12 ms · 0.4 s in the queue · 1.2 MB scanned, 7,473 rows``"""
+    words = [show.count(len(result.columns), "column"), f"{result.elapsed_ms:,} ms"]
+    if result.queue_ms >= 50:
+        words.append(f"{result.queue_ms / 1000:.1f} s in the queue")
+    if result.bytes_scanned or result.rows_scanned:
+        words.append(f"{show.bytes_(result.bytes_scanned)} and {show.count(result.rows_scanned, 'row')} scanned")
+    return " · ".join(words)
+
+
+def _show_plan(user: User, outcome: Outcome) -> None:
+    with show.guarded():
+        running = sql_run.plan_of(user, outcome)
+        if not running.is_over():
+            sql_run.show_planning(running)
+            return
+        _draw_plan(running.outcome())
+
+
+def _draw_plan(plan: Plan) -> None:
+    scanned = f"{show.bytes_(plan.bytes_scanned)} and {show.count(plan.rows_scanned, 'row')} scanned"
+    st.caption(
+        f"The query ran once more, to its end, without keeping its rows: {plan.elapsed_ms:,} ms, {scanned}. Read it upwards."
+    )
+    if not plan.operators:
+        st.info(COUNT_ONLY, icon=":material/bolt:")
+        return
+    plan_tree.draw(plan, key="sql_plan")
+    with st.expander("As text", icon=":material/content_copy:"):
+        st.code(plan.text, language=None)
+
+
+# History, downloads and saving
 
 
 def show_history(*, editor: str) -> None:
-    history: list[Outcome] = st.session_state.get(HISTORY, [])
+    history = sql_run.history()
     with st.popover("History", icon=":material/history:", key="sql_history", disabled=not history):
         st.caption("What you ran since you opened this page.")
         for n, one in enumerate(history):
-            words = show.count(one.result.row_count, "row") if one.result else "failed"
             label = show.plain(" ".join(one.sql.split())[:60])
             st.button(
-                f"{label} · {words} · {show.ago(one.at)}",
+                f"{label} · {sql_run.describe(one)} · {show.ago(one.at)}",
                 key=f"history_{n}",
                 type="tertiary",
                 width="stretch",
@@ -159,14 +140,41 @@ def show_history(*, editor: str) -> None:
 
 
 def _reopen(one: Outcome, editor: str) -> None:
-    st.session_state[OUTCOME] = one
-    st.query_params["sql"] = one.sql
+    sql_run.reopen(one)
     sql_editor.replace(editor)
+
+
+def show_download() -> None:
+    """What is shown, as a file; all of it comes by saving, because only that keeps more rows than fit on a page."""
+    last = sql_run.last()
+    result = last.result if last else None
+    with st.popover("Download", icon=":material/download:", key="sql_download", disabled=result is None):
+        if result is None:
+            return
+        st.caption(f"The {show.count(result.row_count, 'row')} shown here.")
+        for label, kind, mime, make in (
+            ("CSV", "csv", "text/csv", query.as_csv),
+            ("Parquet", "parquet", "application/vnd.apache.parquet", query.as_parquet),
+        ):
+            st.download_button(
+                label,
+                data=lambda make=make: make(result),  # type: ignore[misc]
+                file_name=f"query.{kind}",
+                mime=mime,
+                key=f"sql_download_{kind}",
+                icon=":material/download:",
+                on_click="ignore",
+                width="stretch",
+            )
+        if result.truncated:
+            st.caption(
+                "There are more rows. Save the query as a dataset: its page gives all of them as CSV, JSON Lines or Parquet."
+            )
 
 
 def show_save(user: User) -> None:
     """Keep the whole answer of the last query as a dataset or as the next version of one."""
-    last: Outcome | None = st.session_state.get(OUTCOME)
+    last = sql_run.last()
     answered = last is not None and last.result is not None
     with st.popover("Save", icon=":material/save:", key="sql_save", disabled=not answered):
         if last is None or last.result is None:

@@ -1,17 +1,35 @@
 """The SQL page: the tables at hand, answers, mistakes, charts, saving, history."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from core import datasets
+from core import datasets, query
 from core.datasets import Dataset, DatasetList
-from core.ui import charts, sql_view
+from core.errors import SqlError
+from core.query import Progress, Running
+from core.sql_sandbox import shut_down
+from core.ui import charts, sql_run, sql_tables, sql_view
 from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 ROWS = jsonl({"word": "bow", "n": 1}, {"word": "scroll", "n": 2}, {"word": "bridge", "n": 3})
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's page runs once, so it waits for the answer however busy the machine is."""
+    monkeypatch.setattr(sql_run, "PATIENCE", 20.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_zygote_left() -> Iterator[None]:
+    yield
+    shut_down()
 
 
 @pytest.fixture
@@ -32,10 +50,16 @@ def test_a_link_with_a_query_opens_with_its_answer(visit: Visit, ada: User, word
     assert "**2 rows**" in text_of(app)
 
 
-def test_the_tables_and_their_columns_are_listed(visit: Visit, ada: User, words: Dataset) -> None:
-    app = visit(ada, "sql")
-    assert "words" in [one.label for one in app.expander]
-    assert "`word`" in text_of(app)
+def test_the_tables_and_their_columns_are_listed(
+    visit: Visit, ada: User, words: Dataset, dataset_of: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset_of(ada, "my data", jsonl({"a": 1}))
+    listed = _tables_shown(monkeypatch)
+    visit(ada, "sql")
+    assert {table.name: [column["name"] for column in table.columns] for table in listed} == {
+        "words": ["word", "n"],
+        '"my data"': ["a"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,11 +77,86 @@ def test_a_mistake_is_pointed_at() -> None:
     assert sql_view.point_at("SELECT", 99) == "line 1: SELECT\n              ^"
 
 
-def test_others_tables_do_not_exist(visit: Visit, ada: User, bob: User, words: Dataset, dataset_of: Callable[..., Dataset]) -> None:
+def test_others_tables_do_not_exist(
+    visit: Visit, ada: User, bob: User, words: Dataset, dataset_of: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset_of(bob, "bobs", jsonl({"a": 1}))
+    listed = _tables_shown(monkeypatch)
     app = visit(bob, "sql", sql="SELECT * FROM words")
     assert app.error
-    assert "words" not in [one.label for one in app.expander]
+    assert {table.name for table in listed} == {"bobs"}
+
+
+def test_a_cut_answer_says_so_plainly(visit: Visit, ada: User, words: Dataset) -> None:
+    app = visit(ada, "sql", sql="SELECT range AS n FROM range(150)", sql_limit="100 rows")
+    assert not app.exception
+    assert "Only the first 100 rows" in app.warning[0].value
+    assert not visit(ada, "sql", sql="SELECT 1").warning
+
+
+def test_a_slow_query_leaves_the_page_alive_and_can_be_stopped(
+    visit: Visit, ada: User, words: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_run, "PATIENCE", 0.0)
+    app = visit(ada, "sql", sql="SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1")
+    assert not app.exception
+    assert "Running" in text_of(app) or "Waiting" in text_of(app)
+    work = app.session_state[sql_run.RUNNING]
+    app.button(key="sql_running_stop").click().run()
+    assert work.running.wait(20)
+    app.run()
+    assert "The query was stopped." in app.info[0].value
+    assert "stopped" in app.button(key="history_0").label
+    assert not app.error
+
+
+def test_a_new_query_stops_the_one_before(visit: Visit, ada: User, words: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_run, "PATIENCE", 0.0)
+    app = visit(ada, "sql", sql="SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1")
+    first = app.session_state[sql_run.RUNNING].running
+    monkeypatch.setattr(sql_run, "PATIENCE", 20.0)
+    app.query_params["sql"] = "SELECT 2 AS second"
+    app.run()
+    assert first.wait(20)
+    assert list(app.dataframe[0].value) == ["second"]
+
+
+@pytest.mark.parametrize(("place", "words"), [(1, "Next in line"), (3, "2 queries first"), (2, "1 query first"), (0, "Running")])
+def test_a_query_that_waits_says_its_place(place: int, words: str) -> None:
+    progress = Progress()
+    progress.tell(place)
+    assert words in sql_run._words(progress)
+
+
+def test_a_background_query_tells_what_went_wrong() -> None:
+    def fail(_: Progress) -> Any:
+        raise SqlError("no")
+
+    running = Running(fail).start()
+    with pytest.raises(SqlError, match="no"):
+        running.outcome()
+
+
+def test_the_plan_is_drawn_and_can_be_copied(visit: Visit, ada: User, words: Dataset) -> None:
+    app = visit(ada, "sql", sql="SELECT n, count(*) FROM words WHERE n > 1 GROUP BY n", answer="Plan")
+    assert not app.exception
+    assert not app.error
+    text = app.code[0].value
+    assert "Table scan" in text
+    assert "table: words" in text
+    assert "parquet" not in text.lower()
+
+
+def test_what_is_shown_can_be_downloaded(visit: Visit, ada: User, words: Dataset) -> None:
+    app = visit(ada, "sql", sql="SELECT n, word, [n] AS l, n > 1 AS big, NULL AS nothing FROM words ORDER BY n")
+    result = app.session_state[sql_run.OUTCOME].result
+    assert query.as_csv(result).decode().splitlines() == [
+        "n,word,l,big,nothing",
+        "1,bow,[1],false,",
+        "2,scroll,[2],true,",
+        "3,bridge,[3],true,",
+    ]
+    assert parquet.read_table(io.BytesIO(query.as_parquet(result))).column("l").to_pylist() == [[1], [2], [3]]
 
 
 def test_an_answer_can_be_saved_as_a_dataset(visit: Visit, ada: User, words: Dataset) -> None:
@@ -99,7 +198,7 @@ def test_earlier_queries_can_be_opened_again(visit: Visit, ada: User, words: Dat
 
 def test_a_chart_is_built_from_chosen_columns(visit: Visit, ada: User, words: Dataset) -> None:
     app = visit(ada, "sql", sql="SELECT * FROM words")
-    app.session_state["sql_view"] = "Chart"
+    app.session_state["answer"] = "Chart"
     app.run()
     assert not app.exception
     assert app.selectbox(key="chart_x").value == "word"
@@ -113,3 +212,10 @@ def test_a_chart_is_built_from_chosen_columns(visit: Visit, ada: User, words: Da
 def test_column_names_with_dots_and_brackets_can_be_drawn() -> None:
     table = pa.table({"a.b[0]": [1, 2]})
     assert charts._spec(table, "bar", "a.b[0]", "a.b[0]", "", "")["encoding"]["x"]["field"] == r"a\.b\[0\]"
+
+
+def _tables_shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the list of tables is given; the browser draws it."""
+    listed: list[Any] = []
+    monkeypatch.setattr(sql_tables, "show", lambda tables, *, key: listed.extend(tables))
+    return listed

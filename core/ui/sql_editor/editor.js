@@ -1,5 +1,6 @@
 // A text area with painted SQL behind it. Ctrl or Cmd + Enter runs; Tab leaves the field, as keyboard users expect.
-// Python replaces the text by a new "revision" and inserts at the caret by a new "insertion"; it gets the text when it is submitted.
+// Python replaces the text by a new "revision" and gets it when it is submitted. The list of tables beside it asks for names to be
+// written at the caret by an event of the window.
 
 const KEYWORDS = new Set(
   ("all and any as asc between by case cast cross cube desc distinct else end except exclude exists false filter following for from full " +
@@ -23,10 +24,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
     known.edited = false
     text.value = data.text ?? ""
   }
-  if (data.insertion?.number && known.insertion !== data.insertion.number) {
-    if (known.insertion !== undefined || data.insertion.fresh) insert(text, data.insertion.text)
-    known.insertion = data.insertion.number
-  }
   if (known.wrong !== data.wrong) known.edited = false
   known.wrong = data.wrong
   keys.textContent = /mac/i.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter"
@@ -36,7 +33,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); submit() }
   }
   run.onclick = submit
+  if (!known.listens) listen(text)
+  known.listens = true
   repaint()
+}
+
+function listen(text) {
+  const write = event => {
+    if (text.isConnected) insert(text, event.detail)
+    else window.removeEventListener("luthier-sql-insert", write) // the page was left
+  }
+  window.addEventListener("luthier-sql-insert", write)
 }
 
 function paintInto(paint, sql, wrong) {
@@ -61,7 +68,9 @@ function span(kind, text) {
 }
 
 function insert(text, words) {
-  text.setRangeText(words, text.selectionStart, text.selectionEnd, "end")
+  const before = text.value.slice(0, text.selectionStart)
+  const space = before && !/[\s(.,]$/.test(before) ? " " : ""
+  text.setRangeText(space + words, text.selectionStart, text.selectionEnd, "end")
   text.dispatchEvent(new Event("input"))
   text.focus()
 }
