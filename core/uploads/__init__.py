@@ -16,6 +16,7 @@ from core.uploads.receiving import Receiver, append, begin, open_chunk
 from core.uploads.upkeep import recover, sweep
 from core.uploads.values import Chosen, Entry, NewUpload, Upload
 from core.uploads.waiting import cancel, choose, chosen, duplicate, get, list_page, list_uploads, look
+from core.uploads.ways_in import folders, from_folder, from_text, from_url, list_folder, url_allowed
 
 __all__ = [
     "Chosen",
@@ -32,11 +33,17 @@ __all__ = [
     "commit_dataset",
     "commit_version",
     "duplicate",
+    "folders",
+    "from_folder",
+    "from_text",
+    "from_url",
     "get",
+    "list_folder",
     "list_page",
     "list_uploads",
     "look",
     "open_chunk",
     "recover",
     "sweep",
+    "url_allowed",
 ]

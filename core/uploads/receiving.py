@@ -51,7 +51,7 @@ def begin(user: User, new: NewUpload, *, source: Source = "browser") -> Upload:
     """
     name = display_name(new.filename)
     kind_of(name)
-    _require_size(new.size_bytes)
+    require_size(new.size_bytes)
     if new.dataset_id:
         datasets.get(user, new.dataset_id)
     with reading() as session:
@@ -116,6 +116,11 @@ class Receiver:
             self._kept = False
             self._transfer.writer, self._transfer.wrote_at = self, time.monotonic()
 
+    @property
+    def received_bytes(self) -> int:
+        """How much is here, settled or not."""
+        return self._end
+
     def write(self, data: bytes) -> None:
         """Raises Conflict when another writer took over, ValidationError when there is more than was announced."""
         with self._transfer.lock:
@@ -123,7 +128,7 @@ class Receiver:
             if self.size is not None and self._end + len(data) > self.size:
                 raise ValidationError.of("size_bytes", f"the file was announced with {self.size:,} bytes, and more were sent")
             if self._end + len(data) > settings().max_upload_mb * 2**20:
-                raise TooLarge(_too_large())
+                raise TooLarge(too_large())
             self._file.write(data)
             self._transfer.hash.update(data)
             self._transfer.wrote_at = time.monotonic()
@@ -228,14 +233,14 @@ def _find_unfinished(session: Session, user: User, new: NewUpload, name: str) ->
     return session.scalar(found.order_by(UploadRow.created_at.desc()).limit(1))
 
 
-def _require_size(size: int) -> None:
+def require_size(size: int) -> None:
     if size == 0:
         raise UnreadableFile("The file is empty.")
     if size > settings().max_upload_mb * 2**20:
-        raise TooLarge(_too_large())
+        raise TooLarge(too_large())
 
 
-def _too_large() -> str:
+def too_large() -> str:
     return f"The file is larger than {settings().max_upload_mb:,} MiB, the most this server accepts."
 
 
