@@ -19,7 +19,7 @@ class Download(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    form: Literal["original", "parquet", "csv", "jsonl"] = Field("original", alias="as")
+    form: Literal["original", "parquet", "csv", "jsonl", "rejects"] = Field("original", alias="as")
 
 
 def content_of(user: User, dataset_id: str, query: Mapping[str, str]) -> Content:

@@ -15,7 +15,7 @@ from core.datasets import exports, pages, rows
 from core.datasets.pages import Filter, Preview
 from core.datasets.values import Content, Dataset, SqlTable, Version
 from core.db import reading
-from core.errors import ValidationError
+from core.errors import NotFound, ValidationError
 from core.listing import Listed, ListQuery, fetch
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
@@ -36,7 +36,7 @@ SORTABLE = {
         else_=1,
     ),
 }
-As = Literal["original", "parquet", "csv", "jsonl"]
+As = Literal["original", "parquet", "csv", "jsonl", "rejects"]
 
 
 class DatasetList(ListQuery):
@@ -135,7 +135,10 @@ def preview(
 
 
 def open_content(user: User, dataset_id: str, *, version: int | None = None, as_: As = "original") -> Content:
-    """A version to download: the uploaded bytes, or the rows in another form."""
+    """A version to download: the uploaded bytes, the rows in another form, or the rows that were skipped.
+
+    Raises NotFound (also when nothing was skipped), Conflict, ValidationError.
+    """
     found, dataset = _ready(user, dataset_id, version), get(user, dataset_id)
     parquet, original = storage.parquet_path(found.id), storage.original_path(found.id)
     stem = rows.file_stem(dataset.name)
@@ -143,10 +146,12 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
         return Content(f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: exports.csv_chunks(parquet))
     if as_ == "jsonl":
         return Content(f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: exports.jsonl_chunks(parquet))
+    if as_ == "rejects":
+        return _rejects(found, stem)
     if as_ == "original" and original.exists():
         return Content(found.filename, "application/octet-stream", path=original)
     if as_ not in ("original", "parquet"):
-        raise ValidationError.of("as", "must be original, parquet, csv or jsonl")
+        raise ValidationError.of("as", "must be original, parquet, csv, jsonl or rejects")
     return Content(f"{stem}.parquet", "application/vnd.apache.parquet", path=parquet)
 
 
@@ -154,3 +159,11 @@ def _ready(user: User, dataset_id: str, number: int | None) -> Version:
     found = version_of(user, dataset_id, number)
     rows.require_readable(found)
     return found
+
+
+def _rejects(version: Version, stem: str) -> Content:
+    """One JSON object per row that could not be read: its line, what was wrong with it, and its text."""
+    path = storage.version_dir(version.id) / "rejects.jsonl"
+    if not path.exists():
+        raise NotFound("No row of this version was skipped.")
+    return Content(f"{stem} (skipped rows).jsonl", "application/x-ndjson", path=path)

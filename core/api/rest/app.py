@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.rest import apikeys, auth, chats, datasets, docs, finetune, messages, models, query, uploads, usage
+from core.api.rest import apikeys, auth, chats, dataset_rows, datasets, docs, finetune, messages, models, query, uploads, usage
 
 ROUTERS = (
     docs.router,
@@ -18,6 +18,7 @@ ROUTERS = (
     chats.router,
     messages.router,
     datasets.router,
+    dataset_rows.router,
     uploads.router,
     query.router,
     models.router,

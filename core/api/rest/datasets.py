@@ -1,31 +1,37 @@
-"""``/api/datasets``: files become versions; versions are looked at and taken away again."""
+"""``/api/datasets``: files become versions; versions are listed, described, taken away again. Their rows: ``dataset_rows``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
 
-from core import datasets, query
-from core.api import downloads, uploads
+from core import datasets, query, uploads
 from core.api.deps import CurrentUser, JsonRequest, SignedIn
-from core.api.uploads import read_json, read_object
-from core.datasets import Dataset, DatasetChange, DatasetList, IngestOptions, NewDataset, Preview, Profile, Version
+from core.api.uploads import read_object, receive_form
+from core.datasets import Dataset, DatasetChange, DatasetList, IngestOptions, NewDataset, Version
 from core.errors import ValidationError
 from core.fields import Input, parse
 from core.listing import Listed, ListQuery
 
 router = APIRouter(route_class=SignedIn, tags=["datasets"])
-Number = Annotated[int | None, Query(ge=1, le=10**9)]
-FILE_BODY = {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object"}}}, "required": True}}
+Number = Annotated[int, Path(ge=1, le=10**9)]
+OBJECT = {"schema": {"type": "object"}}
+FILE_BODY = {"requestBody": {"content": {"multipart/form-data": OBJECT, "application/json": OBJECT}, "required": True}}
 
 
-class PreviewQuery(ListQuery):
-    version: int | None = Field(None, ge=1, le=10**9)
-    columns: str | None = None
-    order_by: str | None = None
-    where: str | None = None
+class Imported(Input):
+    """An upload that has arrived. Without ``options`` those chosen for it count, else those of the dataset's last upload."""
+
+    upload_id: str = Field(min_length=1)
+    options: IngestOptions | None = None
+
+
+class ImportedVersion(Imported):
+    """``append``: behind the rows there are, instead of in their place."""
+
+    note: str = Field("", max_length=500)
+    append: bool = False
 
 
 class SavedVersion(Input):
@@ -37,11 +43,16 @@ class SavedVersion(Input):
 
 @router.post("/datasets", status_code=201, openapi_extra=FILE_BODY)
 async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
-    """``multipart/form-data``: file, name, description, format, options (JSON). Up to 16 MiB are converted at once."""
-    async with uploads.receive_form(request) as form:
+    """``multipart/form-data``: file, name, description, format, options (JSON), up to 16 MiB converted at once. Or as JSON
+    ``{"upload_id", "name", "description", "format", "options"}``: a file that came in pieces."""
+    if not _is_form(request):
+        body = await _object(request)
+        chosen, new = parse(Imported, **body), parse(NewDataset, **{k: v for k, v in body.items() if k != "options"})
+        return await run_in_threadpool(uploads.commit_dataset, user, chosen.upload_id, new, options=chosen.options)
+    async with receive_form(request) as form:
         file, fields = form.require_file(), {k: v for k, v in form.fields.items() if k in ("name", "description", "format")}
         new = parse(NewDataset, **fields, options=read_object(form.fields.get("options"), "options"))
-        return await run_in_threadpool(datasets.create, user, new, file=file, filename=form.filename)
+        return await run_in_threadpool(datasets.create, user, new, file=file, filename=form.filename, sha256=form.sha256)
 
 
 @router.get("/datasets")
@@ -64,20 +75,26 @@ def change_dataset(dataset_id: str, change: DatasetChange, user: CurrentUser) ->
 
 @router.delete("/datasets/{dataset_id}", status_code=204)
 def delete_dataset(dataset_id: str, user: CurrentUser) -> None:
-    """With all its versions."""
+    """With all its versions. Refused while an active job or a model's alias needs one of them."""
     datasets.delete(user, dataset_id)
 
 
+@router.get("/datasets/{dataset_id}/uses")
+def list_uses(dataset_id: str, user: CurrentUser) -> list[datasets.Use]:
+    """Jobs, aliases, models and versions that need this dataset; those that ``blocks`` forbid its deletion."""
+    return datasets.uses(user, dataset_id)
+
+
 @router.post("/datasets/{dataset_id}/versions", status_code=201, openapi_extra=FILE_BODY)
-async def add_version(dataset_id: str, user: CurrentUser, request: Request) -> Version:
-    """A file as ``multipart/form-data``, or ``{"sql", "note"}`` as JSON: the query's result."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        return await _add_file(dataset_id, user, request)
-    body = await JsonRequest(request.scope, request.receive).json()
-    if not isinstance(body, dict):
-        raise ValidationError.of("body", "must be an object")
-    new = parse(SavedVersion, **body)
-    _, version = await run_in_threadpool(query.save, user, sql=new.sql, dataset_id=dataset_id, note=new.note)
+async def add_version(dataset_id: str, user: CurrentUser, request: Request, response: Response) -> Version:
+    """A file as ``multipart/form-data`` (file, note, options), or JSON: ``{"upload_id", "note", "options", "append"}``, or
+    ``{"sql", "note"}`` for a query's result. 200 instead of 201: the bytes are those of the version that comes back."""
+    if _is_form(request):
+        version = await _add_file(dataset_id, user, request)
+    else:
+        version = await _add_from_json(dataset_id, user, await _object(request))
+    if version.same_as:
+        response.status_code = 200
     return version
 
 
@@ -87,53 +104,54 @@ def list_versions(dataset_id: str, user: CurrentUser, query: Annotated[ListQuery
     return datasets.list_versions(user, dataset_id, query)
 
 
-@router.get("/datasets/{dataset_id}/preview")
-def preview_rows(dataset_id: str, user: CurrentUser, page: Annotated[PreviewQuery, Query()]) -> Preview:
-    """A page of rows. ``columns``: names with commas between, or a JSON list. ``where``: a JSON object, a filter per column."""
-    return datasets.preview(
-        user,
-        dataset_id,
-        version=page.version,
-        limit=page.limit,
-        offset=page.offset,
-        columns=_names(page.columns),
-        order_by=page.order_by,
-        where=read_object(page.where, "where"),
-    )
+@router.get("/datasets/{dataset_id}/versions/{number}")
+def get_version(dataset_id: str, number: Number, user: CurrentUser) -> Version:
+    """One version."""
+    return datasets.version_of(user, dataset_id, number)
 
 
-@router.get("/datasets/{dataset_id}/profile")
-def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> Profile:
-    """Per column: type, nulls, distinct (approximate), min, max, mean, quantiles, histogram, top values."""
-    return datasets.profile(user, dataset_id, version=version)
-
-
-@router.get("/datasets/{dataset_id}/content")
-def get_content(
-    dataset_id: str,
-    user: CurrentUser,
-    request: Request,
-    version: Number = None,
-    form: Annotated[Literal["original", "parquet", "csv", "jsonl"], Query(alias="as")] = "original",
-) -> Response:
-    """The uploaded bytes, or the rows in another format."""
-    return downloads.send_content(datasets.open_content(user, dataset_id, version=version, as_=form), request)
+@router.delete("/datasets/{dataset_id}/versions/{number}", status_code=204)
+def delete_version(dataset_id: str, number: Number, user: CurrentUser) -> None:
+    """Remove its files; number, note, hash and lineage stay. Refused while something needs it, and for the last one."""
+    datasets.delete_version(user, datasets.version_of(user, dataset_id, number).id)
 
 
 async def _add_file(dataset_id: str, user: CurrentUser, request: Request) -> Version:
     await run_in_threadpool(datasets.get, user, dataset_id)  # before the file is read
-    async with uploads.receive_form(request) as form:
-        options = parse(IngestOptions, **read_object(form.fields.get("options"), "options"))
+    async with receive_form(request) as form:
+        given = form.fields.get("options")
+        options = parse(IngestOptions, **read_object(given, "options")) if given else None
         note, file = form.fields.get("note", ""), form.require_file()
         return await run_in_threadpool(
-            datasets.add_version, user, dataset_id, file=file, filename=form.filename, note=note, options=options
+            datasets.add_version,
+            user,
+            dataset_id,
+            file=file,
+            filename=form.filename,
+            note=note,
+            options=options,
+            sha256=form.sha256,
         )
 
 
-def _names(text: str | None) -> list[str] | None:
-    if not text:
-        return None
-    found = read_json(text, "columns") if text.startswith("[") else text.split(",")
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise ValidationError.of("columns", "must be names with commas between, or a JSON list of names")
-    return found
+async def _add_from_json(dataset_id: str, user: CurrentUser, body: dict[str, Any]) -> Version:
+    if "upload_id" in body:
+        new = parse(ImportedVersion, **body)
+        return await run_in_threadpool(
+            uploads.commit_version, user, new.upload_id, dataset_id, options=new.options, note=new.note, append=new.append
+        )
+    saved = parse(SavedVersion, **body)
+    _, version = await run_in_threadpool(query.save, user, sql=saved.sql, dataset_id=dataset_id, note=saved.note)
+    return version
+
+
+def _is_form(request: Request) -> bool:
+    """Anything but JSON is read as a form, which says what is wrong with it."""
+    return not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith(("/json", "+json"))
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    body = await JsonRequest(request.scope, request.receive).json()
+    if not isinstance(body, dict):
+        raise ValidationError.of("body", "must be an object")
+    return body
