@@ -193,7 +193,9 @@ class Receiver:
 
     def _require_writer(self) -> None:
         if self._transfer.writer is not self:
-            raise Conflict("Another transfer of this file took over, or the upload was cancelled.")
+            with reading() as session:
+                rows.own(session, self.user_id, self.upload_id)  # cancelled: there is no such upload any more
+            raise Conflict("Another transfer of this file took over.")
 
     def _settle(self) -> None:
         """On the disk first, then in the row."""

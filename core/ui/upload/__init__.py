@@ -1,7 +1,8 @@
-"""The upload field: drag and drop, a file picker, a bar of the transfer, cancel, one file after the other.
+"""The upload field: drag and drop, a file picker, a bar with speed and time left, cancel, one file after the other.
 
-``st.file_uploader`` keeps a file in memory twice; this one streams to our own ``/upload`` route, which answers with the dataset it
-made or with the reason it did not. What happens after the transfer (the conversion) is the page's to show.
+``st.file_uploader`` keeps a file in memory twice; this one sends pieces to our own ``/uploads`` routes, which write them to disk. A
+broken connection is tried again by itself, and choosing the same file after a reload goes on where it stopped. What arrives waits
+for its review; nothing is imported here.
 """
 
 from dataclasses import dataclass
@@ -20,17 +21,17 @@ SEEN = "_arrived_uploads"
 
 @dataclass(frozen=True)
 class Arrived:
-    """A file that the server took. ``alone`` when it was chosen by itself; ``status`` is ``ready`` or ``processing``."""
+    """A file that is all here. ``alone`` when it was chosen by itself and its field was on the page when it arrived."""
 
+    upload_id: str
     name: str
-    dataset_id: str
-    version_id: str
-    status: str
+    size: int
     alone: bool
 
 
-def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool = True, options: dict[str, Any]) -> list[Arrived]:
-    """Draw the field; the uploads that arrived since the last run. With ``dataset_id`` they become versions of it."""
+def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool = True) -> list[Arrived]:
+    """Draw the field; the uploads that arrived since the last run. With ``dataset_id`` they are meant as versions of it."""
+    seen: list[str] = st.session_state.setdefault(SEEN, [])
     limit = show.bytes_(settings().max_upload_mb * 1024 * 1024)
     result = _component()(
         key=key,
@@ -40,18 +41,14 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
             "hint": f"{KINDS}. Up to {limit} each.",
             "multiple": multiple,
             "dataset_id": dataset_id,
-            "options": options,
+            "chunk_bytes": settings().upload_chunk_mb * 2**20,
+            "seen": seen[-100:],
         },
         on_arrived_change=_nothing,
     )
-    seen: set[str] = st.session_state.setdefault(SEEN, set())
-    fresh = [_arrived(a) for a in result.arrived or [] if a["version_id"] not in seen]
-    seen.update(a.version_id for a in fresh)
-    return fresh
-
-
-def _arrived(answer: dict[str, Any]) -> Arrived:
-    return Arrived(answer["name"], answer["dataset_id"], answer["version_id"], answer["status"], answer["batch"] == 1)
+    fresh = {one["id"]: one for one in result.arrived or [] if one["id"] not in seen}
+    seen.extend(fresh)
+    return [Arrived(one["id"], one["name"], one["size"], one["alone"]) for one in fresh.values()]
 
 
 def _component() -> Any:
