@@ -29,7 +29,7 @@ from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import writing
 from core.errors import LuthierError, UnreadableFile
-from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, reader_for
+from core.readers import appended, Cancelled, IngestOptions, Progress, Reading, Task, chosen_types, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, plain_file
@@ -152,10 +152,14 @@ def convert(
     *,
     options: IngestOptions,
     stated_format: str = "auto",
+    behind: Path | None = None,
     connection: duckdb.DuckDBPyConnection,
     progress: Progress,
 ) -> Converted:
-    """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …"""
+    """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …
+
+    ``behind``: an older version's Parquet whose rows come first.
+    """
     work, target = draft / "work", draft / "data.parquet"
     work.mkdir()
     configure(connection, work)
@@ -167,11 +171,16 @@ def convert(
     task = Task(source, suffix, target, work, options, connection, progress)
     progress.stage(0.25, 0.4)  # checking the text; write_parquet goes on from here
     reading = reader_for(suffix)(task)
+    chosen_types.apply(task, reading)
     reading.detected = archive | reading.detected
     progress.stage(0.8, 1.0)
+    task.rejects.close()
+    if task.rejects.count:
+        os.replace(task.rejects.path, draft / "rejects.jsonl")
+    if behind:
+        appended.put_behind(connection, behind, target)
     shutil.rmtree(work)
-    _write_rejects(draft, reading)
-    return _measure(target, sha256, reading, stated_format=stated_format, connection=connection, progress=progress)
+    return _measure(target, sha256, task, reading, stated_format=stated_format, connection=connection, progress=progress)
 
 
 def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: list[dict[str, str]]) -> str:
@@ -242,11 +251,13 @@ def _claim(version_id: str) -> DatasetVersionRow | None:
 def _convert_and_publish(row: DatasetVersionRow, connection: duckdb.DuckDBPyConnection, progress: Progress) -> None:
     options = dict(row.options)
     stated, keeps_original = options.pop("format", "auto"), options.pop("keep_original", True)
+    first = options.pop("append_to", None)  # the version whose rows come first
     staged = staged_path(row.id)
     with storage.publishing(storage.version_dir(row.id)) as draft:
         converted = convert(
             staged, row.filename, draft,
-            options=IngestOptions(**options), stated_format=stated, connection=connection, progress=progress,
+            options=IngestOptions(**options), stated_format=stated, behind=storage.parquet_path(first) if first else None,
+            connection=connection, progress=progress,
         )  # fmt: skip
         if keeps_original:
             os.replace(staged, draft / "original")
@@ -309,14 +320,15 @@ def _beat(version_id: str, share: float) -> bool:
         return bool(told.rowcount)  # type: ignore[attr-defined]
 
 
-def _write_rejects(draft: Path, reading: Reading) -> None:
-    if reading.skipped:
-        lines = [json.dumps({"line": line, "message": message}, ensure_ascii=False) + "\n" for line, message in reading.skipped]
-        (draft / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
-
-
 def _measure(
-    target: Path, sha256: str, reading: Reading, *, stated_format: str, connection: duckdb.DuckDBPyConnection, progress: Progress
+    target: Path,
+    sha256: str,
+    task: Task,
+    reading: Reading,
+    *,
+    stated_format: str,
+    connection: duckdb.DuckDBPyConnection,
+    progress: Progress,
 ) -> Converted:
     columns = [{"name": name, "type": type_} for name, type_ in describe(connection, f"FROM read_parquet({literal(str(target))})")]
     (num_rows,) = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(target)]).fetchall()[0]
@@ -337,8 +349,8 @@ def _measure(
         training=report,
         profile={"columns": profile.compute(connection, target, columns)} if reports.is_small(num_rows, len(columns)) else None,
         detected=reading.detected,
-        skipped_rows=len(reading.skipped),
-        errors=[{"line": line, "message": message} for line, message in reading.skipped[:MAX_ERRORS]],
+        skipped_rows=task.rejects.count,
+        errors=[{"line": line, "message": message} for line, message in sorted(task.rejects.first)],
     )
 
 

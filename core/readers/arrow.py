@@ -8,7 +8,8 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from core.errors import UnreadableFile
-from core.readers.base import Reading, Task, clean_names, explain, write_parquet
+from core.readers.base import Reading, Task, write_parquet
+from core.readers.sql import clean_names, explain
 
 
 def read(task: Task) -> Reading:

@@ -15,13 +15,16 @@ import duckdb
 
 from core.errors import DiskFull, UnreadableFile
 from core.readers.options import IngestOptions
+from core.readers.rejects import Rejects
+from core.readers.sql import clean_names, describe, explain, literal, quoted
+
+__all__ = ["clean_names", "describe", "explain", "literal", "quoted"]
 
 MAX_ERRORS = 100
 MAX_COLUMNS = 10_000
-MAX_NAME = 200
+GROUP_BYTES = 128 * 2**20
 # Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they could be parsed as.
 PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
 class Cancelled(Exception):
@@ -55,7 +58,10 @@ class Progress:
 
 @dataclass
 class Task:
-    """One conversion: from ``source`` (plain, its kind is ``suffix``) to ``target``, with ``work`` for what is thrown away."""
+    """One conversion: from ``source`` (plain, its kind is ``suffix``) to ``target``, with ``work`` for what is thrown away.
+
+    ``most_rows``: it is only a look, of which so many rows will do. ``is_head``: the source was cut off behind a line.
+    """
 
     source: Path
     suffix: str
@@ -64,14 +70,19 @@ class Task:
     options: IngestOptions
     connection: duckdb.DuckDBPyConnection
     progress: Progress
+    most_rows: int | None = None
+    is_head: bool = False
+
+    def __post_init__(self) -> None:
+        self.rejects = Rejects(self.work / "rejects.jsonl")
+        self.columns: list[str] = []  # as options speak of them, once something was written
 
 
 @dataclass
 class Reading:
-    """What a reader decided (for people), and the rows it was told to leave out."""
+    """What a reader decided, for people."""
 
     detected: dict[str, Any] = field(default_factory=dict)
-    skipped: list[tuple[int, str]] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
         self.detected.setdefault("notes", []).append(sentence)
@@ -80,60 +91,37 @@ class Reading:
 Read = Callable[[Task], Reading]
 
 
-def write_parquet(task: Task, select: str, parameters: Sequence[Any] = ()) -> None:
+def write_parquet(task: Task, select: str, parameters: Sequence[Any] = (), *, row_bytes: int = 0) -> None:
     """Run ``select`` (our own SQL) into the target, with types and names that survive Parquet and SQL.
 
-    Raises duckdb.Error when the source cannot be read to its end; the reader knows how to say why.
+    ``row_bytes``: about the size of a row. Raises duckdb.Error when the source cannot be read to its end; the reader knows to say
+    why.
     """
     columns = describe(task.connection, select, parameters)
     if len(columns) > MAX_COLUMNS:
         raise UnreadableFile(f"It has {len(columns):,} columns; at most {MAX_COLUMNS:,} are possible.")
+    group_rows = _group_rows(row_bytes, len(columns))
     try:
-        _copy(task, select, parameters, _projection(columns, big="DECIMAL(38,0)"))
+        _copy(task, select, parameters, _projection(columns, task, big="DECIMAL(38,0)"), group_rows)
     except duckdb.ConversionException:
         if not any("HUGEINT" in type_ for _, type_ in columns):
             raise
-        _copy(task, select, parameters, _projection(columns, big="VARCHAR"))  # 39 digits fit no decimal
+        _copy(task, select, parameters, _projection(columns, task, big="VARCHAR"), group_rows)  # 39 digits fit no decimal
 
 
-def describe(connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any] = ()) -> list[tuple[str, str]]:
-    """The columns of a query as (name, DuckDB type)."""
-    return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {select}", list(parameters)).fetchall()]
+def unreadable_rows(
+    first: Sequence[tuple[int, str]], count: int, *, of: str = "Line", advice: str = "Mend the file, or skip bad rows."
+) -> UnreadableFile:
+    """The error about ``count`` rows: the first one in the message, those in ``first`` listed."""
+    line, problem = first[0]
+    more = f", and {count - 1:,} more row{'s' * (count > 2)} cannot be read" if count > 1 else ""
+    return UnreadableFile(f"{of} {line:,}: {problem}{more}. {advice}", lines=list(first[:MAX_ERRORS]))
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def clean_names(names: Sequence[str]) -> list[str]:
-    """Names a person can type and SQL can tell apart: no control characters, none empty, none twice (also not as A and a)."""
-    taken = {"file_row_number"}  # what a Parquet reader calls the number of a row
-    cleaned = []
-    for number, name in enumerate(names, 1):
-        base = _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip() or f"column{number}"
-        unique, copy = base, 1
-        while unique.lower() in taken:
-            unique, copy = f"{base}_{copy}", copy + 1
-        taken.add(unique.lower())
-        cleaned.append(unique)
-    return cleaned
-
-
-def explain(error: BaseException) -> str:
-    """The sentence of a library's error that helps a person: no paths, no SQL, no advice about parameters."""
-    text = re.split(r"\n\nLINE|Possible (?:fixes|Solution)|Try (?:increasing|setting)|Detail:|Traceback", str(error))[0]
-    text = re.sub(r"^[A-Z][\w ]*(Error|Exception): ", "", text.strip())
-    text = re.sub(r"""(in |reading |open |file )?(file )?["'](/|[A-Za-z]:\\)[^"']*["']:?""", "", text)
-    text = re.sub(r"\(?(duckdb|pyarrow|arrow|calamine|yyjson|thrift)\w*\)?", "", text, flags=re.IGNORECASE)
-    return " ".join(text.split())[:300] or "unknown error"
-
-
-def _projection(columns: Sequence[tuple[str, str]], *, big: str) -> str:
-    wanted = clean_names([name for name, _ in columns])
+def _projection(columns: Sequence[tuple[str, str]], task: Task, *, big: str) -> str:
+    task.columns = clean_names([name for name, _ in columns])
+    renamed = task.options.names or {}
+    wanted = clean_names([renamed.get(name, name) for name in task.columns])
     parts = []
     for (name, type_), new in zip(columns, wanted, strict=True):
         stored = _storable(type_, big)
@@ -149,11 +137,18 @@ def _storable(type_: str, big: str) -> str:
     return re.sub(r'"NULL"|\bBIGNUM\b', "VARCHAR", re.sub(r"\bU?HUGEINT\b", big, type_))
 
 
-def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str) -> None:
-    task.progress.stage(0.4, 0.8)
-    target = literal(str(task.target))
+def _group_rows(row_bytes: int, columns: int) -> int:
+    """Rows per row group: DuckDB's own number, fewer where rows are so large that a group would not fit in memory."""
+    row_bytes = max(row_bytes, columns * 16, 1)
+    return max(2048, min(122_880, GROUP_BYTES // row_bytes // 2048 * 2048))
+
+
+def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str, group_rows: int) -> None:
+    task.progress.stage(0.15, 0.85)
+    limit = f" LIMIT {task.most_rows}" if task.most_rows else ""
+    layout = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows}"
     try:
-        _run_copy(task, f"COPY (SELECT {projection} FROM ({select})) TO {target} (FORMAT parquet, COMPRESSION zstd)", parameters)
+        _run_copy(task, f"COPY (SELECT {projection} FROM ({select}){limit}) TO {literal(str(task.target))} ({layout})", parameters)
     except duckdb.OutOfMemoryException as error:
         raise UnreadableFile("Reading it takes more memory than a conversion may use. Split the file.") from error
     except duckdb.IOException as error:

@@ -1,231 +1,233 @@
 """CSV, TSV and other delimited text.
 
 DuckDB reads strictly and fast; but left alone its sniffer makes one column of a ragged file, drops quoting when a quote is left
-open, and skips what it takes for a preamble. So the delimiter, the quoting and the first row are settled here on a sample; DuckDB
-decides only types (over the whole file: leading zeros and a late "n/a" count) and reads strictly. When that fails, the slow way
-goes through every record, names each bad line, and evens out what is merely untidy (mixed line ends, long lines).
+open, skips what it takes for a preamble, and rounds a late 1.5 in a column of whole numbers. So the dialect is settled here
+(``dialects``), DuckDB cuts the file into text strictly, and each value is converted under guard (``column_types``). When the
+cutting fails, the slow way goes through every record, names each bad line, and evens out what is merely untidy (mixed line ends,
+long lines).
+
+A field that is empty is a missing value; ``""`` is the empty text, or a missing value where the column is not text.
 """
 
-import csv
-import io
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from core.errors import UnreadableFile, ValidationError
-from core.readers import text
-from core.readers.base import MAX_ERRORS, PROSE, Reading, Task, explain, literal, quoted, write_parquet
+from core.readers import column_types, text
+from core.readers.base import MAX_ERRORS, Reading, Task, unreadable_rows, write_parquet
+from core.readers.chosen_types import misfit
+from core.readers.column_types import MISFIT, Column
+from core.readers.dialects import DEFAULT_LINE, Dialect, Sample, sample_of, settle_dialect
+from core.readers.records import Record, records
+from core.readers.sql import clean_names, explain, literal, quoted
 
-SAMPLE_CHARACTERS = 1 << 18
-DELIMITERS = ",\t;|"
-DEFAULT_LINE = 2_000_000
-csv.field_size_limit(2**31 - 1)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How records are cut. ``skip`` lines stand above the first row; ``width`` is the number of values in it."""
-
-    delimiter: str
-    skip: int
-    width: int
-    escape: str = '"'
-    longest_line: int = DEFAULT_LINE
+ANSWERS_AT_ONCE = 2000
 
 
 def read(task: Task) -> Reading:
     reading = Reading()
-    plain = text.as_utf8(
-        task.source, task.work / "utf8", encoding=task.options.encoding, reading=reading, progress=task.progress
-    ).path
-    dialect = _settle_dialect(plain, task, reading)
+    plain = text.as_utf8(task, reading).path
+    dialect = settle_dialect(plain, task, reading)
     if dialect.width == 1 and task.suffix == ".txt":
         return _read_lines(plain, task, reading)
-    if task.options.skip_bad_rows:
-        plain, dialect = _mend(plain, dialect, task, reading)
+    _require_date_format(task)
+    if not task.options.skip_bad_rows:
+        try:
+            _convert(plain, dialect, task, reading)
+            return reading
+        except duckdb.Error:
+            reading.detected.pop("header", None)
     try:
-        _convert(plain, dialect, task, reading)
-    except duckdb.Error as error:
-        if task.options.skip_bad_rows:
-            raise UnreadableFile(f"It could not be read as delimited text: {explain(error)}") from error
         _convert_mended(plain, dialect, task, reading)
+    except duckdb.Error as error:
+        raise UnreadableFile(f"It could not be read as delimited text: {explain(error)}") from error
     return reading
 
 
-def _settle_dialect(path: Path, task: Task, reading: Reading) -> Dialect:
-    lines = _sample_lines(path)
-    above, stated = 0, task.options.delimiter or ("\t" if task.suffix == ".tsv" else None)
-    if lines and lines[0].lower().startswith("sep=") and len(lines[0].rstrip("\r\n")) == 5:
-        above, stated = 1, lines[0][4]  # Excel's own way to say it
-    _refuse_json(lines, task.suffix)
-    fits = [_fit(lines[above:], delimiter) for delimiter in (stated or DELIMITERS)]
-    matching, best = max(fits, key=lambda fit: (fit[1].width > 1, fit[0]))  # the first of equals
-    if task.suffix == ".txt" and not stated and matching < 1:
-        best = replace(best, width=1)  # prose with commas in it
-    if best.skip:
-        reading.note(f"{best.skip} line{'s' * (best.skip > 1)} above the header left out.")
-    reading.detected["delimiter"] = best.delimiter
-    return replace(best, skip=best.skip + above)
+def _convert_mended(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None:
+    mended, even = _mend(path, dialect, task)
+    if not task.options.skip_bad_rows or not task.options.types:
+        return _convert(mended, even, task, reading)
+    return _convert(mended, even, task, reading, origin=(path, dialect))
 
 
-def _sample_lines(path: Path) -> list[str]:
-    """The first lines, whole ones, but not more than a person would wait for."""
-    with path.open(encoding="utf-8", newline="") as file:
-        sample = file.read(SAMPLE_CHARACTERS)
-    lines = list(io.StringIO(sample, newline=""))
-    return lines[:-1] if len(sample) == SAMPLE_CHARACTERS and len(lines) > 1 else lines
+def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading, *, origin: tuple[Path, Dialect] | None = None) -> None:
+    sample = sample_of(path, dialect)
+    has_header, columns = _columns_of(sample, dialect, task)
+    source = _source(columns, dialect, has_header=has_header)
+    needs_all = any(column.unseen or _is_unclear(column) for column in columns)
+    if needs_all and not sample.is_all:
+        columns = _settled(source, path, columns, task)
+    try:
+        _write(source, path, columns, sample, task)
+    except duckdb.Error as error:
+        if MISFIT not in str(error):
+            raise
+        columns = _settled(source, path, columns, task)
+        misfits = _misfits(source, path, columns, task)
+        if misfits:
+            _reject_misfits(misfits, origin or (path, dialect), has_header, task)
+        _write(source, path, columns, sample, task, skips=bool(misfits))
+    _tell(reading, has_header, columns, sample, task)
 
 
-def _fit(lines: list[str], delimiter: str) -> tuple[float, Dialect]:
-    """The share of the sample's rows that are as wide as its first, and the dialect a delimiter makes."""
-    rows, escape = _sample_rows(lines, delimiter)
-    widths = [len(row) for row in rows]
-    if not any(width > 1 for width in widths):
-        return 1.0, Dialect(delimiter, 0, 1, escape)
-    skip = next(i for i, width in enumerate(widths) if width > 1)
-    if len(set(filter(None, widths[skip:]))) > 1 or len(widths) - skip < 2:
-        skip = 0  # a preamble stands above an even table, anything else is a ragged file
-    first = next(width for width in widths[skip:] if width)
-    matching = sum(width == first for width in widths) / len(widths)
-    return matching, Dialect(delimiter, skip, first, escape)
+# Which columns, of which types ---------------------------------------------------------------------------------------------------
 
 
-def _sample_rows(lines: list[str], delimiter: str) -> tuple[list[list[str]], str]:
-    """The sample's records, read with doubled quotes, or with backslashes where only that works."""
-    doubled = list(_records(iter(lines), delimiter, '"'))
-    if any(record.problem for record in doubled) and any('\\"' in line for line in lines):
-        slashed = list(_records(iter(lines), delimiter, "\\"))
-        if not any(record.problem for record in slashed):
-            return [record.values for record in slashed], "\\"
-    return [record.values for record in doubled], '"'
+def _columns_of(sample: Sample, dialect: Dialect, task: Task) -> tuple[bool, list[Column]]:
+    """Whether the first row names the columns, and the columns with what they may be."""
+    if not sample.rows:
+        raise UnreadableFile("No row of the file can be read. Is the delimiter right, and are quotes closed?")
+    width, stated = dialect.width, task.options.header
+    first, body = sample.rows[0], sample.rows[1:]
+    names = clean_names(first[:width])
+    below = _proposed(names, body, task)
+    has_header = stated if stated is not None else _is_header(first, below, any_rows=bool(body))
+    if has_header:
+        return True, below
+    return False, _proposed([f"column{i}" for i in range(width)], sample.rows, task)
 
 
-def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None:
-    options = _read_options(dialect)
-    header = "" if task.options.header is None else f", header={str(task.options.header).lower()}"
-    dates = f", dateformat={literal(task.options.date_format)}" if task.options.date_format else ""
-    found = task.connection.execute(
-        f"SELECT HasHeader, Columns, DateFormat, TimestampFormat FROM sniff_csv(?, sample_size=-1, {options}{header}{dates})",
-        [str(path)],
-    ).fetchall()
-    has_header, columns, date_format, timestamp_format = found[0]
-    dates = "".join(
-        f", {name}={literal(value)}"
-        for name, value in (("dateformat", task.options.date_format or date_format), ("timestampformat", timestamp_format))
-        if value
-    )
-    layout = f"auto_detect=false, header={str(has_header).lower()}, {options}"
-    columns = _spare_texts(path, columns, layout, task, reading)
-    write_parquet(task, f"SELECT * FROM read_csv(?, columns={_typed(columns)}, {layout}{dates})", [str(path)])
-    _tell(reading, has_header, columns, date_format or timestamp_format, task)
+def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Column]:
+    return [column_types.propose(name, (row[i] for row in rows), task.options) for i, name in enumerate(names)]
 
 
-def _typed(columns: list[dict[str, str]]) -> str:
-    return "{" + ", ".join(f"{literal(column['name'])}: {literal(column['type'])}" for column in columns) + "}"
+def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool:
+    """A first row that could itself be a row of the typed columns below is data; but years in a row are names (1990, 1991, …)."""
+    fitting = [
+        value
+        for value, column in zip(first, below, strict=False)
+        if value and column.candidates and not column.unseen and column.candidates[0].looks(value.strip())
+    ]
+    years = [int(value) for value in fitting if value.isdecimal() and 1500 < int(value) < 2200]
+    are_years = len(fitting) > 1 and len(years) == len(fitting) and years == list(range(years[0], years[0] + len(years)))
+    return not any_rows or not fitting or (are_years and len(fitting) < len(first))
 
 
-def _spare_texts(path: Path, columns: list[dict[str, str]], layout: str, task: Task, reading: Reading) -> list[dict[str, str]]:
-    """The columns, VARCHAR wherever the sniffed type would change what was written: yes, 0x1F, 17 digits, words to teach."""
-    doubts = [(column["name"], doubt) for column in columns if (doubt := _doubt(column))]
-    if not doubts:
-        return columns
-    texts = _typed([{**column, "type": "VARCHAR"} for column in columns])
-    tests = ", ".join(f"coalesce(bool_or({doubt}), false)" for _, doubt in doubts)
-    changed = task.connection.execute(f"SELECT {tests} FROM read_csv(?, columns={texts}, {layout})", [str(path)]).fetchall()[0]
-    spared = [name for (name, _), is_changed in zip(doubts, changed, strict=True) if is_changed]
-    if spared:
-        reading.note(f"Kept as text, because reading it as numbers or dates would change it: {', '.join(spared[:10])}.")
-    return [{**column, "type": "VARCHAR" if column["name"] in spared else column["type"]} for column in columns]
+def _is_unclear(column: Column) -> bool:
+    """Day first or month first: a later row may tell."""
+    return len({c.format for c in column.candidates if c.format}) > 1
 
 
-def _doubt(column: dict[str, str]) -> str | None:
-    """SQL that is true for a value which its column's type would not give back as it was."""
-    cell, type_ = f"trim({quoted(column['name'])})", column["type"]
-    if column["name"].lower() in PROSE:
-        whole = f"NOT regexp_full_match({quoted(column['name'])}, '-?(0|[1-9][0-9]*)')"
-        return None if type_ == "VARCHAR" else whole if type_ == "BIGINT" else f"{cell} IS NOT NULL"
-    if type_ == "BOOLEAN":
-        return f"lower({cell}) NOT IN ('true', 'false')"
-    if type_ in ("BIGINT", "HUGEINT"):
-        return f"NOT regexp_full_match({cell}, '[+-]?[0-9]+')"
-    return f"regexp_full_match({cell}, '[+-]?[0-9]{{16,}}[.]?[0-9]*')" if type_ == "DOUBLE" else None
+def _settled(source: str, path: Path, columns: list[Column], task: Task) -> list[Column]:
+    """The columns with the types that the whole file allows: one pass, or a few for very wide tables."""
+    asked = [column_types.questions(column) for column in columns]
+    values: list[object] = []
+    flat = [question for questions in asked for question in questions]
+    for at in range(0, len(flat), ANSWERS_AT_ONCE):
+        chosen = ", ".join(flat[at : at + ANSWERS_AT_ONCE])
+        values += task.connection.execute(f"SELECT {chosen} FROM {source}", [str(path)]).fetchall()[0]
+    answers, rest = [], iter(values)
+    for questions in asked:
+        count, *fits = itertools.islice(rest, len(questions))
+        answers.append((int(str(count)), [fit is not False for fit in fits]))
+    return column_types.settle(columns, answers)
 
 
-def _read_options(dialect: Dialect) -> str:
+# Reading it -----------------------------------------------------------------------------------------------------------------------
+
+
+def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str:
+    """read_csv of everything as text, one parameter: the path."""
+    typed = "{" + ", ".join(f"{literal(column.name)}: 'VARCHAR'" for column in columns) + "}"
     long_lines = f", max_line_size={dialect.longest_line}" if dialect.longest_line > DEFAULT_LINE else ""
     return (
-        f"delim={literal(dialect.delimiter)}, quote='\"', escape={literal(dialect.escape)}, comment='', skip={dialect.skip}, "
-        f"strict_mode=true, null_padding=false{long_lines}"
+        f"read_csv(?, columns={typed}, auto_detect=false, header={str(has_header).lower()}, delim={literal(dialect.delimiter)}, "
+        f"quote='\"', escape={literal(dialect.escape)}, comment='', skip={dialect.skip}, allow_quoted_nulls=false, "
+        f"strict_mode=true, null_padding=false{long_lines})"
     )
 
 
-def _tell(reading: Reading, has_header: bool, columns: list[dict[str, str]], date_format: str | None, task: Task) -> None:
-    reading.detected["header"] = has_header
-    if not has_header:
-        reading.note("No header row was found, so the columns are numbered.")
-    dated = [column["name"] for column in columns if column["type"] in ("DATE", "TIMESTAMP")]
-    if dated and date_format:
-        reading.detected["date_format"] = date_format
-        if date_format.startswith(("%d", "%m")) and not task.options.date_format:
-            order = "day first" if date_format.startswith("%d") else "month first"
-            reading.note(f"Dates in {', '.join(dated[:5])} were read {order} ({date_format}). Give a date format to change it.")
+def _write(source: str, path: Path, columns: list[Column], sample: Sample, task: Task, *, skips: bool = False) -> None:
+    values = ", ".join(f"{column.expression} AS {quoted(column.name)}" for column in columns)
+    where = f" WHERE NOT ({_any_misfit(columns)})" if skips else ""
+    write_parquet(task, f"SELECT {values} FROM {source}{where}", [str(path)], row_bytes=sample.row_characters)
 
 
-def _convert_mended(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None:
-    mended, even = _mend(path, dialect, task, reading)
-    try:
-        _convert(mended, even, task, reading)
-    except duckdb.Error as error:
-        if task.options.date_format:
-            raise ValidationError.of("options.date_format", f"does not fit: {explain(error)}") from error
-        raise UnreadableFile(f"It could not be read as delimited text: {explain(error)}") from error
+def _any_misfit(columns: list[Column]) -> str:
+    return " OR ".join(column.misfit for column in columns if column.chosen and column.candidates) or "false"
 
 
-def _mend(path: Path, dialect: Dialect, task: Task, reading: Reading) -> tuple[Path, Dialect]:
-    """Rewrite a file record by record. Raises UnreadableFile with the bad lines, or lists them when they are to be skipped."""
-    target, longest, bad = task.work / "mended", 0, []
-    with path.open(encoding="utf-8", newline="") as file, target.open("w", encoding="utf-8", newline="") as out:
+def _misfits(source: str, path: Path, columns: list[Column], task: Task) -> dict[int, str]:
+    """Rows (from 0) whose values do not fit the types that the user chose, with what to say about each."""
+    chosen = [column for column in columns if column.chosen and column.candidates]
+    if not chosen:
+        return {}
+    limit = "" if task.options.skip_bad_rows else f" LIMIT {MAX_ERRORS}"
+    values = ", ".join(f"CASE WHEN {c.misfit} THEN {c.text} END AS v{i}" for i, c in enumerate(chosen))
+    any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(chosen)))
+    answers = task.connection.execute(
+        f"SELECT * FROM (SELECT row_number() OVER () - 1, {values} FROM {source}) WHERE {any_of}{limit}", [str(path)]
+    )
+    found: dict[int, str] = {}
+    while row := answers.fetchone():
+        column, value = next((c, v) for c, v in zip(chosen, row[1:], strict=True) if v is not None)
+        found[row[0]] = misfit(column.name, value, column.type)
+    return found
+
+
+def _reject_misfits(misfits: dict[int, str], origin: tuple[Path, Dialect], has_header: bool, task: Task) -> None:
+    """List them with their lines, or raise UnreadableFile when bad rows are not to be skipped."""
+    path, dialect = origin
+    bad: list[tuple[int, str]] = []
+    good = (record for record in _walk(path, dialect, task) if not record.problem)
+    for row, record in enumerate(good, -1 if has_header else 0):
+        if row in misfits and task.options.skip_bad_rows:
+            task.rejects.add(record.line, misfits[row], record.raw.rstrip("\r\n"))
+        elif row in misfits:
+            bad.append((record.line, misfits[row]))
+        task.progress.advance(0)
+    if bad:
+        raise unreadable_rows(bad, len(bad), advice="Mend the file, choose another type, or skip bad rows.")
+
+
+# The slow way ---------------------------------------------------------------------------------------------------------------------
+
+
+def _walk(path: Path, dialect: Dialect, task: Task) -> Iterator[Record]:
+    """Every record that is not blank, with its problem, also that of a wrong width."""
+    resume = task.options.skip_bad_rows and not task.is_head
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = itertools.islice(file, dialect.skip, None)
-        writer = csv.writer(out, delimiter=dialect.delimiter, lineterminator="\n")
-        for record in _records(lines, dialect.delimiter, dialect.escape):
+        for record in records(lines, dialect.delimiter, dialect.escape, resume=resume):
+            if record.is_open and task.is_head:
+                return  # the head was cut off inside a record
             if not record.values and not record.problem:
                 continue
-            problem = record.problem or _wrong_width(record.values, dialect.width)
-            if problem:
-                bad.append((record.line + dialect.skip, problem))
-                _require_skippable(bad, record.open_quote, task.options.skip_bad_rows)
-                continue
-            writer.writerow(record.values)
-            longest = max(longest, sum(map(len, record.values)) * 4 + 2 * dialect.width)
+            record.line += dialect.skip
+            record.problem = record.problem or _wrong_width(record, dialect)
+            yield record
+
+
+def _mend(path: Path, dialect: Dialect, task: Task) -> tuple[Path, Dialect]:
+    """Rewrite a file record by record. Raises UnreadableFile with the bad lines, or lists them when they are to be skipped."""
+    target, longest, rejects = task.work / "mended", 0, task.rejects
+    rejects.clear()
+    with target.open("w", encoding="utf-8", newline="") as out:
+        for record in _walk(path, dialect, task):
             task.progress.advance(0)
-    if bad and not task.options.skip_bad_rows:
-        raise unreadable_rows(bad)
-    reading.skipped = bad
-    return target, replace(dialect, skip=0, escape='"', longest_line=max(DEFAULT_LINE, longest))
+            raw = record.raw.rstrip("\r\n")
+            if record.problem:
+                rejects.add(record.line, record.problem, raw)
+                continue
+            out.write(raw + "\n")
+            longest = max(longest, len(raw) * 4)
+    if rejects.count and not task.options.skip_bad_rows:
+        raise unreadable_rows(rejects.first, rejects.count)
+    return target, replace(dialect, skip=0, longest_line=max(DEFAULT_LINE, longest))
 
 
-def unreadable_rows(bad: list[tuple[int, str]]) -> UnreadableFile:
-    """The error about rows: the first one in the message, up to MAX_ERRORS listed."""
-    line, problem = bad[0]
-    more = f", and {len(bad) - 1:,} more row{'s' * (len(bad) > 2)} cannot be read" if len(bad) > 1 else ""
-    return UnreadableFile(f"Line {line:,}: {problem}{more}. Mend the file, or skip bad rows.", lines=bad[:MAX_ERRORS])
-
-
-def _require_skippable(bad: list[tuple[int, str]], open_quote: bool, skip: bool) -> None:
-    if open_quote and skip:
-        raise UnreadableFile(f"Line {bad[-1][0]:,}: {bad[-1][1]}, so everything after it is unclear.", lines=bad[-1:])
-
-
-def _wrong_width(values: list[str], width: int) -> str | None:
-    """What is wrong with the number of values. Empty ones behind the last column do no harm."""
-    count = len(values)
-    if count > width and not any(values[width:]):
-        del values[width:]
+def _wrong_width(record: Record, dialect: Dialect) -> str | None:
+    """What is wrong with the number of values. Empty ones behind the last column do no harm, and are cut off."""
+    count, width, values = len(record.values), dialect.width, record.values
+    ends = dialect.delimiter * (count - width)
+    if count > width and not any(values[width:]) and record.raw.rstrip("\r\n").endswith(ends):
+        record.raw = record.raw.rstrip("\r\n")[: -len(ends)] + "\n"
         return None
     if count == width:
         return None
@@ -233,39 +235,39 @@ def _wrong_width(values: list[str], width: int) -> str | None:
     return f"{count} value{'s' * (count != 1)} where the first row has {width} (from {where})"
 
 
-@dataclass
-class _Record:
-    line: int
-    values: list[str]
-    problem: str | None = None
-    open_quote: bool = False
+# What else ------------------------------------------------------------------------------------------------------------------------
 
 
-def _records(lines: Iterator[str], delimiter: str, escape: str) -> Iterator[_Record]:
-    """Each record with the line it starts on (from 1); a broken one with its problem."""
-    style: dict[str, Any] = {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, **style)
-    while True:
-        line = reader.line_num + 1
-        try:
-            yield _Record(line, next(reader))
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                yield _Record(line, [], "a quote is opened and never closed", open_quote=True)
-                return
-            yield _Record(line, [], "a quote ends in the middle of a value")
-
-
-def _refuse_json(lines: list[str], suffix: str) -> None:
-    """A table whose first line is a JSON object is a mislabelled JSON Lines file."""
-    try:
-        is_json = bool(lines) and isinstance(json.loads(lines[0]), (dict, list)) and lines[0].lstrip()[0] in "{["
-    except ValueError:
+def _require_date_format(task: Task) -> None:
+    if not task.options.date_format:
         return
-    if is_json and suffix != ".txt":
-        raise UnreadableFile(f"The file is called {suffix} but holds JSON. Rename it to .jsonl or .json and upload it again.")
+    try:
+        task.connection.execute("SELECT try_strptime('1', ?)", [task.options.date_format]).fetchall()
+    except duckdb.Error as error:
+        raise ValidationError.of("options.date_format", f"is not a date format such as %d/%m/%Y: {explain(error)}") from error
+
+
+def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sample, task: Task) -> None:
+    reading.detected["header"] = has_header
+    if not has_header and task.options.header is None:
+        reading.note("No header row was found, so the columns are numbered.")
+    dated = [column for column in columns if column.candidates and column.candidates[0].format]
+    if dated:
+        format_ = reading.detected["date_format"] = str(dated[0].candidates[0].format)
+        order = {"%d": "day first", "%m": "month first"}.get(format_[:2])
+        if order and not task.options.date_format:
+            names = ", ".join(column.name for column in dated[:5])
+            either = " Both orders fit." if _is_unclear(dated[0]) else ""
+            reading.note(f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it.")
+    elif task.options.date_format:
+        reading.note(f"No column fits the date format {task.options.date_format}.")
+    kept = [
+        column.name
+        for i, column in enumerate(columns)
+        if not column.candidates and not column.chosen and column_types.is_nearly_number(row[i] for row in sample.rows[has_header:])
+    ]
+    if kept:
+        reading.note(f"Kept as text, because reading it as numbers would change it: {', '.join(kept[:10])}.")
 
 
 def _read_lines(path: Path, task: Task, reading: Reading) -> Reading:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
 from core.errors import UnreadableFile, ValidationError
-from core.readers.base import Reading, Task, clean_names, explain, write_parquet
+from core.readers.base import Reading, Task, write_parquet
+from core.readers.sql import clean_names, explain
 from core.readers.unpack import count_zip
 
 _EXACT = 2**53

@@ -13,8 +13,8 @@ import duckdb
 
 from core.errors import UnreadableFile
 from core.readers import text
-from core.readers.base import PROSE, Reading, Task, describe, explain, literal, quoted, write_parquet
-from core.readers.delimited import unreadable_rows
+from core.readers.base import PROSE, Reading, Task, unreadable_rows, write_parquet
+from core.readers.sql import describe, explain, literal, quoted
 
 MAX_DEPTH = 120
 MAX_REWRITTEN = 64 * 2**20
@@ -27,14 +27,12 @@ _BIG_INTEGER = re.compile(rb"[:\[,\s]-?\d{20,}[,}\]\s]")
 
 def read(task: Task) -> Reading:
     reading = Reading()
-    plain = text.as_utf8(
-        task.source, task.work / "utf8", encoding=task.options.encoding, reading=reading, progress=task.progress
-    ).path
+    plain = text.as_utf8(task, reading).path
     layout = _layout_of(plain)
     reading.detected["layout"] = layout
     has_big = _has_big_integers(plain)
     if layout == "newline_delimited" and (task.options.skip_bad_rows or has_big):
-        plain = _mend(plain, task, reading)
+        plain = _mend(plain, task)
     elif has_big and plain.stat().st_size <= MAX_REWRITTEN:
         plain, layout = _with_exact_integers(plain, layout, task), "newline_delimited"
     try:
@@ -118,22 +116,25 @@ def _has_big_integers(path: Path) -> bool:
     return False
 
 
-def _mend(path: Path, task: Task, reading: Reading) -> Path:
+def _mend(path: Path, task: Task) -> Path:
     """Rewrite line by line: big integers as text, bad lines listed or refused."""
-    target, bad = task.work / "mended", []
-    with path.open(encoding="utf-8", newline="\n") as file, target.open("w", encoding="utf-8") as out:
+    target, rejects = task.work / "mended", task.rejects
+    rejects.clear()
+    with (
+        path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+        target.open("w", encoding="utf-8") as out,
+    ):
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             value, problem = _parse_row(line)
             if problem:
-                bad.append((number, problem))
+                rejects.add(number, problem, line.rstrip("\r\n"))
                 continue
             out.write(json.dumps(value, ensure_ascii=False) + "\n")
             task.progress.advance(0)
-    if bad and not task.options.skip_bad_rows:
-        raise unreadable_rows(bad)
-    reading.skipped = bad
+    if rejects.count and not task.options.skip_bad_rows:
+        raise unreadable_rows(rejects.first, rejects.count)
     return target
 
 
@@ -198,7 +199,7 @@ def _explained(path: Path, layout: str, task: Task, error: duckdb.Error) -> Unre
     """Why DuckDB could not read it, with the line."""
     if layout == "newline_delimited":
         try:
-            _mend(path, task, Reading())
+            _mend(path, task)
         except UnreadableFile as found:
             return found
     elif path.stat().st_size <= MAX_DOCUMENT and (problem := _locate_in_document(path, layout)):

@@ -16,7 +16,7 @@ from core import formats
 from core.cells import json_safe
 from core.errors import LuthierError, UnreadableFile
 from core.fields import parse
-from core.readers import reader_for
+from core.readers import chosen_types, reader_for
 from core.readers.base import IngestOptions, Progress, Reading, Task, describe, literal
 from core.readers.opening import configure, plain_file
 from core.readers.text import require_kind
@@ -70,7 +70,9 @@ def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) ->
             require_kind(source, suffix)
             task = Task(source, suffix, work / "data.parquet", work, options, connection, Progress())
             try:
-                return _shown(task, reader_for(suffix)(task), archive, choices)
+                reading = reader_for(suffix)(task)
+                chosen_types.apply(task, reading)
+                return _shown(task, reading, archive, choices)
             except LuthierError as error:
                 return failed(error, choices=choices, detected=archive)
     except LuthierError as error:
@@ -79,7 +81,8 @@ def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) ->
 
 def _shown(task: Task, reading: Reading, archive: dict[str, object], choices: list[str]) -> Look:
     source = f"read_parquet({literal(str(task.target))})"
-    columns = [{"name": name, "type": type_, "source": name} for name, type_ in describe(task.connection, f"FROM {source}")]
+    found = zip(describe(task.connection, f"FROM {source}"), task.columns, strict=True)
+    columns = [{"name": name, "type": type_, "source": original} for (name, type_), original in found]
     (num_rows,) = task.connection.execute(f"SELECT count(*) FROM {source}").fetchall()[0]
     table = task.connection.sql(f"SELECT * FROM {source} LIMIT {ROWS}").to_arrow_table()
     return Look(

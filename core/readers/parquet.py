@@ -3,7 +3,8 @@
 import duckdb
 
 from core.errors import UnreadableFile
-from core.readers.base import Reading, Task, explain, write_parquet
+from core.readers.base import Reading, Task, write_parquet
+from core.readers.sql import explain
 
 MAGIC = b"PAR1"
 

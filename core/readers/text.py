@@ -8,12 +8,15 @@ import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from core.errors import UnreadableFile
-from core.readers.base import MAX_ERRORS, Progress, Reading
+from core.readers.base import MAX_ERRORS, Progress, Reading, Task
 
 CHUNK = 1 << 20
 FEW_ACCENTS = 200
+LONG_LINE = 1 << 24
+RARE = 1000  # one damaged line in so many is damage, not another encoding
 _ESCAPED = re.compile("[\ud800-\udfff]")
 _HIGH_LETTERS = re.compile("[^\x00-\x7f\ud800-\udfff]")
 _HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
@@ -64,37 +67,68 @@ def require_kind(path: Path, suffix: str) -> None:
         raise UnreadableFile(f"The file is called {suffix} but is a web page. Download the data itself and upload that.")
 
 
-def as_utf8(source: Path, target: Path, *, encoding: str | None, reading: Reading, progress: Progress) -> Plain:
-    """``source`` itself when it is plain UTF-8, else its translation written to ``target``. Raises UnreadableFile."""
+def as_utf8(task: Task, reading: Reading) -> Plain:
+    """The source itself when it is plain UTF-8, else its translation. Raises UnreadableFile.
+
+    When bad rows are to be skipped, a few lines that are not UTF-8 are left in: whoever reads the rows leaves those out.
+    """
+    source, progress, encoding = task.source, task.progress, task.options.encoding
     with source.open("rb") as file:
         head = file.read(SAMPLE)
     marked = next((name for bom, name in _BOMS if head.startswith(bom)), None)
     chosen = marked or encoding or _unmarked_utf16(head)
-    bad_at = _first_bad_byte(source, progress) if chosen in (None, "utf-8") else None
+    bad_at = _first_bad_byte(task) if chosen in (None, "utf-8") else None
     if chosen in (None, "utf-8") and bad_at is None:
         reading.detected["encoding"] = "utf-8"
         return Plain(source, "utf-8")
+    if chosen in (None, "utf-8") and (damaged := _damaged_lines(source, is_stated=chosen is not None)):
+        reading.detected["encoding"] = "utf-8"
+        if task.options.skip_bad_rows:
+            return Plain(source, "utf-8")
+        line, problem = damaged[0]
+        rest = "" if encoding else ", while the rest of the file is"
+        message = f"Line {line:,}: {problem}{rest}. Mend it, choose another encoding, or skip bad rows."
+        raise UnreadableFile(message, lines=damaged[:MAX_ERRORS])
     if chosen is None:
-        _refuse_damaged_utf8(source)
         chosen = _guess(source, bad_at or 0)
-        reading.note(f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, upload it again with its encoding.")
+        reading.note(f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, choose another encoding.")
+    target = task.work / "utf8"
     _translate(source, target, chosen, progress)
     reading.detected["encoding"] = chosen.removesuffix("-sig")
     return Plain(target, chosen)
 
 
-def _first_bad_byte(path: Path, progress: Progress) -> int | None:
-    """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte."""
-    decoder, seen, lines, size = codecs.getincrementaldecoder("utf-8")(), 0, 1, max(path.stat().st_size, 1)
-    with path.open("rb") as file:
+def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
+    """The lines with bytes that are not UTF-8, when the rest of the file says that it is; else none.
+
+    It does when it was stated, when most of what is not ASCII is UTF-8, or when hardly a line in a thousand is damaged: one bad
+    byte does not make it latin-1.
+    """
+    good, number, count, first = 0, 1, 0, list[tuple[int, str]]()
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        while line := file.readline(LONG_LINE):
+            if not line.isascii():
+                wrong = _ESCAPED.findall(line)
+                good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line))) - len(wrong)
+                if wrong and (count := count + 1) <= MAX_ERRORS:
+                    first.append((number, f"a byte that is not UTF-8 at character {line.index(wrong[0]) + 1:,}"))
+            number += line.endswith("\n")
+    return first if is_stated or good > 0 or count * RARE < number else []
+
+
+def _first_bad_byte(task: Task) -> int | None:
+    """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte, if not asked to skip."""
+    decoder, seen, size = codecs.getincrementaldecoder("utf-8")(), 0, max(task.source.stat().st_size, 1)
+    with task.source.open("rb") as file:
         while chunk := file.read(CHUNK):
-            _refuse_nul(chunk, b"\0", lines)
+            if b"\0" in chunk and not task.options.skip_bad_rows:
+                raise _with_nul(chunk, 1 + _count_lines(file, seen))
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
                 return max(seen + error.start, 0)
-            lines, seen = lines + chunk.count(b"\n"), seen + len(chunk)
-            progress.advance(seen / size)
+            seen += len(chunk)
+            task.progress.advance(seen / size)
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -102,18 +136,18 @@ def _first_bad_byte(path: Path, progress: Progress) -> int | None:
     return None
 
 
-def _refuse_damaged_utf8(path: Path) -> None:
-    """Raises UnreadableFile with the lines, when most of what is not ASCII is UTF-8: one bad byte does not make it latin-1."""
-    good, bad = 0, []
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if not line.isascii():
-                wrong = len(_ESCAPED.findall(line))
-                good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line))) - wrong
-                bad += [(number, "a byte that is not UTF-8")] * bool(wrong)
-    if bad and good > 0:
-        message = f"Line {bad[0][0]:,}: a byte that is not UTF-8, while the rest of the file is. Mend it, or state the encoding."
-        raise UnreadableFile(message, lines=bad[:MAX_ERRORS])
+def _count_lines(file: IO[bytes], end: int) -> int:
+    """The line ends before ``end``: counted only when somebody needs to know."""
+    file.seek(0)
+    return sum(file.read(min(CHUNK, end - at)).count(b"\n") for at in range(0, end, CHUNK))
+
+
+def _with_nul(chunk: bytes, lines: int) -> UnreadableFile:
+    at = chunk.index(b"\0")
+    line, character = lines + chunk.count(b"\n", 0, at), at - chunk.rfind(b"\n", 0, at)
+    problem = f"a NUL byte at character {character:,}"
+    message = f"Line {line:,}: {problem}, so the file is binary or damaged. Export it again as text, or skip bad rows."
+    return UnreadableFile(message, lines=[(line, problem)])
 
 
 def _translate(source: Path, target: Path, encoding: str, progress: Progress) -> None:

@@ -229,7 +229,7 @@ def test_an_old_excel_file_comes_in(ada: User) -> None:
 
 
 def test_twin_and_empty_column_names_are_told_apart(ada: User) -> None:
-    assert list(types(upload(ada, "twins.csv", "a,a,,A\n1,2,3,4\n"))) == ["a", "a_1", "column2", "A_2"]
+    assert list(types(upload(ada, "twins.csv", "a,a,,A\n1,2,3,4\n"))) == ["a", "a_1", "column3", "A_2"]
     assert list(types(upload(ada, "twins.xlsx", xlsx_bytes(("s", [["a", "A", None], [1, 2, 3]]))))) == ["a", "A_1", "column3"]
 
 
@@ -330,7 +330,7 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
         ("half.jsonl", b'{"a":"\\ud800"}\n', UnreadableFile, "surrogate"),
         ("one.csv", "a,b\n1,é\n2,ü\n".encode() + b"3,\xff\n", UnreadableFile, "Line 4: a byte that is not UTF-8"),
         ("nothing.jsonl", b"{}\n{}\n", UnreadableFile, "have no fields"),
-        ("bytes.csv", b"a,b\n1,\xff\xfe\x80\n", UnreadableFile, "not utf-8"),
+        ("bytes.csv", b"a,b\n1,\xff\xfe\x80\n", UnreadableFile, "Line 2: a byte that is not UTF-8 at character 3."),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
 )

@@ -1,0 +1,78 @@
+"""Rows of a file behind those of an older version: they must fit by column names and types, and nothing may be lost in a cast.
+
+The order of columns does not matter. Numbers fit numbers and days fit times as long as every value is the same afterwards; a column
+without any value fits everything. What does not fit is named, all of it, and nothing is made.
+"""
+
+from pathlib import Path
+
+import duckdb
+
+from core.errors import UnreadableFile
+from core.readers.options import TYPES
+from core.readers.sql import describe, literal, quoted
+
+Columns = dict[str, str]
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL")
+_MOMENTS = ("DATE", "TIMESTAMP")
+
+
+def types_for(columns: list[dict[str, str]]) -> dict[str, str]:
+    """How a reader should read columns that are to fit these: so "007" stays text behind text."""
+    return {column["name"]: column["type"] for column in columns if column["type"] in TYPES}
+
+
+def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path) -> None:
+    """``target``, just written, becomes ``first`` with the rows of ``target`` behind it. Raises UnreadableFile."""
+    old, new = (dict(describe(connection, f"FROM read_parquet({literal(str(path))})")) for path in (first, target))
+    _require_same_names(old, new)
+    casts = {name: type_ for name, type_ in old.items() if new[name] != type_}
+    _require_same_values(connection, target, new, casts)
+    values = ", ".join(f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name) for name, type_ in old.items())
+    names = ", ".join(quoted(name) for name in old)
+    joined = target.with_name("joined.parquet")
+    connection.execute(
+        f"COPY (SELECT {names} FROM read_parquet({literal(str(first))}) UNION ALL "
+        f"SELECT {values} FROM read_parquet({literal(str(target))})) TO {literal(str(joined))} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    joined.replace(target)
+
+
+def _require_same_names(old: Columns, new: Columns) -> None:
+    missing, extra = [name for name in old if name not in new], [name for name in new if name not in old]
+    said = []
+    if missing:
+        said.append(f"it has no column {_listed(missing)}")
+    if extra:
+        said.append(f"the dataset has no column {_listed(extra)}")
+    if said:
+        raise UnreadableFile(f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, then try again.")
+
+
+def _require_same_values(connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, casts: Columns) -> None:
+    if not casts:
+        return
+    counts = ", ".join(f"count(*) FILTER ({_is_lost(quoted(name), new[name], type_)})" for name, type_ in casts.items())
+    lost = connection.execute(f"SELECT {counts} FROM read_parquet({literal(str(target))})").fetchall()[0]
+    wrong = [
+        f"column {name!r} is {new[name]} here and {type_} in the dataset"
+        for (name, type_), count in zip(casts.items(), lost, strict=True)
+        if count
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 10} more" if len(wrong) > 10 else ""
+        advice = "Mend the file, or choose the types when it is read."
+        raise UnreadableFile(f"The rows do not fit behind the others: {'; '.join(wrong[:10])}{more}. {advice}")
+
+
+def _is_lost(x: str, mine: str, theirs: str) -> str:
+    """SQL that is true for a value that would not be the same after the cast."""
+    is_alike = any(mine.startswith(kinds) and theirs.startswith(kinds) for kinds in (_NUMBERS, _MOMENTS))
+    if not is_alike:
+        return f"{x} IS NOT NULL"
+    return f"{x} IS NOT NULL AND TRY_CAST(TRY_CAST({x} AS {theirs}) AS {mine}) IS DISTINCT FROM {x}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(repr(name) for name in names[:10]) + more

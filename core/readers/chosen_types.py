@@ -1,0 +1,113 @@
+"""Types that the user chose, for files that have types already (JSON, Excel, Parquet, Arrow): a second pass over what was read.
+
+A cast may not lose anything: 1.5 does not become a whole number, a time of day is not cut off a date. What does not fit is named by
+its row, or skipped and listed. Text from CSV is typed by ``column_types`` while it is read.
+"""
+
+from dataclasses import dataclass
+
+from core.readers.base import Reading, Task, unreadable_rows, write_parquet
+from core.readers.rejects import MAX_LISTED
+from core.readers.sql import describe, literal, quoted
+
+_NESTED = ("STRUCT", "MAP", "UNION")
+_WHOLE = ("BIGINT", "DECIMAL(38,0)")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A column that is to have another type. ``source``: its name in the file."""
+
+    name: str
+    source: str
+    type: str
+    wanted: str
+
+
+def apply(task: Task, reading: Reading) -> None:
+    """Give the columns of the target the chosen types. Raises UnreadableFile with the rows that do not fit."""
+    wanted = task.options.types or {}
+    for source in [*wanted, *(task.options.names or {})]:
+        if source not in task.columns:
+            reading.note(f"There is no column {source!r}, so what was chosen for it was not used.")
+    columns = describe(task.connection, f"FROM read_parquet({literal(str(task.target))})")
+    changes = [
+        _Change(name, source, type_, wanted[source])
+        for (name, type_), source in zip(columns, task.columns, strict=True)
+        if wanted.get(source, type_) != type_
+    ]
+    if changes:
+        _rewrite(task, changes)
+
+
+def label(type_: str) -> str:
+    """``BIGINT`` as a person says it."""
+    from core.readers.options import TYPES
+
+    return TYPES.get(type_, type_).lower()
+
+
+def misfit(source: str, value: str, type_: str) -> str:
+    return f"column {source!r}: {value[:60]!r} does not fit the type {label(type_)}"
+
+
+def _rewrite(task: Task, changes: list[_Change]) -> None:
+    sources, target = task.columns, task.target
+    untyped = target.rename(task.work / "untyped.parquet")
+    tests = {change: _misfit(quoted(change.name), change.type, change.wanted) for change in changes}
+    has_bad = _list_misfits(task, f"read_parquet({literal(str(untyped))})", tests)
+    values = ", ".join(f"{_value(quoted(c.name), c.type, c.wanted)} AS {quoted(c.name)}" for c in changes)
+    where = f" WHERE NOT ({' OR '.join(tests.values())})" if has_bad else ""
+    names, task.options = task.options.names, task.options.model_copy(update={"names": None})
+    write_parquet(task, f"SELECT * REPLACE ({values}) FROM read_parquet(?){where}", [str(untyped)])
+    task.options = task.options.model_copy(update={"names": names})
+    task.columns = sources
+
+
+def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
+    """Whether rows are to be skipped. Raises UnreadableFile when they are there and must not be skipped."""
+    values = ", ".join(f"CASE WHEN {test} THEN {quoted(c.name)}::VARCHAR END AS v{i}" for i, (c, test) in enumerate(tests.items()))
+    any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(tests)))
+    found = task.connection.execute(
+        f"SELECT * FROM (SELECT row_number() OVER (), to_json(t)::VARCHAR, {values} FROM {source} t) WHERE {any_of}"
+    )
+    first: list[tuple[int, str]] = []
+    count = 0
+    while row := found.fetchone():
+        change, value = next((c, v) for c, v in zip(tests, row[2:], strict=True) if v is not None)
+        message = misfit(change.source, value, change.wanted)
+        count += 1
+        if task.options.skip_bad_rows:
+            task.rejects.add(row[0], message, row[1])
+        elif count <= MAX_LISTED:
+            first.append((row[0], message))
+    if first:
+        raise unreadable_rows(first, count, of="Row", advice="Mend the file, choose another type, or skip bad rows.")
+    return count > 0
+
+
+def _value(x: str, type_: str, chosen: str) -> str:
+    if _is_nested(type_):
+        return f"CAST(to_json({x}) AS {chosen})" if chosen in ("JSON", "VARCHAR") else f"CAST(NULL AS {chosen})"
+    if type_ == "JSON" and chosen != "VARCHAR":
+        x = f"({x} ->> '$')"
+    if chosen == "JSON":
+        return f"CASE WHEN json_valid({x}::VARCHAR) THEN {x}::VARCHAR::JSON ELSE to_json({x}) END"
+    return f"TRY_CAST({x} AS {chosen})"
+
+
+def _misfit(x: str, type_: str, chosen: str) -> str:
+    value = _value(x, type_, chosen)
+    tests = [f"{value} IS NULL"]
+    if chosen in _WHOLE and (type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL")):
+        tests.append(f"{value} <> {x}")
+    if chosen in _WHOLE and type_ in ("VARCHAR", "JSON"):
+        text = f"({x} ->> '$')" if type_ == "JSON" else x
+        tests.append(f"NOT regexp_full_match(trim({text}), '[+-]?[0-9]+')")
+    if chosen == "DATE" and type_.startswith("TIMESTAMP"):
+        tests.append(f"{value}::TIMESTAMP <> {x}::TIMESTAMP")
+    return f"({x} IS NOT NULL AND ({' OR '.join(tests)}))"
+
+
+def _is_nested(type_: str) -> bool:
+    return type_.endswith("]") or type_.startswith(_NESTED)
