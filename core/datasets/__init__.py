@@ -17,6 +17,7 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 from core.datasets.conversions import recover
 from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
+from core.datasets.editing import Edits, edit
 from core.datasets.lessons import Lesson, lesson, training_preview, training_report
 from core.datasets.looking import (
     DatasetList,
@@ -35,6 +36,7 @@ from core.datasets.making import (
     NewDataset,
     add_sample,
     add_version,
+    append_rows,
     cancel_ingest,
     create,
     create_from_table,
@@ -67,6 +69,7 @@ __all__ = [
     "DatasetChange",
     "DatasetList",
     "Diff",
+    "Edits",
     "Filter",
     "Finding",
     "IngestOptions",
@@ -84,6 +87,7 @@ __all__ = [
     "View",
     "add_sample",
     "add_version",
+    "append_rows",
     "cancel_ingest",
     "create",
     "create_from_table",
@@ -92,6 +96,7 @@ __all__ = [
     "diff",
     "diff_versions",
     "doubled_names",
+    "edit",
     "finding",
     "get",
     "get_version",

@@ -26,12 +26,13 @@ from core.datasets.from_tables import Table
 from core.datasets.looking import (
     get,
     get_version,
+    version_of,
 )
 from core.datasets.values import Dataset, Sample, Version
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
 from core.fields import Input, Name200, Text2000
-from core.readers import IngestOptions, kind_of
+from core.readers import IngestOptions, appended, kind_of
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, VersionParentRow
 from core.users import User
@@ -121,6 +122,36 @@ def add_version(
             return replace(get_version(user, twin.id), same_as=known_as)
         with writing() as session:
             rows.append(session, rows.own(session, user.id, dataset_id), row)
+        _convert(row, file)
+    return get_version(user, row.id)
+
+
+def append_rows(
+    user: User,
+    dataset_id: str,
+    *,
+    file: Path,
+    filename: str,
+    note: str = "",
+    options: IngestOptions | None = None,
+    sha256: str | None = None,
+) -> Version:
+    """Make the next version: the rows of the newest one, those of a staged upload behind them. Columns must fit by name and type.
+
+    Types are read as the dataset has them unless ``options`` say otherwise. Raises as :func:`create` does, NotFound, and Conflict
+    while another version is being made: one of the two would lose the rows of the other.
+    """
+    with _taking(file):
+        newest = version_of(user, dataset_id)
+        given = options or IngestOptions()
+        types = appended.types_for(newest.columns) | (given.types or {})
+        chosen = {**given.model_copy(update={"types": types or None}).model_dump(), "append_to": newest.id, "keep_original": False}
+        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
+        row.origin = "append"
+        with writing() as session:
+            rows.require_unchanged(session, newest)
+            rows.append(session, rows.own(session, user.id, dataset_id), row)
+            session.add(VersionParentRow(version_id=row.id, parent_id=newest.id))
         _convert(row, file)
     return get_version(user, row.id)
 

@@ -179,6 +179,17 @@ def require_readable(version: Version | DatasetVersionRow) -> None:
         raise Conflict(f"The files of version {number} were removed on {removal(version)}. Choose another version.")
 
 
+def require_unchanged(session: Session, newest: Version) -> None:
+    """Raises Conflict when a version newer than this one is there or being made."""
+    version = DatasetVersionRow
+    newer = select(version.status).where(version.dataset_id == newest.dataset_id, version.number > newest.version)
+    found = set(session.scalars(newer.where(version.status != "failed")))
+    if "processing" in found:
+        raise Conflict("Another version of this dataset is being made. Wait until it is ready, then try again.")
+    if found:
+        raise Conflict(f"The dataset has a newer version than {newest.version} by now. Try again.")
+
+
 def removal(version: Version | DatasetVersionRow) -> str:
     """``23 November 2026 by Ada``: when and why the files of a version went."""
     day = f"{version.removed_at:%d %B %Y}".lstrip("0") if version.removed_at else "an unknown day"

@@ -13,7 +13,19 @@ from core.readers.options import TYPES
 from core.readers.sql import describe, literal, quoted
 
 Columns = dict[str, str]
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL")
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+)
 _MOMENTS = ("DATE", "TIMESTAMP")
 
 
@@ -28,7 +40,9 @@ def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path)
     _require_same_names(old, new)
     casts = {name: type_ for name, type_ in old.items() if new[name] != type_}
     _require_same_values(connection, target, new, casts)
-    values = ", ".join(f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name) for name, type_ in old.items())
+    values = ", ".join(
+        f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name) for name, type_ in old.items()
+    )
     names = ", ".join(quoted(name) for name in old)
     joined = target.with_name("joined.parquet")
     connection.execute(
@@ -46,7 +60,9 @@ def _require_same_names(old: Columns, new: Columns) -> None:
     if extra:
         said.append(f"the dataset has no column {_listed(extra)}")
     if said:
-        raise UnreadableFile(f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, then try again.")
+        raise UnreadableFile(
+            f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, then try again."
+        )
 
 
 def _require_same_values(connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, casts: Columns) -> None:

@@ -1,13 +1,16 @@
 """New versions from old ones: edits and appends keep order and types and refuse what does not fit; removed versions say so."""
 
-import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from core import datasets, storage
-from core.datasets import Edits
-from core.errors import Conflict, InUse, NotFound, ValidationError
+from core.datasets import Edits, IngestOptions
+from core.db import writing
+from core.errors import Conflict, InUse, NotFound, UnreadableFile, ValidationError
+from core.security import new_id
+from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
 from core.users import User
 from tests.core.uploads import in_process, stage
 from tests.core.version_of_sql import make
@@ -127,4 +130,147 @@ def test_edits_of_an_older_version_are_refused_unless_meant(ada: User, bob: User
         edit(bob, old.id, added=[{"n": 3}])
 
 
-__all__ += ["InUse", "dt", "stage"]
+# Appends -----------------------------------------------------------------------------------------------------------------------
+
+
+def append(user: User, dataset_id: str, text: str, filename: str = "more.csv", **options: Any) -> Any:
+    return datasets.append_rows(
+        user, dataset_id, file=stage(text.encode()), filename=filename, note="more", options=IngestOptions(**options)
+    )
+
+
+@pytest.mark.usefixtures("in_process")
+def test_rows_of_a_file_go_behind_the_others(ada: User, bob: User) -> None:
+    old = make(ada, "SELECT '007' AS code, 1.5::DOUBLE AS x, DATE '2024-01-01' AS d, 3::INTEGER AS n FROM range(2)")
+    new = append(ada, old.dataset_id, "n,code,d,x\n4,12,2024-02-03,2\n5,001,,\n")
+    assert data(ada, new)[2:] == [
+        {"code": "12", "x": 2.0, "d": "2024-02-03", "n": 4},
+        {"code": "001", "x": None, "d": None, "n": 5},
+    ]
+    assert (new.version, new.num_rows, new.origin, new.parents, new.columns) == (2, 4, "append", [old.id], old.columns)
+    assert (new.filename, new.note) == ("more.csv", "more")
+    again = append(ada, old.dataset_id, '{"code": "x", "x": 1, "d": "2024-01-01", "n": null}\n', filename="more.jsonl")
+    assert (again.num_rows, again.parents, data(ada, again)[-1]["x"]) == (5, [new.id], 1.0)
+    with pytest.raises(NotFound):
+        append(bob, old.dataset_id, "n\n1\n")
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("code,x\n1,2\n", "it has no column 'n'"),
+        ("code,n,y\n1,2,3\n", "it has no column 'x', and the dataset has no column 'y'"),
+        ("code,x,n\na,2.5,1\na,2,2.5\n", "'n'"),
+        ("code,x,n\na,b,1\n", "'x'"),
+        ("code,x,n\na,1,9999999999\n", "column 'n' is BIGINT here and INTEGER in the dataset"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_and_nothing_is_made(ada: User, text: str, said: str) -> None:
+    old = make(ada, "SELECT 'a' AS code, 1.5::DOUBLE AS x, 3::INTEGER AS n")
+    with pytest.raises(UnreadableFile) as caught:
+        append(ada, old.dataset_id, text)
+    assert said in caught.value.message + str(caught.value.lines)
+    assert datasets.list_versions(ada, old.dataset_id).total == 1
+    assert not list(storage.staging_dir().iterdir())
+
+
+def test_two_appends_at_once_cannot_lose_rows(ada: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id, status="processing", content_hash=None)
+    with pytest.raises(Conflict, match="Another version of this dataset is being made"):
+        append(ada, old.dataset_id, "n\n1\n")
+
+
+# Removing ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    new = make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    with pytest.raises(NotFound):
+        datasets.delete_version(bob, old.id)
+    datasets.delete_version(ada, old.id)
+    assert not storage.version_dir(old.id).exists()
+    gone = datasets.get_version(ada, old.id)
+    assert (gone.status, gone.removed_why, gone.num_rows, gone.removed_at is None) == ("ready", "by Ada", 1, False)
+    readers = [
+        lambda: datasets.preview(ada, old.dataset_id, version=1),
+        lambda: datasets.profile(ada, old.dataset_id, version=1),
+        lambda: datasets.open_content(ada, old.dataset_id, version=1),
+        lambda: datasets.training_preview(ada, old.id),
+        lambda: datasets.training_report(ada, old.id),
+        lambda: edit(ada, old.id, added=[{"n": 1}], force=True),
+        lambda: datasets.delete_version(ada, old.id),
+    ]
+    for read in readers:
+        with pytest.raises(Conflict, match=r"The files of version 1 were removed on \d+ \w+ \d{4} by Ada"):
+            read()
+    assert [table.number for table in datasets.sql_tables(ada)] == [2]
+    with pytest.raises(Conflict, match="only version with rows"):
+        datasets.delete_version(ada, new.id)
+    datasets.recover()
+    assert [folder.name for folder in storage.version_dir(new.id).parent.iterdir()] == [new.id]
+
+
+def test_when_the_newest_is_removed_the_one_before_is_shown(ada: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    new = make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    datasets.delete_version(ada, new.id)
+    assert (datasets.get(ada, old.dataset_id).version, datasets.version_of(ada, old.dataset_id).id) == (1, old.id)
+    assert make(ada, "SELECT 3 AS n", dataset_id=old.dataset_id).version == 3
+
+
+@pytest.mark.parametrize(("status", "refused"), [("queued", True), ("paused", True), ("succeeded", False)])
+def test_what_a_job_reads_is_not_removed(ada: User, make_job: Callable[..., JobRow], status: str, refused: bool) -> None:
+    job = make_job(ada, status=status)
+    make(ada, "SELECT 2 AS n", dataset_id=job.dataset_id)
+    assert [(use.kind, use.id, use.blocks) for use in datasets.uses(ada, job.dataset_version_id)] == [("job", job.id, refused)]
+    if refused:
+        with pytest.raises(InUse, match=job.id):
+            datasets.delete_version(ada, job.dataset_version_id)
+    else:
+        datasets.delete_version(ada, job.dataset_version_id)
+
+
+def test_what_an_alias_stands_on_is_not_removed(ada: User, bob: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    with writing() as session:
+        model = ModelRow(id=new_id("mdl"), owner_id=ada.id, name="bot", type="finetuned")
+        session.add(model)
+        session.flush()
+        version = ModelVersionRow(id=new_id("mdv"), model_id=model.id, version=1, folder="x", dataset_version_id=old.id)
+        session.add(version)
+        session.flush()
+        session.add(ModelAliasRow(model_id=model.id, alias="best", version_id=version.id))
+    assert [(use.kind, use.name, use.blocks) for use in datasets.uses(ada, old.dataset_id)] == [("alias", "bot@best", True)]
+    for remove in (lambda: datasets.delete_version(ada, old.id), lambda: datasets.delete(ada, old.dataset_id)):
+        with pytest.raises(InUse, match="bot@best"):
+            remove()
+    with pytest.raises(NotFound):
+        datasets.uses(bob, old.id)
+
+
+def test_children_and_chats_are_named_and_do_not_forbid(ada: User) -> None:
+    old, child = make(ada, "SELECT 1 AS n"), make(ada, "SELECT 1 AS n", name="child")
+    with writing() as session:
+        session.add(VersionParentRow(version_id=child.id, parent_id=old.id))
+        session.add(ChatRow(id=new_id("chat"), user_id=ada.id, title="About it", dataset_id=old.dataset_id))
+    found = datasets.uses(ada, old.dataset_id)
+    assert [(use.kind, use.name, use.blocks) for use in found] == [
+        ("version", "child version 1", False),
+        ("chat", "About it", False),
+    ]
+    datasets.delete(ada, old.dataset_id)
+    assert datasets.get_version(ada, child.id).parents == []
+
+
+def test_failed_tries_leave_no_gaps(ada: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    failed = {"status": "failed", "content_hash": None, "dataset_id": old.dataset_id}
+    make(ada, "SELECT 1 AS n", **failed)
+    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "failed"), (1, "ready")]
+    assert make(ada, "SELECT 1 AS n", **failed).version == 2
+    assert make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id).version == 2
+    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "ready"), (1, "ready")]
