@@ -69,9 +69,10 @@ def page(
     search: str | None = None,
     lines: Sequence[int] | None = None,
     present: Callable[[Any], Any] = json_safe,
+    cut: int | None = None,
     max_limit: int = MAX_LIMIT,
 ) -> Preview:
-    """``present`` makes of a cell what the caller wants to have.
+    """``present`` makes of a cell what the caller wants to have; of a text at most ``cut`` characters are read.
 
     Raises QueryTimeout, and ValidationError for an unknown column, a value that does not fit its column, or a limit out of range.
     """
@@ -80,8 +81,9 @@ def page(
     with _cursor() as cursor:
         total = _count(cursor, chosen) if chosen.condition.sql else num_rows
         numbers = _numbers(cursor, chosen, limit, offset, total)
-        rows = _fetch(cursor, chosen, numbers, present)
-    types = {column["name"]: dict(column) for column in columns}
+        types = {column["name"]: dict(column) for column in columns}
+        names = [f"left({quoted(n)}, {cut})" if cut and types[n]["type"] == "VARCHAR" else quoted(n) for n in chosen.shown]
+        rows = _fetch(cursor, chosen, numbers, names, present)
     items = [{"line": number + 1, "data": rows[number]} for number in numbers if number in rows]
     return Preview(items, total, limit, offset, [types[name] for name in chosen.shown])
 
@@ -198,11 +200,11 @@ def _numbers(cursor: duckdb.DuckDBPyConnection, chosen: Selection, limit: int, o
 
 
 def _fetch(
-    cursor: duckdb.DuckDBPyConnection, chosen: Selection, numbers: list[int], present: Callable[[Any], Any]
+    cursor: duckdb.DuckDBPyConnection, chosen: Selection, numbers: list[int], cells: list[str], present: Callable[[Any], Any]
 ) -> dict[int, dict[str, Any]]:
     if not numbers:
         return {}
-    names = ", ".join(f"{quoted(name)} AS c{i}" for i, name in enumerate(chosen.shown))
+    names = ", ".join(f"{cell} AS c{i}" for i, cell in enumerate(cells))
     wanted = ", ".join(str(int(number)) for number in numbers)
     is_range = max(numbers) - min(numbers) == len(numbers) - 1
     exactly = "" if is_range else f" AND file_row_number IN ({wanted})"

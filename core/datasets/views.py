@@ -71,9 +71,19 @@ def to_query(view: View) -> dict[str, str]:
 
 
 def rows_of(
-    user: User, dataset_id: str, view: View, *, limit: int = 50, offset: int = 0, present: Callable[[Any], Any] = json_safe
+    user: User,
+    dataset_id: str,
+    view: View,
+    *,
+    limit: int = 50,
+    offset: int = 0,
+    present: Callable[[Any], Any] = json_safe,
+    cut: int | None = None,
 ) -> Preview:
-    """A page of a view. Raises ValidationError and QueryTimeout, and NotFound or Conflict for the version."""
+    """A page of a view; ``present`` and ``cut`` as in :func:`pages.page`.
+
+    Raises ValidationError and QueryTimeout, and NotFound or Conflict for the version.
+    """
     version = _version(user, dataset_id, view)
     return pages.page(
         storage.parquet_path(version.id),
@@ -87,6 +97,7 @@ def rows_of(
         search=view.search,
         lines=_lines(user, version, view),
         present=present,
+        cut=cut,
         max_limit=MAX_LIMIT,
     )
 

@@ -1,46 +1,83 @@
-"""One row, whole: conversations as conversations, everything else field by field."""
+"""One row, whole: conversations as conversations, everything else field by field; and the way to its neighbours.
+
+The drawer belongs to the address: ``row=`` opens it, its arrows change it, closing it takes it out.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from core.datasets import Preview
-from core.ui import show
+from core import datasets
+from core.datasets import Dataset, Preview, Version, View
+from core.ui import record, rows_address, show
+from core.ui.rows_address import Address
+from core.users import User
 
 ROLES = {"user": "person", "assistant": "neurology", "system": "settings", "tool": "build"}
-LONG = 80
 
 
-def open_row(fetch: Callable[[int, int], Preview], offset: int, total: int, format: str) -> None:
-    """A drawer at the right with row ``offset`` of what ``fetch`` lists, and the way to its neighbours."""
+def open_row(user: User, dataset: Dataset, version: Version, address: Address, page: Preview) -> None:
+    """A drawer at the right with the address's row. Its neighbours are those of the view, of which ``page`` is shown."""
 
-    @st.dialog("Row", width="medium", position="right", icon=":material/article:")
+    @st.dialog("Row", width="medium", position="right", icon=":material/article:", on_dismiss=_close)
     def drawer() -> None:
-        at = st.session_state.setdefault("row_at", offset)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Previous", key="row_previous", icon=":material/arrow_back:", disabled=at <= 0, on_click=_move, args=(-1,))
-            st.button("Next", key="row_next", icon=":material/arrow_forward:", disabled=at >= total - 1, on_click=_move, args=(1,))
-            st.caption(f"{at + 1:,} of {total:,}", width="content")
         with show.guarded():
-            for item in fetch(1, at).items:
-                show_row(item["data"], format)
+            line = rows_address.read(version).row or address.row or 1
+            _show_way(user, dataset, address, page, line)
+            found = datasets.rows_of(user, dataset.id, View(version=version.version, lines=[line]), limit=1, present=_as_is)
+            if not found.items:
+                show.empty("There is no such row", f"This version has {show.count(version.num_rows, 'row')}.", icon="search_off")
+            for item in found.items:
+                show_row(item["data"], version.format, version.columns)
 
-    st.session_state["row_at"] = offset
     drawer()
 
 
-def _move(step: int) -> None:
-    st.session_state["row_at"] += step
+def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> None:
+    at = _place(user, dataset, address, page, line)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for step, name, icon, key in ((-1, "Previous", "arrow_back", "Left"), (1, "Next", "arrow_forward", "Right")):
+            is_end = at is None or not 0 <= at + step < page.total
+            st.button(
+                name, key=f"row_{name.lower()}", icon=f":material/{icon}:", shortcut=key, disabled=is_end,
+                on_click=_move, args=(user, dataset, address, (at or 0) + step),
+            )  # fmt: skip
+        place = f" · {at + 1:,} of {page.total:,}" if at is not None else ""
+        st.caption(f"Row {line:,}{place}", width="content")
 
 
-def show_row(data: dict[str, Any], format: str) -> None:
+PLACES = "_row_places"
+
+
+def _place(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> int | None:
+    """Where the row stands in the view: on the page, or where the arrows led."""
+    on_page = {item["line"]: page.offset + index for index, item in enumerate(page.items)}
+    led = st.session_state.get(PLACES)
+    return on_page.get(line, led["at"] if led and led["line"] == line else None)
+
+
+def _move(user: User, dataset: Dataset, address: Address, at: int) -> None:
+    """To the row at a place of the view; the page below the drawer follows."""
+    found = datasets.rows_of(user, dataset.id, address.view.model_copy(update={"columns": address.shown[:1]}), limit=1, offset=at)
+    for item in found.items:
+        st.session_state[PLACES] = {"line": item["line"], "at": at}
+        rows_address.change(row=item["line"], page=at // address.size + 1)
+
+
+def _close() -> None:
+    rows_address.change(row=None)
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def show_row(data: dict[str, Any], format: str, columns: Sequence[dict[str, str]] = ()) -> None:
     draw = {"chat": _show_chat, "preference": _show_preference, "completion": _show_completion}.get(format)
     drawn = draw(data) if draw else set()
-    for name, value in data.items():
-        if name not in drawn:
-            _show_field(name, value)
+    record.show("row_record", {name: value for name, value in data.items() if name not in drawn}, columns, whole=data)
 
 
 def _show_chat(data: dict[str, Any]) -> set[str]:
@@ -68,16 +105,6 @@ def _show_messages(messages: Any) -> None:
             st.caption(show.plain(role))
             content = message.get("content") if isinstance(message, dict) else message
             st.text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2))
-
-
-def _show_field(name: str, value: Any) -> None:
-    st.markdown(f"**{show.plain(name)}**")
-    if isinstance(value, (list, dict)):
-        st.json(value)
-    elif value is None:
-        st.caption("empty")
-    else:
-        st.text(str(value))
 
 
 def _decoded(value: Any) -> Any:

@@ -1,156 +1,238 @@
-"""Rows of a version: pages from the server, sorting, a filter per column, and a drawer that shows one row whole."""
+"""The Rows tab: a page of rows in the grid, what chooses them above it, where one is below it, and a drawer with one row whole.
 
-import json
-import zlib
+Everything that says what is shown lives in the address (``rows_address``); rows, counts and filters are the server's.
+"""
+
+import hashlib
 from typing import Any
+from urllib.parse import urlencode
 
-import pandas as pd
 import streamlit as st
 
 from core import datasets
-from core.datasets import Dataset, Filter, Preview, Version
-from core.fields import parse
-from core.ui import lists, row_view, show
+from core.datasets import Dataset, Preview, Version, filters, views
+from core.errors import LuthierError
+from core.profile import is_number
+from core.ui import grid, row_view, rows_address, rows_filter, rows_strip, show
+from core.ui.rows_address import PER_PAGE, SIZES, Address
 from core.users import User
 
-PER_PAGE = 50
-CONDITIONS = {
-    "contains": "contains",
-    "equals": "is",
-    "min": "is at least",
-    "max": "is at most",
-    "empty": "is empty",
-    "filled": "is not empty",
-}
-NULLNESS = {"empty": True, "filled": False}
-Filters = dict[str, dict[str, Any]]
-OPEN = "_open_row"
+__all__ = ["PER_PAGE", "show_rows"]
+JUMP_FROM = 8  # pages; fewer need no field to jump by
 
 
 def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     """Draw the rows; a chosen one opens in a drawer."""
-    names = [column["name"] for column in version.columns]
-    order_by, where = _choose(names)
-
-    def fetch(limit: int, offset: int) -> Preview:
-        return datasets.preview(
-            user,
-            dataset.id,
-            version=version.version,
-            limit=limit,
-            offset=offset,
-            order_by=order_by,
-            where={name: parse(Filter, **wanted) for name, wanted in where.items()},
-        )
-
-    with st.spinner("Reading the rows …", show_time=False):
-        found = lists.page_of(fetch, key="rows_page", per_page=PER_PAGE)
-    if not found.items:
-        show.empty("No rows", "No row passes the filters." if where else "This version has no rows.", icon="filter_alt_off")
-        return
-    view = zlib.crc32(json.dumps([version.id, order_by, where, found.offset]).encode())
-    with st.container(key="rows_table"):
-        _show_table(found, names, key=f"rows_{view:x}")  # another view is another table: what was selected is not kept
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        first = found.offset + 1
-        st.caption(f"Rows {first:,} to {first + len(found.items) - 1:,} of {found.total:,}", width="content")
-        lists.pages(found, key="rows_page")
-    if (offset := st.session_state.pop(OPEN, None)) is not None:
-        row_view.open_row(fetch, offset, found.total, version.format)
+    address = rows_address.read(version)
+    profile = _profile(user, dataset, version)
+    _show_toolbar(user, dataset, version, address, profile)
+    with st.spinner("Reading the rows …", show_time=False), show.guarded():
+        found, address = _fetch(user, dataset, address)
+        _show_grid(found, version, address, profile)
+        _show_foot(found, version, address)
+        if address.row is not None:
+            row_view.open_row(user, dataset, version, address, found)
 
 
-def _choose(names: list[str]) -> tuple[str | None, Filters]:
-    """The sort and the filters that the reader set; both live in the address."""
-    with st.container(horizontal=True, vertical_alignment="center", key="rows_toolbar"):
-        column = st.selectbox(
-            "Sort by",
-            ["", *names],
-            format_func=lambda name: f"Sort by {name}" if name else "File order",
-            key="rows_sort",
-            label_visibility="collapsed",
-            bind="query-params",
-            width=220,
-        )
-        descending = st.toggle("Descending", key="rows_desc", bind="query-params", disabled=not column)
-        with st.popover("Filter", icon=":material/filter_alt:", key="rows_filter"):
-            _show_filter_form(names)
-        filters = {name: wanted for name, wanted in _stored().items() if name in names}
-        for n, (name, wanted) in enumerate(filters.items()):
-            words = show.plain(f"{name} {_words(wanted)}"[:60])
-            st.button(
-                words, key=f"drop_filter_{n}", icon=":material/close:", help="Remove this filter", on_click=_drop, args=(name,)
-            )
-    return (f"-{column}" if descending else column) if column else None, filters
-
-
-def _show_filter_form(names: list[str]) -> None:
-    column = st.selectbox("Column", names, key="filter_column")
-    condition = st.selectbox("Condition", list(CONDITIONS), format_func=CONDITIONS.__getitem__, key="filter_op")
-    st.text_input("Value", key="filter_value", disabled=condition in NULLNESS)
-    st.button("Add filter", key="filter_add", type="primary", on_click=_add, args=(column, condition))
-
-
-def _add(column: str, condition: str) -> None:
-    wanted = {"is_null": NULLNESS[condition]} if condition in NULLNESS else {condition: st.session_state.filter_value or ""}
-    filters = _stored()
-    _store({**filters, column: {**filters.get(column, {}), **wanted}})
-
-
-def _drop(column: str) -> None:
-    _store({name: wanted for name, wanted in _stored().items() if name != column})
-
-
-def _store(filters: Filters) -> None:
-    st.session_state["rows_page"] = 1
-    if filters:
-        st.query_params["where"] = json.dumps(filters, ensure_ascii=False)
-    else:
-        st.query_params.pop("where", None)
-
-
-def _stored() -> Filters:
-    """What the address says, as far as it is a filter at all."""
-    try:
-        found = json.loads(st.query_params.get("where") or "{}")
-    except ValueError:
-        return {}
-    items = found.items() if isinstance(found, dict) else ()
-    return {name: wanted for name, wanted in items if isinstance(wanted, dict) and set(wanted) <= set(Filter.model_fields)}
-
-
-def _words(wanted: dict[str, Any]) -> str:
-    said = {**CONDITIONS, "one_of": "is one of"}
-    parts = [f"{said[name]} {value}" for name, value in wanted.items() if name != "is_null"]
-    if "is_null" in wanted:
-        parts.append(CONDITIONS["empty"] if wanted["is_null"] else CONDITIONS["filled"])
-    return " and ".join(parts)
-
-
-def _show_table(found: Preview, names: list[str], *, key: str) -> None:
-    table = pd.DataFrame([{name: _cell(item["data"].get(name)) for name in names} for item in found.items], columns=names)
-    table.index = pd.Index([item["line"] for item in found.items], name="row")
-    st.dataframe(
-        table,
-        key=key,
-        on_select=lambda: _opened(key, found.offset),
-        selection_mode="single-row",
-        column_config={"row": st.column_config.NumberColumn("#", width=60, pinned=True)},
-        height=min(38 * (len(found.items) + 1) + 2, 640),
-        row_height=38,
+def _fetch(user: User, dataset: Dataset, address: Address) -> tuple[Preview, Address]:
+    """The page of the address, or the last one when it is behind the end."""
+    found = datasets.rows_of(
+        user, dataset.id, address.page_view, limit=address.size, offset=address.offset, present=grid.text, cut=grid.CUT + 1
     )
-    st.caption(":material/ads_click: Choose a row at its left edge to see it whole.")
+    last = max(1, -(-found.total // address.size))
+    if address.page <= last:
+        return found, address
+    rows_address.change(page=last)
+    return _fetch(user, dataset, Address(address.view, address.shown, last, address.size, address.row))
 
 
-def _opened(key: str, offset: int) -> None:
-    chosen = st.session_state[key].selection.rows
-    if chosen:
-        st.session_state[OPEN] = offset + chosen[0]
+def _profile(user: User, dataset: Dataset, version: Version) -> dict[str, dict[str, Any]]:
+    """The stored profile by column; empty while it is not there."""
+    try:
+        found = datasets.profile(user, dataset.id, version=version.version)
+    except LuthierError:
+        return {}
+    return {column["name"]: column for column in found.columns}
 
 
-def _cell(value: Any) -> Any:
-    """Conversations as they are said, other nested values as compact JSON; long text is cut, the drawer has it whole."""
-    if isinstance(value, list) and value and all(isinstance(one, dict) and "role" in one for one in value):
-        value = "  ▸  ".join(f"{one['role']}: {one.get('content') or ''}" for one in value)
-    if isinstance(value, (list, dict)):
-        value = json.dumps(value, ensure_ascii=False)
-    return value[:500] if isinstance(value, str) else value
+# Above the grid
+
+
+def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="rows_toolbar"):
+        st.session_state["rows_q"] = address.view.search or ""
+        st.text_input(
+            "Search in all text",
+            key="rows_q",
+            type="search",
+            placeholder="Search in all text",
+            label_visibility="collapsed",
+            icon=":material/search:",
+            max_chars=200,
+            width=280,
+            on_change=lambda: rows_address.change(q=(st.session_state["rows_q"] or "").strip()),
+        )
+        with st.popover("Filter", icon=":material/filter_alt:", key="rows_filter", width="content"):
+            rows_filter.show_form(user, dataset, version, address, profile)
+        with st.popover(_columns_label(version, address), icon=":material/view_column:", key="rows_columns", width="content"):
+            _show_columns(version, address)
+        with st.popover("Download rows", icon=":material/download:", key="rows_download", width="content"):
+            _show_downloads(dataset, version, address)
+    rows_filter.show_chips(user, version, address)
+
+
+def _columns_label(version: Version, address: Address) -> str:
+    few = len(address.shown) < len(version.columns)
+    return f"{len(address.shown)} of {show.count(len(version.columns), 'column')}" if few else "Columns"
+
+
+def _show_columns(version: Version, address: Address) -> None:
+    names = [column["name"] for column in version.columns]
+    options = names
+    if len(names) > rows_address.MANY_COLUMNS:
+        text = st.text_input("Find columns", key="rows_find_column", placeholder="Part of a name").lower()
+        matching = [name for name in names if text in name.lower()][:200]
+        options = list(dict.fromkeys([*address.shown, *matching]))
+    st.session_state["rows_cols"] = list(address.shown)
+    st.multiselect(
+        "Shown columns, in this order",
+        options,
+        key="rows_cols",
+        placeholder="All columns",
+        on_change=lambda: rows_address.change_columns(_in_need(st.session_state["rows_cols"], names)),
+    )
+    if address.view.columns:
+        st.button("Back to all", key="rows_cols_all", icon=":material/undo:", on_click=rows_address.change_columns, args=([],))
+
+
+def _in_need(chosen: list[str], names: list[str]) -> list[str]:
+    """What has to be said in the address: nothing when it is what would be shown anyway."""
+    return [] if chosen == names[: rows_address.FIRST_COLUMNS] else chosen
+
+
+def _show_downloads(dataset: Dataset, version: Version, address: Address) -> None:
+    st.markdown("**Download what is shown**")
+    st.caption("All rows that pass the search and the filters, with the shown columns, sorted as here.")
+    view = address.page_view if len(address.shown) < len(version.columns) else address.view
+    query = views.to_query(view)
+    with st.container(horizontal=True):
+        for as_, label in (("csv", "CSV"), ("jsonl", "JSON Lines"), ("parquet", "Parquet")):
+            st.link_button(label, f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}", key=f"rows_download_{as_}")
+
+
+# The grid
+
+
+def _show_grid(found: Preview, version: Version, address: Address, profile: dict[str, Any]) -> None:
+    view, where = address.view, {name: rows_address.filter_of(address.view, name) for name in address.view.where}
+    columns = [
+        grid.Column(
+            name=column["name"],
+            type=grid.short_type(column["type"]),
+            full_type=column["type"],
+            kind=_kind(column["type"]),
+            sort=_sorted(view.order_by, column["name"], version),
+            searched=filters.has_text(column["type"]),
+            strip=rows_strip.strip(profile.get(column["name"]), version.num_rows, where.get(column["name"], {})),
+        )
+        for column in found.columns
+    ]
+    place = repr((version.id, view, address.shown, address.page, address.size))
+    sheet = grid.Sheet(
+        label=f"Rows of version {version.version}",
+        columns=columns,
+        rows=[[item["line"], *(item["data"][name] for name in address.shown)] for item in found.items],
+        total=found.total,
+        first=found.offset + 1,
+        page=hashlib.md5(place.encode(), usedforsecurity=False).hexdigest(),
+        empty="No row passes the search and the filters." if view.narrows else "This version has no rows.",
+        open=address.row,
+        words=(view.search or "").lower().split(),
+    )
+    with st.container(key="rows_table"):
+        grid.show("rows_grid", sheet, on_act=lambda acted: _act(acted, address, profile))
+
+
+def _sorted(order_by: str | None, name: str, version: Version) -> str | None:
+    """A column may itself be called ``-x``, so the order is read as the service reads it: a name first."""
+    if order_by == name:
+        return "asc"
+    is_name = any(column["name"] == order_by for column in version.columns)
+    return "desc" if order_by == f"-{name}" and not is_name else None
+
+
+def _act(acted: dict[str, Any], address: Address, profile: dict[str, Any]) -> None:
+    """What a click in the grid means for the address."""
+    if "row" in acted:
+        return rows_address.change(row=int(acted["row"]))
+    kind = next((kind for kind in ("sort", "bar", "value", "nulls") if kind in acted), "")
+    if not kind or not 0 <= acted[kind] < len(address.shown):
+        return None
+    name = address.shown[acted[kind]]
+    if kind == "sort":
+        following = {None: name, name: f"-{name}", f"-{name}": None}
+        order = address.view.order_by
+        return rows_address.change(sort=following.get(order if order in following else None))
+    column, wanted = profile[name], rows_address.filter_of(address.view, name)
+    if kind == "bar":
+        wanted = rows_strip.with_bar(column, wanted, int(acted["number"]), extend=bool(acted.get("extend")))
+    elif kind == "value":
+        wanted = rows_strip.with_value(column, wanted, int(acted["number"]))
+    else:
+        wanted = rows_strip.with_nulls(wanted)
+    return rows_address.change_filter(address.view, name, wanted)
+
+
+def _kind(type_: str) -> str:
+    if is_number(type_):
+        return "number"
+    is_talk = "role" in type_ and "content" in type_
+    return "nested" if (type_.endswith("]") and not is_talk) or type_.startswith(("STRUCT", "MAP", "UNION", "JSON")) else ""
+
+
+# Below the grid
+
+
+def _show_foot(found: Preview, version: Version, address: Address) -> None:
+    pages = max(1, -(-found.total // address.size))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="rows_foot"):
+        st.caption(_place_words(found, version), width="content")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+            if pages > 1:
+                st.session_state["rows_page"] = address.page
+                st.pagination(pages, key="rows_page", max_visible_pages=5, on_change=lambda: _turn("rows_page"))
+            if pages >= JUMP_FROM:
+                st.session_state["rows_jump"] = address.page
+                st.number_input(
+                    "Go to page",
+                    1,
+                    pages,
+                    key="rows_jump",
+                    width=120,
+                    label_visibility="collapsed",
+                    on_change=lambda: _turn("rows_jump"),
+                    help="Go to page",
+                )
+            if found.total > min(SIZES):
+                st.session_state["rows_size"] = address.size
+                st.selectbox(
+                    "Rows per page",
+                    SIZES,
+                    key="rows_size",
+                    format_func=lambda size: f"{size} per page",
+                    width=140,
+                    label_visibility="collapsed",
+                    on_change=lambda: rows_address.change(size=st.session_state["rows_size"]),
+                )
+
+
+def _turn(key: str) -> None:
+    rows_address.change(page=int(st.session_state[key]), row=None)
+
+
+def _place_words(found: Preview, version: Version) -> str:
+    if not found.items:
+        return f"None of {show.count(version.num_rows, 'row')}"
+    first = found.offset + 1
+    words = f"Rows {first:,} to {first + len(found.items) - 1:,} of {found.total:,}"
+    return words if found.total == version.num_rows else f"{words} found among {version.num_rows:,}"
