@@ -54,11 +54,20 @@ def as_filter(name: str, wanted: Any) -> Filter:
         return wanted
     try:
         if isinstance(wanted, Mapping):
+            _refuse_unknown(name, wanted)
             return Filter.model_validate(dict(wanted))
         return Filter(is_null=True) if wanted is None else Filter(equals=wanted)
     except pydantic.ValidationError as error:
         message = f"must be a value, or some of {', '.join(Filter.model_fields)}"
         raise ValidationError.of(f"where.{name[:100]}", message) from error
+
+
+def _refuse_unknown(name: str, wanted: Mapping[str, Any]) -> None:
+    """A condition that is not known would be no condition at all: all rows would pass."""
+    for word in wanted:
+        if word not in Filter.model_fields:
+            known = ", ".join(Filter.model_fields)
+            raise ValidationError.of(f"where.{name[:100]}", f"{str(word)[:40]!r} is no condition; these are: {known}")
 
 
 class Condition:

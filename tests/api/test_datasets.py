@@ -1,12 +1,16 @@
-"""API.md sections 5 to 7 at the edge: shapes, multipart, statuses. The rules themselves are tested in tests/core."""
+"""API.md sections 5 to 7 at the edge: shapes, multipart, statuses. Rules are tested in tests/core, rows in test_dataset_rows."""
 
 import json
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from core import storage
+from core import ingest, storage, uploads
 from core.config import settings
+from core.datasets import conversions
+from core.db import writing
+from core.tables import ModelVersionRow
 from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import add_points, make_dataset, make_job, make_model
@@ -81,6 +85,12 @@ def upload(caller: Caller, body: bytes = CSV, filename: str = "faq.csv", **field
     return caller("POST", "/api/datasets", files={"file": (filename, body)}, data=fields)
 
 
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
+    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+
+
 @pytest.fixture
 def dataset_id(ada: User) -> str:
     """As if it had been uploaded and converted, which takes a second."""
@@ -136,7 +146,7 @@ def test_second_file_is_refused_rather_than_dropped(as_ada: Caller) -> None:
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("application/json", b"{}"),
+        ("application/json", b"{"),
         ("text/csv", CSV),
         ("multipart/form-data", b""),
         ("multipart/form-data; boundary=x", b"nothing of the kind"),
@@ -185,6 +195,74 @@ def test_versions_are_files_or_queries(as_ada: Caller, dataset_id: str) -> None:
     assert as_ada.get(f"/api/datasets/{dataset_id}/versions").json()["total"] == 3
 
 
+def arrived(user: User, body: bytes = CSV, filename: str = "pieces.csv") -> str:
+    """An upload of which every byte is here."""
+    made = uploads.begin(user, uploads.NewUpload(filename=filename, size_bytes=len(body)), source="api")
+    return uploads.append(user, made.id, offset=0, chunk=body).id
+
+
+def test_upload_in_pieces_becomes_a_dataset_and_a_version(as_ada: Caller, ada: User) -> None:
+    options = {"header": True, "delimiter": ","}
+    body = {"upload_id": arrived(ada), "name": "in pieces", "description": "of one", "format": "completion", "options": options}
+    made = as_ada.post("/api/datasets", body)
+    assert made.status_code == 201, made.text
+    assert set(made.json()) >= DATASET
+    assert (made.json()["name"], made.json()["description"], made.json()["num_rows"]) == ("in pieces", "of one", 2)
+    upload_id = arrived(ada, b"prompt,completion\na,b\n")
+    version = as_ada.post(f"/api/datasets/{made.json()['id']}/versions", {"upload_id": upload_id, "note": "less"})
+    assert version.status_code == 201, version.text
+    assert (version.json()["version"], version.json()["num_rows"], version.json()["note"]) == (2, 1, "less")
+    again = as_ada.post(f"/api/datasets/{made.json()['id']}/versions", {"upload_id": upload_id})
+    assert again.status_code == 404  # it is a version now
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "upload_id"),
+        ({"upload_id": 5}, "upload_id"),
+        ({"upload_id": "upl_x", "options": {"delimiter": "ab"}}, "options.delimiter"),
+        ({"upload_id": "upl_x", "name": ""}, "name"),
+        ([], "body"),
+    ],
+)
+def test_broken_import_is_named(as_ada: Caller, body: Any, field: str) -> None:
+    assert fields_of(as_ada.post("/api/datasets", body)) == {field}
+
+
+def test_upload_that_is_not_here_yet_or_somebody_elses(as_ada: Caller, as_bob: Caller, ada: User, dataset_id: str) -> None:
+    begun = uploads.begin(ada, uploads.NewUpload(filename="a.csv", size_bytes=9), source="api").id
+    for path in ("/api/datasets", f"/api/datasets/{dataset_id}/versions"):
+        assert as_ada.post(path, {"upload_id": begun}).status_code == 409
+        assert as_ada.post(path, {"upload_id": "upl_nothing"}).status_code == 404
+        assert as_bob.post(path, {"upload_id": arrived(ada)}).status_code == 404
+
+
+def test_same_bytes_again_are_the_version_that_is_there(as_ada: Caller) -> None:
+    dataset = upload(as_ada).json()
+    again = as_ada("POST", f"/api/datasets/{dataset['id']}/versions", files={"file": ("other name.csv", CSV)})
+    assert again.status_code == 200, again.text
+    assert (again.json()["version"], again.json()["same_as"]["version"]) == (1, 1)
+    assert as_ada.get(f"/api/datasets/{dataset['id']}/versions").json()["total"] == 1
+    copy = upload(as_ada, name="copy")
+    assert copy.status_code == 201
+    assert (copy.json()["same_as"]["dataset_id"], copy.json()["version"]) == (dataset["id"], 1)
+    assert as_ada.get(f"/api/datasets/{copy.json()['id']}/content").content == CSV
+
+
+def test_options_are_obeyed_and_bad_rows_are_counted_listed_and_downloadable(as_ada: Caller) -> None:
+    ragged = b"a;b\n1;2\n3\n4;5;6\n7;8\n"
+    refused = upload(as_ada, ragged, "ragged.csv", options='{"delimiter": ";"}')
+    assert refused.status_code == 422
+    assert "line 3" in refused.json()["error"]["message"].lower()
+    made = upload(as_ada, ragged, "ragged.csv", options='{"delimiter": ";", "skip_bad_rows": true}').json()
+    assert (made["num_rows"], made["skipped_rows"], made["status"]) == (2, 2, "ready")
+    assert [error["line"] for error in made["errors"]] == [3, 4]
+    skipped = as_ada.get(f"/api/datasets/{made['id']}/content?as=rejects")
+    assert [(json.loads(line)["line"], json.loads(line)["raw"]) for line in skipped.text.splitlines()] == [(3, "3"), (4, "4;5;6")]
+    assert as_ada.get(f"/api/datasets/{upload(as_ada).json()['id']}/content?as=rejects").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("body", "field"), [({}, "sql"), ({"sql": ""}, "sql"), ({"sql": "SELECT 1", "note": "x" * 501}, "note"), ([], "body")]
 )
@@ -192,43 +270,109 @@ def test_broken_version_is_named(as_ada: Caller, dataset_id: str, body: Any, fie
     assert fields_of(as_ada.post(f"/api/datasets/{dataset_id}/versions", body)) == {field}
 
 
-def test_preview_is_a_page_of_rows(as_ada: Caller, dataset_id: str) -> None:
-    page = as_ada.get(f"/api/datasets/{dataset_id}/preview?limit=1&offset=1").json()
-    assert page["items"] == [{"line": 2, "data": {"prompt": "bye", "completion": "see you"}}]
-    assert (page["total"], page["limit"], page["offset"]) == (2, 1, 1)
-    narrow = {"columns": "prompt", "order_by": "-prompt", "where": json.dumps({"completion": {"contains": "H"}})}
-    assert as_ada.get(f"/api/datasets/{dataset_id}/preview", params=narrow).json()["items"] == [
-        {"line": 1, "data": {"prompt": "hello"}}
-    ]
+def test_stated_format_must_fit(as_ada: Caller) -> None:
+    assert upload(as_ada, format="completion").json()["format"] == "completion"
+    answer = upload(as_ada, format="chat", name="no talk")
+    assert answer.status_code == 422
+    assert "messages" in error_of(answer)["message"]
 
 
-BROKEN_PREVIEWS = """
-    limit=101 limit=0 offset=-1 version=0 columns=nope columns=[1] order_by=nope where={ where=[] where=%7B%22nope%22:1%7D
-""".split()
+def test_lines_that_cannot_be_read_are_listed(as_ada: Caller) -> None:
+    answer = upload(as_ada, b'{"a": 1}\n{"a": \n{"a": 3}\n', "broken.jsonl")
+    assert answer.status_code == 422
+    assert "2" in error_of(answer)["message"]
+    assert as_ada.get("/api/datasets").json()["total"] == 0
 
 
-def test_broken_preview_queries(as_ada: Caller, dataset_id: str) -> None:
-    for query in BROKEN_PREVIEWS:
-        assert as_ada.get(f"/api/datasets/{dataset_id}/preview?{query}").status_code == 422, query
+LISTED = [("b%", "chat"), ("A_", "text"), ("c'", "table"), ("plain", "table")]
+ROWS = {"chat": {"messages": '[{"role": "assistant", "content": "x"}]'}, "text": {"text": "t"}, "table": {"x": "1", "y": "2"}}
 
 
-def test_upload_is_profiled_and_comes_back_as_it_was(as_ada: Caller) -> None:
-    dataset_id = upload(as_ada).json()["id"]
-    columns = as_ada.get(f"/api/datasets/{dataset_id}/profile").json()["columns"]
-    assert [column["name"] for column in columns] == ["prompt", "completion"]
-    assert set(columns[0]) >= {"type", "nulls", "distinct", "min", "max", "mean", "quantiles", "histogram", "top_values"}
-    answer = as_ada.get(f"/api/datasets/{dataset_id}/content")
-    assert answer.content == CSV
-    assert answer.headers["Content-Disposition"].startswith("attachment")
-    assert as_ada.get(f"/api/datasets/{dataset_id}/content?as=jsonl").text.count("\n") == 2
-    assert as_ada.get(f"/api/datasets/{dataset_id}/content?as=exe").status_code == 422
-    assert as_ada.get(f"/api/datasets/{dataset_id}/content?version=7").status_code == 404
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"sort": "name"}, ["A_", "b%", "c'", "plain"]),
+        ({"sort": "-name"}, ["plain", "c'", "b%", "A_"]),
+        ({"sort": "name", "limit": 2, "offset": 1}, ["b%", "c'"]),
+        ({"sort": "created_at"}, ["b%", "A_", "c'", "plain"]),
+        ({"q": "%"}, ["b%"]),
+        ({"q": "_"}, ["A_"]),
+        ({"q": "'"}, ["c'"]),
+        ({"q": "PLAI"}, ["plain"]),
+        ({"q": "\\"}, []),
+        ({"format": "text"}, ["A_"]),
+        ({"format": "table", "sort": "name"}, ["c'", "plain"]),
+        ({"status": "failed"}, []),
+        ({"offset": 10**9}, []),
+        ({"unknown": "x", "q": "b%"}, ["b%"]),
+    ],
+)
+def test_list_is_filtered_sorted_and_cut(as_ada: Caller, ada: User, query: dict[str, Any], names: list[str]) -> None:
+    for name, format_ in LISTED:
+        make_dataset(ada, [ROWS[format_]], name=name)
+    answer = as_ada.get("/api/datasets", params=query).json()
+    assert [item["name"] for item in answer["items"]] == names
+    assert (answer["limit"], answer["offset"]) == (query.get("limit", 20), query.get("offset", 0))
+    assert answer["total"] == (4 if set(query) <= {"sort", "limit", "offset"} else len(names))
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=1000000001", "sort=sha256", "status=new"]
+)
+def test_broken_list_queries_are_named(as_ada: Caller, query: str) -> None:
+    assert fields_of(as_ada.get(f"/api/datasets?{query}")) == {query.split("=")[0]}
+
+
+def test_versions_come_one_by_one_and_go(as_ada: Caller, dataset_id: str) -> None:
+    as_ada.post(f"/api/datasets/{dataset_id}/versions", {"sql": "SELECT * FROM faq LIMIT 1"})
+    listed = as_ada.get(f"/api/datasets/{dataset_id}/versions?limit=1").json()
+    assert (listed["total"], [v["version"] for v in listed["items"]]) == (2, [2])
+    assert as_ada.get(f"/api/datasets/{dataset_id}/versions/2").json() == listed["items"][0]
+    assert set(listed["items"][0]["training"]) >= {"format", "ok", "num_examples", "errors"}
+    assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/1").status_code == 204
+    for number in (7, 10**9):
+        assert as_ada.get(f"/api/datasets/{dataset_id}/versions/{number}").status_code == 404
+    assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/2").status_code == 409  # the last one with rows
+    assert as_ada.get(f"/api/datasets/{dataset_id}/preview?version=1").status_code == 409  # its rows are gone
+
+
+def test_dataset_in_use_stays(as_ada: Caller, ada: User) -> None:
+    version = make_dataset(ada, [{"prompt": "a", "completion": "b"}])
+    job_id = make_job(ada, dataset_id=version.dataset_id, dataset_version_id=version.id)
+    answer = as_ada.delete(f"/api/datasets/{version.dataset_id}")
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "in_use")
+    assert job_id in error_of(answer)["message"]
+    uses = as_ada.get(f"/api/datasets/{version.dataset_id}/uses").json()
+    assert [(use["kind"], use["id"], use["blocks"]) for use in uses] == [("job", job_id, True)]
+
+
+def test_dataset_under_an_alias_stays(as_ada: Caller, ada: User) -> None:
+    version, model = make_dataset(ada, [{"prompt": "a", "completion": "b"}]), make_model(ada, "tuned")
+    with writing() as session:
+        session.execute(update(ModelVersionRow).where(ModelVersionRow.model_id == model).values(dataset_version_id=version.id))
+    as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 1})
+    answer = as_ada.delete(f"/api/datasets/{version.dataset_id}")
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "in_use")
+    assert as_ada.delete(f"/api/models/{model}/aliases/production").status_code == 204
+    assert as_ada.delete(f"/api/datasets/{version.dataset_id}").status_code == 204
 
 
 def test_change_and_delete(as_ada: Caller, dataset_id: str) -> None:
-    changed = as_ada.patch(f"/api/datasets/{dataset_id}", {"name": "  Q'; -- ", "status": "failed", "id": "ds_x"}).json()
-    assert (changed["name"], changed["status"], changed["id"]) == ("  Q'; -- ", "ready", dataset_id)
-    assert fields_of(as_ada.patch(f"/api/datasets/{dataset_id}", {"name": ""})) == {"name"}
+    before = as_ada.get(f"/api/datasets/{dataset_id}").json()
+    given = {
+        "name": "  Q'; -- ",
+        "status": "failed",
+        "id": "ds_x",
+        "owner_id": "usr_x",
+        "num_rows": 9,
+        "created_at": "x",
+        "sha256": "x",
+    }
+    changed = as_ada.patch(f"/api/datasets/{dataset_id}", given).json()
+    assert changed == before | {"name": "  Q'; -- ", "updated_at": changed["updated_at"]}
+    assert as_ada.patch(f"/api/datasets/{dataset_id}", {"description": "a\nb"}).json()["description"] == "a\nb"
+    for body, field in (({"name": ""}, "name"), ({"name": "x" * 201}, "name"), ({"description": "x" * 2001}, "description")):
+        assert fields_of(as_ada.patch(f"/api/datasets/{dataset_id}", body)) == {field}
     assert as_ada.delete(f"/api/datasets/{dataset_id}").status_code == 204
     assert as_ada.get(f"/api/datasets/{dataset_id}").status_code == 404
 

@@ -11,7 +11,7 @@ from core import datasets
 from core.api import downloads
 from core.api.deps import CurrentUser, SignedIn
 from core.api.uploads import read_json, read_object
-from core.datasets import Preview, Profile, View
+from core.datasets import Filter, Preview, Profile, View, filters
 from core.errors import ValidationError
 from core.fields import Input, parse
 from core.listing import ListQuery
@@ -60,7 +60,7 @@ def preview_rows(dataset_id: str, user: CurrentUser, page: Annotated[PreviewQuer
         offset=page.offset,
         columns=_names(page.columns, "columns"),
         order_by=page.order_by,
-        where=read_object(page.where, "where"),
+        where=_filters(page.where),
         search=page.search,
     )
 
@@ -87,7 +87,7 @@ def get_content(dataset_id: str, user: CurrentUser, request: Request, asked: Ann
         version=asked.version,
         columns=_names(asked.columns, "columns"),
         order_by=asked.order_by,
-        where=read_object(asked.where, "where"),
+        where=_filters(asked.where),
         search=asked.search,
     )
     if view == View(version=asked.version):
@@ -95,6 +95,10 @@ def get_content(dataset_id: str, user: CurrentUser, request: Request, asked: Ann
     else:
         content = datasets.open_view(user, dataset_id, view, as_=asked.form)
     return downloads.send_content(content, request)
+
+
+def _filters(text: str | None) -> dict[str, Filter]:
+    return {name: filters.as_filter(name, wanted) for name, wanted in read_object(text, "where").items()}
 
 
 def _names(text: str | None, field: str) -> list[str] | None:
