@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,15 +28,17 @@ from sqlalchemy import update
 from core import formats, profile, reports, storage, usage
 from core.clock import now
 from core.config import ROOT, bare_environment, settings
-from core.db import writing
+from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
-from core.readers import appended, Cancelled, IngestOptions, Progress, Reading, Task, chosen_types, reader_for
+from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, plain_file
 from core.readers.text import require_kind
 from core.tables import DatasetRow, DatasetVersionRow
 
+HASHED_AT_ONCE = 2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
+HASHED_LATER = ""
 LOOK_SECONDS = 60.0
 LOOKS_AT_ONCE = 3
 TICK_SECONDS = 0.5
@@ -127,7 +130,7 @@ def run(version_id: str) -> bool:
     """
     row = _claim(version_id)
     if row is None:
-        return True
+        return _complete(version_id)
     progress = Progress()
     try:
         with duckdb.connect() as connection, _watching(version_id, connection, progress):
@@ -142,7 +145,7 @@ def run(version_id: str) -> bool:
         return False
     finally:
         staged_path(version_id).unlink(missing_ok=True)
-    return True
+    return _complete(version_id)
 
 
 def convert(
@@ -153,33 +156,33 @@ def convert(
     options: IngestOptions,
     stated_format: str = "auto",
     behind: Path | None = None,
+    sha256: str | None = None,
     connection: duckdb.DuckDBPyConnection,
     progress: Progress,
 ) -> Converted:
     """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …
 
-    ``behind``: an older version's Parquet whose rows come first.
+    ``behind``: an older version's Parquet whose rows come first. ``sha256`` of the file where it is known already.
     """
     work, target = draft / "work", draft / "data.parquet"
     work.mkdir()
     configure(connection, work)
-    with staged.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    progress.stage(0.0, 0.25)
+    progress.stage(0.0, 0.1)
     source, suffix, archive = plain_file(staged, filename, work, options=options, progress=progress)
     require_kind(source, suffix)
     task = Task(source, suffix, target, work, options, connection, progress)
-    progress.stage(0.25, 0.4)  # checking the text; write_parquet goes on from here
+    progress.stage(0.1, 0.15)  # checking the text; write_parquet goes on from here
     reading = reader_for(suffix)(task)
     chosen_types.apply(task, reading)
     reading.detected = archive | reading.detected
-    progress.stage(0.8, 1.0)
+    progress.stage(0.9, 1.0)
     task.rejects.close()
     if task.rejects.count:
         os.replace(task.rejects.path, draft / "rejects.jsonl")
     if behind:
         appended.put_behind(connection, behind, target)
     shutil.rmtree(work)
+    sha256 = sha256 or _sha256_of(staged)
     return _measure(target, sha256, task, reading, stated_format=stated_format, connection=connection, progress=progress)
 
 
@@ -190,8 +193,8 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
     """
     row = ", ".join(f"{quoted(column['name'])} := {quoted(column['name'])}" for column in columns)
     total = connection.execute(
-        "SELECT count(*), sum(md5_number_lower(row)), sum(md5_number_upper(row)) "
-        f"FROM (SELECT to_json(struct_pack({row}))::VARCHAR AS row FROM read_parquet({literal(str(parquet))}))"
+        "SELECT count(*), sum((digest & 18446744073709551615)::UBIGINT), sum((digest >> 64)::UBIGINT) "
+        f"FROM (SELECT md5_number(to_json(struct_pack({row}))::VARCHAR) AS digest FROM read_parquet({literal(str(parquet))}))"
     ).fetchall()
     return hashlib.sha256(repr((columns, total)).encode()).hexdigest()
 
@@ -257,7 +260,7 @@ def _convert_and_publish(row: DatasetVersionRow, connection: duckdb.DuckDBPyConn
         converted = convert(
             staged, row.filename, draft,
             options=IngestOptions(**options), stated_format=stated, behind=storage.parquet_path(first) if first else None,
-            connection=connection, progress=progress,
+            sha256=row.sha256, connection=connection, progress=progress,
         )  # fmt: skip
         if keeps_original:
             os.replace(staged, draft / "original")
@@ -280,6 +283,25 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
             usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
             return
     raise Cancelled
+
+
+def _complete(version_id: str) -> bool:
+    """Hash the content of a large version, which is ready without. Whoever dies on the way leaves it to the server's next start."""
+    with reading() as session:
+        row = session.get(DatasetVersionRow, version_id)
+    if row is None or row.status != "ready" or row.content_hash != HASHED_LATER or row.removed_at:
+        return True
+    with tempfile.TemporaryDirectory(dir=storage.staging_dir()) as work, duckdb.connect() as connection:
+        configure(connection, Path(work))
+        made = content_hash(connection, storage.parquet_path(version_id), row.columns)
+    with writing() as session:
+        session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=made))
+    return True
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -344,7 +366,7 @@ def _measure(
         num_rows=num_rows,
         num_columns=len(columns),
         columns=columns,
-        content_hash=content_hash(connection, target, columns),
+        content_hash=content_hash(connection, target, columns) if num_rows * len(columns) <= HASHED_AT_ONCE else HASHED_LATER,
         format=format_,
         training=report,
         profile={"columns": profile.compute(connection, target, columns)} if reports.is_small(num_rows, len(columns)) else None,
