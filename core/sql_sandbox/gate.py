@@ -51,6 +51,9 @@ PARTS = frozenset({"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORD
 SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
 OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
 
+# written without brackets they read as columns and DuckDB makes functions of them ("user" is left: many tables have such a column)
+VALUE_FUNCTIONS = frozenset("current_catalog current_role current_schema current_user session_user".split())
+
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 Tree = dict[str, Any]
@@ -234,11 +237,21 @@ def _check_expression(tree: Tree, scope: Scope, walk: _Walk) -> None:
         _check_function(tree, FUNCTIONS)
     elif kind == "TYPE":
         _check_plain_name(tree, tree["type_name"], what="type")
+    elif kind == "COLUMN_REF" and len(tree["column_names"]) == 1:
+        _check_column(tree, tree["column_names"][0])
     _visit_children(tree, scope, walk)
+
+
+def _check_column(tree: Tree, name: str) -> None:
+    if fold(name) in VALUE_FUNCTIONS:
+        message = f'There is no function "{name}" here. If it is a column, write its table in front of it: table.{name}.'
+        raise Refused(message, _position(tree))
 
 
 def _check_function(tree: Tree, allowed: frozenset[str]) -> None:
     name = tree["function_name"]
+    if tree.get("export_state"):
+        raise Refused("EXPORT_STATE cannot be used here.", _position(tree))
     if tree.get("catalog"):
         raise Refused(f'Write the function "{name}" without anything in front of it.', _position(tree))
     if fold(name) in allowed:  # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
