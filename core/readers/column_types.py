@@ -97,7 +97,7 @@ def propose(name: str, sample: Iterable[str], options: IngestOptions) -> Column:
     known = [_WHOLE] if name.lower() in PROSE else _known(options)
     if not values:
         return Column(name, tuple(c for c in known if not c.format), nulls, careful=True, unseen=True)
-    return Column(name, tuple(c for c in known if _all_look(c, values)), nulls, careful=careful)
+    return Column(name, _fitting(known, values), nulls, careful=careful)
 
 
 def settle(columns: Sequence[Column], answers: Sequence[tuple[int, Sequence[bool]]]) -> list[Column]:
@@ -128,17 +128,18 @@ def _known(options: IngestOptions) -> list[Candidate]:
     return [_BOOLEAN, _WHOLE, _BIG_WHOLE, _COMMA_DOUBLE if options.decimal == "," else _DOUBLE, *_ISO, *dates]
 
 
-def _all_look(candidate: Candidate, values: set[str]) -> bool:
-    few = sorted(values)[:: max(1, len(values) // _CHECKED_DATES)] if candidate.format else values
-    return all(candidate.looks(value) for value in few)
+def _fitting(candidates: Iterable[Candidate], values: set[str]) -> tuple[Candidate, ...]:
+    """Those that all values look like; of dates, which take long to parse, not every value is tried."""
+    all_, few = list(values), sorted(values)[:: max(1, len(values) // _CHECKED_DATES)]
+    return tuple(c for c in candidates if all(c.looks(value) for value in (few if c.format else all_)))
 
 
 def _demanded(column: Column, wanted: str, values: set[str], options: IngestOptions) -> Column:
     if wanted == "VARCHAR":
         return replace(column, careful=False)
-    strict = [c for c in _known(options) if c.type == wanted and _all_look(c, values)]
+    strict = _fitting((c for c in _known(options) if c.type == wanted), values)
     if options.date_format and strict:
-        return replace(column, candidates=tuple(strict))
+        return replace(column, candidates=strict)
     return replace(column, candidates=(*strict, _LENIENT[wanted]))
 
 
