@@ -30,10 +30,10 @@ def near_copies(
 ) -> Iterator[Finding]:
     """One finding per column of prose that has such rows."""
     compared = [column for column in columns if _is_prose(column, num_rows)][:MOST_COLUMNS]
-    hashes = _row_hashes(connection, parquet, columns) if compared else None
+    is_copy = _copies(connection, parquet, columns) if compared else np.empty(0, bool)
     for column in compared:
         signed = _signatures(parquet, column, progress)
-        pairs = [pair for pair in near.pairs(signed) if hashes is None or hashes[pair[0]] != hashes[pair[1]]]
+        pairs = [pair for pair in near.pairs(signed) if not is_copy[pair[1]]]
         texts = _texts(connection, parquet, column, pairs[:VERIFIED_PAIRS])
         earlier = _most_alike(_verified(pairs, texts))
         if earlier:
@@ -49,15 +49,17 @@ def _is_prose(column: Column, num_rows: int) -> bool:
     return "VARCHAR" in column.type
 
 
-def _row_hashes(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> NDArray[np.uint64]:
-    """Of all cells of each row: exact copies are known by them."""
+def _copies(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> NDArray[np.bool_]:
+    """Which rows repeat an earlier one in all cells, by a hash of them."""
     cells = ", ".join(quoted(column.name) for column in columns)
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
     found_rows = connection.sql(
         f"SELECT hash({cells}) AS h FROM {source} WHERE file_row_number < {MOST_ROWS} ORDER BY file_row_number"
     )
-    hashes: NDArray[np.uint64] = found_rows.to_arrow_table().column(0).to_numpy()
-    return hashes
+    hashes = found_rows.to_arrow_table().column(0).to_numpy()
+    copies = np.ones(len(hashes), bool)
+    copies[np.unique(hashes, return_index=True)[1]] = False
+    return copies
 
 
 def _signatures(parquet: Path, column: Column, progress: Progress) -> near.Signatures:

@@ -26,7 +26,7 @@ def card(
         "counts": _counts(column, strip, num_rows),
         "nulls": strip.get("nulls"),
         "bars": strip.get("bars"),
-        "ends": strip.get("ends"),
+        "ends": _ends(column, strip),
         "tops": tops,
         "other": _others(column, num_rows, tops) if tops else None,
         "note": _note(column, strip),
@@ -43,6 +43,13 @@ def _counts(column: dict[str, Any], strip: dict[str, Any], num_rows: int) -> lis
     if column.get("nulls") == 0:
         found.append("no nulls")
     return found
+
+
+def _ends(column: dict[str, Any], strip: dict[str, Any]) -> list[str] | None:
+    """Of whole numbers the largest itself: their last bar ends one behind it."""
+    if strip.get("ends") and rows_strip.is_whole(column):
+        return [_number(column["min"]), _number(column["max"])]
+    return strip.get("ends")
 
 
 def _tops(column: dict[str, Any], num_rows: int) -> list[dict[str, Any]]:
