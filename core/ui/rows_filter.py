@@ -65,15 +65,11 @@ def show_form(user: User, dataset: Dataset, version: Version, address: Address, 
         key=f"filter_op_{kind_of(types[column])}",
     )
     _show_entry(CONDITIONS[condition].entry, column, types[column], profile.get(column, {}))
-    if wrong := st.session_state.pop(WRONG, None):
+    wrong = st.session_state.get(WRONG, {}).get((column, condition))
+    if wrong:
         st.error(show.plain(wrong), icon=":material/error:")
-    if st.button(
-        "Add filter",
-        key="filter_add",
-        type="primary",
-        on_click=_add,
-        args=(user, dataset, address, column, types[column], condition),
-    ):
+    chosen = (user, dataset, address, column, types[column], condition)
+    if st.button("Add filter", key="filter_add", type="primary", on_click=_add, args=chosen) and not wrong:
         st.rerun()
 
 
@@ -185,8 +181,10 @@ def _add(user: User, dataset: Dataset, address: Address, column: str, type_: str
         where = {**address.view.where, column: datasets.Filter.model_validate(wanted)}
         datasets.rows_of(user, dataset.id, address.view.model_copy(update={"where": where, "columns": [column]}), limit=1)
     except LuthierError as error:
-        st.session_state[WRONG] = "; ".join(detail.message for detail in getattr(error, "details", ())) or error.message
+        message = "; ".join(detail.message for detail in getattr(error, "details", ())) or error.message
+        st.session_state[WRONG] = {(column, condition): message}
         return
+    st.session_state[WRONG] = {}
     rows_address.change_filter(address.view, column, wanted)
 
 

@@ -26,7 +26,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Visit:
 
     monkeypatch.setattr(session, "address", lambda: "10.0.0.9")
 
-    def open_page(user: User | None, page: str, **query: str) -> AppTest:
+    def open_page(user: User | None, page: str, /, **query: str) -> AppTest:
         monkeypatch.setattr(session, "current_user", lambda: user)
         app = AppTest.from_file(ROOT / "core" / "ui" / "main.py", default_timeout=20)
         if page != "home":
