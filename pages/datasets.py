@@ -1,24 +1,17 @@
-"""All datasets: upload, add a sample, search, open one."""
+"""All datasets: bring one in, add a sample, search, open one."""
 
 import streamlit as st
 
 from core import datasets
 from core.datasets import DatasetList
-from core.ui import dataset_list, dataset_view, places, show, upload
-from core.ui.ingest_options import choose_options
+from core.ui import dataset_list, dataset_view, show, ways_in
 from core.ui.session import require_user
 
 user = require_user()
 show.header("Datasets", "Your files as tables: question them with SQL, train models on them.", icon="database")
 
-upload_place = st.container()
-options = choose_options("upload_options")
-with upload_place:
-    arrived = upload.field("upload", title="Drop files here", options=options)
-if len(arrived) == 1 and arrived[0].alone:
-    places.go("dataset", id=arrived[0].dataset_id)
-for one in arrived:
-    st.toast(f"{show.plain(one.name)} has arrived.", icon=":material/check_circle:")
+with show.guarded():
+    ways_in.show_ways(user)
 
 with show.guarded():
     converting = datasets.list_datasets(user, DatasetList(status="processing", limit=20))

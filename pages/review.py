@@ -107,6 +107,7 @@ if upload.state != "received":
     show_unfinished(user, upload)
     st.stop()
 
+review_state.turn_to(upload)
 show_header(user, upload)
 facts, bar = st.container(), st.container()
 with show.guarded():

@@ -49,11 +49,15 @@ class Review:
         return "sheets" if self.tables_field == "sheet" else "members"
 
 
-def open_review(user: User, upload: Upload) -> Review:
-    """Look at the upload as chosen so far. Raises what ``uploads.look`` raises."""
+def turn_to(upload: Upload) -> None:
+    """Before anything is drawn: what was typed for another upload is forgotten."""
     if st.session_state.get(REVIEWED) != upload.id:
         forget_widgets()
         st.session_state[REVIEWED] = upload.id
+
+
+def open_review(user: User, upload: Upload) -> Review:
+    """Look at the upload as chosen so far. Raises what ``uploads.look`` raises."""
     chosen = uploads.chosen(user, upload.id)
     return Review(user, upload, chosen.options, chosen.from_version, _look(user, upload, chosen.options))
 

@@ -18,7 +18,7 @@ from core.users import User
 
 IMPORTING = "_import_as_detected"
 FRESH = timedelta(seconds=10)
-SHOWN = 30
+SHOWN, UNSCROLLED = 30, 4
 SOURCES = {"text": "pasted", "folder": "from the server", "api": "by the API"}
 
 
@@ -78,9 +78,10 @@ def _show_cards(user: User, dataset_id: str | None, drawn: Sequence[tuple[str, s
     found = _find(user, dataset_id)
     if [_sight(upload) for upload in found] != list(drawn):
         st.rerun()
-    for upload in found[:SHOWN]:
-        with st.container(border=True, gap="xsmall", key=f"waiting_{upload.id}"):
-            _show_card(user, upload)
+    with st.container(height="content" if len(found) <= UNSCROLLED else 380, border=False, gap="small"):
+        for upload in found[:SHOWN]:
+            with st.container(border=True, gap="xsmall", key=f"waiting_{upload.id}"):
+                _show_card(user, upload)
     if len(found) > SHOWN:
         st.caption(f"and {len(found) - SHOWN:,} more: they come up as these are imported or discarded.")
 
@@ -92,10 +93,10 @@ def _show_card(user: User, upload: Upload) -> None:
             st.caption(_facts(upload))
         with st.container(horizontal=True, width="content", gap="xsmall"):
             if upload.state == "received":
-                places.button("Review", "review", key=f"review_{upload.id}", icon="fact_check", primary=True, id=upload.id)
+                places.button("Review", "review", key=f"review_{upload.id}", icon="fact_check", id=upload.id)
                 st.button("Import as detected", key=f"import_{upload.id}", on_click=_ask, args=([upload.id],))
             word = "Discard" if upload.state != "receiving" or upload.source != "url" else "Cancel"
-            st.button(word, key=f"discard_{upload.id}", icon=":material/delete:", on_click=_discard, args=(user, upload))
+            st.button(word, key=f"discard_{upload.id}", type="tertiary", on_click=_discard, args=(user, upload))
     if upload.state == "receiving":
         _show_progress(upload)
     elif upload.error:

@@ -60,7 +60,6 @@ def _show_files(way: Way) -> None:
         title="Drop files here" if new else f"A new file for {way.dataset.name if way.dataset else ''}",
         dataset_id=way.dataset_id,
         multiple=new,
-        options={},
     )
     if len(arrived) == 1 and arrived[0].alone:
         places.go("review", id=arrived[0].upload_id)
@@ -175,6 +174,8 @@ def _show_server(way: Way) -> None:
 def _show_way_down(way: Way, folder: str, path: str, entries: list[Entry]) -> None:
     """Where we are, the folders below, and the way back up."""
     below = [entry for entry in entries if entry.is_folder]
+    if not path and not below:
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.caption(f":material/folder_open: {show.plain('/'.join(part for part in (folder, path) if part))}", width="content")
         if path:

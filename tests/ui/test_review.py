@@ -12,7 +12,7 @@ from core.datasets import Dataset, DatasetList
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
 from core.ui import review_columns, review_options, ways_in
-from core.uploads import NewUpload, Upload
+from core.uploads import NewUpload, Upload, rows
 from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
@@ -164,7 +164,8 @@ def test_others_uploads_look_missing(visit: Visit, ada: User, bob: User, arrive:
     assert "cities" not in text
 
 
-def test_an_unfinished_upload_says_how_to_go_on(visit: Visit, ada: User, arrive: Arrive) -> None:
+def test_an_unfinished_upload_says_how_to_go_on(visit: Visit, ada: User, arrive: Arrive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOVING_SECONDS", 0)
     app = visit(ada, "review", id=arrive(ada, "cities.csv", CITIES, received=10).id)
     assert not app.exception
     assert "Choose the same file again" in text_of(app)
