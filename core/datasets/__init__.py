@@ -18,6 +18,7 @@ from core.datasets.conversions import recover
 from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
 from core.datasets.editing import Edits, edit
+from core.datasets.leaks import Leak, LeakReport, leaks
 from core.datasets.lessons import Lesson, lesson, training_preview, training_report
 from core.datasets.looking import (
     DatasetList,
@@ -59,6 +60,7 @@ from core.datasets.reports import (
     start_token_lengths,
     token_lengths,
 )
+from core.datasets.splits import NewSplit, SplitCounts, count_split, split
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
 from core.datasets.views import View, open_view, rows_of
 from core.readers import IngestOptions
@@ -73,12 +75,16 @@ __all__ = [
     "Filter",
     "Finding",
     "IngestOptions",
+    "Leak",
+    "LeakReport",
     "Lesson",
     "NewDataset",
+    "NewSplit",
     "Preview",
     "Profile",
     "Quality",
     "Sample",
+    "SplitCounts",
     "SqlTable",
     "TokenLengths",
     "TrainingReport",
@@ -89,6 +95,7 @@ __all__ = [
     "add_version",
     "append_rows",
     "cancel_ingest",
+    "count_split",
     "create",
     "create_from_table",
     "delete",
@@ -100,6 +107,7 @@ __all__ = [
     "finding",
     "get",
     "get_version",
+    "leaks",
     "lesson",
     "list_datasets",
     "list_versions",
@@ -114,6 +122,7 @@ __all__ = [
     "rows_of",
     "samples",
     "shut_down_reports",
+    "split",
     "sql_tables",
     "start_report",
     "start_token_lengths",
