@@ -139,14 +139,14 @@ def _check_range(limit: int, offset: int, max_limit: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _shared(staging: Path) -> duckdb.DuckDBPyConnection:
+def _shared() -> duckdb.DuckDBPyConnection:
     return connect()
 
 
 @contextmanager
 def _cursor() -> Iterator[duckdb.DuckDBPyConnection]:
     """A cursor of the shared DuckDB that is interrupted at the deadline."""
-    cursor = _shared(storage.staging_dir()).cursor()
+    cursor = _shared().cursor()
     cursor.execute("SET TimeZone = 'UTC'")
     deadline = threading.Timer(SECONDS, cursor.interrupt)
     deadline.daemon = True

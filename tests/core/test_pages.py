@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from core.users import User
 from tests.ui.things import make_dataset
 
 Find = Callable[..., list[int]]
+Tables = Callable[[str], tuple[Path, list[dict[str, str]]]]
 TABLE = """
 SELECT * FROM (VALUES
     (1, 9223372036854775807, 1.5::DOUBLE, 'Ünïcode "quoted"', DATE '2024-01-31', TIMESTAMPTZ '2024-06-01 12:00:00+02',
@@ -31,30 +33,37 @@ SELECT * FROM (VALUES
 """
 NESTED = """
 SELECT 1 AS id, [{'role': 'user', 'content': 'Don''t panic'}, {'role': 'assistant', 'content': NULL}] AS messages,
-    MAP {'k 1': 5} AS counts, {'name': 'Ada', 'inner': {'tags': ['x', 'y z']}} AS person, '{"free": "text"}'::JSON AS raw, [1, 2] AS numbers
+    MAP {'k 1': 5} AS counts, {'name': 'Ada', 'inner': {'tags': ['x', 'y z']}} AS person,
+    '{"free": "text"}'::JSON AS raw, [1, 2] AS numbers
 UNION ALL SELECT 2, [], MAP {}, {'name': 'Bob', 'inner': {'tags': []}}, 'null', NULL
 """
 TEXT = 'té "xt", c'
 
 
-def write(path: Path, sql: str) -> list[dict[str, str]]:
-    """A Parquet of a query's rows; its columns."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"COPY ({sql}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)")
-        found = connection.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
-    return [{"name": row[0], "type": row[1]} for row in found]
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """``tables(sql)``: a Parquet of a query's rows, and its columns. Each is written once."""
+
+    @cache
+    def write(sql: str) -> tuple[Path, list[dict[str, str]]]:
+        path = tmp_path_factory.mktemp("tables") / "t.parquet"
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"COPY ({sql}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)")
+            found = connection.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+        return path, [{"name": row[0], "type": row[1]} for row in found]
+
+    return write
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[..., pages.Preview]:
+def read(tables: Tables) -> Callable[..., pages.Preview]:
     """``read(sql, **how)``: a page of a table made by ``sql``."""
 
     def page(sql: str, **how: Any) -> pages.Preview:
-        columns = write(tmp_path / "t.parquet", sql)
-        number = int(pyarrow.parquet.read_metadata(tmp_path / "t.parquet").num_rows)
+        path, columns = tables(sql)
         where = {name: filters.as_filter(name, wanted) for name, wanted in how.pop("where", {}).items()}
-        return pages.page(tmp_path / "t.parquet", columns, num_rows=number, where=where, **how)
+        return pages.page(path, columns, num_rows=pyarrow.parquet.read_metadata(path).num_rows, where=where, **how)
 
     return page
 
@@ -163,7 +172,7 @@ def test_only_rows_of_given_numbers(find: Find, read: Callable[..., pages.Previe
 def test_pages_meet_each_other_across_row_groups(read: Callable[..., pages.Preview]) -> None:
     table = "SELECT range AS n, (range * 7919) % 10007 AS mixed FROM range(10007)"
     for how, key in (({}, "n"), ({"order_by": "mixed"}, "mixed"), ({"where": {"n": {"min": 5}}}, "n")):
-        found = [read(table, limit=100, offset=offset, **how) for offset in (0, 2000, 4090, 9950)]  # type: ignore[arg-type]
+        found = [read(table, limit=100, offset=offset, **how) for offset in (0, 2000, 4090, 9950)]
         start = 5 if "where" in how else 0
         for page in found:
             assert [item["data"][key] for item in page.items] == [
@@ -189,7 +198,8 @@ def test_long_texts_are_read_only_as_far_as_asked(read: Callable[..., pages.Prev
     "wrong",
     [
         {"where": {"big": {"min": "many"}}}, {"where": {"day": {"min": "yesterday"}}}, {"where": {"ok": {"equals": "maybe"}}},
-        {"where": {"at": {"one_of": ["2024-13-01"]}}}, {"where": {"gone": {"equals": 1}}}, {"order_by": "-gone"}, {"only": ["gone"]},
+        {"where": {"at": {"one_of": ["2024-13-01"]}}}, {"where": {"gone": {"equals": 1}}}, {"order_by": "-gone"},
+        {"only": ["gone"]},
         {"limit": 0}, {"limit": 101}, {"offset": -1}, {"where": {"ratio": {"min": "1; DROP TABLE x"}}},
     ],
 )  # fmt: skip
@@ -212,8 +222,10 @@ def test_a_search_that_takes_too_long_is_stopped(read: Callable[..., pages.Previ
 @pytest.mark.parametrize(
     "view",
     [
-        View(), View(version=3, order_by="-x", search="a b"), View(columns=["a", "b"]), View(columns=["a,b", "[c"]), View(columns=["[c"]),
-        View(where={"ü \"'": Filter(one_of=["x", 1, True], is_null=False)}, finding="pii:e-mail"), View(where={"a": Filter(min=0.5)}),
+        View(), View(version=3, order_by="-x", search="a b"), View(columns=["a", "b"]), View(columns=["a,b", "[c"]),
+        View(columns=["[c"]),
+        View(where={"ü \"'": Filter(one_of=["x", 1, True], is_null=False)}, finding="pii:e-mail"),
+        View(where={"a": Filter(min=0.5)}),
     ],
 )  # fmt: skip
 def test_a_view_survives_its_address(view: View) -> None:
@@ -228,14 +240,20 @@ def test_an_address_that_is_no_view_is_refused(query: dict[str, str]) -> None:
         views.from_query(query)
 
 
-def chosen(path: Path, sql: str, **how: Any) -> pages.Selection:
-    columns = write(path, sql)
-    where = {name: filters.as_filter(name, wanted) for name, wanted in how.pop("where", {}).items()}
-    return pages.select(path, columns, where=where, **how)
+@pytest.fixture
+def chosen(tables: Tables) -> Callable[..., pages.Selection]:
+    """``chosen(sql, **how)``: the rows of a download."""
+
+    def select(sql: str, **how: Any) -> pages.Selection:
+        path, columns = tables(sql)
+        where = {name: filters.as_filter(name, wanted) for name, wanted in how.pop("where", {}).items()}
+        return pages.select(path, columns, where=where, **how)
+
+    return select
 
 
-def test_a_file_of_a_view_holds_its_rows_in_its_order(tmp_path: Path) -> None:
-    rows = chosen(tmp_path / "t.parquet", TABLE, where={"big": {"is_null": False}}, order_by="-big", only=["id", TEXT, "big"])
+def test_a_file_of_a_view_holds_its_rows_in_its_order(chosen: Callable[..., pages.Selection]) -> None:
+    rows = chosen(TABLE, where={"big": {"is_null": False}}, order_by="-big", only=["id", TEXT, "big"])
     written = list(csv.reader(io.StringIO(b"".join(exports.csv_chunks(rows)).decode(), newline="")))
     assert written[0] == ["id", TEXT, "big"]
     assert [row[0] for row in written[1:]] == ["1", "3", "5", "2"]
@@ -245,32 +263,32 @@ def test_a_file_of_a_view_holds_its_rows_in_its_order(tmp_path: Path) -> None:
     assert table.to_pydict() == {"id": [1, 3, 5, 2], TEXT: [line[TEXT] for line in lines], "big": [line["big"] for line in lines]}
 
 
-def test_csv_tells_null_from_the_empty_text(tmp_path: Path) -> None:
-    rows = chosen(tmp_path / "t.parquet", TABLE, only=["id", TEXT, "ok"], lines=[2, 3])
+def test_csv_tells_null_from_the_empty_text(chosen: Callable[..., pages.Selection]) -> None:
+    rows = chosen(TABLE, only=["id", TEXT, "ok"], lines=[2, 3])
     assert b"".join(exports.csv_chunks(rows)).decode() == f'id,"{TEXT.replace(chr(34), chr(34) * 2)}",ok\n2,"",false\n3,,\n'
 
 
-def test_parquet_keeps_every_type_and_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_keeps_every_type_and_is_written_in_pieces(
+    chosen: Callable[..., pages.Selection], tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exports, "ROWS_IN_GROUP", 2000)
     sql = (
         "SELECT range AS n, md5(range::VARCHAR) AS t, '{\"a\": 1}'::JSON AS j, uuid() AS u, 1.5::DECIMAL(38,2) AS d, "
         "now() AS z, [range] AS l, INTERVAL 1 DAY AS i FROM range(9000)"
     )
-    rows = chosen(tmp_path / "t.parquet", sql, where={"n": {"min": 1000}})
+    rows = chosen(sql, where={"n": {"min": 1000}})
     pieces = [piece for piece in exports.parquet_chunks(rows) if piece]
     assert len(pieces) >= 4
     (tmp_path / "out.parquet").write_bytes(b"".join(pieces))
     assert pyarrow.parquet.read_metadata(tmp_path / "out.parquet").num_rows == 8000
     with duckdb.connect() as connection:
-        types = [
-            connection.execute(f"DESCRIBE SELECT * EXCLUDE (i) FROM '{tmp_path / name}'").fetchall()
-            for name in ("t.parquet", "out.parquet")
-        ]
+        described = [f"DESCRIBE SELECT * EXCLUDE (i) FROM '{path}'" for path in (tables(sql)[0], tmp_path / "out.parquet")]
+        types = [connection.execute(statement).fetchall() for statement in described]
     assert types[0] == types[1]
 
 
-def test_a_view_without_rows_is_still_a_file(tmp_path: Path) -> None:
-    rows = chosen(tmp_path / "t.parquet", TABLE, where={"id": -1}, only=["id", "at"])
+def test_a_view_without_rows_is_still_a_file(chosen: Callable[..., pages.Selection]) -> None:
+    rows = chosen(TABLE, where={"id": -1}, only=["id", "at"])
     assert b"".join(exports.csv_chunks(rows)) == b"id,at\n"
     assert b"".join(exports.jsonl_chunks(rows)) == b""
     assert pyarrow.parquet.read_table(io.BytesIO(b"".join(exports.parquet_chunks(rows)))).num_rows == 0
