@@ -1,0 +1,62 @@
+"""One row of JSON: what it must be, and what is said when it is not. Integers that fit no 64 bits are kept as text."""
+
+import json
+from typing import Any
+
+MAX_DEPTH = 120
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+
+def parse_row(text: str) -> tuple[Any, str | None]:
+    """The object in ``text``, or what is wrong with it."""
+    try:
+        value = json.loads(text, object_pairs_hook=without_twins, parse_int=exact_integer)
+    except (ValueError, RecursionError) as error:
+        return None, why_not(error)
+    problem = problem_of(value)
+    return (None, problem) if problem else (value, None)
+
+
+def problem_of(value: Any) -> str | None:
+    """What keeps a parsed value from being a row."""
+    if not isinstance(value, dict):
+        return 'must be an object, such as {"question": "…"}'
+    if _depth(value) > MAX_DEPTH:
+        return TOO_DEEP
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "not valid JSON: half of a surrogate pair, or a byte that is not UTF-8"
+    return None
+
+
+def why_not(error: Exception) -> str:
+    """A parser's error about one row, in words. The column counts from the row's own line."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not valid JSON: {error.msg.lower()} at column {error.colno}"
+    return TOO_DEEP if isinstance(error, RecursionError) else str(error)
+
+
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twin[:60]!r} stands twice in one object")
+    if "" in found:
+        raise ValueError("a key is empty")
+    return found
+
+
+def exact_integer(digits: str) -> int | str:
+    return int(digits) if len(digits) < 20 and -(2**63) <= int(digits) < 2**63 else digits
+
+
+def _depth(value: Any) -> int:
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        part, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        children = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(child, depth + 1) for child in children if isinstance(child, (dict, list))]
+    return deepest
