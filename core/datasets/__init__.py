@@ -10,6 +10,10 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 - ``views``: what of a version is shown, on a page or in a file; ``filters``: which rows are meant; ``pages``: a page of them by our
   own SQL; ``exports``: all of them as CSV, JSON Lines or Parquet
 - ``reports``: profile, quality and token lengths of a version; ``report_queue``: the processes that compute them
+- ``diffs``, ``comparing``, ``diff_exports``: what is different between two versions
+- ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what they share
+- ``lineage``: what was made from what; ``removing``, ``retention``: what goes, and what forbids it
+- ``scratch``: a DuckDB for one heavy piece of work
 - ``conversions``: the converter processes from the outside; ``recover`` at the start of a server
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
@@ -20,6 +24,7 @@ from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
 from core.datasets.editing import Edits, edit
 from core.datasets.leaks import Leak, LeakReport, leaks
 from core.datasets.lessons import Lesson, lesson, training_preview, training_report
+from core.datasets.lineage import Lineage, lineage
 from core.datasets.looking import (
     DatasetList,
     doubled_names,
@@ -46,7 +51,7 @@ from core.datasets.making import (
     update,
 )
 from core.datasets.pages import Filter, Preview
-from core.datasets.removing import Use, delete_version, uses
+from core.datasets.removing import Use, delete_version, removed_tables, uses
 from core.datasets.report_queue import recover as recover_reports
 from core.datasets.report_queue import shut_down as shut_down_reports
 from core.datasets.reports import (
@@ -60,6 +65,7 @@ from core.datasets.reports import (
     start_token_lengths,
     token_lengths,
 )
+from core.datasets.retention import Retention, preview_retention, retention, set_retention, sweep_daily
 from core.datasets.splits import NewSplit, SplitCounts, count_split, split
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
 from core.datasets.views import View, open_view, rows_of
@@ -78,11 +84,13 @@ __all__ = [
     "Leak",
     "LeakReport",
     "Lesson",
+    "Lineage",
     "NewDataset",
     "NewSplit",
     "Preview",
     "Profile",
     "Quality",
+    "Retention",
     "Sample",
     "SplitCounts",
     "SqlTable",
@@ -109,24 +117,30 @@ __all__ = [
     "get_version",
     "leaks",
     "lesson",
+    "lineage",
     "list_datasets",
     "list_versions",
     "open_content",
     "open_diff",
     "open_view",
     "preview",
+    "preview_retention",
     "profile",
     "quality",
     "recover",
     "recover_reports",
+    "removed_tables",
+    "retention",
     "rows_of",
     "samples",
+    "set_retention",
     "shut_down_reports",
     "split",
     "sql_tables",
     "start_report",
     "start_token_lengths",
     "suggest_keys",
+    "sweep_daily",
     "token_lengths",
     "training_preview",
     "training_report",

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from core import ingest, storage, usage
 from core.clock import now
 from core.datasets import rows
+from core.datasets.values import SqlTable
 from core.db import reading, writing
 from core.errors import Conflict, InUse
 from core.tables import (
@@ -71,6 +72,22 @@ def delete_version(user: User, version_id: str) -> None:
             require_unused(session, None, [row.id])
             mark_removed(session, row, f"by {user.name or user.email}")
     remove_files(version_id)
+
+
+def removed_tables(user: User) -> list[SqlTable]:
+    """Versions that SQL cannot name any more because their files are gone; ``why`` says when and how. For error messages."""
+    version = DatasetVersionRow
+    with reading() as session:
+        found = session.execute(
+            select(version, DatasetRow.name)
+            .join(DatasetRow, DatasetRow.id == version.dataset_id)
+            .where(DatasetRow.owner_id == user.id, version.removed_at.is_not(None))
+            .options(defer(version.profile))
+        ).all()
+    return [
+        SqlTable(row.dataset_id, name, row.id, row.number, False, row.columns, row.num_rows, why=rows.removal(row))
+        for row, name in found
+    ]
 
 
 def require_unused(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> None:

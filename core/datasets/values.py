@@ -85,6 +85,7 @@ class SqlTable:
     is_latest: bool
     columns: list[dict[str, str]]
     num_rows: int
+    why: str = ""  # of a removed one: when and how its files went
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def start_services() -> None:
     sessions.sweep()
     for recover in (datasets.recover, datasets.recover_reports, uploads.recover, models.recover, chats.recover):
         recover()
+    datasets.sweep_daily()
     models.ensure_starter()
     supervisor.start()
     for name in WARM:
@@ -90,7 +91,7 @@ async def _sweep_for_ever() -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            for sweep in (sessions.sweep, uploads.sweep):
+            for sweep in (sessions.sweep, uploads.sweep, datasets.sweep_daily):
                 await asyncio.to_thread(sweep)
         except Exception:  # outermost loop
             log.exception("expired sessions and uploads could not be swept; trying again later")

@@ -1,14 +1,17 @@
 """New versions from old ones: edits and appends keep order and types and refuse what does not fit; removed versions say so."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from core import datasets, storage
-from core.datasets import Edits, IngestOptions
+from core.clock import now
+from core.datasets import Edits, IngestOptions, Retention
+from core.datasets.retention import sweep_versions
 from core.db import writing
-from core.errors import Conflict, InUse, NotFound, UnreadableFile, ValidationError
+from core.errors import Conflict, Forbidden, InUse, NotFound, UnreadableFile, ValidationError
 from core.security import new_id
 from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
 from core.users import User
@@ -274,3 +277,87 @@ def test_failed_tries_leave_no_gaps(ada: User) -> None:
     assert make(ada, "SELECT 1 AS n", **failed).version == 2
     assert make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id).version == 2
     assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "ready"), (1, "ready")]
+
+
+def test_sql_is_told_which_versions_are_gone(ada: User, bob: User) -> None:
+    old = make(ada, "SELECT 1 AS n", name="faq")
+    make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    datasets.delete_version(ada, old.id)
+    (gone,) = datasets.removed_tables(ada)
+    assert (gone.dataset_name, gone.number, gone.why.endswith("by Ada")) == ("faq", 1, True)
+    assert datasets.removed_tables(bob) == []
+
+
+# Retention ---------------------------------------------------------------------------------------------------------------------
+
+
+def aged(user: User, count: int, **fields: Any) -> list[Any]:
+    """Versions, one a day, the last one today."""
+    found: list[Any] = []
+    for day in range(count):
+        moment = now() - timedelta(days=count - 1 - day, hours=1)
+        found.append(make(user, "SELECT 1 AS n", dataset_id=found[0].dataset_id if found else None, created_at=moment, **fields))
+    return found
+
+
+def readable(user: User, dataset_id: str) -> list[int]:
+    return [v.version for v in datasets.list_versions(user, dataset_id).items if not v.removed_at]
+
+
+def test_old_versions_go_by_the_admins_rule_only(ada: User, bob: User) -> None:
+    versions = aged(bob, 6)
+    rule = Retention(enabled=True, keep_newest=2, keep_days=3)
+    assert sweep_versions() == []
+    with pytest.raises(Forbidden):
+        datasets.set_retention(bob, rule)
+    with pytest.raises(Forbidden):
+        datasets.preview_retention(bob, rule)
+    expected = [(3, "bob@example.com"), (2, "bob@example.com"), (1, "bob@example.com")]
+    assert [(one.version, one.owner) for one in datasets.preview_retention(ada, rule)] == expected
+    datasets.set_retention(ada, rule)
+    assert datasets.retention() == rule
+    assert [one.version for one in sweep_versions()] == [3, 2, 1]
+    assert readable(bob, versions[0].dataset_id) == [6, 5, 4]
+    assert not storage.version_dir(versions[0].id).exists()
+    gone = datasets.get_version(bob, versions[0].id)
+    assert gone.removed_why == "by the server's rule: older than 3 days and not among the newest 2"
+    assert sweep_versions() == []
+
+
+def test_the_newest_and_what_a_job_needs_stay_however_old(ada: User, make_job: Callable[..., JobRow]) -> None:
+    versions = aged(ada, 4)
+    job = make_job(ada, status="paused")
+    with writing() as session:
+        row = session.get(JobRow, job.id)
+        assert row is not None
+        row.dataset_version_id = versions[1].id
+    datasets.set_retention(ada, Retention(enabled=True, keep_newest=1, keep_days=0))
+    assert [one.version for one in sweep_versions()] == [3, 1]
+    assert readable(ada, versions[0].dataset_id) == [4, 2]
+
+
+# Lineage -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_lineage_joins_versions_jobs_and_models(ada: User, bob: User, make_job: Callable[..., JobRow]) -> None:
+    job = make_job(ada, status="succeeded")
+    old = datasets.get_version(ada, job.dataset_version_id)
+    new = make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id)
+    answer = make(ada, "SELECT 1 AS n", name="answer", origin="query", note="the best")
+    with writing() as session:
+        session.add(VersionParentRow(version_id=answer.id, parent_id=old.id))
+        model = ModelRow(id=new_id("mdl"), owner_id=ada.id, name="bot", type="finetuned")
+        session.add(model)
+        session.flush()
+        made = ModelVersionRow(
+            id=new_id("mdv"), model_id=model.id, version=1, folder="x", dataset_version_id=old.id, finetune_job_id=job.id
+        )
+        session.add(made)
+        made_id = made.id
+    found = datasets.lineage(ada, answer.dataset_id)
+    assert {node.title for node in found.nodes} == {"faq · version 1", "answer · version 1", "tuned", "bot · version 1"}
+    edges = {(edge.from_, edge.to, edge.how) for edge in found.edges}
+    assert edges == {(old.id, answer.id, "SQL"), (old.id, job.id, "training"), (job.id, made_id, "training")}
+    assert (old.id, new.id, "then") in {(e.from_, e.to, e.how) for e in datasets.lineage(ada, old.dataset_id).edges}
+    with pytest.raises(NotFound):
+        datasets.lineage(bob, old.dataset_id)
