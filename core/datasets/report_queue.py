@@ -58,8 +58,8 @@ class ReportQueue:
 
     def tick(self) -> bool:
         """Look once. True while something runs or waits."""
+        self._settle_dead(_open_reports())
         open_reports = _open_reports()
-        self._settle_dead(open_reports)
         living = {_key(row) for row in open_reports if row.status == "running"} | set(self.children)
         for row in open_reports:
             if len(living) >= SLOTS:

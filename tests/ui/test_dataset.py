@@ -134,13 +134,6 @@ def test_a_link_opens_a_row_and_its_neighbours_are_those_of_the_view(visit: Visi
     assert "There is no such row" in text_of(visit(ada, "dataset", id=numbers.id, row="5000"))
 
 
-def test_the_columns_are_summarised(visit: Visit, ada: User, numbers: Dataset) -> None:
-    app = visit(ada, "dataset", id=numbers.id, view="Columns")
-    assert not app.exception
-    assert "none empty" in text_of(app)
-    assert app.get("vega_lite_chart")
-
-
 def test_a_version_made_by_sql_shows_its_query(visit: Visit, ada: User, numbers: Dataset) -> None:
     query.save(ada, sql="SELECT * FROM numbers WHERE n < 7", dataset_id=numbers.id, note="the first week")
     app = visit(ada, "dataset", id=numbers.id, view="Versions")
