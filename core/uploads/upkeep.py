@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
+from sqlalchemy import update as sql_update
 
 from core import storage
 from core.clock import now
@@ -12,7 +13,6 @@ from core.db import reading, writing
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving
 
-FETCHED = ("url", "folder")
 SENT_AGAIN = ("browser", "api")
 
 
@@ -20,10 +20,8 @@ def recover() -> None:
     """At the start of a server, before anything is sent."""
     with writing() as session:
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "receiving")):
-            if row.source in SENT_AGAIN:
-                row.error = f"The server was restarted when {_share(row)} had arrived. Choose the same file again to go on."
-            else:
-                row.state, row.error = "failed", "The server was restarted before all of it was here. Start it again."
+            told = sql_update(UploadRow).where(UploadRow.id == row.id)
+            session.execute(told.values(updated_at=row.updated_at, **_interrupted(row)))  # its age stays
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "received")):
             if not storage.upload_path(row.id).exists():
                 session.delete(row)
@@ -47,6 +45,12 @@ def sweep() -> int:
     for upload_id in gone:
         receiving.drop(upload_id)
     return len(gone)
+
+
+def _interrupted(row: UploadRow) -> dict[str, str]:
+    if row.source in SENT_AGAIN:
+        return {"error": f"The server was restarted when {_share(row)} had arrived. Choose the same file again to go on."}
+    return {"state": "failed", "error": "The server was restarted before all of it was here. Start it again."}
 
 
 def _share(row: UploadRow) -> str:

@@ -350,9 +350,10 @@ def test_unfinished_uploads_are_swept_in_time(ada: User, monkeypatch: pytest.Mon
     with writing() as session:
         session.query(UploadRow).filter_by(id=old.id).update({"updated_at": moment - timedelta(hours=49)})
         session.query(UploadRow).filter_by(id=waiting.id).update({"updated_at": moment - timedelta(hours=47)})
-    assert uploads.sweep() == 1
+    uploads.recover()
     assert [upload.id for upload in uploads.list_uploads(ada)] == [waiting.id]
     assert not storage.upload_path(old.id).exists()
+    assert uploads.sweep() == 0
 
 
 def test_files_without_row_and_rows_without_file_go_at_start(ada: User) -> None:
