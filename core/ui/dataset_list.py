@@ -56,12 +56,10 @@ def _show_page(user: User, wanted: dict[str, Any]) -> None:
         return
     doubled = datasets.doubled_names(user)
     rows = [build_row(dataset, user, is_doubled=dataset.name.lower() in doubled) for dataset in found.items]
-    opened = dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
+    dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_counted(found), width="content")
         lists.pages(found, key=PAGE)
-    if opened in {dataset.id for dataset in found.items}:
-        places.go("dataset", id=opened)
 
 
 def build_row(dataset: Dataset, user: User, *, is_doubled: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import streamlit as st
 from core import datasets, formats
 from core.datasets import Dataset, Lesson, Version
 from core.formats import Chat, Example, Format, Preference
-from core.ui import column_mapping, conversation, lists, places, show, training_words
+from core.ui import column_mapping, conversation, lists, places, quality_view, show, training_words
 from core.ui.column_mapping import Columns
 from core.users import User
 
@@ -33,8 +33,8 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
         _show_verdict(dataset, version, shape, columns, found)
     _show_numbers(found)
     if found.errors:
-        _show_errors(dataset, version, found)
-    _show_examples(user, dataset, version, columns)
+        _show_errors(version, found)
+    _show_examples(user, version, columns)
 
 
 @st.cache_data(max_entries=50, show_spinner="Reading the rows as a model would …")
@@ -154,37 +154,37 @@ def _share(count: int, found: Lesson) -> str:
 # What is wrong
 
 
-def _show_errors(dataset: Dataset, version: Version, found: Lesson) -> None:
+def _show_errors(version: Version, found: Lesson) -> None:
     """The first hundred, each with the way to its row."""
     title = f"What is wrong: {show.count(found.num_bad, 'row')}"
     with st.expander(title, icon=":material/rule:", expanded=not found.ok, key="training_errors"):
         pages = -(-len(found.errors) // ERRORS_PER_PAGE)
         at = min(lists.current_page("training_errors_page"), pages)
         for number, error in enumerate(found.errors[(at - 1) * ERRORS_PER_PAGE : at * ERRORS_PER_PAGE]):
-            _show_error(dataset, version, error, number)
+            _show_error(version, error, number)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(_advice(found), width="stretch")
             if pages > 1:
                 st.pagination(pages, key="training_errors_page")
 
 
-def _show_error(dataset: Dataset, version: Version, error: Mapping[str, Any], number: int) -> None:
+def _show_error(version: Version, error: Mapping[str, Any], number: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"training_error_{number}"):
         if error.get("line"):
-            _link_to_row(dataset, version, error["line"])
+            _link_to_row(version, error["line"], key=f"training_error_row_{number}")
         st.markdown(f"{show.code(error['field'])} {show.plain(error['message'])}", width="stretch")
 
 
-def _link_to_row(dataset: Dataset, version: Version, line: int) -> None:
-    places.link(
-        "dataset",
+def _link_to_row(version: Version, line: int, *, key: str) -> None:
+    """A button, since a link to the page that is open would leave its tab as it is."""
+    st.button(
         f"Row {line:,}",
-        icon="open_in_new",
-        help="Open it",
-        id=dataset.id,
-        version=version.version,
-        view="Rows",
-        row=line,
+        key=key,
+        icon=":material/table_rows:",
+        help="Open this row",
+        on_click=quality_view.go_to_rows,
+        args=(version,),
+        kwargs={"row": line},
     )
 
 
@@ -196,7 +196,7 @@ def _advice(found: Lesson) -> str:
 # The examples
 
 
-def _show_examples(user: User, dataset: Dataset, version: Version, columns: Columns | None) -> None:
+def _show_examples(user: User, version: Version, columns: Columns | None) -> None:
     pages = -(-version.num_rows // PER_PAGE)
     at = min(lists.current_page("training_page"), pages)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -206,7 +206,7 @@ def _show_examples(user: User, dataset: Dataset, version: Version, columns: Colu
     rows = datasets.training_preview(user, version.id, columns, PER_PAGE, offset=(at - 1) * PER_PAGE)
     for line, example in rows:
         with st.container(border=True, key=f"example_{line}"):
-            _link_to_row(dataset, version, line)
+            _link_to_row(version, line, key=f"example_row_{line}")
             show_example(example)
 
 

@@ -15,24 +15,19 @@ HERE = Path(__file__).parent
 
 def show_table(
     key: str, rows: Sequence[dict[str, Any]], *, columns: Sequence[dict[str, str]], sort: str, on_sort: Callable[[str], None]
-) -> str | None:
-    """Draw ``rows`` under ``columns`` ({"name", "label", "sort", "kind"}); the id of the row that was opened just now.
+) -> None:
+    """Draw ``rows`` under ``columns`` ({"name", "label", "sort", "kind"}); a row leads to its ``href``.
 
     ``sort`` is the order they come in, ``-`` in front means descending; ``on_sort`` is told the one that was asked for.
     """
-    result = _component()(
+    _component()(
         key=key,
         data={"columns": list(columns), "rows": list(rows), "sort": sort},
-        on_opened_change=_nothing,
         on_sorted_change=lambda: on_sort(str(st.session_state[key].sorted)),
     )
-    return str(result.opened) if result.opened else None
 
 
 def _component() -> Any:
     """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
     html, css, js = ((HERE / f"table.{kind}").read_text() for kind in ("html", "css", "js"))
     return st.components.v2.component("luthier_dataset_table", html=html, css=css, js=js)
-
-
-def _nothing() -> None: ...

@@ -9,7 +9,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   head.replaceChildren(headers(data, ask))
   fillOrder(order, data, ask)
-  body.replaceChildren(...data.rows.map(row => drawRow(row, data.columns, id => setTriggerValue("opened", id))))
+  body.replaceChildren(...data.rows.map(row => drawRow(row, data.columns)))
   if (held) body.querySelector(`a[data-id="${CSS.escape(held)}"]`)?.focus({ preventScroll: true })
   body.onkeydown = moveBetweenLinks
 }
@@ -46,7 +46,7 @@ function fillOrder(select, { columns, sort }, ask) {
   select.onchange = () => ask(select.value)
 }
 
-function drawRow(row, columns, open) {
+function drawRow(row, columns) {
   const line = make("tr", { role: "row", class: row.tone })
   for (const column of columns) {
     const cell = make("td", { role: "cell", class: column.kind, "data-unit": unitOf(column, row) })
@@ -57,9 +57,16 @@ function drawRow(row, columns, open) {
     const isOwn = event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0
     if (isOwn || String(getSelection()).length) return
     event.preventDefault()
-    open(row.id)
+    visit(row.href)
   }
   return line
+}
+
+// As if it had been an ordinary link, without loading the page anew: Streamlit follows the browser's history. A page that is
+// switched to by the server leaves a broken address behind, to which the back button would return.
+function visit(href) {
+  history.pushState({}, "", href)
+  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }))
 }
 
 // "1 row", "2 rows": on a card the numbers stand without their headers.
