@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from core import formats, ingest, storage, usage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, from_tables, removing, rows, same_bytes
+from core.datasets import conversions, from_tables, removing, report_queue, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
 from core.datasets.looking import (
@@ -92,7 +92,9 @@ def create(
             rows.insert(session, user.id, title, new.description, row)
             if twin is not None and shared:
                 same_bytes.note_shared(session, twin, row)
-        if not shared:
+        if shared:
+            report_queue.QUEUE.wake()
+        else:
             _convert(row, file)
     return replace(get(user, row.dataset_id), same_as=known_as if shared else None)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import storage, usage
+from core import reports, storage, usage
 from core.clock import now
 from core.errors import UnsupportedMediaType, ValidationError
 from core.fields import parse
@@ -76,13 +76,15 @@ def share_version(twin: DatasetVersionRow, row: DatasetVersionRow) -> bool:
 
 
 def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRow) -> None:
-    """What else the new version has of its twin: the reports about it.
+    """What else the new version has of its twin: the reports about it. Those that are not there yet are asked for.
 
     The shared files count as if they were its own, because deleting it takes as much away again.
     """
-    reports = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
-    for report in [report for report in reports if report.status == "ready"]:
+    found = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
+    for report in [report for report in found if report.status == "ready"]:
         session.add(VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS}))
+    session.flush()
+    reports.request_all(session, row.id, profiled=row.profile is not None)
     usage.record(session, user_id=row.created_by, kind="storage", bytes=storage.folder_bytes(storage.version_dir(row.id)))
 
 

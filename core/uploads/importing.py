@@ -68,12 +68,8 @@ def commit_version(
         datasets.get(user, dataset_id)
         chosen = options or waiting.chosen(user, upload_id).options
         file = _second_name(upload)
-        if append:
-            made = datasets.append_rows(user, dataset_id, file=file, filename=upload.filename, options=chosen, note=note)
-        else:
-            made = datasets.add_version(
-                user, dataset_id, file=file, filename=upload.filename, options=chosen, note=note, sha256=upload.sha256
-            )
+        make = datasets.append_rows if append else datasets.add_version
+        made = make(user, dataset_id, file=file, filename=upload.filename, options=chosen, note=note, sha256=upload.sha256)
         _hand_over(upload, dataset_id, None if made.status == "ready" else made.id)
         return made
 

@@ -65,7 +65,7 @@ def same_as(session: Session, row: UploadRow) -> dict[str, Any] | None:
     statement = (
         select(version.dataset_id, version.id, version.number, DatasetRow.name)
         .join(DatasetRow, DatasetRow.id == version.dataset_id)
-        .where(DatasetRow.owner_id == row.user_id, version.sha256 == row.sha256)
+        .where(DatasetRow.owner_id == row.user_id, version.sha256 == row.sha256, version.origin == "upload")
         .where(version.status == "ready", version.removed_at.is_(None))
         .order_by((version.dataset_id == (row.dataset_id or "")).desc(), version.created_at.desc())
     )

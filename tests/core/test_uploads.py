@@ -239,6 +239,13 @@ def test_import_makes_a_dataset_and_the_next_version_is_read_alike(ada: User) ->
         uploads.commit(ada, later.id)
 
 
+def test_rows_can_be_appended(ada: User) -> None:
+    made = uploads.commit(ada, send(ada).id)
+    version = uploads.commit(ada, send(ada, b"question,answer\nwho?,me\n", dataset_id=made.id).id, append=True)
+    assert isinstance(version, Version)
+    assert (version.version, version.num_rows, version.origin) == (2, 3, "append")
+
+
 def test_import_that_fails_keeps_the_upload(ada: User) -> None:
     upload = send(ada, b"a,b\n1,2\n3\n4,5,6\n")
     with pytest.raises(UnreadableFile):
