@@ -33,8 +33,7 @@ from core.errors import LuthierError, UnreadableFile
 from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
-from core.readers.opening import configure, plain_file
-from core.readers.text import require_kind
+from core.readers.opening import configure, open_plain
 from core.tables import DatasetRow, DatasetVersionRow
 
 HASHED_AT_ONCE = 2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
@@ -168,13 +167,12 @@ def convert(
     work.mkdir()
     configure(connection, work)
     progress.stage(0.0, 0.1)
-    source, suffix, archive = plain_file(staged, filename, work, options=options, progress=progress)
-    require_kind(source, suffix)
-    task = Task(source, suffix, target, work, options, connection, progress)
+    opened = open_plain(staged, filename, work, options=options, progress=progress)
+    task = Task(opened.path, opened.suffix, target, work, options, connection, progress)
     progress.stage(0.1, 0.15)  # checking the text; write_parquet goes on from here
-    reading = reader_for(suffix)(task)
+    reading = reader_for(opened.suffix)(task)
     chosen_types.apply(task, reading)
-    reading.detected = archive | reading.detected
+    reading.detected = opened.found | reading.detected
     progress.stage(0.9, 1.0)
     task.rejects.close()
     if task.rejects.count:

@@ -12,7 +12,19 @@ from core.errors import UnsupportedMediaType
 from core.readers.base import Cancelled, Progress, Read, Reading, Task
 from core.readers.options import TYPES, IngestOptions
 
-__all__ = ["READERS", "TYPES", "Cancelled", "IngestOptions", "Kind", "Progress", "Reading", "Task", "kind_of", "reader_for"]
+__all__ = [
+    "READERS",
+    "TEXTS",
+    "TYPES",
+    "Cancelled",
+    "IngestOptions",
+    "Kind",
+    "Progress",
+    "Reading",
+    "Task",
+    "kind_of",
+    "reader_for",
+]
 
 READERS = {
     ".csv": "delimited",
@@ -27,6 +39,7 @@ READERS = {
     ".xlsx": "excel",
     ".xls": "excel",
 }
+TEXTS = tuple(suffix for suffix, reader in READERS.items() if reader in ("delimited", "json_lines"))  # readable line by line
 COMPRESSIONS = (".gz", ".zst", ".zip")
 
 

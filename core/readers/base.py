@@ -76,13 +76,15 @@ class Task:
     def __post_init__(self) -> None:
         self.rejects = Rejects(self.work / "rejects.jsonl")
         self.columns: list[str] = []  # as options speak of them, once something was written
+        self.detected: dict[str, str] = {}  # types of columns for which the user chose others while they were read
 
 
 @dataclass
 class Reading:
-    """What a reader decided, for people."""
+    """What a reader decided, for people. ``num_rows``: of the whole file, where it is known without reading it."""
 
     detected: dict[str, Any] = field(default_factory=dict)
+    num_rows: int | None = None
 
     def note(self, sentence: str) -> None:
         self.detected.setdefault("notes", []).append(sentence)

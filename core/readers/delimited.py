@@ -60,8 +60,9 @@ def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading, *, orig
     sample = sample_of(path, dialect)
     has_header, columns = _columns_of(sample, dialect, task)
     source = _source(columns, dialect, has_header=has_header)
-    needs_all = any(column.unseen or _is_unclear(column) for column in columns)
-    if needs_all and not sample.is_all:
+    if sample.is_all:
+        columns = [replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns]  # nothing in it: text
+    elif any(column.unseen or _is_unclear(column) for column in columns):
         columns = _settled(source, path, columns, task)
     try:
         _write(source, path, columns, sample, task)
@@ -94,6 +95,10 @@ def _columns_of(sample: Sample, dialect: Dialect, task: Task) -> tuple[bool, lis
 
 
 def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Column]:
+    free = task.options.model_copy(update={"types": None})
+    for i, name in enumerate(names):
+        if name in (task.options.types or {}):
+            task.detected[name] = column_types.propose(name, (row[i] for row in rows), free).type
     return [column_types.propose(name, (row[i] for row in rows), task.options) for i, name in enumerate(names)]
 
 

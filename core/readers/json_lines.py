@@ -73,6 +73,7 @@ def _kept_types(task: Task, path: Path, layout: str) -> dict[str, str] | None:
     """
     inferred = describe(task.connection, _select(layout), [str(path)])
     wanted = {name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")}
+    task.detected = {name: _kept_type(name, type_) for name, type_ in inferred if name in wanted}
     kept = {name: wanted.get(name) or _kept_type(name, type_) for name, type_ in inferred}
     names = {name.lower() for name in kept}
     has_twins = any(re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept)

@@ -6,7 +6,7 @@ input, a ``Look`` as JSON on its standard output. Of a big file only its head is
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from core import formats
 from core.cells import json_safe
 from core.errors import LuthierError, UnreadableFile
 from core.fields import parse
-from core.readers import chosen_types, reader_for
-from core.readers.base import IngestOptions, Progress, Reading, Task, describe, literal
-from core.readers.opening import configure, plain_file
-from core.readers.text import require_kind
+from core.readers import READERS, TEXTS, IngestOptions, Progress, Task, chosen_types, reader_for
+from core.readers.opening import Opened, configure, open_plain
+from core.readers.sql import describe, literal
 
 ROWS = 50
 SAMPLE_BYTES = 4 * 2**20
+MOST_ROWS = 1000
 MEMORY_MB = 512
 _TEXT_CHOICES = ["encoding", "names", "types", "skip_bad_rows"]
 _CHOICES = {  # which options make sense for a kind of file
@@ -38,8 +38,10 @@ _CHOICES = {  # which options make sense for a kind of file
 class Look:
     """What a file looks like when it is read with some options. ``error`` is carried, not raised: the user changes the options.
 
-    ``columns``: {"name", "type", "source"}, the last as in the file. ``num_rows`` is None where only the head was read.
-    ``choices``: the fields of IngestOptions that make sense for this kind. ``error``: {"message", "lines": [[line, message]]}.
+    ``columns``: {"name", "type", "source", "detected"}: its name in the file, by which options speak of it, and its type before
+    one was chosen. ``rows``: the first ones; None is a missing value. ``num_rows`` is None where only the head was read.
+    ``choices``: the fields of IngestOptions that make sense for this kind of file. ``skipped``: [[line, message]] of bad rows
+    that were left out. ``error``: {"message", "count", "lines": [[line, message]]}; the rows are then those that could be read.
     """
 
     detected: dict[str, Any] = field(default_factory=dict)
@@ -49,50 +51,83 @@ class Look:
     is_sample: bool = False
     format: str = "table"
     choices: list[str] = field(default_factory=list)
+    num_skipped: int = 0
+    skipped: list[list[Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
 
 
 def failed(error: LuthierError, **known: Any) -> Look:
     """A look that found only what is wrong."""
-    lines = error.lines if isinstance(error, UnreadableFile) else []
-    return Look(error={"message": error.message, "lines": [[line, message] for line, message in lines]}, **known)
+    lines = [[line, message] for line, message in error.lines] if isinstance(error, UnreadableFile) else []
+    return Look(error={"message": error.message, "count": len(lines), "lines": lines}, **known)
 
 
 def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) -> Look:
     """Read the head of a file into ``work``, which the caller removes. Never raises for what is wrong with the file."""
-    from core.readers import READERS
-
     try:
         with duckdb.connect() as connection:
             configure(connection, work, memory_mb=MEMORY_MB)
-            source, suffix, archive = plain_file(path, filename, work, options=options, progress=Progress(), limit=SAMPLE_BYTES)
-            choices = [*(["member"] if archive else []), *_CHOICES[READERS[suffix]]]
-            require_kind(source, suffix)
-            task = Task(source, suffix, work / "data.parquet", work, options, connection, Progress())
+            opened = open_plain(path, filename, work, options=options, progress=Progress(), head=SAMPLE_BYTES)
+            choices = [*(["member"] if opened.found else []), *_CHOICES[READERS[opened.suffix]]]
             try:
-                reading = reader_for(suffix)(task)
-                chosen_types.apply(task, reading)
-                return _shown(task, reading, archive, choices)
+                return _read(opened, options, connection, work, choices)
             except LuthierError as error:
-                return failed(error, choices=choices, detected=archive)
+                look = _rest_of(opened, options, connection, work, choices) if _has_good_rows(error, options) else Look()
+                told = failed(error).error or {}
+                told["count"] = max(told["count"], look.num_skipped)
+                return replace(look, detected=opened.found | look.detected, choices=choices, error=told, num_skipped=0, skipped=[])
     except LuthierError as error:
         return failed(error)
 
 
-def _shown(task: Task, reading: Reading, archive: dict[str, object], choices: list[str]) -> Look:
-    source = f"read_parquet({literal(str(task.target))})"
-    found = zip(describe(task.connection, f"FROM {source}"), task.columns, strict=True)
-    columns = [{"name": name, "type": type_, "source": original} for (name, type_), original in found]
-    (num_rows,) = task.connection.execute(f"SELECT count(*) FROM {source}").fetchall()[0]
-    table = task.connection.sql(f"SELECT * FROM {source} LIMIT {ROWS}").to_arrow_table()
-    return Look(
-        detected=archive | reading.detected,
-        columns=columns,
-        rows=[json_safe(row) for row in table.to_pylist(maps_as_pydicts="lossy")],
-        num_rows=num_rows,
-        format=formats.detect(columns),
+def _has_good_rows(error: LuthierError, options: IngestOptions) -> bool:
+    return isinstance(error, UnreadableFile) and bool(error.lines) and not options.skip_bad_rows
+
+
+def _rest_of(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyConnection, work: Path, choices: list[str]) -> Look:
+    """What can be read of a file with bad rows, so that there is something to see."""
+    try:
+        return _read(opened, options.model_copy(update={"skip_bad_rows": True}), connection, work, choices)
+    except LuthierError:
+        return Look()
+
+
+def _read(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyConnection, work: Path, choices: list[str]) -> Look:
+    is_text = opened.suffix in TEXTS
+    task = Task(
+        opened.path, opened.suffix, work / "data.parquet", work, options, connection, Progress(),
+        most_rows=None if is_text else MOST_ROWS, is_head=opened.is_head,
+    )  # fmt: skip
+    reading = reader_for(opened.suffix)(task)
+    detected = [type_ for _, type_ in describe(connection, f"FROM read_parquet({literal(str(task.target))})")]
+    chosen_types.apply(task, reading)
+    task.rejects.close()
+    look = _shown(task, detected)
+    is_sample = opened.is_head or bool(task.most_rows and look.num_rows == task.most_rows)
+    if is_sample:
+        reading.note(f"This is a look at the first {look.num_rows:,} rows; the types are checked against the whole file.")
+    return replace(
+        look,
+        detected=opened.found | reading.detected,
+        num_rows=reading.num_rows if is_sample else look.num_rows,
+        is_sample=is_sample,
         choices=choices,
+        num_skipped=task.rejects.count,
+        skipped=[[line, message] for line, message in task.rejects.first],
     )
+
+
+def _shown(task: Task, detected: list[str]) -> Look:
+    table_ = f"read_parquet({literal(str(task.target))})"
+    found = zip(describe(task.connection, f"FROM {table_}"), task.columns, detected, strict=True)
+    columns = [
+        {"name": name, "type": type_, "source": source, "detected": task.detected.get(source, was)}
+        for (name, type_), source, was in found
+    ]
+    (num_rows,) = task.connection.execute(f"SELECT count(*) FROM {table_}").fetchall()[0]
+    table = task.connection.sql(f"SELECT * FROM {table_} LIMIT {ROWS}").to_arrow_table()
+    rows = [json_safe(row) for row in table.to_pylist(maps_as_pydicts="lossy")]
+    return Look(columns=columns, rows=rows, num_rows=num_rows, format=formats.detect(columns))
 
 
 def main() -> None:

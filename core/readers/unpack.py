@@ -1,18 +1,20 @@
 """From an upload to one plain file: .gz, .zst and .zip, opened with a cap on what comes out.
 
 Declared sizes are not believed (a zip's can lie): the bytes are counted as they come, against the configured limit and the free
-disk. An archive that is cut off, damaged, locked, or holds more than one file is refused with a sentence that says so.
+disk. An archive that is cut off, damaged or locked is refused with a sentence that says so; of several tables the user chooses one.
 """
 
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from core import storage
 from core.config import settings
-from core.errors import TooLarge, UnreadableFile, UnsupportedMediaType
+from core.errors import TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.readers import READERS, TEXTS
 from core.readers.base import Progress
 
 CHUNK = 1 << 20
@@ -21,18 +23,35 @@ SPACE_EVERY = 64 * CHUNK
 CUT_OFF = "The archive is cut off or damaged. Make it again, or upload the plain file."
 
 
-def unpack(path: Path, compression: str, target: Path, *, progress: Progress) -> str | None:
-    """Write what the archive holds to ``target``. Returns the name of a zip's member, None for the others.
+@dataclass(frozen=True)
+class Unpacked:
+    """``member`` is the file of a zip that was taken, of the ``members`` that could be. ``is_cut``: only the head was written."""
 
-    Raises UnreadableFile, UnsupportedMediaType, TooLarge, DiskFull.
+    member: str | None = None
+    members: tuple[str, ...] = ()
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which member of a zip; without one the only one, or the ``first`` that comes. ``head``: so many bytes of a text will do."""
+
+    member: str | None = None
+    first: bool = False
+    head: int | None = None
+
+
+def unpack(path: Path, compression: str, target: Path, *, wanted: Wanted, progress: Progress) -> Unpacked:
+    """Write what the archive holds to ``target``.
+
+    Raises UnreadableFile, UnsupportedMediaType, ValidationError, TooLarge, DiskFull.
     """
     with path.open("rb") as packed:
         size = max(path.stat().st_size, 1)
         if compression == ".zip":
-            return _unzip(packed, target, progress)
+            return _unzip(packed, target, wanted, progress)
         chunks = _inflate_gzip(packed) if compression == ".gz" else _inflate_zstd(packed)
-        _write(_watched(chunks, packed, size, progress), target)
-        return None
+        return Unpacked(is_cut=_write(_watched(chunks, packed, size, progress), target, wanted.head))
 
 
 def count_zip(path: Path, *, progress: Progress) -> None:
@@ -83,26 +102,39 @@ def _inflate_zstd(packed: IO[bytes]) -> Iterator[bytes]:
         raise UnreadableFile(CUT_OFF)
 
 
-def _unzip(packed: IO[bytes], target: Path, progress: Progress) -> str:
+def _unzip(packed: IO[bytes], target: Path, wanted: Wanted, progress: Progress) -> Unpacked:
     try:
         with zipfile.ZipFile(packed) as archive:
-            member = _only_member(archive)
+            readable = _readable(archive)
+            member = _chosen(readable, wanted)
+            head = wanted.head if PurePosixPath(member.filename).suffix.lower() in TEXTS else None
             with archive.open(member) as stream:
-                _write(_watched(iter(lambda: stream.read(CHUNK), b""), packed, max(member.compress_size, 1), progress), target)
-            return member.filename
+                chunks = _watched(iter(lambda: stream.read(CHUNK), b""), packed, max(member.compress_size, 1), progress)
+                is_cut = _write(chunks, target, head)
+            return Unpacked(member.filename, tuple(info.filename for info in readable), is_cut)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UnreadableFile(CUT_OFF) from error
     except (RuntimeError, NotImplementedError) as error:
         raise UnreadableFile("The archive is locked with a password, or packed in a way that cannot be read here.") from error
 
 
-def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+def _readable(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files in it that some reader takes; when there are none, all of them, for the error to name."""
     members = [m for m in archive.infolist() if not m.is_dir() and not _is_clutter(m.filename)]
     if not members:
         raise UnreadableFile("The archive holds no file.")
-    if len(members) > 1:
-        names = ", ".join(PurePosixPath(m.filename).name[:60] for m in members[:5])
-        raise UnsupportedMediaType(f"The archive holds {len(members)} files ({names}). Upload them one at a time.")
+    return [m for m in members if PurePosixPath(m.filename).suffix.lower() in READERS] or members
+
+
+def _chosen(members: list[zipfile.ZipInfo], wanted: Wanted) -> zipfile.ZipInfo:
+    names = ", ".join(m.filename[-60:] for m in members[:5]) + (" …" if len(members) > 5 else "")
+    if wanted.member:
+        found = next((m for m in members if m.filename == wanted.member), None)
+        if found is None:
+            raise ValidationError.of("options.member", f"the archive holds no {wanted.member[-60:]!r}; it holds {names}")
+        return found
+    if len(members) > 1 and not wanted.first:
+        raise UnsupportedMediaType(f"The archive holds {len(members)} files ({names}). Say which one to read (options.member).")
     return members[0]
 
 
@@ -117,7 +149,8 @@ def _watched(chunks: Iterator[bytes], packed: IO[bytes], size: int, progress: Pr
         yield chunk
 
 
-def _write(chunks: Iterator[bytes], target: Path) -> None:
+def _write(chunks: Iterator[bytes], target: Path, head: int | None) -> bool:
+    """Whether it stopped at ``head`` bytes."""
     total = checked = 0
     with target.open("wb") as plain:
         for chunk in chunks:
@@ -127,6 +160,9 @@ def _write(chunks: Iterator[bytes], target: Path) -> None:
                 storage.require_space()
                 checked = total
             plain.write(chunk)
+            if head is not None and total > head:
+                return True
+    return False
 
 
 def _require_below_cap(total: int) -> None:
