@@ -29,6 +29,7 @@ ENTRIES = (
     Entry("datasets", "Datasets", "database", "Data", "Upload files, look at them, keep versions."),
     Entry("dataset", "Dataset", "table_view", "Data", in_menu=False),
     Entry("review", "Review", "fact_check", "Data", in_menu=False),
+    Entry("edit", "Edit rows", "edit", "Data", in_menu=False),
     Entry("diff", "Compare versions", "difference", "Data", in_menu=False),
     Entry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
     Entry("fine_tuning", "Fine-tuning", "model_training", "Models", "Start a fine-tuning and follow those that run."),
