@@ -12,7 +12,7 @@ from core.ui import review_state, show
 from core.ui.review_state import PREFIX, Review
 
 PER_PAGE = 25
-SAMPLES = 3
+SAMPLES, SAMPLE_CHARACTERS = 3, 46
 
 
 def show_columns(review: Review) -> None:
@@ -37,7 +37,7 @@ def _show_column(review: Review, column: dict[str, Any], *, key: str) -> None:
     changed = [f"was {label(column['detected'])}"] if found in (review.options.types or {}) and "detected" in column else []
     changed += [f"{found} in the file"] if column["name"] != found else []
     said = f":blue[{show.plain(', '.join(changed))}] · " if changed else ""
-    st.caption(said + show.plain(" · ".join(_samples(review.look.rows, column["name"])) or "no values"))
+    st.caption(said + show.plain(_samples(review.look.rows, column["name"]) or "no values"))
 
 
 def _show_name(review: Review, column: dict[str, Any], found: str, key: str) -> None:
@@ -106,14 +106,14 @@ def _found(column: dict[str, Any]) -> str:
     return str(column.get("source") or column["name"])
 
 
-def _samples(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
-    """The first different values, short."""
-    seen: dict[str, None] = {}
-    for row in rows:
-        value = row.get(name)
-        if value is not None and value != "":
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            seen.setdefault(text if len(text) <= 24 else text[:23] + "…")
-        if len(seen) == SAMPLES:
-            break
-    return list(seen)
+def _samples(rows: Sequence[dict[str, Any]], name: str) -> str:
+    """The first different values in one short line."""
+    values = (row.get(name) for row in rows)
+    texts = dict.fromkeys(text_of(value)[:SAMPLE_CHARACTERS] for value in values if value is not None and value != "")
+    line = " · ".join(list(texts)[:SAMPLES])
+    return line if len(line) <= SAMPLE_CHARACTERS else line[: SAMPLE_CHARACTERS - 1] + "…"
+
+
+def text_of(value: Any) -> str:
+    """A value as text: nested ones as JSON, numbers with all their digits."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

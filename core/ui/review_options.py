@@ -90,12 +90,13 @@ def _pick(field: str, labels: Mapping[Any, str], say: Callable[[Any], str], *, i
 
 
 def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
-    """Which sheet of a workbook or file of a zip; there is always one."""
+    """Which sheet of a workbook or file of a zip, where there are several."""
 
     def draw(review: Review) -> None:
-        names = [str(name) for name in review.look.detected.get(listed) or []]
+        found = review.look.detected.get(listed)
+        names = [str(name) for name in found] if isinstance(found, list) else []
         shown = getattr(review.options, field) or review.look.detected.get(field)
-        if names:
+        if len(names) > 1:
             about = IngestOptions.model_fields[field]
             index = names.index(shown) if shown in names else 0
             st.selectbox(about.title or field, names, index=index, key=f"{PREFIX}{field}", on_change=_store, args=(review, field))

@@ -36,17 +36,13 @@ class Review:
     @property
     def tables(self) -> list[str]:
         """The sheets of a workbook or the files of a zip, when there is more than one."""
-        found = self.look.detected.get(self.tables_field) or []
-        return [str(name) for name in found] if len(found) > 1 else []
+        found = self.look.detected.get("sheets") or self.look.detected.get("members") or []
+        return [str(name) for name in found] if isinstance(found, list) and len(found) > 1 else []
 
     @property
     def tables_field(self) -> str:
         """The option that names one of ``tables``."""
         return "sheet" if self.look.detected.get("sheets") else "member"
-
-    @property
-    def tables_listed(self) -> str:
-        return "sheets" if self.tables_field == "sheet" else "members"
 
 
 def turn_to(upload: Upload) -> None:

@@ -198,7 +198,7 @@ def test_a_pasted_table_is_reviewed(visit: Visit, ada: User) -> None:
     assert "copied from a spreadsheet" in text_of(app)
     app.button(key="paste_go").click().run()
     assert not app.exception
-    assert list(app.dataframe[0].value["age"]) == [36, 7]
+    assert list(app.dataframe[0].value["age"]) == ["36", "7"]
 
 
 @pytest.mark.parametrize("tab", ["From an address", "From the server"])
