@@ -16,7 +16,6 @@ DETAILS = (
     "Conditions",
     "Expression",
     "Filters",
-    "Dynamic Filters",
     "Groups",
     "Aggregates",
     "Order By",
@@ -27,6 +26,8 @@ DETAILS = (
     "Distinct Targets",
 )
 MAX_DETAIL, MAX_NODES = 300, 2_000
+_REFERENCE = re.compile(r"#(\d{1,4})\b")
+_CAST = re.compile(r"CAST\((#\d+) AS [A-Z]+\)")
 _REPACKED = re.compile(r"(CAST\()?#\d+( AS [A-Z]+\))?|__internal_\w+\(.*\)")
 WRAPPERS = frozenset({"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"})
 _TITLES = {"PARQUET_SCAN": "Table scan", "TABLE_SCAN": "Table scan", "READ_PARQUET": "Table scan", "DUMMY_SCAN": "One row"}
@@ -103,10 +104,12 @@ def _node(node: Tree, children: list[Tree], names: Mapping[str, str]) -> Tree:
     if table:
         info["Table"] = table
     kind = str(node.get("type") or "?")
+    below = node.get("children") or []
+    columns = _columns(below[0]) if len(below) == 1 else []
     estimate = str(info.get("Estimated Cardinality", ""))
     return {
         "operator": _TITLES.get(kind, kind.replace("_", " ").capitalize()),
-        "details": [[key, _text(info[key])] for key in DETAILS if info.get(key)],
+        "details": [[key, _named(_text(info[key]), columns)] for key in DETAILS if info.get(key)],
         "rows": int(node.get("intermediate_rows") or 0),
         "estimate": int(estimate) if estimate.isdigit() else None,
         "seconds": float(node.get("timing") or 0.0),
@@ -119,3 +122,24 @@ def _text(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     text = " ".join(text.split())
     return text[:MAX_DETAIL] + ("…" if len(text) > MAX_DETAIL else "")
+
+
+def _columns(node: Tree) -> list[str]:
+    """What a step hands up, in order, as far as its profile says."""
+    listed = (node.get("extra_info") or {}).get("Projections") or []
+    texts = [str(text) for text in listed] if isinstance(listed, list) else [str(listed)]
+    if node.get("type") != "PROJECTION":
+        return texts if node.get("type") == "TABLE_SCAN" else []
+    below = node.get("children") or []
+    columns = _columns(below[0]) if len(below) == 1 else []
+    return [_named(_CAST.sub(r"\1", text), columns) for text in texts]
+
+
+def _named(text: str, columns: list[str]) -> str:
+    """``#0`` is the first column of the step below."""
+
+    def name(found: re.Match[str]) -> str:
+        number = int(found[1])
+        return columns[number] if number < len(columns) else found[0]
+
+    return _REFERENCE.sub(name, text)

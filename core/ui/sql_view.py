@@ -152,24 +152,22 @@ def show_download() -> None:
         if result is None:
             return
         st.caption(f"The {show.count(result.row_count, 'row')} shown here.")
-        for label, kind, mime, make in (
-            ("CSV", "csv", "text/csv", query.as_csv),
-            ("Parquet", "parquet", "application/vnd.apache.parquet", query.as_parquet),
-        ):
-            st.download_button(
-                label,
-                data=lambda make=make: make(result),  # type: ignore[misc]
-                file_name=f"query.{kind}",
-                mime=mime,
-                key=f"sql_download_{kind}",
-                icon=":material/download:",
-                on_click="ignore",
-                width="stretch",
-            )
+        with st.container(horizontal=True):
+            for label, kind, mime, make in (
+                ("CSV", "csv", "text/csv", query.as_csv),
+                ("Parquet", "parquet", "application/vnd.apache.parquet", query.as_parquet),
+            ):
+                st.download_button(
+                    label,
+                    data=lambda make=make: make(result),  # type: ignore[misc]
+                    file_name=f"query.{kind}",
+                    mime=mime,
+                    key=f"sql_download_{kind}",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
         if result.truncated:
-            st.caption(
-                "There are more rows. Save the query as a dataset: its page gives all of them as CSV, JSON Lines or Parquet."
-            )
+            st.caption("There are more rows. Save the query as a dataset: its page has all of them.")
 
 
 def show_save(user: User) -> None:
