@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core import storage
 from core.cells import json_safe
-from core.datasets import exports, looking, pages, rows
+from core.datasets import exports, looking, pages, reports, rows
 from core.datasets.filters import Filter
 from core.datasets.pages import Preview
 from core.datasets.values import Content, Version
@@ -132,8 +132,6 @@ def _version(user: User, dataset_id: str, view: View) -> Version:
 def _lines(user: User, version: Version, view: View) -> Sequence[int] | None:
     if not view.finding:
         return view.lines
-    from core.datasets import reports
-
     found = set(reports.finding(user, version.id, view.finding).lines)
     return sorted(found if view.lines is None else found & set(view.lines))
 

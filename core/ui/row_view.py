@@ -15,6 +15,8 @@ from core.ui import record, rows_address, show
 from core.ui.rows_address import Address
 from core.users import User
 
+MANY_FIELDS = 300  # 10,000 took 8 seconds to read and draw
+PLACES = "_row_places"
 ROLES = {"user": "person", "assistant": "neurology", "system": "settings", "tool": "build"}
 
 
@@ -26,13 +28,23 @@ def open_row(user: User, dataset: Dataset, version: Version, address: Address, p
         with show.guarded():
             line = rows_address.read(version).row or address.row or 1
             _show_way(user, dataset, address, page, line)
-            found = datasets.rows_of(user, dataset.id, View(version=version.version, lines=[line]), limit=1, present=_as_is)
+            view = View(version=version.version, lines=[line], columns=_fields(version, address))
+            found = datasets.rows_of(user, dataset.id, view, limit=1, present=_as_is)
             if not found.items:
                 show.empty("There is no such row", f"This version has {show.count(version.num_rows, 'row')}.", icon="search_off")
             for item in found.items:
                 show_row(item["data"], version.format, version.columns)
 
     drawer()
+
+
+def _fields(version: Version, address: Address) -> list[str] | None:
+    """None for all of them. Of a very wide table the shown ones come first, and the rest when it is asked for."""
+    names = [column["name"] for column in version.columns]
+    if len(names) <= MANY_FIELDS or st.toggle(f"All {len(names):,} fields (this takes a while)", key="row_all"):
+        return None
+    st.caption(f"The first {MANY_FIELDS:,} fields, those of the table before the others.")
+    return list(dict.fromkeys([*address.shown, *names]))[:MANY_FIELDS]
 
 
 def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> None:
@@ -46,9 +58,6 @@ def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, lin
             )  # fmt: skip
         place = f" · {at + 1:,} of {page.total:,}" if at is not None else ""
         st.caption(f"Row {line:,}{place}", width="content")
-
-
-PLACES = "_row_places"
 
 
 def _place(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> int | None:

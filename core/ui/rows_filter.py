@@ -142,10 +142,8 @@ def _order_words(order_by: str, version: Version) -> str:
 
 
 def _finding_title(user: User, version: Version, key: str) -> str:
-    from core.datasets import reports
-
     try:
-        return str(reports.finding(user, version.id, key).title)
+        return datasets.finding(user, version.id, key).title
     except LuthierError:
         return key
 
@@ -241,5 +239,7 @@ def _hint(type_: str) -> str:
 def _short(value: Any) -> str:
     if value == "":
         return "empty text"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 40 else text[:39] + "…"

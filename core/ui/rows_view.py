@@ -11,24 +11,26 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset, Preview, Version, filters, views
-from core.errors import LuthierError
 from core.profile import is_number
 from core.ui import grid, row_view, rows_address, rows_filter, rows_strip, show
 from core.ui.rows_address import PER_PAGE, SIZES, Address
 from core.users import User
 
 __all__ = ["PER_PAGE", "show_rows"]
+COMING = ("waiting", "running")  # states of a profile
 JUMP_FROM = 8  # pages; fewer need no field to jump by
 
 
 def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     """Draw the rows; a chosen one opens in a drawer."""
     address = rows_address.read(version)
-    profile = _profile(user, dataset, version)
+    profile, is_coming = _profile(user, dataset, version)
     _show_toolbar(user, dataset, version, address, profile)
     with st.spinner("Reading the rows …", show_time=False), show.guarded():
         found, address = _fetch(user, dataset, address)
         _show_grid(found, version, address, profile)
+        if is_coming:
+            _await_profile(user, dataset, version)
         _show_foot(found, version, address)
         if address.row is not None:
             row_view.open_row(user, dataset, version, address, found)
@@ -46,13 +48,19 @@ def _fetch(user: User, dataset: Dataset, address: Address) -> tuple[Preview, Add
     return _fetch(user, dataset, Address(address.view, address.shown, last, address.size, address.row))
 
 
-def _profile(user: User, dataset: Dataset, version: Version) -> dict[str, dict[str, Any]]:
-    """The stored profile by column; empty while it is not there."""
-    try:
-        found = datasets.profile(user, dataset.id, version=version.version)
-    except LuthierError:
-        return {}
-    return {column["name"]: column for column in found.columns}
+def _profile(user: User, dataset: Dataset, version: Version) -> tuple[dict[str, dict[str, Any]], bool]:
+    """The profile by column, from the footer while the real one is being computed, and whether it is."""
+    found = datasets.profile(user, dataset.id, version=version.version)
+    return {column["name"]: column for column in found.columns}, found.status in COMING
+
+
+@st.fragment(run_every=1.5)
+def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
+    """A line about it, and the page drawn again when it is there."""
+    found = datasets.profile(user, dataset.id, version=version.version)
+    if found.status not in COMING:
+        st.rerun()
+    st.caption(f":material/hourglass_top: The columns' statistics are being computed: {found.progress:.0%}")
 
 
 # Above the grid
@@ -68,15 +76,14 @@ def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Addre
             placeholder="Search in all text",
             label_visibility="collapsed",
             icon=":material/search:",
-            max_chars=200,
             width=280,
-            on_change=lambda: rows_address.change(q=(st.session_state["rows_q"] or "").strip()),
+            on_change=lambda: rows_address.change(q=(st.session_state["rows_q"] or "").strip()[:200]),
         )
         with st.popover("Filter", icon=":material/filter_alt:", key="rows_filter", width="content"):
             rows_filter.show_form(user, dataset, version, address, profile)
         with st.popover(_columns_label(version, address), icon=":material/view_column:", key="rows_columns", width="content"):
             _show_columns(version, address)
-        with st.popover("Download rows", icon=":material/download:", key="rows_download", width="content"):
+        with st.popover("Export", icon=":material/download:", key="rows_download", width="content"):
             _show_downloads(dataset, version, address)
     rows_filter.show_chips(user, version, address)
 
@@ -111,7 +118,7 @@ def _in_need(chosen: list[str], names: list[str]) -> list[str]:
 
 
 def _show_downloads(dataset: Dataset, version: Version, address: Address) -> None:
-    st.markdown("**Download what is shown**")
+    st.markdown("**Export what is shown**")
     st.caption("All rows that pass the search and the filters, with the shown columns, sorted as here.")
     view = address.page_view if len(address.shown) < len(version.columns) else address.view
     query = views.to_query(view)
