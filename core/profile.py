@@ -146,7 +146,7 @@ def _aggregates(column: Column, bounds: Bounds | None) -> list[str]:
         if type_.endswith("[]"):
             found |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
     if bounds is not None:
-        found["bars"] = _bars(_as_number(column), type_, bounds)
+        found["bars"] = _bars(column, bounds)
     return [found.get(one, "NULL") for one in _AGGREGATES]
 
 
@@ -220,27 +220,38 @@ def _as_number(column: Column) -> str:
     return f"epoch({quoted(column['name'])})" if column["type"] in _MOMENTS else quoted(column["name"])
 
 
-def _edges(type_: str, bounds: Bounds) -> tuple[float, float, int]:
-    """Where the bars begin, how wide they are, and how many: whole numbers of few values get one each."""
+def _edges(type_: str, bounds: Bounds) -> list[float]:
+    """Where the bars begin and the last one ends: whole numbers of few values get a bar each. Between the bounds edges are short
+    decimals that the column's type can hold, so that a filter from edge to edge finds what its bar counted."""
     low, high = bounds
     bins = int(min(BINS, high - low + 1)) if type_ in _WHOLE else BINS
-    return low, ((high + 1 if bins < BINS else high) - low) / bins, bins
+    last = high + 1 if bins < BINS else high
+    width = (last - low) / bins
+    digits = 3 - math.floor(math.log10(width))
+    if type_.startswith("DECIMAL"):
+        digits = min(digits, int(type_.rstrip(")").rpartition(",")[2]))
+    inner = {round(low + i * width, digits) for i in range(1, bins)}
+    return [low, *sorted(edge for edge in inner if low < edge < last), last]
 
 
-def _bars(value: str, type_: str, bounds: Bounds) -> str:
-    low, width, bins = _edges(type_, bounds)
-    number = f"({value})::DOUBLE"
-    bar = f"least(greatest(floor(({number} - ({low!r})) / {width!r}), 0), {bins - 1})::UTINYINT"
-    return f"histogram(CASE WHEN isfinite({number}) THEN {bar} END)"
+def _bars(column: Column, bounds: Bounds) -> str:
+    """Rows per bar, a bar's lower edge included. DuckDB's bins include their upper edge, so both are counted negative."""
+    type_, edges = column["type"], _edges(column["type"], bounds)
+    upside_down = f"[{', '.join(repr(-edge) for edge in reversed(edges))}]"
+    value = _as_number(column)
+    if type_ in ("FLOAT", "DOUBLE"):
+        value = f"CASE WHEN isfinite({value}) THEN {value} END"
+    compared = type_ if type_ == "FLOAT" or type_.startswith("DECIMAL") else "DOUBLE"  # a double would be another number
+    return f"histogram(-({value})::{compared}, {upside_down}::{compared}[])"
 
 
 def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:
     if bounds is None or not bars:
         return None
-    low, width, bins = _edges(type_, bounds)
-    counts = dict(bars.items() if isinstance(bars, dict) else bars)
-    last = bounds[1] + 1 if bins < BINS else bounds[1]
-    return {"edges": [low + i * width for i in range(bins)] + [last], "counts": [counts.get(i, 0) for i in range(bins)]}
+    edges = _edges(type_, bounds)
+    counts = [count for _, count in (bars.items() if isinstance(bars, dict) else bars)]
+    counts = counts[: len(edges)][::-1]  # without the infinities behind; the first is then what equals the last edge
+    return {"edges": edges, "counts": [*counts[:-2], counts[-2] + counts[-1]]}
 
 
 # Values ------------------------------------------------------------------------------------------------------------------------

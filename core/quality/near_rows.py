@@ -45,7 +45,8 @@ def _is_prose(column: Column, num_rows: int) -> bool:
     if num_rows < 2 or (profile.get("distinct") or 0) < LEAST_DISTINCT * (num_rows - (profile.get("nulls") or 0)):
         return False
     if column.is_plain:
-        return column.type == "VARCHAR" and ((profile.get("lengths") or {}).get("mean") or 0) >= LONG_TEXT
+        is_long = column.type == "VARCHAR" and ((profile.get("lengths") or {}).get("mean") or 0) >= LONG_TEXT
+        return is_long and any(" " in text or not text.isascii() for text in profile.get("examples") or [])
     return "VARCHAR" in column.type
 
 
