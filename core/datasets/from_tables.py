@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core import storage
 from core.errors import ValidationError
@@ -27,7 +26,8 @@ def write_parquet(table: Table) -> Path:
         if isinstance(table, duckdb.DuckDBPyRelation):
             _write_relation(table, target)
         else:
-            _write_batches(_as_reader(table), target)
+            with duckdb.connect() as connection:
+                _write_relation(connection.from_arrow(_widened(_as_reader(table))), target)
     except (pa.ArrowException, duckdb.Error, ValueError, TypeError) as error:
         target.unlink(missing_ok=True)
         raise ValidationError.of("table", f"cannot be kept as a table: {str(error).splitlines()[0][:300]}") from error
@@ -55,18 +55,26 @@ def _from_pandas(frame: Any) -> pa.Table:
     return pa.Table.from_pandas(named.reset_index() if keep_index else named, preserve_index=False)
 
 
-def _write_batches(reader: pa.RecordBatchReader, target: Path) -> None:
-    with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
+def _widened(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Half floats as floats, and decimals of up to 76 digits as those of 38 where they fit: DuckDB has no such types."""
+    fields = [field.with_type(_widen(field.type)) for field in reader.schema]
+    wanted = pa.schema(fields)
+    return reader if wanted.equals(reader.schema) else reader.cast(wanted)
+
+
+def _widen(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_float16(type_):
+        return pa.float32()
+    return pa.decimal128(38, type_.scale) if pa.types.is_decimal256(type_) else type_
 
 
 def _write_relation(relation: Any, target: Path) -> None:
-    """By its own connection. Parquet has no 128-bit integers: DuckDB would write them as floating point."""
+    """Through DuckDB, also for Arrow's tables: its own writer would keep a duration as a bare number."""
     columns = zip(relation.columns, map(str, relation.types), strict=True)
     relation.project(", ".join(_kept_whole(name, type_) for name, type_ in columns)).write_parquet(str(target), compression="zstd")
 
 
 def _kept_whole(name: str, type_: str) -> str:
+    """Parquet has no 128-bit integers: they would be written as floating point."""
     stored = re.sub(r"\bU?HUGEINT\b", "DECIMAL(38,0)", type_)
     return quoted(name) if stored == type_ else f"CAST({quoted(name)} AS {stored}) AS {quoted(name)}"

@@ -1,6 +1,8 @@
 """What time and crashes leave of uploads: told at the next start, and swept when nobody comes back for it."""
 
+import time
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
@@ -13,6 +15,7 @@ from core.db import reading, writing
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving
 
+SETTLING_SECONDS = 3600.0  # a file may be there a moment before its row
 SENT_AGAIN = ("browser", "api")
 
 
@@ -26,11 +29,7 @@ def recover() -> None:
             if not storage.upload_path(row.id).exists():
                 session.delete(row)
     sweep()
-    with reading() as session:
-        known = set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed")))
-    for path in (settings().data_dir / "uploads").glob("*"):
-        if path.name not in known:
-            path.unlink(missing_ok=True)
+    _remove_files_without_row()
 
 
 def sweep() -> int:
@@ -44,7 +43,26 @@ def sweep() -> int:
         session.execute(sql_delete(UploadRow).where(UploadRow.id.in_(gone)))
     for upload_id in gone:
         receiving.drop(upload_id)
+    _remove_files_without_row(older_than_seconds=SETTLING_SECONDS)
     return len(gone)
+
+
+def _remove_files_without_row(*, older_than_seconds: float = 0) -> None:
+    """What a crash left, or a dataset that was deleted together with the uploads that were meant for it."""
+    newest = time.time() - older_than_seconds
+    files = [path for path in (settings().data_dir / "uploads").glob("*") if _changed_at(path) <= newest]
+    with reading() as session:
+        known = set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed")))
+    for path in files:
+        if path.name not in known:
+            path.unlink(missing_ok=True)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0  # gone meanwhile
 
 
 def _interrupted(row: UploadRow) -> dict[str, str]:
