@@ -29,8 +29,7 @@ def strip(column: dict[str, Any] | None, num_rows: int, wanted: Filter) -> dict[
         "distinct": f"{about}{distinct:,} distinct" if distinct is not None else None,
     }
     if column.get("histogram"):
-        low, high = edges(column)[0], edges(column)[-1]
-        return {**drawn, "bars": _bars(column, wanted), "ends": [_said(column, low), _said(column, high)]}
+        return {**drawn, "bars": _bars(column, wanted), "ends": _ends(column)}
     if column.get("top_values"):
         return {**drawn, **_tops(column, num_rows, wanted)}
     return {**drawn, "note": _note(column, num_rows)}
@@ -107,6 +106,14 @@ def _bars(column: dict[str, Any], wanted: Filter) -> list[dict[str, Any]]:
         }
         for i, count in enumerate(counts)
     ]
+
+
+def _ends(column: dict[str, Any]) -> list[str]:
+    found = edges(column)
+    if not is_whole(column):
+        return [_said(column, found[0]), _said(column, found[-1])]
+    first, last = bar_filter(column, 0), bar_filter(column, len(found) - 2)
+    return [f"{first.get('equals', first.get('min')):,}", f"{last.get('equals', last.get('max')):,}"]
 
 
 def _bar_words(column: dict[str, Any], number: int, found: list[float]) -> str:

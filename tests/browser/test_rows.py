@@ -79,16 +79,14 @@ def test_clicks_narrow_and_sort_and_a_link_reopens_the_view(user: App, tickets: 
     expect(user.by_key("rows_foot")).to_contain_text("of 500")
 
 
-def test_search_drawer_and_keys(user: App, tickets: str, rest: Rest) -> None:
+def test_search_drawer_and_keys(user: App, tickets: str) -> None:
     user.open(f"/dataset?id={tickets}")
-    word = max(str(rest.get(f"/datasets/{tickets}/preview", limit=1)["items"][0]["data"].values()).split(), key=len)[:40]
-    word = "".join(c for c in word if c.isalnum())
     entry = user.by_key("rows_q").locator("input")
-    entry.fill(word)
+    entry.fill("MOTORcycles")
     entry.press("Enter")
     expect(user.by_key("drop_search")).to_be_visible()
     user.settled()
-    expect(grid(user).locator("mark").first).to_have_text(word, ignore_case=True)
+    expect(grid(user).locator("mark").first).to_have_text("motorcycles")
     user.click("drop_search")
     expect(user.by_key("rows_foot")).to_contain_text("of 500")
 
