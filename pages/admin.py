@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.ui import admin_view, show
+from core.ui import admin_view, retention_view, show
 from core.ui.session import origin, require_user
 
 user = require_user()
@@ -11,7 +11,8 @@ if not user.is_admin:
     show.empty("Only for admins", "Ask an admin of this server if you need something changed.", icon="lock")
     st.stop()
 
-people, base_models, server = st.tabs(["People", "Base models", "Server"], key="admin_tab", on_change="rerun", bind="query-params")
+tabs = ["People", "Base models", "Old versions", "Server"]
+people, base_models, old_versions, server = st.tabs(tabs, key="admin_tab", on_change="rerun", bind="query-params")
 if people.open:
     with people, show.guarded():
         admin_view.show_registration(user)
@@ -20,6 +21,9 @@ if people.open:
 if base_models.open:
     with base_models, show.guarded():
         admin_view.show_base_models(user)
+if old_versions.open:
+    with old_versions, show.guarded():
+        retention_view.show_retention(user)
 if server.open:
     with server, show.guarded():
         admin_view.show_server()

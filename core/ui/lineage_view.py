@@ -24,7 +24,7 @@ def show_lineage(user: User, dataset: Dataset) -> None:
     if len(found.nodes) < 2:
         st.caption("Nothing has been made from this version yet, and it was made from nothing else.")
         return
-    st.graphviz_chart(build_dot(found, dataset.id, dataset.version), width="stretch")
+    st.graphviz_chart(build_dot(found, dataset.id, dataset.version), width="content")
     st.caption(
         ":blue-badge[versions] :gray-badge[of other datasets] :orange-badge[fine-tunings] :green-badge[models] "
         "A dashed line only says what came next." + (" The oldest are left out." if found.is_cut else "")

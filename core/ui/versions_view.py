@@ -71,9 +71,17 @@ def _facts(version: Version, before: Version | None) -> str:
     if version.status == "ready":
         parts += [_rows(version, before), show.count(version.num_columns, "column"), show.bytes_(version.size_bytes)]
         parts += [f"content {show.code((version.content_hash or '')[:SHORT_HASH])}"]
+        parts.append(_edited(version))
     elif version.filename:
         parts.append(show.plain(version.filename))
     return " · ".join(part for part in parts if part)
+
+
+def _edited(version: Version) -> str:
+    """What an edit did, by its counts."""
+    counts = version.options.get("edit") or {}
+    said = (("cells", "cell", "changed"), ("added", "row", "added"), ("deleted", "row", "deleted"))
+    return ", ".join(f"{show.count(counts[name], noun)} {verb}" for name, noun, verb in said if counts.get(name))
 
 
 def _rows(version: Version, before: Version | None) -> str:
@@ -101,6 +109,8 @@ def _show_making(version: Version) -> None:
         with st.expander("Made by this query", icon=":material/terminal:"):
             st.code(version.sql, language="sql", wrap_lines=True)
             places.link("sql", "Open in SQL", icon="terminal", sql=version.sql)
+    if version.origin not in ("upload", "append"):
+        return
     read = [f"- {_words(name)}: {show.plain(_plain(value))}" for name, value in version.detected.items() if name != "notes"]
     chosen = [f"- {_words(name)}: {show.plain(_plain(value))}" for name, value in version.options.items() if _is_chosen(value)]
     if not (read or chosen or version.skipped_rows):
