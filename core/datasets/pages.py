@@ -5,6 +5,7 @@ for all pages of the process, a cursor per page: a fresh one costs 90 ms, four t
 is remembered, since a version never changes. Whose version it is was settled before.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from core.readers.base import literal, quoted
 
 __all__ = ["MAX_LIMIT", "Filter", "Preview", "as_filter", "page"]
 MEMORY_MB = 384
+THREADS = min(4, os.cpu_count() or 1)  # of all pages together
 MAX_LIMIT = 100
 SECONDS = 30.0
 COUNTS_KEPT = 500
@@ -122,7 +124,7 @@ def connect(*, memory_mb: int = MEMORY_MB) -> duckdb.DuckDBPyConnection:
     spill = storage.staging_dir() / "spill"
     config: dict[str, Any] = {
         "memory_limit": f"{memory_mb}MB",
-        "threads": 2,
+        "threads": THREADS,
         "autoload_known_extensions": False,
         "temp_directory": str(spill),
     }
@@ -173,6 +175,11 @@ def count(chosen: Selection) -> int:
     """How many rows are meant. Raises as :func:`page` does."""
     with _cursor() as cursor:
         return _count(cursor, chosen)
+
+
+def forget_counts() -> None:
+    """For measuring."""
+    _counts.clear()
 
 
 def _count(cursor: duckdb.DuckDBPyConnection, chosen: Selection) -> int:
