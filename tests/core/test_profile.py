@@ -82,6 +82,58 @@ def test_of_a_very_wide_table_the_first_columns_are_looked_at(tmp_path: Path, mo
     assert found["c69"] == {"name": "c69", "type": "BIGINT", **profile.NOTHING}
 
 
+def test_texts_and_lists_have_lengths_and_what_is_empty_is_counted(tmp_path: Path) -> None:
+    found = profiled(
+        tmp_path,
+        "SELECT repeat('ü', i::INTEGER) AS s, list_value(i, i)[1:(i % 3)] AS l, i - 5 AS n, NULL::VARCHAR AS gone "
+        "FROM range(11) t(i)",
+    )
+    assert found["s"]["lengths"] == {"p5": 0, "p25": 2, "p50": 5, "p75": 7, "p95": 9, "mean": 5.0, "max": 10}
+    assert (found["s"]["empty"], found["n"]["empty"], found["gone"]["lengths"]) == (1, None, None)
+    assert (found["l"]["lengths"]["max"], found["l"]["empty"]) == (2, 4)  # type: ignore[index]
+    assert (found["n"]["zeros"], found["n"]["negatives"]) == (1, 5)
+    assert found["s"]["examples"] == ["ü" * n for n in range(1, 6)]
+    assert (found["n"]["distinct"], found["n"]["distinct_exact"]) == (11, True)
+
+
+def test_a_bar_counts_what_a_filter_from_edge_to_edge_finds(tmp_path: Path) -> None:
+    values = {
+        "d": "round(random() * 123.4, 2)", "m": "(random() * 99)::DECIMAL(10, 2)", "f": "(random() * 7)::FLOAT",
+        "n": "(random() * 1e6)::BIGINT", "u": "(random() * 5)::UTINYINT", "tiny": "1e-9 * random()", "huge": "-1e300 * random()",
+    }  # fmt: skip
+    found = profiled(tmp_path, f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in values.items())} FROM range(2000)")
+    for name, column in found.items():
+        histogram, kind = column["histogram"], str(column["type"])
+        assert isinstance(histogram, dict)
+        compared = kind if kind.startswith(("DECIMAL", "FLOAT")) else "DOUBLE"
+        edges = histogram["edges"]
+        for at, count in enumerate(histogram["counts"]):
+            upper = "<=" if at == len(edges) - 2 else "<"
+            (real,) = duckdb.execute(
+                f"SELECT count(*) FROM '{tmp_path / 't.parquet'}' WHERE {name}::{compared} >= CAST(? AS {compared}) "
+                f"AND {name}::{compared} {upper} CAST(? AS {compared})",
+                [str(edges[at]), str(edges[at + 1])],
+            ).fetchall()[0]
+            assert real == count, (name, at)
+        assert all(len(repr(edge)) < 14 for edge in edges[1:-1]), edges
+
+
+def test_the_footer_tells_nulls_and_bounds_at_once(tmp_path: Path) -> None:
+    profiled(
+        tmp_path,
+        "SELECT nullif(i, 3) AS n, 'w' || i AS s, DATE '2024-01-01' + i::INTEGER AS d, {'k': i} AS deep, NULL::INTEGER AS gone "
+        "FROM range(9) t(i)",
+    )
+    types = {"n": "BIGINT", "s": "VARCHAR", "d": "DATE", "deep": "STRUCT(k BIGINT)", "gone": "INTEGER"}
+    columns = [{"name": name, "type": type_} for name, type_ in types.items()]
+    found = {column["name"]: column for column in profile.from_footer(tmp_path / "t.parquet", columns)}
+    assert [(c["nulls"], c["min"], c["max"]) for c in found.values()] == [
+        (1, 0, 8), (0, "w0", "w8"), (0, "2024-01-01", "2024-01-09"), (None, None, None), (9, None, None),
+    ]  # fmt: skip
+    assert set(found["n"]) == {"name", "type", *profile.NOTHING}
+    json.dumps(found, allow_nan=False)
+
+
 @pytest.mark.parametrize(
     ("value", "safe"),
     [
