@@ -108,3 +108,4 @@ def show_errors(dataset: Dataset) -> None:
     else:
         with st.expander(f"{show.count(dataset.skipped_rows or len(dataset.errors), 'row')} skipped", icon=":material/warning:"):
             st.markdown(listed)
+            st.caption("All of them, with their text, are in the menu Download as “Skipped rows”.")

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 Colour = Literal["red", "orange", "blue", "green", "violet", "gray", "primary"]
 FLASH = "_flash"
 REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would turn what stands after a name around, too
+# Where GFM begins to see an address: www|.example.com, ht|tp://example.com, a|@example.com. It looks for them in the finished text,
+# so escaping does not help; an empty coloured part cuts the text in two, and nothing of it is seen or copied.
+ADDRESSES = re.compile(r"www(?=\.)|ht(?=tps?\\:)|(?<=[\w.+-])(?=@[\w-])", re.IGNORECASE)
+NOTHING = ":gray[]"
 MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~:$&]|^\s*[-+])", re.MULTILINE)
 
 
@@ -235,8 +239,9 @@ def count(n: int, noun: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as it is, where Streamlit would read markdown."""
-    return MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], REORDERING.sub("", text))
+    """Text as it is, where Streamlit would read markdown or make a link of an address in it."""
+    escaped = MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], REORDERING.sub("", text))
+    return ADDRESSES.sub(lambda found: found[0] + NOTHING, escaped)
 
 
 def code(text: str) -> str:

@@ -1,6 +1,7 @@
 """The list of datasets: empty, searched, sorted, with samples, with conversions that run or failed."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from core import datasets
 from core.datasets import Dataset, DatasetList
 from core.db import writing
 from core.tables import DatasetVersionRow
+from core.ui import show
 from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 from tests.ui.things import make_dataset
@@ -136,6 +138,14 @@ def test_a_name_is_never_markdown(visit: Visit, ada: User, dataset_of: Make) -> 
     name = "**bold** :red[x] $y$ [l](http://e.x) 🎻"
     dataset_of(ada, name, jsonl({"a": 1}))
     assert names_of(visit(ada, "datasets")) == [name]  # the table draws text, not markdown
+
+
+@pytest.mark.parametrize("name", ["www.example.com", "http://example.com", "HTTPS://example.com", "me@example.com", "a_b@c.d"])
+def test_a_name_is_never_a_link(visit: Visit, ada: User, name: str) -> None:
+    made = make_dataset(ada, [{"a": "1"}], name=name)
+    title = visit(ada, "dataset", id=made.dataset_id).title[0].value
+    assert not re.search(r"www\.|https?\\?:|\w@\w", title, re.IGNORECASE)  # where GFM begins to see an address
+    assert title.replace(show.NOTHING, "").replace("\\", "") == name
 
 
 def test_others_datasets_are_not_listed(visit: Visit, ada: User, bob: User, dataset_of: Make) -> None:

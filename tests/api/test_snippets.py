@@ -1,0 +1,81 @@
+"""What the "Use it" tab offers for copying is run here, against the real server: Python in this process, curl in a shell."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core import datasets, ingest
+from core.config import settings
+from core.datasets import conversions
+from core.ui import use_snippets
+from core.ui.use_snippets import TASKS, Use
+from core.users import User
+from tests.api.live import serving
+from tests.conftest import PASSWORD
+from tests.ui.things import make_dataset
+
+NAME = "fa\"q '$HOME' %s"
+RUNNABLE = sorted(set(TASKS) - {"tune"})  # which would need a worker
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture
+def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Use:
+    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+    monkeypatch.setenv("LUTHIER_PASSWORD", PASSWORD)
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    Path("next.csv").write_text("question,answer\nwhy,because\n")
+    made = make_dataset(ada, [{"question": "how", "answer": "so"}, {"question": "who", "answer": "me"}], name=NAME)
+    dataset, version = datasets.get(ada, made.dataset_id), datasets.get_version(ada, made.id)
+    return Use(
+        origin, ada.email, dataset, version, '"' + NAME.replace('"', '""') + '"', {"prompt": "question", "completion": "answer"}
+    )
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_python_runs_as_it_is(use: Use, ada: User, name: str) -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(use_snippets.build(TASKS[name], use, "python"), name, "exec"), {})
+    check(use, ada, name, said.getvalue())
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash")
+@pytest.mark.parametrize("name", sorted(set(RUNNABLE) - {"read"}))
+def test_curl_runs_as_it_is(use: Use, ada: User, name: str) -> None:
+    script = use_snippets.build(TASKS[name], use, "bash")
+    ran = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ, check=False)
+    assert ran.returncode == 0, ran.stderr
+    check(use, ada, name, ran.stdout)
+
+
+def check(use: Use, ada: User, name: str, said: str) -> None:
+    if name in ("download", "read"):
+        assert Path("data.parquet").read_bytes()[:4] == b"PAR1"
+    if name in ("preview", "query", "read") and "PAR1" not in said:
+        assert "how" in said
+    if name == "version":
+        assert datasets.get(ada, use.dataset.id).version == 2
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_fine_tuning_names_version_and_columns(use: Use, language: str) -> None:
+    code = use_snippets.build(TASKS["tune"], use, language)
+    assert use.version.id in code
+    assert '"completion": "answer"' in code
+    if language == "python":
+        compile(code, "tune", "exec")
+    else:
+        assert subprocess.run(["bash", "-n", "-c", code], check=False).returncode == 0
