@@ -121,10 +121,14 @@ def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) 
     discard_all(rest)
 
 
-def test_cancelled_transfer_leaves_nothing(app: App, rest: Rest, tmp_path: Path) -> None:
+def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(app: App, rest: Rest, tmp_path: Path) -> None:
     throttle(app, SLOW)
-    row = choose(app, file_of(tmp_path, "cancelled.csv", 10 * MB))
-    wait_for_percent(row, 10)
+    row = choose(app, file_of(tmp_path, "cancelled.csv", 20 * MB))
+    wait_for_percent(row, 5)
+    for page in ("Home", "Datasets"):
+        app.page.get_by_role("link", name=page, exact=True).first.click()
+        app.settled()
+    wait_for_percent(row, 15)
     row.get_by_role("button", name="Cancel").click()
     expect(row).to_contain_text("Cancelled")
     wait_until(lambda: rest.get("/uploads")["total"], lambda total: total == 0, seconds=10)
