@@ -6,10 +6,8 @@ from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
 from core.ui import dataset_actions, lineage_view, places, show, split_view
+from core.ui.uses_words import say_uses
 from core.users import User
-
-KINDS = {"job": "Fine-tuning", "alias": "Alias", "model": "Model", "version": "Version", "chat": "Chat"}
-MOST_LISTED = 12
 
 
 def show_bar(user: User, dataset: Dataset, shown: Version) -> None:
@@ -73,20 +71,8 @@ def ask_to_delete(user: User, version: Version) -> None:
         show.flash(f"The files of version {version.version} are deleted.", icon="delete")
 
     try:
-        text = f"Its rows will be gone for good. Number, note and where it came from stay in the list.{_said_uses(user, version)}"
+        text = f"Its rows will be gone for good. Number, note and where it came from stay in the list.{say_uses(user, version.id)}"
     except LuthierError as err:
         show.error(err)
         return
     show.confirm("delete_version", f"Delete the files of version {version.version}?", text, delete)
-
-
-def _said_uses(user: User, version: Version) -> str:
-    found = datasets.uses(user, version.id)
-    if not found:
-        return ""
-    listed = "\n".join(
-        f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{' needs it' if use.blocks else ''}"
-        for use in found[:MOST_LISTED]
-    )
-    more = f"\n- and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
-    return f"\n\nIt is used by\n{listed}{more}"

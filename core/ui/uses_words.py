@@ -1,0 +1,23 @@
+"""What uses a dataset or a version, as markdown for the question whether it is to be deleted."""
+
+from core import datasets
+from core.ui import show
+from core.users import User
+
+KINDS = {"job": "Fine-tuning", "alias": "Model alias", "model": "Model", "version": "Dataset", "chat": "Chat"}
+MOST_LISTED = 12
+
+
+def say_uses(user: User, dataset_or_version_id: str) -> str:
+    """Nothing when nothing uses it, else a paragraph and a list; what forbids the deletion comes first. Raises NotFound."""
+    found = datasets.uses(user, dataset_or_version_id)
+    if not found:
+        return ""
+    lines = [f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{_said(use.blocks)}" for use in found[:MOST_LISTED]]
+    if len(found) > MOST_LISTED:
+        lines.append(f"- and {len(found) - MOST_LISTED} more")
+    return "\n\nIt is used by\n" + "\n".join(lines)
+
+
+def _said(blocks: bool) -> str:
+    return ": needs it, so it cannot be deleted now" if blocks else ""
