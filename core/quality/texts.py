@@ -54,6 +54,8 @@ def matching(values: pa.Array, pattern: str) -> NDArray[np.bool_]:
 
 
 def _leaves(cells: pa.Array, lines: Lines, depth: int, without: Collection[str]) -> Iterator[tuple[pa.Array, Lines]]:
+    if isinstance(cells.type, pa.BaseExtensionType):  # JSON
+        cells = cells.storage
     type_ = cells.type
     present = cells.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_map(type_) or pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):

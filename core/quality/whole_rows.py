@@ -17,7 +17,7 @@ def exact_copies(connection: duckdb.DuckDBPyConnection, parquet: Path, names: Se
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE alike AS SELECT file_row_number AS line, h FROM "
         f"(SELECT file_row_number, hash({cells}) AS h FROM {source}) "
-        f"WHERE h IN (SELECT hash({cells}) AS h FROM {source} GROUP BY h HAVING count(*) > 1)"
+        f"WHERE h IN (SELECT hash({cells}) AS h FROM {source} GROUP BY 1 HAVING count(*) > 1)"
     )
     copies = (
         f"SELECT file_row_number AS line, min(file_row_number) OVER (PARTITION BY {cells}) AS first "

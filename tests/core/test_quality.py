@@ -119,6 +119,8 @@ def test_personal_data_deep_in_chats_is_found(examine: Examine) -> None:
 
     found = examine(messages=[chat("Hello"), chat("I am ada@example.com and bob@example.com"), None, chat("call +49 30 901820")])
     assert {key: finding["lines"] for key, finding in found.items()} == {"email.0": [2], "phone.0": [4]}
+    as_json = pa.array(['{"mail": "ada@example.com"}', "{}"], pa.json_())
+    assert examine(config=as_json)["email.0"]["lines"] == [1]
     assert examine(deep=[{"a": [{"b": "ada@example.com"}]}, {"a": None}])["email.0"]["lines"] == [1]
 
 
@@ -211,6 +213,13 @@ def test_exact_copies_are_counted_beyond_the_first(examine: Examine) -> None:
 SENTENCE = (
     "the quick brown fox jumps over the lazy dog while {} other animals of the forest look on in silent amazement at number {}"
 )
+
+
+def test_column_names_are_only_names(examine: Examine) -> None:
+    names = ["h", "line", "first", "count(*)", "a.b", 'we"ird', "t", "cell", "1"]
+    found = examine(**{name: ["ada@example.com or a much longer text", "x", "x"] for name in names})
+    assert found["duplicates"]["lines"] == [3]
+    assert [finding["column"] for finding in found.values() if finding["kind"] == "email"] == names
 
 
 def test_near_duplicates_are_found_and_copies_are_not_among_them(examine: Examine) -> None:
