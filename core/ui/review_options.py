@@ -34,9 +34,9 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": 
 DECIMALS = {".": "Point, 1.5", ",": "Comma, 1,5"}
 DATES = {
     "%Y-%m-%d": "2024-12-31",
-    "%d/%m/%Y": "Day first, 31/12/2024",
-    "%m/%d/%Y": "Month first, 12/31/2024",
-    "%d.%m.%Y": "Day first, 31.12.2024",
+    "%d/%m/%Y": "31/12/2024, day first",
+    "%m/%d/%Y": "12/31/2024, month first",
+    "%d.%m.%Y": "31.12.2024, day first",
     "%Y/%m/%d": "2024/12/31",
 }
 NULLS = ["NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "-", "?"]
@@ -60,7 +60,7 @@ def describe(detected: Mapping[str, Any]) -> str:
         f"{show.count(detected['skip_lines'], 'line')} left out above" if detected.get("skip_lines") else "",
         f"sheet {detected['sheet']}" if detected.get("sheet") else "",
         f"file {detected['member']}" if detected.get("member") else "",
-        f"dates as {DATES.get(detected['date_format'], detected['date_format'])}" if detected.get("date_format") else "",
+        f"dates like {DATES.get(detected['date_format'], detected['date_format'])}" if detected.get("date_format") else "",
     ]
     said = ", ".join(part for part in parts if part)
     return f"{said[0].upper()}{said[1:]}." if said else ""
