@@ -28,6 +28,7 @@ class Turns:
     running: Counter[str] = field(default_factory=Counter)
     waiting: list[Ticket] = field(default_factory=list)
     _number: int = 0
+    _order: dict[Ticket, int] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
@@ -47,7 +48,7 @@ class Turns:
         finally:
             with self._changed:
                 self.running[user_id] -= 1
-                self._changed.notify_all()
+                self._tell_all()
 
     def _enter(self, user_id: str, *, places: int, seconds: float, stop: Stop, tell: Callable[[int], None]) -> None:
         deadline = time.monotonic() + seconds
@@ -57,34 +58,44 @@ class Turns:
             self._number += 1
             ticket = (self._number, user_id)
             self.waiting.append(ticket)
+            self._tell_all()
             try:
                 while self._next(self.running, self.waiting, places) != ticket:
                     stop.check()
                     left = deadline - time.monotonic()
                     if left <= 0:
                         raise TooBusy
-                    tell(self._place(ticket, places))
+                    tell(self._place(ticket))
                     self._changed.wait(left)
                 stop.check()
                 self.running[user_id] += 1
             finally:
                 self.waiting.remove(ticket)
-                self._changed.notify_all()
+                self._tell_all()
 
     def _look_again(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
-    def _place(self, ticket: Ticket, places: int) -> int:
-        """Who goes before: played through as if a place became free for everybody who waits, one after the other."""
+    def _tell_all(self) -> None:
+        self._order = None
+        self._changed.notify_all()
+
+    def _place(self, ticket: Ticket) -> int:
+        if self._order is None:
+            self._order = self._play()
+        return self._order[ticket]
+
+    def _play(self) -> dict[Ticket, int]:
+        """Who goes when: played through as if a place became free for everybody who waits, one after the other."""
         running, waiting = Counter(self.running), list(self.waiting)
-        for place in range(1, len(waiting) + 1):
-            ready = self._next(running, waiting, places + running.total()) or waiting[0]
-            if ready == ticket:
-                return place
+        order: dict[Ticket, int] = {}
+        while waiting:
+            ready = self._next(running, waiting, running.total() + 2) or waiting[0]
             waiting.remove(ready)
             running[ready[1]] += 1
-        return len(self.waiting)
+            order[ready] = len(order) + 1
+        return order
 
     @staticmethod
     def _next(running: Counter[str], waiting: list[Ticket], places: int) -> Ticket | None:

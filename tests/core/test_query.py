@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 
@@ -12,11 +13,23 @@ import pyarrow as pa
 import pytest
 
 from core import datasets, query, sql_sandbox, storage, usage
+from core.clock import now
 from core.config import settings
 from core.db import writing
-from core.errors import LuthierError, NotFound, QueryTimeout, RateLimited, SqlError, TooLarge, Unavailable, ValidationError
+from core.errors import (
+    LuthierError,
+    NotFound,
+    QueryStopped,
+    QueryTimeout,
+    RateLimited,
+    SqlError,
+    TooLarge,
+    Unavailable,
+    ValidationError,
+)
 from core.fields import parse
 from core.query import NewQuery, asking
+from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows, json_value
 from core.sql_sandbox.turns import TooBusy, Turns
 from core.tables import DatasetRow, DatasetVersionRow
@@ -123,11 +136,17 @@ def test_two_datasets_of_one_name_are_told_apart_by_id(ada: User, make_version: 
         ("SELECT lowr(city) FROM faq", 'Did you mean "lower"?', 7),
         ("DELETE FROM faq", "Only SELECT", 0),
         ("SELECT city::INT FROM faq", "Could not convert", 11),
+        ("SELECT unit price FROM priced", 'Put the name in double quotes: "unit price".', 7),
+        ("SELECT max(unit price) FROM priced", 'If you mean the column, put its name in double quotes: "unit price".', 16),
+        ("SELECT price-net FROM priced", 'Put the name in double quotes: "price-net".', 7),
+        ("SELECT qq FROM priced", 'Columns here: "unit price", "price-net", zzzzzzzzz.', 7),
+        ("SELECT current_user FROM faq", "If it is a column, write its table in front of it", 7),
     ],
 )
 def test_errors_help(ada: User, make_version: Make, sql: str, words: str, position: int | None) -> None:
     for name in ("faq", "my-data", "data.v2"):
         make_version(ada, ROWS, name=name)
+    make_version(ada, [{"unit price": 1, "price-net": 2, "zzzzzzzzz": 3}], name="priced")
     error = refused(ada, sql)
     assert words in error.message
     assert error.position == position
@@ -292,6 +311,79 @@ def test_too_many_queries_are_told_to_wait(ada: User, monkeypatch: pytest.Monkey
     with pytest.raises(RateLimited) as error:
         query.run(ada, NewQuery(sql="SELECT 1"))
     assert error.value.retry_after >= 1
+
+
+def test_a_version_whose_files_were_removed_says_so(ada: User, bob: User, make_version: Make) -> None:
+    first = make_version(ada, ROWS, name="faq")
+    add_version(first, make_version, ada, ROWS[:1])
+    with writing() as session:
+        row = session.get_one(DatasetVersionRow, first.id)
+        row.removed_at, row.removed_why = now(), "by Ada"
+    for name in ("faq@1", f"{first.dataset_id}@1", first.id):
+        assert "were removed on" in refused(ada, f'SELECT * FROM "{name}"').message
+        assert "by Ada" in refused(ada, f'SELECT * FROM "{name}"').message
+        assert "removed" not in refused(bob, f'SELECT * FROM "{name}"').message
+
+
+def test_answer_says_what_it_scanned_and_how_long_it_waited(ada: User, make_version: Make) -> None:
+    make_version(ada, ROWS * 1000, name="faq")
+    result = query.run(ada, NewQuery(sql="SELECT sum(amount) FROM faq WHERE city = 'Rome'"))
+    assert (result.rows_scanned, result.bytes_scanned > 0) == (4000, True)
+    assert result.queue_ms >= 0
+    assert query.run(ada, NewQuery(sql="SELECT 1")).rows_scanned == 0
+
+
+def test_plan_has_shares_and_a_text(ada: User, make_version: Make) -> None:
+    make_version(ada, ROWS * 1000, name="faq")
+    plan = query.plan(ada, NewQuery(sql="SELECT city, sum(amount) AS n FROM faq WHERE amount > 0 GROUP BY city ORDER BY n"))
+    steps = list(plan.operators)
+    for step in steps:
+        steps += step.children
+    assert abs(sum(step.share for step in steps) - 1) < 0.01
+    assert steps[0].name == "Order by"
+    assert ("Table", "faq") in steps[-1].details
+    assert "table: faq" in plan.text.splitlines()[-1]
+    assert plan.rows_scanned == 4000
+
+
+def test_a_query_stopped_while_it_waits_leaves_the_queue(ada: User) -> None:
+    stop, told = Stop(), threading.Event()
+    with asking.turns.take(ada.id, places=1, seconds=1):
+        running = query.Running(lambda progress: query.run(ada, NewQuery(sql="SELECT 1"), progress=progress))
+        places = settings().query_concurrency
+        with ExitStack() as taken:
+            for n in range(places):
+                taken.enter_context(asking.turns.take(f"other{n}", places=places + 2, seconds=1))
+            running.start()
+            _wait_until(lambda: running.progress.place == 1)
+            running.stop()
+            with pytest.raises(QueryStopped, match="was stopped"):
+                running.outcome()
+    assert asking.turns.waiting == []
+    assert asking.turns.running.total() == 0
+    with stop.when_set(told.set):
+        stop.set()
+    assert told.is_set()
+
+
+def test_places_in_the_queue_are_told_in_the_order_they_will_go() -> None:
+    turns, told = Turns(), {name: [] for name in ("a1", "a2", "b1")}
+    go = threading.Event()
+
+    def work(name: str) -> None:
+        with turns.take(name[0], places=1, seconds=10, tell=told[name].append):
+            go.wait(10)
+
+    with turns.take("c", places=1, seconds=1):
+        threads = [threading.Thread(target=work, args=(name,)) for name in told]
+        for count, thread in enumerate(threads, start=1):
+            thread.start()
+            _wait_until(lambda count=count: len(turns.waiting) == count)
+        _wait_until(lambda: [places[-1] for places in told.values()] == [1, 3, 2])  # b1 goes before a's second
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert [places[-1] for places in told.values()] == [0, 0, 0]
 
 
 def test_free_place_goes_to_whoever_runs_least() -> None:
