@@ -138,6 +138,37 @@ def test_broken_diffs(as_ada: Caller, path: str, query: str, status: int) -> Non
     assert as_ada.get(f"{path}/diff?{query}").status_code == status
 
 
+def test_edits_make_the_next_version(as_ada: Caller, path: str) -> None:
+    edits = {"cells": [{"line": 2, "column": "word", "value": "pear"}], "deleted": [4], "added": [{"id": 9}], "note": "mended"}
+    made = as_ada.post(f"{path}/edits", edits)
+    assert made.status_code == 201, made.text
+    assert (made.json()["version"], made.json()["num_rows"], made.json()["note"]) == (2, 4, "mended")
+    words = [item["data"]["word"] for item in as_ada.get(f"{path}/preview").json()["items"]]
+    assert words == ["Apple pie", "pear", "100% 'pure'", None]
+    assert as_ada.post(f"{path}/edits?version=1", {"deleted": [1]}).status_code == 409  # it moved on
+    assert as_ada.post(f"{path}/edits", {"cells": [{"line": 1, "column": "id", "value": "no number"}]}).status_code == 422
+    assert as_ada.post(f"{path}/edits", {"deleted": ["1"]}).status_code == 422
+
+
+def test_splits_leaks_lineage_and_quality(as_ada: Caller, as_bob: Caller, ada: User, bob: User) -> None:
+    source = make_dataset(ada, [{"text": f"row number {n}"} for n in range(40)], name="all")
+    path = f"/api/datasets/{source.dataset_id}"
+    parts = as_ada.post(f"{path}/splits", {"train": 0.5, "validation": 0.0, "test": 0.5, "seed": 7})
+    assert parts.status_code == 201, parts.text
+    assert [part["name"] for part in parts.json()] == ["all train", "all test"]
+    assert sum(part["num_rows"] for part in parts.json()) == 40
+    train, test = (part["latest_version_id"] for part in parts.json())
+    leaks = as_ada.get(f"/api/datasets/{parts.json()[0]['id']}/leaks?against={test}").json()
+    assert [(leak["exact"], leak["near"]) for leak in leaks["leaks"]] == [(0, leaks["leaks"][0]["near"])]
+    others = make_dataset(bob, [{"text": "x"}])
+    assert as_ada.get(f"{path}/leaks?against={others.id}").status_code == 404
+    lineage = as_ada.get(f"{path}/lineage").json()
+    assert {(edge["from"], edge["to"]) for edge in lineage["edges"]} >= {(source.id, train), (source.id, test)}
+    assert as_ada.get(f"{path}/quality").json()["num_rows"] == 40
+    assert as_ada.post(f"{path}/splits", {"train": 0.9, "test": 0.9}).status_code == 422
+    assert as_bob.get(f"{path}/lineage").status_code == 404
+
+
 def test_content_comes_in_four_forms(as_ada: Caller, path: str) -> None:
     original = as_ada.get(f"{path}/content")
     assert original.content == ROWS

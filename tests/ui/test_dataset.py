@@ -160,7 +160,7 @@ def test_a_version_that_is_not_there_leads_to_the_newest(visit: Visit, ada: User
 def test_it_can_be_used_for_training_sql_and_programs(visit: Visit, ada: User, dataset_of: Callable[..., Dataset]) -> None:
     made = dataset_of(ada, "talks", jsonl(CHAT, CHAT))
     app = visit(ada, "dataset", id=made.id, view="Use it")
-    assert "Trains as it is. Conversations: 2 examples." in text_of(app)
+    assert r"Trains as it is. Conversations\: 2 examples." in text_of(app)
     assert f"/api/datasets/{made.id}" in app.code[-1].value
     app.button(key="use_tab_sql").click().run()
     assert not app.exception

@@ -9,7 +9,21 @@ from starlette.middleware import Middleware
 from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.rest import apikeys, auth, chats, dataset_rows, datasets, docs, finetune, messages, models, query, uploads, usage
+from core.api.rest import (
+    apikeys,
+    auth,
+    chats,
+    dataset_rows,
+    dataset_work,
+    datasets,
+    docs,
+    finetune,
+    messages,
+    models,
+    query,
+    uploads,
+    usage,
+)
 
 ROUTERS = (
     docs.router,
@@ -19,6 +33,7 @@ ROUTERS = (
     messages.router,
     datasets.router,
     dataset_rows.router,
+    dataset_work.router,
     uploads.router,
     query.router,
     models.router,
