@@ -37,7 +37,7 @@ def strip(column: dict[str, Any] | None, num_rows: int, wanted: Filter) -> dict[
 
 def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> Filter:
     """The filter of the bars from ``first`` to ``last``."""
-    found, last = edges(column), first if last is None else last
+    found, last = _short(column), first if last is None else last
     low, high, is_end = found[first], found[last + 1], last == len(found) - 2
     if is_whole(column) and is_number(column["type"]):
         low, high = math.ceil(low), (math.floor(high) if is_end and len(found) > 20 else math.ceil(high) - 1)
@@ -79,6 +79,15 @@ def with_nulls(wanted: Filter) -> Filter:
 
 def edges(column: dict[str, Any]) -> list[float]:
     return list(column["histogram"]["edges"])
+
+
+def _short(column: dict[str, Any]) -> list[float]:
+    """Edges without the noise of binary fractions: 13.28, not 13.280000000000001. Both ends stay what they are: they are values."""
+    found = edges(column)
+    if is_whole(column) or not is_number(column["type"]):
+        return found
+    decimals = 9 - math.floor(math.log10(found[1] - found[0]))
+    return [found[0], *(round(edge, decimals) for edge in found[1:-1]), found[-1]]
 
 
 def is_whole(column: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_search_drawer_and_keys(user: App, tickets: str) -> None:
     expect(drawer.locator(".said")).not_to_be_empty()
     user.settled().page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)
-    assert "row=" not in user.page.url
+    expect(user.page).not_to_have_url(re.compile("row="))
 
 
 @pytest.mark.parametrize(("phone", "dark"), [(False, False), (True, True)])
