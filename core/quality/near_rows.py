@@ -4,7 +4,8 @@ Columns of prose are compared, chats by what is said in them. A column whose tex
 prompt) is meant to repeat and left out. What ``near`` estimates is verified before it is told.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -31,8 +32,9 @@ def near_copies(
     """One finding per column of prose that has such rows."""
     compared = [column for column in columns if _is_prose(column, num_rows)][:MOST_COLUMNS]
     is_copy = _copies(connection, parquet, columns) if compared else np.empty(0, bool)
-    for column in compared:
-        signed = _signatures(parquet, column, progress)
+    for number, column in enumerate(compared):
+        start, width = number / len(compared), 1 / len(compared)
+        signed = _signatures(parquet, column, num_rows, partial(_advance, progress, start, width))
         pairs = [pair for pair in near.pairs(signed) if not is_copy[pair[1]]]
         texts = _texts(connection, parquet, column, pairs[:VERIFIED_PAIRS])
         earlier = _most_alike(_verified(pairs, texts))
@@ -63,15 +65,19 @@ def _copies(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Seque
     return copies
 
 
-def _signatures(parquet: Path, column: Column, progress: Progress) -> near.Signatures:
+def _signatures(parquet: Path, column: Column, num_rows: int, tell: Callable[[float], None]) -> near.Signatures:
     parts, rows = [near.signatures([])], 0
     for _, batch in batches(parquet, [column.name]):
         parts.append(near.signatures(_row_texts(batch.column(0))[: MOST_ROWS - rows]))
         rows += batch.num_rows
-        progress.advance(0)
+        tell(rows / min(num_rows, MOST_ROWS))
         if rows >= MOST_ROWS:
             break
     return np.concatenate(parts)
+
+
+def _advance(progress: Progress, start: float, width: float, share: float) -> None:
+    progress.advance(start + width * share)
 
 
 def _row_texts(cells: pa.Array) -> list[str]:
