@@ -55,12 +55,13 @@ def _show_name(review: Review, column: dict[str, Any], found: str, key: str) -> 
 def _show_type(review: Review, column: dict[str, Any], found: str, key: str) -> None:
     chosen = (review.options.types or {}).get(found)
     detected = column.get("detected") or (column["type"] if chosen is None else "")
-    choices = [None, *(type_ for type_ in TYPES if type_ != detected)]
+    st.session_state.setdefault(key, chosen)  # with an index instead it could not be cleared
     st.selectbox(
         f"Type of the column {found}",
-        choices,
-        index=choices.index(chosen) if chosen in choices else 0,
-        format_func=lambda type_: label(type_ or detected) if type_ or detected else "Detected",
+        list(TYPES),
+        index=None,
+        format_func=TYPES.__getitem__,
+        placeholder=label(detected) if detected else "Detected",
         key=key,
         label_visibility="collapsed",
         on_change=_retype,

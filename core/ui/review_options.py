@@ -1,5 +1,5 @@
 """How an upload is read, each decision changeable. Titles and help are those of ``IngestOptions``; only what ``look.choices``
-names is drawn. What was detected is the first option of every picker. Keys: ``review_<field>``.
+names is drawn. A picker without a choice shows what was detected, and clearing one returns to that. Keys: ``review_<field>``.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,18 +67,19 @@ def describe(detected: Mapping[str, Any]) -> str:
 
 
 def _pick(field: str, labels: Mapping[Any, str], say: Callable[[Any], str], *, is_open: bool = False) -> Callable[[Review], None]:
-    """A select box over ``labels``; ``is_open``: anything else may be typed."""
+    """A select box over ``labels``, empty while it is detected; ``is_open``: anything else may be typed."""
 
     def draw(review: Review) -> None:
         about, stored = IngestOptions.model_fields[field], getattr(review.options, field)
-        choices = [None, *labels, *([stored] if stored is not None and stored not in labels else [])]
+        choices = [*labels, *([stored] if stored is not None and stored not in labels else [])]
         found = review.look.detected.get(field)
-        first = f"Detected: {say(found)}" if stored is None and found is not None else "Detected"
+        st.session_state.setdefault(f"{PREFIX}{field}", stored)  # with an index instead it could not be cleared
         st.selectbox(
             about.title or field,
             choices,
-            index=choices.index(stored),
-            format_func=lambda value: first if value is None else labels.get(value) or say(value),
+            index=None,
+            format_func=lambda value: labels.get(value) or say(value),
+            placeholder=f"Detected: {say(found)}" if found is not None else "Detected",
             key=f"{PREFIX}{field}",
             help=about.description,
             accept_new_options=is_open,

@@ -11,7 +11,7 @@ from core.ui.review_state import PREFIX, Review
 
 MAX_COLUMNS = 200  # drawn at once; all of them come in
 MAX_LINES = 12
-LONG = 40
+LONG, UNSCROLLED = 40, 13
 
 
 def show_rows(review: Review) -> None:
@@ -23,7 +23,7 @@ def show_rows(review: Review) -> None:
     table.index = pd.RangeIndex(1, len(look.rows) + 1, name="row")
     config: dict[str, Any] = {"row": st.column_config.NumberColumn("#", width=50, pinned=True)}
     config |= {name: _column([row.get(name) for row in look.rows], cells[name]) for name in names}
-    st.dataframe(table, key="review_rows", column_config=config, height=min(35 * (len(table) + 1) + 3, 530))
+    st.dataframe(table, key="review_rows", column_config=config, height="content" if len(table) <= UNSCROLLED else 530)
     st.caption(_words(review))
 
 

@@ -78,7 +78,11 @@ def test_a_change_looks_again_and_outlives_the_page(visit: Visit, ada: User, arr
     assert "city" not in list(app.dataframe[0].value.columns) if app.dataframe else app.error
     again = visit(ada, "review", id=made.id)
     assert again.selectbox(key="review_delimiter").value == ","
+    again.selectbox(key="review_delimiter").set_value(None).run()
+    assert uploads.chosen(ada, made.id).options.delimiter is None
+    again.selectbox(key="review_delimiter").set_value("|").run()
     again.button(key="review_afresh").click().run()
+    assert again.selectbox(key="review_delimiter").value is None
     assert list(again.dataframe[0].value["city"]) == ["Zürich", "Bern"]
 
 
