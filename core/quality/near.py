@@ -20,9 +20,11 @@ BANDS = 12
 THRESHOLD = 0.8
 CHUNK_BYTES = 4 * 2**20  # the working memory is about fifty times this
 MAX_BYTES = 64 * 2**10  # of one text; what comes later does not count
+COMPARED = 100_000  # pairs at once
 FIRST_MATCHES = 3  # of the texts on the other side that hash alike
 
 Signatures = NDArray[np.uint32]  # one row of HASHES per text; all of them EMPTY where a text has no words
+Places = NDArray[np.int64]
 Pair = tuple[int, int, float]
 EMPTY = np.uint32(0xFFFFFFFF)
 
@@ -58,14 +60,17 @@ def signatures(texts: Sequence[str | None]) -> Signatures:
 
 def pairs(a: Signatures, b: Signatures | None = None, threshold: float = THRESHOLD) -> list[Pair]:
     """(i, j, similarity) of texts at least that similar: i < j within ``a``, or i in ``a`` and j in ``b``; in order of j."""
-    candidates = _within(a) if b is None else _across(a, b)
-    other = a if b is None else b
-    found: list[Pair] = []
-    for part in np.array_split(candidates, max(1, -(-len(candidates) // 100_000))):
-        shares = (a[part[:, 0]] == other[part[:, 1]]).mean(axis=1)
-        near = shares >= threshold
-        found += zip(part[near, 0].tolist(), part[near, 1].tolist(), shares[near].tolist(), strict=True)
-    return sorted(found, key=lambda pair: (pair[1], pair[0]))
+    i, j, shares = _alike(a, b, threshold)
+    return list(zip(i.tolist(), j.tolist(), shares.tolist(), strict=True))
+
+
+def nearest(a: Signatures, threshold: float = THRESHOLD) -> tuple[Places, Places, NDArray[np.float64]]:
+    """As ``pairs`` within ``a``, but for each text only the earlier one that it is most like, and in arrays: i, j, similarity."""
+    i, j, shares = _alike(a, None, threshold)
+    order = np.lexsort((i, -shares, j))
+    first = np.r_[True, np.diff(j[order]) > 0][: len(order)]
+    chosen = order[first]
+    return i[chosen], j[chosen], shares[chosen]
 
 
 def similarity(one: str, other: str) -> float:
@@ -152,23 +157,37 @@ def _bands(signed: Signatures) -> Iterator[NDArray[np.uint64]]:
         yield (part * _BAND_VALUES).sum(axis=1, dtype=np.uint64)
 
 
-def _within(signed: Signatures) -> NDArray[np.int64]:
-    """Candidates (i, j), i < j: in each band every text with the first and with the previous of those that hash alike."""
-    worded = np.flatnonzero(signed[:, 0] != EMPTY) if len(signed) else np.empty(0, np.int64)
-    found = [np.empty((0, 2), np.int64)]
+def _alike(a: Signatures, b: Signatures | None, threshold: float) -> tuple[Places, Places, NDArray[np.float64]]:
+    """The candidates that are as similar as wanted, in order of j, then i."""
+    other = a if b is None else b
+    size = max(len(a), 1)
+    j, i = np.divmod(_within(a) if b is None else _across(a, b), size)
+    shares = np.empty(len(i), np.float64)
+    for start in range(0, len(i), COMPARED):
+        part = slice(start, start + COMPARED)
+        shares[part] = (a[i[part]] == other[j[part]]).mean(axis=1)
+    near = shares >= threshold
+    return i[near], j[near], shares[near]
+
+
+def _within(signed: Signatures) -> Places:
+    """Candidates i < j as j * size + i: in each band every text with the first and with the previous of those that hash alike."""
+    worded = _worded(signed)
+    found = [np.empty(0, np.int64)]
     for keys in _bands(signed[worded]):
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
         same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         firsts = np.searchsorted(ordered, ordered[same], side="left")
-        found += [np.stack([order[others], order[same]], axis=1) for others in (firsts, same - 1)]
-    return worded[np.unique(np.concatenate(found), axis=0)]
+        for others in (firsts, same - 1):
+            found.append(worded[order[same]] * len(signed) + worded[order[others]])
+    return np.unique(np.concatenate(found))
 
 
-def _across(a: Signatures, b: Signatures) -> NDArray[np.int64]:
-    """Candidates (i, j): in each band every text of ``b`` with the first few of ``a`` that hash alike."""
-    left, right = (np.flatnonzero(side[:, 0] != EMPTY) if len(side) else np.empty(0, np.int64) for side in (a, b))
-    found = [np.empty((0, 2), np.int64)]
+def _across(a: Signatures, b: Signatures) -> Places:
+    """Candidates as j * size of a + i: in each band every text of ``b`` with the first few of ``a`` that hash alike."""
+    left, right = _worded(a), _worded(b)
+    found = [np.empty(0, np.int64)]
     for keys, wanted in zip(_bands(a[left]), _bands(b[right]), strict=True):
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
@@ -176,5 +195,10 @@ def _across(a: Signatures, b: Signatures) -> NDArray[np.int64]:
             places = np.searchsorted(ordered, wanted, side="left") + step
             hits = np.flatnonzero(places < len(ordered))
             hits = hits[ordered[places[hits]] == wanted[hits]]
-            found.append(np.stack([left[order[places[hits]]], right[hits]], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+            found.append(right[hits] * len(a) + left[order[places[hits]]])
+    return np.unique(np.concatenate(found))
+
+
+def _worded(signed: Signatures) -> Places:
+    """The texts that have words at all."""
+    return np.flatnonzero(signed[:, 0] != EMPTY) if len(signed) else np.empty(0, np.int64)

@@ -4,7 +4,7 @@ Columns of prose are compared, chats by what is said in them. A column whose tex
 prompt) is meant to repeat and left out. What ``near`` estimates is verified before it is told.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ LONG_TEXT = 24  # characters on average: a column of prose
 LEAST_DISTINCT = 0.5  # of the rows
 MOST_COLUMNS = 8
 MOST_ROWS = 1_000_000  # are compared with each other: 240 MB of signatures
-VERIFIED_PAIRS = 20_000
+VERIFIED = 20_000  # pairs; what comes behind is told as estimated
 
 
 def near_copies(
@@ -35,11 +35,9 @@ def near_copies(
     for number, column in enumerate(compared):
         start, width = number / len(compared), 1 / len(compared)
         signed = _signatures(parquet, column, num_rows, partial(_advance, progress, start, width))
-        pairs = [pair for pair in near.pairs(signed) if not is_copy[pair[1]]]
-        texts = _texts(connection, parquet, column, pairs[:VERIFIED_PAIRS])
-        earlier = _most_alike(_verified(pairs, texts))
-        if earlier:
-            yield _told(column, earlier, texts, num_rows)
+        i, j, shares = near.nearest(signed)
+        kept = ~is_copy[j]
+        yield from _told(connection, parquet, column, i[kept], j[kept], shares[kept], num_rows)
 
 
 def _is_prose(column: Column, num_rows: int) -> bool:
@@ -102,29 +100,26 @@ def _texts(connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column,
     return dict(zip(rows.column(0).to_pylist(), _row_texts(rows.column(1).combine_chunks()), strict=True)) if rows.num_rows else {}
 
 
-def _verified(pairs: Iterable[near.Pair], texts: Mapping[int, str]) -> Iterator[near.Pair]:
-    """The pairs with their true similarity, where texts are at hand; those that only seemed near are left out."""
-    for i, j, estimated in pairs:
-        true = near.similarity(texts[i], texts[j]) if i in texts and j in texts else estimated
-        if true >= near.THRESHOLD:
-            yield i, j, true
-
-
-def _most_alike(pairs: Iterable[near.Pair]) -> dict[int, near.Pair]:
-    """For every row the earlier one that it is most like."""
-    best: dict[int, near.Pair] = {}
-    for pair in pairs:
-        if pair[1] not in best or pair[2] > best[pair[1]][2]:
-            best[pair[1]] = pair
-    return best
-
-
-def _told(column: Column, earlier: Mapping[int, near.Pair], texts: Mapping[int, str], num_rows: int) -> Finding:
+def _told(
+    connection: duckdb.DuckDBPyConnection,
+    parquet: Path,
+    column: Column,
+    i: near.Places,
+    j: near.Places,
+    shares: NDArray[np.float64],
+    num_rows: int,
+) -> Iterator[Finding]:
+    pairs: list[near.Pair] = list(zip(i[:VERIFIED].tolist(), j[:VERIFIED].tolist(), shares[:VERIFIED].tolist(), strict=True))
+    texts = _texts(connection, parquet, column, pairs)
+    true = [(a, b, near.similarity(texts[a], texts[b])) for a, b, _ in pairs]
+    near_ones = [pair for pair in true if pair[2] >= near.THRESHOLD]
+    lines = np.concatenate([np.array([pair[1] for pair in near_ones], np.int64), j[VERIFIED:]])
+    if not len(lines):
+        return
     tally = Tally()
-    lines = sorted(earlier)
-    tally.add(np.array(lines, np.int64) + 1, [_example(earlier[at], texts) for at in lines[:MAX_EXAMPLES]])
+    tally.add(lines + 1, [_example(pair, texts) for pair in near_ones[:MAX_EXAMPLES]])
     limited = f" The first {MOST_ROWS:,} rows were compared." if num_rows > MOST_ROWS else ""
-    return found(
+    yield found(
         "near_duplicates", column, tally, title="Near-duplicate texts", severity="warn", num_rows=min(num_rows, MOST_ROWS),
         help=f"{near.THRESHOLD:.0%} or more of the text is that of an earlier row. Keep one of each, and see that they do not fall "
         f"on both sides of a split.{limited}",
@@ -133,5 +128,4 @@ def _told(column: Column, earlier: Mapping[int, near.Pair], texts: Mapping[int, 
 
 def _example(pair: near.Pair, texts: Mapping[int, str]) -> str:
     i, j, share = pair
-    start = f"row {j + 1:,} is {share:.0%} like row {i + 1:,}"
-    return f"{start}: {cut(masked(texts[j][:400]))}" if j in texts else start
+    return f"row {j + 1:,} is {share:.0%} like row {i + 1:,}: {cut(masked(texts[j][:400]))}"

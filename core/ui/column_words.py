@@ -9,7 +9,7 @@ from core.ui.rows_strip import share
 
 TOPS = 4
 MAX_TEXT = 300
-SHARES = {"p5": "5%", "p25": "25%", "p50": "half", "p75": "75%", "p95": "95%", "p99": "99%"}
+SHARES = {"p5": "5%", "p25": "25%", "p50": "50%", "p75": "75%", "p95": "95%", "p99": "99%"}
 Section = dict[str, Any]
 
 
@@ -97,7 +97,7 @@ def _values(column: dict[str, Any]) -> Section | None:
     named = (("Smallest", "min"), ("Mean", "mean"), ("Largest", "max"))
     if is_number(column["type"]) or column["type"].startswith(("DATE", "TIME")):
         pairs += [[label, _number(column[name])] for label, name in named if column.get(name) is not None]
-    pairs += [[f"{SHARES[name]} at most", _number(value)] for name, value in (column.get("quantiles") or {}).items()]
+    pairs += [[f"{SHARES[name]} up to", _number(value)] for name, value in (column.get("quantiles") or {}).items()]
     for label, name in (("Zeros", "zeros"), ("Negative", "negatives"), ("Nulls", "nulls"), ("Empty", "empty")):
         if column.get(name):
             pairs.append([label, f"{column[name]:,}"])
@@ -109,7 +109,7 @@ def _lengths(column: dict[str, Any]) -> Section | None:
     if not lengths:
         return None
     unit = "items" if column["type"].endswith("]") else "characters"
-    pairs = [[f"{SHARES[name]} at most", _number(lengths[name])] for name in SHARES if name in lengths]
+    pairs = [[f"{SHARES[name]} up to", _number(lengths[name])] for name in SHARES if name in lengths]
     return {
         "title": f"Length in {unit}",
         "pairs": [["Mean", _number(lengths["mean"])], *pairs, ["Longest", _number(lengths["max"])]],
@@ -129,7 +129,7 @@ def _tokens(tokens: dict[str, Any] | None) -> Section | None:
         for i, count in enumerate(counts)
     ]
     pairs: list[list[Any]] = [["All together", f"{tokens['total']:,}"], ["Mean", _number(tokens["mean"])]]
-    pairs += [[f"{SHARES[name]} at most", f"{value:,.0f}"] for name, value in tokens["quantiles"].items()]
+    pairs += [[f"{SHARES[name]} up to", f"{value:,.0f}"] for name, value in tokens["quantiles"].items()]
     longest = tokens["longest"]
     pairs.append(["Longest", f"{longest['tokens']:,} in row {longest['line']:,}", longest["line"]])
     return {"title": "Length in tokens", "bars": bars, "ends": [f"{edges[0]:,.0f}", f"{edges[-1]:,.0f}"], "pairs": pairs}

@@ -121,7 +121,7 @@ def test_a_card_says_what_the_profile_says(ada: User, people: Dataset) -> None:
     sections = {section["title"]: section for section in mail["sections"]}
     assert list(sections) == ["Values", "Length in characters", "Length in tokens", "Examples"]
     assert ["Longest", "5 in row 7", 7] in sections["Length in tokens"]["pairs"]
-    assert ["half at most", "24.5"] in {s["title"]: s for s in number["sections"]}["Values"]["pairs"]
+    assert ["50% up to", "24.5"] in {s["title"]: s for s in number["sections"]}["Values"]["pairs"]
 
 
 def test_a_profile_that_is_not_there_yet_still_makes_a_card() -> None:
