@@ -116,20 +116,18 @@ def _assign(work: Scratch, source: Version, new: NewSplit) -> None:
         f"md5_number_lower({literal(f'{new.seed}:')} || {_content(source, new.by)}) AS h FROM {parquet(source.id)}"
     )
     if not new.stratify:
-        work.run(f"CREATE TEMP TABLE parts AS SELECT line, {_cut('h', new, LARGEST_HASH)} AS part, stratum FROM ({hashed})")
+        work.run(f"CREATE TEMP TABLE parts AS SELECT line, {_cut(new)} AS part, stratum FROM ({hashed})")
         return
     work.run(f"CREATE TEMP TABLE hashed AS {hashed}")
     if work.one("SELECT count(DISTINCT stratum) FROM hashed")[0] > MOST_STRATA:
         raise ValidationError.of("stratify", f"has more than {MOST_STRATA:,} different values: choose a column with few")
+    so_far = [round(sum(list(new.shares.values())[: n + 1]), 9) for n in range(len(new.shares) - 1)]
+    places = ", ".join(map(str, so_far))
+    work.run(f"CREATE TEMP TABLE cuts AS SELECT stratum, quantile_disc(h, [{places}]) AS q FROM hashed GROUP BY stratum")
+    cases = " ".join(f"WHEN h <= q[{n + 1}] THEN {n}" for n in range(len(so_far)))
     work.run(
-        f"CREATE TEMP TABLE cuts AS SELECT stratum, h, {_cut('(before + n / 2.0) / total', new, 1)} AS part FROM ("
-        "SELECT stratum, h, n, sum(n) OVER (PARTITION BY stratum) AS total, "
-        "sum(n) OVER (PARTITION BY stratum ORDER BY h ROWS UNBOUNDED PRECEDING) - n AS before "
-        "FROM (SELECT stratum, h, count(*) AS n FROM hashed GROUP BY stratum, h))"
-    )
-    work.run(
-        "CREATE TEMP TABLE parts AS SELECT line, part, hashed.stratum FROM hashed "
-        "JOIN cuts ON hashed.h = cuts.h AND hashed.stratum IS NOT DISTINCT FROM cuts.stratum"
+        f"CREATE TEMP TABLE parts AS SELECT line, CASE {cases} ELSE {len(so_far)} END AS part, hashed.stratum "
+        "FROM hashed JOIN cuts ON hashed.stratum IS NOT DISTINCT FROM cuts.stratum"
     )
 
 
@@ -140,14 +138,13 @@ def _content(source: Version, by: Sequence[str]) -> str:
     return f"to_json(struct_pack({cells}))::VARCHAR"
 
 
-def _cut(place: str, new: NewSplit, whole: int) -> str:
-    """SQL for the number of the part that a place from 0 to ``whole`` is in."""
+def _cut(new: NewSplit) -> str:
+    """SQL for the number of the part of a row whose hash is ``h``."""
     so_far, cases = 0.0, ""
-    shares = list(new.shares.values())
-    for n, share in enumerate(shares[:-1]):
+    for n, share in enumerate(list(new.shares.values())[:-1]):
         so_far += share
-        cases += f"WHEN {place} < {round(so_far * whole) if whole > 1 else so_far} THEN {n} "
-    return f"CASE {cases}ELSE {len(shares) - 1} END"
+        cases += f"WHEN h < {round(so_far * LARGEST_HASH)} THEN {n} "
+    return f"CASE {cases}ELSE {len(new.shares) - 1} END"
 
 
 def _count(work: Scratch, new: NewSplit) -> SplitCounts:

@@ -49,7 +49,8 @@ def build_dot(found: Lineage, dataset_id: str, newest: int | None) -> str:
 def _node(node: Node, n: int, dataset_id: str, newest: int | None) -> str:
     ground = OTHER if node.kind == "version" and node.of != dataset_id else GROUNDS[node.kind]
     status = "" if node.status in ("ready", "succeeded") or node.kind == "job" else f" ({_said(node.status)})"
-    text = f"{_cut(node.title)}\n{_cut(node.text)}{status}"
+    name, _, number = node.title.rpartition(" · ")
+    text = f"{_cut(name or node.title)}\n{_cut(f'{number} · {node.text}' if name else node.text)}{status}"
     is_newest = node.kind == "version" and node.of == dataset_id and node.number == newest
     extra = ', penwidth=2, color="#5b5bd6"' if is_newest else ""
     faded = ', style="rounded,filled,dashed"' if node.status == "removed" else ""
