@@ -31,6 +31,7 @@ DETAILED_COLUMNS = 200
 WIDE = 1000  # more columns than this: only so many are summed up, and fewer get details
 DETAILED_OF_WIDE = 20
 MANY, LOADED_BYTES = 50, 16 * 2**20
+FEW_NUMBERS = 1_000_000
 FEW = 100_000  # a column with fewer different values gets its commonest counted
 FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -271,7 +272,7 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
 
 def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:
     """The commonest values, and the true number of different ones, where they are not too many."""
-    if (column["type"] not in _PLAIN and not is_number(column["type"])) or column["distinct"] > FEW:
+    if (column["type"] not in _PLAIN and not is_number(column["type"])) or column["distinct"] > _few(column):
         return
     name = quoted(column["name"])
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
@@ -282,6 +283,10 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
     ).to_pylist()
     column["top_values"] = [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1]
     column["distinct"], column["distinct_exact"] = (found[0]["d"] if found else 0), True
+
+
+def _few(column: ColumnProfile) -> int:
+    return FEW if column["type"] == "VARCHAR" else FEW_NUMBERS
 
 
 def _examples(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, list[Any]]:

@@ -46,8 +46,8 @@ def _counts(column: dict[str, Any], strip: dict[str, Any], num_rows: int) -> lis
 
 
 def _ends(column: dict[str, Any], strip: dict[str, Any]) -> list[str] | None:
-    """Of whole numbers the largest itself: their last bar ends one behind it."""
-    if strip.get("ends") and rows_strip.is_whole(column):
+    """Of numbers the bounds themselves: the last bar of whole ones ends one behind the largest."""
+    if strip.get("ends") and is_number(column["type"]):
         return [_number(column["min"]), _number(column["max"])]
     return strip.get("ends")
 
@@ -61,14 +61,14 @@ def _tops(column: dict[str, Any], num_rows: int) -> list[dict[str, Any]]:
             "percent": share(one["count"], num_rows),
             "count": show.count(one["count"], "row"),
         }
-        for one in column.get("top_values", [])[:TOPS]
+        for one in column.get("top_values", [])[: TOPS + (column.get("distinct") == TOPS + 1)]
     ]
 
 
 def _others(column: dict[str, Any], num_rows: int, tops: Sequence[Any]) -> str | None:
     shown = sum(one["count"] for one in column["top_values"][: len(tops)])
     rest, others = num_rows - (column.get("nulls") or 0) - shown, (column.get("distinct") or 0) - len(tops)
-    return f"{others:,} others, {share(rest, num_rows)}" if others > 0 and rest > 0 else None
+    return f"{show.count(others, 'other')}, {share(rest, num_rows)}" if others > 0 and rest > 0 else None
 
 
 def _note(column: dict[str, Any], strip: dict[str, Any]) -> str:

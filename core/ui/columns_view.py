@@ -25,10 +25,12 @@ def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
     quality = datasets.quality(user, version.id)
     _ask_for_missing(user, version, profile, quality)
     quality_view.show_card(user, version, quality)
+    above = st.container()
     tokens = _show_toolbar(user, version)
     running = [kind for kind, one in (("profile", profile), ("quality", quality), ("tokens", tokens)) if one and one.status in OPEN]
     if running:
-        _show_progress(user, dataset, version, running)
+        with above:
+            _show_progress(user, dataset, version, running)
     _show_state(user, version, profile, tokens)
     _show_cards(version, profile, quality, tokens)
 
