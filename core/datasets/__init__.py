@@ -30,6 +30,7 @@ from core.datasets.looking import (
     doubled_names,
     get,
     get_version,
+    list_converting,
     list_datasets,
     list_versions,
     open_content,
@@ -66,6 +67,7 @@ from core.datasets.reports import (
     token_lengths,
 )
 from core.datasets.retention import Retention, preview_retention, retention, set_retention, sweep_daily
+from core.datasets.rows import require_readable
 from core.datasets.splits import NewSplit, SplitCounts, count_split, split
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
 from core.datasets.views import View, open_view, rows_of
@@ -118,6 +120,7 @@ __all__ = [
     "leaks",
     "lesson",
     "lineage",
+    "list_converting",
     "list_datasets",
     "list_versions",
     "open_content",
@@ -130,6 +133,7 @@ __all__ = [
     "recover",
     "recover_reports",
     "removed_tables",
+    "require_readable",
     "retention",
     "rows_of",
     "samples",

@@ -72,6 +72,7 @@ def find_rows(user: User, dataset_id: str, *, version_id: str | None, mapping: M
         raise NotFound
     if version.status != "ready":
         raise Conflict(f"{dataset.name} is not ready for training: its status is {version.status}.")
+    datasets.require_readable(version)
     format_ = formats.mapped(version.columns, mapping)
     if format_.name not in method.formats:
         raise Conflict(

@@ -12,8 +12,10 @@ from core.datasets import Edits, IngestOptions, Retention
 from core.datasets.retention import sweep_versions
 from core.db import writing
 from core.errors import Conflict, Forbidden, InUse, NotFound, UnreadableFile, ValidationError
+from core.fine_tuning import sources
 from core.security import new_id
 from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
+from core.training import METHODS
 from core.users import User
 from tests.core.uploads import in_process, stage
 from tests.core.version_of_sql import make
@@ -205,6 +207,9 @@ def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User
         lambda: datasets.training_report(ada, old.id),
         lambda: edit(ada, old.id, added=[{"n": 1}], force=True),
         lambda: datasets.delete_version(ada, old.id),
+        lambda: sources.find_rows(
+            ada, old.dataset_id, version_id=old.id, mapping={"prompt": "n", "completion": "n"}, method=METHODS["supervised"]
+        ),
     ]
     for read in readers:
         with pytest.raises(Conflict, match=r"The files of version 1 were removed on \d+ \w+ \d{4} by Ada"):
@@ -227,13 +232,14 @@ def test_when_the_newest_is_removed_the_one_before_is_shown(ada: User) -> None:
 @pytest.mark.parametrize(("status", "refused"), [("queued", True), ("paused", True), ("succeeded", False)])
 def test_what_a_job_reads_is_not_removed(ada: User, make_job: Callable[..., JobRow], status: str, refused: bool) -> None:
     job = make_job(ada, status=status)
+    read = str(job.dataset_version_id)
     make(ada, "SELECT 2 AS n", dataset_id=job.dataset_id)
-    assert [(use.kind, use.id, use.blocks) for use in datasets.uses(ada, job.dataset_version_id)] == [("job", job.id, refused)]
+    assert [(use.kind, use.id, use.blocks) for use in datasets.uses(ada, read)] == [("job", job.id, refused)]
     if refused:
         with pytest.raises(InUse, match=job.id):
-            datasets.delete_version(ada, job.dataset_version_id)
+            datasets.delete_version(ada, read)
     else:
-        datasets.delete_version(ada, job.dataset_version_id)
+        datasets.delete_version(ada, read)
 
 
 def test_what_an_alias_stands_on_is_not_removed(ada: User, bob: User) -> None:
@@ -271,7 +277,7 @@ def test_children_and_chats_are_named_and_do_not_forbid(ada: User) -> None:
 
 def test_failed_tries_leave_no_gaps(ada: User) -> None:
     old = make(ada, "SELECT 1 AS n")
-    failed = {"status": "failed", "content_hash": None, "dataset_id": old.dataset_id}
+    failed: dict[str, Any] = {"status": "failed", "content_hash": None, "dataset_id": old.dataset_id}
     make(ada, "SELECT 1 AS n", **failed)
     assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "failed"), (1, "ready")]
     assert make(ada, "SELECT 1 AS n", **failed).version == 2
@@ -341,7 +347,7 @@ def test_the_newest_and_what_a_job_needs_stay_however_old(ada: User, make_job: C
 
 def test_lineage_joins_versions_jobs_and_models(ada: User, bob: User, make_job: Callable[..., JobRow]) -> None:
     job = make_job(ada, status="succeeded")
-    old = datasets.get_version(ada, job.dataset_version_id)
+    old = datasets.get_version(ada, str(job.dataset_version_id))
     new = make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id)
     answer = make(ada, "SELECT 1 AS n", name="answer", origin="query", note="the best")
     with writing() as session:
