@@ -68,7 +68,7 @@ def wait_for_percent(row: Locator, least: int) -> None:
         found = re.search(r"(\d+) %", row.inner_text())
         return int(found[1]) if found else 0
 
-    wait_until(percent, lambda seen: seen >= least, seconds=30)
+    wait_until(percent, lambda seen: seen >= least, seconds=60)
 
 
 def only_upload(rest: Rest) -> dict[str, object]:
@@ -91,10 +91,10 @@ def test_transfer_goes_on_after_the_server_was_killed(app: App, rest: Rest, tmp_
     throttle(app, SLOW)
     row = choose(app, file)
     wait_for_percent(row, 20)
-    expect(row).to_contain_text(re.compile(r"\d+ % · .+ of 12\.0 MB · .+/s · \d+ s left"))
+    expect(row).to_contain_text(re.compile(r"\d+ % · .+ of 12\.0 MB · .+/s · \d+ (s|min) left"))
     app.shoot("upload-running")
     app.server.stop(signal.SIGKILL)
-    expect(row).to_contain_text("Connection lost", timeout=20_000)
+    expect(row).to_contain_text("Connection lost", timeout=30_000)
     app.shoot("upload-lost")
     throttle(app, -1)
     app.server.start()
@@ -112,7 +112,7 @@ def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) 
     app.page.reload()
     app.settled()
     row = choose(app, file)
-    expect(row).to_contain_text("resumed", timeout=10_000)
+    expect(row).to_contain_text("resumed", timeout=30_000)
     wait_for_percent(row, 25)
     throttle(app, -1)
     app.reaches(r"/review\?.*id=upl_", timeout=60)
@@ -130,7 +130,7 @@ def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(app: App, rest
         app.settled()
     wait_for_percent(row, 15)
     row.get_by_role("button", name="Cancel").click()
-    expect(row).to_contain_text("Cancelled")
+    expect(row).to_contain_text("Cancelled", timeout=30_000)
     wait_until(lambda: rest.get("/uploads")["total"], lambda total: total == 0, seconds=10)
     wait_until(lambda: list((app.server.data_dir / "uploads").iterdir()), lambda left: left == [], seconds=10)
 
@@ -155,8 +155,8 @@ def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Res
 def test_file_that_is_refused_says_why(app: App, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "picture.png").write_bytes(b"x")
-    expect(choose(app, tmp_path / "empty.csv")).to_contain_text("The file is empty.")
-    expect(choose(app, tmp_path / "picture.png")).to_contain_text("not supported")
+    expect(choose(app, tmp_path / "empty.csv")).to_contain_text("The file is empty.", timeout=30_000)
+    expect(choose(app, tmp_path / "picture.png")).to_contain_text("not supported", timeout=30_000)
 
 
 def test_server_killed_in_the_middle_of_a_piece(server: Server, rest: Rest, tmp_path: Path) -> None:
