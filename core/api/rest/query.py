@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from core import query, stopping
 from core.api.deps import CurrentUser, SignedIn
 from core.api.errors import json_response
+from core.errors import QueryStopped, Unavailable
 from core.fields import parse
 from core.query import ArrowResult, NewArrowQuery, NewQuery, QueryResult, Stop
 
@@ -68,6 +69,8 @@ async def _until_gone(request: Request, work: Callable[[Stop], T]) -> T:
             if stopping.is_stopping() or await request.is_disconnected():
                 stop.set()
         return done.result()
+    except QueryStopped:
+        raise Unavailable("The server is stopping. Try again in a moment.") if stopping.is_stopping() else QueryStopped from None
     finally:
         stop.set()
 
