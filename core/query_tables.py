@@ -71,11 +71,6 @@ class Names:
             return f"Put the name in double quotes: {quoted(name)}."
         return f'Unknown table "{shown}". {self._advice(name)}'
 
-    def dataset_of(self, name: str) -> str | None:
-        """The dataset that has this name or id, None for none and for several."""
-        found = {t.dataset_id for t in self.tables if fold(name) in (fold(t.dataset_name), fold(t.dataset_id))}
-        return found.pop() if len(found) == 1 else None
-
     def quoting_advice(self, sql: str) -> str:
         """Said after a syntax error: a name that stands in the text and needs double quotes there."""
         text = fold(sql)

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable
 
 from core import datasets
-from core.errors import DiskFull, LuthierError, NotFound, QueryTimeout, SqlError, TooLarge
-from core.listing import ListQuery
+from core.errors import DiskFull, LuthierError, QueryTimeout, SqlError, TooLarge
 from core.query_tables import Names, needs_quotes, quoted
 from core.sql_sandbox import Limits, QueryFailed
 from core.sql_sandbox.gate import fold
@@ -23,7 +22,7 @@ def translated(failed: QueryFailed, user: User, sql: str, names: Names, *, limit
     failure = failed.failure
     if failure.kind == "unknown_tables":
         first = failed.unknown[0]
-        words = _removed(user, names, ".".join(first.parts)) or names.explain(first.parts)
+        words = _removed(user, ".".join(first.parts)) or names.explain(first.parts)
         return SqlError(words, position=_characters(sql, first.position))
     if failure.kind == "timeout":
         return QueryTimeout(
@@ -41,24 +40,13 @@ def translated(failed: QueryFailed, user: User, sql: str, names: Names, *, limit
     return SqlError(_with_advice(failure.message, sql, position, names), position=position)
 
 
-def _removed(user: User, names: Names, name: str) -> str | None:
+def _removed(user: User, name: str) -> str | None:
     """What to say of a version whose files were removed while its line in the history stays."""
-    try:
-        if name.startswith("dsv_"):
-            version = datasets.get_version(user, name)
-        else:
-            base, _, number = name.rpartition("@")
-            dataset_id = names.dataset_of(base)
-            if dataset_id is None or not number.isdecimal():
-                return None
-            every = datasets.list_versions(user, dataset_id, ListQuery(limit=100)).items
-            version = next(found for found in every if found.version == int(number))
-    except (NotFound, StopIteration):
-        return None
-    if version.removed_at is None:
-        return None
-    why = f" {version.removed_why}" if version.removed_why else ""
-    return f"The files of {quoted(name)} were removed on {version.removed_at:%Y-%m-%d}{why}; only its place in the history is left."
+    wanted = fold(name)
+    for gone in datasets.removed_tables(user):
+        if wanted in map(fold, (f"{gone.dataset_name}@{gone.number}", f"{gone.dataset_id}@{gone.number}", gone.version_id)):
+            return f"The files of version {gone.number} of {quoted(gone.dataset_name)} were removed on {gone.why}."
+    return None
 
 
 def _with_advice(message: str, sql: str, position: int | None, names: Names) -> str:
