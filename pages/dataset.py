@@ -10,7 +10,17 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
-from core.ui import columns_view, dataset_actions, dataset_view, places, rows_view, show, training_view, versions_view
+from core.ui import (
+    columns_view,
+    conversions_view,
+    dataset_actions,
+    dataset_view,
+    places,
+    rows_view,
+    show,
+    training_view,
+    versions_view,
+)
 from core.ui.session import require_user
 from core.users import User
 
@@ -22,6 +32,9 @@ def show_header(user: User, dataset: Dataset, version: Version | None) -> None:
             show.badge(dataset.status)
         if version is not None:
             st.markdown(dataset_view.format_badge(version.format), width="content")
+        if dataset.name.lower() in datasets.doubled_names(user):
+            help_ = f"Another dataset has this name. In SQL, write the id of the one you mean: {dataset.id}"
+            st.badge("Name used twice", icon=":material/content_copy:", color="orange", help=help_)
         st.caption(dataset_view.facts(dataset), width="content")
     if dataset.description:
         st.text(dataset.description)
@@ -74,8 +87,9 @@ except LuthierError:
 places.link("datasets", "All datasets", icon="arrow_back")
 version = choose_version(user, dataset)
 show_header(user, dataset, version)
-if dataset.status == "processing":
-    dataset_view.show_conversions(user, [dataset])
+with show.guarded():
+    conversions_view.show_conversions(user, dataset.id)
+    conversions_view.show_failed_try(user, dataset)
 dataset_view.show_errors(dataset)
 if version is not None:
     if version.version != dataset.version:

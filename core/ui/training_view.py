@@ -169,7 +169,7 @@ def _show_errors(version: Version, found: Lesson) -> None:
 
 
 def _show_error(version: Version, error: Mapping[str, Any], number: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"training_error_{number}"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"training_error_{number}"):
         if error.get("line"):
             _link_to_row(version, error["line"], key=f"training_error_row_{number}")
         st.markdown(f"{show.code(error['field'])} {show.plain(error['message'])}", width="stretch")
@@ -181,7 +181,6 @@ def _link_to_row(version: Version, line: int, *, key: str) -> None:
         f"Row {line:,}",
         key=key,
         icon=":material/table_rows:",
-        help="Open this row",
         on_click=quality_view.go_to_rows,
         args=(version,),
         kwargs={"row": line},

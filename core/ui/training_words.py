@@ -49,8 +49,8 @@ def _mapping_advice(names: Sequence[str]) -> str:
 
 def _first_problem(report: Mapping[str, Any], num_rows: int) -> str:
     bad = report.get("num_errors") or num_rows - report["num_examples"]
-    text = f"{formats.FORMATS[report['format']].title}: {bad:,} of {show.count(num_rows, 'row')} cannot be learned"
+    text, title = f"{show.count(bad, 'row')} cannot be learned", formats.FORMATS[report["format"]].title.lower()
     first = next(iter(report["errors"]), None)
-    if first is None or first.get("line") is None:
-        return f"{text}."
-    return f"{text}; row {first['line']:,}: {first['field']} {first['message']}."
+    if first is not None and first.get("line") is not None:
+        text += f": row {first['line']:,}, {first['field']} {first['message']}"
+    return f"{text}. Read as {title}."

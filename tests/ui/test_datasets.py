@@ -61,7 +61,11 @@ def test_a_row_tells_everything_at_a_glance(visit: Visit, ada: User, dataset_of:
 @pytest.mark.parametrize(
     ("rows", "tone", "why"),
     [
-        ([{"prompt": "q", "completion": ""}, {"prompt": "q", "completion": "a"}], "bad", "1 of 2 rows cannot be learned; row 1: "),
+        (
+            [{"prompt": "q", "completion": ""}, {"prompt": "q", "completion": "a"}],
+            "bad",
+            "1 row cannot be learned: row 1, completion is empty. Read as questions and answers.",
+        ),
         ([{"Question": "q", "Answer": "a", "n": 1}], "map", "Table: “Question” and “Answer” look like questions and answers."),
         ([{"x": 1, "y": 2}], "map", "Table: say which column is the question and which the answer."),
     ],
