@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import DatasetList
-from core.ui import dataset_list, dataset_view, show, ways_in
+from core.ui import conversions_view, dataset_list, dataset_view, show, ways_in
 from core.ui.session import require_user
 
 user = require_user()
@@ -14,9 +14,7 @@ with show.guarded():
     ways_in.show_ways(user)
 
 with show.guarded():
-    converting = datasets.list_datasets(user, DatasetList(status="processing", limit=20))
-    if converting.items:
-        dataset_view.show_conversions(user, converting.items)
+    conversions_view.show_conversions(user)
 
 with show.guarded():
     has_any = datasets.list_datasets(user, DatasetList(limit=1)).total > 0

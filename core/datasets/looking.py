@@ -20,6 +20,7 @@ from core.listing import Listed, ListQuery, fetch
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 
+MOST_CONVERTING = 20
 TRAINS = DatasetVersionRow.training["ok"].as_boolean()
 SORTABLE = {
     "created_at": DatasetRow.created_at,
@@ -80,6 +81,18 @@ def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -
         sortable = {"created_at": version.number, "version": version.number}
         found = fetch(session, statement, query or ListQuery(), sortable=sortable, tie=version.id, present=lambda row: row)
         return Listed(rows.present_versions(session, found.items), found.total, found.limit, found.offset)
+
+
+def list_converting(user: User, dataset_id: str | None = None) -> list[Version]:
+    """Versions that are being made right now, oldest first: of one dataset, or of all the user's."""
+    version = DatasetVersionRow
+    statement = select(version).join(DatasetRow, DatasetRow.id == version.dataset_id).options(defer(version.profile))
+    statement = statement.where(DatasetRow.owner_id == user.id, version.status == "processing")
+    if dataset_id:
+        statement = statement.where(version.dataset_id == dataset_id)
+    with reading() as session:
+        found = session.scalars(statement.order_by(version.created_at).limit(MOST_CONVERTING)).all()
+        return rows.present_versions(session, found)
 
 
 def get_version(user: User, version_id: str) -> Version:

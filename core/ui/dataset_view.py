@@ -1,7 +1,5 @@
 """Datasets as lists and headers draw them: facts, what they are good for, and a conversion that is still running."""
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from core import datasets
@@ -75,25 +73,6 @@ def add_sample(user: User, name: str) -> None:
         with st.spinner("Adding the sample …"):
             made = datasets.add_sample(user, name)
         places.go("dataset", id=made.id)
-
-
-@st.fragment(run_every=1.0)
-def show_conversions(user: User, running: Sequence[Dataset]) -> None:
-    """Bars of conversions that were running when the page was drawn; the page is drawn again when one ends."""
-    now = [datasets.get(user, dataset.id) for dataset in running]
-    if any(dataset.status != "processing" for dataset in now):
-        st.rerun()
-    for dataset in now:
-        with st.container(horizontal=True, vertical_alignment="center", key=f"converting_{dataset.id}"):
-            share = min(max(dataset.progress or 0.0, 0.0), 1.0)
-            st.progress(share, text=f"Converting {show.plain(dataset.name)}: {share:.0%}")
-            st.button("Cancel", key=f"cancel_{dataset.id}", on_click=show.attempt, args=(lambda d=dataset: _cancel(user, d),))
-
-
-def _cancel(user: User, dataset: Dataset) -> None:
-    version_id = dataset.latest_version_id
-    if version_id is not None:
-        datasets.cancel_ingest(user, version_id)
 
 
 def show_errors(dataset: Dataset) -> None:

@@ -58,7 +58,7 @@ def open_result(made: Dataset | Version) -> None:
     if isinstance(made, Version):
         if made.same_as:
             show.flash(f"Nothing new: these are the bytes of version {made.version}, so no copy was made.", icon="content_copy")
-        places.go("dataset", id=made.dataset_id, version=made.version)
+        places.go("dataset", id=made.dataset_id, version=made.version if made.same_as else None)
     places.go("dataset", id=made.id)
 
 

@@ -50,6 +50,7 @@ def show_way_back(user: User, dataset_id: str) -> None:
     for upload in uploads.list_uploads(user):
         if upload.version_id and datasets.get_version(user, upload.version_id).dataset_id == dataset_id:
             places.button("Review it again", "review", key="review_again", icon="fact_check", primary=True, id=upload.id)
+            return
 
 
 def _find(user: User, dataset_id: str | None) -> list[Upload]:

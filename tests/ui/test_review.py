@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import datasets, ingest, uploads
-from core.datasets import Dataset, DatasetList
+from core.datasets import Dataset, DatasetList, conversions, making
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
 from core.ui import review_columns, review_options, ways_in
@@ -243,3 +243,24 @@ def test_the_sentence_about_the_reading() -> None:
         "UTF-8 text, values separated by semicolons, the first row holds the names, dates like 31/12/2024, day first."
     )
     assert review_options.describe({}) == ""
+
+
+def test_a_next_version_in_the_making_has_its_bar_and_cancel(
+    visit: Visit, ada: User, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads.commit(ada, arrive(ada, "cities.csv", CITIES).id)
+    dataset = only(ada)
+    monkeypatch.setattr(making, "SMALL_BYTES", 0)
+    monkeypatch.setattr(conversions, "run_in_background", lambda version_id: None)
+    made = uploads.commit(ada, arrive(ada, "cities.csv", CITIES * 2, dataset_id=dataset.id).id)
+    for page in ("dataset", "datasets"):
+        assert visit(ada, page, id=dataset.id).get_by_key(f"cancel_{made.id}")
+    app = visit(ada, "dataset", id=dataset.id)
+    app.button(key=f"cancel_{made.id}").click().run()
+    assert not app.exception
+    conversions.run_and_wait(made.id)
+    app = visit(ada, "dataset", id=dataset.id)
+    assert "Version 2 could not be made" in app.error[0].value
+    app.button(key="review_again").click().run()
+    assert not app.exception
+    assert f"A new version of {dataset.name}" in app.title[0].value
