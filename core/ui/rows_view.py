@@ -193,8 +193,8 @@ def _act(acted: dict[str, Any], address: Address, profile: dict[str, Any]) -> No
 def _kind(type_: str) -> str:
     if is_number(type_):
         return "number"
-    is_talk = "role" in type_ and "content" in type_
-    return "nested" if (type_.endswith("]") and not is_talk) or type_.startswith(("STRUCT", "MAP", "UNION", "JSON")) else ""
+    is_talk = "role" in type_ and "content" in type_  # shown as it is said
+    return "nested" if not is_talk and (type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON"))) else ""
 
 
 # Below the grid
