@@ -53,11 +53,11 @@ def build(task: Task, use: Use, language: str) -> str:
 
 
 def _sign_in_python(use: Use) -> str:
-    return f"""import os
+    return f"""from os import environ
 import requests
 
 url = {_literal(use.origin + "/api")}
-login = {{"email": {_literal(use.email)}, "password": os.environ["LUTHIER_PASSWORD"]}}
+login = {{"email": {_literal(use.email)}, "password": environ["LUTHIER_PASSWORD"]}}
 token = requests.post(url + "/auth/login", json=login).json()["access_token"]
 headers = {{"Authorization": f"Bearer {{token}}"}}
 """
