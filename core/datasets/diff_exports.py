@@ -1,7 +1,8 @@
 """All that is different between two versions as CSV: one line per row that was added or removed, two per row that was changed.
 
 ``change`` is added, removed, before or after; ``row`` is the number in its version; ``times`` how often a whole row is there more
-often on its side. Columns of both versions stand by name. Nothing is held in memory: the lines are made while they are sent.
+often on its side. Columns of both versions stand by name. Nothing is held in memory. The file
+is made before it is sent: a slow reader must not hold one of the few places for heavy work.
 """
 
 import csv
@@ -9,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from core import storage
 from core.cells import json_safe
 from core.datasets import looking, rows
 from core.datasets.comparing import is_nested
@@ -32,6 +34,16 @@ def open_diff(user: User, from_id: str, to_id: str, *, key: Sequence[str] = ()) 
 
 
 def _chunks(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
+    staged = storage.new_staging_path()
+    try:
+        with staged.open("wb") as file:
+            file.writelines(_compared(old, new, key))
+        yield from Content(staged.name, "", path=staged).chunks
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _compared(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
     with scratch(SECONDS) as work:
         prepare(work, old, new, key)
         names = list(dict.fromkeys(column["name"] for version in (old, new) for column in version.columns))

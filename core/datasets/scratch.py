@@ -30,8 +30,16 @@ class Scratch:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection, self.folder = connection, folder
+        self._late = threading.Event()
+
+    def stop(self) -> None:
+        """The deadline is over: also when it is so between two statements, where there is nothing to interrupt."""
+        self._late.set()
+        self.connection.interrupt()
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self._late.is_set():
+            raise duckdb.InterruptException("the deadline is over")
         return self.connection.execute(sql, list(values)).fetchall()
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -47,8 +55,10 @@ def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
     folder = storage.staging_dir() / f"work-{new_token()}"
     try:
         folder.mkdir(mode=0o700)
-        with _connect(folder, threads) as connection, _deadline(connection, seconds), _translated(seconds):
-            yield Scratch(connection, folder)
+        with _connect(folder, threads) as connection:
+            work = Scratch(connection, folder)
+            with _deadline(work, seconds), _translated(seconds):
+                yield work
     finally:
         _places.release()
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,8 +101,8 @@ def _connect(folder: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _deadline(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    timer = threading.Timer(seconds, connection.interrupt)
+def _deadline(work: Scratch, seconds: float) -> Iterator[None]:
+    timer = threading.Timer(seconds, work.stop)
     timer.daemon = True
     timer.start()
     try:
