@@ -50,7 +50,7 @@ def things(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Things:
     rest.post("/apikeys", {"name": "nightly report"})
     rest.post("/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"})
     waiting = tmp_path_factory.mktemp("files") / "salaries of 2026.csv"
-    waiting.write_text("name;born;salary\nAda;01/02/1990;5000,50\nGrace;31/12/1985;6000,75\n" * 30)
+    waiting.write_text("name;born;salary\n" + "Ada;01/02/1990;5000,50\nGrace;31/12/1985;6000,75\n" * 30)
     return Things(dataset["id"], job["id"], model, chat["id"], rest.stage(waiting))
 
 
@@ -59,6 +59,8 @@ def pages(things: Things) -> dict[str, str]:
         "home": "/",
         "datasets": "/datasets",
         "dataset": f"/dataset?id={things.dataset}",
+        "diff": f"/diff?id={things.dataset}",
+        "edit": f"/edit?id={things.dataset}",
         "review": f"/review?id={things.upload}",
         "sql": "/sql",
         "fine_tuning": "/fine_tuning",

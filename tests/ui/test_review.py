@@ -11,7 +11,7 @@ from core import datasets, ingest, uploads
 from core.datasets import Dataset, DatasetList, conversions, making
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
-from core.ui import review_columns, review_options, ways_in
+from core.ui import review_columns, review_import, review_options, ways_in
 from core.uploads import NewUpload, Upload, rows
 from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
@@ -264,3 +264,14 @@ def test_a_next_version_in_the_making_has_its_bar_and_cancel(
     app.button(key="review_again").click().run()
     assert not app.exception
     assert f"A new version of {dataset.name}" in app.title[0].value
+
+
+def test_rows_can_be_appended_instead(visit: Visit, ada: User, arrive: Arrive) -> None:
+    uploads.commit(ada, arrive(ada, "cities.csv", CITIES).id)
+    dataset = only(ada)
+    more = "city;population;founded\nBasel;3,5;02/02/2024\n"
+    app = visit(ada, "review", id=arrive(ada, "more.csv", more, dataset_id=dataset.id).id)
+    app.segmented_control(key="review_mode").set_value(review_import.APPEND).run()
+    app.button(key="review_import").click().run()
+    assert not app.exception
+    assert (datasets.version_of(ada, dataset.id).version, datasets.version_of(ada, dataset.id).num_rows) == (2, 3)
