@@ -43,6 +43,7 @@ LOOKS_AT_ONCE = 3
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 CRASHED = "The conversion ended unexpectedly. Upload the file again; if it happens twice, the file is too much for this server."
+TOO_MUCH = "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, or split the file."
 _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
 
@@ -138,6 +139,8 @@ def run(version_id: str) -> bool:
         fail(version_id, UnreadableFile("The conversion was cancelled."))
     except LuthierError as error:
         fail(version_id, UnreadableFile("The conversion was cancelled.") if progress.cancelled else error)
+    except duckdb.OutOfMemoryException:
+        fail(version_id, UnreadableFile(TOO_MUCH))
     except Exception:
         log.exception("converting %s", version_id)
         fail(version_id, UnreadableFile(CRASHED))

@@ -93,15 +93,22 @@ class Reading:
 Read = Callable[[Task], Reading]
 
 
-def write_parquet(task: Task, select: str, parameters: Sequence[Any] = (), *, row_bytes: int = 0) -> None:
+def write_parquet(
+    task: Task,
+    select: str,
+    parameters: Sequence[Any] = (),
+    *,
+    row_bytes: int = 0,
+    columns: Sequence[tuple[str, str]] | None = None,
+) -> None:
     """Run ``select`` (our own SQL) into the target, with types and names that survive Parquet and SQL.
 
-    ``row_bytes``: about the size of a row. Raises duckdb.Error when the source cannot be read to its end; the reader knows to say
+    ``row_bytes``: about the size of a row. ``columns``: names and types, where they are known (asking takes seconds for a wide
+    table). Raises duckdb.Error when the source cannot be read to its end; the reader knows to say
     why.
     """
-    columns = describe(task.connection, select, parameters)
-    if len(columns) > MAX_COLUMNS:
-        raise UnreadableFile(f"It has {len(columns):,} columns; at most {MAX_COLUMNS:,} are possible.")
+    columns = columns or describe(task.connection, select, parameters)
+    require_columns(len(columns))
     group_rows = _group_rows(row_bytes, len(columns))
     try:
         _copy(task, select, parameters, _projection(columns, task, big="DECIMAL(38,0)"), group_rows)
@@ -109,6 +116,12 @@ def write_parquet(task: Task, select: str, parameters: Sequence[Any] = (), *, ro
         if not any("HUGEINT" in type_ for _, type_ in columns):
             raise
         _copy(task, select, parameters, _projection(columns, task, big="VARCHAR"), group_rows)  # 39 digits fit no decimal
+
+
+def require_columns(count: int) -> None:
+    """Raises UnreadableFile when there are too many."""
+    if count > MAX_COLUMNS:
+        raise UnreadableFile(f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, or turn it around.")
 
 
 def unreadable_rows(

@@ -12,6 +12,7 @@ from core.readers.base import Reading, Task
 from core.readers.records import records
 
 SAMPLE_CHARACTERS = 1 << 20
+FITTED_LINES = 2000
 DELIMITERS = ",\t;|"
 DEFAULT_LINE = 2_000_000
 csv.field_size_limit(2**31 - 1)
@@ -44,7 +45,8 @@ def settle_dialect(path: Path, task: Task, reading: Reading) -> Dialect:
     if first.lower().startswith("sep=") and len(first) == 5:
         above, stated = above + 1, task.options.delimiter or first[4]  # Excel's own way to say it
     _refuse_json(lines, task.suffix)
-    fits = [_fit(lines[above:], delimiter, is_stated=task.options.skip_lines is not None) for delimiter in (stated or DELIMITERS)]
+    first_lines = lines[above : above + FITTED_LINES]
+    fits = [_fit(first_lines, delimiter, is_stated=task.options.skip_lines is not None) for delimiter in (stated or DELIMITERS)]
     matching, best = max(fits, key=lambda fit: (fit[1].width > 1, fit[0]))  # the first of equals
     if task.suffix == ".txt" and not stated and matching < 1:
         best = replace(best, width=1)  # prose with commas in it

@@ -104,16 +104,17 @@ def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
     It does when it was stated, when most of what is not ASCII is UTF-8, or when hardly a line in a thousand is damaged: one bad
     byte does not make it latin-1.
     """
-    good, number, count, first = 0, 1, 0, list[tuple[int, str]]()
+    good, damaged, number, count, first = 0, 0, 1, 0, list[tuple[int, str]]()
     with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         while line := file.readline(LONG_LINE):
             if not line.isascii():
                 wrong = _ESCAPED.findall(line)
-                good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line))) - len(wrong)
+                good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line)))
+                damaged += len(wrong)
                 if wrong and (count := count + 1) <= MAX_ERRORS:
                     first.append((number, f"a byte that is not UTF-8 at character {line.index(wrong[0]) + 1:,}"))
             number += line.endswith("\n")
-    return first if is_stated or good > 0 or count * RARE < number else []
+    return first if is_stated or good >= max(damaged, 1) or count * RARE < number else []
 
 
 def _first_bad_byte(task: Task) -> int | None:

@@ -139,7 +139,7 @@ def _chosen(members: list[zipfile.ZipInfo], wanted: Wanted) -> zipfile.ZipInfo:
 
 
 def _is_clutter(name: str) -> bool:
-    path = PurePosixPath(name)
+    path = PurePosixPath(name.replace("\\", "/"))
     return path.name.startswith(".") or "__MACOSX" in path.parts
 
 
