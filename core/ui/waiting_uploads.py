@@ -24,15 +24,17 @@ SOURCES = {"text": "pasted", "folder": "from the server", "api": "by the API"}
 
 def show_waiting(user: User, *, dataset_id: str | None = None) -> None:
     """The user's waiting uploads; of one dataset when it is named, else all of them. Keys: ``waiting``, ``waiting_{id}``."""
-    found = _find(user, dataset_id)
-    if not found:
+    known = _list(user, dataset_id)
+    found = [upload for upload in known if not _is_being_sent(upload)]
+    is_live = any(upload.state == "receiving" for upload in known)
+    if not found and not is_live:
         return
     with st.container(key="waiting", gap="small"):
         wanted = st.session_state.pop(IMPORTING, None)
         if wanted:
             _import_as_detected(user, [upload for upload in found if upload.id in wanted])
-        _show_heading(found)
-        is_live = any(upload.state == "receiving" for upload in found)
+        if found:
+            _show_heading(found)
         st.fragment(_show_cards, run_every=2.0 if is_live else None)(user, dataset_id, [_sight(upload) for upload in found])
 
 
@@ -53,12 +55,14 @@ def show_way_back(user: User, dataset_id: str) -> None:
             return
 
 
-def _find(user: User, dataset_id: str | None) -> list[Upload]:
-    found = [upload for upload in uploads.list_uploads(user) if dataset_id in (None, upload.dataset_id)]
-    return [upload for upload in found if not _is_being_sent(upload)]
+def _list(user: User, dataset_id: str | None) -> list[Upload]:
+    return [upload for upload in uploads.list_uploads(user) if dataset_id in (None, upload.dataset_id)]
 
 
 def _is_being_sent(upload: Upload) -> bool:
+    """Another list has it: the upload field that sends it. One that was told to be broken off is not."""
+    if upload.error:
+        return False
     just_begun = upload.received_bytes == 0 and now() - upload.created_at < FRESH
     return upload.source in ("browser", "api") and upload.state == "receiving" and (upload.is_moving or just_begun)
 
@@ -76,7 +80,7 @@ def _show_heading(found: Sequence[Upload]) -> None:
 
 
 def _show_cards(user: User, dataset_id: str | None, drawn: Sequence[tuple[str, str]]) -> None:
-    found = _find(user, dataset_id)
+    found = [upload for upload in _list(user, dataset_id) if not _is_being_sent(upload)]
     if [_sight(upload) for upload in found] != list(drawn):
         st.rerun()
     with st.container(height="content" if len(found) <= UNSCROLLED else 380, border=False, gap="small"):
