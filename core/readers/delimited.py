@@ -23,7 +23,7 @@ from core.readers.base import MAX_ERRORS, Reading, Task, require_columns, unread
 from core.readers.chosen_types import misfit
 from core.readers.column_types import MISFIT, Column
 from core.readers.dialects import DEFAULT_LINE, Dialect, Sample, sample_of, settle_dialect
-from core.readers.records import Record, records
+from core.readers.records import Record, problem_of, records
 from core.readers.sql import clean_names, explain, literal, quoted
 
 ANSWERS_AT_ONCE = 2000
@@ -284,9 +284,14 @@ def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sam
 def _read_lines(path: Path, task: Task, reading: Reading) -> Reading:
     """Prose: one row per line that is not empty."""
     reading.detected = {"encoding": reading.detected.get("encoding"), "lines": True}
-    with path.open(encoding="utf-8") as file, (task.work / "lines").open("w", encoding="utf-8") as out:
-        for line in file:
-            if line.strip():
+    with (
+        path.open(encoding="utf-8", errors="surrogateescape") as file,
+        (task.work / "lines").open("w", encoding="utf-8") as out,
+    ):
+        for number, line in enumerate(file, 1):
+            if problem := problem_of(line):
+                task.rejects.add(number, problem, line.rstrip("\n"))
+            elif line.strip():
                 out.write(json.dumps({"text": line.rstrip("\n")}, ensure_ascii=False) + "\n")
     select = "SELECT text FROM read_json(?, format='newline_delimited', columns={text: 'VARCHAR'}, maximum_object_size=134217728)"
     write_parquet(task, select, [str(task.work / "lines")])

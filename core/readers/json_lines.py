@@ -42,7 +42,7 @@ def read(task: Task) -> Reading:
 
 def _layout_of(path: Path) -> str:
     """By content, because .json and .jsonl are used for either."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
         sample = file.read(SAMPLE_CHARACTERS).lstrip()
     first = sample.split("\n", 1)[0].rstrip()
     if sample.startswith("["):

@@ -76,10 +76,14 @@ def records(lines: Iterator[str], delimiter: str, escape: str, *, resume: bool =
                 source.give_back_all_but_first()
             reader = csv.reader(source, delimiter=delimiter, strict=True, **style)
         raw = "".join(source.taken)
-        if not problem and not raw.isascii() and _ESCAPED.search(raw):
-            problem = NOT_UTF8
-        if not problem and "\0" in raw:
-            problem = "a NUL byte"
+        problem = problem or problem_of(raw)
         yield Record(source.number + 1, values, raw, problem, is_open)
         if is_open and not resume:
             return
+
+
+def problem_of(raw: str) -> str | None:
+    """What in the text itself keeps it from being read."""
+    if not raw.isascii() and _ESCAPED.search(raw):
+        return NOT_UTF8
+    return "a NUL byte" if "\0" in raw else None
