@@ -59,6 +59,9 @@ def recover() -> None:
         processing = list(session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing")))
         kept = select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None))
         settled = set(session.scalars(kept))
+    with reading() as session:  # a converter died between "ready" and the hash of a large content
+        unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == ingest.HASHED_LATER)
+        incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
     living = {row.id for row in processing if _is_alive(row)}
     waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
     for row in processing:
@@ -67,7 +70,7 @@ def recover() -> None:
     _sweep(settled, living, waiting)
     for version_id in living:
         threading.Thread(target=_adopt, args=(version_id,), daemon=True, name=f"adopt-{version_id}").start()
-    for version_id in waiting:
+    for version_id in waiting | incomplete:
         run_in_background(version_id)
 
 

@@ -23,6 +23,7 @@ from core.readers.sql import describe, literal
 ROWS = 50
 SAMPLE_BYTES = 4 * 2**20
 MOST_ROWS = 1000
+EXACT_IN_BROWSERS = 2**53
 MEMORY_MB = 512
 _TEXT_CHOICES = ["encoding", "names", "types", "skip_bad_rows"]
 _CHOICES = {  # which options make sense for a kind of file
@@ -126,8 +127,17 @@ def _shown(task: Task, detected: list[str]) -> Look:
     ]
     (num_rows,) = task.connection.execute(f"SELECT count(*) FROM {table_}").fetchall()[0]
     table = task.connection.sql(f"SELECT * FROM {table_} LIMIT {ROWS}").to_arrow_table()
-    rows = [json_safe(row) for row in table.to_pylist(maps_as_pydicts="lossy")]
+    rows = [_exact(json_safe(row)) for row in table.to_pylist(maps_as_pydicts="lossy")]
     return Look(columns=columns, rows=rows, num_rows=num_rows, format=formats.detect(columns))
+
+
+def _exact(value: Any) -> Any:
+    """Integers that a browser would round, as text."""
+    if isinstance(value, dict):
+        return {key: _exact(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_exact(part) for part in value]
+    return str(value) if isinstance(value, int) and abs(value) > EXACT_IN_BROWSERS else value
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ BOMB = b"0" * (3 * 2**20)
 @pytest.mark.parametrize(
     ("name", "num_rows", "expected"),
     [
-        ("stocks.csv", 560, {"symbol": "VARCHAR", "price": "DOUBLE"}),
+        ("stocks.csv", 560, {"symbol": "VARCHAR", "date": "DATE", "price": "DOUBLE"}),
         ("seattle-weather.csv", 1461, {"date": "DATE", "precipitation": "DOUBLE", "weather": "VARCHAR"}),
         ("zipcodes.csv", 42049, {"zip_code": "VARCHAR", "latitude": "DOUBLE"}),
         ("birdstrikes.csv", 10000, {"Flight Date": "DATE", "Cost Total $": "BIGINT"}),
@@ -491,3 +491,38 @@ def test_the_original_bytes_are_kept(ada: User, tmp_path: Path) -> None:
     content = b"a,b\r\n1,2\r\n"
     dataset = upload(ada, "t.csv", content)
     assert storage.original_path(dataset.latest_version_id or "").read_bytes() == content
+
+
+def test_a_look_shows_what_will_be_done(tmp_path: Path) -> None:
+    path = tmp_path / "staged"
+    path.write_text('id,when,x\n007,Jan 1 2000,"1,5"\nabc,Feb 2 2001,\n9\n')
+    options = datasets.IngestOptions(types={"id": "BIGINT"}, names={"x": "y"}, decimal=",")
+    look = ingest.look(path, "t.csv", options)
+    assert look.error
+    assert look.error["lines"] == [[4, "1 value where the first row has 3 (from column 2)"]]
+    assert look.columns[0] == {"name": "id", "type": "BIGINT", "source": "id", "detected": "VARCHAR"}
+    assert look.columns[2] == {"name": "y", "type": "DOUBLE", "source": "x", "detected": "DOUBLE"}
+    assert look.rows == [{"id": 7, "when": "2000-01-01", "y": 1.5}]
+    assert look.detected["date_format"] == "%b %d %Y"
+    skipping = ingest.look(path, "t.csv", options.model_copy(update={"skip_bad_rows": True}))
+    assert (skipping.error, skipping.num_rows, [line for line, _ in skipping.skipped]) == (None, 1, [4, 3])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_chosen_types_and_names_hold_for_every_kind_of_file(ada: User, suffix: str) -> None:
+    table = pa.table({"n": ["1", "2", "x"], "m": ["a", "b", "c"]})
+    content = {"csv": b"n,m\n1,a\n2,b\nx,c\n", "parquet": parquet_bytes(table)}.get(
+        suffix, b'{"n":"1","m":"a"}\n{"n":"2","m":"b"}\n{"n":"x","m":"c"}\n'
+    )
+    with pytest.raises(UnreadableFile, match="column 'n': 'x' does not fit the type whole number"):
+        upload(ada, f"t.{suffix}", content, types={"n": "BIGINT"})
+    kept = upload(ada, f"t.{suffix}", content, types={"n": "BIGINT"}, names={"m": "n", "n": "m"}, skip_bad_rows=True)
+    assert rows(ada, kept) == [{"m": 1, "n": "a"}, {"m": 2, "n": "b"}]
+    assert kept.skipped_rows == 1
+
+
+def test_words_for_missing_values_and_lines_above_are_as_the_user_says(ada: User) -> None:
+    content = "made by x,1\nn,word\n1,NA\n-,x\n"
+    dataset = upload(ada, "t.csv", content, skip_lines=1, null_values=["NA", "-"])
+    assert types(dataset) == {"n": "BIGINT", "word": "VARCHAR"}
+    assert rows(ada, dataset) == [{"n": 1, "word": None}, {"n": None, "word": "x"}]
