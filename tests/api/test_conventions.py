@@ -35,7 +35,7 @@ def test_unknown_path_has_the_error_body(client: TestClient, as_ada: Caller, pat
 
 
 def test_paths_beside_the_apis_are_streamlits(client: TestClient) -> None:
-    for path in ("/", "/datasets", "/apis", "/v10", "/healthzz", "/uploads"):
+    for path in ("/", "/datasets", "/apis", "/v10", "/healthzz", "/uploaded"):
         assert client.get(path).text == "streamlit"
 
 
