@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.ui import upload
+from core.ui import component
 
 
 class Browser:
@@ -31,7 +31,7 @@ def page() -> None:
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
     made = Browser()
-    monkeypatch.setattr(upload, "_component", lambda: made)
+    monkeypatch.setattr(component, "declare", lambda *_, **__: made)
     return made
 
 

@@ -4,11 +4,10 @@ One element however many cards there are. Every word is made in Python (``core.u
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from core.ui import component
 
 HERE = Path(__file__).parent
 
@@ -18,21 +17,6 @@ def show(key: str, cards: Sequence[dict[str, Any]], *, on_act: Callable[[dict[st
 
     {"bar", "number"}, {"value", "number"}, {"nulls"}, {"finding"} (its key) or {"line"}.
     """
-    _component()(key=key, data={"cards": list(cards)}, on_acted_change=lambda: _tell(key, on_act))
-
-
-def _tell(key: str, on_act: Callable[[dict[str, Any]], None]) -> None:
-    acted = st.session_state[key].acted
-    if isinstance(acted, dict):
-        on_act(acted)
-
-
-def _component() -> Any:
-    """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    html, css, js = _sources()
-    return st.components.v2.component("luthier_column_cards", html=html, css=css, js=js)
-
-
-@lru_cache(maxsize=1)
-def _sources() -> tuple[str, ...]:
-    return tuple((HERE / f"cards.{kind}").read_text() for kind in ("html", "css", "js"))
+    component.declare("column_cards", HERE, stem="cards")(
+        key=key, data={"cards": list(cards)}, on_acted_change=lambda: component.tell(key, on_act)
+    )

@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.ui import component
+
 HERE = Path(__file__).parent
 
 
@@ -20,14 +22,8 @@ def show_table(
 
     ``sort`` is the order they come in, ``-`` in front means descending; ``on_sort`` is told the one that was asked for.
     """
-    _component()(
+    component.declare("dataset_table", HERE, stem="table")(
         key=key,
         data={"columns": list(columns), "rows": list(rows), "sort": sort},
         on_sorted_change=lambda: on_sort(str(st.session_state[key].sorted)),
     )
-
-
-def _component() -> Any:
-    """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    html, css, js = ((HERE / f"table.{kind}").read_text() for kind in ("html", "css", "js"))
-    return st.components.v2.component("luthier_dataset_table", html=html, css=css, js=js)

@@ -8,13 +8,11 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from core.cells import json_safe
+from core.ui import component
 
 HERE = Path(__file__).parent
 CUT = 300  # characters of a cell; the drawer has it whole
@@ -65,7 +63,7 @@ def show(key: str, sheet: Sheet, *, on_act: Callable[[dict[str, Any]], None]) ->
     """
     data = {name: value for name, value in asdict(sheet).items() if name != "columns"}
     data["columns"] = [asdict(column) for column in sheet.columns]
-    _component()(key=key, data=data, on_acted_change=lambda: _tell(key, on_act))
+    component.declare("grid", HERE, stem="grid")(key=key, data=data, on_acted_change=lambda: component.tell(key, on_act))
 
 
 def text(value: Any) -> str | None:
@@ -107,20 +105,3 @@ def _number(value: float) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return repr(value).removesuffix(".0") if abs(value) < 1e15 else repr(value)
-
-
-def _tell(key: str, on_act: Callable[[dict[str, Any]], None]) -> None:
-    acted = st.session_state[key].acted
-    if isinstance(acted, dict):
-        on_act(acted)
-
-
-def _component() -> Any:
-    """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    html, css, js = _sources()
-    return st.components.v2.component("luthier_grid", html=html, css=css, js=js)
-
-
-@lru_cache(maxsize=1)
-def _sources() -> tuple[str, ...]:
-    return tuple((HERE / f"grid.{kind}").read_text() for kind in ("html", "css", "js"))

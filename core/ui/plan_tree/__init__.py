@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from core.query import Operator, Plan
+from core.ui import component
 
 HERE = Path(__file__).parent
 
 
 def draw(plan: Plan, *, key: str) -> None:
-    _component()(key=key, data={"steps": [_step(step) for step in plan.operators]})
+    component.declare("plan", HERE, stem="plan")(key=key, data={"steps": [_step(step) for step in plan.operators]})
 
 
 def _step(step: Operator) -> dict[str, Any]:
@@ -23,8 +22,3 @@ def _step(step: Operator) -> dict[str, Any]:
         "details": [[key, text] for key, text in step.details],
         "children": [_step(child) for child in step.children],
     }
-
-
-def _component() -> Any:
-    html, css, js = ((HERE / f"plan.{kind}").read_text() for kind in ("html", "css", "js"))
-    return st.components.v2.component("luthier_plan", html=html, css=css, js=js)

@@ -2,14 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from core.cells import json_safe
-from core.ui import grid
+from core.ui import component, grid
 
 HERE = Path(__file__).parent
 MAX_TEXT = 100_000  # characters of one text that are drawn
@@ -23,7 +20,9 @@ def show(key: str, data: dict[str, Any], columns: Sequence[dict[str, str]], *, w
     types = {column["name"]: grid.short_type(column["type"]) for column in columns}
     fields = [{"name": name, "type": types.get(name, ""), "value": node(value)} for name, value in data.items()]
     text = json.dumps(json_safe(whole), ensure_ascii=False, indent=2)
-    _component()(key=key, data={"fields": fields, "json": text if len(text) <= MAX_COPY else None})
+    component.declare("record", HERE, stem="record")(
+        key=key, data={"fields": fields, "json": text if len(text) <= MAX_COPY else None}
+    )
 
 
 def node(value: Any) -> Node:
@@ -45,13 +44,3 @@ def node(value: Any) -> Node:
 
 def _left_out(value: str) -> str:
     return f"… and {len(value) - MAX_TEXT:,} characters more; a download has them all."
-
-
-def _component() -> Any:
-    html, css, js = _sources()
-    return st.components.v2.component("luthier_record", html=html, css=css, js=js)
-
-
-@lru_cache(maxsize=1)
-def _sources() -> tuple[str, ...]:
-    return tuple((HERE / f"record.{kind}").read_text() for kind in ("html", "css", "js"))

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import streamlit as st
 
 from core.query import QueryTable
+from core.ui import component
 
 HERE = Path(__file__).parent
 MAX_TABLES, MAX_COLUMNS = 500, 200
@@ -23,9 +21,4 @@ def show(tables: Sequence[QueryTable], *, key: str) -> None:
         }
         for table in tables[:MAX_TABLES]
     ]
-    _component()(key=key, data={"tables": listed, "more": max(0, len(tables) - MAX_TABLES)})
-
-
-def _component() -> Any:
-    html, css, js = ((HERE / f"tables.{kind}").read_text() for kind in ("html", "css", "js"))
-    return st.components.v2.component("luthier_sql_tables", html=html, css=css, js=js)
+    component.declare("sql_tables", HERE, stem="tables")(key=key, data={"tables": listed, "more": max(0, len(tables) - MAX_TABLES)})

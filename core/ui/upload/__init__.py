@@ -7,12 +7,11 @@ for its review; nothing is imported here.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from core.config import settings
-from core.ui import show
+from core.ui import component, show
 
 HERE = Path(__file__).parent
 KINDS = "CSV, TSV, JSON, JSONL, Parquet, Arrow or Excel, plain or in .gz, .zst, .zip"
@@ -33,7 +32,7 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
     """Draw the field; the uploads that arrived since the last run. With ``dataset_id`` they are meant as versions of it."""
     seen: list[str] = st.session_state.setdefault(SEEN, [])
     limit = show.bytes_(settings().max_upload_mb * 1024 * 1024)
-    result = _component()(
+    result = component.declare("upload", HERE, stem="upload")(
         key=key,
         data={
             "store": f"{key}:{dataset_id or ''}",
@@ -49,12 +48,6 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
     fresh = {one["id"]: one for one in result.arrived or [] if one["id"] not in seen}
     seen.extend(fresh)
     return [Arrived(one["id"], one["name"], one["size"], one["alone"]) for one in fresh.values()]
-
-
-def _component() -> Any:
-    """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    html, css, js = ((HERE / f"upload.{kind}").read_text() for kind in ("html", "css", "js"))
-    return st.components.v2.component("luthier_upload", html=html, css=css, js=js)
 
 
 def _nothing() -> None: ...
