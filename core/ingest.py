@@ -24,6 +24,7 @@ from typing import Any
 import duckdb
 import psutil
 from sqlalchemy import update
+from sqlalchemy.orm import configure_mappers
 
 from core import formats, profile, reports, storage, usage
 from core.clock import now
@@ -36,6 +37,7 @@ from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
 from core.tables import DatasetRow, DatasetVersionRow
 
+SPARE = "--spare"
 HASHED_AT_ONCE = 2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
 HASHED_LATER = ""
 LOOK_SECONDS = 60.0
@@ -378,8 +380,22 @@ def _measure(
 
 
 def main() -> None:
+    version_id = _told() if sys.argv[1] == SPARE else sys.argv[1]
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
-    sys.exit(0 if run(sys.argv[1]) else 1)
+    sys.exit(0 if run(version_id) else 1)
+
+
+def _told() -> str:
+    """A spare waits for its version with everything at hand that a small table needs; without one it ends with its server."""
+    reader_for(".csv")
+    configure_mappers()
+    version_id = sys.stdin.readline().strip()
+    if not version_id:
+        sys.exit(0)
+    with log_path(version_id).open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    return version_id
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Ids, tokens, hashes and signatures: everything that must not be guessed.
 
 Passwords are bcrypt (cost 12) over a SHA-256 pre-hash, because bcrypt reads only 72 bytes. Tokens and keys are stored as SHA-256
-of 256 random bits: a copy of the database opens nothing.
+of 256 random bits: a copy of the database opens nothing. bcrypt and jwt are imported where they are used: most processes (a
+converter, a report) only want an id.
 """
 
 import base64
@@ -12,9 +13,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import bcrypt
-import jwt
 
 from core.config import settings
 
@@ -38,17 +36,23 @@ def digest(secret: str) -> str:
 
 
 def hash_password(password: str) -> str:
+    import bcrypt
+
     return bcrypt.hashpw(_prehash(password), bcrypt.gensalt(BCRYPT_COST)).decode()
 
 
 def verify_password(password: str, password_hash: str | None) -> bool:
     """Compare in the same time whether or not there is a hash to compare with."""
+    import bcrypt
+
     matches = bcrypt.checkpw(_prehash(password), (password_hash or _dummy_hash()).encode())
     return matches and password_hash is not None
 
 
 def sign_jwt(user_id: str, *, issued_at: datetime, minutes: int) -> tuple[str, str, datetime]:
     """A token with its ``jti`` and its expiry. ``iat_us``: ``iat`` counts seconds, too coarse to end all earlier tokens."""
+    import jwt
+
     jti, expires = secrets.token_urlsafe(16), issued_at + timedelta(minutes=minutes)
     claims = {"sub": user_id, "iat": issued_at, "exp": expires, "jti": jti, "iat_us": int(issued_at.timestamp() * 1_000_000)}
     return jwt.encode(claims, jwt_secret(), algorithm=JWT_ALGORITHM), jti, expires
@@ -56,6 +60,8 @@ def sign_jwt(user_id: str, *, issued_at: datetime, minutes: int) -> tuple[str, s
 
 def read_jwt(token: str) -> dict[str, Any] | None:
     """The claims of a token we signed and that has not expired, else None."""
+    import jwt
+
     try:
         return jwt.decode(token, jwt_secret(), algorithms=[JWT_ALGORITHM], options={"require": ["sub", "iat", "exp", "jti"]})
     except jwt.PyJWTError:
@@ -93,4 +99,6 @@ def _prehash(password: str) -> bytes:
 
 @lru_cache
 def _dummy_hash() -> str:
+    import bcrypt
+
     return bcrypt.hashpw(b"nobody", bcrypt.gensalt(BCRYPT_COST)).decode()

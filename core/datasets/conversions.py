@@ -14,7 +14,7 @@ import psutil
 from sqlalchemy import select
 
 from core import ingest, storage
-from core.datasets import report_queue
+from core.datasets import report_queue, spare
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
 from core.tables import DatasetVersionRow
@@ -29,14 +29,32 @@ log = logging.getLogger("luthier.conversions")
 def run_and_wait(version_id: str) -> None:
     """Convert and return when the version's row is settled."""
     with _slots:
-        try:
-            code = ingest.start(version_id).wait()
-        except OSError as error:
-            log.error("converter for %s could not be started: %s", version_id, error)
-            code = -1
+        code = _run_spare(version_id)
+        if code is None:
+            code = _run_new(version_id)
     _note_output(version_id, code)
     settle_dead(version_id)
     report_queue.QUEUE.wake()
+    spare.prepare()
+
+
+def _run_spare(version_id: str) -> int | None:
+    """None: there is no spare, or it died before it had claimed the version."""
+    process = spare.hand_over(version_id)
+    if process is None:
+        return None
+    code = process.wait()
+    row = _row(version_id)
+    is_untouched = row is not None and row.status == "processing" and row.worker_pid is None
+    return None if is_untouched else code
+
+
+def _run_new(version_id: str) -> int:
+    try:
+        return ingest.start(version_id).wait()
+    except OSError as error:
+        log.error("converter for %s could not be started: %s", version_id, error)
+        return -1
 
 
 def run_in_background(version_id: str) -> None:

@@ -59,6 +59,7 @@ def start_services() -> None:
     sessions.sweep()
     for recover in (datasets.recover, datasets.recover_reports, uploads.recover, models.recover, chats.recover):
         recover()
+    datasets.spare.allow()
     datasets.sweep_daily()
     models.ensure_starter()
     supervisor.start()

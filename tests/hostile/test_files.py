@@ -11,7 +11,7 @@ import signal
 import struct
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from pyarrow import parquet
 from sqlalchemy import func, select
 
 from core import datasets, ingest, storage
-from core.datasets import conversions
+from core.datasets import conversions, spare
 from core.db import reading, writing
 from core.errors import LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.readers import IngestOptions
@@ -315,6 +315,47 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: Us
     conversions.recover()
     assert _row(dataset).status == "failed"
     assert left_on_disk() == []
+
+
+@pytest.fixture
+def spare_converter() -> Iterator[Any]:
+    """A server's: the first one is ready."""
+    spare.allow()
+    spare.prepare()
+    yield spare
+    spare.shut_down()
+
+
+def test_a_spare_converter_takes_an_upload_and_is_replaced(ada: User, spare_converter: Any) -> None:
+    first = spare_converter._kept
+    dataset = upload(ada, "small.csv", csv_of(10))
+    assert (dataset.status, _row(dataset.id).worker_pid) == ("ready", first.pid)
+    _wait_for(lambda: spare_converter._kept not in (None, first))
+    assert not [path for path in left_on_disk() if "logs" in path]
+
+
+def test_a_spare_converter_dies_with_its_server(spare_converter: Any) -> None:
+    process = spare_converter._kept
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("when", ["idle", "told"])
+def test_a_spare_converter_that_was_killed_costs_nobody_an_upload(
+    ada: User, spare_converter: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def kill(process: Any) -> Any:
+        process.kill()
+        process.wait()
+        return process
+
+    hand_over = spare_converter.hand_over
+    if when == "idle":
+        kill(spare_converter._kept)
+    else:  # before it can claim the version
+        os.kill(spare_converter._kept.pid, signal.SIGSTOP)
+        monkeypatch.setattr(spare_converter, "hand_over", lambda version_id: kill(hand_over(version_id)))
+    assert upload(ada, "small.csv", csv_of(10)).status == "ready"
 
 
 def _begin(user: User, staged: Path) -> str:
