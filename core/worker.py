@@ -233,6 +233,10 @@ def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Ro
             version = session.get(DatasetVersionRow, version_id)
         if version is None:
             raise TrainingFailed("The dataset was deleted.", code="dataset_missing")
+        if version.removed_at:
+            raise TrainingFailed(
+                f"The files of version {version.number} were removed. Train on another version.", code="dataset_missing"
+            )
         return formats.read_examples(storage.parquet_path(version_id), formats.mapped(version.columns, columns), columns)
 
     return rows

@@ -18,7 +18,8 @@ from core.datasets import looking, making, rows
 from core.datasets.comparing import FLOATS, WHOLE, is_nested
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
-from core.errors import Conflict, Detail, ValidationError
+from core.db import reading
+from core.errors import Detail, ValidationError
 from core.fields import Input
 from core.readers.base import literal, quoted
 from core.users import User
@@ -64,7 +65,10 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
     """
     old = looking.get_version(user, version_id)
     rows.require_readable(old)
-    _require_newest(user, old, force=edits.force)
+    unless = None if edits.force else old
+    if unless:
+        with reading() as session:  # said early, and asked again when the version is made
+            rows.require_newest(session, unless)
     _check(old, edits)
     types = {column["name"]: column["type"] for column in old.columns}
     staged = storage.new_staging_path()
@@ -81,6 +85,7 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
             dataset_id=old.dataset_id,
             origin="edit",
             options=_summary(edits),
+            newest=unless,
         )
     finally:
         staged.unlink(missing_ok=True)
@@ -94,15 +99,6 @@ def describe(edits: Edits) -> str:
 
 
 # Private -----------------------------------------------------------------------------------------------------------------------
-
-
-def _require_newest(user: User, old: Version, *, force: bool) -> None:
-    newest = looking.version_of(user, old.dataset_id)
-    if newest.id != old.id and not force:
-        raise Conflict(
-            f"The dataset has moved on: its newest version is {newest.version}, and these edits are for version {old.version}. "
-            "Make them again on the newest version, or save them over it on purpose."
-        )
 
 
 def _check(old: Version, edits: Edits) -> None:

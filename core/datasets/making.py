@@ -94,6 +94,8 @@ def create(
                 same_bytes.note_shared(session, twin, row)
         if shared:
             report_queue.QUEUE.wake()
+            if row.content_hash == ingest.HASHED_LATER:  # the twin's is still being made
+                conversions.run_in_background(row.id)
         else:
             _convert(row, file)
     return replace(get(user, row.dataset_id), same_as=known_as if shared else None)
@@ -170,11 +172,13 @@ def create_from_table(
     dataset_id: str | None = None,
     origin: str | None = None,
     options: dict[str, Any] | None = None,
+    newest: Version | None = None,
 ) -> tuple[Dataset, Version]:
     """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``. ``parquet`` is taken over.
 
     ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is ``sql``, else python.
-    Raises NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
+    ``newest``: only while this is the dataset's newest version, else Conflict. Raises NotFound, ValidationError, TooLarge, DiskFull,
+    UnreadableFile.
     """
     with _taking(parquet):
         _require_size(parquet)
@@ -185,6 +189,8 @@ def create_from_table(
         )
         with writing() as session:
             _require_own_versions(session, user, parents)
+            if newest:
+                rows.require_newest(session, newest)
             if dataset_id:
                 rows.append(session, rows.own(session, user.id, dataset_id), row)
             else:

@@ -190,6 +190,16 @@ def require_unchanged(session: Session, newest: Version) -> None:
         raise Conflict(f"The dataset has a newer version than {newest.version} by now. Try again.")
 
 
+def require_newest(session: Session, old: Version) -> None:
+    """Raises Conflict when the dataset shows a newer version than this one: what was changed here would undo what is there."""
+    newest = numbered(session, session.get_one(DatasetRow, old.dataset_id).owner_id, old.dataset_id, None)
+    if newest.id != old.id:
+        raise Conflict(
+            f"The dataset has moved on: its newest version is {newest.number}, and these edits are for version {old.version}. "
+            "Make them again on the newest version, or save them over it on purpose."
+        )
+
+
 def removal(version: Version | DatasetVersionRow) -> str:
     """``23 November 2026 by Ada``: when and why the files of a version went."""
     day = f"{version.removed_at:%d %B %Y}".lstrip("0") if version.removed_at else "an unknown day"

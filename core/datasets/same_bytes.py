@@ -78,8 +78,12 @@ def share_version(twin: DatasetVersionRow, row: DatasetVersionRow) -> bool:
 def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRow) -> None:
     """What else the new version has of its twin: the reports about it. Those that are not there yet are asked for.
 
-    The shared files count as if they were its own, because deleting it takes as much away again.
+    The shared files count as if they were its own, because deleting it takes as much away again. The hash of a large content comes
+    after its version: by now perhaps.
     """
+    row.content_hash = (
+        session.scalar(select(DatasetVersionRow.content_hash).where(DatasetVersionRow.id == twin.id)) or row.content_hash
+    )
     found = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
     for report in [report for report in found if report.status == "ready"]:
         session.add(VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS}))

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from core import jobs, storage
+from core import datasets, jobs, storage
 from core.db import reading, writing
 from core.errors import NotFound, ValidationError
 from core.fields import Input
@@ -104,6 +104,7 @@ def create(user: User, new: NewJob) -> Job:
     checked = all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part)
     try:
         with writing() as session:
+            _require_files(session, row)
             session.add(row)
             session.flush()
             jobs.add_event(session, row.id, "Created.")
@@ -135,6 +136,13 @@ def admit(job_id: str) -> None:
     counts = _counts(rows, validation, row.validation_fraction)
     with writing() as session:
         return _admit(session, row, (_resolve(asked, base, counts[0]), *counts))
+
+
+def _require_files(session: Any, job: JobRow) -> None:
+    """In the transaction that makes the job: from now on ``removing`` sees that the versions are needed. Raises Conflict."""
+    for version_id in filter(None, (job.dataset_version_id, job.validation_version_id)):
+        if version := session.get(DatasetVersionRow, version_id):
+            datasets.require_readable(version)
 
 
 def _reject(job_id: str, error: jobs.Error) -> None:

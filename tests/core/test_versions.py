@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from core import datasets, storage
+from core import datasets, fine_tuning, storage
 from core.clock import now
-from core.datasets import Edits, IngestOptions, Retention
+from core.datasets import Edits, IngestOptions, Retention, editing
 from core.datasets.retention import sweep_versions
 from core.db import writing
 from core.errors import Conflict, Forbidden, InUse, NotFound, UnreadableFile, ValidationError
@@ -135,6 +135,22 @@ def test_edits_of_an_older_version_are_refused_unless_meant(ada: User, bob: User
         edit(bob, old.id, added=[{"n": 3}])
 
 
+@pytest.mark.usefixtures("in_process")
+def test_an_edit_is_refused_when_a_version_is_made_while_it_is_being_written(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    write = editing._edited
+
+    def write_slowly(*given: Any) -> str:
+        make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+        return write(*given)
+
+    monkeypatch.setattr(editing, "_edited", write_slowly)
+    with pytest.raises(Conflict, match="newest version is 2, and these edits are for version 1"):
+        edit(ada, old.id, added=[{"n": 3}])
+    assert datasets.version_of(ada, old.dataset_id).version == 2
+    assert not list(storage.staging_dir().iterdir())
+
+
 # Appends -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +235,24 @@ def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User
         datasets.delete_version(ada, new.id)
     datasets.recover()
     assert [folder.name for folder in storage.version_dir(new.id).parent.iterdir()] == [new.id]
+
+
+def test_a_job_is_not_made_on_a_version_that_goes_while_it_is_checked(
+    ada: User, make_job: Callable[..., JobRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = str(make_job(ada, status="succeeded").base_model_id)
+    old = make(ada, "SELECT 'a' AS prompt, 'b' AS completion FROM range(20)")
+    make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    check = sources.require_sound
+
+    def check_slowly(rows: sources.Rows) -> None:
+        check(rows)
+        datasets.delete_version(ada, old.id)
+
+    monkeypatch.setattr(sources, "require_sound", check_slowly)
+    new = fine_tuning.NewJob(base_model_id=base, dataset_id=old.dataset_id, dataset_version_id=old.id)
+    with pytest.raises(Conflict, match="The files of version 1 were removed"):
+        fine_tuning.create(ada, new)
 
 
 def test_when_the_newest_is_removed_the_one_before_is_shown(ada: User) -> None:
