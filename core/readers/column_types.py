@@ -34,13 +34,19 @@ _TIME_FORMATS = ["%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A type that a column may have. ``fits`` and ``value`` are SQL about ``{x}``; ``looks`` asks a sample value the same."""
+    """A type that a column may have. ``value`` is SQL about the text ``{x}``, ``fits`` about that and the value ``{v}``; ``looks``
+    asks a sample value the same.
+    """
 
     type: str
     fits: str
     value: str
     looks: Callable[[str], object]
     format: str | None = None
+
+    def test(self, x: str) -> str:
+        """``fits`` where no value was made before."""
+        return self.fits.replace("{v}", self.value).replace("{x}", x)
 
 
 @dataclass(frozen=True)
@@ -70,19 +76,22 @@ class Column:
             text = f"CASE WHEN trim({text}) IN ({', '.join(map(literal, self.nulls))}) THEN NULL ELSE {text} END"
         return f"nullif(trim({text}), '')" if self.careful and self.candidates else text
 
-    @property
-    def expression(self) -> str:
-        """SQL for the converted value; it raises MISFIT for one that does not fit."""
+    def converted(self, number: int) -> tuple[str, str]:
+        """SQL in two steps, so that no cast is made twice: what to select from the file, and from that the value under its name.
+
+        The second raises MISFIT for a value that does not fit.
+        """
         if not self.candidates:
-            return self.text
-        best, x = self.candidates[0], self.text
-        fits, value = best.fits.replace("{x}", x), best.value.replace("{x}", x)
-        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {fits} THEN {value} ELSE error({literal(MISFIT)}) END"
+            return f"{self.text} AS x{number}", f"x{number} AS {quoted(self.name)}"
+        best = self.candidates[0]
+        fits = best.fits.replace("{x}", f"x{number}").replace("{v}", f"v{number}")
+        value = f"CASE WHEN x{number} IS NULL OR {fits} THEN v{number} ELSE error({literal(MISFIT)}) END AS {quoted(self.name)}"
+        return f"{self.text} AS x{number}, {best.value.replace('{x}', self.text)} AS v{number}", value
 
     @property
     def misfit(self) -> str:
         """SQL that is true for a value that does not fit."""
-        return f"({self.text} IS NOT NULL AND NOT coalesce({self.candidates[0].fits.replace('{x}', self.text)}, false))"
+        return f"({self.text} IS NOT NULL AND NOT coalesce({self.candidates[0].test(self.text)}, false))"
 
 
 def propose(name: str, sample: Iterable[str], options: IngestOptions) -> Column:
@@ -113,7 +122,7 @@ def questions(column: Column) -> list[str]:
     """Aggregates whose answers are the number of values and, per candidate, whether all of them fit."""
     careful = replace(column, careful=True)
     x = careful.text
-    tests = [f"bool_and({x} IS NULL OR coalesce({c.fits.replace('{x}', x)}, false))" for c in column.candidates]
+    tests = [f"bool_and({x} IS NULL OR coalesce({c.test(x)}, false))" for c in column.candidates]
     return [f"count({x})", *tests]
 
 
@@ -156,14 +165,12 @@ def _cast(type_: str) -> str:
 
 
 def _guarded(type_: str, pattern: str, *, value: str | None = None) -> Candidate:
-    return Candidate(
-        type_, f"({_matches(pattern)} AND {value or _cast(type_)} IS NOT NULL)", value or _cast(type_), _pattern(pattern)
-    )
+    return Candidate(type_, f"({{v}} IS NOT NULL AND {_matches(pattern)})", value or _cast(type_), _pattern(pattern))
 
 
 def _exact(type_: str, pattern: str) -> Candidate:
     """A type whose values are written in one way only: what is read must be written the same."""
-    return Candidate(type_, f"{_cast(type_)}::VARCHAR = {{x}}", _cast(type_), _pattern(pattern))
+    return Candidate(type_, "{v}::VARCHAR = {x}", _cast(type_), _pattern(pattern))
 
 
 def _dates(formats: Sequence[str]) -> list[Candidate]:
@@ -176,7 +183,7 @@ def _dated(format_: str) -> Candidate:
     type_ = "TIMESTAMP WITH TIME ZONE" if has_zone else "TIMESTAMP" if has_clock else "DATE"
     parsed = f"try_strptime({{x}}, {literal(format_)})"
     is_plain = all(part in _DIRECTIVES for part in re.findall(r"%-?.", format_))
-    fits = f"({_matches(shape)} AND {parsed} IS NOT NULL)" if is_plain else f"{parsed} IS NOT NULL"
+    fits = f"({{v}} IS NOT NULL AND {_matches(shape)})" if is_plain else "{v} IS NOT NULL"
     looks = re.compile(shape).fullmatch if is_plain else None
     return Candidate(type_, fits, f"{parsed}::{type_}", lambda value: _is_date(value, format_, looks), format_)
 
@@ -193,7 +200,9 @@ def _is_date(value: str, format_: str, looks: Callable[[str], object] | None) ->
     return True
 
 
-_BOOLEAN = Candidate("BOOLEAN", "lower({x}) IN ('true', 'false')", _cast("BOOLEAN"), _pattern("(?i:true|false)"))
+_BOOLEAN = Candidate(
+    "BOOLEAN", "({x} IN ('true', 'false') OR lower({x}) IN ('true', 'false'))", _cast("BOOLEAN"), _pattern("(?i:true|false)")
+)
 _WHOLE = _exact("BIGINT", r"-?(?:0|[1-9][0-9]{0,18})")
 _BIG_WHOLE = _guarded("DECIMAL(38,0)", r"-?(?:0|[1-9][0-9]{0,37})")
 _DOUBLE = _guarded("DOUBLE", _NUMBER)
@@ -203,7 +212,7 @@ _ISO = [
     _guarded("TIME", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?"),
     Candidate(
         "TIMESTAMP",  # the usual 19 characters are told without a pattern, which is four times as fast
-        f"((strlen({{x}}) = 19 AND substr({{x}}, 17, 1) = ':' OR {_matches(_ISO_TIME)}) AND {_cast('TIMESTAMP')} IS NOT NULL)",
+        f"({{v}} IS NOT NULL AND (strlen({{x}}) = 19 AND {{x}}[17] = ':' OR {_matches(_ISO_TIME)}))",
         _cast("TIMESTAMP"),
         _pattern(_ISO_TIME),
     ),
@@ -220,10 +229,10 @@ _LENIENT = {
         "lower({x}) IN ('true', 'yes', 't', 'y', '1')",
         bool,
     ),
-    "DATE": Candidate("DATE", f"{_cast('DATE')} IS NOT NULL", _cast("DATE"), bool),
-    "TIMESTAMP": Candidate("TIMESTAMP", f"{_cast('TIMESTAMP')} IS NOT NULL", _cast("TIMESTAMP"), bool),
+    "DATE": Candidate("DATE", "{v} IS NOT NULL", _cast("DATE"), bool),
+    "TIMESTAMP": Candidate("TIMESTAMP", "{v} IS NOT NULL", _cast("TIMESTAMP"), bool),
     "TIMESTAMP WITH TIME ZONE": Candidate(
-        "TIMESTAMP WITH TIME ZONE", f"{_cast('TIMESTAMPTZ')} IS NOT NULL", _cast("TIMESTAMPTZ"), bool
+        "TIMESTAMP WITH TIME ZONE", "{v} IS NOT NULL", _cast("TIMESTAMPTZ"), bool
     ),
-    "JSON": Candidate("JSON", "json_valid({x})", "{x}::JSON", bool),
+    "JSON": Candidate("JSON", "{v} IS NOT NULL", _cast("JSON"), bool),
 }  # fmt: skip

@@ -24,7 +24,7 @@ from core.readers.chosen_types import misfit
 from core.readers.column_types import MISFIT, Column
 from core.readers.dialects import DEFAULT_LINE, Dialect, Sample, sample_of, settle_dialect
 from core.readers.records import Record, problem_of, records
-from core.readers.sql import clean_names, explain, literal, quoted
+from core.readers.sql import clean_names, explain, literal
 
 ANSWERS_AT_ONCE = 2000
 WIDE = 2000
@@ -154,10 +154,17 @@ def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str
 
 
 def _write(source: str, path: Path, columns: list[Column], sample: Sample, task: Task, *, skips: bool = False) -> None:
-    values = ", ".join(f"{column.expression} AS {quoted(column.name)}" for column in columns)
+    steps = [column.converted(number) for number, column in enumerate(columns)]
+    read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
     where = f" WHERE NOT ({_any_misfit(columns)})" if skips else ""
     known = [(column.name, column.type) for column in columns]
-    write_parquet(task, f"SELECT {values} FROM {source}{where}", [str(path)], row_bytes=sample.row_characters, columns=known)
+    write_parquet(
+        task,
+        f"SELECT {values} FROM (SELECT {read_} FROM {source}{where})",
+        [str(path)],
+        row_bytes=sample.row_characters,
+        columns=known,
+    )
 
 
 def _any_misfit(columns: list[Column]) -> str:

@@ -14,6 +14,7 @@ from core.errors import UnreadableFile
 from core.readers.base import MAX_ERRORS, Progress, Reading, Task
 
 CHUNK = 1 << 20
+IN_CACHE = 1 << 18
 FEW_ACCENTS = 200
 LONG_LINE = 1 << 24
 RARE = 1000  # one damaged line in so many is damage, not another encoding
@@ -119,13 +120,15 @@ def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
 
 def _first_bad_byte(task: Task) -> int | None:
     """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte, if not asked to skip."""
-    decoder, seen, size = codecs.getincrementaldecoder("utf-8")(), 0, max(task.source.stat().st_size, 1)
+    decoder, seen, size, in_letter = codecs.getincrementaldecoder("utf-8")(), 0, max(task.source.stat().st_size, 1), False
     with task.source.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(IN_CACHE):
             if b"\0" in chunk and not task.options.skip_bad_rows:
                 raise _with_nul(chunk, 1 + _count_lines(file, seen))
             try:
-                decoder.decode(chunk)
+                if in_letter or not chunk.isascii():  # three times as fast as decoding
+                    decoder.decode(chunk)
+                    in_letter = bool(decoder.getstate()[0])
             except UnicodeDecodeError as error:
                 return max(seen + error.start, 0)
             seen += len(chunk)
