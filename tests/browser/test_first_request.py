@@ -1,7 +1,11 @@
 """The first request after a start, without a cookie, to anywhere: no data, only the sign-in page or 401."""
 
+import shutil
 import urllib.error
 import urllib.request
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +31,50 @@ def used_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ser
     return server
 
 
+class Shelf:
+    """Two servers with the same data: while one is looked at, the other starts."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self.pool = ThreadPoolExecutor(1)
+        self.starting: deque[Future[Server]] = deque()
+        for server in servers:
+            self.put(server)
+
+    def put(self, server: Server) -> None:
+        self.starting.append(self.pool.submit(restart, server))
+
+    def take(self) -> Server:
+        return self.starting.popleft().result()
+
+
+@pytest.fixture(scope="module")
+def shelf(used_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    used_server.stop()
+    twins = [Server(tmp_path_factory.mktemp(name) / "data") for name in ("one", "two")]
+    for twin in twins:
+        shutil.copytree(used_server.data_dir, twin.data_dir)
+    used_server.start()
+    made = Shelf(twins)
+    yield made
+    made.pool.shutdown(wait=True)
+    for twin in twins:
+        twin.kill_everything()
+
+
+@pytest.fixture
+def fresh_server(shelf: Shelf) -> Iterator[Server]:
+    """A server that nobody has asked anything since its start."""
+    server = shelf.take()
+    yield server
+    shelf.put(server)
+
+
+def restart(server: Server) -> Server:
+    server.stop()
+    server.start()
+    return server
+
+
 def status_of(url: str, method: str = "GET") -> int:
     try:
         with urllib.request.urlopen(
@@ -38,10 +86,8 @@ def status_of(url: str, method: str = "GET") -> int:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_deep_link_shows_the_sign_in_page(used_server: Server, chromium: Browser, name: str) -> None:
-    used_server.stop()
-    used_server.start()
-    with window(chromium, used_server) as app:
+def test_deep_link_shows_the_sign_in_page(fresh_server: Server, chromium: Browser, name: str) -> None:
+    with window(chromium, fresh_server) as app:
         app.open("/" if name == "home" else f"/{name}").sees("Sign in")
         text = app.page.inner_text("body")
     assert SECRET not in text

@@ -137,9 +137,9 @@ def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(app: App, rest
 
 def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Rest, tmp_path: Path) -> None:
     files = [file_of(tmp_path, f"{name}.csv", MB) for name in ("one", "two", "three")]
-    app.page.locator(".st-key-upload button.pick").focus()
+    app.settled()
     with app.page.expect_file_chooser() as chooser:
-        app.page.keyboard.press("Enter")
+        app.page.locator(".st-key-upload button.pick").press("Enter")  # focus and key in one: a redraw between them takes the focus
     chooser.value.set_files(files)
     found = wait_until(
         lambda: rest.get("/uploads", sort="created_at")["items"],
