@@ -179,7 +179,7 @@ def convert(
     chosen_types.apply(task, reading)
     reading.detected = opened.found | reading.detected
     progress.stage(0.9, 1.0)
-    task.rejects.close()
+    task.rejects.sort()
     if task.rejects.count:
         os.replace(task.rejects.path, draft / "rejects.jsonl")
     if behind:

@@ -39,13 +39,15 @@ def _rows_of_sheet(task: Task) -> tuple[list[list[Any]], Reading]:
     try:
         with CalamineWorkbook.from_path(str(task.source)) as book:
             name = _choose_sheet(book.sheet_names, task.options.sheet)
-            rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
-            reading = Reading(detected={"sheet": name, "sheets": list(book.sheet_names)})
+            rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)[task.options.skip_lines or 0 :]
+            reading = Reading(
+                detected={"sheet": name, "sheets": list(book.sheet_names), "skip_lines": task.options.skip_lines or 0}
+            )
     except (CalamineError, OSError, ValueError) as error:
         raise UnreadableFile(f"The workbook is damaged, locked, or no Excel file: {explain(error)}") from error
     if not rows or not rows[0]:
-        raise UnreadableFile(f"The sheet {name!r} is empty.")
-    return _below_titles(rows, reading), reading
+        raise UnreadableFile(f"The sheet {name!r} is empty{' below the lines left out' if task.options.skip_lines else ''}.")
+    return (rows if task.options.skip_lines is not None else _below_titles(rows, reading)), reading
 
 
 def _below_titles(rows: list[list[Any]], reading: Reading) -> list[list[Any]]:
@@ -54,6 +56,7 @@ def _below_titles(rows: list[list[Any]], reading: Reading) -> list[list[Any]]:
     skip = next((i for i, count in enumerate(filled) if count > 1), 0)
     if skip:
         reading.note(f"{skip} row{'s' * (skip > 1)} above the header left out.")
+    reading.detected["skip_lines"] = skip
     return rows[skip:]
 
 

@@ -21,6 +21,7 @@ from core.readers.sql import describe, explain, literal, quoted
 OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
 _TEMPORAL = re.compile(r'(?<!")\b(TIMESTAMP WITH TIME ZONE|TIMESTAMP|DATE|TIME|UUID)\b(?!")')
+_STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 _BIG_INTEGER = re.compile(rb"[:\[,\s]-?\d{20,}[,}\]\s]")
 
 
@@ -30,7 +31,8 @@ def read(task: Task) -> Reading:
     layout = _layout_of(plain)
     reading.detected["layout"] = layout
     is_document = layout != "newline_delimited"
-    if task.options.skip_bad_rows or (is_document and task.is_head) or _has_big_integers(plain):
+    is_odd = _has_big_integers(plain) or (not is_document and _has_stray_comma(plain))
+    if task.options.skip_bad_rows or (is_document and task.is_head) or is_odd:
         plain, layout = _rewritten(plain, task, is_document=is_document), "newline_delimited"
     try:
         write_parquet(task, _select(layout, _kept_types(task, plain, layout)), [str(plain)])
@@ -113,6 +115,27 @@ def _has_big_integers(path: Path) -> bool:
                 return True
             tail = chunk[-64:]
     return False
+
+
+def _has_stray_comma(path: Path) -> bool:
+    """Whether a line such as ``{"n": 8,}`` is there, which DuckDB takes for JSON. Only lines that may be one are parsed."""
+    import numpy as np
+
+    with path.open("rb") as file:
+        while block := file.read(text.IN_CACHE):
+            block += file.readline()
+            codes = np.frombuffer(block, np.uint8)
+            before, closes = codes[:-1], (codes[1:] | 32) == ord("}")  # ] | 32 is } too
+            if (closes & ((before == ord(",")) | (before <= 32))).any():  # four times as fast as the expression
+                lines = (_line_at(block, match.start()) for match in _STRAY_COMMA.finditer(block))
+                if not all(_is_json(line) for line in lines):
+                    return True
+    return False
+
+
+def _line_at(block: bytes, at: int) -> str:
+    end = block.find(b"\n", at)
+    return block[block.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(block)].decode(errors="surrogateescape")
 
 
 def _rewritten(path: Path, task: Task, *, is_document: bool) -> Path:

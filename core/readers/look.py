@@ -25,6 +25,7 @@ SAMPLE_BYTES = 4 * 2**20
 MOST_ROWS = 1000
 EXACT_IN_BROWSERS = 2**53
 MEMORY_MB = 512
+ADDRESS_SPACE = 4 * 2**30  # most of it is only reserved: libraries, stacks, the allocator's arenas
 _TEXT_CHOICES = ["encoding", "names", "types", "skip_bad_rows"]
 _CHOICES = {  # which options make sense for a kind of file
     "delimited": ["delimiter", "header", "skip_lines", "date_format", "decimal", "null_values", *_TEXT_CHOICES],
@@ -140,7 +141,16 @@ def _exact(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) > EXACT_IN_BROWSERS else value
 
 
+def _limit_memory() -> None:
+    """A hostile file takes this process down, not the machine. Only Linux keeps such a limit."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+
 def main() -> None:
+    _limit_memory()
     asked = json.load(sys.stdin)
     options = parse(IngestOptions, **asked["options"])
     look = look_at(Path(asked["path"]), asked["filename"], options, work=Path(asked["work"]))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 MAX_LISTED = 100
+MAX_SORTED_BYTES = 64 * 2**20  # more is left in the order in which it was found
 RAW_CHARACTERS = 1 << 20
 
 
@@ -37,7 +38,19 @@ class Rejects:
         self.path.unlink(missing_ok=True)
         self.count, self.first = 0, []
 
+    def sort(self) -> None:
+        """By line, whichever pass found them."""
+        self.close()
+        self.first.sort()
+        if self.count and self.path.stat().st_size <= MAX_SORTED_BYTES:
+            rows = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+            self.path.write_text("".join(f"{row}\n" for row in sorted(rows, key=_line_of)), encoding="utf-8")
+
     def close(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _line_of(row: str) -> int:
+    return int(row[len('{"line": ') : row.index(",")])

@@ -487,6 +487,13 @@ def test_a_title_above_an_excel_table_is_left_out(ada: User) -> None:
     assert rows(ada, upload(ada, "t.xlsx", sheet)) == [{"a": 1, "b": 2}]
 
 
+def test_lines_above_an_excel_table_are_left_out_as_the_user_says(ada: User) -> None:
+    content = xlsx_bytes(("s", [["a", "b"], ["x", "y"], [1, 2]]))
+    dataset = upload(ada, "t.xlsx", content, skip_lines=1)
+    assert rows(ada, dataset) == [{"x": 1, "y": 2}]
+    assert [column["name"] for column in upload(ada, "t.xlsx", content, skip_lines=0).columns] == ["a", "b"]
+
+
 def test_the_original_bytes_are_kept(ada: User, tmp_path: Path) -> None:
     content = b"a,b\r\n1,2\r\n"
     dataset = upload(ada, "t.csv", content)

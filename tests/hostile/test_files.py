@@ -104,6 +104,7 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], type[LuthierError], str, str]
      "Line 200,001: a quote ends in the middle", MEND),
     ("bad JSON at row 200,001", "late.jsonl", lambda: late_json(b'{"n": 8, "word"}'), UnreadableFile,
      "Line 200,001: not valid JSON: expecting ':' delimiter", MEND),
+    ("a comma too many at row 200,001", "late.jsonl", lambda: late_json(b'{"n": 8,}'), UnreadableFile, "Line 200,001", MEND),
     ("twin keys at row 200,001", "late.jsonl", lambda: late_json(b'{"n": 8, "n": 9}'), UnreadableFile,
      "the key 'n' stands twice", MEND),
     ("a list among objects", "late.jsonl", lambda: late_json(b"[8]"), UnreadableFile, "Line 200,001: must be an object", MEND),
@@ -188,6 +189,14 @@ def test_skipped_rows_are_kept_with_their_text(ada: User, filename: str, content
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [[entry["line"], entry["raw"]] for entry in found] == bad
     assert all(entry["message"] for entry in found)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_skipped_rows_are_listed_by_line_whoever_found_them(ada: User) -> None:
+    dataset = upload(ada, "mixed.csv", b"a,b\n1,x\nsix,y\n3\n4,z\n", skip_bad_rows=True, types={"a": "BIGINT"})
+    path = storage.version_dir(dataset.latest_version_id or "") / "rejects.jsonl"
+    assert [json.loads(line)["line"] for line in path.read_text(encoding="utf-8").splitlines()] == [3, 4]
+    assert [entry["line"] for entry in dataset.errors] == [3, 4]
 
 
 @pytest.mark.usefixtures("in_process")
@@ -315,6 +324,23 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: Us
     conversions.recover()
     assert _row(dataset).status == "failed"
     assert left_on_disk() == []
+
+
+@pytest.mark.usefixtures("in_process")
+def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    beat = ingest._beat
+
+    def record(version_id: str, share: float) -> bool:
+        told.append(share)
+        return beat(version_id, share)
+
+    monkeypatch.setattr(ingest, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(ingest, "_beat", record)
+    monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
+    upload(ada, "big.csv", csv_of(1_300_000, row=b"%d,a word that takes some room in the file\n"))
+    assert told == sorted(told)
+    assert len({share for share in told if 0.15 < share < 0.85}) > 1
 
 
 @pytest.fixture
