@@ -389,9 +389,7 @@ def _told() -> str:
     """A spare waits for its version with everything at hand that a small table needs; without one it ends with its server."""
     reader_for(".csv")
     configure_mappers()
-    version_id = sys.stdin.readline().strip()
-    if not version_id:
-        sys.exit(0)
+    version_id = sys.stdin.readline().strip() or sys.exit(0)
     with log_path(version_id).open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
