@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from core import formats, ingest, storage, usage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, from_tables, removing, report_queue, rows, same_bytes
+from core.datasets import conversions, earlier_options, from_tables, removing, report_queue, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
 from core.datasets.looking import (
@@ -113,20 +113,23 @@ def add_version(
 ) -> Version:
     """Make the next version of a dataset of a staged upload. Raises as :func:`create` does, and NotFound.
 
-    When the dataset has a version of the same bytes, read in the same way, that one comes back, with ``same_as`` set.
+    Without ``options`` it is read as the dataset's newest upload was: ``detected["notes"]`` and errors name that version. When the
+    dataset has a version of the same bytes, read in the same way, that one comes back, with ``same_as`` set.
     """
     with _taking(file):
-        chosen = (options or IngestOptions()).model_dump()
+        chosen, earlier = earlier_options.choose(user, dataset_id, options)
         row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
         with reading() as session:
-            rows.own(session, user.id, dataset_id)
             twin = same_bytes.find_twin(session, row, owner_id=user.id, dataset_id=dataset_id)
             known_as = same_bytes.name_twin(session, twin) if twin else None
         if twin is not None:
             return replace(get_version(user, twin.id), same_as=known_as)
         with writing() as session:
             rows.append(session, rows.own(session, user.id, dataset_id), row)
-        _convert(row, file)
+        with earlier_options.blaming(earlier):
+            _convert(row, file)
+        if earlier is not None:
+            earlier_options.note(row.id, earlier)
     return get_version(user, row.id)
 
 
@@ -177,8 +180,8 @@ def create_from_table(
     """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``. ``parquet`` is taken over.
 
     ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is ``sql``, else python.
-    ``newest``: only while this is the dataset's newest version, else Conflict. Raises NotFound, ValidationError, TooLarge, DiskFull,
-    UnreadableFile.
+    ``newest``: only while this is the dataset's newest version, else Conflict. Raises NotFound, ValidationError, TooLarge,
+    DiskFull, UnreadableFile.
     """
     with _taking(parquet):
         _require_size(parquet)
@@ -264,6 +267,14 @@ def forget_failed(version_id: str) -> None:
     with reading() as session:
         row = session.get(DatasetVersionRow, version_id)
     if row is not None and row.status == "failed":
+        _forget(row)
+
+
+def take_back(version_id: str) -> None:
+    """Remove a version made a moment ago as one part of what failed; its dataset too when it holds nothing else."""
+    with reading() as session:
+        row = session.get(DatasetVersionRow, version_id)
+    if row is not None:
         _forget(row)
 
 

@@ -121,6 +121,13 @@ def matching(owner_id: str, *, q: str | None, format_: str | None, status: str |
     return statement.where(*conditions)
 
 
+def newest_upload(session: Session, dataset_id: str) -> DatasetVersionRow | None:
+    """The newest version that was made of a file: the next file is read as it was."""
+    version = DatasetVersionRow
+    made = select(version).where(version.dataset_id == dataset_id, version.status == "ready", version.origin == "upload")
+    return session.scalar(made.order_by(version.number.desc()).limit(1).options(defer(version.profile)))
+
+
 def present_all(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
     """The datasets with the version each shows, in two queries."""
     ids = [row.id for row in rows]

@@ -34,6 +34,14 @@ def hash_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def options_of(row: DatasetVersionRow) -> IngestOptions:
+    """How a version was read; what an older release stored and is not valid any more is left to be detected."""
+    try:
+        return parse(IngestOptions, **row.options)
+    except ValidationError:
+        return IngestOptions()
+
+
 def find_twin(
     session: Session, row: DatasetVersionRow, *, owner_id: str, dataset_id: str | None = None
 ) -> DatasetVersionRow | None:

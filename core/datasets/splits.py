@@ -170,12 +170,12 @@ def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
 
 
 def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[str, Path]) -> list[Dataset]:
-    """All parts or, when one fails, no new dataset."""
-    made: list[tuple[Dataset, bool]] = []
+    """All parts or, when one fails, none: what was made before it is taken back."""
+    made: list[tuple[Dataset, Version]] = []
     try:
         for part, path in staged.items():
             known = _part_of(user, source.dataset_id, part)
-            dataset, _ = making.create_from_table(
+            dataset, version = making.create_from_table(
                 user,
                 parquet=path,
                 name=None if known else _free_name(user, f"{name} {part}"),
@@ -186,11 +186,10 @@ def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[st
                 note=f"{new.shares[part]:.3g} of version {source.version}, seed {new.seed}",
                 options={"split": {"part": part, "source": source.dataset_id, **new.model_dump()}},
             )
-            made.append((dataset, known is None))
+            made.append((dataset, version))
     except LuthierError:
-        for dataset, is_new in made:
-            if is_new:
-                making.delete(user, dataset.id)
+        for _, version in made:
+            making.take_back(version.id)
         raise
     return [looking.get(user, dataset.id) for dataset, _ in made]
 

@@ -460,3 +460,14 @@ def test_wrong_state_is_a_conflict(as_ada: Caller, ada: User) -> None:
 def test_broken_job_field_is_named(as_ada: Caller, ada: User, change: dict[str, Any], field: str) -> None:
     base, dataset = make_model(None, "base"), make_dataset(ada, [{"prompt": "a", "completion": "b"}] * 10).dataset_id
     assert fields_of(as_ada.post("/api/finetune", {"base_model_id": base, "dataset_id": dataset, **change})) == {field}
+
+
+def test_a_file_without_options_is_read_as_the_newest_one_was(as_ada: Caller) -> None:
+    made = as_ada(
+        "POST", "/api/datasets", files={"file": ("a.csv", b"a;b\n1;2\n")}, data={"options": '{"types": {"a": "VARCHAR"}}'}
+    )
+    path = f"/api/datasets/{made.json()['id']}/versions"
+    again = as_ada("POST", path, files={"file": ("a.csv", b"a;b\n3;4\n")}).json()
+    assert (again["columns"][0]["type"], again["detected"]["notes"]) == ("VARCHAR", ["Read with the options of version 1."])
+    chosen = as_ada("POST", path, files={"file": ("a.csv", b"a;b\n5;6\n")}, data={"options": "{}"}).json()
+    assert chosen["columns"][0]["type"] == "BIGINT"

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from core import datasets, ingest, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import DatasetChange, DatasetList, NewDataset, conversions, making
+from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, conversions, making
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.listing import ListQuery
@@ -152,6 +152,24 @@ def test_versions_are_numbered_and_kept(ada: User) -> None:
     for missing in (3, 0, -1):
         with pytest.raises(NotFound):
             datasets.version_of(ada, dataset.id, missing)
+
+
+@quick
+def test_the_next_file_is_read_as_the_newest_one_was(ada: User) -> None:
+    chosen = IngestOptions(delimiter=";", types={"a": "VARCHAR"})
+    dataset = upload(ada, "a.csv", "a\n1\n")
+
+    def add(content: str, options: IngestOptions | None = None) -> Version:
+        return datasets.add_version(ada, dataset.id, file=stage(content.encode()), filename="a.csv", options=options)
+
+    assert "notes" not in add("a,b\n1,2\n").detected
+    add("a;b\n1;2\n", chosen)
+    third = add("a;b\n3;4\n")
+    assert (third.version, third.columns[0]["type"], third.options["delimiter"]) == (4, "VARCHAR", ";")
+    assert third.detected["notes"][-1] == "Read with the options of version 3."
+    with pytest.raises((UnreadableFile, ValidationError), match="Read with the options of version 4"):
+        add("a;b\n1;2;3\n")
+    assert add("a;b\n5;6\n", IngestOptions()).columns[0]["type"] == "BIGINT"
 
 
 @quick
