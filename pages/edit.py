@@ -10,7 +10,6 @@ from core.ui.session import require_user
 user = require_user()
 try:
     dataset = datasets.get(user, places.query("id") or "")
-    version = datasets.version_of(user, dataset.id)
 except LuthierError as err:
     show.header("Edit rows", icon="edit")
     show.error(err)
@@ -20,4 +19,4 @@ except LuthierError as err:
 places.link("dataset", show.plain(dataset.name), icon="arrow_back", id=dataset.id, view="Versions")
 show.header("Edit rows", icon="edit")
 with show.guarded():
-    edit_view.show_editor(user, dataset, version)
+    edit_view.show_editor(user, dataset)

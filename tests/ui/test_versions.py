@@ -118,14 +118,14 @@ def test_the_editor_saves_the_next_version_and_keeps_edits_on_an_error(
 ) -> None:
     app = visit(ada, "edit", id=pair[0].dataset_id)
     assert not app.exception
-    assert app.button(key="edit_save").disabled
-    state = app.session_state[f"_editing_{pair[1].id}"]
+    assert "nothing is changed" in app.button(key="edit_save").click().run().error[0].value
+    state = app.session_state[f"_editing_{pair[1].dataset_id}"]
     state.ground = Pending({(1, "id"): "no number"})
     app.run()
     app.button(key="edit_save").click().run()
     assert "row 1, column id" in app.error[0].value
     assert "1 cell changed" in text_of(app)
-    app.session_state[f"_editing_{pair[1].id}"].ground = Pending({(1, "id"): 100})
+    app.session_state[f"_editing_{pair[1].dataset_id}"].ground = Pending({(1, "id"): 100})
     app.text_input(key="edit_note").set_value("mended").run()
     app.button(key="edit_save").click().run()
     assert not app.exception
