@@ -27,14 +27,14 @@ from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import LuthierError, NotFound
-from core.readers.base import Progress, literal
+from core.readers.base import Progress
+from core.readers.opening import configure
 from core.tables import DatasetVersionRow, ModelVersionRow, VersionReportRow
 from core.weights import Weights, real_path, tokenizer_folder
 
 PROFILE, QUALITY, TOKENS = "profile", "quality", "tokens"
 SMALL_CELLS = 2_000_000  # a table up to this many has its profile computed before it is ready: about a second
-MEMORY_MB = 1024
-THREADS = 2
+MEMORY_MB = 768
 NICENESS = 10
 TICK_SECONDS = 1.0
 CRASHED = "The computation ended unexpectedly. Start it again; if it happens twice, the data is too much for this server."
@@ -144,8 +144,9 @@ def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.
     """A connection with bounded memory that spills into a folder of its own, and a thread that reports on it."""
     spill, done = spill_path(version_id, kind), threading.Event()
     shutil.rmtree(spill, ignore_errors=True)
+    spill.mkdir(parents=True)  # DuckDB makes one folder, not those above it
     with duckdb.connect() as connection:
-        configure(connection, spill)
+        configure(connection, spill, memory_mb=MEMORY_MB)
         thread = threading.Thread(target=_watch, args=(version_id, kind, connection, progress, done, spill), daemon=True)
         thread.start()
         try:
@@ -154,22 +155,6 @@ def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.
             done.set()
             thread.join()
             shutil.rmtree(spill, ignore_errors=True)
-
-
-def configure(connection: duckdb.DuckDBPyConnection, spill: Path) -> None:
-    for setting in (
-        f"memory_limit = '{MEMORY_MB}MB'",
-        f"threads = {min(THREADS, os.cpu_count() or 1)}",
-        f"temp_directory = {literal(str(spill))}",
-        f"max_temp_directory_size = '{settings().max_expanded_mb}MB'",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "enable_progress_bar = true",  # query_progress() is silent without these three
-        "enable_progress_bar_print = false",
-        "progress_bar_time = 0",
-        "TimeZone = 'UTC'",
-    ):
-        connection.execute(f"SET {setting}")
 
 
 def _watch(

@@ -16,6 +16,7 @@ from core.datasets import report_queue
 from core.datasets.report_queue import ReportQueue
 from core.db import reading, writing
 from core.errors import NotFound
+from core.readers.base import Progress
 from core.security import new_id
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
 from core.users import User
@@ -116,6 +117,15 @@ def test_a_model_without_tokenizer_says_so(
     found = datasets.token_lengths(ada, version.id, model)
     assert found.status == "failed"
     assert "Choose another model" in (found.error or "")
+
+
+def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVersionRow) -> None:
+    folder = reports.spill_path(version.id, "quality")
+    with reports._working(version.id, "quality", Progress()) as connection:
+        connection.execute("SET memory_limit = '30MB'")
+        connection.execute("CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words FROM range(300_000)")
+        assert any(folder.rglob("*.tmp"))
+    assert not folder.exists()
 
 
 def test_a_failure_is_told_and_can_be_tried_again(ada: User, version: DatasetVersionRow) -> None:
