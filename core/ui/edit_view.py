@@ -82,7 +82,7 @@ def _state(user: User, dataset: Dataset) -> Editing:
 
 
 def _hear(state: Editing, number: int) -> None:
-    state.heard = number
+    state.heard = max(state.heard, number)
 
 
 def _say_what(dataset: Dataset, version: Version) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Preview, Version, filters, views
 from core.profile import is_number
-from core.ui import grid, row_view, rows_address, rows_filter, rows_strip, show
+from core.ui import grid, places, row_view, rows_address, rows_filter, rows_strip, show
 from core.ui.rows_address import PER_PAGE, SIZES, Address
 from core.users import User
 
@@ -85,7 +85,14 @@ def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Addre
             _show_columns(version, address)
         with st.popover("Export", icon=":material/download:", key="rows_download", width="content"):
             _show_downloads(dataset, version, address)
+        places.link("edit", "Edit these rows", icon="edit", id=dataset.id, **_edited(address))
     rows_filter.show_chips(user, version, address)
+
+
+def _edited(address: Address) -> dict[str, str | int | None]:
+    """The same rows in the editor."""
+    query = views.to_query(address.view)
+    return {"where": query.get("where"), "finding": query.get("finding"), "edit_search": address.view.search}
 
 
 def _columns_label(version: Version, address: Address) -> str:

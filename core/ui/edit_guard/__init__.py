@@ -22,8 +22,13 @@ def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[
     _component()(
         key=key,
         data={"table": f"st-key-{table}", "heard": heard, "pending": pending},
-        on_told_change=lambda: on_told(int(st.session_state[key].told or 0)),
+        on_told_change=lambda: on_told(_told(key)),
     )
+
+
+def _told(key: str) -> int:
+    """Zero when the page was left meanwhile."""
+    return int(getattr(st.session_state.get(key), "told", None) or 0)
 
 
 def _component() -> Any:
