@@ -89,7 +89,7 @@ def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Addre
     rows_filter.show_chips(user, version, address)
 
 
-def _edited(address: Address) -> dict[str, str | int | None]:
+def _edited(address: Address) -> dict[str, str | None]:
     """The same rows in the editor."""
     query = views.to_query(address.view)
     return {"where": query.get("where"), "finding": query.get("finding"), "edit_search": address.view.search}
