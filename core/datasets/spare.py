@@ -1,9 +1,9 @@
 """The spare converter: one process that has imported everything already and waits to be told a version.
 
-Importing takes a converter most of a second, converting a small file a tenth of that; so behind the first conversion a server keeps
-a spare (measured: 68 MB of its own). It is told one version id on its standard input and is replaced when that one is done. While it
-waits it dies with the server, because its input ends. Nothing depends on it: where there is none, or it died, a converter is started
-anew.
+Importing takes a converter most of a second, converting a small file a tenth of that; so behind the first conversion a server
+keeps a spare (measured: 68 MB of its own). It is told one version id on its standard input and is replaced when that one is done.
+While it waits it dies with the server, because its input ends. Nothing depends on it: where there is none, or it died, a converter
+is started anew.
 """
 
 import subprocess
