@@ -14,7 +14,7 @@ from core.ui.review_state import PREFIX, Review
 from core.uploads import Upload
 from core.users import User
 
-IMPORTING, DISCARDED = "_importing", "_discarded_upload"
+IMPORTING, DISCARDED, MADE = "_importing", "_discarded_upload", "_made_of_upload"
 REPLACE, APPEND = "Replace its rows", "Append to its rows"
 
 
@@ -135,22 +135,30 @@ def _import_one(review: Review, asked: _Asked) -> Dataset | Version:
 
 
 def _import_all(review: Review, asked: _Asked) -> list[Dataset | Version]:
-    """Each sheet or file as a dataset of its own. When one cannot be read, those before it stay and the upload is left."""
-    made: list[Dataset | Version] = []
-    for table in review.tables:
+    """Each sheet or file as a dataset of its own.
+
+    When one cannot be read, those before it stay and so does the upload; trying again goes on behind them.
+    """
+    made: dict[str, Dataset | Version] = st.session_state.setdefault(f"{MADE}_{review.upload.id}", {})
+    bar = st.progress(0.0)
+    for n, table in enumerate(review.tables):
+        if table in made:
+            continue
+        bar.progress(n / len(review.tables), text=f"{n + 1} of {len(review.tables)}: {show.plain(table)}")
         one = uploads.duplicate(review.user, review.upload.id)
         options = review.options.model_copy(update={review.tables_field: table, "types": None, "names": None})
+        name = f"{asked.values['name'] or _stem(review.upload)} {table}"[:200]
         try:
-            made.append(
-                uploads.commit(
-                    review.user, one.id, name=f"{asked.values['name'] or _stem(review.upload)} {table}"[:200], options=options
-                )
-            )
+            made[table] = uploads.commit(review.user, one.id, name=name, options=options)
         except LuthierError as err:
             uploads.cancel(review.user, one.id)
-            raise type(err)(f"{table}: {err.message}") from err
+            raise type(err)(f"{table}: {err.message}{_said_made(made)}") from err
     uploads.cancel(review.user, review.upload.id)
-    return made
+    return list(made.values())
+
+
+def _said_made(made: dict[str, Dataset | Version]) -> str:
+    return f" What came before it is imported already ({', '.join(made)}); trying again goes on from here." if made else ""
 
 
 def _discard(user: User, upload: Upload) -> None:

@@ -1,6 +1,5 @@
 """The table editor in a real browser: whatever is typed is there, however fast the next click comes."""
 
-
 import pytest
 from playwright.sync_api import Locator, expect
 

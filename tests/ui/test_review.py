@@ -1,5 +1,7 @@
 """The review of an upload: what was found, changing it, importing it; and the ways in that lead there."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,20 @@ def test_waiting_uploads_can_be_imported_all_at_once(visit: Visit, ada: User, ar
     assert not app.exception
     assert {(d.name, d.num_rows) for d in datasets.list_datasets(ada, DatasetList()).items} == {("one", 1), ("two", 2)}
     assert uploads.list_uploads(ada) == []
+
+
+def test_importing_all_tables_again_goes_on_behind_those_that_came_in(visit: Visit, ada: User, arrive: Arrive) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("good.csv", "a,b\n1,2\n")
+        archive.writestr("ragged.csv", "a,b\n1,2\n3,4,5\n6,7\n")
+    app = visit(ada, "review", id=arrive(ada, "two.zip", packed.getvalue()).id)
+    for _ in range(2):
+        app.button(key="review_all").click().run()
+        assert not app.exception
+        assert "trying again goes on from here" in text_of(app)
+        assert only(ada).name == "two good.csv"
+    assert len(uploads.list_uploads(ada)) == 1
 
 
 def test_a_waiting_upload_can_be_discarded(visit: Visit, ada: User, arrive: Arrive) -> None:
