@@ -40,8 +40,9 @@ install_chromium() {
 
 LUTHIER_REQUIREMENTS_FILE=requirements-dev.txt ./start.sh --install
 
-unit=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -n 2 --dist loadfile)
-hostile=(tests/hostile -n 2)
+unit=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -m "not slow" -n 2 --dist loadfile)
+hostile=(tests/hostile -n 2)        # attacks, bombs, bad files, killed processes
+slow=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -m slow -n 2 --dist loadfile)  # these wait for whole processes
 browser=(tests/browser -m browser -s)
 case "${1:-all}" in
   all) parts=(unit hostile browser) ;;
@@ -65,7 +66,10 @@ for part in "${parts[@]}"; do
   say "== $part tests"
   case "$part" in
     unit) .venv/bin/python -m pytest "${unit[@]}" ;;
-    hostile) .venv/bin/python -m pytest "${hostile[@]}" ;;
+    hostile)
+      .venv/bin/python -m pytest "${hostile[@]}"
+      .venv/bin/python -m pytest "${slow[@]}"
+      ;;
     browser) .venv/bin/python -m pytest "${browser[@]}" ;;
   esac
 done

@@ -290,6 +290,7 @@ def test_what_is_built_on_the_starter_is_marked(ada: User, bundled: Path, base_m
     assert not custom(ada, "other", base_model.id).starter
 
 
+@pytest.mark.slow
 def test_an_admin_adds_a_folder_as_a_base_for_everyone(ada: User, bob: User, tiny_base: Path) -> None:
     new = models.NewBase(name="llama", source=str(tiny_base), description="Ours")
     with pytest.raises(Forbidden):

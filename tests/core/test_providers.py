@@ -212,6 +212,7 @@ def test_a_folder_without_weights_is_a_clear_error_and_the_process_lives_on(
     assert ask(provider, whole(tiny_base), max_tokens=2)[1].reason == "length"
 
 
+@pytest.mark.slow
 def test_killing_the_process_while_it_writes_is_a_clear_error_and_the_next_request_works(
     provider: LocalProvider, talker: Path
 ) -> None:
@@ -323,6 +324,7 @@ def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(talker: Pat
 # Looking at a folder ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_model_folder_is_inspected_without_loading_it(tiny_base: Path) -> None:
     found = inspect(str(tiny_base))
     assert found.architecture == "LlamaForCausalLM"

@@ -180,6 +180,7 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_not_our_worker() -> Non
 
 
 @pytest.mark.usefixtures("tiny_base")
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_a_stopped_server_loses_nothing(ada: User, make_job: MakeJob) -> None:
     job = make_job(
         ada, hyperparameters={"n_epochs": 50, "batch_size": 1}, rows=[{"prompt": "x" * 100, "completion": "y" * 400}] * 400

@@ -66,6 +66,7 @@ def test_lora_publishes_an_adapter_that_names_no_folder(ada: User, make_job: Mak
     assert '"base_model_name_or_path": null' in config
 
 
+@pytest.mark.slow
 def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(ada: User, make_job: MakeJob) -> None:
     settings = {"n_epochs": 8, "batch_size": 4}
     straight, broken = make_job(ada, hyperparameters=settings), make_job(ada, hyperparameters=settings)
@@ -87,6 +88,7 @@ def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(ada: Us
     assert weights_of(straight.id) == weights_of(broken.id)
 
 
+@pytest.mark.slow
 def test_a_stopping_server_gets_the_job_back_in_the_queue(ada: User, make_job: MakeJob) -> None:
     make_job(ada, hyperparameters={"n_epochs": 50})
     process = start_worker(job_id := claim(), slow_steps=0.05)
