@@ -9,16 +9,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from core.config import ROOT
-from tests.browser.conftest import Server, sign_in, window
-from tests.browser.rest import Rest
+from tests.browser.conftest import App, Server, sign_in, window
+from tests.browser.rest import Rest, wait_until
 
 SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "salaries of 2026", "How do I return an item?", "ada@example.com", "nightly report"]
-VARIANTS = {
-    "desktop-light": (False, False),
-    "desktop-dark": (False, True),
-    "phone-light": (True, False),
-    "phone-dark": (True, True),
-}
+WIDTHS = {"desktop": False, "phone": True}
 
 
 @dataclass(frozen=True)
@@ -75,22 +70,38 @@ def pages(things: Things) -> dict[str, str]:
     }
 
 
+def tabs(things: Things) -> dict[str, str]:
+    """What a dataset shows besides its rows."""
+    views = {"columns": "Columns", "versions": "Versions", "training": "Training+view", "use": "Use+it"}
+    return {f"dataset_{name}": f"/dataset?id={things.dataset}&view={view}" for name, view in views.items()}
+
+
 def test_every_page_is_in_the_list() -> None:
     assert {p.stem for p in (ROOT / "pages").glob("*.py")} == set(pages(Things("", "", "", "", "")))
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_page_fits_and_shows_no_traceback(server: Server, chromium: Browser, things: Things, variant: str) -> None:
-    phone, dark = VARIANTS[variant]
-    with window(chromium, server, phone=phone, dark=dark) as app:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_and_shows_no_traceback(server: Server, chromium: Browser, things: Things, width: str) -> None:
+    """In light, and in dark as the system's colours change under an open page."""
+    with window(chromium, server, phone=WIDTHS[width]) as app:
         sign_in(app, "ada@example.com")
-        for name, path in pages(things).items():
+        for name, path in {**pages(things), **tabs(things)}.items():
+            app.page.emulate_media(color_scheme="light")
             app.open(path)
             app.page.wait_for_timeout(700)  # charts draw after the script has ended
-            app.shoot(f"{name}-{variant}")
-            width, window_width = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-            assert width <= window_width, f"{name} is {width} px wide in a window of {window_width} px"
+            app.shoot(f"{name}-{width}-light")
+            ground = ground_of(app)
+            app.page.emulate_media(color_scheme="dark")
+            wait_until(lambda: ground_of(app), lambda seen, light=ground: seen != light, seconds=10)
+            app.page.wait_for_timeout(200)
+            app.shoot(f"{name}-{width}-dark")
+            wide, room = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+            assert wide <= room, f"{name} is {wide} px wide in a window of {room} px"
+
+
+def ground_of(app: App) -> str:
+    return str(app.page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor"))
 
 
 @pytest.mark.timeout(300)
