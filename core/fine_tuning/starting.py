@@ -47,6 +47,19 @@ class NewJob(Input):
     method: str = "supervised"
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     seed: int | None = Field(None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training.")
+    sample_prompts: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        title="Sample prompts",
+        description="Asked again and again while the model trains, so that you can see it learn. Empty: taken from the data.",
+    )
+    priority: int = Field(0, ge=-1, le=1, title="Priority", description="1 goes before 0, 0 before -1, within a fair turn of users.")
+    runner: str = Field("subprocess", title="Where it runs", description="The runner that starts the training.")
+    num_processes: int = Field(
+        1, ge=1, le=64, title="Devices", description="Processes that share each step, one per GPU (or CPU core)."
+    )
+    notes: str = Field("", max_length=10_000, title="Notes")
+    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags")
     idempotency_key: str | None = Field(None, max_length=200)
 
     @field_validator("method")
@@ -135,7 +148,7 @@ def admit(job_id: str) -> None:
     asked = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
     with writing() as session:
-        return _admit(session, row, (_resolve(asked, base, counts[0]), *counts))
+        return _admit(session, row, (_resolve(asked, base, counts[0], method=row.method), *counts))
 
 
 def _require_files(session: Any, job: JobRow) -> None:
@@ -171,7 +184,7 @@ def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
 
 def _settle(new: NewJob, base: Base, rows: Rows, validation: Rows | None) -> tuple[Settings, int, int]:
     num_examples, num_validation = _counts(rows, validation, new.validation_fraction)
-    return _resolve(new.hyperparameters, base, num_examples), num_examples, num_validation
+    return _resolve(new.hyperparameters, base, num_examples, method=new.method), num_examples, num_validation
 
 
 def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, int]:
@@ -182,8 +195,14 @@ def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, 
     return rows.num_rows - held_out, held_out
 
 
-def _resolve(asked: Hyperparameters, base: Base, num_examples: int) -> Settings:
-    return resolve(asked, num_examples=num_examples, num_parameters=base.num_parameters, context_length=base.context_length)
+def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: str) -> Settings:
+    return resolve(
+        asked,
+        num_examples=num_examples,
+        num_parameters=base.num_parameters,
+        context_length=base.context_length,
+        method=method,
+    )
 
 
 def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | None, key: str | None) -> JobRow:
@@ -201,6 +220,12 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
         validation_fraction=new.validation_fraction,
         columns=new.columns or None,
         method=new.method,
+        runner=new.runner,
+        num_processes=new.num_processes,
+        sample_prompts=new.sample_prompts,
+        priority=new.priority,
+        notes=new.notes,
+        tags=new.tags,
         hyperparameters=new.hyperparameters.model_dump(),
         seed=new.seed if new.seed is not None else random.SystemRandom().randrange(2**31),
     )

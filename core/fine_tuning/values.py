@@ -29,6 +29,15 @@ class Job:
     validation_fraction: float
     columns: dict[str, Any] | None
     method: str
+    runner: str
+    num_processes: int
+    group_id: str | None
+    copied_from: str | None
+    sample_prompts: list[str]
+    priority: int
+    position: float | None
+    notes: str
+    tags: list[str]
     hyperparameters: dict[str, Any]
     asked: dict[str, Any]
     resolved: dict[str, Any]
@@ -45,13 +54,19 @@ class Job:
     learning_rate: float | None
     tokens_per_second: float | None
     memory_bytes: int | None
+    gpu_memory_bytes: int | None
+    gpu_utilisation: float | None
+    best_loss: float | None
+    best_step: int | None
     eta_seconds: float | None
     trained_tokens: int | None
+    hardware: dict[str, Any]
     model_id: str | None
     model_version_id: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    stepped_at: datetime | None
     updated_at: datetime
 
 
@@ -98,6 +113,8 @@ class Checkpoint:
     step: int
     metrics: dict[str, Any]
     size_bytes: int
+    pinned: bool
+    model_version_id: str | None
     created_at: datetime
 
 
@@ -120,7 +137,7 @@ def present_event(row: JobEventRow) -> Event:
 
 
 def present_checkpoint(row: CheckpointRow) -> Checkpoint:
-    return Checkpoint(row.id, row.step, row.metrics, row.size_bytes, row.created_at)
+    return Checkpoint(**{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__})
 
 
 _MADE = ("validation_dataset_id", "hyperparameters", "asked", "trained_tokens")

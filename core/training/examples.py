@@ -1,8 +1,10 @@
 """From rows to tokens: what the model reads, and which of it is learned.
 
-Only what the assistant says is learned, its end token included. Where the chat template marks it (``{% generation %}``), the marks
-decide; elsewhere the conversation is rendered turn by turn and the difference is the answer. All of a plain text is learned.
-Rows that leave nothing to learn are counted and left out; a row with a mistake ends the training with its line.
+Only what the assistant says is learned, its end token included, unless the loss is asked for on all. Where the chat template marks
+it (``{% generation %}``), the marks decide; elsewhere the conversation is rendered turn by turn and the difference is the answer.
+All of a plain text is learned. Of a preference the two answers are compared, not what was said before.
+
+``render`` is the one place where that is decided. The training cuts what it returns (:func:`read`), the preview shows it.
 """
 
 import hashlib
@@ -13,51 +15,112 @@ from typing import Any
 
 import numpy as np
 
-from core.formats import Chat, Example, Text
+from core.formats import Chat, Example, Preference, Text
+from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
 from core.weights import PLAIN_TEMPLATE
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One sequence of a row before it is cut. ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference."""
+
+    ids: list[int]
+    learned: list[bool]
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One row as tokens. ``learned`` says for each token whether the model has to produce it."""
+    """One sequence as trained. ``learned`` says for each token whether the model has to produce it."""
 
-    ids: np.ndarray[Any, Any]
-    learned: np.ndarray[Any, Any]
+    ids: Array
+    learned: Array
     key: str = ""  # hash of the row's content
+    line: int = 0  # of the dataset, from 1
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def num_learned(self) -> int:
+        return int(self.learned.sum())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A preference as trained: the same conversation with the better and with the worse answer."""
+
+    preferred: Tokens
+    non_preferred: Tokens
+    key: str = ""
+    line: int = 0
+
+    def __len__(self) -> int:
+        return len(self.preferred) + len(self.non_preferred)
+
+    @property
+    def num_learned(self) -> int:
+        return self.preferred.num_learned + self.non_preferred.num_learned
+
+
+Item = Tokens | Pair
+
 
 @dataclass
 class Reading:
-    """All rows of one version as tokens, and what happened on the way."""
+    """All rows of one version as tokens, and what happened on the way. Lines count from 1."""
 
-    sequences: list[Tokens] = field(default_factory=list)
-    cut: int = 0
-    empty: int = 0
+    items: list[Any] = field(default_factory=list)  # Tokens or Pair, as the method has it
+    cut: list[int] = field(default_factory=list)  # lines that were longer than allowed
+    empty: list[int] = field(default_factory=list)  # lines that leave nothing to learn
 
 
-def read(rows: Rows, tokenizer: Any, *, max_length: int) -> Reading:
+def read(rows: Rows, tokenizer: Any, settings: Settings) -> Reading:
     """Tokenize every row. Raises TrainingFailed with the line of the first row that is wrong."""
     reading = Reading()
     for line, example in rows:
         if isinstance(example, list):
             raise TrainingFailed(f"Line {line}: {example[0].field} {example[0].message}", code="invalid_training_file", line=line)
-        found = list(_sequences(example, tokenizer, max_length, reading))
-        reading.empty += not found
-        reading.sequences.extend(found)
+        add(reading, line, example, tokenizer, settings)
     return reading
 
 
-def split(sequences: Sequence[Tokens], *, fraction: float, seed: int) -> tuple[list[Tokens], list[Tokens]]:
+def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings: Settings) -> None:
+    """One row more."""
+    rendered = render(example, tokenizer, settings)
+    if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
+        reading.cut.append(line)
+    key = hashlib.sha256(json.dumps(asdict(example), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    found = list(_items(example, rendered, settings.max_length, key, line))
+    if not found:
+        reading.empty.append(line)
+    reading.items.extend(found)
+
+
+def render(example: Example, tokenizer: Any, settings: Settings) -> list[Rendered]:
+    """What a row becomes before it is cut: one sequence, or two for a preference. ``learned`` of the first token is never set."""
+    if isinstance(example, Text):
+        return [_render_text(example.text, tokenizer)]
+    if isinstance(example, Preference):
+        asked = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
+        return [
+            _without_first(*render_chat([*asked, *answer], tokenizer), part)
+            for part, answer in (("preferred", example.preferred), ("non_preferred", example.non_preferred))
+        ]
+    ids, learned = render_chat(example.messages, tokenizer)
+    return [_without_first(ids, [True] * len(ids) if settings.loss_on == "all" else learned)]
+
+
+def split(items: Sequence[Any], *, fraction: float, seed: int) -> tuple[list[Any], list[Any]]:
     """(train, validation) by a hash of the content: the same row is never on both sides, wherever it stands."""
     if fraction <= 0:
-        return list(sequences), []
-    contents = sorted({s.key for s in sequences}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+        return list(items), []
+    contents = sorted({s.key for s in items}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
     held_out = set(contents[: min(len(contents) - 1, max(1, round(fraction * len(contents))))])
-    return [s for s in sequences if s.key not in held_out], [s for s in sequences if s.key in held_out]
+    return [s for s in items if s.key not in held_out], [s for s in items if s.key in held_out]
 
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
@@ -67,29 +130,44 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _sequences(example: Example, tokenizer: Any, max_length: int, reading: Reading) -> Iterator[Tokens]:
-    key = hashlib.sha256(json.dumps(asdict(example), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    if isinstance(example, Text):
-        yield from _windows(example.text, tokenizer, max_length, key)
-        return
-    if not isinstance(example, Chat):
-        raise TrainingFailed("This method learns from chats, prompts with completions, or text.", code="invalid_training_file")
-    ids, learned = render_chat(example.messages, tokenizer)
-    reading.cut += len(ids) > max_length
-    mask = np.array(learned[:max_length], dtype=bool)
-    mask[:1] = False  # the first token has nothing before it to be predicted from
-    if mask.any():
-        yield Tokens(np.array(ids[:max_length], dtype=np.int64), mask, key)
-
-
 def render_chat(messages: list[dict[str, Any]], tokenizer: Any) -> tuple[list[int], list[bool]]:
-    """Token ids of a conversation, and for each whether the assistant says it."""
+    """Token ids of a conversation, and for each whether the assistant says it (in a message whose weight is not 0)."""
     plain = [{"role": m["role"], "content": m["content"]} for m in messages]
     weighted = any(m.get("weight") == 0 for m in messages)
     if "generation %}" in tokenizer.chat_template and not weighted:
         made = tokenizer.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
         return made["input_ids"], [bool(bit) for bit in made["assistant_masks"]]
     return _render_by_turns(plain, [m.get("weight") != 0 for m in messages], tokenizer)
+
+
+def _items(example: Example, rendered: list[Rendered], most: int, key: str, line: int) -> Iterator[Item]:
+    if isinstance(example, Text):
+        yield from _windows(rendered[0], most, key, line)
+        return
+    cut = [Tokens(np.array(r.ids[:most], dtype=np.int64), np.array(r.learned[:most], dtype=bool), key, line) for r in rendered]
+    if not all(tokens.learned.any() for tokens in cut):
+        return
+    yield Pair(*cut, key, line) if isinstance(example, Preference) else cut[0]
+
+
+def _windows(text: Rendered, most: int, key: str, line: int) -> Iterator[Tokens]:
+    """A text in pieces of at most ``most`` tokens; the first token of each has nothing before it to be predicted from."""
+    for start in range(0, len(text.ids), most):
+        piece = np.array(text.ids[start : start + most], dtype=np.int64)
+        if len(piece) > 1:
+            yield Tokens(piece, np.arange(len(piece)) > 0, key, line)
+
+
+def _render_text(text: str, tokenizer: Any) -> Rendered:
+    ids = tokenizer(text)["input_ids"]
+    if tokenizer.eos_token_id is not None and (not ids or ids[-1] != tokenizer.eos_token_id):
+        ids = [*ids, tokenizer.eos_token_id]
+    return _without_first(ids, [True] * len(ids))
+
+
+def _without_first(ids: list[int], learned: list[bool], part: str = "") -> Rendered:
+    """The first token has nothing before it to be predicted from."""
+    return Rendered(ids, [False, *learned[1:]], part)
 
 
 def _render_by_turns(messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any) -> tuple[list[int], list[bool]]:
@@ -117,14 +195,3 @@ def _shared(a: str, b: str) -> int:
     if b.startswith(a):
         return len(a)
     return next(i for i, (x, y) in enumerate(zip(a + "\0", b + "\1", strict=False)) if x != y)
-
-
-def _windows(text: str, tokenizer: Any, max_length: int, key: str) -> Iterator[Tokens]:
-    """A text in pieces of at most ``max_length`` tokens, with the end token after the last."""
-    ids = tokenizer(text)["input_ids"]
-    if tokenizer.eos_token_id is not None and (not ids or ids[-1] != tokenizer.eos_token_id):
-        ids = [*ids, tokenizer.eos_token_id]
-    for start in range(0, len(ids), max_length):
-        piece = np.array(ids[start : start + max_length], dtype=np.int64)
-        if len(piece) > 1:
-            yield Tokens(piece, np.arange(len(piece)) > 0, key)

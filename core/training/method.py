@@ -1,10 +1,10 @@
 """What a training method is, and what it is told and tells while it trains.
 
-The worker hands a method a :class:`Task` and a :class:`Report`; the method returns an :class:`Outcome`, whose draft folder the
-worker publishes. A method knows nothing of jobs, rows of the database or leases: it asks ``report.wish()`` once per step.
+The worker hands ``core.training.run`` a method, a :class:`Task` and a :class:`Report`; it returns an :class:`Outcome`, whose draft
+folder the worker publishes. Nothing below knows of jobs, rows of the database or leases: it asks ``report.wish()`` once per step.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from core.errors import Detail, LuthierError
 from core.formats import Example
 from core.training.hyperparameters import Settings
+from core.weights import Weights
 
 Rows = Iterable[tuple[int, Example | list[Detail]]]  # (line from 1, example or what is wrong with it)
 
@@ -45,7 +46,7 @@ class TrainingFailed(LuthierError):
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step. ``step`` counts from 1; losses are means over the tokens that are learned."""
+    """One finished step. ``step`` counts from 1; losses are means over the tokens that are learned (pairs for preferences)."""
 
     step: int
     epoch: float
@@ -54,13 +55,38 @@ class Step:
     grad_norm: float
     tokens: int  # all tokens read so far, padding not counted, earlier attempts included
     eta_seconds: float | None
+    extra: Mapping[str, float] = field(default_factory=dict)  # further series of the method, by name
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model answers at one step. ``kind`` fixed: a prompt that is asked every time; worst: a row it does badly on."""
+
+    kind: Literal["fixed", "worst"]
+    prompt: str
+    answer: str
+    expected: str | None = None
+    line: int | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class RowLosses:
+    """The latest loss of each row, for finding the hardest. Arrays of equal length."""
+
+    split: Literal["train", "validation"]
+    lines: Any  # int64: of the dataset, from 1
+    losses: Any  # float32: mean over the row's learned tokens; NaN where it was not seen yet
+    first: Any  # float32: the loss when it was seen first
+    tokens: Any  # int32: learned tokens
+    step: int
 
 
 @dataclass(frozen=True)
 class Task:
     """One training: where its files are and what it learns from."""
 
-    base: Path  # folder of a Hugging Face causal language model
+    weights: Weights  # what it starts from: a whole model, or an adapter over one
     folder: Path  # the job's own; checkpoints go below it
     draft: Path  # where the result is written; does not exist yet
     train: Callable[[], Rows]
@@ -69,6 +95,8 @@ class Task:
     settings_for: Callable[[int], Settings]  # number of training examples -> settings
     seed: int
     threads: int
+    sample_prompts: Sequence[str] = ()
+    pinned: Callable[[], set[int]] = set  # steps of checkpoints that a person keeps
     checkpoint_seconds: float = 10.0
 
 
@@ -83,17 +111,25 @@ class Outcome:
 
 
 class Report(Protocol):
-    """How a method speaks to whoever started it. Cheap enough to be called every step."""
+    """How a training speaks to whoever started it. Cheap enough to be called every step."""
 
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         """Something a person wants to read."""
+
+    def alert(self, kind: str, message: str) -> None:
+        """Something the owner should be told even when nobody watches: nan, diverged."""
 
     def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None:
         """The data is read: so many steps lie ahead, the first ``start_step`` of them were done before."""
 
     def step(self, facts: Step) -> None: ...
 
-    def validated(self, step: int, loss: float) -> None: ...
+    def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None: ...
+
+    def sampled(self, step: int, samples: Sequence[Sample]) -> None: ...
+
+    def rows(self, losses: RowLosses) -> None:
+        """The losses by row so far. Written to a file, whole."""
 
     def settle(self) -> None:
         """Store what was reported so far: a checkpoint is about to make it happened, and nobody will report it again."""
@@ -107,10 +143,14 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """One way to train. ``formats`` names the dataset formats that it learns from."""
+    """One way to train. ``formats`` names the dataset formats that it learns from, ``objective`` makes what is minimised.
+
+    ``objective(settings)`` returns a :class:`core.training.objective.Objective`; it is called in the worker only.
+    """
 
     name: str
     title: str
     help: str
     formats: tuple[str, ...]
-    train: Callable[[Task, Report], Outcome]
+    objective: Callable[[Settings], Any]
+    series: tuple[tuple[str, str], ...] = ()  # further series it reports: (name, title)

@@ -103,13 +103,13 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
 
 
 def build_model(seed: int) -> LlamaForCausalLM:
-    """The untrained starter: 1.3 million parameters."""
+    """The untrained starter: 4.0 million parameters."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=5,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=1024,
