@@ -15,6 +15,7 @@ has, the token stays, and nobody else can claim the job. Functions run in the ca
 the guard did not hold. Who may see or touch a job is decided in ``core.fine_tuning``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,14 +27,15 @@ from sqlalchemy.orm import Session, aliased
 
 from core.clock import now
 from core.security import new_id, new_token
-from core.tables import ACTIVE_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
+from core.tables import ACTIVE_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow, SampleRow
+from core.training.method import Sample
 
 LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
 MAX_ATTEMPTS = 3
 PROGRESS_FIELDS = frozenset(
     {
         "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
-        "eta_seconds", "trained_tokens", "resolved",
+        "eta_seconds", "trained_tokens", "resolved", "gpu_memory_bytes", "gpu_utilisation", "hardware", "stepped_at",
     }
 )  # fmt: skip
 
@@ -227,6 +229,34 @@ def note_checkpoint(
     gone = or_(CheckpointRow.step.not_in(list(kept)), CheckpointRow.step == step)
     session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == job_id, gone))
     session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
+
+
+def note_best(session: Session, job_id: str, *, step: int, loss: float) -> None:
+    """The lowest validation loss of a job and its step; a higher one changes nothing, whichever attempt measured it."""
+    lower = or_(JobRow.best_loss.is_(None), JobRow.best_loss > loss)
+    change = update(JobRow).where(JobRow.id == job_id, lower).values(best_loss=loss, best_step=step)
+    session.execute(change.execution_options(synchronize_session=False))
+
+
+def note_samples(session: Session, job_id: str, step: int, samples: Sequence[Sample]) -> None:
+    """What the model answered at ``step``; a step that is trained again replaces what it said before."""
+    session.execute(delete(SampleRow).where(SampleRow.job_id == job_id, SampleRow.step == step))
+    for kind in ("fixed", "worst"):
+        of_kind = [sample for sample in samples if sample.kind == kind]
+        session.add_all(
+            SampleRow(
+                job_id=job_id,
+                step=step,
+                kind=kind,
+                position=position,
+                line=sample.line,
+                prompt=sample.prompt,
+                expected=sample.expected,
+                answer=sample.answer,
+                loss=sample.loss if sample.loss is not None and math.isfinite(sample.loss) else None,
+            )
+            for position, sample in enumerate(of_kind)
+        )
 
 
 _NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "worker_pid": None, "worker_started": None}

@@ -24,9 +24,9 @@ LAYERS = [
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
     {"core.uploads", "core.fetching"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
-    {"core.jobs", "core.training"},
+    {"core.jobs", "core.alerts", "core.row_files", "core.training"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.supervisor"},
+    {"core.runners", "core.machine", "core.event_files", "core.recorder", "core.worker", "core.supervisor"},
     {"core.api", "core.ui", "core.server"},
     {"core.launch", "pages", "app"},
 ]
