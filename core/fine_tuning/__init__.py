@@ -5,6 +5,10 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``values``: what services hand out
 - ``sources``: the base and the rows of a new job, found and checked
 - ``starting``: plan, create, admit
+- ``queue``: the waiting jobs in the order in which they will start, and changing it
+- ``again``: run a job once more exactly, delete one that has ended
+- ``sweeps``: a group of jobs that differ in a few settings; ``sweep_space`` says in which
+- ``retention``: how long checkpoints stay
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
@@ -24,6 +28,7 @@ from core.fine_tuning.following import (
     progress,
     resume,
 )
+from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
 
@@ -43,6 +48,7 @@ __all__ = [
     "cancel",
     "checkpoints",
     "create",
+    "describe_checkpoint_rule",
     "events",
     "get",
     "list_jobs",
@@ -53,4 +59,5 @@ __all__ = [
     "plan",
     "progress",
     "resume",
+    "sweep_checkpoints",
 ]
