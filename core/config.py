@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     training_devices: int = Field(
         0,
         ge=0,
-        description="Devices that fine-tuning jobs share; a job takes one per process. 0: as many as GPUs, without GPUs as CPU cores.",
+        description="Devices that fine-tuning jobs share, one per process of a job. 0: as many as GPUs, without GPUs as CPU cores.",
     )
     training_stall_seconds: int = Field(
         600,

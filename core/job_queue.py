@@ -63,6 +63,10 @@ def waiting(session: Session) -> list[Waiting]:
     return [Waiting(*row) for row in found]
 
 
+def waiting_of(row: JobRow) -> Waiting:
+    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, row.num_processes)
+
+
 def held(session: Session) -> list[Held]:
     found = session.execute(select(JobRow.user_id, JobRow.num_processes).where(JobRow.lease_token.is_not(None)))
     return [Held(*row) for row in found]
@@ -75,7 +79,7 @@ def last_starts(session: Session) -> dict[str, float]:
 
 
 def next_to_start(session: Session, *, devices: int | None) -> str | None:
-    """The job whose turn it is, None while its devices are not free or nothing waits. ``devices``: all there are; None: no limit."""
+    """The job whose turn it is; None while its devices are not free, or nothing waits. ``devices``: how many there are."""
     in_line = [job for job in waiting(session) if devices is None or job.devices <= devices]
     if not in_line:
         return None

@@ -9,9 +9,9 @@
         │                  v │                 v
         └──cancel── any active state        paused
 
-``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between users
-and among one user's jobs, is decided in ``core.job_queue``. Each end that nobody pressed a button for (finished, failed, paused by
-itself) becomes an alert here, in the transaction that makes it, so none is missed and none comes twice.
+``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between
+users and among one user's jobs, is decided in ``core.job_queue``. Each end that nobody pressed a button for (finished, failed,
+paused by itself) becomes an alert here, in the transaction that makes it, so none is missed and none comes twice.
 
 Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
 ``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker sees it within a step and lets go. Until it

@@ -3,8 +3,8 @@
 Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
 adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` it fails
 with a reason. No job stays ``running`` without a worker, and none with a worker that hangs (``core.job_health``): it is ended and
-the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A stopping server asks its workers to save; they give their jobs back to
-the queue themselves and the next start goes on with them.
+the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A stopping server asks its workers to
+save; they give their jobs back to the queue themselves and the next start goes on with them.
 """
 
 import logging

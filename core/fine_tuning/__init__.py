@@ -12,6 +12,8 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
+from core.fine_tuning import sweeps
+from core.fine_tuning.again import delete, rerun
 from core.fine_tuning.following import (
     CheckpointList,
     EventList,
@@ -28,6 +30,7 @@ from core.fine_tuning.following import (
     progress,
     resume,
 )
+from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
@@ -41,13 +44,18 @@ __all__ = [
     "Job",
     "JobList",
     "Metrics",
+    "Move",
     "NewJob",
     "Plan",
+    "Priority",
     "Progress",
+    "Queue",
+    "QueuedJob",
     "admit",
     "cancel",
     "checkpoints",
     "create",
+    "delete",
     "describe_checkpoint_rule",
     "events",
     "get",
@@ -55,9 +63,14 @@ __all__ = [
     "log_path",
     "log_tail",
     "metrics",
+    "move",
     "pause",
     "plan",
     "progress",
+    "queue",
+    "rerun",
     "resume",
+    "set_priority",
     "sweep_checkpoints",
+    "sweeps",
 ]
