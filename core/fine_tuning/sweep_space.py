@@ -17,6 +17,7 @@ from core.fields import Input, details_of
 from core.training import Hyperparameters
 
 MAX_JOBS = 50
+DEFAULT_JOBS = 10  # of a random search
 MAX_VALUES = 50
 SEED = "seed"  # the one thing beside the settings that may vary
 TRIES_PER_JOB = 50  # before a random search takes a small space for exhausted
@@ -58,16 +59,25 @@ class Range(Input):
 Space = dict[str, list[Any] | Range]
 
 
-def combine(space: Space, *, kind: Literal["grid", "random"], count: int | None, seed: int) -> list[Values]:
+class Search(Input):
+    """``space``: a list of values or a range per setting; ``seed`` is that of the random search."""
+
+    space: Space = Field(max_length=10, description="Setting -> values, or a range with low, high and scale for a random search.")
+    kind: Literal["grid", "random"] = "grid"
+    count: int | None = Field(None, ge=1, le=MAX_JOBS, title="Jobs", description="How many a random search starts. Default: 10.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed of the search")
+
+
+def draw(search: Search) -> list[Values]:
     """The settings of each job, no two alike. Raises ValidationError about what cannot be tried."""
-    require_sound(space, kind=kind)
-    if kind == "grid":
-        values = {name: _without_repeats(choices) for name, choices in space.items() if isinstance(choices, list)}
+    require_sound(search.space, kind=search.kind)
+    if search.kind == "grid":
+        values = {name: _without_repeats(choices) for name, choices in search.space.items() if isinstance(choices, list)}
         number = math.prod(map(len, values.values()))
         if number > MAX_JOBS:
             raise ValidationError.of("space", f"that would be {number:,} jobs, at most {MAX_JOBS}; try fewer values or at random")
         return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
-    return _draw(space, count=count or 10, seed=seed)
+    return _draw(search.space, count=search.count or DEFAULT_JOBS, seed=search.seed)
 
 
 def require_sound(space: Space, *, kind: str) -> None:

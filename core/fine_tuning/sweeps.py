@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 from pydantic import Field
@@ -21,28 +21,24 @@ from sqlalchemy.orm import Session
 from core import jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ValidationError
-from core.fields import Input, details_of
+from core.fields import details_of
 from core.fine_tuning import starting, sweep_space
 from core.fine_tuning.starting import NewJob
-from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Range, Space, Values
+from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Range, Search, Values
 from core.listing import Listed, ListQuery, contains, fetch
 from core.security import new_id
 from core.tables import ACTIVE_STATUSES, JobGroupRow, JobRow
 from core.training import Hyperparameters
 from core.users import User
 
-__all__ = ["MAX_JOBS", "NewSweep", "Range", "Sweep", "SweepList", "Trial"]
+__all__ = ["MAX_JOBS", "NewSweep", "Range", "Search", "Sweep", "SweepList", "Trial"]
 SORTS = ("created_at", "name", "status", "train_loss", "valid_loss", "seconds")
 
 
-class NewSweep(Input):
-    """A job, and what to vary in it. ``space``: a list of values or a range per setting; ``seed`` is that of the random search."""
+class NewSweep(Search):
+    """A job, and what to vary in it."""
 
     job: NewJob
-    space: Space = Field(max_length=10, description="Setting -> values, or a range with low, high and scale for a random search.")
-    kind: Literal["grid", "random"] = "grid"
-    count: int | None = Field(None, ge=1, le=MAX_JOBS, title="Jobs", description="How many a random search starts. Default: 10.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed of the search")
     name: str | None = Field(None, min_length=1, max_length=100, title="Name of the sweep")
     idempotency_key: str | None = Field(None, max_length=200)
 
@@ -92,7 +88,7 @@ class SweepList(ListQuery):
 
 def draw(new: NewSweep) -> list[Values]:
     """What each job would differ in, without starting any. Raises ValidationError."""
-    found = sweep_space.combine(new.space, kind=new.kind, count=new.count, seed=new.seed)
+    found = sweep_space.draw(new)
     for values in found:
         _vary(new.job, values)
     return found
