@@ -100,7 +100,7 @@ def _pick_priority(user: User, queued: QueuedJob) -> None:
 def _move_button(user: User, queued: QueuedJob, to: str, icon: str, *, disabled: bool) -> None:
     move = partial(fine_tuning.move, user, queued.id, parse(Move, to=to))
     st.button(
-        "",
+        to.capitalize(),
         key=f"queue_{to}_{queued.id}",
         icon=f":material/{icon}:",
         help=f"Move {show.plain(queued.name)} {to}",
