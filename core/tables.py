@@ -364,6 +364,7 @@ class ModelAliasRow(Row):
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
 ACTIVE_STATUSES = ("validating", "queued", "running", "paused")
+ENDED_STATUSES = ("succeeded", "failed", "cancelled")
 
 
 class JobGroupRow(Row):

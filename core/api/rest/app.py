@@ -21,6 +21,8 @@ from core.api.rest import (
     messages,
     models,
     query,
+    queue,
+    sweeps,
     uploads,
     usage,
 )
@@ -37,7 +39,9 @@ ROUTERS = (
     uploads.router,
     query.router,
     models.router,
+    queue.router,  # before the jobs: their {job_id} would take its address
     finetune.router,
+    sweeps.router,
     apikeys.router,
     usage.router,
 )
