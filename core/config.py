@@ -96,6 +96,12 @@ def settings() -> Settings:
     return found.model_copy(update={"data_dir": found.data_dir.expanduser().resolve()})
 
 
+def process_place() -> tuple[int, int, int]:
+    """(rank, number of processes, rank on this machine) as torchrun says it; (0, 1, 0) for a process that stands alone."""
+    rank, size, local = (int(os.environ.get(name, alone)) for name, alone in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    return rank, size, local
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LUTHIER_")}

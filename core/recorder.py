@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from core import jobs
 from core.clock import now
 from core.db import writing
 from core.training.hyperparameters import Settings
-from core.training.method import Step, Wish
+from core.training.method import RowLosses, Sample, Step, Wish
 
 BEAT_SECONDS = 0.5
 LOG_SECONDS = 2.0  # the log gets a line about the loss at most this often
@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
 
-    def __init__(self, job_id: str, *, token: str, log: logging.Logger) -> None:
+    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str) -> None:
+        self.user_id = user_id
         self.job_id, self._token, self._job_log = job_id, token, log
         self.first_tokens: int | None = None
         self.tokens = 0
@@ -94,7 +95,16 @@ class Recorder:
             }
         self._log_step(facts)
 
-    def validated(self, step: int, loss: float) -> None:
+    def alert(self, kind: str, message: str) -> None:
+        pass
+
+    def sampled(self, step: int, samples: Sequence[Sample]) -> None:
+        pass
+
+    def rows(self, losses: RowLosses) -> None:
+        pass
+
+    def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None:
         self._job_log.info("step %s: validation loss %.4f", step, loss)
         if math.isfinite(loss):
             with self._buffers:

@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core import formats, jobs, models, storage, usage
-from core.config import settings
+from core.config import process_place, settings
 from core.db import reading, writing
 from core.errors import DiskFull, LuthierError
 from core.jobs import Error
 from core.recorder import Recorder
-from core.tables import DatasetVersionRow, JobRow
-from core.training import METHODS, Hyperparameters, Settings, checkpoints, resolve
-from core.training.method import Interrupted, Outcome, Rows, Task, TrainingFailed, Wish
+from core.tables import CheckpointRow, DatasetVersionRow, JobRow
+from core.training import METHODS, Hyperparameters, Settings, checkpoints, distributed, resolve, run
+from core.training.distributed import World
+from core.training.method import Interrupted, Outcome, Rows, Silent, Task, TrainingFailed, Wish
 from core.weights import read_facts
 
 MAX_THREADS = 8
@@ -52,16 +54,33 @@ def main(job_id: str) -> int:
     except jobs.Lost:
         _log.error("job %s is not waiting for a worker", job_id)
         return 1
-    with _job_log(job) as log, Recorder(job_id, token=str(job.lease_token), log=log) as recorder:
+    with _job_log(job) as log, Recorder(job_id, token=str(job.lease_token), log=log, user_id=job.user_id) as recorder:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: recorder.ask_to_stop())
         return _run(job, recorder)
 
 
+def assist(job_id: str) -> int:
+    """One of the other processes of a job that several share: it computes, the first one reports, saves and ends the job."""
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the first process says when all stop
+    with reading() as session:
+        job = session.get_one(JobRow, job_id)
+    with distributed.joined() as world:
+        task = _task(job, threads=world.decide(0))
+        try:
+            run.train(METHODS[job.method], task, Silent(), world=world)
+        except Interrupted:
+            return 0
+    return 0
+
+
 def _run(job: JobRow, recorder: Recorder) -> int:
     began = time.monotonic()
     try:
-        outcome = _train(job, recorder)
+        with distributed.joined() as world:
+            outcome = _train(job, recorder, world)
         recorder.flush()
         _publish(job, outcome, recorder, seconds=time.monotonic() - began)
     except jobs.Lost:
@@ -73,13 +92,15 @@ def _run(job: JobRow, recorder: Recorder) -> int:
     return 0
 
 
-def _train(job: JobRow, recorder: Recorder) -> Outcome:
+def _train(job: JobRow, recorder: Recorder, world: World) -> Outcome:
     recorder.event("Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}.")
-    threads = job.resolved.get("threads") or _choose_threads()
-    recorder.also_resolved(threads=threads)
+    threads = world.decide(job.resolved.get("threads") or max(1, _choose_threads() // world.size))
+    recorder.also_resolved(threads=threads, num_processes=world.size)
+    if world.size != job.num_processes:
+        raise TrainingFailed(f"The job asked for {job.num_processes} processes and got {world.size}.", code="devices_missing")
     task = _task(job, threads=threads)
     checkpoints.clear_leftovers(task.folder)
-    return METHODS[job.method].train(task, recorder)
+    return run.train(METHODS[job.method], task, recorder, world=world)
 
 
 def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: float) -> None:
@@ -212,19 +233,27 @@ def _meter(session: Session, job: JobRow, recorder: Recorder, seconds: float, *,
 
 
 def _task(job: JobRow, *, threads: int) -> Task:
-    base = models.location(str(job.base_version_id)).folder
+    weights = models.location(str(job.base_version_id))
     folder = storage.job_dir(job.id)
     return Task(
-        base=base,
+        weights=weights,
         folder=folder,
         draft=folder / "draft",
         train=_rows_of(str(job.dataset_version_id), job.columns),
         validation=_rows_of(job.validation_version_id, job.columns) if job.validation_version_id else None,
         validation_fraction=job.validation_fraction,
-        settings_for=_settings_for(job, base),
+        settings_for=_settings_for(job, weights.base),
         seed=job.seed,
         threads=threads,
+        sample_prompts=job.sample_prompts,
+        pinned=lambda: _pinned(job.id),
     )
+
+
+def _pinned(job_id: str) -> set[int]:
+    """The checkpoints that a person keeps."""
+    with reading() as session:
+        return set(session.scalars(select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)))
 
 
 def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Rows]:
@@ -246,8 +275,20 @@ def _settings_for(job: JobRow, base: Path) -> Callable[[int], Settings]:
     facts = read_facts(base)
     asked = Hyperparameters.model_validate(job.hyperparameters)
     return lambda num_examples: resolve(
-        asked, num_examples=num_examples, num_parameters=facts.num_parameters, context_length=facts.context_length
+        asked,
+        num_examples=num_examples,
+        num_parameters=facts.num_parameters,
+        context_length=facts.context_length,
+        method=job.method,
+        gpu=_computes_bfloat16(),
     )
+
+
+def _computes_bfloat16() -> bool:
+    """Whether the training will run on a GPU that has bfloat16."""
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def _choose_threads() -> int:
@@ -282,4 +323,4 @@ def _job_log(job: JobRow) -> Iterator[logging.Logger]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1]) if process_place()[0] == 0 else assist(sys.argv[1]))

@@ -53,7 +53,9 @@ class NewJob(Input):
         title="Sample prompts",
         description="Asked again and again while the model trains, so that you can see it learn. Empty: taken from the data.",
     )
-    priority: int = Field(0, ge=-1, le=1, title="Priority", description="1 goes before 0, 0 before -1, within a fair turn of users.")
+    priority: int = Field(
+        0, ge=-1, le=1, title="Priority", description="1 goes before 0, 0 before -1, within a fair turn of users."
+    )
     runner: str = Field("subprocess", title="Where it runs", description="The runner that starts the training.")
     num_processes: int = Field(
         1, ge=1, le=64, title="Devices", description="Processes that share each step, one per GPU (or CPU core)."

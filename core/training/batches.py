@@ -1,6 +1,7 @@
 """Which rows a step sees: a pure function of the seed and the step, so nothing has to be stored to resume.
 
-Rows of similar length share a batch (less padding), batches come in random order, and every epoch is shuffled anew.
+A unit is what stands in one line of a batch: one row, or several that were packed behind each other. Units of similar length share
+a batch (less padding), batches come in random order, and every epoch is shuffled anew.
 """
 
 import random
@@ -11,7 +12,7 @@ BATCHES_PER_BUCKET = 16  # lengths are sorted within this many batches: little p
 
 
 class Order:
-    """The batches of a training. ``lengths`` are the rows' token counts."""
+    """The batches of a training. ``lengths`` are the units' token counts."""
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed = tuple(lengths), batch_size, seed
@@ -19,7 +20,7 @@ class Order:
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
     def rows(self, step: int) -> list[int]:
-        """The rows that step ``step`` (from 0) learns from."""
+        """The units that step ``step`` (from 0) learns from, shortest first."""
         epoch, index = divmod(step, self.steps_per_epoch)
         return self._epoch(epoch)[index]
 
@@ -35,17 +36,38 @@ class Order:
         return _cut(sorted(bucket, key=self.lengths.__getitem__), self.batch_size)
 
 
-def split_to_fit(rows: Sequence[int], lengths: Sequence[int], *, max_tokens: int) -> list[list[int]]:
-    """Cut one batch into passes whose padded size stays below ``max_tokens`` (one row always passes)."""
+def split_to_fit(rows: Sequence[int], lengths: Sequence[int], *, max_tokens: int, max_rows: int | None = None) -> list[list[int]]:
+    """Cut one batch into passes of at most ``max_rows`` whose padded size stays below ``max_tokens`` (one row always passes)."""
     passes: list[list[int]] = [[]]
     longest = 0
     for row in rows:
         longest = max(longest, lengths[row])
-        if passes[-1] and longest * (len(passes[-1]) + 1) > max_tokens:
+        full = len(passes[-1]) == max_rows or longest * (len(passes[-1]) + 1) > max_tokens
+        if passes[-1] and full:
             passes.append([])
             longest = lengths[row]
         passes[-1].append(row)
     return passes
+
+
+def pack(lengths: Sequence[int], *, max_length: int) -> list[list[int]]:
+    """Rows put together so that each group has at most ``max_length`` tokens: the longest first, each where it fits best.
+
+    Best-fit decreasing; a pure function of the lengths. Rows keep their order within a group.
+    """
+    free: list[list[int]] = [[] for _ in range(max_length + 1)]  # by free tokens: the groups that have so many
+    groups: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        size = min(lengths[row], max_length)
+        room = next((room for room in range(size, max_length + 1) if free[room]), None)
+        if room is None:
+            groups.append([row])
+            free[max_length - size].append(len(groups) - 1)
+            continue
+        group = free[room].pop()
+        groups[group].append(row)
+        free[room - size].append(group)
+    return [sorted(group) for group in groups]
 
 
 def _cut(items: list[int], size: int) -> list[list[int]]:

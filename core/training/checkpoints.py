@@ -1,12 +1,19 @@
-"""Checkpoints of one job: ``checkpoints/step-N/state.pt``, whole or not there at all.
+"""Checkpoints of one job, each a folder that is whole or not there at all.
 
-A state holds the trained weights, the optimizer, the random generators and the step: with it, and with data order and learning rate
-being functions of the step, a resumed training gives the same numbers to the bit. The last two are kept, and the best one.
+::
+
+    checkpoints/step-N/
+    ├── state.pt      to resume: trained weights, optimizer, step, losses so far
+    └── model/        to use: a folder like those of the registry, a whole model or an adapter
+
+With the state, and with data order, learning rate and randomness being functions of the step, a resumed training gives the same
+numbers to the bit. Kept are the last two, the best one, and those that a person keeps.
 """
 
 import logging
 import shutil
 import zipfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +27,24 @@ def folder(job: Path) -> Path:
     return job / "checkpoints"
 
 
-def save(job: Path, state: dict[str, Any]) -> int:
-    """Write the state of ``state["step"]``; returns its size in bytes. Raises DiskFull, leaving the older ones as they were."""
+def model_folder(job: Path, step: int) -> Path:
+    """Where the model of one checkpoint lies."""
+    return folder(job) / f"step-{step}" / "model"
+
+
+def save(job: Path, state: dict[str, Any], write_model: Callable[[Path], None]) -> int:
+    """Write the state of ``state["step"]`` and its model; returns their size in bytes.
+
+    Raises DiskFull, leaving the older ones as they were.
+    """
     import torch
 
     final = folder(job) / f"step-{state['step']}"
-    storage.require_space(_bytes_of(state))
+    storage.require_space(_bytes_of(state) + _bytes_of(state["weights"]))
     storage.remove(final)
     with storage.publishing(final) as draft:
         torch.save(state, draft / "state.pt")
+        write_model(draft / "model")
     return storage.folder_bytes(final)
 
 
@@ -42,10 +58,10 @@ def load_latest(job: Path) -> dict[str, Any] | None:
     return None
 
 
-def prune(job: Path, *, best: int | None) -> list[int]:
+def prune(job: Path, *, best: int | None, pinned: Collection[int] = ()) -> list[int]:
     """Remove what is no longer needed; returns the steps that are kept."""
     present = steps(job)
-    kept = [step for step in present if step in present[-KEEP_LAST:] or step == best]
+    kept = [step for step in present if step in present[-KEEP_LAST:] or step == best or step in pinned]
     for step in set(present) - set(kept):
         storage.remove(folder(job) / f"step-{step}")
     return kept

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from core.formats import Chat, Example, Preference, Text
+from core.formats import Example, Preference, Text
 from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
 from core.weights import PLAIN_TEMPLATE

@@ -59,7 +59,9 @@ class Hyperparameters(Input):
         "LoRA alpha", "Strength of the adapter: its output is scaled by alpha over rank. Auto: twice the rank.", "What is tuned"
     )
     lora_dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = _field(
-        "LoRA dropout", "Share of the adapter's input that is left out at random, against learning by heart. Auto: 0.", "What is tuned"
+        "LoRA dropout",
+        "Share of the adapter's input that is left out at random, against learning by heart. Auto: 0.",
+        "What is tuned",
     )
     lora_targets: Annotated[str, Field(min_length=1, max_length=MAX_LORA_TARGETS, pattern=r"^[A-Za-z0-9_.,\- ]+$")] | Auto = _field(
         "LoRA targets",
@@ -96,7 +98,9 @@ class Hyperparameters(Input):
         "Learning rate multiplier", "Scales the automatic learning rate; below 1 is gentler. Auto: 1.", "Optimizer", basic=True
     )
     learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | Auto = _field(
-        "Learning rate", "The peak learning rate itself. Auto: from the size of the model, the method and what is tuned.", "Optimizer"
+        "Learning rate",
+        "The peak learning rate itself. Auto: from the size of the model, the method and what is tuned.",
+        "Optimizer",
     )
     batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = _field(
         "Batch size", "Rows per pass and device. Larger is steadier and needs more memory. Auto: from the rows.", "Optimizer"
@@ -134,7 +138,9 @@ class Hyperparameters(Input):
 
     # Evaluation
     evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] | Auto = _field(
-        "Evaluate every", "Steps between two measurements of the validation loss. Auto: each epoch, at most 30 in all.", "Evaluation"
+        "Evaluate every",
+        "Steps between two measurements of the validation loss. Auto: each epoch, at most 30 in all.",
+        "Evaluation",
     )
     samples_every: Annotated[int, Field(ge=0, le=1_000_000)] | Auto = _field(
         "Samples every",

@@ -1,27 +1,33 @@
-"""The one training loop: step, guard, report, checkpoint, stop on a wish.
+"""The one training loop of all methods: step, guard, report, measure, checkpoint, stop on a wish.
 
-Bitwise resume rests on three things: the checkpoint holds weights, optimizer, random generators and step; the rows of a step and
-its learning rate are functions of the step; nothing else is random. Padding is on the right under a causal mask, so no attention
-mask is needed. A batch too large for one pass is split; its loss stays the mean over the batch's learned tokens.
+Bitwise resume rests on three things: the checkpoint holds weights, optimizer and step; the rows of a step, its learning rate and
+its randomness are functions of the step; nothing else is random. A batch too large for one pass is split, and several processes
+share it: the loss stays the mean over what the whole step learns.
 """
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.training import checkpoints, schedule
-from core.training.batches import Order, split_to_fit
-from core.training.examples import Tokens
+from core.training.batches import Order, pack, split_to_fit
+from core.training.distributed import ALONE, World
 from core.training.hyperparameters import Settings
-from core.training.method import Interrupted, Report, Step, TrainingFailed, Wish
+from core.training.method import Interrupted, Report, RowLosses, Step, TrainingFailed, Wish
+from core.training.objective import Losses, Objective
 from core.training.pretrained import trainable
+from core.training.row_losses import RowLog
+from core.training.samples import Sampler
 
-MAX_LOGITS = 64 * 2**20  # logits of one pass: tokens times vocabulary, 256 MiB in float32
+MAX_LOGITS = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}  # logits of one pass: tokens times vocabulary, 4 bytes each
 BAD_STEPS_ALLOWED = 3  # steps in a row without a finite loss before giving up
-SAVING_SHARE = 20  # a checkpoint may take a twentieth of the time, no more
+SAVING_SHARE = 20  # a checkpoint may take a twentieth of the time, no more; so may the samples
+DIVERGED = (2.0, 1.0, 20)  # the running loss is so many times its lowest, by at least so much, after so many steps
+WISHES = (None, *Wish)
 
 
 @dataclass
@@ -32,113 +38,214 @@ class State:
     tokens: int = 0
     bad_steps: int = 0
     train_loss: float = math.nan
+    running_loss: float = math.nan
+    lowest_running_loss: float = math.inf
+    has_diverged: bool = False
     valid_loss: float | None = None
     best_loss: float = math.inf
     best_step: int | None = None
+    evaluations_without_gain: int = 0
+    is_over: bool = False  # stopped early
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Loop:
-    """One training, from the first step or from the last checkpoint."""
+    """One training, from the first step or from the last checkpoint. ``train`` and ``validation`` are Tokens or Pairs."""
 
     model: Any
-    train: Sequence[Tokens]
-    validation: Sequence[Tokens]
+    objective: Objective
+    train: Sequence[Any]
+    validation: Sequence[Any]
     settings: Settings
     seed: int
     folder: Path
     report: Report
+    write_model: Callable[[Path], None]
+    sampler: Sampler | None = None
+    world: World = ALONE
+    pinned: Callable[[], set[int]] = set
     checkpoint_seconds: float = 10.0
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         import torch
 
-        self.order = Order([len(s) for s in self.train], batch_size=self.settings.batch_size, seed=self.seed)
+        self.units = self._make_units()
+        self.lengths = [sum(len(self.train[row]) for row in unit) for unit in self.units]
+        self.order = Order(self.lengths, batch_size=self.settings.rows_per_step * self.world.size, seed=self.seed)
         self.total = self.settings.n_epochs * self.order.steps_per_epoch
+        if self.settings.max_steps:
+            self.total = min(self.total, self.settings.max_steps)
+        self.settings = self._settle()
         self.weights = trainable(self.model)
         self.optimizer = torch.optim.AdamW(
-            self.weights.values(), lr=self.settings.learning_rate, betas=(0.9, 0.99), weight_decay=self.settings.weight_decay
+            self.weights.values(),
+            lr=self.settings.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         self.device = next(self.model.parameters()).device
-        self.max_tokens = max(1, MAX_LOGITS // self.model.config.get_text_config().vocab_size)
+        self.max_tokens = max(1, MAX_LOGITS[self.device.type] // self.model.config.get_text_config().vocab_size)
+        self.row_losses = {"train": RowLog(self.train), "validation": RowLog(self.validation)}
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
+        self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 
     def run(self) -> State:
         """Train to the last step. Raises Interrupted on a wish, TrainingFailed when the loss is lost, DiskFull."""
+        every = [[row] for row in [*self.train, *self.validation]]
+        self.objective.prepare(self.model, every, self.folder / "reference.npy", self.measuring)
         self._resume()
         self.report.planned(self.settings, total_steps=self.total, start_step=self.state.step)
         self.started, self.start_step = time.monotonic(), self.state.step
-        while self.state.step < self.total:
+        while self.state.step < self.total and not self.state.is_over:
             self._obey()
-            self._take_step()
-            self._validate_if_due()
+            self.take_step()
+            self._measure_if_due()
             self._save_if_due()
         self._obey()
         return self.state
 
     def save(self) -> None:
-        """Write a checkpoint of this step, unless there is one."""
-        if self.state.step in checkpoints.steps(self.folder):
+        """Write a checkpoint of this step, unless there is one. Only the first process does."""
+        if not self.world.is_first or self.state.step in checkpoints.steps(self.folder):
             return
         self.report.settle()
         began = time.monotonic()
-        size = checkpoints.save(self.folder, self._snapshot())
-        kept = checkpoints.prune(self.folder, best=self.state.best_step)
+        size = checkpoints.save(self.folder, self._snapshot(), self.write_model)
+        kept = checkpoints.prune(self.folder, best=self.state.best_step, pinned=self.pinned())
         self.saved_at, self.saving_seconds = time.monotonic(), time.monotonic() - began
         metrics = {"train_loss": self.state.train_loss, "valid_loss": self.state.valid_loss}
         known = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
         self.report.checkpointed(self.state.step, size_bytes=size, metrics=known, kept=kept)
 
+    def take_step(self) -> None:
+        """One update of the weights."""
+        import torch
+
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(hash((self.seed, self.state.step, self.world.rank)) % 2**63)
+        units = self.order.rows(self.state.step)
+        loss, extra = self.backward(units)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm or math.inf))
+        if self._is_sound(loss, norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.state.step += 1
+        self.state.tokens += sum(self.lengths[unit] for unit in units)
+        if math.isfinite(loss) and math.isfinite(norm):
+            self._watch(loss)
+            self._tell(rate, norm, extra)
+
+    def backward(self, units: Sequence[int]) -> tuple[float, dict[str, float]]:
+        """Gradients of the mean loss of one step; returns that loss and the method's further series, over all processes."""
+        import torch
+
+        weight = self.objective.weight([self.train[row] for unit in units for row in self.units[unit]])
+        mine = units[self.world.rank :: self.world.size]
+        totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.sum_names)}
+        for part in self._passes(mine, self.lengths) if mine else []:
+            with self._precision():
+                found = self.objective.losses(self.model, [[self.train[row] for row in self.units[unit]] for unit in part])
+            (found.total / weight).backward()
+            _add(totals, found)
+            self.row_losses["train"].note([row for unit in part for row in self.units[unit]], found.rows, self.state.step)
+        self.world.add_gradients(self.weights.values())
+        return self._means(totals, weight)
+
+    def validate(self) -> tuple[float, dict[str, float]]:
+        """(mean loss of the validation rows, further series), and the loss of each row noted."""
+        import torch
+
+        order = sorted(range(len(self.validation)), key=lambda row: len(self.validation[row]))
+        lengths = [len(row) for row in self.validation]
+        totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.measured_names)}
+        with self.measuring():
+            for part in self._passes(order[self.world.rank :: self.world.size], lengths):
+                found = self.objective.losses(self.model, [[self.validation[row]] for row in part], measuring=True)
+                _add(totals, found)
+                self.row_losses["validation"].note(part, found.rows, self.state.step)
+        return self._means(totals, self.objective.weight(self.validation))
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """The model in evaluation mode, without gradients, in the precision of the training."""
+        import torch
+
+        self.model.eval()
+        try:
+            with torch.no_grad(), self._precision():
+                yield
+        finally:
+            self.model.train()
+
+    # What happens between steps ------------------------------------------------------------------------------------------------
+
     def _obey(self) -> None:
-        wish = self.report.wish()
+        wish = WISHES[self.world.decide(WISHES.index(self.report.wish()))]
         if wish is None:
             return
         if wish is not Wish.CANCEL and self.state.step:
             self.save()
         raise Interrupted(wish, self.state.step)
 
-    def _take_step(self) -> None:
-        import torch
+    def _measure_if_due(self) -> None:
+        step, settings = self.state.step, self.settings
+        if schedule.is_due(step, every=settings.evaluate_every, total=self.total):
+            if self.validation:
+                self._judge(*self.validate())
+            self._tell_rows()
+        if schedule.is_due(step, every=settings.samples_every, total=self.total) or (self.state.is_over and settings.samples_every):
+            self._sample()
 
-        rate = schedule.learning_rate(
-            self.state.step, total=self.total, peak=self.settings.learning_rate, warmup_share=self.settings.warmup_share
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        rows = self.order.rows(self.state.step)
-        loss = self._backward(rows)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0))
-        if self._is_sound(loss, norm):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.state.step += 1
-        self.state.tokens += sum(len(self.train[row]) for row in rows)
-        if math.isfinite(loss) and math.isfinite(norm):
-            self.state.train_loss = loss
-            self._tell(rate, norm)
+    def _judge(self, loss: float, extra: dict[str, float]) -> None:
+        """Is it the best so far; is it time to stop?"""
+        state, patience = self.state, self.settings.early_stopping
+        state.valid_loss = loss
+        self.report.validated(state.step, loss, {f"valid_{name}": value for name, value in extra.items()})
+        if loss < state.best_loss:
+            state.best_loss, state.best_step, state.evaluations_without_gain = loss, state.step, 0
+            if self.settings.keep == "best" or self._saving_is_cheap():
+                self.save()
+            return
+        state.evaluations_without_gain += 1
+        if patience and state.evaluations_without_gain >= patience and state.step < self.total:
+            state.is_over = True
+            self.report.event(
+                f"Stopped early: {patience} evaluations in a row found no lower validation loss than {state.best_loss:.4f} "
+                f"at step {state.best_step}.",
+                data={"step": state.step, "best_step": state.best_step},
+            )
 
-    def _backward(self, rows: Sequence[int]) -> float:
-        """Gradients of the mean loss of one batch; returns that loss."""
-        learned = sum(int(self.train[row].learned.sum()) for row in rows)
-        total = 0.0
-        for part in split_to_fit(rows, self.order.lengths, max_tokens=self.max_tokens):
-            loss = self._summed_loss([self.train[row] for row in part]) / learned
-            loss.backward()
-            total += float(loss.detach())
-        return total
+    def _tell_rows(self) -> None:
+        for split, log in self.row_losses.items():
+            if len(log):
+                log.gather(self.world)
+                self.report.rows(RowLosses(split, *log.arrays(), step=self.state.step))  # type: ignore[arg-type]
 
-    def _summed_loss(self, sequences: Sequence[Tokens]) -> Any:
-        """Cross entropy summed over the learned tokens. Logits are computed only from the first place where one counts."""
-        import torch
-        from torch.nn import functional
+    def _sample(self) -> None:
+        """Only the first process; where nobody asked for a number of steps, not more often than it takes time."""
+        too_soon = time.monotonic() - self.sampled_at < SAVING_SHARE * self.sampling_seconds
+        is_end = self.state.step == self.total or self.state.is_over
+        if self.sampler is None or not self.world.is_first or (self._samples_are_automatic and too_soon and not is_end):
+            return
+        began = time.monotonic()
+        rows, log = (self.validation, self.row_losses["validation"]) if self.validation else (self.train, self.row_losses["train"])
+        with self.measuring():
+            self.report.sampled(self.state.step, self.sampler.take(self.model, rows, log.losses))
+        self.sampled_at, self.sampling_seconds = time.monotonic(), time.monotonic() - began
 
-        ids, labels, first = _pad(sequences)
-        places = torch.arange(first - 1, ids.shape[1] - 1, device=self.device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.model(input_ids=ids.to(self.device), use_cache=False, logits_to_keep=places).logits
-        targets = labels[:, first:].to(self.device)
-        return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="sum")
+    def _save_if_due(self) -> None:
+        overdue = time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if self.state.step == self.total or self.state.is_over or (overdue and self._saving_is_cheap()):
+            self.save()
+
+    def _saving_is_cheap(self) -> bool:
+        return time.monotonic() - self.saved_at >= SAVING_SHARE * self.saving_seconds
+
+    # Guarding and telling ------------------------------------------------------------------------------------------------------
 
     def _is_sound(self, loss: float, norm: float) -> bool:
         """A step without finite numbers changes nothing; several in a row end the training."""
@@ -147,7 +254,9 @@ class Loop:
             return True
         self.state.bad_steps += 1
         if self.state.bad_steps == 1:
-            self.report.event(f"Step {self.state.step + 1} gave no finite loss and was skipped.", level="warn")
+            told = f"Step {self.state.step + 1} gave no finite loss and was skipped."
+            self.report.event(told, level="warn")
+            self.report.alert("nan", told)
         if self.state.bad_steps >= BAD_STEPS_ALLOWED:
             raise TrainingFailed(
                 f"The loss is no longer a number since step {self.state.step + 2 - self.state.bad_steps}: the training diverged. "
@@ -156,55 +265,76 @@ class Loop:
             )
         return False
 
-    def _tell(self, rate: float, norm: float) -> None:
+    def _watch(self, loss: float) -> None:
+        """A running loss far above its lowest is worth an alert, once; the training goes on, for it may come back."""
+        state, (times, gap, first) = self.state, DIVERGED
+        state.train_loss = loss
+        state.running_loss = loss if math.isnan(state.running_loss) else 0.9 * state.running_loss + 0.1 * loss
+        state.lowest_running_loss = min(state.lowest_running_loss, state.running_loss)
+        lowest = state.lowest_running_loss
+        if not state.has_diverged and state.step > first and state.running_loss > max(times * lowest, lowest + gap):
+            state.has_diverged = True
+            told = (
+                f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: the training may be diverging."
+            )
+            self.report.event(told, level="warn", data={"step": state.step})
+            self.report.alert("diverged", told)
+
+    def _tell(self, rate: float, norm: float, extra: dict[str, float]) -> None:
         state = self.state
         elapsed = time.monotonic() - self.started
         eta = schedule.eta_seconds(state.step, total=self.total, start=self.start_step, elapsed=elapsed)
         epoch = state.step / self.order.steps_per_epoch
-        self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta))
+        self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta, extra))
 
-    def _validate_if_due(self) -> None:
-        due = schedule.validates_at(self.state.step, total=self.total, steps_per_epoch=self.order.steps_per_epoch)
-        if not self.validation or not due:
-            return
-        loss = self._validation_loss()
-        self.state.valid_loss = loss
-        self.report.validated(self.state.step, loss)
-        if loss < self.state.best_loss:
-            self.state.best_loss, self.state.best_step = loss, self.state.step
-            if self._saving_is_cheap():
-                self.save()
+    # Making and mending --------------------------------------------------------------------------------------------------------
 
-    def _validation_loss(self) -> float:
+    def _make_units(self) -> list[list[int]]:
+        if not self.settings.packing:
+            return [[row] for row in range(len(self.train))]
+        return pack([len(row) for row in self.train], max_length=self.settings.max_length)
+
+    def _settle(self) -> Settings:
+        """The intervals, now that the number of steps is known."""
+        chosen = self.settings
+        self._samples_are_automatic = chosen.samples_every is None
+        every = chosen.evaluate_every or schedule.evaluation_interval(total=self.total, steps_per_epoch=self.order.steps_per_epoch)
+        samples = chosen.samples_every
+        if samples is None:
+            samples = schedule.sample_interval(total=self.total, evaluate_every=every)
+        return replace(chosen, evaluate_every=every, samples_every=samples)
+
+    def _learning_rate(self) -> float:
+        chosen = self.settings
+        return schedule.learning_rate(
+            self.state.step, total=self.total, peak=chosen.learning_rate, warmup_share=chosen.warmup_share, shape=chosen.schedule
+        )
+
+    def _passes(self, rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+        """Pieces of a batch that fit into memory."""
+        if not rows:
+            return []
+        return split_to_fit(rows, lengths, max_tokens=self.max_tokens, max_rows=self.settings.batch_size)
+
+    def _precision(self) -> Any:
         import torch
 
-        self.model.eval()
-        learned = sum(int(s.learned.sum()) for s in self.validation)
-        rows = sorted(range(len(self.validation)), key=lambda row: len(self.validation[row]))
-        total = 0.0
-        with torch.no_grad():
-            for part in split_to_fit(rows, [len(s) for s in self.validation], max_tokens=self.max_tokens):
-                total += float(self._summed_loss([self.validation[row] for row in part]))
-        self.model.train()
-        return total / learned
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
-    def _save_if_due(self) -> None:
-        overdue = time.monotonic() - self.saved_at >= self.checkpoint_seconds
-        if self.state.step == self.total or (overdue and self._saving_is_cheap()):
-            self.save()
+    def _means(self, totals: dict[str, Any], weight: float) -> tuple[float, dict[str, float]]:
+        """(loss, further series) over all processes."""
+        import torch
 
-    def _saving_is_cheap(self) -> bool:
-        return time.monotonic() - self.saved_at >= SAVING_SHARE * self.saving_seconds
+        values = (self.world.add(torch.stack(list(totals.values()))) / weight).tolist()
+        means = dict(zip(totals, values, strict=True))
+        return means.pop(""), means
 
     def _snapshot(self) -> dict[str, Any]:
-        import torch
-
         return {
             **vars(self.state),
             "weights": {name: p.detach() for name, p in self.weights.items()},
             "optimizer": self.optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "row_losses": {name: log.state() for name, log in self.row_losses.items()},
         }
 
     def _resume(self) -> None:
@@ -213,27 +343,16 @@ class Loop:
         saved = checkpoints.load_latest(self.folder)
         if saved is None:
             return
-        self.state = State(**{name: saved[name] for name in vars(State())})
+        self.state = State(**{name: saved[name] for name in vars(State()) if name in saved})
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(saved["weights"][name])
         self.optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["rng"])
-        if saved["cuda_rng"] and torch.cuda.device_count() == len(saved["cuda_rng"]):
-            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        for name, state in saved.get("row_losses", {}).items():
+            self.row_losses[name].restore(state)
         self.report.event(f"Resumed from the checkpoint of step {self.state.step}.", data={"step": self.state.step})
 
 
-def _pad(sequences: Sequence[Tokens]) -> tuple[Any, Any, int]:
-    """(ids, labels, first place where a label counts); padding is 0 and never seen: it stands right of everything."""
-    import torch
-
-    length = max(len(s) for s in sequences)
-    ids = torch.zeros((len(sequences), length), dtype=torch.long)
-    labels = torch.full((len(sequences), length), -100)
-    for row, sequence in enumerate(sequences):
-        tokens = torch.from_numpy(sequence.ids)
-        ids[row, : len(tokens)] = tokens
-        labels[row, : len(tokens)] = torch.where(torch.from_numpy(sequence.learned), tokens, -100)
-    first = min(int(s.learned.argmax()) for s in sequences)
-    return ids, labels, first
+def _add(totals: dict[str, Any], found: Losses) -> None:
+    for name, value in {"": found.total, **found.sums}.items():
+        totals[name] = totals[name] + value.detach()

@@ -1,4 +1,8 @@
-"""Loading a base for training and saving what came out. Remote code of a model folder is never run."""
+"""Loading what a training starts from, and writing what came out. Remote code of a model folder is never run.
+
+A training starts from a whole model, or from an adapter over one. Tuning all weights of the latter merges the adapter first; tuning
+an adapter goes on with the one that is there, so what comes out stands over the same whole model.
+"""
 
 import json
 from pathlib import Path
@@ -7,26 +11,43 @@ from typing import Any
 from core import storage
 from core.training.examples import prepare_tokenizer
 from core.training.hyperparameters import Settings
+from core.training.method import TrainingFailed
+from core.weights import Weights, tokenizer_folder
 
 KEEP_FLOAT32_UP_TO = 100_000_000  # a small model is stored as trained; a large one in the precision of its base
+TARGETS = {
+    "attention": ["q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "query_key_value", "c_attn", "out_proj"],
+    "mlp": ["gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "dense_h_to_4h", "dense_4h_to_h", "c_fc", "c_proj"],
+}
 
 
-def load_tokenizer(base: Path) -> Any:
+def load_tokenizer(weights: Weights) -> Any:
     from transformers import AutoTokenizer
 
-    return prepare_tokenizer(AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True))
+    folder = tokenizer_folder(weights)
+    return prepare_tokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True))
 
 
-def load_model(base: Path, settings: Settings, *, seed: int) -> Any:
-    """The base in float32 on the fastest device at hand, with an adapter around it when LoRA is asked for."""
+def load_model(weights: Weights, settings: Settings, *, seed: int, device: str | None = None) -> Any:
+    """The model to train, on ``device`` (the GPU if there is one), with an adapter around it when one is tuned.
+
+    All weights are trained in float32. Under an adapter the base keeps bfloat16 on a GPU that computes in it, or 4 bits.
+    Raises TrainingFailed for 4 bits without a CUDA GPU, and for layers that do not exist.
+    """
     import torch
-    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, trust_remote_code=False, local_files_only=True)
-    if settings.tuning == "lora":
-        model = _with_adapter(model, settings)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").train()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = _load_base(weights.base, settings, device)
+    if weights.adapter is not None:
+        model = _with_earlier_adapter(model, weights.adapter, settings)
+    elif settings.tuning != "full":
+        model = _with_new_adapter(model, settings)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if settings.tuning != "full":
+            model.enable_input_require_grads()
+    return (model if settings.tuning == "qlora" else model.to(device)).train()
 
 
 def trainable(model: Any) -> dict[str, Any]:
@@ -34,35 +55,105 @@ def trainable(model: Any) -> dict[str, Any]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save_draft(model: Any, tokenizer: Any, base: Path, draft: Path) -> None:
-    """Write the tuned model (or its adapter) with tokenizer and chat template, whole or not at all. Raises DiskFull."""
-    storage.require_space(sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad))
+def write_model(model: Any, tokenizer: Any, weights: Weights, folder: Path) -> None:
+    """The model (or its adapter) with tokenizer and chat template, as the registry keeps it. The model itself stays as it is."""
+    config = json.loads((weights.base / "config.json").read_text())
+    _save_weights(model, folder, stored=config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+    tokenizer.save_pretrained(folder)
+    _forget_base_path(folder)
+
+
+def save_draft(model: Any, tokenizer: Any, weights: Weights, draft: Path) -> None:
+    """``write_model``, whole or not at all. Raises DiskFull."""
+    storage.require_space(sum(p.numel() * p.element_size() for p in trainable(model).values()))
     with storage.publishing(draft) as folder:
-        _in_storage_precision(model, base).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        _forget_base_path(folder)
+        write_model(model, tokenizer, weights, folder)
 
 
-def _with_adapter(model: Any, settings: Settings) -> Any:
-    from peft import LoraConfig, get_peft_model
+def _load_base(folder: Path, settings: Settings, device: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
 
+    more: dict[str, Any] = {"dtype": torch.float32}
+    if settings.tuning == "qlora":
+        more = {"dtype": torch.bfloat16, "quantization_config": _four_bits(device), "device_map": {"": device}}
+    elif settings.tuning == "lora" and settings.precision == "bfloat16" and device.startswith("cuda"):
+        more = {"dtype": torch.bfloat16}
+    return AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **more)
+
+
+def _four_bits(device: str) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not device.startswith("cuda"):
+        raise TrainingFailed("QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu")
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def _with_new_adapter(model: Any, settings: Settings) -> Any:
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if settings.tuning == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
     assert settings.lora_rank is not None
     assert settings.lora_alpha is not None
     config = LoraConfig(
-        task_type="CAUSAL_LM", r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=0.0, target_modules="all-linear"
+        task_type="CAUSAL_LM",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=_targets(settings.lora_targets or "all-linear", model),
     )
     return get_peft_model(model, config)
 
 
-def _in_storage_precision(model: Any, base: Path) -> Any:
+def _with_earlier_adapter(model: Any, adapter: Path, settings: Settings) -> Any:
+    from peft import PeftModel
+
+    wants_adapter = settings.tuning != "full"
+    model = PeftModel.from_pretrained(model, adapter, is_trainable=wants_adapter)
+    if wants_adapter:
+        return model
+    merged = model.merge_and_unload()
+    for weight in merged.parameters():
+        weight.requires_grad_(True)
+    return merged
+
+
+def _targets(asked: str, model: Any) -> str | list[str]:
+    """The layers that get an adapter, by the last part of their names. Raises TrainingFailed when there are none of that name."""
+    if asked == "all-linear":
+        return asked
+    wanted = TARGETS.get(asked) or [name.strip() for name in asked.split(",") if name.strip()]
+    present = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight") and name}
+    found = [name for name in wanted if name in present]
+    if not found or (asked not in TARGETS and len(found) < len(wanted)):
+        missing = ", ".join(name for name in wanted if name not in present)
+        raise TrainingFailed(
+            f"LoRA targets: this model has no layer named {missing}. It has {', '.join(sorted(present))}.", code="invalid_settings"
+        )
+    return found
+
+
+def _save_weights(model: Any, folder: Path, *, stored: str) -> None:
     import torch
 
     small = sum(p.numel() for p in model.parameters()) <= KEEP_FLOAT32_UP_TO
     if small or hasattr(model, "peft_config"):
-        return model
-    config = json.loads((base / "config.json").read_text())
-    name = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
-    return model.to(getattr(torch, name, torch.bfloat16))
+        model.save_pretrained(folder)
+        return
+    dtype, cast = getattr(torch, stored, torch.bfloat16), {}
+    state = {}
+    for name, weight in model.state_dict().items():
+        if weight.data_ptr() not in cast:  # tied weights stay tied
+            cast[weight.data_ptr()] = weight.to(dtype) if weight.is_floating_point() else weight
+        state[name] = cast[weight.data_ptr()]
+    model.save_pretrained(folder, state_dict=state)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": stored}, indent=2))
 
 
 def _forget_base_path(folder: Path) -> None:

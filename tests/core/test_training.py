@@ -11,7 +11,9 @@ from core.formats import Chat, Text
 from core.training import METHODS, Hyperparameters, batches, checkpoints, examples, pretrained, resolve, schedule
 from core.training.batches import Order
 from core.training.loop import Loop
-from core.training.method import TrainingFailed
+from core.training.method import Silent, TrainingFailed
+from core.training.supervised import SUPERVISED
+from core.weights import Weights
 
 CHAT = [
     {"role": "user", "content": "One?"},
@@ -27,7 +29,21 @@ UNMARKED = (
 
 @pytest.fixture
 def tokenizer(tiny_base: Path) -> Any:
-    return pretrained.load_tokenizer(tiny_base)
+    return pretrained.load_tokenizer(weights_at(tiny_base))
+
+
+def weights_at(folder: Path, adapter: Path | None = None) -> Weights:
+    return Weights("mdv_test", adapter or folder, folder, adapter, None)
+
+
+def settings_of(max_length: int = 128, *, method: str = "supervised", **asked: Any) -> Any:
+    return resolve(
+        Hyperparameters(max_length=max(16, max_length), **asked),
+        num_examples=12,
+        num_parameters=30_000,
+        context_length=max_length,
+        method=method,
+    )
 
 
 def learned_text(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
@@ -53,27 +69,27 @@ def test_a_base_without_a_template_gets_the_plain_one(tokenizer: Any) -> None:
 
 def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped(tokenizer: Any) -> None:
     rows = [(1, Chat(CHAT)), (2, Chat([{"role": "user", "content": "x" * 50}, CHAT[1]]))]
-    reading = examples.read(rows, tokenizer, max_length=16)
-    assert [len(s) for s in reading.sequences] == [16]
-    assert (reading.cut, reading.empty) == (2, 1)
+    reading = examples.read(rows, tokenizer, settings_of(16))
+    assert [len(s) for s in reading.items] == [16]
+    assert (reading.cut, reading.empty) == ([1, 2], [2])
 
 
 def test_a_long_text_is_learned_in_windows(tokenizer: Any) -> None:
-    reading = examples.read([(1, Text("abcdefghij"))], tokenizer, max_length=4)
-    assert [len(s) for s in reading.sequences] == [4, 4, 3]
-    assert reading.sequences[-1].ids[-1] == tokenizer.eos_token_id
-    assert [s.learned.tolist()[:2] for s in reading.sequences] == [[False, True]] * 3
+    reading = examples.read([(1, Text("abcdefghij"))], tokenizer, settings_of(4))
+    assert [len(s) for s in reading.items] == [4, 4, 3]
+    assert reading.items[-1].ids[-1] == tokenizer.eos_token_id
+    assert [s.learned.tolist()[:2] for s in reading.items] == [[False, True]] * 3
 
 
 def test_a_wrong_row_is_named_by_its_line(tokenizer: Any) -> None:
     with pytest.raises(TrainingFailed, match="Line 7: prompt is empty") as caught:
-        examples.read([(7, [Detail("prompt", "is empty")])], tokenizer, max_length=16)
+        examples.read([(7, [Detail("prompt", "is empty")])], tokenizer, settings_of(16))
     assert caught.value.line == 7
 
 
 def test_the_same_content_is_never_on_both_sides(tokenizer: Any) -> None:
     rows = [(n, Text(f"text number {n % 20}")) for n in range(60)]
-    sequences = examples.read(rows, tokenizer, max_length=32).sequences
+    sequences = examples.read(rows, tokenizer, settings_of(32)).items
     learned, held_out = examples.split(sequences, fraction=0.2, seed=1)
     assert (len(learned), len(held_out)) == (48, 12)
     assert not {s.key for s in learned} & {s.key for s in held_out}
@@ -82,7 +98,7 @@ def test_the_same_content_is_never_on_both_sides(tokenizer: Any) -> None:
 
 
 def test_two_rows_can_be_split(tokenizer: Any) -> None:
-    sequences = examples.read([(1, Text("ab")), (2, Text("cd"))], tokenizer, max_length=8).sequences
+    sequences = examples.read([(1, Text("ab")), (2, Text("cd"))], tokenizer, settings_of(8)).items
     assert [len(part) for part in examples.split(sequences, fraction=0.01, seed=1)] == [1, 1]
 
 
@@ -115,11 +131,19 @@ def test_the_learning_rate_rises_then_falls() -> None:
 
 
 def test_validation_comes_at_epoch_ends_but_not_too_often() -> None:
-    short = [step for step in range(1, 31) if schedule.validates_at(step, total=30, steps_per_epoch=10)]
-    long = [step for step in range(1, 1001) if schedule.validates_at(step, total=1000, steps_per_epoch=5)]
-    assert short == [10, 20, 30]
+    every = schedule.evaluation_interval(total=30, steps_per_epoch=10)
+    assert [step for step in range(1, 31) if schedule.is_due(step, every=every, total=30)] == [10, 20, 30]
+    every = schedule.evaluation_interval(total=1000, steps_per_epoch=5)
+    long = [step for step in range(1, 1001) if schedule.is_due(step, every=every, total=1000)]
     assert long[-1] == 1000
     assert len(long) <= schedule.VALIDATIONS
+
+
+@pytest.mark.parametrize("shape", ["cosine", "linear", "constant"])
+def test_every_schedule_starts_at_the_peak_and_ends_at_its_floor(shape: str) -> None:
+    rates = [schedule.learning_rate(step, total=100, peak=1.0, warmup_share=0.0, shape=shape) for step in range(101)]
+    assert rates[0] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(1.0 if shape == "constant" else schedule.FLOOR)
 
 
 def test_every_auto_is_decided_and_every_wish_is_kept() -> None:
@@ -160,40 +184,50 @@ def test_every_hyperparameter_explains_itself() -> None:
         assert field.default == "auto", name
 
 
-def make_loop(base: Path, folder: Path, *, rows: int = 12, batch_size: int = 4, **asked: Any) -> Loop:
+def make_loop(base: Path, folder: Path, *, rows: int = 12, batch_size: int = 4, validation: int = 0, **asked: Any) -> Loop:
     """A loop over short made-up chats on the tiny model."""
-    tokenizer = pretrained.load_tokenizer(base)
+    tokenizer = pretrained.load_tokenizer(weights_at(base))
     chats = [
         (n, Chat([{"role": "user", "content": "?" * (n % 5 + 1)}, {"role": "assistant", "content": f"answer {n}"}]))
-        for n in range(rows)
+        for n in range(rows + validation)
     ]
-    hyperparameters = Hyperparameters(n_epochs=10, batch_size=batch_size, **asked)
+    hyperparameters = Hyperparameters(**{"n_epochs": 10, "batch_size": batch_size} | asked)
     settings = resolve(hyperparameters, num_examples=rows, num_parameters=30_000, context_length=128)
-    sequences = examples.read(chats, tokenizer, max_length=64).sequences
-    model = pretrained.load_model(base, settings, seed=1)
-    return Loop(model, sequences, [], settings, 1, folder, Quiet())
+    items = examples.read(chats, tokenizer, settings).items
+    model = pretrained.load_model(weights_at(base), settings, seed=1)
+    return Loop(
+        model=model,
+        objective=SUPERVISED.objective(settings),
+        train=items[:rows],
+        validation=items[rows:],
+        settings=settings,
+        seed=1,
+        folder=folder,
+        report=Quiet(),
+        write_model=lambda place: pretrained.write_model(model, tokenizer, weights_at(base), place),
+    )
 
 
-class Quiet:
+class Quiet(Silent):
     """A report that nobody reads; it keeps the losses."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.told: list[str] = []
+        self.alerts: list[str] = []
+        self.valid: dict[int, float] = {}
 
     def event(self, message: str, **_: Any) -> None:
         self.told.append(message)
 
+    def alert(self, kind: str, message: str) -> None:
+        self.alerts.append(kind)
+
     def step(self, facts: Any) -> None:
         self.losses.append(facts.train_loss)
 
-    def wish(self) -> None:
-        return None
-
-    def planned(self, *_: Any, **__: Any) -> None: ...
-    def validated(self, *_: Any) -> None: ...
-    def settle(self) -> None: ...
-    def checkpointed(self, *_: Any, **__: Any) -> None: ...
+    def validated(self, step: int, loss: float, extra: Any) -> None:
+        self.valid[step] = loss
 
 
 def test_the_loss_falls(tiny_base: Path, tmp_path: Path) -> None:
@@ -208,7 +242,7 @@ def test_the_loss_is_that_of_transformers(tiny_base: Path, tmp_path: Path) -> No
 
     loop = make_loop(tiny_base, tmp_path)
     rows = loop.order.rows(0)
-    ours = loop._backward(rows)
+    ours = loop.backward(rows)[0]
     width = max(len(loop.train[row]) for row in rows)
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
@@ -224,7 +258,7 @@ def test_a_split_batch_has_the_same_loss_and_gradient(tiny_base: Path, tmp_path:
     whole, parts = make_loop(tiny_base, tmp_path), make_loop(tiny_base, tmp_path)
     parts.max_tokens = 1
     rows = whole.order.rows(0)
-    assert whole._backward(rows) == pytest.approx(parts._backward(rows), abs=1e-5)
+    assert whole.backward(rows)[0] == pytest.approx(parts.backward(rows)[0], abs=1e-5)
     for name, weight in whole.weights.items():
         difference = (weight.grad - parts.weights[name].grad).abs().max()
         assert float(difference) < 1e-5, name
@@ -232,9 +266,9 @@ def test_a_split_batch_has_the_same_loss_and_gradient(tiny_base: Path, tmp_path:
 
 def test_one_bad_step_is_skipped_and_three_end_it(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = make_loop(tiny_base, tmp_path)
-    whole = Loop._backward
+    whole = Loop.backward
     bad = {2}
-    monkeypatch.setattr(Loop, "_backward", lambda self, rows: math.nan if self.state.step in bad else whole(self, rows))
+    monkeypatch.setattr(Loop, "backward", lambda self, rows: (math.nan, {}) if self.state.step in bad else whole(self, rows))
     assert loop.run().step == 30
     assert len(loop.report.losses) == 29
     bad.update({31, 32, 33})

@@ -141,8 +141,8 @@ def test_a_job_cancelled_while_its_model_is_saved_leaves_no_model(
 
 def test_a_lost_loss_fails_the_job_with_advice(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(ada)
-    whole = Loop._backward
-    monkeypatch.setattr(Loop, "_backward", lambda self, rows: whole(self, rows) if self.state.step < 4 else float("nan"))
+    whole = Loop.backward
+    monkeypatch.setattr(Loop, "backward", lambda self, rows: whole(self, rows) if self.state.step < 4 else (float("nan"), {}))
     assert worker.main(claim()) == 1
     found = row_of(job.id)
     assert (found.status, found.error and found.error["code"]) == ("failed", "diverged")
@@ -177,7 +177,7 @@ def test_a_full_disk_pauses_the_job_and_leaves_nothing_half_written(
 
 def test_an_unexpected_error_shows_no_traceback(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job(ada)
-    monkeypatch.setattr(Loop, "_backward", lambda *_: 1 / 0)
+    monkeypatch.setattr(Loop, "backward", lambda *_: 1 / 0)
     assert worker.main(claim()) == 1
     found = row_of(job.id)
     assert found.error["code"] == "internal_error"
@@ -229,11 +229,11 @@ def start_worker(job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: f
         "import sys, time\n"
         "from core import worker\n"
         "from core.training.loop import Loop\n"
-        "step = Loop._take_step\n"
-        f"Loop._take_step = lambda self: (time.sleep({slow_steps}), step(self))[1]\n"
+        "step = Loop.take_step\n"
+        f"Loop.take_step = lambda self: (time.sleep({slow_steps}), step(self))[1]\n"
         f"Loop._saving_is_cheap = lambda self: {checkpoint_seconds} == 0\n"
         "init = Loop.__init__\n"
-        f"Loop.__init__ = lambda self, *a: init(self, *a[:7], {checkpoint_seconds})\n"
+        f"Loop.__init__ = lambda self, **k: init(self, **k | {{'checkpoint_seconds': {checkpoint_seconds}}})\n"
         "sys.exit(worker.main(sys.argv[1]))\n"
     )
     return subprocess.Popen([sys.executable, "-c", script, job_id], cwd=ROOT, env=_environment())

@@ -1,0 +1,99 @@
+"""Direct preference optimization (Rafailov et al. 2023, https://arxiv.org/abs/2305.18290): prefer one answer over another.
+
+With log π(y|x) summed over the tokens of an answer, and ``ref`` the model as it started, the loss of a pair is::
+
+    -log sigmoid(beta · ((log π(better) - log ref(better)) - (log π(worse) - log ref(worse))))
+
+What ``ref`` says is computed once, before the first step, and kept in a file: no second model is held in memory.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.training.examples import Pair
+from core.training.hyperparameters import DEFAULT_BETA, Settings
+from core.training.method import Method
+from core.training.objective import Losses, Measuring, Unit, token_losses
+
+BATCH = 16  # pairs per pass when the reference is computed
+
+
+class Preference:
+    """Mean loss over pairs. ``reward`` is beta times how much likelier an answer became than it was at the start, in nats."""
+
+    sum_names: tuple[str, ...] = ("reward_margin", "reward_accuracy", "reward_preferred", "reward_non_preferred")
+    measured_names = sum_names
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+        self._reference: dict[int, tuple[float, float]] = {}  # by id of the pair: log ref of the better, of the worse answer
+
+    def prepare(self, model: Any, units: Sequence[Unit], cache: Path, measuring: Measuring) -> None:
+        pairs = [pair for unit in units for pair in unit]
+        known = _read(cache, len(pairs))
+        if known is None:
+            with measuring():
+                parts = [log_probabilities(model, pairs[i : i + BATCH]).cpu().numpy() for i in range(0, len(pairs), BATCH)]
+            known = np.concatenate(parts)
+            _write(cache, known)
+        self._reference = {id(pair): (float(better), float(worse)) for pair, (better, worse) in zip(pairs, known, strict=True)}
+
+    def weight(self, items: Sequence[Pair]) -> float:
+        return float(len(items))
+
+    def losses(self, model: Any, batch: Sequence[Unit], *, measuring: bool = False) -> Losses:
+        import torch
+        from torch.nn import functional
+
+        pairs = [pair for unit in batch for pair in unit]
+        now = log_probabilities(model, pairs)
+        reference = torch.tensor([self._reference[id(pair)] for pair in pairs], device=now.device)
+        rewards = self.beta * (now - reference)
+        margins = rewards[:, 0] - rewards[:, 1]
+        losses = -functional.logsigmoid(margins)
+        found = (margins, (margins > 0).float(), rewards[:, 0], rewards[:, 1])
+        sums = {name: values.detach().sum() for name, values in zip(self.sum_names, found, strict=True)}
+        return Losses(losses.sum(), losses.detach(), sums)
+
+
+def log_probabilities(model: Any, pairs: Sequence[Pair]) -> Any:
+    """Tensor [pairs, 2]: log probability of the better and of the worse answer."""
+    batch = [[p.preferred] for p in pairs] + [[p.non_preferred] for p in pairs]
+    return -token_losses(model, batch).summed.view(2, len(pairs)).T
+
+
+def _read(cache: Path, count: int) -> Any | None:
+    if not cache.is_file():
+        return None
+    found = np.load(cache)
+    return found if found.shape == (count, 2) else None
+
+
+def _write(cache: Path, values: Any) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    draft = cache.with_suffix(f".{os.getpid()}.npy")  # several processes may write the same numbers
+    np.save(draft, values)
+    draft.replace(cache)
+
+
+def _objective(settings: Settings) -> Preference:
+    return Preference(settings.beta or DEFAULT_BETA)
+
+
+DPO = Method(
+    name="dpo",
+    title="Preference tuning (DPO)",
+    help="The model learns which of two answers is the better one.",
+    formats=("preference",),
+    objective=_objective,
+    series=(
+        ("reward_margin", "Reward margin"),
+        ("reward_accuracy", "Preferred answer ahead"),
+        ("reward_preferred", "Reward of the preferred answer"),
+        ("reward_non_preferred", "Reward of the other answer"),
+    ),
+)

@@ -1,0 +1,87 @@
+"""What the model answers while it trains: to prompts that are asked every time, and to the rows it does worst on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.training.examples import Pair, Tokens
+from core.training.method import Sample
+
+FIXED, WORST = 3, 3
+MAX_NEW_TOKENS = 64
+LONGEST_PROMPT = 768  # tokens; of a longer one the end is kept
+
+
+class Sampler:
+    """The prompts of one training. ``rows`` are tokenized rows, validation rows first where there are some."""
+
+    def __init__(self, tokenizer: Any, prompts: Sequence[str], rows: Sequence[Any], *, as_chat: bool) -> None:
+        self._tokenizer = tokenizer
+        self._fixed = [self._of_prompt(prompt, as_chat=as_chat) for prompt in prompts] or [
+            self._of_row(row) for row in rows[:FIXED]
+        ]
+
+    def take(self, model: Any, rows: Sequence[Any], losses: Any) -> list[Sample]:
+        """Answers of ``model``, greedy. ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too."""
+        worst = [int(i) for i in np.argsort(-np.nan_to_num(losses, nan=-np.inf))[:WORST]] if len(rows) else []
+        asked = [("fixed", *question, None) for question in self._fixed]
+        asked += [("worst", *self._of_row(rows[i]), float(losses[i])) for i in worst]
+        answers = generate(model, self._tokenizer, [ids for _, ids, *_ in asked])
+        return [
+            Sample(kind, self._decode(ids), answer, expected, line, loss)  # type: ignore[arg-type]
+            for (kind, ids, expected, line, loss), answer in zip(asked, answers, strict=True)
+        ]
+
+    def _of_prompt(self, prompt: str, *, as_chat: bool) -> tuple[list[int], None, None]:
+        if not as_chat:
+            return list(self._tokenizer(prompt)["input_ids"]), None, None
+        chat = [{"role": "user", "content": prompt}]
+        made = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
+        return list(made["input_ids"]), None, None
+
+    def _of_row(self, row: Tokens | Pair) -> tuple[list[int], str, int]:
+        """Up to the last answer of a row; of a text the first third."""
+        tokens = row.preferred if isinstance(row, Pair) else row
+        start = answer_start(tokens.learned)
+        return [int(i) for i in tokens.ids[:start]], self._decode(tokens.ids[start:]), row.line
+
+    def _decode(self, ids: Any) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+def answer_start(learned: Any) -> int:
+    """Where the last stretch of learned tokens begins; where all are learned, after a third."""
+    places = np.flatnonzero(learned)
+    if len(places) == len(learned) - 1:
+        return max(1, len(learned) // 3)
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    return int(places[gaps[-1] + 1] if len(gaps) else places[0])
+
+
+def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
+    """Greedy answers to tokenized prompts, in one batch. The caller sets evaluation mode and precision."""
+    import torch
+
+    if not prompts:
+        return []
+    prompts = [ids[-LONGEST_PROMPT:] for ids in prompts]
+    width = max(map(len, prompts))
+    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    ids = torch.tensor([[filler] * (width - len(p)) + p for p in prompts], device=next(model.parameters()).device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or width + max_new_tokens
+    most = min(max_new_tokens, limit - width)
+    if most < 1:
+        return ["" for _ in prompts]
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        max_new_tokens=most,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=filler,
+    )
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in made]
