@@ -8,6 +8,7 @@ torch, transformers, peft and gguf are imported inside functions. Who may export
 - ``folders``: adapters and merged weights as Hugging Face folders
 - ``gguf_file`` ``gguf_vocabulary``: Llama-like models as GGUF, by the ``gguf`` package alone
 - ``llama_cpp``: everything a configured llama.cpp does
+- ``ollama``: a chat template in Ollama's words
 - ``card`` ``packing`` ``hub``: the README, the archive, the push
 - ``making``: all of it in order
 """

@@ -15,6 +15,7 @@ from core.models.llama_like import Mapping, NotMapped, mapping_of, read_json
 Json = dict[str, Any]
 TURNED = ("q_proj", "k_proj")
 Q8_BLOCK = 32
+EMBEDDINGS = "model.embed_tokens.weight"
 LARGEST_F16 = 65504.0
 
 
@@ -98,11 +99,23 @@ def _tensors(
                 name = names.get_name(key, try_suffixes=(".weight", ".bias"))
                 if name is None:
                     raise CannotExport(f"The weights hold {key}, which has no place in a GGUF file of this architecture.")
-                if key == "lm_head.weight" and config.get("tie_word_embeddings"):
-                    continue  # the embeddings once more
+                if key == "lm_head.weight" and _is_embeddings(source, opened.get_tensor(key)):
+                    continue
                 shape = tuple(opened.get_slice(key).get_shape())
                 turned = next((heads[part] for part in TURNED if part in key and mapping.architecture == "llama"), 0)
                 yield name, shape, _encoding(shape, kind), _loader(file, key, turned)
+
+
+def _is_embeddings(source: Path, head: Any) -> bool:
+    """Whether the output layer is the embeddings once more, as readers take it to be when it is missing."""
+    import torch
+    from safetensors import safe_open
+
+    for file in source.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            if EMBEDDINGS in opened.keys():  # noqa: SIM118, not a dict
+                return torch.equal(opened.get_tensor(EMBEDDINGS), head)
+    return False
 
 
 def _loader(file: Path, key: str, heads: int) -> Callable[[], Any]:

@@ -13,7 +13,7 @@ REFUSED = "The hub refused the token. Make one with write permission for this re
 
 def push(folder: Path, repository: str, *, token: str, private: bool) -> str:
     """Upload everything in ``folder``; returns the address of the repository. Raises CannotExport."""
-    import httpx
+    import httpx2  # what huggingface_hub speaks HTTP with
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     api = _connect(token)
@@ -24,7 +24,7 @@ def push(folder: Path, repository: str, *, token: str, private: bool) -> str:
         raise CannotExport(UNREACHABLE) from error
     except HfHubHTTPError as error:
         raise CannotExport(_sentence(error, repository)) from None  # the request in it holds the token
-    except (httpx.HTTPError, OSError):
+    except (httpx2.HTTPError, OSError):
         raise CannotExport(UNREACHABLE) from None
     return str(url)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
-from core.exporting import answers, card, hub, llama_cpp, packing, prompts
+from core.exporting import answers, card, hub, llama_cpp, ollama, packing, prompts
 from core.exporting.folders import write_adapter, write_merged
 from core.exporting.gguf_file import write_gguf
 from core.exporting.gguf_vocabulary import template_of
@@ -145,6 +145,7 @@ def _make_gguf(order: Order, check: _Check, progress: Progress, draft: Path) -> 
     if order.is_adapter:
         storage.remove(source)
     checks = check.gguf(file)
+    progress.note(ollama=ollama.form_of(check.reference.tongue))
     progress.stage(PACK, "Computing the checksum")
     return _finish(file, checks, progress)
 

@@ -69,7 +69,7 @@ class ExportQueue:
         rows = export_rows.list_open()
         living = {row.id for row in rows if row.status == "running"} | set(self.children)
         for row in rows:
-            if row.status == "waiting" and row.id not in living and len(living) < SLOTS and self._may_start(row):
+            if row.status == "waiting" and row.id not in living and self._may_start(row) and len(living) < SLOTS:
                 self._start(row)
                 living.add(row.id)
         return bool(rows or self.children)

@@ -201,7 +201,7 @@ def export_ids_of(session: Session, model_id: str) -> list[str]:
 def filename_of(name: str, version: int, kind: str, target: str = "") -> str:
     """``support-bot-v2-merged.zip``, ``support-bot-v2-f16.gguf``"""
     stem = _UNSAFE.sub("-", name).strip("-.")[:80] or "model"
-    form = kind.removeprefix("gguf-") if kind.startswith("gguf") else f"{kind}-{target}" if target else kind
+    form = kind.removeprefix("gguf-") if kind.startswith("gguf") else f"{kind}-{target}" if target and kind == "merged" else kind
     return f"{stem}-v{version}-{form}.{'gguf' if kind.startswith('gguf') else 'zip'}"
 
 

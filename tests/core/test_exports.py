@@ -290,12 +290,13 @@ def test_a_push_needs_a_repository_and_a_token(values: dict[str, str]) -> None:
 # GGUF --------------------------------------------------------------------------------------------------------------------------
 
 
-def base_of(kind: str, folder: Path, tokenizer: Path) -> Path:
+def base_of(kind: str, folder: Path, tokenizer: Path, *, tied: bool = False) -> Path:
     """A random model of an architecture, over the bytes of ``tokenizer``."""
     import torch
     import transformers as t
 
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    size["tie_word_embeddings"] = tied
     config = getattr(t, f"{kind}Config")(vocab_size=261, max_position_embeddings=128, eos_token_id=2, **size)
     torch.manual_seed(3)
     model = getattr(t, f"{kind}ForCausalLM")(config)
@@ -319,12 +320,7 @@ def test_every_weight_is_read_back_by_transformers_own_reader(kind: str, tied: b
     import torch
     from transformers import AutoModelForCausalLM
 
-    folder = base_of(kind, tmp_path / "base", tiny_base)
-    if tied:
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        model.save_pretrained(folder)
+    folder = base_of(kind, tmp_path / "base", tiny_base, tied=tied)
     write_gguf(order_of(folder), folder, tmp_path / "x.gguf", lambda _: None)
     ours = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="x.gguf", dtype=torch.float32)
@@ -407,8 +403,17 @@ def test_the_template_without_marks_renders_the_same(template: str, messages: li
     marked, bare = (
         tokenizer.apply_chat_template(messages, chat_template=text, tokenize=False) for text in (template, template_of(tmp_path))
     )
-    assert "generation" not in template_of(tmp_path)
+    assert "generation %}" not in template_of(tmp_path)
+    assert "generation -%}" not in template_of(tmp_path)
     assert bare == marked
+
+
+def test_ollama_gets_the_template_in_its_own_words(ada: User, starter: str) -> None:
+    form = make(ada, starter, "gguf-f16").facts["ollama"]
+    system = "<|system|>{{ .System }}<|end|>"
+    talk = "<|user|>{{ .Prompt }}<|end|><|assistant|>{{ .Response }}<|end|>"
+    assert form["template"] == f"{{{{ if .System }}}}{system}{{{{ end }}}}{talk}"
+    assert form["stops"] == ["<|end|>"]
 
 
 # llama.cpp ---------------------------------------------------------------------------------------------------------------------
@@ -499,6 +504,7 @@ def test_push_sends_the_checked_folder_and_keeps_no_token(
     fake = Hub()
     monkeypatch.setattr(hub, "_connect", fake.connect)
     export = make(ada, tuned(), "hub", token="hf_secret_token")
+    assert export.error is None
     assert (export.status, export.target, export.facts["url"]) == ("ready", "acme/bot", "https://hub.example/acme/bot")
     assert (fake.token, fake.private) == ("hf_secret_token", True)
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "README.md", "config.json"} <= fake.files
@@ -516,11 +522,11 @@ def test_push_sends_the_checked_folder_and_keeps_no_token(
 def test_the_hubs_refusals_are_sentences_without_the_token(
     status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import httpx
+    import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
-    response = httpx.Response(
-        status, request=httpx.Request("POST", "https://hub.example", headers={"authorization": "Bearer hf_x"})
+    response = httpx2.Response(
+        status, request=httpx2.Request("POST", "https://hub.example", headers={"authorization": "Bearer hf_x"})
     )
     monkeypatch.setattr(hub, "_connect", Hub(HfHubHTTPError("no", response=response)).connect)
     with pytest.raises(CannotExport, match=said) as refused:
@@ -601,6 +607,7 @@ def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
     orphan.mkdir(parents=True)
     monkeypatch.setattr(export_queue, "QUEUE", queue)
     monkeypatch.setattr(queue, "run", lambda: None)
+    monkeypatch.setattr(queue, "_start", lambda row: None)
     export_queue.recover()
     assert models.get_export(ada, died).status == "waiting"
     assert not orphan.exists()
