@@ -4,9 +4,10 @@ import streamlit as st
 
 from core import models
 from core.fields import parse
-from core.ui import show
+from core.ui import forms, show
 from core.users import User
 
+WITH_CHOICES = ("merged", "hub")
 PRECISIONS = {
     "stored": "As stored: loses nothing",
     "float32": "float32",
@@ -17,18 +18,12 @@ TOKEN_HELP = "Made in your account's settings on the hub, with permission to wri
 
 
 def ask(user: User, model: models.Model, offer: models.Offer, *, version: int, title: str) -> None:
-    """Start an export; merged weights and a push have something to choose first."""
-    if offer.kind in ("merged", "hub"):
-        return _ask_more(user, model, offer, version=version, title=title)
-    show.attempt(lambda: _start(user, model.id, offer.kind, version=version))
-    st.rerun()
-    return None
+    """Choose the precision, for a push also where to; then start."""
 
-
-def _ask_more(user: User, model: models.Model, offer: models.Offer, *, version: int, title: str) -> None:
     @st.dialog(title, icon=":material/cloud_upload:" if offer.kind == "hub" else ":material/deployed_code:")
     def dialog() -> None:
-        values = _push_fields(model) if offer.kind == "hub" else {}
+        if offer.kind == "hub":
+            _show_push_fields(model)
         precision = st.selectbox(
             "Precision of the weights", list(PRECISIONS), format_func=PRECISIONS.__getitem__, key="export_precision"
         )
@@ -36,29 +31,38 @@ def _ask_more(user: User, model: models.Model, offer: models.Offer, *, version: 
         st.caption(
             f"{show.bytes_(shown.size_bytes)} in {shown.precision}; {show.bytes_(shown.peak_bytes)} of disk while it is made."
         )
-        label = "Push" if offer.kind == "hub" else "Export"
-        if st.button(label, key="export_start", type="primary", icon=":material/output:"):
-            with show.guarded():
-                _start(user, model.id, offer.kind, version=version, precision=precision, **values)
-                st.rerun()
+        forms.submit(
+            "export", "Push" if offer.kind == "hub" else "Export", lambda: _start_chosen(user, model, offer, version), form=False
+        )
+        forms.settle("export")
 
     dialog()
 
 
-def _push_fields(model: models.Model) -> dict[str, object]:
-    st.caption("The merged weights are made and checked here first. Only then they leave this server.")
-    repository = st.text_input("Repository", key="export_repository", placeholder=f"your-organisation/{model.name}", max_chars=193)
-    token = st.text_input("Token", key="export_token", type="password", help=TOKEN_HELP, max_chars=500, autocomplete="off")
-    private = st.toggle("Private", value=True, key="export_private", help="Only you and your organisation see it.")
-    if not private:
-        st.warning("Everybody on the internet will be able to download this model.", icon=":material/public:")
-    return {"repository": repository.strip() or None, "token": token.strip() or None, "private": private}
-
-
-def _start(user: User, model_id: str, kind: str, **values: object) -> None:
-    made = models.request_export(user, model_id, parse(models.NewExport, kind=kind, **values))
+def start(user: User, model: models.Model, kind: str, **values: object) -> None:
+    """Raises what the service raises."""
+    made = models.request_export(user, model.id, parse(models.NewExport, kind=kind, **values))
     if not made.is_new:
         show.flash("This export is there already.")
+
+
+def _show_push_fields(model: models.Model) -> None:
+    st.caption("The merged weights are made and checked here first. Only then they leave this server.")
+    st.text_input("Repository", key="export_repository", placeholder=f"your-organisation/{model.name}", max_chars=193)
+    st.text_input("Token", key="export_token", type="password", help=TOKEN_HELP, max_chars=500, autocomplete="off")
+    if not st.toggle("Private", value=True, key="export_private", help="Only you and your organisation see it."):
+        st.warning("Everybody on the internet will be able to download this model.", icon=":material/public:")
+
+
+def _start_chosen(user: User, model: models.Model, offer: models.Offer, version: int) -> None:
+    chosen = st.session_state
+    pushed = {
+        "repository": chosen.export_repository.strip() or None,
+        "token": chosen.export_token.strip() or None,
+        "private": chosen.export_private,
+    } if offer.kind == "hub" else {}  # fmt: skip
+    start(user, model, offer.kind, version=version, precision=chosen.export_precision, **pushed)
+    chosen.pop("export_token", None)
 
 
 def ask_to_delete(user: User, export: models.Export, *, name: str) -> None:

@@ -3,6 +3,7 @@
 Everything is read from the database; ``show_exports`` redraws itself while something is being made.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -77,8 +78,17 @@ def _show_card(
             )
             if existing:
                 show.badge(STATES[existing.status])
-            elif st.button("Push …" if offer.kind == "hub" else "Export", key=f"export_{offer.kind}", disabled=bool(offer.problem)):
-                export_dialogs.ask(user, model, offer, version=version, title=look.name)
+            else:
+                _show_button(user, model, offer, version=version, title=look.name)
+
+
+def _show_button(user: User, model: models.Model, offer: models.Offer, *, version: int, title: str) -> None:
+    key, is_off = f"export_{offer.kind}", bool(offer.problem)
+    if offer.kind not in export_dialogs.WITH_CHOICES:
+        act = partial(export_dialogs.start, user, model, offer.kind, version=version)
+        st.button("Export", key=key, disabled=is_off, on_click=show.attempt, args=(act,))
+    elif st.button("Push …" if offer.kind == "hub" else "Export …", key=key, disabled=is_off):
+        export_dialogs.ask(user, model, offer, version=version, title=title)
 
 
 def show_exports(user: User, model: models.Model, *, was_open: bool) -> None:
