@@ -35,7 +35,7 @@ def write_card(order: Order, checks: list[Json], *, precision: str, checked_by: 
 ## Use
 
 {_usage(order)}
-
+{_training(order)}
 Exported by Luthier. Ask it in its chat template, which is part of the files: another form gets other answers.
 """
 
@@ -70,6 +70,16 @@ inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ret
 answer = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=200)
 print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 ```"""
+
+
+def _training(order: Order) -> str:
+    """What the version's own card says of data, settings and environment, without its head."""
+    own = order.weights.folder / "README.md"
+    if order.job_id is None or not own.is_file():
+        return ""
+    text = own.read_text(encoding="utf-8")
+    _, _, sections = text.partition("\n## ")
+    return f"\n## {sections.strip()}\n" if sections else ""
 
 
 def _number(value: Any) -> str | None:

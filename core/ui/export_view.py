@@ -54,7 +54,8 @@ def show_tab(user: User, model: models.Model) -> None:
             _show_card(user, model, offers[kind], version=version, made=made)  # type: ignore[index]
     st.space("xsmall")
     is_open = any(export.status in OPEN for export in exports)
-    st.fragment(show_exports, run_every=EVERY_SECONDS if is_open else None)(user, model, was_open=is_open)
+    shown = {export.id: export.status for export in exports}
+    st.fragment(show_exports, run_every=EVERY_SECONDS if is_open else None)(user, model, shown)
 
 
 def _pick_version(user: User, model: models.Model) -> int | None:
@@ -78,7 +79,7 @@ def _show_card(
             )
             if existing:
                 show.badge(STATES[existing.status])
-            else:
+            if not existing or offer.kind == "merged":  # in another precision it is another export
                 _show_button(user, model, offer, version=version, title=look.name)
 
 
@@ -91,12 +92,12 @@ def _show_button(user: User, model: models.Model, offer: models.Offer, *, versio
         export_dialogs.ask(user, model, offer, version=version, title=title)
 
 
-def show_exports(user: User, model: models.Model, *, was_open: bool) -> None:
+def show_exports(user: User, model: models.Model, shown: dict[str, str]) -> None:
     """What was made, newest first."""
     with show.guarded():
         exports = models.list_exports(user, model.id, models.ExportList(limit=100)).items
-        if was_open and not any(export.status in OPEN for export in exports):
-            st.rerun()  # the cards above say what is ready
+        if shown != {export.id: export.status for export in exports}:
+            st.rerun()  # the cards above say so, too
         if not exports:
             show.empty(
                 "Nothing exported yet", "Choose a form above. It is made here, checked, and then yours to download.", "output"

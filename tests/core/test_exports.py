@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core import export_worker, models, storage
+from core import export_worker, jobs, models, storage, worker
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
@@ -26,8 +26,11 @@ from core.models import NewExport, export_queue, export_rows
 from core.models.export_queue import ExportQueue
 from core.models.llama_like import WORDS, NotMapped, mapping_of
 from core.models.publishing import STARTER_WEIGHTS
+from core.providers import PROVIDERS
+from core.providers.base import Delta, Generation
 from core.security import new_id
-from core.tables import DatasetVersionRow, ExportRow, ModelRow, ModelVersionRow
+from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelRow, ModelVersionRow
+from core.training import pretrained
 from core.users import User
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, stored_path, template_sha256
 from tests.ui.things import make_export, make_model
@@ -216,6 +219,85 @@ def test_another_users_model_does_not_exist(bob: User, tuned: Callable[..., str]
     ):
         with pytest.raises(NotFound):
             refused()
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_trainer_registry_transformers_and_gguf_say_the_same(
+    ada: User, starter: str, make_version: MakeVersion, tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten prompts at temperature 0: by the model in the trainer's memory, as the registry serves it, from merged weights in plain
+    transformers, and from the F16 GGUF file, in llama.cpp where that is installed."""
+    in_memory: list[str] = []
+    write = pretrained.write_model
+
+    def ask_before_writing(model: Any, tokenizer: Any, *rest: Any) -> None:
+        in_memory[:] = [greedy(model, tokenizer, row["prompt"]) for row in QUESTIONS[:10]]
+        model.train()
+        write(model, tokenizer, *rest)
+
+    monkeypatch.setattr(pretrained, "write_model", ask_before_writing)
+    model_id = train(ada, starter, make_version(ada, QUESTIONS), tuning=tuning)
+    merged, gguf = make(ada, model_id, "merged"), make(ada, model_id, "gguf-f16")
+    assert (merged.error, gguf.error) == (None, None)
+    registry = [check["reference"] for check in merged.checks]
+    assert len(set(registry)) > 5, "a model that says one thing only proves nothing"
+    assert in_memory == registry
+    assert [check["export"] for check in merged.checks] == registry
+    assert [check["reference"] for check in gguf.checks] == [check["export"] for check in gguf.checks] == registry
+    assert gguf.facts["checked_by"] == ("llama.cpp" if llama_cpp.can_answer() else "transformers")
+    served = models.resolve(ada, models.get(ada, model_id).name)
+    assert [answer_of_provider(served.version.id, row["prompt"]) for row in QUESTIONS[:10]] == registry
+
+
+def train(user: User, base_id: str, data: DatasetVersionRow, *, tuning: str) -> str:
+    """One fine-tuning in this process; the id of its model."""
+    with writing() as session:
+        base = session.query(ModelVersionRow).filter_by(model_id=base_id).one()
+        job = JobRow(
+            id=new_id("ftj"),
+            user_id=user.id,
+            name="tuned",
+            seed=7,
+            status="queued",
+            base_model_id=base_id,
+            base_version_id=base.id,
+            dataset_id=data.dataset_id,
+            dataset_version_id=data.id,
+            hyperparameters={"n_epochs": 40, "batch_size": 14, "tuning": tuning},
+        )
+        session.add(job)
+    with writing() as session:
+        job_id = jobs.claim(session)
+    assert job_id == job.id
+    assert worker.main(job_id) == 0
+    with reading() as session:
+        return str(session.get_one(JobRow, job_id).model_id)
+
+
+def greedy(model: Any, tokenizer: Any, prompt: str) -> str:
+    """The likeliest token forty-eight times, without any library's generation."""
+    import torch
+
+    model.eval()
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True)[
+        "input_ids"
+    ]
+    written: list[int] = []
+    with torch.inference_mode():
+        while len(written) < 48 and (not written or written[-1] != tokenizer.eos_token_id):
+            written.append(int(model(input_ids=torch.tensor([ids + written])).logits[0, -1].argmax()))
+    return str(tokenizer.decode(written, skip_special_tokens=True))
+
+
+def answer_of_provider(version_id: str, prompt: str) -> str:
+    """As a chat gets it: from the inference process."""
+    asked = Generation(
+        weights=models.location(version_id),
+        messages=[{"role": "user", "content": prompt}],
+        parameters={"temperature": 0, "max_tokens": 48},
+    )
+    said = PROVIDERS["local"].generate(asked, stop=lambda: False)
+    return "".join(event.text for event in said if isinstance(event, Delta))
 
 
 # What is refused ---------------------------------------------------------------------------------------------------------------
