@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     checkpoint_days: int = Field(
         30, ge=1, le=3650, description="Checkpoints of an ended job that nobody keeps are removed after this, in days."
     )
+    llama_cpp: str = Field(
+        "", description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none."
+    )
     inference_idle_seconds: int = Field(
         900, ge=10, description="A loaded model that nobody asks is unloaded after this, in seconds."
     )

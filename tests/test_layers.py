@@ -11,7 +11,7 @@ import pytest
 from core.config import ROOT
 
 WEB = {"streamlit", "fastapi", "starlette", "streamlit_authenticator"}
-HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
+HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "gguf", "huggingface_hub"}
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
 # Lower layers first. A module may import its own layer and those above it in this list; a package stands for all of its modules.
 LAYERS = [
@@ -26,7 +26,7 @@ LAYERS = [
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {"core.alerts", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.supervisor"},
+    {"core.runners", "core.recorder", "core.worker", "core.supervisor", "core.exporting", "core.export_worker"},
     {"core.api", "core.ui", "core.server"},
     {"core.launch", "pages", "app"},
 ]

@@ -21,7 +21,7 @@ from core.providers import PROVIDERS
 from core.security import new_id
 from core.users import User
 from tests.api.conftest import signed_in
-from tests.ui.things import Echo, make_dataset, make_job, make_model, make_sweep
+from tests.ui.things import Echo, make_dataset, make_export, make_job, make_model, make_sweep
 
 BODIES: dict[str, Any] = {
     "PATCH /api/chats/{chat_id}": {"title": "mine now"},
@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "GET /api/datasets/{dataset_id}/diff": {"?from": "1", "?to": "1"},
     "GET /api/datasets/{dataset_id}/leaks": {"?against": "dsv_x"},
     "POST /api/datasets/{dataset_id}/edits": {"deleted": [1]},
+    "POST /api/models/{model_id}/exports": {"kind": "merged"},
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
@@ -116,6 +117,7 @@ PREFIXES = {
     "job_id": "ftj",
     "key_id": "key",
     "sweep_id": "swp",
+    "export_id": "exp",
 }
 
 
@@ -153,6 +155,7 @@ class Things:
                 "job_id": make_job(user, status="paused", lease_token=None),
                 "key_id": key.id,
                 "sweep_id": make_sweep(user, [{"n_epochs": 1}, {"n_epochs": 2}]),
+                "export_id": make_export(user, model_id),
                 "alias": "production",
                 "number": "1",
             }

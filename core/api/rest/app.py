@@ -17,6 +17,7 @@ from core.api.rest import (
     dataset_work,
     datasets,
     docs,
+    exports,
     finetune,
     messages,
     models,
@@ -40,6 +41,7 @@ ROUTERS = (
     query.router,
     models.router,
     queue.router,  # before the jobs: their {job_id} would take its address
+    exports.router,
     finetune.router,
     sweeps.router,
     apikeys.router,
