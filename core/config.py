@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     query_concurrency: int = Field(4, ge=1, description="SQL queries that run at the same time; others wait.")
     training_concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at the same time; others wait in the queue.")
     training_threads: int = Field(0, ge=0, description="CPU threads of a fine-tuning job. 0: chosen from the cores and the load.")
+    cost_per_hour: float = Field(
+        0, ge=0, description="What an hour of one device costs, in your currency; shown with each model. 0: not shown."
+    )
     inference_idle_seconds: int = Field(
         900, ge=10, description="A loaded model that nobody asks is unloaded after this, in seconds."
     )

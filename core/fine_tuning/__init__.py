@@ -5,6 +5,8 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``values``: what services hand out
 - ``sources``: the base and the rows of a new job, found and checked
 - ``starting``: plan, create, admit
+- ``using``: checkpoints to keep, delete, promote
+- ``provenance``: what a version of the registry remembers about how it was made
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
@@ -25,6 +27,14 @@ from core.fine_tuning.following import (
     resume,
 )
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
+from core.fine_tuning.using import (
+    Promotion,
+    delete_checkpoint,
+    get_checkpoint,
+    pin_checkpoint,
+    promote_checkpoint,
+    unpin_checkpoint,
+)
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
 
 __all__ = [
@@ -39,18 +49,24 @@ __all__ = [
     "NewJob",
     "Plan",
     "Progress",
+    "Promotion",
     "admit",
     "cancel",
     "checkpoints",
     "create",
+    "delete_checkpoint",
     "events",
     "get",
+    "get_checkpoint",
     "list_jobs",
     "log_path",
     "log_tail",
     "metrics",
     "pause",
+    "pin_checkpoint",
     "plan",
     "progress",
+    "promote_checkpoint",
     "resume",
+    "unpin_checkpoint",
 ]

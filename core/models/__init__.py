@@ -8,10 +8,13 @@ where the weights lie; generating is the providers' business, training the jobs'
 - ``values``: what services hand out
 - ``registry``: list, get, create, change, delete, aliases
 - ``calling``: names to versions, versions to folders
+- ``checkpoint_calls``: checkpoints of jobs as something to call
 - ``publishing``: how weights get in: a finished job, the starter, a base added by an admin
+- ``card``: what stands in the README.md of a fine-tuned model
 """
 
 from core.models.calling import Callable, location, resolve
+from core.models.checkpoint_calls import is_reference, reference, whole_base
 from core.models.publishing import STARTER, NewBase, Publication, Published, add_base, ensure_starter, publish, recover
 from core.models.registry import (
     ModelChange,
@@ -51,12 +54,15 @@ __all__ = [
     "drop_alias",
     "ensure_starter",
     "get",
+    "is_reference",
     "list_models",
     "list_versions",
     "location",
     "publish",
     "recover",
+    "reference",
     "resolve",
     "set_alias",
     "update",
+    "whole_base",
 ]

@@ -105,7 +105,7 @@ def present(session: Session, row: ModelRow) -> Model:
         kind=latest.kind if latest else None,
         num_parameters=latest.num_parameters if latest else 0,
         size_bytes=latest.size_bytes if latest else 0,
-        starter=_descends_from_starter(session, row),
+        starter=descends_from_starter(session, row),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -156,7 +156,7 @@ def _aliases(session: Session, model_id: str) -> dict[str, int]:
     return {row.alias: row.version for row in session.execute(pairs)}
 
 
-def _descends_from_starter(session: Session, row: ModelRow) -> bool:
+def descends_from_starter(session: Session, row: ModelRow) -> bool:
     seen: set[str] = set()
     found: ModelRow | None = row
     while found is not None and found.base_model_id and found.id not in seen:
