@@ -6,10 +6,12 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``sources``: the base and the rows of a new job, found and checked
 - ``starting``: plan, create, admit
 - ``using``: checkpoints to keep, delete, promote
+- ``evaluating``: how good a checkpoint or a version is on rows of one's choice
 - ``provenance``: what a version of the registry remembers about how it was made
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
+from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
 from core.fine_tuning.following import (
     CheckpointList,
     EventList,
@@ -46,6 +48,7 @@ __all__ = [
     "Job",
     "JobList",
     "Metrics",
+    "NewEvaluation",
     "NewJob",
     "Plan",
     "Progress",
@@ -55,6 +58,8 @@ __all__ = [
     "checkpoints",
     "create",
     "delete_checkpoint",
+    "evaluate_checkpoint",
+    "evaluate_version",
     "events",
     "get",
     "get_checkpoint",

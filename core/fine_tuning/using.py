@@ -7,6 +7,7 @@ registry, once: the files get a second name there, so the checkpoint may go afte
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from sqlalchemy import select
@@ -143,10 +144,15 @@ def _publication(session: Session, job: JobRow, row: CheckpointRow, *, name: str
         base_version_id=str(job.base_version_id),
         job_id=job.id,
         dataset_version_id=job.dataset_version_id,
-        metrics={**row.metrics, "step": row.step, "steps": job.total_steps},
+        metrics={**_without_open_evaluation(row.metrics), "step": row.step, "steps": job.total_steps},
         settings=provenance.describe(session, job, model=folder, step=row.step, seconds=seconds),
         is_promotion=True,
     )
+
+
+def _without_open_evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
+    is_ready = metrics.get("evaluation", {}).get("status") == "ready"
+    return metrics if is_ready else {name: value for name, value in metrics.items() if name != "evaluation"}
 
 
 def _second_names(job_id: str, step: int) -> Path:

@@ -13,6 +13,7 @@ from core.api.rest import (
     apikeys,
     auth,
     chats,
+    checkpoints,
     dataset_rows,
     dataset_work,
     datasets,
@@ -38,6 +39,7 @@ ROUTERS = (
     query.router,
     models.router,
     finetune.router,
+    checkpoints.router,
     apikeys.router,
     usage.router,
 )
