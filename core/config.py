@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     llama_cpp: str = Field(
         "", description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none."
     )
+    cost_per_hour: float = Field(
+        0, ge=0, description="What an hour of one device costs, in your currency; shown with each model. 0: not shown."
+    )
     inference_idle_seconds: int = Field(
         900, ge=10, description="A loaded model that nobody asks is unloaded after this, in seconds."
     )

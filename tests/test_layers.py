@@ -26,7 +26,7 @@ LAYERS = [
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {"core.alerts", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.supervisor", "core.exporting", "core.export_worker"},
+    {"core.runners", "core.recorder", "core.worker", "core.evaluator", "core.supervisor", "core.exporting", "core.export_worker"},
     {"core.api", "core.ui", "core.server"},
     {"core.launch", "pages", "app"},
 ]

@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "POST /api/models/{model_id}/exports": {"kind": "merged"},
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
+    "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
     "POST /api/finetune/{job_id}/move": {"to": "up"},
@@ -158,12 +159,13 @@ class Things:
                 "export_id": make_export(user, model_id),
                 "alias": "production",
                 "number": "1",
+                "step": "1",
             }
         )
 
     @classmethod
     def that_nobody_has(cls) -> "Things":
-        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1"}
+        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1", "step": "1"}
         return cls({field: new_id(prefix) for field, prefix in PREFIXES.items()} | names)
 
 
@@ -221,7 +223,7 @@ def names_objects(route: str) -> bool:
 def test_every_route_is_classified() -> None:
     for route in routes():
         named = set(re.findall(r"\{(\w+)(?::\w+)?\}", route)) if names_objects(route) else set()
-        assert named <= set(PREFIXES) | {"name", "alias", "number"}, (
+        assert named <= set(PREFIXES) | {"name", "alias", "number", "step"}, (
             f"{route}: name the parameter after the object, and put it into PREFIXES"
         )
         assert named or route in NAMED_IN_BODY or route in WITHOUT_OBJECTS, f"{route}: say in this file what this route names"

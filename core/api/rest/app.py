@@ -13,6 +13,7 @@ from core.api.rest import (
     apikeys,
     auth,
     chats,
+    checkpoints,
     dataset_rows,
     dataset_work,
     datasets,
@@ -44,6 +45,7 @@ ROUTERS = (
     exports.router,
     finetune.router,
     sweeps.router,
+    checkpoints.router,
     apikeys.router,
     usage.router,
 )
