@@ -1,7 +1,7 @@
 """A fine-tuning as a YAML file: what the form downloads and takes, what a job says of itself, what the command line runs.
 
-The file has the fields of :class:`~core.fine_tuning.starting.NewJob` and nothing else, each under its own help. Reading is strict: a
-field that does not exist, stands twice or has a wrong value is an error that names the field and its line. An idempotency key
+The file has the fields of :class:`~core.fine_tuning.starting.NewJob` and nothing else, each under its own help. Reading is strict:
+a field that does not exist, stands twice or has a wrong value is an error that names the field and its line. An idempotency key
 belongs to one press of a button, so it is never in a file. Read with the safe parts of YAML only; aliases are refused, since a few
 bytes of them can stand for gigabytes.
 """
