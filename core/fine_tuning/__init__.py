@@ -5,9 +5,13 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``values``: what services hand out
 - ``sources``: the base and the rows of a new job, found and checked
 - ``starting``: plan, create, admit
+- ``recipes``: a request as a YAML file
+- ``preview``: what the model sees of the data, in a process of its own
+- ``forecast``: memory and time, by arithmetic and by measured steps
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
+from core.fine_tuning import forecast, preview, recipes
 from core.fine_tuning.following import (
     CheckpointList,
     EventList,
@@ -44,6 +48,7 @@ __all__ = [
     "checkpoints",
     "create",
     "events",
+    "forecast",
     "get",
     "list_jobs",
     "log_path",
@@ -51,6 +56,8 @@ __all__ = [
     "metrics",
     "pause",
     "plan",
+    "preview",
     "progress",
+    "recipes",
     "resume",
 ]

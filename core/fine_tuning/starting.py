@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from core import datasets, jobs, storage
+from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
 from core.errors import NotFound, ValidationError
 from core.fields import Input
@@ -22,6 +22,7 @@ from core.training import METHODS, Hyperparameters, Settings, resolve
 from core.users import User
 
 FEW_ROWS = 10
+ELSEWHERE = ("ray",)  # runners whose machines are not this one
 START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
@@ -99,7 +100,7 @@ def plan(user: User, new: NewJob) -> Plan:
     return Plan(
         num_examples=num_examples,
         num_validation=num_validation,
-        total_steps=settings.total_steps(num_examples),
+        total_steps=settings.total_steps(num_examples, num_processes=new.num_processes),
         resolved=asdict(settings),
         estimated_seconds=_estimate(base, tokens),
         warnings=_warnings(settings, num_examples, num_validation),
@@ -113,6 +114,7 @@ def create(user: User, new: NewJob) -> Job:
         return existing
     storage.require_space()
     base, rows, validation = _find(user, new)
+    settled = _settle(new, base, rows, validation)
     for part in filter(None, (rows, validation)):
         sources.require_sound(part)
     row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
@@ -124,7 +126,7 @@ def create(user: User, new: NewJob) -> Job:
             session.flush()
             jobs.add_event(session, row.id, "Created.")
             if checked:
-                _admit(session, row, _settle(new, base, rows, validation))
+                _admit(session, row, settled)
             session.refresh(row)
             return present(session, row)
     except IntegrityError as error:
@@ -184,9 +186,17 @@ def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
     return base, rows, validation
 
 
+def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
+    """Raises ValidationError for settings that cannot run here."""
+    settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
+    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.look().has_gpu:
+        raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
+    return settings
+
+
 def _settle(new: NewJob, base: Base, rows: Rows, validation: Rows | None) -> tuple[Settings, int, int]:
     num_examples, num_validation = _counts(rows, validation, new.validation_fraction)
-    return _resolve(new.hyperparameters, base, num_examples, method=new.method), num_examples, num_validation
+    return resolve_for(new, base, num_examples), num_examples, num_validation
 
 
 def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, int]:
@@ -204,6 +214,7 @@ def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: s
         num_parameters=base.num_parameters,
         context_length=base.context_length,
         method=method,
+        gpu=hardware.look().computes_bfloat16,
     )
 
 
@@ -249,7 +260,8 @@ def _stored_sources(session: Any, job: JobRow) -> tuple[Base, Rows, Rows | None]
     rows = _stored_rows(session, job.dataset_version_id, job)
     if version is None or model is None or rows is None:
         return None
-    base = Base(model.id, version.id, model.name, version.num_parameters, model.context_length)
+    size = sources.size_of(version.id, kind=version.kind, num_parameters=version.num_parameters)
+    base = Base(model.id, version.id, model.name, size, model.context_length)
     return base, rows, _stored_rows(session, job.validation_version_id, job)
 
 
