@@ -52,6 +52,15 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "validation_dataset_id": "own:dataset_id"},
     ],
+    "POST /api/finetune/plan": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+    ],
+    "POST /api/finetune/preview": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
+    ],
     "POST /uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/datasets": [{"upload_id": "own:upload_id"}],
@@ -78,6 +87,7 @@ WITHOUT_OBJECTS = {
     "POST /api/query",  # names tables: tested below
     "GET /api/models",
     "GET /api/finetune",
+    "GET /api/finetune/settings",
     "POST /api/apikeys",
     "GET /api/apikeys",
     "GET /api/usage",
