@@ -12,10 +12,13 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``using``: checkpoints to keep, delete, promote
 - ``evaluating``: how good a checkpoint or a version is on rows of one's choice
 - ``provenance``: what a version of the registry remembers about how it was made
+- ``recipes``: a request as a YAML file
+- ``preview``: what the model sees of the data, in a process of its own
+- ``forecast``: memory and time, by arithmetic and by measured steps
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
-from core.fine_tuning import sweeps
+from core.fine_tuning import forecast, preview, recipes, sweeps
 from core.fine_tuning.again import delete, rerun
 from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
 from core.fine_tuning.following import (
@@ -75,6 +78,7 @@ __all__ = [
     "evaluate_checkpoint",
     "evaluate_version",
     "events",
+    "forecast",
     "get",
     "get_checkpoint",
     "list_jobs",
@@ -85,9 +89,11 @@ __all__ = [
     "pause",
     "pin_checkpoint",
     "plan",
+    "preview",
     "progress",
     "promote_checkpoint",
     "queue",
+    "recipes",
     "rerun",
     "resume",
     "set_priority",

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import datasets, jobs, storage
+from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
 from core.errors import NotFound, ValidationError
 from core.fields import Input
@@ -27,6 +27,7 @@ from core.users import User
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
 FEW_ROWS = 10
+ELSEWHERE = ("ray",)  # runners whose machines are not this one
 START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
@@ -105,7 +106,7 @@ def plan(user: User, new: NewJob) -> Plan:
     return Plan(
         num_examples=num_examples,
         num_validation=num_validation,
-        total_steps=settings.total_steps(num_examples),
+        total_steps=settings.total_steps(num_examples, num_processes=new.num_processes),
         resolved=asdict(settings),
         estimated_seconds=_estimate(base, tokens),
         warnings=_warnings(settings, num_examples, num_validation),
@@ -144,6 +145,7 @@ def find_sources(user: User, new: NewJob) -> Sources:
     """What jobs like ``new`` learn from, its first rows looked at. Raises what ``create`` raises."""
     storage.require_space()
     found = _find(user, new)
+    _settle(new, *found)
     for part in filter(None, found[1:]):
         sources.require_sound(part)
     return found
@@ -225,9 +227,17 @@ def _find(user: User, new: NewJob) -> Sources:
     return base, rows, validation
 
 
+def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
+    """Raises ValidationError for settings that cannot run here."""
+    settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
+    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.look().has_gpu:
+        raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
+    return settings
+
+
 def _settle(new: NewJob, base: Base, rows: Rows, validation: Rows | None) -> tuple[Settings, int, int]:
     num_examples, num_validation = _counts(rows, validation, new.validation_fraction)
-    return _resolve(new.hyperparameters, base, num_examples, method=new.method), num_examples, num_validation
+    return resolve_for(new, base, num_examples), num_examples, num_validation
 
 
 def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, int]:
@@ -245,6 +255,7 @@ def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: s
         num_parameters=base.num_parameters,
         context_length=base.context_length,
         method=method,
+        gpu=hardware.look().computes_bfloat16,
     )
 
 
@@ -281,7 +292,8 @@ def _stored_sources(session: Any, job: JobRow) -> Sources | None:
     rows = _stored_rows(session, job.dataset_version_id, job)
     if version is None or model is None or rows is None:
         return None
-    base = Base(model.id, version.id, model.name, version.num_parameters, model.context_length)
+    size = sources.size_of(version.id, kind=version.kind, num_parameters=version.num_parameters)
+    base = Base(model.id, version.id, model.name, size, model.context_length)
     return base, rows, _stored_rows(session, job.validation_version_id, job)
 
 

@@ -61,6 +61,15 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
         {"job": {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"}, "space": {"n_epochs": [1, 2]}},
         {"job": {"base_model_id": "base", "dataset_id": "own:dataset_id"}, "space": {"n_epochs": [1, 2]}},
     ],
+    "POST /api/finetune/plan": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+    ],
+    "POST /api/finetune/preview": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
+    ],
     "POST /uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/datasets": [{"upload_id": "own:upload_id"}],
@@ -89,6 +98,7 @@ WITHOUT_OBJECTS = {
     "GET /api/finetune",
     "GET /api/finetune/queue",
     "GET /api/sweeps",
+    "GET /api/finetune/settings",
     "POST /api/apikeys",
     "GET /api/apikeys",
     "GET /api/usage",

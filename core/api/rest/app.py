@@ -20,6 +20,7 @@ from core.api.rest import (
     docs,
     exports,
     finetune,
+    finetune_before,
     messages,
     models,
     query,
@@ -43,6 +44,7 @@ ROUTERS = (
     models.router,
     queue.router,  # before the jobs: their {job_id} would take its address
     exports.router,
+    finetune_before.router,
     finetune.router,
     sweeps.router,
     checkpoints.router,
