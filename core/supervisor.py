@@ -58,9 +58,9 @@ class Supervisor:
             self._thread.join(STOP_SECONDS)
         deadline = time.monotonic() + STOP_SECONDS
         for row in _leased():
-            if worker := self._worker(row):
+            if (worker := self._worker(row)) and worker.ref is None:  # what runs on a cluster goes on without this server
                 RUNNERS[row.runner].stop(worker)
-        while (running := _running()) and time.monotonic() < deadline:
+        while (running := [row for row in _running() if row.worker_ref is None]) and time.monotonic() < deadline:
             time.sleep(0.05)
         for row in running:
             self._take_back(row)
@@ -143,7 +143,7 @@ class Supervisor:
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = SAVING_SECONDS if row.status == "paused" else GRACE_SECONDS
+        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS  # who never began saves nothing
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 
@@ -165,6 +165,8 @@ class Supervisor:
                 jobs.requeue(session, row.id, token=row.lease_token, counts=False)
 
     def _worker(self, row: JobRow) -> Worker | None:
+        if row.worker_ref is not None:
+            return Worker(row.worker_pid or 0, row.worker_started or 0.0, row.worker_ref)
         if row.worker_pid is not None and row.worker_started is not None:
             return Worker(row.worker_pid, row.worker_started)
         return self._started.get(row.id)
