@@ -133,6 +133,8 @@ class Supervisor:
             return None  # claimed a moment ago by a server that is gone; its worker may still report itself
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
             return self._bury(row, "The worker ended unexpectedly.")
+        if expired and worker.ref:
+            expired = _has_expired(row.id)  # the runner renews the lease of a worker for which a cluster has no room yet
         if expired:
             _log.warning("worker %s of job %s is silent; ending it", worker.pid, row.id)
             RUNNERS[row.runner].kill(worker)
@@ -225,6 +227,12 @@ def _leased() -> list[JobRow]:
 
 def _running() -> list[JobRow]:
     return [row for row in _leased() if row.status == "running"]
+
+
+def _has_expired(job_id: str) -> bool:
+    with reading() as session:
+        until = session.get_one(JobRow, job_id).lease_until
+    return until is None or until < now()
 
 
 def _check(job_id: str) -> None:

@@ -65,11 +65,8 @@ def read_fields(chosen: argparse.Namespace, model: type[BaseModel], *, without: 
     """The values that were given. Raises ValidationError for a pair that is none."""
     given = {name: getattr(chosen, name) for name in model.model_fields if name not in set(without)}
     fields = model.model_json_schema()["properties"]
-    return {
-        name: _pairs(name, value) if _kind(fields[name]) == "object" else value
-        for name, value in given.items()
-        if value is not None
-    }
+    found = {name: value for name, value in given.items() if value is not None}
+    return {name: _pairs(name, value) if _kind(fields[name]) == "object" else value for name, value in found.items()}
 
 
 def flag_of(name: str) -> str:

@@ -55,7 +55,7 @@ class NewJob(Input):
         min_length=1,
         max_length=100,
         title="Name of the model",
-        description="Of what comes out. Empty: from base and dataset.",
+        description="What comes out. Empty: from base and dataset.",
     )
     suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name.")
     method: str = Field("supervised", title="Method", description="How it learns.")

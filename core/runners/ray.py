@@ -61,7 +61,7 @@ class RayRunner:
             raise Unreachable(problem.rstrip("."))
         with reading() as session:
             num_processes = session.get_one(JobRow, job_id).num_processes
-        ref = f"{job_id}-{new_token()[:8]}".replace("_", "-")
+        ref = f"{job_id}-{new_token()[:8]}"
         with writing() as session:
             if not jobs.note_ref(session, job_id, ref=ref):
                 return None  # paused or cancelled just now
