@@ -25,10 +25,13 @@ LAYERS = [
     {"core.uploads", "core.fetching"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {"core.alerts", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
+    {"core.runners"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.evaluator", "core.supervisor", "core.exporting", "core.export_worker"},
+    {"core.recorder", "core.worker", "core.evaluator", "core.supervisor", "core.exporting", "core.export_worker"},
+    {"core.cli"},
+    {"core.guide"},
     {"core.api", "core.ui", "core.server"},
-    {"core.launch", "pages", "app"},
+    {"core.launch", "core.__main__", "pages", "app"},
 ]
 
 
