@@ -41,13 +41,15 @@ class Meter:
 
 
 def describe() -> dict[str, Any]:
-    """``{"cpu": name, "cores": n, "memory_bytes": n, "system": text, "gpus": [{"name": text, "memory_bytes": n}]}``"""
+    """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes": [n]}``"""
+    gpus = [_gpu_facts(handle) for handle in _handles()]
     return {
         "cpu": _cpu_name(),
+        "machine": platform.machine(),
         "cores": os.cpu_count() or 1,
         "memory_bytes": psutil.virtual_memory().total,
-        "system": f"{platform.system()} {platform.machine()}",
-        "gpus": [_gpu_facts(handle) for handle in _handles()],
+        "gpus": [name for name, _ in gpus],
+        "gpu_memory_bytes": [taken for _, taken in gpus],
     }
 
 
@@ -59,10 +61,10 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _gpu_facts(handle: Any) -> dict[str, Any]:
+def _gpu_facts(handle: Any) -> tuple[str, int]:
     import pynvml
 
-    return {"name": _text(pynvml.nvmlDeviceGetName(handle)), "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total}
+    return _text(pynvml.nvmlDeviceGetName(handle)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
 
 
 def _gpu_load() -> tuple[int | None, float | None]:

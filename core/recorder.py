@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import alerts, jobs, machine, row_files, storage
+from core import alerts, job_notes, jobs, machine, row_files, storage
 from core.clock import now
 from core.db import writing
 from core.event_files import EventFile
@@ -32,11 +32,13 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
 
-    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str) -> None:
+    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str, spent_before: float = 0.0) -> None:
         self.user_id = user_id
         self.job_id, self._token, self._job_log = job_id, token, log
         self.first_tokens: int | None = None
         self.tokens = 0
+        self.spent_before = spent_before  # seconds of earlier attempts
+        self._began = time.monotonic()
         self._wish: Wish | None = None
         self._facts: dict[str, Any] = {}
         self._points: list[tuple[str, int, float]] = []
@@ -59,6 +61,11 @@ class Recorder:
         self._end.set()
         self._thread.join()
         self._events.close()
+
+    @property
+    def spent_seconds(self) -> float:
+        """How long the job has been worked on, earlier attempts included."""
+        return self.spent_before + time.monotonic() - self._began
 
     def ask_to_stop(self) -> None:
         """The process was told to end (SIGTERM). Safe in a signal handler: it only sets a value."""
@@ -89,16 +96,16 @@ class Recorder:
             self._pace = (time.monotonic(), facts.tokens)
         self.tokens = facts.tokens
         named = {name: float(getattr(facts, name)) for name in ("train_loss", "learning_rate", "grad_norm")}
-        self._note_points(facts.step, {**named, "trained_tokens": float(facts.tokens), **facts.extra})
+        self._note_points(facts.step, {**named, **facts.extra})
         with self._buffers:
             self._facts |= {
-                "stepped_at": now(),
                 "step": facts.step,
                 "epoch": facts.epoch,
                 "train_loss": facts.train_loss,
                 "learning_rate": facts.learning_rate,
                 "eta_seconds": facts.eta_seconds,
                 "trained_tokens": facts.tokens,
+                "stepped_at": now(),
             }
         self._log_step(facts)
 
@@ -110,12 +117,12 @@ class Recorder:
         self._note_points(step, {"valid_loss": loss, **extra})
         if math.isfinite(loss):
             self._set(valid_loss=loss)
-            self._later(lambda session: jobs.note_best(session, self.job_id, step=step, loss=loss))
+            self._later(lambda session: job_notes.note_best(session, self.job_id, step=step, loss=loss))
 
     def sampled(self, step: int, samples: Sequence[Sample]) -> None:
         samples = list(samples)
         self._job_log.info("step %s: %s answers sampled", step, len(samples))
-        self._later(lambda session: jobs.note_samples(session, self.job_id, step, samples))
+        self._later(lambda session: job_notes.note_samples(session, self.job_id, step, samples))
         for position, sample in enumerate(samples):
             if sample.kind == "fixed":
                 self._events.text(f"samples/{position}", step, f"**{sample.prompt}**\n\n{sample.answer}")
@@ -128,6 +135,7 @@ class Recorder:
 
     def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
         kept = list(kept)
+        metrics = {**metrics, "trained_tokens": self.tokens, "seconds": round(self.spent_seconds, 1)}
         self._job_log.info("step %s: checkpoint saved", step)
         self._later(
             lambda session: jobs.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
@@ -178,6 +186,7 @@ class Recorder:
     def _beat(self) -> None:
         with self._buffers:
             self._measure_pace()
+            self._facts["spent_seconds"] = self.spent_seconds
             facts, points, writes = dict(self._facts), list(self._points), list(self._writes)
         progress = facts["step"] / self._total_steps if self._total_steps and "step" in facts else None
         with writing() as session:
@@ -205,7 +214,13 @@ class Recorder:
         pace = (self.tokens - self._pace[1]) / (moment - self._pace[0])
         self._facts["tokens_per_second"] = pace
         self._pace = (moment, self.tokens)
-        for name, value in {**measured, "tokens_per_second": pace, "cpu_utilisation": load.cpu}.items():
+        measured |= {
+            "tokens_per_second": pace,
+            "cpu_utilisation": load.cpu,
+            "trained_tokens": self.tokens,
+            "elapsed_seconds": self.spent_seconds,  # with the tokens: what else than steps a curve can be drawn over
+        }
+        for name, value in measured.items():
             if value is not None:
                 self._points.append((name, step, float(value)))
                 self._events.add(name, step, float(value))

@@ -63,7 +63,7 @@ def test_steps_become_series_with_those_of_the_method(job: JobRow) -> None:
     assert points_of(job, "reward_margin") == {1: 0.5}
     assert points_of(job, "odd") == {}
     assert points_of(job, "train_loss") == {1: 2.0}
-    assert points_of(job, "trained_tokens") == {1: 10, 2: 20}
+    assert points_of(job, "trained_tokens") == {2: 20}
     assert row_of(job).stepped_at is not None
 
 
