@@ -172,5 +172,11 @@ def _write(value: Any) -> str:
 
 
 def shown(values: Mapping[str, Any]) -> str:
-    """The same for people: ``lr 0.001, batch 8``."""
-    return ", ".join(f"{SHORT.get(name, name)} {_write(value)}".strip() for name, value in values.items())
+    """The same for people: ``learning rate 0.001, batch size 8, lora``."""
+    return ", ".join(f"{_called(name)} {_write(value)}".strip() for name, value in values.items())
+
+
+def _called(name: str) -> str:
+    """Nothing where the value speaks for itself."""
+    field = Hyperparameters.model_fields.get(name)
+    return "" if SHORT.get(name) == "" else ((field.title if field else None) or name).lower()

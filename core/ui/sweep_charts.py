@@ -94,7 +94,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     titles = [axis.title for axis in axes]
     ticks = [{"axis": axis.title, "place": place, "label": label} for axis in axes for place, label in axis.ticks]
     rules = [{"axis": title, "from": 0, "to": 1} for title in titles]
-    names = {"title": None, "orient": "top", "domain": False, "ticks": False, "grid": False, "labelAngle": 0, "labelPadding": 14}
+    names = {"title": None, "orient": "top", "domain": False, "ticks": False, "grid": False, "labelAngle": 0, "labelPadding": 24}
     names |= {"labelExpr": "split(datum.label, ' ')", "labelFontWeight": "bold", "labelLimit": 120}
     x = {"field": "axis", "type": "nominal", "sort": titles, "scale": {"type": "point", "padding": 0.35}, "axis": names}
     y = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.02, 1.02], "nice": False}}
@@ -116,7 +116,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
         "encoding": {"x": x, "y": y, "color": colour, "opacity": dimmed, "tooltip": tooltip},
     }
     lines = {
-        "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+        "mark": {"type": "line", "strokeWidth": 2},
         "encoding": {"x": x, "y": y, "color": colour, "detail": {"field": "job"}, "opacity": dimmed},
     }
     ends = {"y": {"field": "from", "type": "quantitative", "axis": None}, "y2": {"field": "to"}}
@@ -127,7 +127,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     }
     labels = {
         "data": {"values": ticks},
-        "mark": {"type": "text", "align": "right", "dx": -9, "fontSize": 12, "color": QUIET},
+        "mark": {"type": "text", "align": "right", "dx": -8, "dy": -9, "fontSize": 12, "color": QUIET},
         "encoding": {"x": x, "y": y, "text": {"field": "label", "type": "nominal"}},
     }
     return {"layer": [axis_rules, lines, points, labels]}

@@ -114,7 +114,7 @@ def test_a_sweep_goes_from_the_form_to_its_plot(app: App, server: Server, rest: 
     best = next(trial for trial in sweep["trials"] if trial["best"])
     assert best[sweep["measure"]] == min(trial[sweep["measure"]] for trial in sweep["trials"])
     app.sees("Settings and loss").sees("4 succeeded")
-    expect(app.by_key("sweep_parallel").locator("canvas, svg").first).to_be_visible(timeout=30_000)
+    expect(app.by_key("sweep_plot").locator("canvas, svg").first).to_be_visible(timeout=30_000)
     shoot(chromium, server, f"/sweep?id={sweep_id}", "sweep", wait="Settings and loss")
     app.click("sweep_use_best")
     app.reaches(r"/fine_tuning\?.*job=ftj_").sees("1 · Data")

@@ -147,4 +147,4 @@ def test_a_job_is_one_line_across_all_axes(ada: User) -> None:
     assert [axis.title for axis in axes] == ["Learning rate", "Batch size", "Validation loss"]
     assert len(lines) == 12
     assert list(lines[lines["job"] == "support-sweep-3"]["axis"]) == [axis.title for axis in axes]
-    assert sweep_view.build_table(sweep).shape == (4, 9)
+    assert sweep_view.build_table(sweep).shape == (4, 8)
