@@ -14,6 +14,7 @@ from core.users import User
 PAGE = "sweeps_page"
 EVERY = 2.0  # seconds
 TALL, TALL_HEIGHT = 15, 560  # rows from which the table scrolls, and its pixels then
+WITHOUT_VALIDATION = "No rows were held back, so the training loss of the last step is compared; it says little about new rows."
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -48,9 +49,9 @@ def show_state(sweep: Sweep) -> None:
 
 
 def describe(sweep: Sweep) -> str:
-    """``every combination of learning rate, batch size · 6 jobs``"""
+    """``Every combination of learning rate, batch size · 6 jobs``"""
     names = ", ".join(sweep_form.title_of(name).lower() for name in sweep.settings)
-    how = "every combination of" if sweep.kind == "grid" else "random search over"
+    how = "Every combination of" if sweep.kind == "grid" else "Random search over"
     return f"{how} {names} · {show.count(sweep.num_jobs, 'job')}"
 
 
@@ -73,6 +74,8 @@ def _draw(user: User, sweep_id: str, was_active: bool) -> None:
         with st.container(border=True, key="sweep_plot"):
             st.subheader("Settings and loss", anchor=False)
             sweep_charts.show_parallel(sweep)
+            if sweep.measure == "train_loss" and sweep.best_job_id:
+                st.caption(f":material/info: {WITHOUT_VALIDATION}")
         with st.container(border=True, key="sweep_jobs"):
             st.subheader("Jobs", anchor=False)
             show_table(sweep)

@@ -65,9 +65,7 @@ def compare(name: str, folder: Path, *, rounds: int, packing: bool) -> None:
         )
     ours, trl, bare = (figures[side]["per_cpu_second"] for side in SIDES)
     walls = [figures[side]["per_second"] for side in SIDES]
-    print(
-        f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, and 1.0 on the large one"
-    )
+    print(f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, and 1.0 on the large one")
     print(f"  over the bare loop {bare / ours - 1:+.1%} by CPU, {walls[2] / walls[0] - 1:+.1%} by the clock; aim at most 3%")
     print(f"  memory ours / TRL {figures['ours']['memory'] / figures['trl']['memory']:.2f}")
 

@@ -120,4 +120,4 @@ def test_a_sweep_goes_from_the_form_to_its_plot(app: App, server: Server, rest: 
     app.reaches(r"/fine_tuning\?.*job=ftj_").sees("1 · Data")
     app.open("/fine_tuning")
     app.page.get_by_role("tab", name="Sweeps").click()
-    app.sees("every combination of learning rate, batch size").shoot("sweep-list-desktop-light")
+    app.sees("Every combination of learning rate, batch size").shoot("sweep-list-desktop-light")

@@ -275,6 +275,23 @@ def test_a_claim_whose_worker_never_came_is_given_back_when_its_lease_ends(
     assert (row_of(job.id).status, runner.started) == ("running", [job.id])
 
 
+@pytest.mark.parametrize("status", ["queued", "running", "cancelled"])
+def test_a_job_for_a_runner_that_is_gone_stops_nobody_elses(
+    ada: User, make_waiting: MakeJob, make_job: MakeJob, runner: PretendRunner, status: str
+) -> None:
+    """An optional runner was uninstalled, or never there."""
+    lease = {} if status == "queued" else {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    odd, fine = make_job(ada, status=status, runner="nowhere", **lease), make_waiting(ada)
+    watch = Supervisor()
+    watch._greet()
+    for _ in range(jobs.MAX_ATTEMPTS + 1):
+        watch.tick()
+    assert runner.started == [fine.id]
+    assert (row_of(odd.id).status, row_of(odd.id).lease_token) == ("cancelled" if status == "cancelled" else "failed", None)
+    if status != "cancelled":
+        assert "no runner 'nowhere'" in row_of(odd.id).error["message"]
+
+
 # Old checkpoints
 
 

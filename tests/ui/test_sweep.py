@@ -68,7 +68,7 @@ def test_a_sweep_shows_its_best_its_plot_and_its_jobs(ada: User, visit: Visit) -
     app = visit(ada, "sweep", id=sweep_id)
     assert not app.exception
     text = text_of(app)
-    assert "every combination of learning rate, batch size · 4 jobs" in text
+    assert "Every combination of learning rate, batch size · 4 jobs" in text
     assert "validation loss 1.3000" in text
     assert len(app.get("vega_lite_chart")) == 1
     table = app.dataframe[0].value
@@ -138,6 +138,10 @@ def test_many_values_get_few_ticks() -> None:
     axis = sweep_charts.build_axis("Rate", [n / 1000 for n in range(1, 16)])
     assert len(axis.ticks) == sweep_charts.TICKS
     assert [place for place, _ in axis.ticks] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
+def test_ticks_whose_labels_would_touch_are_left_out() -> None:
+    assert [label for _, label in sweep_charts.build_axis("Loss", [5.85, 5.9, 7.56, 7.94]).ticks] == ["5.85", "7.56", "7.94"]
 
 
 def test_a_job_is_one_line_across_all_axes(ada: User) -> None:
