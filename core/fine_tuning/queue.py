@@ -147,7 +147,7 @@ def _holding(session: Session) -> list[Held]:
     return [Held(row.user_id, row.num_processes, starting.get(row.id, left[row.id])) for row in rows]
 
 
-def _waiting_of(user: User) -> Select[tuple[JobRow]]:
+def _waiting_of(user: User) -> Select[JobRow]:
     return select(JobRow).where(JobRow.user_id == user.id, JobRow.status == "queued")
 
 

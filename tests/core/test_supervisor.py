@@ -211,9 +211,9 @@ def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make
         (1210, {"eta_seconds": 50 * 60.0}, True),
         (610, {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0}, False),  # half of the rows are measured between two steps
         (610, {"stepped_at": None}, False),  # it prepares
-        (3700, {"stepped_at": None}, True),
+        (7300, {"stepped_at": None}, True),
         (610, {"step": 100, "eta_seconds": 0.0}, False),  # it saves the model
-        (3700, {"step": 100, "eta_seconds": 0.0}, True),
+        (7300, {"step": 100, "eta_seconds": 0.0}, True),
         (86400, {"worker_started": 0.0}, False),  # the step is an earlier attempt's
     ],
 )
