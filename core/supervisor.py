@@ -63,9 +63,9 @@ class Supervisor:
             self._thread.join(STOP_SECONDS)
         deadline = time.monotonic() + STOP_SECONDS
         for row in _leased():
-            if worker := self._worker(row):
+            if (worker := self._worker(row)) and worker.ref is None:  # what runs on a cluster goes on without this server
                 RUNNERS[row.runner].stop(worker)
-        while (running := _running()) and time.monotonic() < deadline:
+        while (running := [row for row in _running() if row.worker_ref is None]) and time.monotonic() < deadline:
             time.sleep(0.05)
         for row in running:
             self._take_back(row)
@@ -156,6 +156,8 @@ class Supervisor:
             return None  # claimed a moment ago by a server that is gone; its worker may still report itself
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
             return self._bury(row, self._hung.get(str(row.lease_token), DIED))
+        if expired and worker.ref:
+            expired = _has_expired(row.id)  # the runner renews the lease of a worker for which a cluster has no room yet
         if expired:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
@@ -178,7 +180,7 @@ class Supervisor:
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = SAVING_SECONDS if row.status == "paused" else GRACE_SECONDS
+        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS  # who never began saves nothing
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 
@@ -202,6 +204,8 @@ class Supervisor:
     def _worker(self, row: JobRow) -> Worker | None:
         if row.runner not in RUNNERS:
             return None
+        if row.worker_ref is not None:
+            return Worker(row.worker_pid or 0, row.worker_started or 0.0, row.worker_ref)
         if row.worker_pid is not None and row.worker_started is not None:
             return Worker(row.worker_pid, row.worker_started)
         return self._started.get(row.id)
@@ -304,6 +308,12 @@ def _no_runner(row: JobRow) -> str:
 def _silence(row: JobRow) -> str:
     seconds = (now() - (job_health.last_sign(row) or now())).total_seconds()
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _has_expired(job_id: str) -> bool:
+    with reading() as session:
+        until = session.get_one(JobRow, job_id).lease_until
+    return until is None or until < now()
 
 
 def _check(job_id: str) -> None:

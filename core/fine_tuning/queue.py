@@ -132,7 +132,7 @@ def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devi
     return job_queue.foresee(
         job_queue.with_seconds(waiting, seconds),
         holding=holding,
-        served=job_queue.last_starts(session),
+        served=job_queue.last_served(session),
         places=places,
         devices=all_devices,
         at=time.time(),

@@ -21,7 +21,7 @@ from core.providers import PROVIDERS
 from core.security import new_id
 from core.users import User
 from tests.api.conftest import signed_in
-from tests.ui.things import Echo, make_dataset, make_job, make_model, make_sweep
+from tests.ui.things import Echo, make_dataset, make_export, make_job, make_model, make_sweep
 
 BODIES: dict[str, Any] = {
     "PATCH /api/chats/{chat_id}": {"title": "mine now"},
@@ -29,8 +29,10 @@ BODIES: dict[str, Any] = {
     "GET /api/datasets/{dataset_id}/diff": {"?from": "1", "?to": "1"},
     "GET /api/datasets/{dataset_id}/leaks": {"?against": "dsv_x"},
     "POST /api/datasets/{dataset_id}/edits": {"deleted": [1]},
+    "POST /api/models/{model_id}/exports": {"kind": "merged"},
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
+    "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
     "POST /api/finetune/{job_id}/move": {"to": "up"},
@@ -58,6 +60,15 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
     "POST /api/sweeps": [
         {"job": {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"}, "space": {"n_epochs": [1, 2]}},
         {"job": {"base_model_id": "base", "dataset_id": "own:dataset_id"}, "space": {"n_epochs": [1, 2]}},
+    ],
+    "POST /api/finetune/plan": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+    ],
+    "POST /api/finetune/preview": [
+        {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "own:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
     ],
     "POST /uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
@@ -87,6 +98,7 @@ WITHOUT_OBJECTS = {
     "GET /api/finetune",
     "GET /api/finetune/queue",
     "GET /api/sweeps",
+    "GET /api/finetune/settings",
     "POST /api/apikeys",
     "GET /api/apikeys",
     "GET /api/usage",
@@ -116,6 +128,7 @@ PREFIXES = {
     "job_id": "ftj",
     "key_id": "key",
     "sweep_id": "swp",
+    "export_id": "exp",
 }
 
 
@@ -153,14 +166,16 @@ class Things:
                 "job_id": make_job(user, status="paused", lease_token=None),
                 "key_id": key.id,
                 "sweep_id": make_sweep(user, [{"n_epochs": 1}, {"n_epochs": 2}]),
+                "export_id": make_export(user, model_id),
                 "alias": "production",
                 "number": "1",
+                "step": "1",
             }
         )
 
     @classmethod
     def that_nobody_has(cls) -> "Things":
-        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1"}
+        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1", "step": "1"}
         return cls({field: new_id(prefix) for field, prefix in PREFIXES.items()} | names)
 
 
@@ -218,7 +233,7 @@ def names_objects(route: str) -> bool:
 def test_every_route_is_classified() -> None:
     for route in routes():
         named = set(re.findall(r"\{(\w+)(?::\w+)?\}", route)) if names_objects(route) else set()
-        assert named <= set(PREFIXES) | {"name", "alias", "number"}, (
+        assert named <= set(PREFIXES) | {"name", "alias", "number", "step"}, (
             f"{route}: name the parameter after the object, and put it into PREFIXES"
         )
         assert named or route in NAMED_IN_BODY or route in WITHOUT_OBJECTS, f"{route}: say in this file what this route names"

@@ -18,6 +18,7 @@ from core.tables import (
     CheckpointRow,
     DatasetRow,
     DatasetVersionRow,
+    ExportRow,
     JobEventRow,
     JobGroupRow,
     JobRow,
@@ -144,6 +145,35 @@ def make_model(user: User | None, name: str = "support-bot", *, versions: int = 
                 )
             )
         return model.id
+
+
+SAME = [{"prompt": f"Question {n}?", "reference": f"Answer {n}.", "export": f"Answer {n}.", "same": True} for n in range(9)]
+OTHER = {"prompt": "Question 9?", "reference": "Answer 9.", "export": "Something else.", "same": False}
+
+
+def make_export(user: User, model_id: str, kind: str = "merged", status: str = "ready", **fields: Any) -> str:
+    """An export of a model's newest version, in whatever state, with nine same answers of ten; returns its id."""
+    with writing() as session:
+        version = session.query(ModelVersionRow).filter_by(model_id=model_id).order_by(ModelVersionRow.version.desc()).first()
+        assert version
+        ended = now() if status in ("ready", "failed") else None
+        values = {
+            "id": new_id("exp"),
+            "user_id": user.id,
+            "model_version_id": version.id,
+            "kind": kind,
+            "target": "",
+            "status": status,
+            "progress": 0.4,
+            "size_bytes": 2_600_000,
+            "checks": [*SAME, OTHER],
+            "facts": {"precision": "float32", "checked_by": "transformers", "stage": "Writing the weights"},
+            "finished_at": ended,
+        }
+        row = ExportRow(**(values | fields))
+        session.add(row)
+        session.flush()
+        return row.id
 
 
 class Echo:
