@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import stat
 import sys
 import threading
@@ -221,6 +222,16 @@ def test_another_users_model_does_not_exist(bob: User, tuned: Callable[..., str]
             refused()
 
 
+@pytest.fixture
+def signals_are_put_back() -> Iterator[None]:
+    """A training in this process takes them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_are_put_back")
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_trainer_registry_transformers_and_gguf_say_the_same(
     ada: User, starter: str, make_version: MakeVersion, tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
