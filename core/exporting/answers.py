@@ -59,9 +59,11 @@ class Reference:
         return [str(tokenizer.apply_chat_template(m, add_generation_prompt=True, tokenize=False)) for m in prompts]
 
     def _fits(self, messages: Messages) -> bool:
+        from jinja2 import TemplateError
+
         try:
             made: Any = self.tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        except Exception:  # a template may raise anything at a conversation it was not written for
+        except (TemplateError, TypeError, ValueError, KeyError):  # a template and a conversation it was not written for
             return False
         return 0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core import export_worker, jobs, models, storage, worker
@@ -182,6 +183,14 @@ def test_merged_folder_loads_in_plain_transformers_and_says_what_it_is(
     assert "10 of 10 greedy answers" in card
     assert template_sha256(STARTER_WEIGHTS) in card
     assert "luthier-starter" in card
+
+
+def test_the_file_stays_when_the_model_gets_another_name(ada: User, tuned: Callable[..., str]) -> None:
+    model_id = tuned(name="Größe / ünique")
+    export = make(ada, model_id, "adapter")
+    assert export.filename == "Gr-e-nique-v1-adapter.zip"
+    models.update(ada, model_id, models.ModelChange(name="renamed"))
+    assert models.open_export(ada, export.id).path.is_file()
 
 
 def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None:
@@ -706,6 +715,21 @@ def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
     assert not orphan.exists()
     queue.tick()
     assert models.get_export(ada, push).error == export_queue.NO_TOKEN
+
+
+def test_a_living_process_of_the_last_server_is_left_alone(
+    ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = psutil.Process()
+    export_id = make_export(ada, starter, "merged", "running", worker_pid=me.pid, worker_started=me.create_time())
+    draft = storage.export_dir(export_id).with_name(f".{export_id}.abcdefgh.tmp")
+    draft.mkdir(parents=True)
+    monkeypatch.setattr(export_queue, "QUEUE", queue)
+    monkeypatch.setattr(queue, "run", lambda: None)
+    export_queue.recover()
+    queue.tick()
+    assert models.get_export(ada, export_id).status == "running"
+    assert draft.is_dir()
 
 
 def test_only_one_is_made_at_a_time(ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch) -> None:
