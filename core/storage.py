@@ -62,6 +62,11 @@ def export_dir(export_id: str) -> Path:
     return _folder("exports", export_id)
 
 
+def checkpoint_model_dir(job_id: str, step: int) -> Path:
+    """The model of one checkpoint, as ``core.training.checkpoints`` writes it."""
+    return job_dir(job_id) / "checkpoints" / f"step-{step}" / "model"
+
+
 def staging_dir() -> Path:
     path = settings().data_dir / "staging"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -123,6 +128,16 @@ def sweep(kind: str, known: set[str], *, older_than_seconds: float = 0) -> list[
     for orphan in orphans:
         shutil.rmtree(orphan, ignore_errors=True)
     return [p.name for p in orphans]
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, a copy where the disk cannot do that: for files that never change."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def folder_bytes(folder: Path) -> int:

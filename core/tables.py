@@ -364,6 +364,7 @@ class ModelAliasRow(Row):
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
 ACTIVE_STATUSES = ("validating", "queued", "running", "paused")
+ENDED_STATUSES = ("succeeded", "failed", "cancelled")
 
 
 class JobGroupRow(Row):
@@ -439,6 +440,7 @@ class JobRow(Row):
     best_step: Mapped[int | None]
     eta_seconds: Mapped[float | None]
     trained_tokens: Mapped[int] = mapped_column(default=0)
+    spent_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # of all attempts, also of those that were killed
     hardware: Mapped[Json] = mapped_column(default=dict, server_default="{}")  # what it ran on
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
     model_version_id: Mapped[str | None] = mapped_column(String(64))
@@ -568,6 +570,7 @@ class ChatRow(Row):
     user_id: Mapped[str] = _ref("users.id")
     title: Mapped[str] = mapped_column(String(200), default="New chat")
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(80))  # who answers instead of a model: ftj_…:step-N
     dataset_id: Mapped[str | None] = _ref("datasets.id", ondelete="SET NULL", nullable=True)
     system_prompt: Mapped[str | None] = mapped_column(Text)
     parameters: Mapped[Json] = mapped_column(default=dict)
@@ -592,6 +595,7 @@ class MessageRow(Row):
     state: Mapped[str] = mapped_column(String(16), default="complete", index=True)
     stop_requested: Mapped[bool] = mapped_column(default=False)
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(80))  # who answered instead of a model
     finish_reason: Mapped[str | None] = mapped_column(String(16))  # stop, length, cancelled, error
     error: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     usage: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))

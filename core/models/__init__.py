@@ -8,11 +8,14 @@ where the weights lie; generating is the providers' business, training the jobs'
 - ``values``: what services hand out
 - ``registry``: list, get, create, change, delete, aliases
 - ``calling``: names to versions, versions to folders
+- ``checkpoint_calls``: checkpoints of jobs as something to call
 - ``publishing``: how weights get in: a finished job, the starter, a base added by an admin
 - ``exports``: how weights get out: adapters, merged folders, GGUF, pushes; ``export_queue`` starts the processes that make them
+- ``card``: what stands in the README.md of a fine-tuned model
 """
 
 from core.models.calling import Callable, location, resolve
+from core.models.checkpoint_calls import is_reference, reference, whole_base
 from core.models.export_queue import recover as recover_exports
 from core.models.export_queue import shut_down as shut_down_exports
 from core.models.exports import (
@@ -80,6 +83,7 @@ __all__ = [
     "ensure_starter",
     "get",
     "get_export",
+    "is_reference",
     "list_exports",
     "list_models",
     "list_offers",
@@ -89,9 +93,11 @@ __all__ = [
     "publish",
     "recover",
     "recover_exports",
+    "reference",
     "request_export",
     "resolve",
     "set_alias",
     "shut_down_exports",
     "update",
+    "whole_base",
 ]

@@ -21,6 +21,7 @@ from core.tables import (
     DatasetVersionRow,
     ExportRow,
     JobEventRow,
+    JobGroupRow,
     JobRow,
     MetricPointRow,
     ModelRow,
@@ -63,6 +64,20 @@ def make_job(user: User, status: str = "running", **fields: Any) -> str:
         session.add(row)
         session.flush()
         return row.id
+
+
+def make_sweep(user: User, values: list[dict[str, Any]], *, statuses: tuple[str, ...] = ("succeeded",), **fields: Any) -> str:
+    """A sweep with a job for each of ``values``; ``statuses`` go round. Later jobs have lower losses. Returns its id."""
+    with writing() as session:
+        space = {name: [one[name] for one in values] for name in values[0]}
+        group = JobGroupRow(id=new_id("swp"), user_id=user.id, name="support-sweep", kind="grid", space=space)
+        session.add(group)
+    for number, one in enumerate(values):
+        losses = {"train_loss": 1.5 - number * 0.1, "valid_loss": 1.7 - number * 0.1, "best_loss": 1.6 - number * 0.1}
+        status = statuses[number % len(statuses)]
+        given = {"hyperparameters": one, "name": f"support-sweep-{number}", "group_id": group.id, **losses}
+        make_job(user, status, **(given | fields))
+    return group.id
 
 
 def add_points(job_id: str, *, steps: int = 50) -> None:

@@ -24,6 +24,7 @@ NEW_IN_JOBS = (
     "best_loss",
     "best_step",
     "hardware",
+    "spent_seconds",
 )
 
 
@@ -140,6 +141,9 @@ def upgrade() -> None:
     op.add_column("fine_tuning_jobs", sa.Column("best_loss", sa.Double(), nullable=True))
     op.add_column("fine_tuning_jobs", sa.Column("best_step", sa.BigInteger(), nullable=True))
     op.add_column("fine_tuning_jobs", sa.Column("hardware", sa.JSON(), server_default="{}", nullable=False))
+    op.add_column("fine_tuning_jobs", sa.Column("spent_seconds", sa.Double(), server_default="0", nullable=False))
+    for table in ("chats", "messages"):
+        op.add_column(table, sa.Column("checkpoint", sa.String(length=80), nullable=True))
     # As plain SQL: a batch would copy the table, and dropping the old one takes the rows that refer to it along.
     op.execute(
         "ALTER TABLE fine_tuning_jobs ADD COLUMN priority BIGINT DEFAULT 0 NOT NULL "
@@ -158,6 +162,8 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE fine_tuning_jobs DROP COLUMN {column}")
     for column in NEW_IN_JOBS:
         op.drop_column("fine_tuning_jobs", column)
+    for table in ("chats", "messages"):
+        op.drop_column(table, "checkpoint")
     for column in ("model_version_id", "pinned"):
         op.drop_column("checkpoints", column)
     for table in ("job_samples", "alerts", "exports", "webhooks", "job_groups"):
