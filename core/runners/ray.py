@@ -38,6 +38,7 @@ class RayRunner:
 
     name = "ray"
     title = "On the Ray cluster"
+    help = "A node of an existing Ray cluster that has room, named by `LUTHIER_RAY_ADDRESS`. It goes on while the server is away."
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[float, bool]] = {}  # ref -> when it was looked at, whether it lived
