@@ -31,11 +31,13 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
 
-    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str) -> None:
+    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str, spent_before: float = 0.0) -> None:
         self.user_id = user_id
         self.job_id, self._token, self._job_log = job_id, token, log
         self.first_tokens: int | None = None
         self.tokens = 0
+        self.spent_before = spent_before  # seconds of earlier attempts
+        self._began = time.monotonic()
         self._wish: Wish | None = None
         self._facts: dict[str, Any] = {}
         self._points: list[tuple[str, int, float]] = []
@@ -54,6 +56,11 @@ class Recorder:
     def __exit__(self, *_exc: object) -> None:
         self._end.set()
         self._thread.join()
+
+    @property
+    def spent_seconds(self) -> float:
+        """How long the job has been worked on, earlier attempts included."""
+        return self.spent_before + time.monotonic() - self._began
 
     def ask_to_stop(self) -> None:
         """The process was told to end (SIGTERM). Safe in a signal handler: it only sets a value."""
@@ -92,6 +99,7 @@ class Recorder:
                 "learning_rate": facts.learning_rate,
                 "eta_seconds": facts.eta_seconds,
                 "trained_tokens": facts.tokens,
+                "stepped_at": now(),
             }
         self._log_step(facts)
 
@@ -116,6 +124,7 @@ class Recorder:
 
     def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
         kept = list(kept)
+        metrics = {**metrics, "trained_tokens": self.tokens, "seconds": round(self.spent_seconds, 1)}
         self._job_log.info("step %s: checkpoint saved", step)
         self._later(
             lambda session: jobs.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
@@ -158,6 +167,7 @@ class Recorder:
     def _beat(self) -> None:
         with self._buffers:
             self._measure_pace()
+            self._facts["spent_seconds"] = self.spent_seconds
             facts, points, writes = dict(self._facts), list(self._points), list(self._writes)
         progress = facts["step"] / self._total_steps if self._total_steps and "step" in facts else None
         with writing() as session:

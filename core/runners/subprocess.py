@@ -147,6 +147,7 @@ def _environment(num_processes: int) -> dict[str, str]:
         LUTHIER_DATABASE_URL=chosen.database_url,
         LUTHIER_TRAINING_THREADS=str(chosen.training_threads),
         LUTHIER_DISK_RESERVE_MB=str(chosen.disk_reserve_mb),
+        LUTHIER_COST_PER_HOUR=str(chosen.cost_per_hour),
         LUTHIER_LOG_LEVEL=chosen.log_level,
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
