@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from core import fine_tuning
-from core.ui import job_monitor, places, session, show
+from core.ui import checkpoint_view, job_monitor, places, session, show
 from core.users import User
 
 CANNOT_BE_UNDONE = "The training stops and no model is made. To go on later, pause it instead."
@@ -49,3 +49,4 @@ with show.guarded():
     show_header(user, job)
     job_monitor.show_next(job)
     job_monitor.show_live(user, job)
+    checkpoint_view.show_dialog(user, job)
