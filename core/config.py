@@ -50,6 +50,22 @@ class Settings(BaseSettings):
     query_concurrency: int = Field(4, ge=1, description="SQL queries that run at the same time; others wait.")
     training_concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at the same time; others wait in the queue.")
     training_threads: int = Field(0, ge=0, description="CPU threads of a fine-tuning job. 0: chosen from the cores and the load.")
+    training_devices: int = Field(
+        0,
+        ge=0,
+        description="Devices that fine-tuning jobs share, one per process of a job. 0: as many as GPUs, without GPUs as CPU cores.",
+    )
+    training_stall_seconds: int = Field(
+        600,
+        ge=10,
+        description="A training without a step for this long, and much longer than its steps take, is restarted, in seconds.",
+    )
+    checkpoint_days: int = Field(
+        30, ge=1, le=3650, description="Checkpoints of an ended job that nobody keeps are removed after this, in days."
+    )
+    llama_cpp: str = Field(
+        "", description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none."
+    )
     cost_per_hour: float = Field(
         0, ge=0, description="What an hour of one device costs, in your currency; shown with each model. 0: not shown."
     )

@@ -99,6 +99,7 @@ class Recorder:
                 "learning_rate": facts.learning_rate,
                 "eta_seconds": facts.eta_seconds,
                 "trained_tokens": facts.tokens,
+                "stepped_at": now(),
             }
         self._log_step(facts)
 

@@ -10,6 +10,7 @@
     ├── datasets/dsv_…/          data.parquet, original (the uploaded bytes), rejects.jsonl
     ├── models/mdv_…/            weights, tokenizer, template, card
     ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
+    ├── exports/exp_…/           one file to take away: a .zip or a .gguf, made from a model version and checked
     └── logs/
 
 Paths come from ids that we made, never from a user's file name.
@@ -27,7 +28,7 @@ from core.config import settings
 from core.errors import DiskFull
 from core.security import new_token
 
-_ID = re.compile(r"^(dsv|mdv|ftj|upl)_[a-z2-7]{8,60}$")
+_ID = re.compile(r"^(dsv|mdv|ftj|upl|exp)_[a-z2-7]{8,60}$")
 
 
 def version_dir(version_id: str) -> Path:
@@ -55,6 +56,10 @@ def model_dir(model_version_id: str) -> Path:
 
 def job_dir(job_id: str) -> Path:
     return _folder("jobs", job_id)
+
+
+def export_dir(export_id: str) -> Path:
+    return _folder("exports", export_id)
 
 
 def checkpoint_model_dir(job_id: str, step: int) -> Path:

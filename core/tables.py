@@ -364,6 +364,7 @@ class ModelAliasRow(Row):
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
 ACTIVE_STATUSES = ("validating", "queued", "running", "paused")
+ENDED_STATUSES = ("succeeded", "failed", "cancelled")
 
 
 class JobGroupRow(Row):
@@ -539,18 +540,19 @@ class ExportRow(Row):
     __tablename__ = "exports"
     __table_args__ = (
         one_of("status", "waiting", "running", "ready", "failed"),
-        UniqueConstraint("model_version_id", "kind", "target"),
+        UniqueConstraint("user_id", "model_version_id", "kind", "target"),  # a shared base may be exported by several users
     )
     id: Mapped[str] = _id()
     user_id: Mapped[str] = _ref("users.id")
     model_version_id: Mapped[str] = _ref("model_versions.id")
     kind: Mapped[str] = mapped_column(String(32))  # adapter, merged, gguf-f16, gguf-q8_0, hub
-    target: Mapped[str] = mapped_column(String(200), default="")  # repository of a push
+    target: Mapped[str] = mapped_column(String(200), default="")  # repository of a push, precision of merged weights
     status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
     progress: Mapped[float] = mapped_column(default=0.0)
     error: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(default=0)
     checks: Mapped[list[Any]] = mapped_column(default=list)  # prompts, the answers of both, whether they are the same
+    facts: Mapped[Json] = mapped_column(default=dict)  # what it does now, precision, what checked it, address of a push
     worker_pid: Mapped[int | None]
     worker_started: Mapped[float | None]
     heartbeat_at: Mapped[datetime | None]

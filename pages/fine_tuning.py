@@ -12,7 +12,7 @@ from core import fine_tuning, models
 from core.errors import LuthierError
 from core.fields import parse
 from core.security import new_token
-from core.ui import column_mapping, job_list, places, session, show
+from core.ui import column_mapping, job_list, job_queue, places, session, show, sweep_form, sweep_view
 from core.ui import fine_tuning_form as form
 from core.ui.fine_tuning_form import Data
 from core.users import User
@@ -23,7 +23,14 @@ TRY_KEY = "ft_idempotency_key"
 def show_list(user: User) -> None:
     with show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training"):
         places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
-    job_list.show_jobs(user)
+    jobs, sweeps = st.tabs(("Jobs", "Sweeps"), key="ft_tabs", on_change="rerun")
+    if jobs.open:
+        with jobs:
+            job_queue.show_queue(user)
+            job_list.show_jobs(user)
+    if sweeps.open:
+        with sweeps:
+            sweep_view.show_sweeps(user)
 
 
 def show_form(user: User) -> None:
@@ -42,6 +49,7 @@ def show_form(user: User) -> None:
             st.subheader("2 · Model", anchor=False)
             base = form.pick_base(user, earlier.base_model_id if earlier else places.query("base"))
             hyperparameters = form.pick_settings(earlier.asked if earlier else {})
+        sweep = sweep_form.pick_sweep(hyperparameters)
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
             validation = form.pick_validation(user, data)
@@ -50,7 +58,8 @@ def show_form(user: User) -> None:
         st.subheader("What the model will read", anchor=False)
         report = form.show_rows(user, data)
     if base is not None:
-        show_start(user, report.ok, build_request(data, base, hyperparameters, validation, name))
+        request = build_request(data, base, hyperparameters, validation, name) | {"copied_from": earlier.id if earlier else None}
+        show_start(user, report.ok, request, sweep)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
@@ -71,7 +80,7 @@ def build_request(
     }
 
 
-def show_start(user: User, rows_are_fine: bool, request: dict[str, Any]) -> None:
+def show_start(user: User, rows_are_fine: bool, request: dict[str, Any], sweep: dict[str, Any] | None) -> None:
     """The plan and the button. Both ask the service with the same values, so what is shown is what runs."""
     with st.container(border=True, key="ft_plan"):
         planned = False
@@ -81,8 +90,15 @@ def show_start(user: User, rows_are_fine: bool, request: dict[str, Any]) -> None
             planned = rows_are_fine
         except LuthierError as err:
             show.error(err)
-        if st.button("Start fine-tuning", key="ft_start", type="primary", icon=":material/play_arrow:", disabled=not planned):
+        count = sweep_form.count(sweep)
+        label = "Start fine-tuning" if sweep is None else f"Start {show.count(count, 'job')}"
+        disabled = not planned or not count
+        if st.button(label, key="ft_start", type="primary", icon=":material/play_arrow:", disabled=disabled):
             with show.guarded():
+                if sweep is not None:
+                    started = sweep_form.start(user, request, sweep)
+                    st.session_state.pop(TRY_KEY, None)
+                    places.go("sweep", id=started.id)
                 job = fine_tuning.create(user, new)
                 st.session_state.pop(TRY_KEY, None)
                 places.go("job", id=job.id)

@@ -1,4 +1,4 @@
-"""A dataset's content or a job's log as a file to save. The browser never shows it: always an attachment, never sniffed."""
+"""A dataset's content, a job's log or an export as a file to save. The browser never shows it: an attachment, never sniffed."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Literal
@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from core import datasets
 from core.datasets import Content, View, views
 from core.fields import Input, parse
+from core.models import ExportFile
 from core.users import User
 
 
@@ -41,6 +42,15 @@ def send_content(content: Content, request: Request) -> Response:
     if content.path is not None:
         return FileResponse(content.path, headers=headers, media_type=content.media_type)
     return StreamingResponse(closed_at_the_end(content.chunks), headers=headers, media_type=content.media_type)
+
+
+def send_export(file: ExportFile, request: Request) -> Response:
+    """The file as it lies there, whole or in ranges: it may be larger than a connection lives."""
+    headers = {"Content-Disposition": disposition(file.filename), "Cache-Control": "private, no-store"}
+    media_type = "application/zip" if file.filename.endswith(".zip") else "application/octet-stream"
+    if "luthier.head" in request.scope:
+        return Response(headers=headers | {"Content-Length": str(file.path.stat().st_size)}, media_type=media_type)
+    return FileResponse(file.path, headers=headers, media_type=media_type)
 
 
 async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:

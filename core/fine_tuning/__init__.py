@@ -5,12 +5,21 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``values``: what services hand out
 - ``sources``: the base and the rows of a new job, found and checked
 - ``starting``: plan, create, admit
+- ``queue``: the waiting jobs in the order in which they will start, and changing it
+- ``again``: run a job once more exactly, delete one that has ended
+- ``sweeps``: a group of jobs that differ in a few settings; ``sweep_space`` says in which
+- ``retention``: how long checkpoints stay
 - ``using``: checkpoints to keep, delete, promote
 - ``evaluating``: how good a checkpoint or a version is on rows of one's choice
 - ``provenance``: what a version of the registry remembers about how it was made
+- ``recipes``: a request as a YAML file
+- ``preview``: what the model sees of the data, in a process of its own
+- ``forecast``: memory and time, by arithmetic and by measured steps
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
+from core.fine_tuning import forecast, preview, recipes, sweeps
+from core.fine_tuning.again import delete, rerun
 from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
 from core.fine_tuning.following import (
     CheckpointList,
@@ -28,6 +37,8 @@ from core.fine_tuning.following import (
     progress,
     resume,
 )
+from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
+from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
 from core.fine_tuning.using import (
     Promotion,
@@ -48,30 +59,45 @@ __all__ = [
     "Job",
     "JobList",
     "Metrics",
+    "Move",
     "NewEvaluation",
     "NewJob",
     "Plan",
+    "Priority",
     "Progress",
     "Promotion",
+    "Queue",
+    "QueuedJob",
     "admit",
     "cancel",
     "checkpoints",
     "create",
+    "delete",
     "delete_checkpoint",
+    "describe_checkpoint_rule",
     "evaluate_checkpoint",
     "evaluate_version",
     "events",
+    "forecast",
     "get",
     "get_checkpoint",
     "list_jobs",
     "log_path",
     "log_tail",
     "metrics",
+    "move",
     "pause",
     "pin_checkpoint",
     "plan",
+    "preview",
     "progress",
     "promote_checkpoint",
+    "queue",
+    "recipes",
+    "rerun",
     "resume",
+    "set_priority",
+    "sweep_checkpoints",
+    "sweeps",
     "unpin_checkpoint",
 ]

@@ -61,7 +61,7 @@ def list_jobs(user: User, query: JobList | None = None) -> Listed[Job]:
 
 def get(user: User, job_id: str) -> Job:
     with reading() as session:
-        return present(session, _find(session, user, job_id))
+        return present(session, find(session, user, job_id))
 
 
 def cancel(user: User, job_id: str) -> Job:
@@ -81,13 +81,13 @@ def resume(user: User, job_id: str) -> Job:
 
 def progress(user: User, job_id: str) -> Progress:
     with reading() as session:
-        return present_progress(_find(session, user, job_id))
+        return present_progress(find(session, user, job_id))
 
 
 def events(user: User, job_id: str, query: EventList | None = None) -> Listed[Event]:
     query = query or EventList()
     with reading() as session:
-        _find(session, user, job_id)
+        find(session, user, job_id)
         statement = select(JobEventRow).where(JobEventRow.job_id == job_id)
         sortable = {"created_at": JobEventRow.created_at}
         return fetch(session, statement, query, sortable=sortable, tie=JobEventRow.id, present=present_event)
@@ -96,7 +96,7 @@ def events(user: User, job_id: str, query: EventList | None = None) -> Listed[Ev
 def metrics(user: User, job_id: str, *, after_step: int | None = None, max_points: int = 600) -> Metrics:
     """All series, each thinned to about ``max_points`` that keep its peaks."""
     with reading() as session:
-        _find(session, user, job_id)
+        find(session, user, job_id)
         columns = select(MetricPointRow.name, MetricPointRow.step, MetricPointRow.value).where(MetricPointRow.job_id == job_id)
         if after_step is not None:
             columns = columns.where(MetricPointRow.step > after_step)
@@ -109,7 +109,7 @@ def metrics(user: User, job_id: str, *, after_step: int | None = None, max_point
 def checkpoints(user: User, job_id: str, query: CheckpointList | None = None) -> Listed[Checkpoint]:
     query = query or CheckpointList()
     with reading() as session:
-        _find(session, user, job_id)
+        find(session, user, job_id)
         statement = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
         sortable = {"step": CheckpointRow.step, "created_at": CheckpointRow.created_at}
         return fetch(session, statement, query, sortable=sortable, tie=CheckpointRow.id, present=present_checkpoint)
@@ -130,7 +130,15 @@ def log_tail(user: User, job_id: str, *, tail: int = 200) -> str:
 def log_path(user: User, job_id: str) -> Path:
     """Where the log is, or will be. Raises NotFound."""
     with reading() as session:
-        return storage.job_dir(_find(session, user, job_id).id) / "log.txt"
+        return storage.job_dir(find(session, user, job_id).id) / "log.txt"
+
+
+def find(session: Session, user: User, job_id: str) -> JobRow:
+    """The user's own job. Raises NotFound."""
+    row = session.scalar(select(JobRow).where(JobRow.id == job_id, JobRow.user_id == user.id))
+    if row is None:
+        raise NotFound
+    return row
 
 
 def downsample(points: Sequence[Point], max_points: int) -> list[Point]:
@@ -150,16 +158,9 @@ def _value(point: Point) -> float:
     return point[1]
 
 
-def _find(session: Session, user: User, job_id: str) -> JobRow:
-    row = session.scalar(select(JobRow).where(JobRow.id == job_id, JobRow.user_id == user.id))
-    if row is None:
-        raise NotFound
-    return row
-
-
 def _steer(user: User, job_id: str, change: Callable[[Session, str], bool], told: str, verb: str) -> Job:
     with writing() as session:
-        row = _find(session, user, job_id)
+        row = find(session, user, job_id)
         if not change(session, job_id):
             raise Conflict(
                 f"A job that is {row.status} cannot {verb}." if verb != "cancel" else f"The job is already {row.status}."

@@ -4,16 +4,17 @@ Rows that suit no method are a Conflict that names the line; a mapping that give
 mapping may give good ones. Up to ``CHECKED_AT_ONCE`` rows are checked before the answer, the others before the job is queued.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from core import datasets, formats, models, storage
 from core.errors import Conflict, Detail, NotFound, ValidationError
-from core.formats import Chat, Example, Text
+from core.formats import Chat, Example, Message, Text
 from core.training import Method
 from core.users import User
+from core.weights import read_facts
 
 CHECKED_AT_ONCE = 20_000
 SAMPLE = 200  # rows whose length is measured for the estimate
@@ -57,15 +58,31 @@ def find_base(user: User, model_id: str) -> Base:
     model = models.get(user, model_id)
     if model.latest_version_id is None:
         raise Conflict(f"{model.name} has no weights to start from. Choose a base model.")
-    if model.kind == "adapter" or model.type == "custom":
-        raise Conflict(f"{model.name} is not a whole model of its own. Choose the model below it as the base.")
+    if model.type == "custom":
+        raise Conflict(f"{model.name} has no weights of its own. Choose the model below it as the base.")
     if not model.capabilities.get("finetune", True):
         raise Conflict(f"{model.name} cannot be fine-tuned here. Choose another base model.")
-    return Base(model.id, model.latest_version_id, model.name, model.num_parameters, model.context_length)
+    size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
+    return Base(model.id, model.latest_version_id, model.name, size, model.context_length)
 
 
-def find_rows(user: User, dataset_id: str, *, version_id: str | None, mapping: Mapping, method: Method) -> Rows:
-    """Raises NotFound, Conflict (not ready, or of no use for the method), ValidationError (the mapping)."""
+def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:
+    """The weights that settings are chosen for: of an adapter those of the whole model below it, as the worker counts them."""
+    if kind != "adapter":
+        return num_parameters
+    try:
+        return read_facts(models.location(version_id).base).num_parameters
+    except (OSError, ValueError) as error:
+        raise Conflict("The files of the model below this adapter cannot be read. Choose another base model.") from error
+
+
+def find_rows(
+    user: User, dataset_id: str, *, version_id: str | None, mapping: Mapping, method: Method, must_be_sound: bool = True
+) -> Rows:
+    """Raises NotFound, Conflict (not ready, or of no use for the method), ValidationError (the mapping).
+
+    ``must_be_sound``: also a Conflict when rows are known to be wrong, or are too few to train on.
+    """
     dataset = datasets.get(user, dataset_id)
     version = datasets.get_version(user, version_id) if version_id else datasets.version_of(user, dataset_id)
     if version.dataset_id != dataset.id:
@@ -79,6 +96,8 @@ def find_rows(user: User, dataset_id: str, *, version_id: str | None, mapping: M
             f"{method.title} cannot learn from {format_.title.lower()} rows. It learns from {', '.join(method.formats)}."
         )
     rows = Rows(dataset.id, version.id, dataset.name, version.num_rows, version.columns, mapping, format_.name, mapping is None)
+    if not must_be_sound:
+        return rows
     if rows.num_rows < FEWEST_ROWS:
         raise Conflict(f"{dataset.name} has {rows.num_rows} rows; at least {FEWEST_ROWS} are needed to train.")
     if mapping is None:
@@ -117,5 +136,10 @@ def _require_sound_report(name: str, report: Any) -> None:
 def _rough_tokens(example: Example) -> float:
     if isinstance(example, Text):
         return len(example.text) / CHARACTERS_PER_TOKEN + 1
-    messages = example.messages if isinstance(example, Chat) else []
+    if isinstance(example, Chat):
+        return _rough_chat_tokens(example.messages)
+    return sum(_rough_chat_tokens([*example.messages, *answer]) for answer in (example.preferred, example.non_preferred))
+
+
+def _rough_chat_tokens(messages: Sequence[Message]) -> float:
     return sum(len(m["content"]) / CHARACTERS_PER_TOKEN + TOKENS_PER_MESSAGE for m in messages)

@@ -8,12 +8,15 @@ from typing import Any
 from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
-from core import datasets, jobs, storage
+from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
 from core.errors import NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
+from core.fine_tuning.following import find
+from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
 from core.security import digest, new_id
@@ -21,7 +24,10 @@ from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, resolve
 from core.users import User
 
+Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
+GONE = "The base model or the dataset was deleted just now."
 FEW_ROWS = 10
+ELSEWHERE = ("ray",)  # runners whose machines are not this one
 START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
@@ -62,6 +68,7 @@ class NewJob(Input):
     )
     notes: str = Field("", max_length=10_000, title="Notes")
     tags: list[str] = Field(default_factory=list, max_length=20, title="Tags")
+    copied_from: str | None = Field(None, max_length=64, title="Copied from", description="The job of yours that this one varies.")
     idempotency_key: str | None = Field(None, max_length=200)
 
     @field_validator("method")
@@ -99,7 +106,7 @@ def plan(user: User, new: NewJob) -> Plan:
     return Plan(
         num_examples=num_examples,
         num_validation=num_validation,
-        total_steps=settings.total_steps(num_examples),
+        total_steps=settings.total_steps(num_examples, num_processes=new.num_processes),
         resolved=asdict(settings),
         estimated_seconds=_estimate(base, tokens),
         warnings=_warnings(settings, num_examples, num_validation),
@@ -108,29 +115,61 @@ def plan(user: User, new: NewJob) -> Plan:
 
 def create(user: User, new: NewJob) -> Job:
     """Start a job; it waits for its turn. Raises NotFound, Conflict (the dataset cannot train this), ValidationError, DiskFull."""
-    key = digest(f"{user.id}:{new.idempotency_key}") if new.idempotency_key else None
-    if key and (existing := _find_by_key(key)):
+    key = key_of(user, new.idempotency_key)
+    if key and (existing := find_by_key(key)):
         return existing
-    storage.require_space()
-    base, rows, validation = _find(user, new)
-    for part in filter(None, (rows, validation)):
-        sources.require_sound(part)
-    row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
-    checked = all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part)
+    found = find_sources(user, new)
     try:
         with writing() as session:
-            _require_files(session, row)
-            session.add(row)
-            session.flush()
-            jobs.add_event(session, row.id, "Created.")
-            if checked:
-                _admit(session, row, _settle(new, base, rows, validation))
+            row = insert(session, user, new, found, key=key)
             session.refresh(row)
             return present(session, row)
     except IntegrityError as error:
-        if key and (existing := _find_by_key(key)):
+        if key and (existing := find_by_key(key)):
             return existing
-        raise NotFound("The base model or the dataset was deleted just now.") from error
+        raise NotFound(GONE) from error
+
+
+def key_of(user: User, idempotency_key: str | None) -> str | None:
+    """What the database keeps of a key: nobody else's key is ever the same."""
+    return digest(f"{user.id}:{idempotency_key}") if idempotency_key else None
+
+
+def find_by_key(key: str) -> Job | None:
+    with reading() as session:
+        row = session.scalar(select(JobRow).where(JobRow.idempotency_key == key))
+        return present(session, row) if row else None
+
+
+def find_sources(user: User, new: NewJob) -> Sources:
+    """What jobs like ``new`` learn from, its first rows looked at. Raises what ``create`` raises."""
+    storage.require_space()
+    found = _find(user, new)
+    _settle(new, *found)
+    for part in filter(None, found[1:]):
+        sources.require_sound(part)
+    return found
+
+
+def insert(
+    session: Session, user: User, new: NewJob, found: Sources, *, key: str | None = None, group_id: str | None = None
+) -> JobRow:
+    """Write a job, in the queue when all its rows are known to be sound. Raises Conflict, IntegrityError."""
+    base, rows, validation = found
+    row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
+    row.group_id = group_id
+    _require_files(session, row)
+    session.add(row)
+    session.flush()
+    jobs.add_event(session, row.id, "Created.")
+    if all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part):
+        _admit(session, row, _settle(new, base, rows, validation))
+    return row
+
+
+def default_name(found: Sources, suffix: str | None) -> str:
+    base, rows, _ = found
+    return f"{base.name}-{suffix or '-'.join(rows.name.split())}"[:100]
 
 
 def admit(job_id: str) -> None:
@@ -172,8 +211,12 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
         jobs.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 
-def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
+def _find(user: User, new: NewJob) -> Sources:
     method = METHODS[new.method]
+    require_devices(new.num_processes)
+    if new.copied_from:
+        with reading() as session:
+            find(session, user, new.copied_from)
     base = sources.find_base(user, new.base_model_id)
     rows = sources.find_rows(user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method)
     if new.validation_dataset_id is None:
@@ -184,9 +227,17 @@ def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
     return base, rows, validation
 
 
+def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
+    """Raises ValidationError for settings that cannot run here."""
+    settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
+    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.look().has_gpu:
+        raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
+    return settings
+
+
 def _settle(new: NewJob, base: Base, rows: Rows, validation: Rows | None) -> tuple[Settings, int, int]:
     num_examples, num_validation = _counts(rows, validation, new.validation_fraction)
-    return _resolve(new.hyperparameters, base, num_examples, method=new.method), num_examples, num_validation
+    return resolve_for(new, base, num_examples), num_examples, num_validation
 
 
 def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, int]:
@@ -204,6 +255,7 @@ def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: s
         num_parameters=base.num_parameters,
         context_length=base.context_length,
         method=method,
+        gpu=hardware.look().computes_bfloat16,
     )
 
 
@@ -211,7 +263,7 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
     return JobRow(
         id=new_id("ftj"),
         user_id=user.id,
-        name=new.name or _default_name(base, rows, new.suffix),
+        name=new.name or default_name((base, rows, validation), new.suffix),
         suffix=new.suffix,
         idempotency_key=key,
         base_model_id=base.model_id,
@@ -226,6 +278,7 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
         num_processes=new.num_processes,
         sample_prompts=new.sample_prompts,
         priority=new.priority,
+        copied_from=new.copied_from,
         notes=new.notes,
         tags=new.tags,
         hyperparameters=new.hyperparameters.model_dump(),
@@ -233,23 +286,14 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
     )
 
 
-def _default_name(base: Base, rows: Rows, suffix: str | None) -> str:
-    return f"{base.name}-{suffix or '-'.join(rows.name.split())}"[:100]
-
-
-def _find_by_key(key: str) -> Job | None:
-    with reading() as session:
-        row = session.scalar(select(JobRow).where(JobRow.idempotency_key == key))
-        return present(session, row) if row else None
-
-
-def _stored_sources(session: Any, job: JobRow) -> tuple[Base, Rows, Rows | None] | None:
+def _stored_sources(session: Any, job: JobRow) -> Sources | None:
     """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
     version, model = session.get(ModelVersionRow, job.base_version_id), session.get(ModelRow, job.base_model_id)
     rows = _stored_rows(session, job.dataset_version_id, job)
     if version is None or model is None or rows is None:
         return None
-    base = Base(model.id, version.id, model.name, version.num_parameters, model.context_length)
+    size = sources.size_of(version.id, kind=version.kind, num_parameters=version.num_parameters)
+    base = Base(model.id, version.id, model.name, size, model.context_length)
     return base, rows, _stored_rows(session, job.validation_version_id, job)
 
 

@@ -33,7 +33,6 @@ ASK_FIRST = ("Promote", "Evaluate", "Delete")
 TAGS = ("best", "latest", "kept", "promoted")
 TAG_COLOURS = ["violet", "blue", "orange", "green"]
 NONE_YET = "A checkpoint is what a job goes on from after a pause or a restart. The first one appears while it trains."
-RULE = "While a job runs, its last two checkpoints, the best one and those you keep stay on disk."
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
@@ -46,7 +45,7 @@ def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
     show_actions(user, job, chosen)
     if evaluation := chosen.metrics.get("evaluation"):
         evaluation_view.show(user, job.id, chosen.step, evaluation)
-    st.caption(f":material/auto_delete: {RULE}")
+    st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
 
 
 def show_table(found: Sequence[Checkpoint]) -> None:

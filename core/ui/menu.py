@@ -34,6 +34,7 @@ ENTRIES = (
     Entry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
     Entry("fine_tuning", "Fine-tuning", "model_training", "Models", "Start a fine-tuning and follow those that run."),
     Entry("job", "Fine-tuning job", "monitoring", "Models", in_menu=False),
+    Entry("sweep", "Sweep", "scatter_plot", "Models", in_menu=False),
     Entry("models", "Models", "deployed_code", "Models", "Base models and the models you have made."),
     Entry("model", "Model", "deployed_code", "Models", in_menu=False),
     Entry("chat", "Chat", "forum", "Models", "Talk to any model."),

@@ -60,6 +60,7 @@ def pages(things: Things) -> dict[str, str]:
         "sql": "/sql",
         "fine_tuning": "/fine_tuning",
         "job": f"/job?id={things.job}",
+        "sweep": "/sweep?id=swp_aaaaaaaaaaaaaaaa",
         "models": "/models",
         "model": f"/model?id={things.model}",
         "chat": f"/chat?id={things.chat}",

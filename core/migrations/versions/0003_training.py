@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("checks", sa.JSON(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("worker_pid", sa.BigInteger(), nullable=True),
         sa.Column("worker_started", sa.Double(), nullable=True),
         sa.Column("heartbeat_at", MOMENT, nullable=True),
@@ -75,7 +76,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_exports_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exports")),
-        sa.UniqueConstraint("model_version_id", "kind", "target", name=op.f("uq_exports_model_version_id_kind_target")),
+        sa.UniqueConstraint(
+            "user_id", "model_version_id", "kind", "target", name=op.f("uq_exports_user_id_model_version_id_kind_target")
+        ),
     )
     op.create_index(op.f("ix_exports_model_version_id"), "exports", ["model_version_id"], unique=False)
     op.create_index(op.f("ix_exports_status"), "exports", ["status"], unique=False)

@@ -1,0 +1,185 @@
+"""What a start would cost: memory against what is free, and time. First by arithmetic, then by a few measured steps.
+
+``forecast`` answers at once from what is known: the plan, the estimate of ``core.training.memory``, and the measurement if one was
+made for these settings. ``measure`` makes one, in a process of its own, one at a time; asking again tells how far it is.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core import hardware, models
+from core.config import settings as server_settings
+from core.errors import Conflict
+from core.fine_tuning import preview, starting
+from core.fine_tuning.preview import Subject, Totals
+from core.fine_tuning.preview_process import KILLED, PreviewProcess, Stopped
+from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, tasks
+from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
+from core.hardware import Machine
+from core.training import Settings, memory
+from core.training.memory import Need, Shape, Way
+from core.users import User
+
+MOST_THREADS = 8
+WAITING = "Waiting for another measurement to end."
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """By real steps on the longest rows. ``memory_bytes`` of RAM, ``gpu_memory_bytes`` None without a GPU."""
+
+    seconds_per_step: float
+    tokens_per_second: float
+    tokens_per_step: int
+    longest_row: int
+    seconds_to_load: float
+    memory_bytes: int
+    gpu_memory_bytes: int | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device that trains (``device``). ``need`` is None where the base says too little of itself.
+
+    ``fits`` compares the measurement, or else the estimate, with ``free``; ``ways``: other settings that would fit, if it does not.
+    """
+
+    device: str
+    free: int
+    total: int
+    need: Need | None
+    estimated_bytes: int | None
+    measured_bytes: int | None
+    fits: bool | None
+    ways: list[Way]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """``totals`` and ``measured`` are None until somebody has asked for them; ``seconds`` is rough before that."""
+
+    plan: Plan
+    memory: Memory
+    measured: Measured | None
+    seconds: float | None
+    steps_per_epoch: int | None
+
+
+def forecast(user: User, new: NewJob) -> Forecast:
+    """Raises what ``plan`` raises."""
+    plan = starting.plan(user, new)
+    subject = preview.find(user, new)
+    subject = replace(subject, settings=Settings(**plan.resolved))
+    totals = preview.known_totals(subject)
+    found = kept.get(_key(subject))
+    measured = Measured(**found) if found else None
+    share = plan.num_examples / max(1, plan.num_examples + plan.num_validation)
+    per_epoch = totals.steps_per_epoch(subject.settings, share=share, num_processes=new.num_processes) if totals else None
+    if per_epoch is not None:
+        steps = per_epoch * subject.settings.n_epochs
+        plan = replace(plan, total_steps=min(steps, subject.settings.max_steps or steps))
+    seconds = _seconds(plan, subject.settings, totals, measured, share=share)
+    return Forecast(plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch)
+
+
+def measured(user: User, new: NewJob) -> Measured | Progress | None:
+    """The measurement of these settings, how far it is, or None when nobody has begun one. Raises what it failed with."""
+    subject = preview.find(user, new)
+    key = _key(subject)
+    if (found := kept.get(key)) is not None:
+        return Measured(**found)
+    task = tasks.running(key)
+    return task.report() if task else None
+
+
+def measure(user: User, new: NewJob) -> Measured | Progress:
+    """Begin to measure, or tell how far it is. Raises Conflict when the estimate says that the memory would not do."""
+    known = measured(user, new)
+    if known is not None:
+        return known
+    subject = preview.find(user, new)
+    totals = preview.known_totals(subject)
+    if _memory(subject, totals, None).fits is False:
+        raise Conflict("These settings would not fit into memory, so they are not tried. Choose smaller ones.")
+    lines = [one["line"] for one in totals.longest] if totals else []
+    key = _key(subject)
+    return tasks.begin(key, lambda task: _probe(task, subject, key, lines)).report()
+
+
+def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
+    request = {"op": "probe", "method": subject.method, "threads": _threads(), **subject.as_json()}
+    if len(lines) >= subject.settings.rows_per_step:
+        request["lines"] = lines
+    with _turn(task):
+        process = PreviewProcess()
+        try:
+            found = process.ask(request, on_progress=task.note, stop=task.is_over, died=KILLED)
+        finally:
+            process.end()
+    kept.put(key, found)
+
+
+@contextmanager
+def _turn(task: Task) -> Iterator[None]:
+    """Two measurements at once would measure each other. Raises Stopped when nobody waits any more."""
+    task.note({"told": WAITING})
+    while not _one_at_a_time.acquire(timeout=0.2):
+        if task.is_over():
+            raise Stopped
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+def _threads() -> int:
+    return server_settings().training_threads or max(1, min(MOST_THREADS, os.cpu_count() or 1))
+
+
+def _key(subject: Subject) -> str:
+    chosen = subject.settings
+    names = ("tuning", "lora_rank", "lora_targets", "batch_size", "gradient_accumulation", "max_length", "packing", "precision")
+    values: list[Any] = [getattr(chosen, name) for name in names]
+    values += [subject.rows.version_id, subject.method, chosen.gradient_checkpointing]
+    return f"{subject.base.version_id}/{fingerprint(values)}"
+
+
+def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) -> Memory:
+    machine = hardware.look()
+    gpu, settings, pairs = machine.has_gpu, subject.settings, subject.method == "dpo"
+    device, free, total = _device(machine)
+    shape = _shape(subject)
+    longest = (totals.longest_row if totals else 0) or settings.max_length
+    need = memory.estimate(shape, settings, longest_row=longest, gpu=gpu, pairs=pairs) if shape else None
+    seen = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
+    wanted = seen or (need.total if need else None)
+    fits = wanted <= memory.SPARE * free if wanted else None
+    ways = memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, pairs=pairs) if shape and not fits else []
+    return Memory(device, free, total, need, need.total if need else None, seen, fits, ways)
+
+
+def _device(machine: Machine) -> tuple[str, int, int]:
+    if machine.has_gpu:
+        best = max(machine.gpus, key=lambda gpu: gpu.free)
+        return best.name, best.free, best.total
+    return "this machine", machine.free, machine.total
+
+
+def _shape(subject: Subject) -> Shape | None:
+    return memory.read_shape(models.location(subject.base.version_id).base, num_parameters=subject.base.num_parameters)
+
+
+def _seconds(plan: Plan, settings: Settings, totals: Totals | None, measured: Measured | None, *, share: float) -> float | None:
+    """From the measured pace; the shorter rows of most steps are counted by their tokens where those are known."""
+    if measured is None:
+        return None
+    steps = plan.total_steps * measured.seconds_per_step
+    if totals and totals.num_tokens and not settings.max_steps:
+        steps = min(steps, totals.num_tokens * share * settings.n_epochs / measured.tokens_per_second)
+    return START_SECONDS + measured.seconds_to_load + steps

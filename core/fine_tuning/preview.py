@@ -1,0 +1,184 @@
+"""What the model sees of the data before a start: any row as tokens, and all rows counted.
+
+A child process answers with the code that trains (``preview_process``). A row is answered at once. Totals are counted in the
+background while somebody asks for them again and again: ``totals`` returns how far it is until it is done, and counting stops when
+nobody asks any more. What was counted is kept in memory and in a small file, by everything that changes it:
+version, base version, mapping, longest row and what the loss is on. Other settings share it.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core import models, storage
+from core.fine_tuning import sources, starting
+from core.fine_tuning.preview_process import shared
+from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, tasks
+from core.fine_tuning.sources import Base, Rows
+from core.fine_tuning.starting import NewJob
+from core.training import METHODS, Settings
+from core.users import User
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token. ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``)."""
+
+    text: str
+    id: int
+    learned: bool
+    cut: bool
+    special: bool
+    joined: bool
+    starts: bool
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """``part``: "" for a whole row, "preferred" or "non_preferred". Counts are of all tokens, ``pieces`` may be the first ones.
+
+    ``num_sequences``: how many training sequences it becomes; more than one for a long text, 0 when it trains nothing.
+    """
+
+    part: str
+    text: str
+    pieces: list[Piece]
+    num_tokens: int
+    num_learned: int
+    num_cut: int
+    num_sequences: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """``errors``: what is wrong with the row, {"field", "message"}; then it has no sequences. ``trains``: it is learned from."""
+
+    line: int
+    errors: list[dict[str, str]]
+    trains: bool
+    max_length: int
+    sequences: list[Sequence]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """All rows of a version. Tokens and sequences are those that are trained on; lengths are of whole rows, before they are cut.
+
+    ``histogram``: {"from", "to", "rows"}; ``longest``: {"line", "tokens"}; ``cut``, ``empty`` (nothing is left to learn): the first
+    hundred lines; ``wrong``: the first hundred {"line", "field", "message"}; ``num_packed``: sequences when rows are packed.
+    """
+
+    num_rows: int
+    num_sequences: int
+    num_tokens: int
+    num_learned: int
+    median_length: int
+    max_length: int
+    histogram: list[dict[str, int]]
+    longest: list[dict[str, int]]
+    num_cut: int
+    cut: list[int]
+    num_empty: int
+    empty: list[int]
+    num_wrong: int
+    wrong: list[dict[str, Any]]
+    num_packed: int
+    packed_exactly: bool
+
+    @property
+    def share_learned(self) -> float:
+        return self.num_learned / self.num_tokens if self.num_tokens else 0.0
+
+    @property
+    def longest_row(self) -> int:
+        return self.longest[0]["tokens"] if self.longest else 0
+
+    def steps_per_epoch(self, settings: Settings, *, share: float = 1.0, num_processes: int = 1) -> int:
+        """``share``: of the rows that is learned, not kept for validation."""
+        units = self.num_packed if settings.packing else self.num_sequences
+        return -(-round(units * share) // (settings.rows_per_step * num_processes))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: base, rows and settings of a request that need not be fit to start yet."""
+
+    base: Base
+    rows: Rows
+    settings: Settings
+    method: str
+
+    def as_json(self) -> Json:
+        weights = models.location(self.base.version_id)
+        return {
+            "weights": {
+                "version_id": weights.version_id,
+                "folder": str(weights.folder),
+                "base": str(weights.base),
+                "adapter": str(weights.adapter) if weights.adapter else None,
+                "chat_template_sha256": weights.chat_template_sha256,
+            },
+            "rows": {
+                "parquet": str(storage.parquet_path(self.rows.version_id)),
+                "columns": self.rows.columns,
+                "mapping": self.rows.mapping or None,
+                "num_rows": self.rows.num_rows,
+            },
+            "settings": asdict(self.settings),
+        }
+
+
+def find(user: User, new: NewJob) -> Subject:
+    """Raises NotFound, Conflict, ValidationError (the mapping). Wrong rows and too few rows are no hindrance here."""
+    base = sources.find_base(user, new.base_model_id)
+    method = METHODS[new.method]
+    rows = sources.find_rows(
+        user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method, must_be_sound=False
+    )
+    return Subject(base, rows, starting.resolve_for(new, base, rows.num_rows), new.method)
+
+
+def row(user: User, new: NewJob, line: int) -> Row:
+    """Raises NotFound (also for a line that is not there), Conflict, ValidationError, Unavailable."""
+    subject = find(user, new)
+    found = shared.get().ask({"op": "row", "line": line, **subject.as_json()})
+    sequences = [Sequence(**{**one, "pieces": [Piece(**piece) for piece in one["pieces"]]}) for one in found["sequences"]]
+    return Row(**{**found, "sequences": sequences})
+
+
+def totals(user: User, new: NewJob) -> Totals | Progress:
+    """All rows, or how far the counting is; asking begins it. Raises as ``row`` does."""
+    subject = find(user, new)
+    if known := known_totals(subject):
+        return known
+    key = _totals_key(subject)
+    task = tasks.running(key) or tasks.begin(key, lambda task: _count(task, subject, key), of=subject.rows.num_rows)
+    return task.report()
+
+
+def known_totals(subject: Subject) -> Totals | None:
+    """What was counted before."""
+    found = kept.get(_totals_key(subject))
+    return Totals(**found) if found else None
+
+
+def cancel_totals(user: User, new: NewJob) -> None:
+    """Stop counting, for everybody who watches. Nothing happens when nothing is counted."""
+    tasks.cancel(_totals_key(find(user, new)))
+
+
+def stop() -> None:
+    """The server ends: so do the counting and the process."""
+    tasks.cancel_all()
+    shared.stop()
+
+
+def _count(task: Task, subject: Subject, key: str) -> None:
+    found = shared.get().ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
+    kept.put(key, found)
+
+
+def _totals_key(subject: Subject) -> str:
+    chosen = (subject.base.version_id, subject.rows.mapping or {}, subject.settings.max_length, subject.settings.loss_on)
+    return f"{subject.rows.version_id}/{fingerprint(chosen)}"

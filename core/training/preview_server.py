@@ -1,0 +1,216 @@
+"""``python -m core.training.preview_server``: the process that says what the model sees, with the code that trains.
+
+JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log file. One thread reads
+stdin; the main thread works on all requests in turns, a slice of each, so that one row is shown while a million are counted. The
+process ends with its parent, when stdin closes, and by itself after it has been idle.
+
+In::
+
+    {"op": "row", "id": 1, "line": 7, **what}       what: "weights", "rows" (parquet, columns, mapping), "settings"
+    {"op": "totals", "id": 2, **what}
+    {"op": "probe", "id": 3, "method": "dpo", "threads": 2, "lines": [7], **what}    alone: it measures the process
+    {"op": "cancel", "id": 2}
+
+Out::
+
+    {"id": 2, "done": 5000, "of": 1000000}          {"id": 3, "told": "Loading the base model."}
+    {"id": 1, "result": {...}}                      {"id": 1, "error": {"code": "unavailable", "message": "..."}}
+"""
+
+import argparse
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from core import formats
+from core.errors import LuthierError
+from core.training import METHODS, probe
+from core.training.hyperparameters import Settings
+from core.training.method import Rows, TrainingFailed
+from core.training.preview_rows import Counting, look
+from core.weights import Weights
+
+log = logging.getLogger("luthier.preview")
+SLICE_SECONDS, TOLD_EVERY = 0.15, 0.5
+Json = dict[str, Any]
+
+
+class Server:
+    """``_work`` holds the requests begun and not ended, as generators that yield after a slice of work."""
+
+    def __init__(self, out: TextIO, *, idle_seconds: float) -> None:
+        self._out, self._idle_seconds = out, idle_seconds
+        self._inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
+        self._work: dict[int, Iterator[None]] = {}
+        self._busy_at = time.monotonic()
+
+    def read(self, lines: TextIO) -> None:
+        """In its own thread. The parent is gone when its end of the pipe closes: nothing is worth finishing then."""
+        for line in lines:
+            self._inbox.put(json.loads(line))
+        os._exit(0)
+
+    def run(self) -> None:
+        """Until the process was idle for long enough."""
+        while self._work or not self._inbox.empty() or time.monotonic() - self._busy_at < self._idle_seconds:
+            self._take_in()
+            for request_id in list(self._work):
+                self._go_on(request_id)
+                self._busy_at = time.monotonic()
+
+    def _take_in(self) -> None:
+        try:
+            self._begin(self._inbox.get(timeout=0 if self._work else 1))
+            while True:
+                self._begin(self._inbox.get_nowait())
+        except queue.Empty:
+            return
+
+    def _begin(self, request: Json) -> None:
+        if request["op"] == "cancel":
+            self._work.pop(request["id"], None)
+            return
+        make = {"row": self._row, "totals": self._totals, "probe": self._probe}[request["op"]]
+        self._work[request["id"]] = make(request)
+
+    def _go_on(self, request_id: int) -> None:
+        """Outermost for one request: whatever it breaks must not take the others along."""
+        try:
+            next(self._work[request_id])
+        except StopIteration:
+            del self._work[request_id]
+        except LuthierError as error:
+            self._fail(request_id, error.code, error.message)
+        except Exception as error:
+            log.exception("request %s failed", request_id)
+            self._fail(request_id, "unavailable", _sentence(error))
+
+    def _row(self, request: Json) -> Iterator[None]:
+        from jinja2 import TemplateError
+
+        tokenizer, settings = load_tokenizer(request["weights"]), Settings(**request["settings"])
+        line, example = next(read_rows(request["rows"], first=request["line"]), (request["line"], None))
+        if example is None:
+            raise TrainingFailed(f"There is no row {line:,}.", code="not_found")
+        found: Json = {"line": line, "errors": [], "trains": False, "max_length": settings.max_length, "sequences": []}
+        if isinstance(example, list):
+            found["errors"] = [{"field": d.field, "message": d.message} for d in example]
+        else:
+            try:
+                found |= look(example, tokenizer, settings)
+            except TemplateError as error:
+                found["errors"] = [{"field": "messages", "message": f"the chat template refuses them: {error}"}]
+        self._send({"id": request["id"], "result": found})
+        yield
+
+    def _totals(self, request: Json) -> Iterator[None]:
+        tokenizer, settings = load_tokenizer(request["weights"]), Settings(**request["settings"])
+        counting, told, slice_began = Counting(), time.monotonic(), time.monotonic()
+        for line, example in read_rows(request["rows"]):
+            counting.add(line, example, tokenizer, settings)
+            moment = time.monotonic()
+            if moment - told > TOLD_EVERY:
+                told = moment
+                self._send({"id": request["id"], "done": counting.num_rows, "of": request["rows"]["num_rows"]})
+            if moment - slice_began > SLICE_SECONDS:
+                yield
+                slice_began = time.monotonic()
+        self._send({"id": request["id"], "result": counting.totals(settings)})
+
+    def _probe(self, request: Json) -> Iterator[None]:
+        rows = read_lines(request["rows"], request["lines"]) if request.get("lines") else read_rows(request["rows"])
+        found = probe.measure(
+            METHODS[request["method"]],
+            weights_of(request["weights"]),
+            rows,
+            Settings(**request["settings"]),
+            threads=request["threads"],
+            told=lambda text: self._send({"id": request["id"], "told": text}),
+        )
+        self._send({"id": request["id"], "result": found})
+        yield
+
+    def _fail(self, request_id: int, code: str, message: str) -> None:
+        self._work.pop(request_id, None)
+        self._send({"id": request_id, "error": {"code": code, "message": message}})
+
+    def _send(self, message: Json) -> None:
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+
+def read_rows(source: Json, *, first: int = 1) -> Rows:
+    mapping = source["mapping"]
+    format_ = formats.mapped(source["columns"], mapping)
+    return formats.read_examples(Path(source["parquet"]), format_, mapping, first=first)
+
+
+def read_lines(source: Json, lines: list[int]) -> Rows:
+    """Single rows, each from its own row group."""
+    for line in lines:
+        yield from islice(read_rows(source, first=line), 1)
+
+
+def load_tokenizer(sent: Json) -> Any:
+    return _tokenizer(sent["version_id"], json.dumps(sent))
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(_version_id: str, sent: str) -> Any:
+    from core.training.pretrained import load_tokenizer
+
+    try:
+        return load_tokenizer(weights_of(json.loads(sent)))
+    except (OSError, ValueError) as error:
+        raise TrainingFailed("The tokenizer of this base model cannot be read. Choose another base.", code="unavailable") from error
+
+
+def weights_of(sent: Json) -> Weights:
+    adapter = Path(sent["adapter"]) if sent["adapter"] else None
+    return Weights(sent["version_id"], Path(sent["folder"]), Path(sent["base"]), adapter, sent["chat_template_sha256"])
+
+
+def _sentence(error: Exception) -> str:
+    if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower() or isinstance(error, MemoryError):
+        return "There is not enough memory for these settings. Choose smaller ones."
+    return "The preview failed. The server's preview log says why."
+
+
+def _watch_parent(parent: int) -> None:
+    """A second way to notice that the parent died, should another child of its hold the pipe open."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(0)
+
+
+def _own_stdout() -> TextIO:
+    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--idle-seconds", type=float, default=300)
+    arguments = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    server = Server(_own_stdout(), idle_seconds=arguments.idle_seconds)
+    threading.Thread(target=server.read, args=(sys.stdin,), daemon=True).start()
+    if os.name != "nt":
+        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    server.run()
+    os._exit(0)  # without waiting for the thread that reads
+
+
+if __name__ == "__main__":
+    main()
