@@ -159,3 +159,16 @@ def test_the_chat_of_a_checkpoint_that_is_gone_says_so(ada: User, visit: Visit, 
     assert not app.exception
     assert "The checkpoint of step 40 was removed" in text_of(app)
     assert app.chat_input(key="chat_input").disabled
+
+
+def test_a_run_can_be_taken_along_from_its_page(ada: User, visit: Visit, job_id: str) -> None:
+    app = visit(ada, "job", id=job_id)
+    links = [link.proto.url for link in app.get("link_button")]
+    assert f"/download/job/{job_id}/report?as=ipynb" in links
+    assert f"/download/job/{job_id}/report?as=zip" in links
+    assert not [link for link in links if link.endswith("tensorboard")]  # there are no events
+    assert app.button(key="job_mlflow").disabled
+    assert "LUTHIER" in text_of(app)
+    (storage.job_dir(job_id) / "tensorboard").mkdir(parents=True)
+    (storage.job_dir(job_id) / "tensorboard" / "events").write_bytes(b"x")
+    assert [link for link in app.run().get("link_button") if link.proto.url.endswith("tensorboard")]
