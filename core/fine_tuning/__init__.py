@@ -15,6 +15,7 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``recipes``: a request as a YAML file
 - ``preview``: what the model sees of the data, in a process of its own
 - ``forecast``: memory and time, by arithmetic and by measured steps
+- ``run_reports``: a run to take along; ``run_facts`` gathers, ``run_notebook``, ``run_curves`` and ``run_mlflow`` write
 - ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
 """
 
@@ -39,6 +40,8 @@ from core.fine_tuning.following import (
 )
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
+from core.fine_tuning.run_mlflow import Exported
+from core.fine_tuning.run_reports import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
 from core.fine_tuning.using import (
     Promotion,
@@ -56,6 +59,7 @@ __all__ = [
     "CheckpointList",
     "Event",
     "EventList",
+    "Exported",
     "Job",
     "JobList",
     "Metrics",
@@ -68,6 +72,7 @@ __all__ = [
     "Promotion",
     "Queue",
     "QueuedJob",
+    "Report",
     "admit",
     "cancel",
     "checkpoints",
@@ -78,14 +83,17 @@ __all__ = [
     "evaluate_checkpoint",
     "evaluate_version",
     "events",
+    "export_to_mlflow",
     "forecast",
     "get",
     "get_checkpoint",
+    "has_tensorboard",
     "list_jobs",
     "log_path",
     "log_tail",
     "metrics",
     "move",
+    "open_report",
     "pause",
     "pin_checkpoint",
     "plan",
@@ -100,4 +108,5 @@ __all__ = [
     "sweep_checkpoints",
     "sweeps",
     "unpin_checkpoint",
+    "why_no_mlflow",
 ]
