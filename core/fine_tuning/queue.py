@@ -20,7 +20,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning.expected import durations
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.job_queue import Held, Start
 from core.tables import ACTIVE_STATUSES, JobRow
