@@ -15,6 +15,7 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``recipes``: a request as a YAML file
 - ``preview``: what the model sees of the data, in a process of its own
 - ``forecast``: memory and time, by arithmetic and by measured steps
+- ``run_reports``: a run to take along; ``run_facts`` gathers, ``run_notebook``, ``run_curves`` and ``run_mlflow`` write
 - ``following``: list, get, cancel, pause, resume, progress, events, checkpoints
 - ``series``: the curves of jobs, kept in memory and thinned for many viewers; ``comparing``: of several runs side by side
 - ``samples``, ``hardest``, ``logs``: answers during training, the rows with the highest loss, the training's log
@@ -43,6 +44,8 @@ from core.fine_tuning.hardest import HardRow, hardest_rows
 from core.fine_tuning.logs import LogLine, LogSearch, log_path, log_tail, search_log
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
+from core.fine_tuning.run_mlflow import Exported
+from core.fine_tuning.run_reports import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.samples import JobSample, SampleList, sample_steps, samples
 from core.fine_tuning.series import metrics
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
@@ -64,6 +67,7 @@ __all__ = [
     "Comparison",
     "Event",
     "EventList",
+    "Exported",
     "HardRow",
     "Job",
     "JobList",
@@ -81,6 +85,7 @@ __all__ = [
     "Promotion",
     "Queue",
     "QueuedJob",
+    "Report",
     "SampleList",
     "Setting",
     "admit",
@@ -95,15 +100,18 @@ __all__ = [
     "evaluate_checkpoint",
     "evaluate_version",
     "events",
+    "export_to_mlflow",
     "forecast",
     "get",
     "get_checkpoint",
     "hardest_rows",
+    "has_tensorboard",
     "list_jobs",
     "log_path",
     "log_tail",
     "metrics",
     "move",
+    "open_report",
     "pause",
     "pin_checkpoint",
     "plan",
@@ -121,4 +129,5 @@ __all__ = [
     "sweep_checkpoints",
     "sweeps",
     "unpin_checkpoint",
+    "why_no_mlflow",
 ]

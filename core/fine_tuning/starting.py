@@ -236,7 +236,7 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
 
 def _find(user: User, new: NewJob) -> Sources:
     method = METHODS[new.method]
-    require_devices(new.num_processes)
+    require_devices(new.num_processes, runner=new.runner)
     if new.copied_from:
         with reading() as session:
             find(session, user, new.copied_from)
