@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import fine_tuning
 from core.security import new_token
-from core.ui import checkpoint_view, job_monitor, job_queue, places, report_view, session, show
+from core.ui import checkpoint_view, job_monitor, job_notes_view, job_queue, places, report_view, session, show
 from core.users import User
 
 DELETED = "_deleted_job"
@@ -69,7 +69,9 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
         if job.group_id:
             places.link("sweep", "Its sweep", icon="scatter_plot", id=job.group_id)
         st.caption(job_monitor.describe_times(job))
+        places.link("compare", "Compare with …", icon="compare_arrows", ids=job.id)
         report_view.show_reports(user, job)
+    job_notes_view.show_notes(user, job)
 
 
 user = session.require_user()

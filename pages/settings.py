@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import sessions, users
 from core.errors import ValidationError
-from core.ui import session, show
+from core.ui import session, show, webhook_view
 from core.users import User
 
 
@@ -44,6 +44,9 @@ with st.container(width=640):
         if st.form_submit_button("Change password", key="save_password"):
             with show.guarded():
                 change_password(user)
+
+    st.subheader("Alerts", anchor=False)
+    webhook_view.show_webhook(user)
 
     st.subheader("Sessions", anchor=False)
     with st.container(border=True):

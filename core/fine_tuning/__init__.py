@@ -24,7 +24,7 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 
 from core.fine_tuning import forecast, preview, recipes, sweeps
 from core.fine_tuning.again import delete, rerun
-from core.fine_tuning.annotating import Annotation, annotate
+from core.fine_tuning.annotating import Annotation, annotate, tags
 from core.fine_tuning.comparing import Comparison, Outcome, Setting, compare
 from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
 from core.fine_tuning.following import (
@@ -128,6 +128,7 @@ __all__ = [
     "set_priority",
     "sweep_checkpoints",
     "sweeps",
+    "tags",
     "unpin_checkpoint",
     "why_no_mlflow",
 ]

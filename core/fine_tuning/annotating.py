@@ -1,8 +1,9 @@
 """What a person writes about a job: notes and tags."""
 
 from pydantic import Field, field_validator
+from sqlalchemy import String, cast, select
 
-from core.db import writing
+from core.db import reading, writing
 from core.fields import Input
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
@@ -28,6 +29,13 @@ class Annotation(Input):
         if any(not word or len(word) > LONGEST_TAG or "," in word for word in words):
             raise ValueError(f"must be words of 1 to {LONGEST_TAG} characters without commas")
         return words
+
+
+def tags(user: User) -> list[str]:
+    """The tags of the user's jobs, by the alphabet."""
+    with reading() as session:
+        found = session.scalars(select(JobRow.tags).where(JobRow.user_id == user.id, cast(JobRow.tags, String) != "[]"))
+        return sorted({tag for given in found for tag in given}, key=str.casefold)
 
 
 def annotate(user: User, job_id: str, new: Annotation) -> Job:

@@ -4,7 +4,8 @@ Takes series that the service has already reduced (600 points at most each), so 
 the theme, so light and dark both work. Leaves to ``core.fine_tuning`` what was measured, and to ``job_monitor`` where it is drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,33 +18,82 @@ TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
 LOSS_HEIGHT, LINE_HEIGHT = 370, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
+LOSS_CHART, BRUSH = "job_loss_chart", "zoom"
 MAX_POINTS = 600  # per series; more is invisible and slow
 
 
-def show_loss(series: Series, *, last_step: int, log_scale: bool, waiting: bool) -> None:
-    """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve."""
-    curves = build_loss_curves(series)
+@dataclass(frozen=True)
+class Small:
+    """One of the small charts: a series, its title, how its values are written (d3), filled below or not.
+
+    ``optional``: without a value it has no place at all.
+    """
+
+    name: str
+    title: str
+    format: str
+    area: bool = False
+    optional: bool = False
+
+
+SMALL = (
+    Small("learning_rate", "Learning rate", ".1e", area=True),
+    Small("tokens_per_second", "Tokens per second", ",.0f"),
+    Small("grad_norm", "Gradient norm", ".2f"),
+    Small("memory_bytes", "Memory", ".2s", area=True),
+    Small("trained_tokens", "Tokens seen", ".3s", area=True, optional=True),
+    Small("cpu_utilisation", "Processor, share of all cores", ".0%", area=True, optional=True),
+    Small("gpu_memory_bytes", "GPU memory", ".2s", area=True, optional=True),
+    Small("gpu_utilisation", "GPU utilisation", ".0%", area=True, optional=True),
+)
+
+
+def show_loss(
+    series: Series,
+    *,
+    first_step: int = 0,
+    last_step: int,
+    log_scale: bool,
+    waiting: bool,
+    smoothing: float = SMOOTHING,
+    on_select: Callable[[], None] | None = None,
+) -> None:
+    """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve.
+
+    ``on_select`` is called when a stretch of steps was brushed; what it finds is under the chart's key in the session.
+    """
+    curves = build_loss_curves(series, smoothing)
     if not curves:
         show_nothing(height=LOSS_HEIGHT, waiting=waiting)
         return
     st.vega_lite_chart(
         build_frame(curves),
-        build_loss_spec(list(curves), last_step=last_step, log_scale=log_scale, dots=len(curves.get(VALIDATION, ())) <= 60),
+        build_loss_spec(
+            list(curves),
+            first_step=first_step,
+            last_step=last_step,
+            log_scale=log_scale,
+            dots=len(curves.get(VALIDATION, ())) <= 60,
+            brush=on_select is not None,
+        ),
         height=LOSS_HEIGHT,
-        key="job_loss_chart",
+        key=LOSS_CHART,
+        on_select=on_select or "ignore",
         alt="Training and validation loss over steps",
     )
 
 
-def show_line(series: Series, name: str, *, title: str, format: str, last_step: int, area: bool = False) -> None:
-    """One series over steps as a small chart."""
-    frame = pd.DataFrame(series[name], columns=["step", "value"])
+def show_line(series: Series, small: Small, *, first_step: int = 0, last_step: int) -> None:
+    """One series over steps as a small chart; what validation measured of it is drawn with it."""
+    measured = series.get(f"valid_{small.name}")
+    curves = {TRAINING: series.get(small.name) or ()} | ({VALIDATION: measured} if measured else {})
+    rows = [(step, value, curve) for curve, points in curves.items() for step, value in points]
     st.vega_lite_chart(
-        frame,
-        build_line_spec(title=title, format=format, last_step=last_step, area=area),
+        pd.DataFrame(rows, columns=["step", "value", "curve"]),
+        build_line_spec(small, first_step=first_step, last_step=last_step, both=bool(measured)),
         height=LINE_HEIGHT,
-        key=f"job_{name}_chart",
-        alt=f"{title} over steps",
+        key=f"job_{small.name}_chart",
+        alt=f"{small.title} over steps",
     )
 
 
@@ -64,14 +114,14 @@ def axis_end(step: int, total_steps: int) -> int:
     return min(next((end for end in steps if end >= 1.1 * step), total_steps), total_steps or 10**9)
 
 
-def build_loss_curves(series: Series) -> dict[str, Points]:
+def build_loss_curves(series: Series, smoothing: float = SMOOTHING) -> dict[str, Points]:
     """The curves by their name in the legend, in drawing order."""
     raw, validation = series.get("train_loss") or (), series.get("valid_loss") or ()
     curves: dict[str, Points] = {}
     if raw:
         curves[TRAINING] = raw
-    if len(raw) >= SMOOTH_FROM:
-        curves[SMOOTHED] = smooth(raw)
+    if len(raw) >= SMOOTH_FROM and smoothing > 0:
+        curves[SMOOTHED] = smooth(raw, smoothing)
     if validation:
         curves[VALIDATION] = validation
     return curves
@@ -91,7 +141,9 @@ def build_frame(curves: Mapping[str, Points]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "loss", "curve"])
 
 
-def build_loss_spec(names: Sequence[str], *, last_step: int, log_scale: bool, dots: bool) -> dict[str, Any]:
+def build_loss_spec(
+    names: Sequence[str], *, first_step: int = 0, last_step: int, log_scale: bool, dots: bool, brush: bool = False
+) -> dict[str, Any]:
     colour = {
         "field": "curve",
         "type": "nominal",
@@ -120,7 +172,9 @@ def build_loss_spec(names: Sequence[str], *, last_step: int, log_scale: bool, do
     if SMOOTHED in names:
         layers.append(_line_layer(TRAINING, width=1, opacity=0.3, point=False, colour_of=SMOOTHED))
     layers += [_line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION) for name in names if _is_bold(name, names)]
-    shared = {"x": _steps(last_step), "y": y, "color": colour, "tooltip": tooltip}
+    if brush:
+        layers[-1]["params"] = [{"name": BRUSH, "select": {"type": "interval", "encodings": ["x"]}}]
+    shared = {"x": _steps(first_step, last_step), "y": y, "color": colour, "tooltip": tooltip}
     return {"encoding": shared, "layer": layers}
 
 
@@ -138,16 +192,26 @@ def _line_layer(name: str, *, width: float, opacity: float, point: bool, colour_
     return layer
 
 
-def build_line_spec(*, title: str, format: str, last_step: int, area: bool) -> dict[str, Any]:
-    mark = {"type": "area", "line": True, "opacity": 0.25} if area else {"type": "line", "strokeWidth": 2}
-    value = {"field": "value", "type": "quantitative", "title": None, "axis": {"format": format}, "scale": {"zero": area}}
-    tooltip = [{"field": "step", "title": "step", "format": ","}, {"field": "value", "title": title, "format": format}]
-    return {"mark": mark, "encoding": {"x": _steps(last_step), "y": value, "tooltip": tooltip}}
+def build_line_spec(small: Small, *, first_step: int, last_step: int, both: bool) -> dict[str, Any]:
+    mark: dict[str, Any] = {"type": "line", "strokeWidth": 2, "clip": True}
+    if small.area:
+        mark = {"type": "area", "line": True, "opacity": 0.25, "clip": True}
+    axis = {"format": small.format}
+    value = {"field": "value", "type": "quantitative", "title": None, "axis": axis, "scale": {"zero": small.area}}
+    tooltip = [
+        {"field": "step", "title": "step", "format": ","},
+        {"field": "value", "title": small.title, "format": small.format},
+    ]
+    encoding: dict[str, Any] = {"x": _steps(first_step, last_step), "y": value, "tooltip": tooltip}
+    if both:
+        legend = {"title": None, "orient": "top"}
+        encoding["color"] = {"field": "curve", "type": "nominal", "scale": {"domain": [VALIDATION, TRAINING]}, "legend": legend}
+    return {"mark": mark, "encoding": encoding}
 
 
-def _steps(last_step: int) -> dict[str, Any]:
-    """The axis of steps, from 0 to ``last_step``."""
-    scale: dict[str, Any] = {"nice": False, "zero": True}
-    if last_step > 0:
-        scale["domain"] = [0, last_step]
+def _steps(first_step: int, last_step: int) -> dict[str, Any]:
+    """The axis of steps."""
+    scale: dict[str, Any] = {"nice": False, "zero": first_step == 0}
+    if last_step > first_step:
+        scale["domain"] = [first_step, last_step]
     return {"field": "step", "type": "quantitative", "title": "step", "scale": scale, "axis": {"format": ",d", "tickMinStep": 1}}

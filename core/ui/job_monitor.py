@@ -12,17 +12,14 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.fine_tuning import EventList
-from core.training import Hyperparameters
-from core.ui import checkpoint_view, job_cards, job_charts, places, show
+from core.training import METHODS, Hyperparameters
+from core.ui import checkpoint_view, job_cards, job_charts, job_log, job_rows, job_samples, job_zoom, places, show
 from core.ui.job_charts import LINE_HEIGHT, Points, Series
 from core.users import User
 
 EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
-TABS = ("Charts", "Events", "Log", "Settings")
 OVERFITTING = 1.1  # times the lowest validation loss
 TUNINGS = {"full": "full fine-tuning", "lora": "LoRA"}
-LEVELS = {"info": "", "warn": ":orange[:material/warning:] ", "error": ":red[:material/error:] "}
 
 
 class Link(NamedTuple):
@@ -45,8 +42,13 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
         job = fine_tuning.get(user, job_id)
         if job.status != shown_status:
             st.rerun()
-        series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
-        job_cards.show_cards(job, series)
+        whole = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
+        series = whole
+        if steps := job_zoom.chosen(job):
+            series = fine_tuning.metrics(
+                user, job_id, from_step=steps[0], to_step=steps[1], max_points=job_charts.MAX_POINTS
+            ).series
+        job_cards.show_cards(job, whole)
         show_progress(job)
         show_curves(user, job, series)
         show_details(user, job, series)
@@ -116,11 +118,24 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
             )
         if found := describe_overfitting(series.get("valid_loss") or ()):
             st.caption(f":material/lightbulb: {found}")
-        last_step = job_charts.axis_end(job.step, job.total_steps)
-        job_charts.show_loss(series, last_step=last_step, log_scale=scale == "Log", waiting=job.status in EVERY)
+        first_step, last_step = _shown_steps(job)
+        job_charts.show_loss(
+            series,
+            first_step=first_step,
+            last_step=last_step,
+            log_scale=scale == "Log",
+            waiting=job.status in EVERY,
+            smoothing=float(st.session_state.get(job_zoom.SMOOTHING, job_charts.SMOOTHING)),
+            on_select=job_zoom.take_brush,
+        )
+        job_zoom.show_controls(job)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
         st.subheader("Checkpoints", anchor=False)
         checkpoint_view.show_checkpoints(user, job)
+
+
+def _shown_steps(job: fine_tuning.Job) -> tuple[int, int]:
+    return job_zoom.chosen(job) or (0, job_charts.axis_end(job.step, job.total_steps))
 
 
 def describe_overfitting(points: Points) -> str | None:
@@ -137,57 +152,34 @@ def describe_overfitting(points: Points) -> str | None:
 
 
 def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
-    charts, events, log, settings = st.tabs(TABS, key="job_tabs", on_change="rerun")
-    if charts.open:
-        with charts:
-            show_small_charts(job, series)
-    if events.open:
-        with events:
-            show_events(user, job)
-    if log.open:
-        with log:
-            show_log(user, job)
-    if settings.open:
-        with settings:
-            show_settings(job)
+    draw = {
+        "Charts": lambda: show_small_charts(job, series),
+        "Samples": lambda: job_samples.show_samples(user, job),
+        "Rows": lambda: job_rows.show_rows(user, job),
+        "Events": lambda: job_log.show_events(user, job),
+        "Log": lambda: job_log.show_log(user, job),
+        "Settings": lambda: show_settings(job),
+    }
+    for tab, show_tab in zip(st.tabs(list(draw), key="job_tabs", on_change="rerun"), draw.values(), strict=True):
+        if tab.open:
+            with tab:
+                show_tab()
 
 
 def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
-    wanted = (
-        ("learning_rate", "Learning rate", ".1e", True),
-        ("tokens_per_second", "Tokens per second", ",.0f", False),
-        ("grad_norm", "Gradient norm", ".2f", False),
-        ("memory_bytes", "Memory", ".2s", True),
-    )
-    last_step = job_charts.axis_end(job.step, job.total_steps)
+    """Those of the method first; what this machine or method does not measure has no place of its own."""
+    method = METHODS.get(job.method)
+    own = [job_charts.Small(name, title, ".3f") for name, title in (method.series if method else ())]
+    first_step, last_step = _shown_steps(job)
     with st.grid(2, min_column_width=300, gap="small"):
-        for name, title, format, area in wanted:
-            with st.container(border=True):
-                st.markdown(f"**{title}**")
-                if series.get(name):
-                    job_charts.show_line(series, name, title=title, format=format, last_step=last_step, area=area)
-                else:
-                    job_charts.show_nothing(height=LINE_HEIGHT, waiting=job.status in EVERY)
-
-
-def show_events(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.events(user, job.id, EventList(limit=100, sort="-created_at")).items
-    if not found:
-        st.caption("Nothing has happened yet.")
-        return
-    with st.container(height=320, border=True, key="job_events"):
-        lines = (f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}" for e in found)
-        st.markdown("  \n".join(lines))
-
-
-def show_log(user: User, job: fine_tuning.Job) -> None:
-    text = fine_tuning.log_tail(user, job.id, tail=200)
-    if not text:
-        st.caption("The worker has not written anything yet.")
-        return
-    with st.container(height=340, border=True, autoscroll=True, key="job_log"):
-        st.code(text, language=None, wrap_lines=True)
-    st.link_button("Download the whole log", f"/download/job/{job.id}/log", icon=":material/download:")
+        for small in [*own, *job_charts.SMALL]:
+            if not small.optional or series.get(small.name):
+                with st.container(border=True):
+                    st.markdown(f"**{small.title}**")
+                    if series.get(small.name) or series.get(f"valid_{small.name}"):
+                        job_charts.show_line(series, small, first_step=first_step, last_step=last_step)
+                    else:
+                        job_charts.show_nothing(height=LINE_HEIGHT, waiting=job.status in EVERY)
 
 
 def show_settings(job: fine_tuning.Job) -> None:

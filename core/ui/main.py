@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.ui import menu, session
+from core.ui import alert_view, menu, session
 from core.users import User
 
 HERE = Path(__file__).parent
@@ -19,6 +19,7 @@ ABOUT = "**Luthier**: your team's data becomes models you can call."
 def show_account(user: User) -> None:
     """Who is signed in, and the way out. No menu: its popup has the main area's text colour, unreadable on a dark sidebar."""
     with st.sidebar, st.container(key="account", gap="xsmall"):
+        alert_view.show_bell(user)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(":material/account_circle:", width="content")
             st.text(user.name or user.email)  # markdown would make a link of an address

@@ -1,0 +1,71 @@
+"""Alerts in the app: the bell in the sidebar of every page, a toast when one comes while a page is open, and how one is drawn."""
+
+import streamlit as st
+
+from core import alerts
+from core.alerts import Alert
+from core.ui import places, show
+from core.users import User
+
+EVERY = 10.0  # seconds
+TOLD = "_told_alert"  # the newest alert that this browser was told of
+LOOKS = {
+    "finished": ("check_circle", "green", "Finished"),
+    "failed": ("error", "red", "Failed"),
+    "paused": ("pause_circle", "orange", "Paused by itself"),
+    "nan": ("report", "red", "Loss is no number"),
+    "diverged": ("trending_up", "orange", "Loss runs away"),
+    "stalled": ("hourglass_disabled", "orange", "Stalled"),
+}
+DELIVERIES = {"waiting": "being sent", "sent": "sent to your webhook", "failed": "could not be sent to your webhook"}
+
+
+@st.fragment(run_every=EVERY)
+def show_bell(user: User) -> None:
+    """Call it inside the sidebar."""
+    unseen = alerts.count_unseen(user)
+    with st.container(key="bell"):
+        label = f"Alerts :red-badge[{unseen if unseen < 100 else '99+'}]" if unseen else "Alerts"
+        places.link("alerts", label, icon="notifications_active" if unseen else "notifications")
+    _tell(user)
+
+
+def show_alert(user: User, alert: Alert) -> None:
+    icon, colour, title = LOOKS[alert.kind]
+    with st.container(border=True, gap="xsmall", key=f"alert_{alert.id}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            new = "" if alert.seen_at else " :blue-badge[new]"
+            st.markdown(f":{colour}[:material/{icon}:] **{title}**{new}", width="content")
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                places.link("job", show.plain(alert.job_name) or "The job", icon="monitoring", id=alert.job_id)
+                if not alert.seen_at:
+                    st.button(
+                        "Seen",
+                        key=f"seen_{alert.id}",
+                        icon=":material/done:",
+                        type="tertiary",
+                        on_click=show.attempt,
+                        args=(lambda: alerts.mark_seen(user, alert.id),),
+                    )
+        st.markdown(show.plain(alert.message))
+        st.caption(_facts(alert))
+
+
+def _facts(alert: Alert) -> str:
+    words = [show.ago(alert.created_at), DELIVERIES.get(alert.delivery, "")]
+    if alert.delivery_error and alert.delivery != "sent":
+        words.append(show.plain(alert.delivery_error))
+    return " · ".join(word for word in words if word)
+
+
+def _tell(user: User) -> None:
+    """A toast for what came since this browser looked last; what was there when it came is on the bell."""
+    told = st.session_state.get(TOLD)
+    fresh = alerts.newest(user, after=told)
+    if told is not None:
+        for alert in fresh:
+            icon, _, _ = LOOKS[alert.kind]
+            st.toast(
+                f"{show.plain(alert.message)}  \n[Open the job](/job?id={alert.job_id})", icon=f":material/{icon}:", duration="long"
+            )
+    st.session_state[TOLD] = fresh[-1].id if fresh else told or f"{alerts.PREFIX}0"

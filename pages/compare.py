@@ -1,0 +1,41 @@
+"""Several runs side by side: /compare?ids=ftj_…,ftj_…"""
+
+import streamlit as st
+
+from core import fine_tuning
+from core.fine_tuning import JobList
+from core.ui import compare_view, places, session, show
+from core.users import User
+
+RECENT = 100
+
+
+def pick_runs(user: User) -> list[str]:
+    """The runs of the address, and others to add; what is chosen becomes the address."""
+    told = [job_id for job_id in (places.query("ids") or "").split(",") if job_id][: compare_view.MOST]
+    named = {job.id: job for job in fine_tuning.list_jobs(user, JobList(limit=RECENT)).items}
+    named |= {job_id: fine_tuning.get(user, job_id) for job_id in told if job_id not in named}
+    names = compare_view.labels(list(named.values()))
+    if "compare_runs" not in st.session_state:
+        st.session_state["compare_runs"] = told
+    chosen = st.multiselect(
+        "Runs",
+        list(named),
+        format_func=lambda job_id: names[job_id],
+        max_selections=compare_view.MOST,
+        key="compare_runs",
+        placeholder="Choose up to ten runs",
+    )
+    st.query_params["ids"] = ",".join(chosen)
+    return chosen
+
+
+user = session.require_user()
+show.header("Compare runs", "Their curves in one picture, and what made the difference.", icon="compare_arrows")
+places.link("fine_tuning", "All jobs", icon="arrow_back")
+with show.guarded():
+    runs = pick_runs(user)
+    if len(runs) < 2:
+        show.empty("Choose at least two runs", "Pick them above, or mark them in the list of jobs.", "compare_arrows")
+    if runs:
+        compare_view.show_comparison(user, runs)
