@@ -25,7 +25,7 @@ def show_bell(user: User) -> None:
     """Call it inside the sidebar."""
     unseen = alerts.count_unseen(user)
     with st.container(key="bell"):
-        label = f"Alerts :red-badge[{unseen if unseen < 100 else '99+'}]" if unseen else "Alerts"
+        label = f"**Alerts ({unseen if unseen < 100 else '99+'})**" if unseen else "Alerts"
         places.link("alerts", label, icon="notifications_active" if unseen else "notifications")
     _tell(user)
 

@@ -81,4 +81,7 @@ def build_found(lines: list[LogLine], wanted: str) -> str:
 def mark(text: str, wanted: str) -> str:
     """Escaped, with the matches between ``<mark>``."""
     parts = re.split(f"({re.escape(wanted)})", text, flags=re.IGNORECASE)
-    return "".join(f"<mark>{html.escape(part)}</mark>" if i % 2 else html.escape(part) for i, part in enumerate(parts))
+    return "".join(
+        f'<mark style="background:#fde68a;color:#111827">{html.escape(part)}</mark>' if i % 2 else html.escape(part)
+        for i, part in enumerate(parts)
+    )

@@ -19,7 +19,7 @@ def chosen(job: fine_tuning.Job) -> tuple[int, int] | None:
 
 
 def show_controls(job: fine_tuning.Job) -> None:
-    left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom", gap="medium")
+    left, middle, right = st.columns([5, 3, 3], vertical_alignment="bottom", gap="medium")
     with left:
         if job.total_steps > FEWEST:
             _settle(job)
