@@ -1,8 +1,8 @@
-"""Curves at scale, in one run: 200 runs of 5,000 steps and one of 100,000 points. Prints times and ratios against reading all points.
+"""Curves at scale: 200 runs of 5,000 steps and one of 100,000 points. Prints times, and ratios against reading all points.
 
     python -m tests.bench.bench_monitor
 
-The list of runs should open within 300 ms of server time, a watcher's update cost under 50 ms of CPU, with 50 watchers on one machine.
+The list of runs should open within 300 ms of server time, a watcher's update cost under 50 ms of CPU, with 50 watchers.
 """
 
 import os
