@@ -18,11 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from core.tables import JobRow, UsageRow
 
+HERE = "subprocess"  # the runner whose jobs take this server's devices; a cluster finds room for its own
 TYPICAL_SECONDS = 600.0  # stands for a duration that nobody knows, only to put later jobs in order
 
 
@@ -56,19 +57,27 @@ class Start:
     seconds: float | None
 
 
+DEVICES = case((JobRow.runner == HERE, JobRow.num_processes), else_=0)
+
+
 def waiting(session: Session) -> list[Waiting]:
     """All jobs in the queue. One whose worker still saves (paused and resumed at once) has not come back to it yet."""
-    columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, JobRow.num_processes)
+    columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
     found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
     return [Waiting(*row) for row in found]
 
 
 def waiting_of(row: JobRow) -> Waiting:
-    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, row.num_processes)
+    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, devices_of(row))
+
+
+def devices_of(row: JobRow) -> int:
+    """Devices of this server that the job takes."""
+    return row.num_processes if row.runner == HERE else 0
 
 
 def held(session: Session) -> list[Held]:
-    found = session.execute(select(JobRow.user_id, JobRow.num_processes).where(JobRow.lease_token.is_not(None)))
+    found = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
     return [Held(*row) for row in found]
 
 
@@ -126,9 +135,9 @@ def foresee(
     order: list[Start] = []
     while lines:
         job = _in_turn((line[0] for line in lines.values()), busy, last)
-        if len(ends) < places and sum(busy.values()) + job.devices <= devices:
+        if len(ends) < places and sum(one.devices for _, _, one in ends) + job.devices <= devices:
             order.append(Start(job.id, clock if certain else None))
-            busy[job.user_id] += job.devices
+            busy[job.user_id] += _weight(job)
             last[job.user_id] = at + clock
             end = clock + (TYPICAL_SECONDS if job.seconds is None else job.seconds)
             heapq.heappush(ends, (end, next(number), Held(job.user_id, job.devices, job.seconds)))
@@ -141,7 +150,7 @@ def foresee(
         certain = certain and all(one.seconds is not None for _, _, one in ends)
         moment, _, ended = heapq.heappop(ends)
         clock = max(clock, moment)
-        busy[ended.user_id] -= ended.devices
+        busy[ended.user_id] -= _weight(ended)
     return order + [Start(job.id, None) for job in jobs if job.devices > devices]
 
 
@@ -157,5 +166,10 @@ def _in_turn(firsts: Iterable[Waiting], busy: Mapping[str, int], served: Mapping
 def _busy(holding: Iterable[Held]) -> Counter[str]:
     busy: Counter[str] = Counter()
     for one in holding:
-        busy[one.user_id] += one.devices
+        busy[one.user_id] += _weight(one)
     return busy
+
+
+def _weight(job: Waiting | Held) -> int:
+    """What a job counts when users take turns: one on a cluster is a turn, too."""
+    return max(1, job.devices)

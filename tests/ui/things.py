@@ -12,6 +12,7 @@ from pyarrow import parquet
 from core import formats, storage
 from core.clock import now
 from core.db import writing
+from core.models.exports import filename_of
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
 from core.tables import (
@@ -167,7 +168,12 @@ def make_export(user: User, model_id: str, kind: str = "merged", status: str = "
             "progress": 0.4,
             "size_bytes": 2_600_000,
             "checks": [*SAME, OTHER],
-            "facts": {"precision": "float32", "checked_by": "transformers", "stage": "Writing the weights"},
+            "facts": {
+                "filename": filename_of("support-bot", 1, kind),
+                "precision": "float32",
+                "checked_by": "transformers",
+                "stage": "Writing the weights",
+            },
             "finished_at": ended,
         }
         row = ExportRow(**(values | fields))
