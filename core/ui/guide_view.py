@@ -46,6 +46,7 @@ def show_hits(text: str, hits: list[Hit]) -> None:
     for hit in hits:
         with st.container(border=True, width=READABLE, gap="xsmall"):
             label, key = f"{hit.chapter.title}: {hit.section.title}", f"guide_hit_{hit.section.anchor}"
+            where = (hit.chapter.name, hit.section.anchor)
             st.button(
                 label,
                 key=key,
