@@ -1,7 +1,7 @@
 """Whose turn it is: the one rule by which waiting jobs start, and what it says about the future.
 
-- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one whose last start is longest ago,
-  then to the older job.
+- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one who was served longest ago
+  (a start or an end of a training; usage remembers those of deleted jobs), then to the older job.
 - **Within one user's jobs**: priority (1, 0, -1), then ``position``, then age. A priority orders one's own jobs and nobody else's,
   so no user can starve another with it, an admin neither.
 - **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they are, and with it all the
@@ -21,7 +21,7 @@ from datetime import datetime
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from core.tables import JobRow
+from core.tables import JobRow, UsageRow
 
 HERE = "subprocess"  # the runner whose jobs take this server's devices; a cluster finds room for its own
 TYPICAL_SECONDS = 600.0  # stands for a duration that nobody knows, only to put later jobs in order
@@ -81,10 +81,16 @@ def held(session: Session) -> list[Held]:
     return [Held(*row) for row in found]
 
 
-def last_starts(session: Session) -> dict[str, float]:
-    """When each user's last job started, as seconds since 1970."""
-    found = session.execute(select(JobRow.user_id, func.max(JobRow.started_at)).group_by(JobRow.user_id))
-    return {user_id: moment.timestamp() for user_id, moment in found if moment}
+def last_served(session: Session) -> dict[str, float]:
+    """When each user who waits was served last, as seconds since 1970. Deleting a job gives no turn back."""
+    who = select(JobRow.user_id).where(JobRow.status == "queued").distinct()
+    started = select(JobRow.user_id, func.max(JobRow.started_at)).where(JobRow.user_id.in_(who)).group_by(JobRow.user_id)
+    trained = select(UsageRow.user_id, func.max(UsageRow.created_at)).where(UsageRow.kind == "training", UsageRow.user_id.in_(who))
+    served: dict[str, float] = {}
+    for user_id, moment in [*session.execute(started), *session.execute(trained.group_by(UsageRow.user_id))]:
+        if moment:
+            served[user_id] = max(served.get(user_id, 0.0), moment.timestamp())
+    return served
 
 
 def next_to_start(session: Session, *, devices: int | None) -> str | None:
@@ -93,7 +99,7 @@ def next_to_start(session: Session, *, devices: int | None) -> str | None:
     if not in_line:
         return None
     holding = held(session)
-    job = choose(in_line, busy=_busy(holding), served=last_starts(session))
+    job = choose(in_line, busy=_busy(holding), served=last_served(session))
     free = job.devices if devices is None else devices - sum(one.devices for one in holding)
     return job.id if job.devices <= free else None
 

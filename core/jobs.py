@@ -38,7 +38,8 @@ MAX_ATTEMPTS = 3
 PROGRESS_FIELDS = frozenset(
     {
         "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
-        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds",
+        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds", "gpu_memory_bytes", "gpu_utilisation",
+        "hardware",
     }
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core import jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, InUse
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.starting import find_by_key, key_of
 from core.fine_tuning.values import Job, present

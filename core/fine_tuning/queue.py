@@ -20,7 +20,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning.expected import durations
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.job_queue import Held, Start
 from core.tables import ACTIVE_STATUSES, JobRow
@@ -132,7 +132,7 @@ def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devi
     return job_queue.foresee(
         job_queue.with_seconds(waiting, seconds),
         holding=holding,
-        served=job_queue.last_starts(session),
+        served=job_queue.last_served(session),
         places=places,
         devices=all_devices,
         at=time.time(),
@@ -147,7 +147,7 @@ def _holding(session: Session) -> list[Held]:
     return [Held(row.user_id, job_queue.devices_of(row), starting.get(row.id, left[row.id])) for row in rows]
 
 
-def _waiting_of(user: User) -> Select[tuple[JobRow]]:
+def _waiting_of(user: User) -> Select[JobRow]:
     return select(JobRow).where(JobRow.user_id == user.id, JobRow.status == "queued")
 
 
