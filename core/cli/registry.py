@@ -67,7 +67,7 @@ def export(user: User, chosen: argparse.Namespace) -> int:
     if chosen.json:
         output.show(made)
     elif made.status == "ready":
-        print(exports.file_of(user, made.id).path)
+        print(made.facts.get("url") or exports.open_export(user, made.id).path)
     else:
         print(made.id)
         output.note(f"The export is {made.status}. {made.error or ''}".rstrip())
