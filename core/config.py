@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     llama_cpp: str = Field(
         "", description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none."
     )
+    mlflow_uri: str = Field(
+        "", description="MLflow tracking server (http…) or folder that runs are exported to. Empty: no export to MLflow."
+    )
     cost_per_hour: float = Field(
         0, ge=0, description="What an hour of one device costs, in your currency; shown with each model. 0: not shown."
     )

@@ -166,7 +166,7 @@ def has_waiting(session: Session, *, devices: int | None = None) -> bool:
 
 def too_wide(session: Session, *, devices: int) -> Sequence[JobRow]:
     """Waiting jobs that ask for more devices than there are: the server had more when they were made."""
-    return session.scalars(select(JobRow).where(JobRow.status == "queued", JobRow.num_processes > devices)).all()
+    return session.scalars(select(JobRow).where(JobRow.status == "queued", devices < job_queue.DEVICES)).all()
 
 
 def leased(session: Session) -> Sequence[JobRow]:

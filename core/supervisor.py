@@ -116,6 +116,8 @@ class Supervisor:
     def _start_worker(self, job_id: str) -> None:
         with reading() as session:
             row = session.get_one(JobRow, job_id)
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         try:
             worker = RUNNERS[row.runner].start(job_id)
         except OSError as error:
@@ -146,6 +148,8 @@ class Supervisor:
     # Workers --------------------------------------------------------------------------------------------------------------------
 
     def _see_to(self, row: JobRow) -> None:
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         worker = self._worker(row)
         expired = row.lease_until is None or row.lease_until < now()
         if worker is None and not expired:
@@ -198,6 +202,8 @@ class Supervisor:
                 jobs.requeue(session, row.id, token=row.lease_token, counts=False)
 
     def _worker(self, row: JobRow) -> Worker | None:
+        if row.runner not in RUNNERS:
+            return None
         if row.worker_ref is not None:
             return Worker(row.worker_pid or 0, row.worker_started or 0.0, row.worker_ref)
         if row.worker_pid is not None and row.worker_started is not None:
@@ -293,6 +299,10 @@ def _validation_share(row: JobRow) -> float:
     with reading() as session:
         learned, held_out = (session.get(DatasetVersionRow, v) for v in (row.dataset_version_id, row.validation_version_id))
     return held_out.num_rows / max(1, learned.num_rows) if learned and held_out else 0.0
+
+
+def _no_runner(row: JobRow) -> str:
+    return f"This server has no runner {row.runner!r}; it has {', '.join(RUNNERS)}."
 
 
 def _silence(row: JobRow) -> str:

@@ -139,6 +139,16 @@ async def send_export(request: Request) -> Response:
     return downloads.send_export(file, request)
 
 
+async def send_report(request: Request) -> Response:
+    """``/download/job/{job_id}/report?as=``: the run as a notebook, as plain files or for TensorBoard."""
+    user = await require_user(request)
+    form = parse(downloads.RunForm, **{"as": request.query_params["as"]} if "as" in request.query_params else {}).form
+    address = downloads.address_of(request)
+    return downloads.send_report(
+        await run_in_threadpool(fine_tuning.open_report, user, request.path_params["job_id"], form, address=address)
+    )
+
+
 async def require_user(request: Request) -> User:
     """Who the cookie belongs to. Raises Unauthorized."""
     user = await run_in_threadpool(sessions.user_for, request.cookies.get(sessions.COOKIE))
@@ -167,6 +177,7 @@ site = Starlette(
         Route("/uploads/{upload_id}", append_to_upload, methods=["PUT"]),
         Route("/uploads/{upload_id}", cancel_upload, methods=["DELETE"]),
         Route("/download/job/{job_id}/log", send_log),
+        Route("/download/job/{job_id}/report", send_report),
         Route("/download/export/{export_id}", send_export),
         Route("/download/changes", send_changes),
         Route("/download/{dataset_id}", send_dataset),

@@ -13,6 +13,8 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from core import datasets
 from core.datasets import Content, View, views
 from core.fields import Input, parse
+from core.fine_tuning import Report
+from core.fine_tuning.run_reports import Form
 from core.models import ExportFile
 from core.users import User
 
@@ -23,6 +25,14 @@ class Download(Input):
     model_config = ConfigDict(populate_by_name=True)
 
     form: Literal["original", "parquet", "csv", "jsonl", "rejects"] = Field("original", alias="as")
+
+
+class RunForm(Input):
+    """``as=`` of the address of a run."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    form: Form = Field("ipynb", alias="as")
 
 
 def content_of(user: User, dataset_id: str, query: Mapping[str, str]) -> Content:
@@ -61,6 +71,17 @@ async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, No
     finally:
         with CancelScope(shield=True):
             await run_in_threadpool(getattr(chunks, "close", lambda: None))
+
+
+def send_report(report: Report) -> Response:
+    """A run as a file."""
+    headers = {"Content-Disposition": disposition(report.filename), "Cache-Control": "private, no-store"}
+    return Response(report.content, headers=headers, media_type=report.media_type)
+
+
+def address_of(request: Request) -> str:
+    """Where this server was reached: ``http://host:port``."""
+    return f"{request.url.scheme}://{request.url.netloc}"
 
 
 def disposition(filename: str) -> str:

@@ -13,7 +13,7 @@ from core.cli.finding import find_dataset, find_model, first_base
 from core.cli.options import add_command, add_fields, read_fields
 from core.errors import ValidationError
 from core.fields import parse
-from core.fine_tuning import NewJob
+from core.fine_tuning import NewJob, recipes, sweeps
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
 from core.users import User
@@ -62,8 +62,6 @@ def fine_tune(user: User, chosen: argparse.Namespace) -> int:
 
 
 def sweep(user: User, chosen: argparse.Namespace) -> int:
-    from core.fine_tuning import sweeps
-
     space = dict(_read_variation(text) for text in chosen.vary)
     search = {"kind": "random", "count": chosen.random} if chosen.random else {"kind": "grid"}
     made = sweeps.create(user, parse(sweeps.NewSweep, job=_new_job(user, chosen), space=space, name=chosen.sweep_name, **search))
@@ -109,8 +107,6 @@ def _new_job(user: User, chosen: argparse.Namespace) -> NewJob:
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
-    from core.fine_tuning import recipes
-
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

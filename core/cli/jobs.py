@@ -20,7 +20,9 @@ HEADS = ("JOB", "NAME", "STATUS", "DONE", "LOSS", "VALID", "AGE")
 
 def add_commands(commands: Any) -> None:
     parser = add_command(commands, "jobs", list_jobs, "List fine-tuning jobs, newest first.")
-    parser.add_argument("--status", choices=get_args(Status), help="only those in this state")
+    parser.add_argument(
+        "--status", choices=get_args(Status), metavar="STATUS", help=f"only those that are {', '.join(get_args(Status))}"
+    )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
     parser = _add_job_command(commands, "watch", watch, "Follow a job until it ends.")
     parser.add_argument("--run", action="store_true", help="also run it from here: for a machine on which no server runs")

@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from importlib.util import find_spec
 from typing import Any
 
 from core import datasets, models
@@ -10,12 +9,17 @@ from core.cli import output
 from core.cli.finding import find_model
 from core.cli.options import add_command, add_fields, read_fields
 from core.fields import parse
+from core.models import Export, NewExport
+from core.models.export_queue import ExportQueue
 from core.users import User
 
 LOOK_SECONDS = 0.5
+OPEN = ("waiting", "running")
+PUSHING = ("repository", "private", "token")  # a push is for the page: the server's memory holds its token, and a shell keeps words
+KINDS = tuple(kind for kind in models.KINDS if kind != "hub")
 EXPORTING = """
-The export is made and checked by a process of its own, started by the server that works on this data folder. --wait
-waits for it and prints where the file is.
+The export is made by a process of its own and offered only when it answers like the model here. The server that works on this data
+folder makes it; --wait waits for that and prints the file's path. Where no server runs, --run makes it from here.
 """
 
 
@@ -26,14 +30,11 @@ def add_commands(commands: Any) -> None:
     ):
         parser = add_command(commands, name, act, help)
         parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
-    if find_spec("core.models.exports") is None:
-        return
     parser = add_command(commands, "export", export, "Make a model into a form that runs elsewhere.", more=EXPORTING)
     parser.add_argument("model", metavar="MODEL", help="its name or id")
     parser.add_argument("--wait", action="store_true", help="wait until it is ready")
-    from core.models import exports
-
-    add_fields(parser, exports.NewExport, named={"kind": "--as"})
+    parser.add_argument("--run", action="store_true", help="make it from here: for a machine on which no server runs")
+    add_fields(parser, NewExport, named={"kind": "--as"}, words={"kind": KINDS}, without=PUSHING)
 
 
 def list_datasets(user: User, chosen: argparse.Namespace) -> int:
@@ -57,18 +58,25 @@ def list_models(user: User, chosen: argparse.Namespace) -> int:
 
 
 def export(user: User, chosen: argparse.Namespace) -> int:
-    from core.models import exports
-
-    model = find_model(user, chosen.model)
-    made = exports.request_export(user, model.id, parse(exports.NewExport, **read_fields(chosen, exports.NewExport))).export
-    while chosen.wait and made.status in ("waiting", "running"):
+    new = parse(NewExport, **read_fields(chosen, NewExport, without=PUSHING))
+    made = models.request_export(user, find_model(user, chosen.model).id, new).export
+    queue = ExportQueue()
+    while made.status in OPEN and (chosen.wait or chosen.run):
+        if chosen.run:
+            queue.tick()
         time.sleep(LOOK_SECONDS)
-        made = exports.get_export(user, made.id)
+        made = models.get_export(user, made.id)
     if chosen.json:
         output.show(made)
-    elif made.status == "ready":
-        print(made.facts.get("url") or exports.open_export(user, made.id).path)
     else:
-        print(made.id)
-        output.note(f"The export is {made.status}. {made.error or ''}".rstrip())
+        _tell(user, made)
     return int(made.status == "failed")
+
+
+def _tell(user: User, made: Export) -> None:
+    if made.status == "ready":
+        print(models.open_export(user, made.id).path)
+        output.note(f"{made.num_same} of {len(made.checks)} answers are the same as here.")
+        return
+    print(made.id)
+    output.note(f"The export is {made.status}. {made.error or ''}".rstrip())

@@ -24,10 +24,11 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 GIT_SECONDS = 2.0
 
 
-def describe(session: Session, job: JobRow, *, model: Path, step: int | None, seconds: float) -> dict[str, Any]:
+def describe(session: Session, job: JobRow, *, model: Path | None, step: int | None, seconds: float) -> dict[str, Any]:
     """The ``settings`` of a version: everything needed to run the training again and to know what it took.
 
-    ``model``: the folder that becomes the version. ``seconds``: how long the training took to get there, over all attempts.
+    ``model``: the folder that becomes the version, None for a run without one. ``seconds``: how long the training took to get
+    there, over all attempts.
     """
     base = session.get(ModelVersionRow, job.base_version_id) if job.base_version_id else None
     return {
@@ -39,7 +40,7 @@ def describe(session: Session, job: JobRow, *, model: Path, step: int | None, se
         "checkpoint_step": step,
         "dataset": _data(session, job.dataset_version_id),
         "validation": _validation(session, job),
-        "chat_template_sha256": template_sha256(model) or (base.chat_template_sha256 if base else None),
+        "chat_template_sha256": (template_sha256(model) if model else None) or (base.chat_template_sha256 if base else None),
         "environment": environment(),
         "hardware": job.hardware or hardware(),
         "cost": cost(seconds, devices=job.num_processes),

@@ -15,7 +15,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
@@ -236,7 +236,7 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
 
 def _find(user: User, new: NewJob) -> Sources:
     method = METHODS[new.method]
-    require_devices(new.num_processes)
+    require_devices(new.num_processes, runner=new.runner)
     if new.copied_from:
         with reading() as session:
             find(session, user, new.copied_from)

@@ -43,7 +43,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 class NewExport(Input):
     """``repository`` and ``token`` are for a push to a hub alone, ``precision`` for merged weights."""
 
-    kind: Kind
+    kind: Kind = Field(title="Form", description="What it becomes; the guide says which runs where.")
     version: int | None = Field(None, ge=1, title="Version", description="Left out: the newest.")
     precision: Precision = Field("stored", title="Precision", description="stored: what loses nothing that the version has.")
     repository: str | None = Field(None, max_length=193, title="Repository", description="organisation/name on the hub")

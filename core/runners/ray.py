@@ -38,6 +38,7 @@ class RayRunner:
 
     name = "ray"
     title = "On the Ray cluster"
+    help = "A node of an existing Ray cluster that has room, named by `LUTHIER_RAY_ADDRESS`. It goes on while the server is away."
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[float, bool]] = {}  # ref -> when it was looked at, whether it lived
@@ -76,7 +77,9 @@ class RayRunner:
 
     def is_alive(self, worker: Worker) -> bool:
         """A cluster that does not answer is believed to go on: whether it does, the worker's lease tells."""
-        ref, at = str(worker.ref), time.monotonic()
+        if worker.ref is None:
+            return False  # nothing that was handed to a cluster
+        ref, at = worker.ref, time.monotonic()
         if ref in self._lost:
             return False
         looked, alive = self._seen.get(ref, (-LOOK_SECONDS, True))
@@ -102,8 +105,10 @@ class RayRunner:
             self._lost.add(str(worker.ref))
 
     def _end(self, worker: Worker) -> bool:
-        """Whether the cluster has been told."""
-        ref, at = str(worker.ref), time.monotonic()
+        """Whether the cluster has been told, or need not be."""
+        if worker.ref is None:
+            return True
+        ref, at = worker.ref, time.monotonic()
         if at - self._ended.get(ref, -SAVE_SECONDS) < SAVE_SECONDS:
             return True
         try:

@@ -28,6 +28,7 @@ class SubprocessRunner:
 
     name = "subprocess"
     title = "On this machine"
+    help = "A process beside the server, or one per device. It outlives the server's restart."
 
     def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []

@@ -3,7 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from core import api_keys, storage
+from core import api_keys, sessions, storage
 from core.api_keys import NewKey
 from core.db import writing
 from core.providers import PROVIDERS
@@ -93,3 +93,24 @@ def test_a_chat_over_api_talks_to_a_checkpoint(client: TestClient, ada: User, jo
         session.delete(session.get_one(JobRow, job_id))
     gone = client.post("/api/messages", headers=headers, json={"chat_id": chat["id"], "content": "hello"})
     assert gone.status_code == 409
+
+
+@pytest.mark.parametrize(("form", "kind"), [("ipynb", "application/x-ipynb+json"), ("zip", "application/zip")])
+def test_a_run_is_downloaded_by_token_and_by_cookie(client: TestClient, ada: User, job_id: str, form: str, kind: str) -> None:
+    by_token = client.get(f"/api/finetune/{job_id}/report?as={form}", headers=signed_in(ada))
+    cookie = sessions.claim_ticket(sessions.issue_ticket(ada))
+    by_cookie = client.get(f"/download/job/{job_id}/report?as={form}", headers={"Cookie": f"{sessions.COOKIE}={cookie}"})
+    for answer in (by_token, by_cookie):
+        assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+        assert answer.headers["content-disposition"].startswith('attachment; filename="support-bot-')
+        assert answer.content
+
+
+def test_a_form_that_does_not_exist_is_refused(client: TestClient, ada: User, job_id: str) -> None:
+    assert client.get(f"/api/finetune/{job_id}/report?as=pdf", headers=signed_in(ada)).status_code == 422
+
+
+def test_mlflow_that_is_not_set_up_is_a_conflict(client: TestClient, ada: User, job_id: str) -> None:
+    answer = client.post(f"/api/finetune/{job_id}/mlflow", headers=signed_in(ada))
+    assert answer.status_code == 409
+    assert "LUTHIER_MLFLOW_URI" in answer.json()["error"]["message"]

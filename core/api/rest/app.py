@@ -25,6 +25,7 @@ from core.api.rest import (
     models,
     query,
     queue,
+    run_reports,
     sweeps,
     uploads,
     usage,
@@ -48,6 +49,7 @@ ROUTERS = (
     finetune.router,
     sweeps.router,
     checkpoints.router,
+    run_reports.router,
     apikeys.router,
     usage.router,
 )
