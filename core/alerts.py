@@ -1,10 +1,24 @@
-"""What a job's owner should be told even when nobody watches. One row per alert, written in the caller's transaction."""
+"""Alerts: what the owner of a job should know unwatched: written where it happens, shown in the app, sent by webhook."""
 
 from sqlalchemy.orm import Session
 
-from core.tables import AlertRow
+from core.clock import now
+from core.tables import AlertRow, WebhookRow
+
+KINDS = ("finished", "failed", "paused", "nan", "diverged", "stalled")
 
 
 def note(session: Session, *, user_id: str, job_id: str, kind: str, message: str) -> None:
-    """``kind``: finished, failed, paused, nan, diverged or stalled."""
-    session.add(AlertRow(user_id=user_id, job_id=job_id, kind=kind, message=message))
+    """Write an alert in the caller's transaction; it waits for delivery if its owner's webhook asks for this kind."""
+    hook = session.get(WebhookRow, user_id)
+    waits = hook is not None and kind in hook.kinds
+    session.add(
+        AlertRow(
+            user_id=user_id,
+            job_id=job_id,
+            kind=kind,
+            message=message,
+            delivery="waiting" if waits else "none",
+            deliver_after=now() if waits else None,
+        )
+    )

@@ -12,7 +12,7 @@ from core.config import settings
 from core.tables import JobRow
 
 STEPS = 20.0
-WITHOUT_PACE = 6.0
+WITHOUT_PACE = 12.0
 
 
 def is_stalled(job: JobRow, at: datetime, *, validation_share: float) -> bool:

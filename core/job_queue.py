@@ -1,7 +1,7 @@
 """Whose turn it is: the one rule by which waiting jobs start, and what it says about the future.
 
-- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one whose last start is longest ago,
-  then to the older job.
+- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one who was served longest ago
+  (a start or an end of a training; usage remembers those of deleted jobs), then to the older job.
 - **Within one user's jobs**: priority (1, 0, -1), then ``position``, then age. A priority orders one's own jobs and nobody else's,
   so no user can starve another with it, an admin neither.
 - **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they are, and with it all the
@@ -18,11 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from core.tables import JobRow
+from core.tables import JobRow, UsageRow
 
+HERE = "subprocess"  # the runner whose jobs take this server's devices; a cluster finds room for its own
 TYPICAL_SECONDS = 600.0  # stands for a duration that nobody knows, only to put later jobs in order
 
 
@@ -56,26 +57,40 @@ class Start:
     seconds: float | None
 
 
+DEVICES = case((JobRow.runner == HERE, JobRow.num_processes), else_=0)
+
+
 def waiting(session: Session) -> list[Waiting]:
     """All jobs in the queue. One whose worker still saves (paused and resumed at once) has not come back to it yet."""
-    columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, JobRow.num_processes)
+    columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
     found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
     return [Waiting(*row) for row in found]
 
 
 def waiting_of(row: JobRow) -> Waiting:
-    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, row.num_processes)
+    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, devices_of(row))
+
+
+def devices_of(row: JobRow) -> int:
+    """Devices of this server that the job takes."""
+    return row.num_processes if row.runner == HERE else 0
 
 
 def held(session: Session) -> list[Held]:
-    found = session.execute(select(JobRow.user_id, JobRow.num_processes).where(JobRow.lease_token.is_not(None)))
+    found = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
     return [Held(*row) for row in found]
 
 
-def last_starts(session: Session) -> dict[str, float]:
-    """When each user's last job started, as seconds since 1970."""
-    found = session.execute(select(JobRow.user_id, func.max(JobRow.started_at)).group_by(JobRow.user_id))
-    return {user_id: moment.timestamp() for user_id, moment in found if moment}
+def last_served(session: Session) -> dict[str, float]:
+    """When each user who waits was served last, as seconds since 1970. Deleting a job gives no turn back."""
+    who = select(JobRow.user_id).where(JobRow.status == "queued").distinct()
+    started = select(JobRow.user_id, func.max(JobRow.started_at)).where(JobRow.user_id.in_(who)).group_by(JobRow.user_id)
+    trained = select(UsageRow.user_id, func.max(UsageRow.created_at)).where(UsageRow.kind == "training", UsageRow.user_id.in_(who))
+    served: dict[str, float] = {}
+    for user_id, moment in [*session.execute(started), *session.execute(trained.group_by(UsageRow.user_id))]:
+        if moment:
+            served[user_id] = max(served.get(user_id, 0.0), moment.timestamp())
+    return served
 
 
 def next_to_start(session: Session, *, devices: int | None) -> str | None:
@@ -84,7 +99,7 @@ def next_to_start(session: Session, *, devices: int | None) -> str | None:
     if not in_line:
         return None
     holding = held(session)
-    job = choose(in_line, busy=_busy(holding), served=last_starts(session))
+    job = choose(in_line, busy=_busy(holding), served=last_served(session))
     free = job.devices if devices is None else devices - sum(one.devices for one in holding)
     return job.id if job.devices <= free else None
 
@@ -120,9 +135,9 @@ def foresee(
     order: list[Start] = []
     while lines:
         job = _in_turn((line[0] for line in lines.values()), busy, last)
-        if len(ends) < places and sum(busy.values()) + job.devices <= devices:
+        if len(ends) < places and sum(one.devices for _, _, one in ends) + job.devices <= devices:
             order.append(Start(job.id, clock if certain else None))
-            busy[job.user_id] += job.devices
+            busy[job.user_id] += _weight(job)
             last[job.user_id] = at + clock
             end = clock + (TYPICAL_SECONDS if job.seconds is None else job.seconds)
             heapq.heappush(ends, (end, next(number), Held(job.user_id, job.devices, job.seconds)))
@@ -135,7 +150,7 @@ def foresee(
         certain = certain and all(one.seconds is not None for _, _, one in ends)
         moment, _, ended = heapq.heappop(ends)
         clock = max(clock, moment)
-        busy[ended.user_id] -= ended.devices
+        busy[ended.user_id] -= _weight(ended)
     return order + [Start(job.id, None) for job in jobs if job.devices > devices]
 
 
@@ -151,5 +166,10 @@ def _in_turn(firsts: Iterable[Waiting], busy: Mapping[str, int], served: Mapping
 def _busy(holding: Iterable[Held]) -> Counter[str]:
     busy: Counter[str] = Counter()
     for one in holding:
-        busy[one.user_id] += one.devices
+        busy[one.user_id] += _weight(one)
     return busy
+
+
+def _weight(job: Waiting | Held) -> int:
+    """What a job counts when users take turns: one on a cluster is a turn, too."""
+    return max(1, job.devices)

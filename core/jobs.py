@@ -38,7 +38,8 @@ MAX_ATTEMPTS = 3
 PROGRESS_FIELDS = frozenset(
     {
         "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
-        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds",
+        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds", "gpu_memory_bytes", "gpu_utilisation",
+        "hardware",
     }
 )  # fmt: skip
 
@@ -146,6 +147,18 @@ def release(session: Session, job_id: str, *, token: str | None) -> bool:
     return _change(session, job_id, ("paused", "cancelled"), JobRow.lease_token == token, **_NO_LEASE)
 
 
+def note_ref(session: Session, job_id: str, *, ref: str) -> bool:
+    """A runner beyond this machine is about to start the worker of a claimed job and will know it by ``ref``."""
+    return _change(session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_ref=ref)
+
+
+def hold(session: Session, ref: str) -> bool:
+    """The worker has not reported itself because the cluster has no room for it yet: its lease goes on."""
+    mine = update(JobRow).where(JobRow.worker_ref == ref, JobRow.worker_pid.is_(None), JobRow.status == "running")
+    held = session.execute(mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False))
+    return bool(held.rowcount == 1)  # type: ignore[attr-defined]
+
+
 def has_waiting(session: Session, *, devices: int | None = None) -> bool:
     """Whether ``claim`` would find a job. A look that takes no write lock."""
     return job_queue.next_to_start(session, devices=devices) is not None
@@ -153,7 +166,7 @@ def has_waiting(session: Session, *, devices: int | None = None) -> bool:
 
 def too_wide(session: Session, *, devices: int) -> Sequence[JobRow]:
     """Waiting jobs that ask for more devices than there are: the server had more when they were made."""
-    return session.scalars(select(JobRow).where(JobRow.status == "queued", JobRow.num_processes > devices)).all()
+    return session.scalars(select(JobRow).where(JobRow.status == "queued", devices < job_queue.DEVICES)).all()
 
 
 def leased(session: Session) -> Sequence[JobRow]:
@@ -247,7 +260,13 @@ def note_checkpoint(
     session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
 
 
-_NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "worker_pid": None, "worker_started": None}
+_NO_LEASE: dict[str, Any] = {
+    "lease_token": None,
+    "lease_until": None,
+    "worker_pid": None,
+    "worker_started": None,
+    "worker_ref": None,
+}
 
 
 def _lease(token: str) -> dict[str, Any]:

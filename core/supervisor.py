@@ -63,9 +63,9 @@ class Supervisor:
             self._thread.join(STOP_SECONDS)
         deadline = time.monotonic() + STOP_SECONDS
         for row in _leased():
-            if worker := self._worker(row):
+            if (worker := self._worker(row)) and worker.ref is None:  # what runs on a cluster goes on without this server
                 RUNNERS[row.runner].stop(worker)
-        while (running := _running()) and time.monotonic() < deadline:
+        while (running := [row for row in _running() if row.worker_ref is None]) and time.monotonic() < deadline:
             time.sleep(0.05)
         for row in running:
             self._take_back(row)
@@ -116,6 +116,8 @@ class Supervisor:
     def _start_worker(self, job_id: str) -> None:
         with reading() as session:
             row = session.get_one(JobRow, job_id)
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         try:
             worker = RUNNERS[row.runner].start(job_id)
         except OSError as error:
@@ -146,12 +148,16 @@ class Supervisor:
     # Workers --------------------------------------------------------------------------------------------------------------------
 
     def _see_to(self, row: JobRow) -> None:
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         worker = self._worker(row)
         expired = row.lease_until is None or row.lease_until < now()
         if worker is None and not expired:
             return None  # claimed a moment ago by a server that is gone; its worker may still report itself
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
             return self._bury(row, self._hung.get(str(row.lease_token), DIED))
+        if expired and worker.ref:
+            expired = _has_expired(row.id)  # the runner renews the lease of a worker for which a cluster has no room yet
         if expired:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
@@ -174,7 +180,7 @@ class Supervisor:
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = SAVING_SECONDS if row.status == "paused" else GRACE_SECONDS
+        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS  # who never began saves nothing
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 
@@ -196,6 +202,10 @@ class Supervisor:
                 jobs.requeue(session, row.id, token=row.lease_token, counts=False)
 
     def _worker(self, row: JobRow) -> Worker | None:
+        if row.runner not in RUNNERS:
+            return None
+        if row.worker_ref is not None:
+            return Worker(row.worker_pid or 0, row.worker_started or 0.0, row.worker_ref)
         if row.worker_pid is not None and row.worker_started is not None:
             return Worker(row.worker_pid, row.worker_started)
         return self._started.get(row.id)
@@ -291,9 +301,19 @@ def _validation_share(row: JobRow) -> float:
     return held_out.num_rows / max(1, learned.num_rows) if learned and held_out else 0.0
 
 
+def _no_runner(row: JobRow) -> str:
+    return f"This server has no runner {row.runner!r}; it has {', '.join(RUNNERS)}."
+
+
 def _silence(row: JobRow) -> str:
     seconds = (now() - (job_health.last_sign(row) or now())).total_seconds()
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _has_expired(job_id: str) -> bool:
+    with reading() as session:
+        until = session.get_one(JobRow, job_id).lease_until
+    return until is None or until < now()
 
 
 def _check(job_id: str) -> None:

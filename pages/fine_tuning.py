@@ -8,16 +8,29 @@ from typing import Any
 
 import streamlit as st
 
-from core import fine_tuning, models
+from core import models, training
 from core.errors import LuthierError
 from core.fields import parse
+from core.fine_tuning import NewJob
 from core.security import new_token
-from core.ui import column_mapping, job_list, job_queue, places, session, show, sweep_form, sweep_view
+from core.ui import (
+    column_mapping,
+    fine_tuning_data,
+    fine_tuning_plan,
+    fine_tuning_recipe,
+    job_list,
+    job_queue,
+    places,
+    session,
+    show,
+    sweep_form,
+    sweep_view,
+    tokens_view,
+)
 from core.ui import fine_tuning_form as form
-from core.ui.fine_tuning_form import Data
+from core.ui import fine_tuning_settings as settings
+from core.ui.fine_tuning_data import Data
 from core.users import User
-
-TRY_KEY = "ft_idempotency_key"
 
 
 def show_list(user: User) -> None:
@@ -34,74 +47,80 @@ def show_list(user: User) -> None:
 
 
 def show_form(user: User) -> None:
-    show.header("New fine-tuning", "Rows in, a model you can call out.", icon="model_training")
+    with show.header("New fine-tuning", "Rows in, a model you can call out.", icon="model_training"):
+        fine_tuning_recipe.show_loading()
     places.link("fine_tuning", "All jobs", icon="arrow_back")
-    earlier = form.earlier_job(user, places.query("job"))
-    left, right = st.columns([11, 9], gap="large")
+    given = form.given_request(user, places.query("job"))
+    left, right = st.columns([11, 10], gap="large")
     with left:
         with st.container(border=True, key="ft_data"):
-            st.subheader("1 · Data", anchor=False)
+            st.subheader("1 · Data and method", anchor=False)
             columns = column_mapping.from_address(places.query("columns"))
-            data = form.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, earlier=earlier)
-        if data is None:
-            return
+            data = fine_tuning_data.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, given=given)
+            if data is None:
+                return
+            method = fine_tuning_data.pick_method(data, given)
         with st.container(border=True, key="ft_model"):
-            st.subheader("2 · Model", anchor=False)
-            base = form.pick_base(user, earlier.base_model_id if earlier else places.query("base"))
-            hyperparameters = form.pick_settings(earlier.asked if earlier else {})
+            st.subheader("2 · Model and settings", anchor=False)
+            base = form.pick_base(user, given.base_model_id if given else places.query("base"))
+            if base is None:
+                return
+            hyperparameters = settings.pick_settings(method, find_automatic(data, base, method))
         sweep = sweep_form.pick_sweep(hyperparameters)
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
-            validation = form.pick_validation(user, data)
+            validation = form.pick_validation(user, data, given)
             name = st.text_input("Name of the model", key="ft_name", max_chars=100, placeholder="Chosen for you", help=NAME_HELP)
+            more = form.pick_more()
+    request = build_request(data, base, method, hyperparameters, {**validation, **more}, name)
+    request["copied_from"] = places.query("job") if given is not None and not st.session_state.get(form.FILE) else None
     with right:
-        st.subheader("What the model will read", anchor=False)
-        report = form.show_rows(user, data)
-    if base is not None:
-        request = build_request(data, base, hyperparameters, validation, name) | {"copied_from": earlier.id if earlier else None}
-        show_start(user, report.ok, request, sweep)
+        st.subheader("What the model sees", anchor=False)
+        new = check_request(request)
+        if new is not None:
+            tokens_view.show_data(user, data, new)
+    if new is not None:
+        with st.container(border=True, key="ft_plan"):
+            fine_tuning_plan.show_start(user, new, sweep, possible=fine_tuning_plan.show_plan(user, new))
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
 
 
+def find_automatic(data: Data, base: models.Model, method: str) -> training.Settings:
+    """What the fields that are left alone become, given those that are not."""
+    asked = parse(training.Hyperparameters, **settings.chosen_now(method))
+    return training.resolve(
+        asked,
+        num_examples=data.version.num_rows,
+        num_parameters=base.num_parameters,
+        context_length=base.context_length,
+        method=method,
+    )
+
+
 def build_request(
-    data: Data, base: models.Model, hyperparameters: dict[str, Any], validation: dict[str, Any], name: str | None
+    data: Data, base: models.Model, method: str, hyperparameters: dict[str, Any], others: dict[str, Any], name: str | None
 ) -> dict[str, Any]:
     return {
         "base_model_id": base.id,
         "dataset_id": data.dataset.id,
         "dataset_version_id": data.version.id,
         "columns": data.columns,
+        "method": method,
         "hyperparameters": hyperparameters,
         "name": (name or "").strip() or None,
-        "idempotency_key": st.session_state.setdefault(TRY_KEY, new_token()),
-        **validation,
+        "idempotency_key": st.session_state.setdefault(fine_tuning_plan.TRY_KEY, new_token()),
+        **others,
     }
 
 
-def show_start(user: User, rows_are_fine: bool, request: dict[str, Any], sweep: dict[str, Any] | None) -> None:
-    """The plan and the button. Both ask the service with the same values, so what is shown is what runs."""
-    with st.container(border=True, key="ft_plan"):
-        planned = False
-        try:
-            new = parse(fine_tuning.NewJob, **request)
-            form.show_plan(fine_tuning.plan(user, new))
-            planned = rows_are_fine
-        except LuthierError as err:
-            show.error(err)
-        count = sweep_form.count(sweep)
-        label = "Start fine-tuning" if sweep is None else f"Start {show.count(count, 'job')}"
-        disabled = not planned or not count
-        if st.button(label, key="ft_start", type="primary", icon=":material/play_arrow:", disabled=disabled):
-            with show.guarded():
-                if sweep is not None:
-                    started = sweep_form.start(user, request, sweep)
-                    st.session_state.pop(TRY_KEY, None)
-                    places.go("sweep", id=started.id)
-                job = fine_tuning.create(user, new)
-                st.session_state.pop(TRY_KEY, None)
-                places.go("job", id=job.id)
+def check_request(request: dict[str, Any]) -> NewJob | None:
+    try:
+        return parse(NewJob, **request)
+    except LuthierError as err:
+        show.error(err)
+        return None
 
 
 user = session.require_user()

@@ -44,6 +44,7 @@ def show_end_buttons(user: User, job: fine_tuning.Job) -> None:
             again = fine_tuning.rerun(user, job.id, idempotency_key=key)
             st.session_state.pop(f"rerun_{job.id}", None)
             places.go("job", id=again.id)
+    places.button("Duplicate", "fine_tuning", key="job_duplicate", icon="content_copy", job=job.id)
     if st.button("Delete", key="job_delete", icon=":material/delete:"):
         kept = " The model that it made stays." if job.model_id else ""
         text = f"**{show.plain(job.name)}** will be gone for good, with its curves, checkpoints and log.{kept}"
@@ -80,4 +81,5 @@ with show.guarded():
     job_monitor.show_next(job)
     job_queue.show_place(user, job)
     job_monitor.show_live(user, job)
+    st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
     checkpoint_view.show_dialog(user, job)

@@ -24,11 +24,23 @@ LAYERS = [
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
     {"core.uploads", "core.fetching"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
-    {"core.alerts", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
+    {"core.alerts", "core.job_notes", "core.row_files", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
+    {"core.runners"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.evaluator", "core.supervisor", "core.exporting", "core.export_worker"},
+    {
+        "core.machine",
+        "core.event_files",
+        "core.recorder",
+        "core.worker",
+        "core.evaluator",
+        "core.supervisor",
+        "core.exporting",
+        "core.export_worker",
+    },
+    {"core.cli"},
+    {"core.guide"},
     {"core.api", "core.ui", "core.server"},
-    {"core.launch", "pages", "app"},
+    {"core.launch", "core.__main__", "pages", "app"},
 ]
 
 

@@ -4,6 +4,7 @@ The reference uses the code that serves (``core.providers``). An export is loade
 a GGUF file by transformers' own reader, which knows nothing of our writer. Answers are compared as texts, to the letter.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,27 +26,31 @@ class Reference:
 
     def __init__(self, weights: Weights) -> None:
         try:
-            self.loaded: LoadedModel = Shelf().get(weights)
-            self.adapter = self.loaded.put_on(weights)
-            self.tongue: Tongue = self.loaded.tongue(weights)
+            loaded = Shelf().get(weights)
+            self.adapter = loaded.put_on(weights)
+            self.tongue: Tongue = loaded.tongue(weights)
         except CannotLoad as error:
             raise CannotExport(str(error)) from error
-        self.dtype: Any = self.loaded.model.dtype  # the export computes in it too: the files are compared, not the rounding
+        self.dtype: Any = loaded.model.dtype  # the export computes in it too: the files are compared, not the rounding
+        self._loaded: LoadedModel | None = loaded
 
     def choose(self, candidates: Sequence[Messages]) -> list[Messages]:
         """The first ten that leave room for an answer and that the chat template takes as they are."""
         return [messages for messages in candidates if self._fits(messages)][:NUM_PROMPTS]
 
     def answers(self, prompts: Sequence[Messages], tick: Tick) -> list[str]:
-        """One after the other: neighbours in a batch change the last bits of a sum."""
-        found = []
+        """One after the other: neighbours in a batch change the last bits of a sum. The model leaves the memory after that."""
+        assert self._loaded is not None
+        found, batch = [], self._loaded.batch
         for messages in prompts:
             answer = make_answer(_request(messages), tongue=self.tongue, adapter=self.adapter)
-            text = self.loaded.batch.join(answer)
-            while self.loaded.batch.rows:
-                text += "".join(piece for _, piece in self.loaded.batch.step())
+            text = batch.join(answer)
+            while batch.rows:
+                text += "".join(piece for _, piece in batch.step())
             found.append(text)
             tick(len(found) / len(prompts))
+        self._loaded = batch = None  # type: ignore[assignment]
+        gc.collect()
         return found
 
     def rendered(self, prompts: Sequence[Messages]) -> list[str]:
@@ -54,11 +59,13 @@ class Reference:
         return [str(tokenizer.apply_chat_template(m, add_generation_prompt=True, tokenize=False)) for m in prompts]
 
     def _fits(self, messages: Messages) -> bool:
+        from jinja2 import TemplateError
+
         try:
-            ids = self.tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
-        except Exception:  # a template may raise anything at a conversation it was not written for
+            made: Any = self.tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        except (TemplateError, TypeError, ValueError, KeyError):  # a template and a conversation it was not written for
             return False
-        return 0 < len(ids) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
+        return 0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
 
 
 def answers_of_folder(
@@ -103,7 +110,7 @@ def _generate(model: Any, tokenizer_folder: Path, prompts: Sequence[Messages], t
     import torch
     from transformers import AutoTokenizer, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(ends), 0)
     greedy = GenerationConfig(do_sample=False, max_new_tokens=NEW_TOKENS, eos_token_id=list(ends) or None, pad_token_id=pad)
     model.eval().generation_config = greedy  # without the defaults of the folder: a penalty for repetition is not greedy
@@ -113,7 +120,7 @@ def _generate(model: Any, tokenizer_folder: Path, prompts: Sequence[Messages], t
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
             written = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
-        found.append(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        found.append(str(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)))
         tick(len(found) / len(prompts))
     return found
 

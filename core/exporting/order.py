@@ -7,7 +7,6 @@ from typing import Any
 from core.db import reading
 from core.models import location
 from core.models.export_sizes import precision_of
-from core.models.exports import filename_of
 from core.tables import DatasetRow, DatasetVersionRow, ExportRow, ModelRow, ModelVersionRow
 from core.weights import Weights, tokenizer_folder
 
@@ -82,7 +81,7 @@ def read_order(row: ExportRow) -> Order:
             export_id=row.id,
             kind=row.kind,
             target=row.target,
-            filename=filename_of(model.name, version.version, row.kind, row.target),
+            filename=str(row.facts["filename"]),
             weights=weights,
             precision=precision_of(weights, str(row.facts["precision"]) if row.kind in ("merged", "hub") else "stored"),
             private=bool(row.facts.get("private", True)),

@@ -16,11 +16,16 @@ How a job's state changes is decided in ``core.jobs``, what a training does in `
 - ``preview``: what the model sees of the data, in a process of its own
 - ``forecast``: memory and time, by arithmetic and by measured steps
 - ``run_reports``: a run to take along; ``run_facts`` gathers, ``run_notebook``, ``run_curves`` and ``run_mlflow`` write
-- ``following``: list, get, cancel, pause, resume, progress, events, metrics, checkpoints, log
+- ``following``: list, get, cancel, pause, resume, progress, events, checkpoints
+- ``series``: the curves of jobs, kept in memory and thinned for many viewers; ``comparing``: of several runs side by side
+- ``samples``, ``hardest``, ``logs``: answers during training, the rows with the highest loss, the training's log
+- ``annotating``: notes and tags; ``owned``: the jobs of a user, as rows
 """
 
 from core.fine_tuning import forecast, preview, recipes, sweeps
 from core.fine_tuning.again import delete, rerun
+from core.fine_tuning.annotating import Annotation, annotate
+from core.fine_tuning.comparing import Comparison, Outcome, Setting, compare
 from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
 from core.fine_tuning.following import (
     CheckpointList,
@@ -31,17 +36,18 @@ from core.fine_tuning.following import (
     events,
     get,
     list_jobs,
-    log_path,
-    log_tail,
-    metrics,
     pause,
     progress,
     resume,
 )
+from core.fine_tuning.hardest import HardRow, hardest_rows
+from core.fine_tuning.logs import LogLine, LogSearch, log_path, log_tail, search_log
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
 from core.fine_tuning.run_mlflow import Exported
 from core.fine_tuning.run_reports import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
+from core.fine_tuning.samples import JobSample, SampleList, sample_steps, samples
+from core.fine_tuning.series import metrics
 from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
 from core.fine_tuning.using import (
     Promotion,
@@ -55,17 +61,24 @@ from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Pro
 
 __all__ = [
     "ACTIVE",
+    "Annotation",
     "Checkpoint",
     "CheckpointList",
+    "Comparison",
     "Event",
     "EventList",
     "Exported",
+    "HardRow",
     "Job",
     "JobList",
+    "JobSample",
+    "LogLine",
+    "LogSearch",
     "Metrics",
     "Move",
     "NewEvaluation",
     "NewJob",
+    "Outcome",
     "Plan",
     "Priority",
     "Progress",
@@ -73,9 +86,13 @@ __all__ = [
     "Queue",
     "QueuedJob",
     "Report",
+    "SampleList",
+    "Setting",
     "admit",
+    "annotate",
     "cancel",
     "checkpoints",
+    "compare",
     "create",
     "delete",
     "delete_checkpoint",
@@ -87,6 +104,7 @@ __all__ = [
     "forecast",
     "get",
     "get_checkpoint",
+    "hardest_rows",
     "has_tensorboard",
     "list_jobs",
     "log_path",
@@ -104,6 +122,9 @@ __all__ = [
     "recipes",
     "rerun",
     "resume",
+    "sample_steps",
+    "samples",
+    "search_log",
     "set_priority",
     "sweep_checkpoints",
     "sweeps",

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from core import jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, InUse
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.starting import find_by_key, key_of
 from core.fine_tuning.values import Job, present
+from core.runners import RUNNERS
 from core.security import new_id
 from core.tables import ENDED_STATUSES, DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.users import User
@@ -38,7 +39,10 @@ def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job
         return existing
     storage.require_space()
     with reading() as session:
-        require_devices(find(session, user, job_id).num_processes)
+        earlier = find(session, user, job_id)
+    require_devices(earlier.num_processes, runner=earlier.runner)
+    if problem := RUNNERS[earlier.runner].problem():
+        raise Conflict(problem)
     try:
         with writing() as session:
             earlier = find(session, user, job_id)

@@ -20,7 +20,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning.expected import durations
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.job_queue import Held, Start
 from core.tables import ACTIVE_STATUSES, JobRow
@@ -120,9 +120,9 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
         return present(session, row)
 
 
-def require_devices(num_processes: int) -> None:
-    """Raises ValidationError when there are fewer. Asks the driver: not inside ``writing()``."""
-    if num_processes > (there := devices.count()):
+def require_devices(num_processes: int, *, runner: str) -> None:
+    """Raises ValidationError when this server has fewer and the job runs here. Asks the driver: not inside ``writing()``."""
+    if runner == job_queue.HERE and num_processes > (there := devices.count()):
         raise ValidationError.of("num_processes", f"at most {there}: this server has no more devices")
 
 
@@ -132,7 +132,7 @@ def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devi
     return job_queue.foresee(
         job_queue.with_seconds(waiting, seconds),
         holding=holding,
-        served=job_queue.last_starts(session),
+        served=job_queue.last_served(session),
         places=places,
         devices=all_devices,
         at=time.time(),
@@ -144,10 +144,10 @@ def _holding(session: Session) -> list[Held]:
     rows = session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()
     starting = durations(session, [row.id for row in rows if row.status == "running" and row.eta_seconds is None])
     left = {row.id: row.eta_seconds if row.status == "running" else 0.0 for row in rows}
-    return [Held(row.user_id, row.num_processes, starting.get(row.id, left[row.id])) for row in rows]
+    return [Held(row.user_id, job_queue.devices_of(row), starting.get(row.id, left[row.id])) for row in rows]
 
 
-def _waiting_of(user: User) -> Select[tuple[JobRow]]:
+def _waiting_of(user: User) -> Select[JobRow]:
     return select(JobRow).where(JobRow.user_id == user.id, JobRow.status == "queued")
 
 

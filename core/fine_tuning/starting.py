@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
-from core.errors import NotFound, ValidationError
+from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
-from core.fine_tuning.following import find
+from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
+from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, resolve
@@ -35,10 +36,15 @@ FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an es
 class NewJob(Input):
     """What to train, on what, and how. ``columns`` maps roles (prompt, completion, …) to the columns of a table."""
 
-    base_model_id: str = Field(max_length=64)
-    dataset_id: str = Field(max_length=64)
-    dataset_version_id: str | None = Field(None, max_length=64)
-    validation_dataset_id: str | None = Field(None, max_length=64)
+    base_model_id: str = Field(max_length=64, title="Base model", description="The model to start from.")
+    dataset_id: str = Field(max_length=64, title="Dataset", description="The dataset to learn from.")
+    dataset_version_id: str | None = Field(None, max_length=64, title="Version", description="Of the dataset. Empty: the newest.")
+    validation_dataset_id: str | None = Field(
+        None,
+        max_length=64,
+        title="Validation dataset",
+        description="Another dataset to measure on, in place of a share of the rows.",
+    )
     validation_fraction: float = Field(
         0.0,
         ge=0,
@@ -47,10 +53,18 @@ class NewJob(Input):
         title="Kept for validation",
         description="Share of the rows that is not learned but used to measure. The same row is always on the same side.",
     )
-    columns: dict[str, str] | None = None
-    name: str | None = Field(None, min_length=1, max_length=100, title="Name of the model")
-    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    method: str = "supervised"
+    columns: dict[str, str] | None = Field(
+        None, title="Columns", description="Which column of a table plays which role, where the rows have no training format."
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        title="Name of the model",
+        description="What comes out. Empty: from base and dataset.",
+    )
+    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name.")
+    method: str = Field("supervised", title="Method", description="How it learns.")
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     seed: int | None = Field(None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training.")
     sample_prompts: list[str] = Field(
@@ -66,10 +80,12 @@ class NewJob(Input):
     num_processes: int = Field(
         1, ge=1, le=64, title="Devices", description="Processes that share each step, one per GPU (or CPU core)."
     )
-    notes: str = Field("", max_length=10_000, title="Notes")
-    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags")
     copied_from: str | None = Field(None, max_length=64, title="Copied from", description="The job of yours that this one varies.")
-    idempotency_key: str | None = Field(None, max_length=200)
+    notes: str = Field("", max_length=10_000, title="Notes", description="For people; no training reads them.")
+    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags", description="Words to find the job by.")
+    idempotency_key: str | None = Field(
+        None, max_length=200, title="Idempotency key", description="The same key never starts two jobs."
+    )
 
     @field_validator("method")
     @classmethod
@@ -77,6 +93,13 @@ class NewJob(Input):
         if method not in METHODS:
             raise ValueError(f"must be one of {', '.join(METHODS)}")
         return method
+
+    @field_validator("runner")
+    @classmethod
+    def _runner_is_known(cls, runner: str) -> str:
+        if runner not in RUNNERS:
+            raise ValueError(f"must be one of {', '.join(RUNNERS)}")
+        return runner
 
     @field_validator("name")
     @classmethod
@@ -213,10 +236,12 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
 
 def _find(user: User, new: NewJob) -> Sources:
     method = METHODS[new.method]
-    require_devices(new.num_processes)
+    require_devices(new.num_processes, runner=new.runner)
     if new.copied_from:
         with reading() as session:
             find(session, user, new.copied_from)
+    if problem := RUNNERS[new.runner].problem():
+        raise Conflict(problem)
     base = sources.find_base(user, new.base_model_id)
     rows = sources.find_rows(user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method)
     if new.validation_dataset_id is None:

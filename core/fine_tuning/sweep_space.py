@@ -121,8 +121,8 @@ def _faults(name: str, choices: list[Any] | Range, kind: str) -> list[Detail]:
         return [Detail(field, told) for end in (choices.low, choices.high) if (told := _fault(name, _fit(name, end)))][:1]
     if not choices or len(choices) > MAX_VALUES:
         return [Detail(field, f"give 1 to {MAX_VALUES} values")]
-    told = [(index, _fault(name, value)) for index, value in enumerate(choices)]
-    return [Detail(f"{field}[{index}]", message) for index, message in told if message]
+    found = [(index, _fault(name, value)) for index, value in enumerate(choices)]
+    return [Detail(f"{field}[{index}]", message) for index, message in found if message]
 
 
 def _fault(name: str, value: Any) -> str | None:
@@ -138,7 +138,8 @@ def _fault(name: str, value: Any) -> str | None:
 
 
 def _draw(space: Space, *, count: int, seed: int) -> list[Values]:
-    dice, found = random.Random(seed), {}
+    dice = random.Random(seed)
+    found: dict[str, Values] = {}
     for _ in range(count * TRIES_PER_JOB):
         values = {name: _draw_one(name, choices, dice) for name, choices in space.items()}
         found.setdefault(repr(values), values)
@@ -172,5 +173,11 @@ def _write(value: Any) -> str:
 
 
 def shown(values: Mapping[str, Any]) -> str:
-    """The same for people: ``lr 0.001, batch 8``."""
-    return ", ".join(f"{SHORT.get(name, name)} {_write(value)}".strip() for name, value in values.items())
+    """The same for people: ``learning rate 0.001, batch size 8, lora``."""
+    return ", ".join(f"{_called(name)} {_write(value)}".strip() for name, value in values.items())
+
+
+def _called(name: str) -> str:
+    """Nothing where the value speaks for itself."""
+    field = Hyperparameters.model_fields.get(name)
+    return "" if SHORT.get(name) == "" else ((field.title if field else None) or name).lower()

@@ -61,6 +61,7 @@ class Job:
     best_step: int | None
     eta_seconds: float | None
     trained_tokens: int | None
+    spent_seconds: float
     hardware: dict[str, Any]
     model_id: str | None
     model_version_id: str | None

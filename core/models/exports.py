@@ -43,7 +43,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 class NewExport(Input):
     """``repository`` and ``token`` are for a push to a hub alone, ``precision`` for merged weights."""
 
-    kind: Kind
+    kind: Kind = Field(title="Form", description="What it becomes; the guide says which runs where.")
     version: int | None = Field(None, ge=1, title="Version", description="Left out: the newest.")
     precision: Precision = Field("stored", title="Precision", description="stored: what loses nothing that the version has.")
     repository: str | None = Field(None, max_length=193, title="Repository", description="organisation/name on the hub")
@@ -79,7 +79,7 @@ class ExportList(ListQuery):
 class Export:
     """``checks``: prompt, reference (the registry's answer), export (its own answer) and same, for each prompt that was compared.
 
-    ``facts``: stage (what it does now), precision, checked_by, sha256, url of a push.
+    ``facts``: stage (what it does now), precision, written_by, checked_by, sha256, url of a push.
     """
 
     id: str
@@ -145,7 +145,7 @@ def request_export(user: User, model_id: str, new: NewExport) -> Requested:
         if found := _existing(session, user, version.id, new):  # somebody pressed twice
             export_queue.QUEUE.drop_token(export_id)
             return Requested(_present(session, found), is_new=False)
-        row = _insert(session, user, version.id, new, export_id=export_id, offer=offer)
+        row = _insert(session, user, version, new, export_id=export_id, offer=offer)
         made = Requested(_present(session, row), is_new=True)
     export_queue.QUEUE.wake()
     return made
@@ -247,22 +247,24 @@ def _same(session: Session, user: User, version_id: str, new: NewExport) -> Expo
     return session.scalar(select(ExportRow).filter_by(**named))
 
 
-def _insert(session: Session, user: User, version_id: str, new: NewExport, *, export_id: str, offer: Offer) -> ExportRow:
-    """A failed try makes room for the next one."""
-    if failed := _same(session, user, version_id, new):
+def _insert(session: Session, user: User, version: ModelVersionRow, new: NewExport, *, export_id: str, offer: Offer) -> ExportRow:
+    """A failed try makes room for the next one. The file keeps its name when the model gets another."""
+    if failed := _same(session, user, version.id, new):
         session.delete(failed)
         session.flush()
+    name = session.get_one(ModelRow, version.model_id).name
+    facts = {"precision": offer.precision, "filename": filename_of(name, version.version, new.kind, new.target)}
     row = ExportRow(
         id=export_id,
         user_id=user.id,
-        model_version_id=version_id,
+        model_version_id=version.id,
         kind=new.kind,
         target=new.target,
         status="waiting",
         progress=0.0,
         size_bytes=offer.size_bytes,
         checks=[],
-        facts={"precision": offer.precision, **({"private": new.private} if new.kind == "hub" else {})},
+        facts=facts | ({"private": new.private} if new.kind == "hub" else {}),
         created_at=now(),
     )
     session.add(row)
@@ -294,7 +296,7 @@ def _present(session: Session, row: ExportRow) -> Export:
         checks=row.checks,
         num_same=sum(1 for check in row.checks if check.get("same")),
         facts=row.facts,
-        filename=filename_of(model.name, version.version, row.kind, row.target),
+        filename=str(row.facts.get("filename", "")),
         created_at=row.created_at,
         finished_at=row.finished_at,
     )

@@ -94,7 +94,7 @@ def _device(world: World) -> str:
 
 
 def _sampler(method: Method, task: Task, tokenizer: Any, rows: Sequence[Any]) -> Sampler:
-    return Sampler(tokenizer, task.sample_prompts, rows, as_chat="chat" in method.formats or "preference" in method.formats)
+    return Sampler(tokenizer, task.sample_prompts, rows, as_chat=method.asks_in_chat)
 
 
 def _chosen_step(state: State, settings: Settings) -> int:

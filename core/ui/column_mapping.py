@@ -18,9 +18,12 @@ GUESSES = {
     "completion": ("completion", "answer", "response", "output", "solution", "target", "reply", "assistant"),
     "system": ("system", "system_prompt"),
     "messages": ("messages", "conversation", "conversations", "dialog", "chat"),
+    "input": ("input", "prompt", "question", "instruction", "messages"),
+    "preferred_output": ("preferred_output", "chosen", "preferred", "better"),
+    "non_preferred_output": ("non_preferred_output", "rejected", "non_preferred", "worse"),
     "text": ("text", "content", "body", "document", "passage"),
 }
-OFFERED = ("completion", "text", "chat")  # the ways a supervised job can read a table
+OFFERED = ("completion", "text", "chat", "preference")  # the ways a job can read a table
 
 
 def to_address(columns: Columns | None) -> str | None:

@@ -8,7 +8,7 @@ from core.ui import forms, show
 from core.users import User
 
 WITH_CHOICES = ("merged", "hub")
-PRECISIONS = {
+PRECISIONS: dict[models.Precision, str] = {
     "stored": "As stored: loses nothing",
     "float32": "float32",
     "bfloat16": "bfloat16",

@@ -54,7 +54,7 @@ def _draw(user: User) -> None:
         seen = fine_tuning.queue(user)
         if not seen.items:
             st.rerun()
-        with st.container(border=True, gap="xsmall", key="queue"):
+        with st.container(border=True, gap="small", key="queue"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.subheader("Queue", anchor=False, width="content")
                 st.caption(describe_queue(seen), width="content")

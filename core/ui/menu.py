@@ -40,6 +40,7 @@ ENTRIES = (
     Entry("chat", "Chat", "forum", "Models", "Talk to any model."),
     Entry("api_keys", "API keys", "key", "Access", "Keys for your own programs."),
     Entry("usage", "Usage", "bar_chart", "Access", "Tokens, requests and training time."),
+    Entry("guide", "Guide", "menu_book", "Access", "How training works, several devices, the command line."),
     Entry("settings", "Settings", "settings", "Access", "Your name, your password, your sessions."),
     Entry("admin", "Admin", "admin_panel_settings", "Access", "People, base models and the server.", admin_only=True),
 )

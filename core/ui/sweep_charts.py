@@ -19,6 +19,7 @@ HEIGHT = 380  # pixels
 FEWEST = 2  # lines below which there is nothing to compare
 LOG_FROM = 20.0  # largest by smallest value from which an axis is logarithmic
 TICKS = 5
+LABEL_ROOM = 0.06  # of an axis
 LOW, HIGH, QUIET = "#3b82f6", "#f59e0b", "#7b818c"  # the last has the same contrast on white and on the dark ground
 LOSSES = {"valid_loss": "validation loss", "train_loss": "training loss"}
 
@@ -76,7 +77,7 @@ def build_axis(title: str, values: Sequence[Any], *, is_log: bool = False) -> Ax
     distinct = sorted(set(numbers))
     ticks = distinct if len(distinct) <= TICKS else _between(low, high, is_log=is_log)
     places = [None if value is None else place(value) for value in values]
-    return Axis(title + (" (log)" if is_log else ""), places, [(place(tick), _write(tick)) for tick in ticks])
+    return Axis(title + (" (log)" if is_log else ""), places, _apart([(place(tick), _write(tick)) for tick in ticks]))
 
 
 def build_lines(axes: Sequence[Axis], trials: Sequence[Trial], measure: str) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     titles = [axis.title for axis in axes]
     ticks = [{"axis": axis.title, "place": place, "label": label} for axis in axes for place, label in axis.ticks]
     rules = [{"axis": title, "from": 0, "to": 1} for title in titles]
-    names = {"title": None, "orient": "top", "domain": False, "ticks": False, "grid": False, "labelAngle": 0, "labelPadding": 14}
+    names = {"title": None, "orient": "top", "domain": False, "ticks": False, "grid": False, "labelAngle": 0, "labelPadding": 24}
     names |= {"labelExpr": "split(datum.label, ' ')", "labelFontWeight": "bold", "labelLimit": 120}
     x = {"field": "axis", "type": "nominal", "sort": titles, "scale": {"type": "point", "padding": 0.35}, "axis": names}
     y = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.02, 1.02], "nice": False}}
@@ -116,7 +117,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
         "encoding": {"x": x, "y": y, "color": colour, "opacity": dimmed, "tooltip": tooltip},
     }
     lines = {
-        "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+        "mark": {"type": "line", "strokeWidth": 2},
         "encoding": {"x": x, "y": y, "color": colour, "detail": {"field": "job"}, "opacity": dimmed},
     }
     ends = {"y": {"field": "from", "type": "quantitative", "axis": None}, "y2": {"field": "to"}}
@@ -127,7 +128,7 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     }
     labels = {
         "data": {"values": ticks},
-        "mark": {"type": "text", "align": "right", "dx": -9, "fontSize": 12, "color": QUIET},
+        "mark": {"type": "text", "align": "right", "dx": -8, "dy": -9, "fontSize": 12, "color": QUIET},
         "encoding": {"x": x, "y": y, "text": {"field": "label", "type": "nominal"}},
     }
     return {"layer": [axis_rules, lines, points, labels]}
@@ -138,6 +139,15 @@ def _word_axis(title: str, values: Sequence[Any]) -> Axis:
     where = {word: 0.5 if len(words) == 1 else index / (len(words) - 1) for index, word in enumerate(words)}
     places = [None if value is None else where[_write(value)] for value in values]
     return Axis(title, places, [(place, word) for word, place in where.items()])
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Without those whose labels would lie on the one before."""
+    kept: list[tuple[float, str]] = []
+    for place, label in ticks:
+        if not kept or place - kept[-1][0] >= LABEL_ROOM:
+            kept.append((place, label))
+    return kept
 
 
 def _between(low: float, high: float, *, is_log: bool) -> list[float]:

@@ -13,7 +13,8 @@ from core.users import User
 
 PAGE = "sweeps_page"
 EVERY = 2.0  # seconds
-ROW_HEIGHT, HEADER_HEIGHT = 35, 38  # pixels of the table
+TALL, TALL_HEIGHT = 15, 560  # rows from which the table scrolls, and its pixels then
+WITHOUT_VALIDATION = "No rows were held back, so the training loss of the last step is compared; it says little about new rows."
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -48,9 +49,9 @@ def show_state(sweep: Sweep) -> None:
 
 
 def describe(sweep: Sweep) -> str:
-    """``every combination of learning rate, batch size · 6 jobs``"""
+    """``Every combination of learning rate, batch size · 6 jobs``"""
     names = ", ".join(sweep_form.title_of(name).lower() for name in sweep.settings)
-    how = "every combination of" if sweep.kind == "grid" else "random search over"
+    how = "Every combination of" if sweep.kind == "grid" else "Random search over"
     return f"{how} {names} · {show.count(sweep.num_jobs, 'job')}"
 
 
@@ -73,6 +74,8 @@ def _draw(user: User, sweep_id: str, was_active: bool) -> None:
         with st.container(border=True, key="sweep_plot"):
             st.subheader("Settings and loss", anchor=False)
             sweep_charts.show_parallel(sweep)
+            if sweep.measure == "train_loss" and sweep.best_job_id:
+                st.caption(f":material/info: {WITHOUT_VALIDATION}")
         with st.container(border=True, key="sweep_jobs"):
             st.subheader("Jobs", anchor=False)
             show_table(sweep)
@@ -97,7 +100,7 @@ def show_table(sweep: Sweep) -> None:
     """Sorted by a click on a column; a chosen row can be opened or taken as the start of a new job."""
     config: dict[str, Any] = {
         "best": st.column_config.TextColumn("", width=40),
-        "job": st.column_config.LinkColumn("Job", display_text=r"#(.+)$", width=260),
+        "job": st.column_config.LinkColumn("Job", display_text=r"#(.+)$", width=230),
         "status": st.column_config.TextColumn("Status", width=100),
         "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent", width=110),
         "valid_loss": st.column_config.NumberColumn("Validation loss", format="%.4f", width=120),
@@ -109,7 +112,8 @@ def show_table(sweep: Sweep) -> None:
         build_table(sweep),
         column_config=config,
         hide_index=True,
-        height=HEADER_HEIGHT + ROW_HEIGHT * min(len(sweep.trials), 15) + 2,
+        height="content" if len(sweep.trials) <= TALL else TALL_HEIGHT,
+        placeholder="–",
         key="sweep_table",
         on_select="rerun",
         selection_mode="single-row",
@@ -131,8 +135,7 @@ def build_table(sweep: Sweep) -> pd.DataFrame:
             **{name: _plain(trial.values.get(name)) for name in sweep.settings},
             "valid_loss": trial.valid_loss,
             "train_loss": trial.train_loss,
-            "progress": trial.progress,
-            "took": trial.seconds,
+            **({"progress": trial.progress} if sweep.active else {"took": trial.seconds}),
         }
         for trial in sweep.trials
     ]

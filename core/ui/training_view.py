@@ -12,7 +12,7 @@ import streamlit as st
 from core import datasets, formats
 from core.datasets import Dataset, Lesson, Version
 from core.formats import Chat, Example, Format, Preference
-from core.ui import column_mapping, conversation, lists, places, quality_view, show, training_words
+from core.ui import column_mapping, conversation, lists, places, quality_view, show
 from core.ui.column_mapping import Columns
 from core.users import User
 
@@ -88,28 +88,25 @@ def _explain(shape: Format, native: Format) -> str:
 
 
 def _show_verdict(dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson) -> None:
-    can_learn = training_words.can_learn(found.format)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(width="stretch", gap=None):
-            st.markdown(_verdict(shape, found, can_learn=can_learn))
-            st.caption(_reason(shape, found, can_learn=can_learn))
+            st.markdown(_verdict(shape, found))
+            st.caption(_reason(found))
         places.button(
             "Fine-tune on this version",
             "fine_tuning",
             key="training_fine_tune",
             icon="model_training",
-            primary=found.ok and can_learn,
-            disabled=not (found.num_examples and can_learn),
+            primary=found.ok,
+            disabled=not found.num_examples,
             dataset=dataset.id,
             version=version.version,
             columns=column_mapping.to_address(columns),
         )
 
 
-def _verdict(shape: Format, found: Lesson, *, can_learn: bool) -> str:
+def _verdict(shape: Format, found: Lesson) -> str:
     title = shape.title.lower()
-    if not can_learn:
-        return f":orange[:material/block:] **{shape.title} cannot be trained here yet**"
     if found.ok:
         return f":green[:material/check_circle:] **Trains as {title}**"
     if found.num_examples:
@@ -117,10 +114,8 @@ def _verdict(shape: Format, found: Lesson, *, can_learn: bool) -> str:
     return f":red[:material/cancel:] **Does not train as {title}**"
 
 
-def _reason(shape: Format, found: Lesson, *, can_learn: bool) -> str:
+def _reason(found: Lesson) -> str:
     seen = "" if found.num_checked == found.num_rows else f" among the first {found.num_checked:,}; a job reads all when it starts"
-    if not can_learn:
-        return "No training method here learns from two answers to one question. Read the rows as another format above."
     if found.ok:
         return f"{show.count(found.num_examples, 'example')}, nothing wrong with any of them{seen}."
     first = next((error for error in found.errors if error.get("line")), None)

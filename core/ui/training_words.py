@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core import formats, training
+from core import formats
 from core.ui import column_mapping, show
 
 Tone = Literal["good", "map", "bad", "busy", "failed"]
@@ -27,15 +27,8 @@ def judge(format_: str, columns: Sequence[Mapping[str, str]], report: Mapping[st
         return Verdict("map", "Trains once mapped", _mapping_advice([column["name"] for column in columns]))
     if not report["ok"]:
         return Verdict("bad", "Does not train", _first_problem(report, num_rows))
-    if not can_learn(format_):
-        return Verdict("bad", "Does not train yet", f"{formats.FORMATS[format_].title}: no training method here learns from them.")
     title = formats.FORMATS[format_].title
     return Verdict("good", "Trains as it is", f"{title}: {show.count(report['num_examples'], 'example')}.")
-
-
-def can_learn(format_: str) -> bool:
-    """Whether any training method learns from this format."""
-    return any(format_ in method.formats for method in training.METHODS.values())
 
 
 def _mapping_advice(names: Sequence[str]) -> str:

@@ -63,7 +63,9 @@ def download(app: App, export: dict, to: Path) -> Path:
 @pytest.mark.timeout(600)
 def test_a_tuned_model_is_exported_checked_and_downloaded(user: App, rest: Rest, model_id: str, tmp_path: Path) -> None:
     user.open(f"/model?id={model_id}&view=export")
-    user.sees("Nothing exported yet").shoot("exports-cards")
+    user.sees("Nothing exported yet")
+    expect(user.by_key("export_gguf-f16").get_by_text("Export")).to_be_visible()
+    user.shoot("exports-cards")
     user.click("export_gguf-f16")
     user.sees(re.compile("Waiting for its turn|Loading the version"))
     user.shoot("exports-making")
@@ -81,6 +83,10 @@ def test_a_tuned_model_is_exported_checked_and_downloaded(user: App, rest: Rest,
     user.sees(re.compile("ollama create support-bot"))
     user.by_key(f"export_row_{gguf['id']}").scroll_into_view_if_needed()
     user.settled().shoot("exports-ready")
+    user.page.get_by_role("tab", name="Versions").click()
+    user.page.get_by_text("How it was made").first.click()
+    user.sees("Tokens trained").settled().shoot("exports-facts")
+    user.page.get_by_role("tab", name="Export").click()
     file = download(user, gguf, tmp_path)
     assert file.read_bytes()[:4] == b"GGUF"
     with zipfile.ZipFile(download(user, merged, tmp_path)) as archive:
@@ -103,7 +109,9 @@ def test_on_a_phone_in_the_dark(chromium: Browser, server: Server, rest: Rest, m
         app.settled().shoot("exports-phone-list")
         assert app.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), "the page scrolls sideways"
         app.open(f"/model?id={model_id}")
-        app.sees("Version 1").shoot("exports-phone-versions")
+        app.sees("Version 1")
+        app.page.get_by_text("How it was made").first.click()
+        app.sees("Tokens trained").settled().shoot("exports-phone-facts")
 
 
 @pytest.mark.timeout(120)

@@ -66,6 +66,7 @@ def pages(things: Things) -> dict[str, str]:
         "chat": f"/chat?id={things.chat}",
         "api_keys": "/api_keys",
         "usage": "/usage",
+        "guide": "/guide",
         "settings": "/settings",
         "admin": "/admin",
     }

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import stat
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core import export_worker, jobs, models, storage, worker
@@ -183,6 +185,14 @@ def test_merged_folder_loads_in_plain_transformers_and_says_what_it_is(
     assert "luthier-starter" in card
 
 
+def test_the_file_stays_when_the_model_gets_another_name(ada: User, tuned: Callable[..., str]) -> None:
+    model_id = tuned(name="Größe / ünique")
+    export = make(ada, model_id, "adapter")
+    assert export.filename == "Gr-e-nique-v1-adapter.zip"
+    models.update(ada, model_id, models.ModelChange(name="renamed"))
+    assert models.open_export(ada, export.id).path.is_file()
+
+
 def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None:
     stored, other = make(ada, starter, "merged"), make(ada, starter, "merged", precision="float32")
     assert (stored.facts["precision"], other.facts["precision"]) == ("bfloat16", "float32")
@@ -221,6 +231,16 @@ def test_another_users_model_does_not_exist(bob: User, tuned: Callable[..., str]
             refused()
 
 
+@pytest.fixture
+def signals_are_put_back() -> Iterator[None]:
+    """A training in this process takes them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_are_put_back")
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_trainer_registry_transformers_and_gguf_say_the_same(
     ada: User, starter: str, make_version: MakeVersion, tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -695,6 +715,21 @@ def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
     assert not orphan.exists()
     queue.tick()
     assert models.get_export(ada, push).error == export_queue.NO_TOKEN
+
+
+def test_a_living_process_of_the_last_server_is_left_alone(
+    ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = psutil.Process()
+    export_id = make_export(ada, starter, "merged", "running", worker_pid=me.pid, worker_started=me.create_time())
+    draft = storage.export_dir(export_id).with_name(f".{export_id}.abcdefgh.tmp")
+    draft.mkdir(parents=True)
+    monkeypatch.setattr(export_queue, "QUEUE", queue)
+    monkeypatch.setattr(queue, "run", lambda: None)
+    export_queue.recover()
+    queue.tick()
+    assert models.get_export(ada, export_id).status == "running"
+    assert draft.is_dir()
 
 
 def test_only_one_is_made_at_a_time(ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import devices, fine_tuning, job_queue, jobs, storage
+from core import devices, fine_tuning, job_queue, jobs, storage, usage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -15,7 +15,7 @@ from core.fields import parse
 from core.fine_tuning import Move, NewJob
 from core.job_queue import Held, Waiting
 from core.supervisor import Supervisor
-from core.tables import CheckpointRow, DatasetVersionRow, JobEventRow, JobRow, ModelRow, ModelVersionRow
+from core.tables import CheckpointRow, DatasetVersionRow, JobEventRow, JobRow, ModelRow, ModelVersionRow, UsageRow
 from core.users import User
 
 MakeJob = Callable[..., JobRow]
@@ -114,6 +114,18 @@ def test_jobs_start_in_the_order_that_the_queue_shows(ada: User, bob: User, make
     )
     assert [place for place, _ in shown] == [1, 2, 3, 4, 5, 6]
     assert claim_all() == [job_id for _, job_id in shown]
+
+
+def test_deleting_a_job_gives_no_turn_back(ada: User, bob: User, make_job: MakeJob) -> None:
+    """Else whoever tidies up after each job would always be first."""
+    ran = make_job(ada, status="succeeded", started_at=now() - timedelta(minutes=9), finished_at=now() - timedelta(minutes=5))
+    with writing() as session:
+        usage.record(session, user_id=ada.id, kind="training", seconds=240)
+        session.query(UsageRow).update({"created_at": now() - timedelta(minutes=5)})
+    make_job(bob, status="succeeded", started_at=now() - timedelta(minutes=30), finished_at=now() - timedelta(minutes=29))
+    make_job(ada, name="ada's"), make_job(bob, name="bob's")
+    fine_tuning.delete(ada, ran.id)
+    assert claimed_names() == ["bob's", "ada's"]
 
 
 def test_a_wide_job_waits_for_its_devices(ada: User, bob: User, make_job: MakeJob) -> None:

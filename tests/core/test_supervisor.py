@@ -211,9 +211,9 @@ def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make
         (1210, {"eta_seconds": 50 * 60.0}, True),
         (610, {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0}, False),  # half of the rows are measured between two steps
         (610, {"stepped_at": None}, False),  # it prepares
-        (3700, {"stepped_at": None}, True),
+        (7300, {"stepped_at": None}, True),
         (610, {"step": 100, "eta_seconds": 0.0}, False),  # it saves the model
-        (3700, {"step": 100, "eta_seconds": 0.0}, True),
+        (7300, {"step": 100, "eta_seconds": 0.0}, True),
         (86400, {"worker_started": 0.0}, False),  # the step is an earlier attempt's
     ],
 )
@@ -273,6 +273,23 @@ def test_a_claim_whose_worker_never_came_is_given_back_when_its_lease_ends(
         session.get_one(JobRow, job.id).lease_until = later(-1)
     watch.tick()
     assert (row_of(job.id).status, runner.started) == ("running", [job.id])
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "cancelled"])
+def test_a_job_for_a_runner_that_is_gone_stops_nobody_elses(
+    ada: User, make_waiting: MakeJob, make_job: MakeJob, runner: PretendRunner, status: str
+) -> None:
+    """An optional runner was uninstalled, or never there."""
+    lease = {} if status == "queued" else {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    odd, fine = make_job(ada, status=status, runner="nowhere", **lease), make_waiting(ada)
+    watch = Supervisor()
+    watch._greet()
+    for _ in range(jobs.MAX_ATTEMPTS + 1):
+        watch.tick()
+    assert runner.started == [fine.id]
+    assert (row_of(odd.id).status, row_of(odd.id).lease_token) == ("cancelled" if status == "cancelled" else "failed", None)
+    if status != "cancelled":
+        assert "no runner 'nowhere'" in row_of(odd.id).error["message"]
 
 
 # Old checkpoints

@@ -112,7 +112,7 @@ def test_names_say_what_differs_and_fit() -> None:
     long = sweep_space.name_of("x" * 100, values)
     assert len(long) == 100
     assert long.endswith("-lr-0.001-batch-8-lora-packing-on")
-    assert sweep_space.shown(values) == "lr 0.001, batch 8, lora, packing on"
+    assert sweep_space.shown(values) == "learning rate 0.001, batch size 8, lora, packing on"
 
 
 # A group of jobs

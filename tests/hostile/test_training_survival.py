@@ -109,7 +109,7 @@ def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(m
 
 @pytest.mark.parametrize("how", ["a step that never ends", "SIGSTOP"])
 def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Serve, how: str) -> None:
-    straight, job = make(), make(slow=0.05, **({"hang_at": 8} if how != "SIGSTOP" else {"slow": 0.3}))
+    straight, job = make(), make(**({"slow": 0.3} if how == "SIGSTOP" else {"slow": 0.05, "hang_at": 8}))
     server()
     wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 7)

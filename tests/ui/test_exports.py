@@ -68,7 +68,12 @@ def test_a_push_needs_a_repository_and_keeps_no_token(ada: User, starter: str, v
 
 def test_a_ready_one_shows_its_checks_and_how_to_load_it(ada: User, visit: Visit) -> None:
     model_id = make_model(ada)
-    make_export(ada, model_id, "gguf-q8_0", facts={"precision": "Q8_0", "checked_by": "transformers", "sha256": "abc123"})
+    make_export(
+        ada,
+        model_id,
+        "gguf-q8_0",
+        facts={"filename": "support-bot-v1-q8_0.gguf", "precision": "Q8_0", "checked_by": "transformers", "sha256": "abc123"},
+    )
     app = visit(ada, "model", id=model_id, view="export")
     said = text_of(app)
     assert "9 of 10 answers the same, loaded by transformers" in said

@@ -4,14 +4,21 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, formats
+from core.fine_tuning import preview_process
 from core.training import Hyperparameters
 from core.ui import column_mapping
 from core.ui import fine_tuning_form as form
 from core.users import User
 from tests.ui.conftest import Visit, text_of
-from tests.ui.things import make_dataset, make_job, make_model
+from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 
 FAQ = [{"question": f"How many is {n}?", "answer": f"It is {n}."} for n in range(20)]
+
+
+@pytest.fixture(autouse=True)
+def preview_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real counting without its process; ``tests/core`` has the process."""
+    monkeypatch.setattr(preview_process.shared, "get", FakePreview)
 
 
 @pytest.fixture
@@ -105,7 +112,8 @@ def test_rows_that_cannot_be_learned_block_the_start(ada: User, base: str, visit
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [*FAQ, {"question": "", "answer": "lonely"}]).dataset_id)
     assert not app.exception
     assert "20 of 21 rows usable" in text_of(app)
-    assert "line 21" in text_of(app)
+    assert "1 row cannot be learned" in text_of(app)
+    assert "is empty" in text_of(app)
     assert app.button(key="ft_start").disabled
 
 
@@ -127,8 +135,11 @@ def test_another_users_dataset_cannot_be_reached(ada: User, bob: User, base: str
 
 def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
-    for name in Hyperparameters.model_fields:
-        assert app.get_by_key(f"ft_{name}"), name
+    app.get_by_key("ft_tuning").set_value("lora").run()
+    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group") for widget in app.get(kind)}
+    applying = [name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"]
+    assert {f"ft_{name}" for name in applying} <= keys
+    assert "ft_beta" not in keys
 
 
 def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, visit: Visit) -> None:

@@ -68,7 +68,7 @@ def test_a_sweep_shows_its_best_its_plot_and_its_jobs(ada: User, visit: Visit) -
     app = visit(ada, "sweep", id=sweep_id)
     assert not app.exception
     text = text_of(app)
-    assert "every combination of learning rate, batch size · 4 jobs" in text
+    assert "Every combination of learning rate, batch size · 4 jobs" in text
     assert "validation loss 1.3000" in text
     assert len(app.get("vega_lite_chart")) == 1
     table = app.dataframe[0].value
@@ -140,6 +140,10 @@ def test_many_values_get_few_ticks() -> None:
     assert [place for place, _ in axis.ticks] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
+def test_ticks_whose_labels_would_touch_are_left_out() -> None:
+    assert [label for _, label in sweep_charts.build_axis("Loss", [5.85, 5.9, 7.56, 7.94]).ticks] == ["5.85", "7.56", "7.94"]
+
+
 def test_a_job_is_one_line_across_all_axes(ada: User) -> None:
     sweep: Any = sweeps.get(ada, make_sweep(ada, GRID))
     axes = sweep_charts.build_axes(sweep, sweep.trials)
@@ -147,4 +151,4 @@ def test_a_job_is_one_line_across_all_axes(ada: User) -> None:
     assert [axis.title for axis in axes] == ["Learning rate", "Batch size", "Validation loss"]
     assert len(lines) == 12
     assert list(lines[lines["job"] == "support-sweep-3"]["axis"]) == [axis.title for axis in axes]
-    assert sweep_view.build_table(sweep).shape == (4, 9)
+    assert sweep_view.build_table(sweep).shape == (4, 8)

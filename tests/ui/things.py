@@ -12,6 +12,7 @@ from pyarrow import parquet
 from core import formats, storage
 from core.clock import now
 from core.db import writing
+from core.models.exports import filename_of
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
 from core.tables import (
@@ -26,6 +27,7 @@ from core.tables import (
     ModelRow,
     ModelVersionRow,
 )
+from core.training import Settings, preview_rows, preview_server
 from core.users import User
 from core.weights import Weights
 
@@ -167,7 +169,12 @@ def make_export(user: User, model_id: str, kind: str = "merged", status: str = "
             "progress": 0.4,
             "size_bytes": 2_600_000,
             "checks": [*SAME, OTHER],
-            "facts": {"precision": "float32", "checked_by": "transformers", "stage": "Writing the weights"},
+            "facts": {
+                "filename": filename_of("support-bot", 1, kind),
+                "precision": "float32",
+                "checked_by": "transformers",
+                "stage": "Writing the weights",
+            },
             "finished_at": ended,
         }
         row = ExportRow(**(values | fields))
@@ -200,3 +207,40 @@ class Echo:
     def warm(self, weights: Weights) -> None: ...
 
     def stop(self) -> None: ...
+
+
+class FakePreview:
+    """The preview process without its process: one token per character, what the format says is learned."""
+
+    def ask(self, request: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        rows = list(preview_server.read_rows(request["rows"]))
+        if request["op"] == "totals":
+            counting = preview_rows.Counting()
+            for line, example in rows:
+                counting.add(line, example, Letters(), Settings(**request["settings"]))
+            return counting.totals(Settings(**request["settings"]))
+        line, example = rows[request["line"] - 1]
+        found: dict[str, Any] = {"line": line, "errors": [], "trains": False, "max_length": 9, "sequences": []}
+        if isinstance(example, list):
+            return found | {"errors": [{"field": d.field, "message": d.message} for d in example]}
+        return found | preview_rows.look(example, Letters(), Settings(**request["settings"]))
+
+
+class Letters:
+    """A tokenizer of single characters with a chat template of brackets."""
+
+    eos_token_id, all_special_ids, chat_template = 1, [1], "{% generation %}"
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [ord(letter) for letter in text]}
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        return "".join("<end>" if id_ == 1 else chr(id_) for id_ in ids)
+
+    def apply_chat_template(self, messages: list[dict[str, str]], *, tokenize: bool = True, **_: Any) -> Any:
+        texts = [(m["content"], m["role"] == "assistant") for m in messages]
+        if not tokenize:
+            return "".join(f"[{text}]" for text, _ in texts)
+        ids = [ord(letter) for text, _ in texts for letter in f"[{text}]"]
+        masks = [int(said) for text, said in texts for _ in f"[{text}]"]
+        return {"input_ids": ids, "assistant_masks": masks}

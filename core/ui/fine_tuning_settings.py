@@ -1,0 +1,209 @@
+"""The settings of a training as fields: made from ``training.Hyperparameters``, so a new setting shows up here by itself.
+
+Only what means something for the method and what is tuned is drawn. A field that is left alone stays automatic and says what that
+becomes. Presets, a file and the ways out of too little memory all fill the fields through :func:`fill`.
+"""
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import streamlit as st
+
+from core import training
+from core.training import Settings
+from core.training.presets import PRESETS, Preset
+from core.ui.number_field import number_kind, pick_number
+
+AUTO = "auto"
+PRESET = "ft_preset"
+WORDS = {
+    "auto": "Automatic",
+    "full": "Full",
+    "lora": "LoRA",
+    "qlora": "QLoRA",
+    "answers": "Answers",
+    "all": "All",
+    "cosine": "Cosine",
+    "linear": "Linear",
+    "constant": "Constant",
+    "float32": "float32",
+    "bfloat16": "bfloat16",
+    "best": "Best",
+    "last": "Last",
+    "on": "On",
+    "off": "Off",
+}
+OF_ADAPTERS = "lora_"  # the names of what means something only for them
+Fields = dict[str, Mapping[str, Any]]
+
+
+def key_of(name: str) -> str:
+    return f"ft_{name}"
+
+
+def fill(chosen: Mapping[str, Any], *, others_automatic: bool = True) -> None:
+    """Put values into the fields; as a callback, or before they are drawn."""
+    for name, field in _every_field().items():
+        if name in chosen or others_automatic:
+            st.session_state[key_of(name)] = _as_state(field, chosen.get(name, AUTO))
+
+
+def chosen_now(method: str) -> dict[str, Any]:
+    """What the fields say that apply, without the automatic ones; known before they are drawn."""
+    fields = _every_field()
+    found = {name: _from_state(fields[name], st.session_state.get(key_of(name))) for name in _applying(fields, method)}
+    return {name: value for name, value in found.items() if value != AUTO}
+
+
+def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
+    """The hyperparameters the user decided about; the others stay ``auto``. Rare ones are folded away."""
+    every = _every_field()
+    shown = {
+        name: every[name] for name in _applying(every, method) if automatic.tuning != "full" or not name.startswith(OF_ADAPTERS)
+    }
+    _pick_preset(method)
+    found = _draw_fields({name: field for name, field in shown.items() if not field.get("advanced")}, automatic)
+    folded = {name: field for name, field in shown.items() if field.get("advanced")}
+    set_here = sum(st.session_state.get(key_of(name)) not in (None, AUTO, "") for name in folded)
+    label = "All settings" + (f" · {set_here} set" if set_here else "")
+    with st.expander(label, icon=":material/tune:", key="ft_advanced"):
+        st.caption("Left alone, Luthier chooses from the size of your data and the model; each field says what.")
+        for section, group in groupby(folded.items(), key=lambda item: item[1].get("section")):
+            st.markdown(f"**{section}**")
+            found |= _draw_fields(dict(group), automatic)
+    return {name: value for name, value in found.items() if value != AUTO}
+
+
+# Presets
+
+
+def _pick_preset(method: str) -> None:
+    st.session_state[PRESET] = _present_preset(method)
+    name = st.segmented_control(
+        "Preset",
+        list(PRESETS),
+        format_func=lambda name: f":material/{PRESETS[name].icon}: {PRESETS[name].title}",
+        key=PRESET,
+        on_change=_apply_preset,
+        help="\n\n".join(f"**{preset.title}**: {preset.help}" for preset in PRESETS.values()),
+    )
+    st.caption(PRESETS[name].help if name else "Your own settings.")
+
+
+def _present_preset(method: str) -> str | None:
+    now = chosen_now(method)
+    return next((preset.name for preset in PRESETS.values() if preset.changes == now), None)
+
+
+def _apply_preset() -> None:
+    preset: Preset | None = PRESETS.get(st.session_state[PRESET] or "")
+    if preset is None:
+        return
+    fill(preset.changes)
+    if preset.validates:
+        st.session_state["ft_validation"] = "A share of the rows"
+
+
+# Fields
+
+
+def _every_field() -> Fields:
+    return dict(training.Hyperparameters.model_json_schema()["properties"])
+
+
+def _applying(fields: Fields, method: str) -> list[str]:
+    return [name for name, field in fields.items() if not field.get("methods") or method in field["methods"]]
+
+
+def _draw_fields(fields: Fields, automatic: Settings) -> dict[str, Any]:
+    with st.grid(2, min_column_width=220):
+        return {name: draw_field(name, field, getattr(automatic, name, None)) for name, field in fields.items()}
+
+
+def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
+    """One setting as the widget its schema asks for; ``automatic`` is what it becomes when it is left alone."""
+    label, about, key = field.get("title") or name, field.get("description"), key_of(name)
+    placeholder = f"auto: {written(automatic)}" if automatic is not None else AUTO
+    if number_kind(field):
+        found = pick_number(field, key=key, value=None, placeholder=placeholder)
+        return AUTO if found is None else found
+    words = _words(field)
+    if not words:
+        text = st.text_input(label, key=key, placeholder=placeholder, help=about)
+        return text.strip() or AUTO
+    st.session_state.setdefault(key, AUTO)
+    word = st.segmented_control(
+        label,
+        words,
+        required=True,
+        format_func=lambda word: (
+            f"Auto ({written(automatic)})" if word == AUTO and automatic is not None else WORDS.get(word, word)
+        ),
+        help=about,
+        key=key,
+    )
+    return _from_state(field, word)
+
+
+def written(value: Any) -> str:
+    """``0.002``, ``1,024``, ``LoRA``, ``on``."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value) if WORDS.get(value) in (None, "Full") else WORDS[value].lower()
+
+
+def _words(field: Mapping[str, Any]) -> list[str]:
+    """The literals a field may be, ``auto`` first; a truth value is on or off. [] for a text."""
+    kinds = field.get("anyOf") or [field]
+    if any(kind.get("type") == "boolean" for kind in kinds):
+        return [AUTO, "on", "off"]
+    if any(kind.get("type") == "string" and "enum" not in kind and "const" not in kind for kind in kinds):
+        return []
+    found = (word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else []))
+    return sorted(found, key=AUTO.__ne__)
+
+
+def _as_state(field: Mapping[str, Any], value: Any) -> Any:
+    """What the widget of a field holds for a value."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if number_kind(field):
+        whole = number_kind(field) or {}
+        return None if value == AUTO else int(value) if whole.get("type") == "integer" else float(value)
+    return "" if value == AUTO and not _words(field) else value
+
+
+def _from_state(field: Mapping[str, Any], state: Any) -> Any:
+    if state in (None, "", AUTO):
+        return AUTO
+    return state == "on" if state in ("on", "off") else state
+
+
+# Words for plans
+
+
+PHRASES = {
+    "n_epochs": "{} epochs",
+    "batch_size": "batch size {}",
+    "learning_rate": "learning rate {}",
+    "tuning": "{} fine-tuning",
+    "lora_rank": "rank {}",
+    "lora_alpha": "alpha {}",
+    "max_length": "rows up to {} tokens",
+}
+ALWAYS_TOLD = tuple(PHRASES)
+
+
+def is_telling(name: str, value: Any, asked: Mapping[str, Any]) -> bool:
+    """What decides the run, and whatever else a person chose; a multiplier is already in the learning rate."""
+    return value is not None and (name in ALWAYS_TOLD or name in asked) and name != "learning_rate_multiplier"
+
+
+def describe_setting(name: str, value: Any) -> str:
+    """``31 epochs``, ``learning rate 0.002``; a setting without a phrase goes by its title."""
+    text = WORDS.get(value, value) if isinstance(value, str) else written(value)
+    title = training.Hyperparameters.model_fields[name].title or name
+    return PHRASES.get(name, title.lower() + " {}").format(text)

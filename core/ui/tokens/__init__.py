@@ -1,0 +1,39 @@
+"""A sequence as the model sees it: every token, whether it is learned, only read, or cut. Nothing of a row is ever read as HTML."""
+
+from pathlib import Path
+
+from core.fine_tuning.preview import Piece, Sequence
+from core.ui import component
+
+HERE = Path(__file__).parent
+LEARNED, CUT, SPECIAL, JOINED, STARTS = 1, 2, 4, 8, 16  # tokens.js knows them too
+
+
+def show(key: str, sequence: Sequence, *, title: str, tone: str = "", boundaries: bool) -> None:
+    """``tone``: "better" or "worse" for the answers of a preference."""
+    component.declare("tokens", HERE, stem="tokens")(
+        key=key,
+        data={
+            "title": title,
+            "tone": tone,
+            "counts": describe(sequence),
+            "pieces": [[piece.text, piece.id, _bits(piece)] for piece in sequence.pieces],
+            "left_out": sequence.num_tokens - len(sequence.pieces),
+            "boundaries": boundaries,
+        },
+    )
+
+
+def describe(sequence: Sequence) -> str:
+    """``203 tokens · 144 learned · 19 cut away``"""
+    found = [f"{sequence.num_tokens:,} tokens", f"{sequence.num_learned:,} learned"]
+    if sequence.num_cut:
+        found.append(f"{sequence.num_cut:,} cut away")
+    if sequence.num_sequences > 1:
+        found.append(f"learned in {sequence.num_sequences:,} pieces")
+    return " · ".join(found)
+
+
+def _bits(piece: Piece) -> int:
+    flags = (piece.learned, LEARNED), (piece.cut, CUT), (piece.special, SPECIAL), (piece.joined, JOINED), (piece.starts, STARTS)
+    return sum(bit for is_set, bit in flags if is_set)
