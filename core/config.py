@@ -50,6 +50,35 @@ class Settings(BaseSettings):
     query_concurrency: int = Field(4, ge=1, description="SQL queries that run at the same time; others wait.")
     training_concurrency: int = Field(1, ge=1, description="Fine-tuning jobs that run at the same time; others wait in the queue.")
     training_threads: int = Field(0, ge=0, description="CPU threads of a fine-tuning job. 0: chosen from the cores and the load.")
+    training_devices: int = Field(
+        0,
+        ge=0,
+        description="Devices that fine-tuning jobs share, one per process of a job. 0: as many as GPUs, without GPUs as CPU cores.",
+    )
+    training_stall_seconds: int = Field(
+        600,
+        ge=10,
+        description="A training without a step for this long, and much longer than its steps take, is restarted, in seconds.",
+    )
+    checkpoint_days: int = Field(
+        30, ge=1, le=3650, description="Checkpoints of an ended job that nobody keeps are removed after this, in days."
+    )
+    llama_cpp: str = Field(
+        "", description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none."
+    )
+    mlflow_uri: str = Field(
+        "", description="MLflow tracking server (http…) or folder that runs are exported to. Empty: no export to MLflow."
+    )
+    cost_per_hour: float = Field(
+        0, ge=0, description="What an hour of one device costs, in your currency; shown with each model. 0: not shown."
+    )
+    ray_address: str = Field(
+        "", description="Ray cluster that jobs may run on, such as http://head:8265. Empty: jobs run on this machine only."
+    )
+    ray_token: str = Field("", description="Token of the Ray cluster, when it was started with RAY_AUTH_MODE=token.")
+    ray_cpus: float = Field(1, ge=0, le=1024, description="CPU cores that one process of a job reserves on the Ray cluster.")
+    ray_gpus: float = Field(0, ge=0, le=64, description="GPUs that one process of a job reserves on the Ray cluster.")
+    user: str = Field("", description="E-mail address of the account that the command line works as. Empty: the only one.")
     inference_idle_seconds: int = Field(
         900, ge=10, description="A loaded model that nobody asks is unloaded after this, in seconds."
     )
@@ -64,6 +93,13 @@ class Settings(BaseSettings):
                 "LUTHIER_JWT_SECRET is too weak: give at least 32 random characters, or leave it empty to have one made."
             )
         return secret
+
+    @field_validator("ray_address")
+    @classmethod
+    def _ray_address_is_http(cls, address: str) -> str:
+        if address and not address.startswith(("http://", "https://")):
+            raise ValueError("LUTHIER_RAY_ADDRESS is the address of the cluster's dashboard and begins with http:// or https://.")
+        return address
 
     @property
     def sqlalchemy_url(self) -> str:

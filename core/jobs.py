@@ -9,6 +9,10 @@
         │                  v │                 v
         └──cancel── any active state        paused
 
+``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between
+users and among one user's jobs, is decided in ``core.job_queue``. Each end that nobody pressed a button for (finished, failed,
+paused by itself) becomes an alert here, in the transaction that makes it, so none is missed and none comes twice.
+
 Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
 ``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker sees it within a step and lets go. Until it
 has, the token stays, and nobody else can claim the job. Functions run in the caller's transaction; ``False`` or ``Lost`` means that
@@ -18,22 +22,24 @@ the guard did not hold. Who may see or touch a job is decided in ``core.fine_tun
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import case, delete, func, insert, or_, select, update
+from sqlalchemy import CursorResult, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from core import alerts, job_queue
 from core.clock import now
 from core.security import new_id, new_token
-from core.tables import ACTIVE_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
+from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
 
 LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
 MAX_ATTEMPTS = 3
 PROGRESS_FIELDS = frozenset(
     {
         "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
-        "eta_seconds", "trained_tokens", "resolved",
+        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds", "gpu_memory_bytes", "gpu_utilisation",
+        "hardware",
     }
 )  # fmt: skip
 
@@ -72,6 +78,12 @@ def resume(session: Session, job_id: str) -> bool:
     return _change(session, job_id, ("paused",), status="queued", attempts=0, error=None)
 
 
+def remove(session: Session, job_id: str) -> bool:
+    """A job that has ended, and what is kept about it, are gone; its files are the caller's. Not while a worker still lets go."""
+    gone = delete(JobRow).where(JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None))
+    return cast(CursorResult[Any], session.execute(gone)).rowcount == 1
+
+
 # What the supervisor does --------------------------------------------------------------------------------------------------------
 
 
@@ -82,15 +94,13 @@ def admit(session: Session, job_id: str, *, resolved: Mapping[str, Any], total_s
 
 def reject(session: Session, job_id: str, *, error: Error) -> bool:
     """validating -> failed."""
-    return _change(session, job_id, ("validating",), status="failed", error=error.as_json(), finished_at=now())
+    changed = _change(session, job_id, ("validating",), status="failed", error=error.as_json(), finished_at=now())
+    return changed and _alert(session, job_id, "failed", error.message)
 
 
-def claim(session: Session) -> str | None:
-    """queued -> running for the next job in turn, with a new lease; returns its id.
-
-    Turns go to the user with the fewest running jobs, then to the one who was served longest ago, then by age of the job.
-    """
-    job_id = session.scalar(_next_in_turn())
+def claim(session: Session, *, devices: int | None = None) -> str | None:
+    """queued -> running for the job whose turn it is, with a new lease; returns its id. ``devices``: all there are."""
+    job_id = job_queue.next_to_start(session, devices=devices)
     if job_id is None:
         return None
     changes = _lease(new_token()) | {
@@ -119,7 +129,17 @@ def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = 
 def fail(session: Session, job_id: str, *, token: str | None, error: Error) -> bool:
     """running -> failed."""
     end = {"status": "failed", "error": error.as_json(), "finished_at": now(), "eta_seconds": None}
-    return _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+    changed = _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+    return changed and _alert(session, job_id, "failed", error.message)
+
+
+def set_aside(session: Session, job_id: str, *, error: Error) -> bool:
+    """queued or running -> paused because the server cannot go on with it, with the reason shown until the user resumes.
+
+    A worker sees it as any pause: it saves a checkpoint and gives the lease back.
+    """
+    changed = _change(session, job_id, ("queued", "running"), status="paused", error=error.as_json(), eta_seconds=None)
+    return changed and _alert(session, job_id, "paused", error.message)
 
 
 def release(session: Session, job_id: str, *, token: str | None) -> bool:
@@ -127,9 +147,26 @@ def release(session: Session, job_id: str, *, token: str | None) -> bool:
     return _change(session, job_id, ("paused", "cancelled"), JobRow.lease_token == token, **_NO_LEASE)
 
 
-def has_waiting(session: Session) -> bool:
+def note_ref(session: Session, job_id: str, *, ref: str) -> bool:
+    """A runner beyond this machine is about to start the worker of a claimed job and will know it by ``ref``."""
+    return _change(session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_ref=ref)
+
+
+def hold(session: Session, ref: str) -> bool:
+    """The worker has not reported itself because the cluster has no room for it yet: its lease goes on."""
+    mine = update(JobRow).where(JobRow.worker_ref == ref, JobRow.worker_pid.is_(None), JobRow.status == "running")
+    held = session.execute(mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False))
+    return bool(held.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def has_waiting(session: Session, *, devices: int | None = None) -> bool:
     """Whether ``claim`` would find a job. A look that takes no write lock."""
-    return session.scalar(_next_in_turn()) is not None
+    return job_queue.next_to_start(session, devices=devices) is not None
+
+
+def too_wide(session: Session, *, devices: int) -> Sequence[JobRow]:
+    """Waiting jobs that ask for more devices than there are: the server had more when they were made."""
+    return session.scalars(select(JobRow).where(JobRow.status == "queued", devices < job_queue.DEVICES)).all()
 
 
 def leased(session: Session) -> Sequence[JobRow]:
@@ -176,21 +213,15 @@ def succeed(session: Session, job_id: str, *, token: str, model_id: str, model_v
         "model_version_id": model_version_id,
         "trained_tokens": trained_tokens,
     }
-    return _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+    changed = _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+    return changed and _alert(session, job_id, "finished", "The model is ready.")
 
 
 def pause_for_reason(session: Session, job_id: str, *, token: str, error: Error) -> bool:
     """running -> paused by the worker itself, with the reason shown until the user resumes."""
-    return _change(
-        session,
-        job_id,
-        ("running",),
-        JobRow.lease_token == token,
-        status="paused",
-        error=error.as_json(),
-        eta_seconds=None,
-        **_NO_LEASE,
-    )
+    end = {"status": "paused", "error": error.as_json(), "eta_seconds": None}
+    changed = _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
+    return changed and _alert(session, job_id, "paused", error.message)
 
 
 # What is kept about a job --------------------------------------------------------------------------------------------------------
@@ -229,7 +260,13 @@ def note_checkpoint(
     session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
 
 
-_NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "worker_pid": None, "worker_started": None}
+_NO_LEASE: dict[str, Any] = {
+    "lease_token": None,
+    "lease_until": None,
+    "worker_pid": None,
+    "worker_started": None,
+    "worker_ref": None,
+}
 
 
 def _lease(token: str) -> dict[str, Any]:
@@ -243,13 +280,8 @@ def _change(session: Session, job_id: str, allowed: Sequence[str], *guards: Any,
     return bool(session.execute(statement).rowcount == 1)  # type: ignore[attr-defined]
 
 
-def _next_in_turn() -> Any:
-    other = aliased(JobRow)
-    running = select(func.count()).where(other.user_id == JobRow.user_id, other.status == "running").scalar_subquery()
-    served = select(func.max(other.started_at)).where(other.user_id == JobRow.user_id).scalar_subquery()
-    return (
-        select(JobRow.id)
-        .where(JobRow.status == "queued", JobRow.lease_token.is_(None))
-        .order_by(running, served.is_not(None), served, JobRow.created_at, JobRow.id)
-        .limit(1)
-    )
+def _alert(session: Session, job_id: str, kind: str, message: str) -> bool:
+    """Tell the owner; always True, to stand behind the change it tells of."""
+    name, user_id = session.execute(select(JobRow.name, JobRow.user_id).where(JobRow.id == job_id)).one()
+    alerts.note(session, user_id=user_id, job_id=job_id, kind=kind, message=f"{name}: {message}")
+    return True

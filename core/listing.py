@@ -57,13 +57,14 @@ def fetch(
     """Run ``statement`` for one page.
 
     ``sortable`` maps public names to columns; ``tie`` is the column that breaks ties (the id).
-    Raises ValidationError for an unknown ``sort``.
+    What has no value in the column comes last either way. Raises ValidationError for an unknown ``sort``.
     """
     descending, name = query.sort.startswith("-"), query.sort.removeprefix("-")
     if name not in sortable:
         raise ValidationError.of("sort", f"must be one of {', '.join(sorted(sortable))}, with - in front for descending")
     total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
-    order = [sortable[name].desc(), tie.desc()] if descending else [sortable[name].asc(), tie.asc()]
+    column = sortable[name].desc() if descending else sortable[name].asc()
+    order = [column.nulls_last(), tie.desc() if descending else tie.asc()]
     rows = session.scalars(statement.order_by(*order).limit(query.limit).offset(query.offset)).all()
     return Listed([present(row) for row in rows], total, query.limit, query.offset)
 

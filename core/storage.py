@@ -10,6 +10,7 @@
     ├── datasets/dsv_…/          data.parquet, original (the uploaded bytes), rejects.jsonl
     ├── models/mdv_…/            weights, tokenizer, template, card
     ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
+    ├── exports/exp_…/           one file to take away: a .zip or a .gguf, made from a model version and checked
     └── logs/
 
 Paths come from ids that we made, never from a user's file name.
@@ -27,7 +28,7 @@ from core.config import settings
 from core.errors import DiskFull
 from core.security import new_token
 
-_ID = re.compile(r"^(dsv|mdv|ftj|upl)_[a-z2-7]{8,60}$")
+_ID = re.compile(r"^(dsv|mdv|ftj|upl|exp)_[a-z2-7]{8,60}$")
 
 
 def version_dir(version_id: str) -> Path:
@@ -55,6 +56,15 @@ def model_dir(model_version_id: str) -> Path:
 
 def job_dir(job_id: str) -> Path:
     return _folder("jobs", job_id)
+
+
+def export_dir(export_id: str) -> Path:
+    return _folder("exports", export_id)
+
+
+def checkpoint_model_dir(job_id: str, step: int) -> Path:
+    """The model of one checkpoint, as ``core.training.checkpoints`` writes it."""
+    return job_dir(job_id) / "checkpoints" / f"step-{step}" / "model"
 
 
 def staging_dir() -> Path:
@@ -118,6 +128,16 @@ def sweep(kind: str, known: set[str], *, older_than_seconds: float = 0) -> list[
     for orphan in orphans:
         shutil.rmtree(orphan, ignore_errors=True)
     return [p.name for p in orphans]
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, a copy where the disk cannot do that: for files that never change."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -2,8 +2,9 @@
 
 Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
 adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` it fails
-with a reason. No job stays ``running`` without a worker. A stopping server asks its workers to save; they give their jobs back to
-the queue themselves and the next start goes on with them.
+with a reason. No job stays ``running`` without a worker, and none with a worker that hangs (``core.job_health``): it is ended and
+the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A stopping server asks its workers to
+save; they give their jobs back to the queue themselves and the next start goes on with them.
 """
 
 import logging
@@ -11,23 +12,25 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from core import fine_tuning, jobs, storage
+from core import alerts, devices, fine_tuning, job_health, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import DiskFull
 from core.jobs import Error
 from core.runners import RUNNERS, Worker
-from core.tables import CheckpointRow, JobRow
-from core.training import checkpoints
+from core.tables import DatasetVersionRow, JobRow
 
 TICK_SECONDS = 0.5
 STOP_SECONDS = 2.0  # how long a stopping server waits for workers to save; they finish alone after that
 GRACE_SECONDS = 10.0  # how long a worker may go on after its job was cancelled
 SAVING_SECONDS = 300.0  # and after it was paused: it saves a checkpoint
 DISK_EVENT_SECONDS = 60.0
+CLEAN_UP_SECONDS = 3600.0
+DIED = "The worker ended unexpectedly."
+HUNG = "The training hung"
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +44,9 @@ class Supervisor:
         self._checking: dict[str, Future[None]] = {}
         self._started: dict[str, Worker] = {}  # by job, until the worker has reported itself
         self._unwanted: dict[str, float] = {}  # lease -> since when its job is cancelled or paused
+        self._hung: dict[str, str] = {}  # lease -> why its worker was ended
         self._disk_told_at = -DISK_EVENT_SECONDS
+        self._cleaned_at = -CLEAN_UP_SECONDS
 
     def start(self) -> None:
         """Adopt what lives, then look after the queue in the background."""
@@ -58,21 +63,23 @@ class Supervisor:
             self._thread.join(STOP_SECONDS)
         deadline = time.monotonic() + STOP_SECONDS
         for row in _leased():
-            if worker := self._worker(row):
+            if (worker := self._worker(row)) and worker.ref is None:  # what runs on a cluster goes on without this server
                 RUNNERS[row.runner].stop(worker)
-        while (running := _running()) and time.monotonic() < deadline:
+        while (running := [row for row in _running() if row.worker_ref is None]) and time.monotonic() < deadline:
             time.sleep(0.05)
         for row in running:
             self._take_back(row)
 
     def tick(self) -> None:
-        """One look: check new jobs, see to the workers, start what has a free place."""
+        """One look: check new jobs, see to the workers and the disk, start what has a free place."""
         self._check_new()
+        self._watch_disk()
         held = _leased()
         for row in held:
             self._see_to(row)
         self._forget({row.id for row in held}, {str(row.lease_token) for row in held})
         self._start_next()
+        self._clean_up()
 
     def _run(self) -> None:
         while not self._end.wait(TICK_SECONDS):
@@ -92,13 +99,15 @@ class Supervisor:
                 self._checking[job_id] = self._checks.submit(_check, job_id)
 
     def _start_next(self) -> None:
-        while _has_waiting() and len(_leased()) < settings().training_concurrency and not self._end.is_set():
+        all_devices = devices.count()
+        _set_aside_too_wide(all_devices)
+        while not self._end.is_set() and len(_leased()) < settings().training_concurrency and _has_waiting(all_devices):
             try:
                 storage.require_space()
             except DiskFull:
                 return self._tell_disk_is_full()
             with writing() as session:
-                job_id = jobs.claim(session)
+                job_id = jobs.claim(session, devices=all_devices)
             if job_id is None:
                 return None
             self._start_worker(job_id)
@@ -107,6 +116,8 @@ class Supervisor:
     def _start_worker(self, job_id: str) -> None:
         with reading() as session:
             row = session.get_one(JobRow, job_id)
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         try:
             worker = RUNNERS[row.runner].start(job_id)
         except OSError as error:
@@ -115,6 +126,16 @@ class Supervisor:
         if worker:
             self._started[job_id] = worker
         return None
+
+    def _watch_disk(self) -> None:
+        """Below the reserve a job stops while its checkpoint can still be written, not in the middle of one."""
+        try:
+            storage.require_space()
+        except DiskFull:
+            for row in _running():
+                with writing() as session:
+                    if jobs.set_aside(session, row.id, error=DISK_FULL):
+                        jobs.add_event(session, row.id, DISK_FULL.message, level="error", data={"code": DISK_FULL.code})
 
     def _tell_disk_is_full(self) -> None:
         if time.monotonic() - self._disk_told_at < DISK_EVENT_SECONDS:
@@ -127,23 +148,39 @@ class Supervisor:
     # Workers --------------------------------------------------------------------------------------------------------------------
 
     def _see_to(self, row: JobRow) -> None:
+        if row.runner not in RUNNERS:
+            return self._bury(row, _no_runner(row))
         worker = self._worker(row)
         expired = row.lease_until is None or row.lease_until < now()
         if worker is None and not expired:
             return None  # claimed a moment ago by a server that is gone; its worker may still report itself
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
-            return self._bury(row, "The worker ended unexpectedly.")
+            return self._bury(row, self._hung.get(str(row.lease_token), DIED))
+        if expired and worker.ref:
+            expired = _has_expired(row.id)  # the runner renews the lease of a worker for which a cluster has no room yet
         if expired:
-            _log.warning("worker %s of job %s is silent; ending it", worker.pid, row.id)
-            RUNNERS[row.runner].kill(worker)
+            self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
             self._hurry(row, worker)
+        elif _is_stalled(row):
+            self._end_hung(row, worker, f"{HUNG}: no step for {_silence(row)}.")
         return None
+
+    def _end_hung(self, row: JobRow, worker: Worker, reason: str) -> None:
+        """End a worker that does nothing any more; once it is gone the job goes on from its checkpoint. Tells the owner once."""
+        _log.warning("ending worker %s of job %s: %s", worker.pid, row.id, reason)
+        RUNNERS[row.runner].kill(worker)
+        if row.status != "running" or self._hung.get(str(row.lease_token)):
+            return
+        self._hung[str(row.lease_token)] = reason
+        with writing() as session:
+            message = f"{row.name}: {reason} Its worker was ended."
+            alerts.note(session, user_id=row.user_id, job_id=row.id, kind="stalled", message=message)
 
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = SAVING_SECONDS if row.status == "paused" else GRACE_SECONDS
+        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS  # who never began saves nothing
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 
@@ -165,6 +202,10 @@ class Supervisor:
                 jobs.requeue(session, row.id, token=row.lease_token, counts=False)
 
     def _worker(self, row: JobRow) -> Worker | None:
+        if row.runner not in RUNNERS:
+            return None
+        if row.worker_ref is not None:
+            return Worker(row.worker_pid or 0, row.worker_started or 0.0, row.worker_ref)
         if row.worker_pid is not None and row.worker_started is not None:
             return Worker(row.worker_pid, row.worker_started)
         return self._started.get(row.id)
@@ -172,18 +213,24 @@ class Supervisor:
     def _forget(self, job_ids: set[str], tokens: set[str]) -> None:
         self._started = {job_id: worker for job_id, worker in self._started.items() if job_id in job_ids}
         self._unwanted = {token: since for token, since in self._unwanted.items() if token in tokens}
+        self._hung = {token: reason for token, reason in self._hung.items() if token in tokens}
+
+    # Upkeep ---------------------------------------------------------------------------------------------------------------------
+
+    def _clean_up(self) -> None:
+        """Once an hour, old checkpoints go by the rule that ``fine_tuning.describe_checkpoint_rule`` says."""
+        if time.monotonic() - self._cleaned_at < CLEAN_UP_SECONDS:
+            return
+        self._cleaned_at = time.monotonic()
+        if swept := fine_tuning.sweep_checkpoints(now()):
+            _log.info("old checkpoints of %s jobs were removed", swept)
 
     # At the start ---------------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
         with reading() as session:
             known = set(session.scalars(select(JobRow.id)))
-            cancelled = session.scalars(select(JobRow.id).where(JobRow.status == "cancelled", JobRow.lease_token.is_(None))).all()
         storage.sweep("jobs", known)
-        for job_id in cancelled:  # nothing resumes them
-            storage.remove(checkpoints.folder(storage.job_dir(job_id)))
-        with writing() as session:
-            session.execute(delete(CheckpointRow).where(CheckpointRow.job_id.in_(cancelled)))
 
     def _greet(self) -> None:
         for row in _leased():
@@ -211,9 +258,22 @@ def stop() -> None:
         _supervisor = None
 
 
-def _has_waiting() -> bool:
+DISK_FULL = Error("disk_full", "The server's disk is nearly full, so the job was paused. Free some space, then resume it.")
+
+
+def _has_waiting(all_devices: int) -> bool:
     with reading() as session:
-        return jobs.has_waiting(session)
+        return jobs.has_waiting(session, devices=all_devices)
+
+
+def _set_aside_too_wide(all_devices: int) -> None:
+    with reading() as session:
+        found = jobs.too_wide(session, devices=all_devices)
+    for row in found:
+        told = f"The job asks for {row.num_processes} devices and this server has {all_devices} now. Start it again with fewer."
+        with writing() as session:
+            if jobs.set_aside(session, row.id, error=Error("too_many_devices", told)):
+                jobs.add_event(session, row.id, told, level="error")
 
 
 def _leased() -> list[JobRow]:
@@ -223,6 +283,37 @@ def _leased() -> list[JobRow]:
 
 def _running() -> list[JobRow]:
     return [row for row in _leased() if row.status == "running"]
+
+
+def _is_stalled(row: JobRow) -> bool:
+    at = now()
+    if not job_health.is_stalled(row, at, validation_share=0.0):
+        return False  # nothing has to be asked for nearly always
+    return job_health.is_stalled(row, at, validation_share=_validation_share(row))
+
+
+def _validation_share(row: JobRow) -> float:
+    """Validation rows per training row."""
+    if row.validation_version_id is None:
+        return row.validation_fraction / (1 - row.validation_fraction)
+    with reading() as session:
+        learned, held_out = (session.get(DatasetVersionRow, v) for v in (row.dataset_version_id, row.validation_version_id))
+    return held_out.num_rows / max(1, learned.num_rows) if learned and held_out else 0.0
+
+
+def _no_runner(row: JobRow) -> str:
+    return f"This server has no runner {row.runner!r}; it has {', '.join(RUNNERS)}."
+
+
+def _silence(row: JobRow) -> str:
+    seconds = (now() - (job_health.last_sign(row) or now())).total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _has_expired(job_id: str) -> bool:
+    with reading() as session:
+        until = session.get_one(JobRow, job_id).lease_until
+    return until is None or until < now()
 
 
 def _check(job_id: str) -> None:
@@ -236,7 +327,7 @@ def _check(job_id: str) -> None:
 
 def _lost(row: JobRow, reason: str) -> Error:
     return Error(
-        "worker_lost",
+        "stalled" if reason.startswith(HUNG) else "worker_lost",
         f"{reason} This happened {row.attempts} times, so the job was given up. "
         "If the server is short of memory, choose a smaller batch size or shorter rows.",
     )

@@ -364,6 +364,7 @@ class ModelAliasRow(Row):
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
 ACTIVE_STATUSES = ("validating", "queued", "running", "paused")
+ENDED_STATUSES = ("succeeded", "failed", "cancelled")
 
 
 class JobGroupRow(Row):
@@ -439,6 +440,7 @@ class JobRow(Row):
     best_step: Mapped[int | None]
     eta_seconds: Mapped[float | None]
     trained_tokens: Mapped[int] = mapped_column(default=0)
+    spent_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # of all attempts, also of those that were killed
     hardware: Mapped[Json] = mapped_column(default=dict, server_default="{}")  # what it ran on
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
     model_version_id: Mapped[str | None] = mapped_column(String(64))
@@ -538,18 +540,19 @@ class ExportRow(Row):
     __tablename__ = "exports"
     __table_args__ = (
         one_of("status", "waiting", "running", "ready", "failed"),
-        UniqueConstraint("model_version_id", "kind", "target"),
+        UniqueConstraint("user_id", "model_version_id", "kind", "target"),  # a shared base may be exported by several users
     )
     id: Mapped[str] = _id()
     user_id: Mapped[str] = _ref("users.id")
     model_version_id: Mapped[str] = _ref("model_versions.id")
     kind: Mapped[str] = mapped_column(String(32))  # adapter, merged, gguf-f16, gguf-q8_0, hub
-    target: Mapped[str] = mapped_column(String(200), default="")  # repository of a push
+    target: Mapped[str] = mapped_column(String(200), default="")  # repository of a push, precision of merged weights
     status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
     progress: Mapped[float] = mapped_column(default=0.0)
     error: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(default=0)
     checks: Mapped[list[Any]] = mapped_column(default=list)  # prompts, the answers of both, whether they are the same
+    facts: Mapped[Json] = mapped_column(default=dict)  # what it does now, precision, what checked it, address of a push
     worker_pid: Mapped[int | None]
     worker_started: Mapped[float | None]
     heartbeat_at: Mapped[datetime | None]
@@ -567,6 +570,7 @@ class ChatRow(Row):
     user_id: Mapped[str] = _ref("users.id")
     title: Mapped[str] = mapped_column(String(200), default="New chat")
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(80))  # who answers instead of a model: ftj_…:step-N
     dataset_id: Mapped[str | None] = _ref("datasets.id", ondelete="SET NULL", nullable=True)
     system_prompt: Mapped[str | None] = mapped_column(Text)
     parameters: Mapped[Json] = mapped_column(default=dict)
@@ -591,6 +595,7 @@ class MessageRow(Row):
     state: Mapped[str] = mapped_column(String(16), default="complete", index=True)
     stop_requested: Mapped[bool] = mapped_column(default=False)
     model_id: Mapped[str | None] = _ref("models.id", ondelete="SET NULL", nullable=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(80))  # who answered instead of a model
     finish_reason: Mapped[str | None] = mapped_column(String(16))  # stop, length, cancelled, error
     error: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     usage: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))

@@ -24,6 +24,7 @@ from core import formats, jobs, models, storage, usage
 from core.config import process_place, settings
 from core.db import reading, writing
 from core.errors import DiskFull, LuthierError
+from core.fine_tuning import provenance
 from core.jobs import Error
 from core.recorder import Recorder
 from core.tables import CheckpointRow, DatasetVersionRow, JobRow
@@ -54,7 +55,8 @@ def main(job_id: str) -> int:
     except jobs.Lost:
         _log.error("job %s is not waiting for a worker", job_id)
         return 1
-    with _job_log(job) as log, Recorder(job_id, token=str(job.lease_token), log=log, user_id=job.user_id) as recorder:
+    known: dict[str, Any] = {"token": str(job.lease_token), "user_id": job.user_id, "spent_before": job.spent_seconds}
+    with _job_log(job) as log, Recorder(job_id, log=log, **known) as recorder:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: recorder.ask_to_stop())
         return _run(job, recorder)
@@ -88,6 +90,8 @@ def _run(job: JobRow, recorder: Recorder) -> int:
     except Interrupted as interruption:
         return _let_go(job, recorder, began, wish=interruption.wish)
     except Exception as error:  # the outermost loop: whatever happened, the job must not stay "running"
+        if distributed.is_torn(error):
+            return _leave(recorder, error)
         return _give_up(job, recorder, began, error=error)
     return 0
 
@@ -122,12 +126,14 @@ def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: floa
         jobs.add_event(session, job.id, f"Done: the model is {job.name}.", data={"model_id": made.model_id})
         _meter(session, job, recorder, seconds, model_id=made.model_id)
 
-    models.publish(_publication(job, outcome, seconds), draft=outcome.draft, then=end_job)
+    models.publish(_publication(job, outcome, recorder.spent_seconds), draft=outcome.draft, then=end_job)
 
 
 def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Publication:
+    """``seconds``: of all attempts."""
+    step = outcome.metrics.get("step")
     with reading() as session:
-        resolved = session.get_one(JobRow, job.id).resolved
+        told = provenance.describe(session, session.get_one(JobRow, job.id), model=outcome.draft, step=step, seconds=seconds)
     return models.Publication(
         user_id=job.user_id,
         name=job.name,
@@ -136,14 +142,7 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
         job_id=job.id,
         dataset_version_id=job.dataset_version_id,
         metrics={**outcome.metrics, "trained_tokens": outcome.trained_tokens, "seconds": round(seconds, 1)},
-        settings={
-            "method": job.method,
-            "seed": job.seed,
-            "columns": job.columns,
-            "hyperparameters": job.hyperparameters,
-            "resolved": resolved,
-            "versions": _versions(),
-        },
+        settings=told,
     )
 
 
@@ -163,6 +162,13 @@ def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.
 
     _have_last_word(recorder, end_job)
     return 0
+
+
+def _leave(recorder: Recorder, error: Exception) -> int:
+    """Another process of the group is gone. The lease stays: the supervisor takes this one for crashed, too, and resumes it."""
+    _log.error("another process of this job is gone: %s", error)
+    _flush_quietly(recorder)
+    return 1
 
 
 def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception) -> int:
@@ -298,13 +304,6 @@ def _choose_threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
     return max(1, min(MAX_THREADS, cores, int(idle + 0.3)))
-
-
-def _versions() -> dict[str, str]:
-    import torch
-    import transformers
-
-    return {"python": sys.version.split()[0], "torch": str(torch.__version__), "transformers": transformers.__version__}
 
 
 @contextmanager

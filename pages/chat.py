@@ -1,4 +1,7 @@
-"""Talk to a model: /chat, /chat?id=chat_…, /chat?model=mdl_…&dataset=ds_… for a new one."""
+"""Talk to a model: /chat, /chat?id=chat_…, /chat?model=mdl_…&dataset=ds_… for a new one.
+
+A checkpoint answers like a model: /chat?model=ftj_…:step-N.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,6 +105,8 @@ def load_settings(chat: chats.Chat | None, recent: Sequence[chats.Chat], offered
     chat_settings.load(
         chat, model_id=model if model in offered else usual, dataset_id=data if data in tables else None
     )  # fmt: skip
+    if st.session_state["chat_model"] not in offered:  # a checkpoint may be swept while its chat is open
+        st.session_state["chat_model"] = None
 
 
 def show_controls(user: User, chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables) -> Picked:
@@ -113,8 +118,8 @@ def show_controls(user: User, chat: chats.Chat | None, recent: Sequence[chats.Ch
                     chat_view.show_chats(recent, chat.id if chat else None, key="chats_phone")
         picked = chat_settings.pick_model(user, offered), chat_settings.pick_dataset(user, tables)
         chat_settings.show_popover(user, chat)
-    if chat and chat.model_id is None:
-        st.warning("The model of this chat was deleted. Choose another one to go on.", icon=":material/deployed_code_alert:")
+    if chat and chat_settings.has_lost_model(chat, offered):
+        st.warning(chat_settings.say_why_gone(user, chat.model_id), icon=":material/deployed_code_alert:")
     return picked
 
 
@@ -125,6 +130,7 @@ with show.guarded():
     chat = chats.get(user, wanted) if (wanted := places.query("id")) else None
     offered = {m.id: m for m in models.list_models(user, models.ModelList(limit=100)).items if m.capabilities.get("chat")}
     tables = {d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items}
+    offered |= chat_settings.offer_checkpoints(user, chat.model_id if chat else None, places.query("model"))
     load_settings(chat, recent, offered, tables)
     side, main = st.columns(COLUMNS, gap="medium")
     with side.container(key="chat_list", gap="xsmall"):

@@ -19,9 +19,12 @@ from core.ui import (
     fine_tuning_plan,
     fine_tuning_recipe,
     job_list,
+    job_queue,
     places,
     session,
     show,
+    sweep_form,
+    sweep_view,
     tokens_view,
 )
 from core.ui import fine_tuning_form as form
@@ -33,7 +36,14 @@ from core.users import User
 def show_list(user: User) -> None:
     with show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training"):
         places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
-    job_list.show_jobs(user)
+    jobs, sweeps = st.tabs(("Jobs", "Sweeps"), key="ft_tabs", on_change="rerun")
+    if jobs.open:
+        with jobs:
+            job_queue.show_queue(user)
+            job_list.show_jobs(user)
+    if sweeps.open:
+        with sweeps:
+            sweep_view.show_sweeps(user)
 
 
 def show_form(user: User) -> None:
@@ -56,12 +66,14 @@ def show_form(user: User) -> None:
             if base is None:
                 return
             hyperparameters = settings.pick_settings(method, find_automatic(data, base, method))
+        sweep = sweep_form.pick_sweep(hyperparameters)
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
             validation = form.pick_validation(user, data, given)
             name = st.text_input("Name of the model", key="ft_name", max_chars=100, placeholder="Chosen for you", help=NAME_HELP)
             more = form.pick_more()
     request = build_request(data, base, method, hyperparameters, {**validation, **more}, name)
+    request["copied_from"] = places.query("job") if given is not None and not st.session_state.get(form.FILE) else None
     with right:
         st.subheader("What the model sees", anchor=False)
         new = check_request(request)
@@ -69,7 +81,7 @@ def show_form(user: User) -> None:
     if new is not None:
         with st.container(border=True, key="ft_plan"):
             planned = fine_tuning_plan.show_plan(user, new)
-            fine_tuning_plan.show_start(user, new, possible=planned and rows_are_fine)
+            fine_tuning_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."

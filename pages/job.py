@@ -6,9 +6,12 @@ from functools import partial
 import streamlit as st
 
 from core import fine_tuning
-from core.ui import job_monitor, places, session, show
+from core.security import new_token
+from core.ui import checkpoint_view, job_monitor, job_queue, places, report_view, session, show
 from core.users import User
 
+DELETED = "_deleted_job"
+AGAIN_HELP = "The same data, base, seed and settings, as a new job."
 CANNOT_BE_UNDONE = "The training stops and no model is made. To go on later, pause it instead."
 
 
@@ -30,6 +33,29 @@ def show_buttons(user: User, job: fine_tuning.Job) -> None:
         cancel = partial(fine_tuning.cancel, user, job.id)
         show.confirm("job_cancel", "Cancel this job?", CANNOT_BE_UNDONE, cancel, yes="Cancel the job", keep="Keep it running")
 
+    if job.status not in fine_tuning.ACTIVE:
+        show_end_buttons(user, job)
+
+
+def show_end_buttons(user: User, job: fine_tuning.Job) -> None:
+    key = st.session_state.setdefault(f"rerun_{job.id}", new_token())  # pressing twice makes one job
+    if st.button("Run again", key="job_rerun", icon=":material/replay:", help=AGAIN_HELP):
+        with show.guarded():
+            again = fine_tuning.rerun(user, job.id, idempotency_key=key)
+            st.session_state.pop(f"rerun_{job.id}", None)
+            places.go("job", id=again.id)
+    places.button("Duplicate", "fine_tuning", key="job_duplicate", icon="content_copy", job=job.id)
+    if st.button("Delete", key="job_delete", icon=":material/delete:"):
+        kept = " The model that it made stays." if job.model_id else ""
+        text = f"**{show.plain(job.name)}** will be gone for good, with its curves, checkpoints and log.{kept}"
+        show.confirm("job_delete", "Delete this job?", text, partial(delete, user, job))
+
+
+def delete(user: User, job: fine_tuning.Job) -> None:
+    fine_tuning.delete(user, job.id)
+    st.session_state[DELETED] = job.id
+    show.flash(f"{job.name} is deleted.", icon="delete")
+
 
 def act_button(label: str, icon: str, act: Callable[[], object]) -> None:
     st.button(label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=show.attempt, args=(act,))
@@ -40,12 +66,20 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_facts"):
         for to in job_monitor.build_lineage(user, job):
             places.link(to.page, to.label, icon=to.icon, **to.query)
+        if job.group_id:
+            places.link("sweep", "Its sweep", icon="scatter_plot", id=job.group_id)
         st.caption(job_monitor.describe_times(job))
+        report_view.show_reports(user, job)
 
 
 user = session.require_user()
+if st.session_state.get(DELETED) == places.query("id"):
+    places.go("fine_tuning")
 with show.guarded():
     job = fine_tuning.get(user, places.query("id") or "")
     show_header(user, job)
     job_monitor.show_next(job)
+    job_queue.show_place(user, job)
     job_monitor.show_live(user, job)
+    st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
+    checkpoint_view.show_dialog(user, job)

@@ -1,12 +1,13 @@
-"""One model: versions with their metrics and origin, aliases, settings, and the code that calls it: /model?id=mdl_…"""
+"""One model: versions with their metrics and origin, exports, aliases, settings, and the code that calls it: /model?id=mdl_…"""
 
 import streamlit as st
 
 from core import models
-from core.ui import model_forms, model_view, places, session, show
+from core.ui import export_view, model_forms, model_view, places, session, show
 from core.users import User
 
-TABS = ("Versions", "Call it", "Aliases", "Settings")
+TABS = ("Versions", "Call it", "Export", "Aliases", "Settings")
+VIEWS = {"call": "Call it", "export": "Export"}
 
 
 def show_header(user: User, model: models.Model) -> None:
@@ -25,8 +26,8 @@ def show_header(user: User, model: models.Model) -> None:
 
 
 def show_body(user: User, model: models.Model) -> None:
-    wanted = "Call it" if places.query("view") == "call" else None
-    offered = TABS if model.type != "base" else TABS[:2]
+    wanted = VIEWS.get(places.query("view") or "")
+    offered = TABS if model.type != "base" else TABS[:3]
     for tab, name in zip(st.tabs(list(offered), default=wanted, key="model_tabs"), offered, strict=True):
         with tab:
             draw(name, user, model)
@@ -44,6 +45,8 @@ def draw(tab: str, user: User, model: models.Model) -> None:
             model_view.show_versions(user, model)
         elif tab == "Call it":
             model_view.show_call(model, session.origin())
+        elif tab == "Export":
+            export_view.show_tab(user, model)
         elif tab == "Aliases":
             model_forms.show_aliases(user, model)
         else:

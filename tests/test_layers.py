@@ -11,7 +11,7 @@ import pytest
 from core.config import ROOT
 
 WEB = {"streamlit", "fastapi", "starlette", "streamlit_authenticator"}
-HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors"}
+HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "gguf", "huggingface_hub"}
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
 # Lower layers first. A module may import its own layer and those above it in this list; a package stands for all of its modules.
 LAYERS = [
@@ -20,15 +20,27 @@ LAYERS = [
     {"core.db", "core.tables", "core.migrations"},
     {"core.listing"},
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers", "core.weights"},
-    {"core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
+    {"core.devices", "core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
     {"core.uploads", "core.fetching"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
-    {"core.jobs", "core.training"},
+    {"core.alerts", "core.job_notes", "core.row_files", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
+    {"core.runners"},
     {"core.chats", "core.replies", "core.fine_tuning"},
-    {"core.runners", "core.recorder", "core.worker", "core.supervisor"},
+    {
+        "core.machine",
+        "core.event_files",
+        "core.recorder",
+        "core.worker",
+        "core.evaluator",
+        "core.supervisor",
+        "core.exporting",
+        "core.export_worker",
+    },
+    {"core.cli"},
+    {"core.guide"},
     {"core.api", "core.ui", "core.server"},
-    {"core.launch", "pages", "app"},
+    {"core.launch", "core.__main__", "pages", "app"},
 ]
 
 

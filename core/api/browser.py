@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import datasets, fine_tuning, sessions, uploads
+from core import datasets, fine_tuning, models, sessions, uploads
 from core.api import downloads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
@@ -132,6 +132,23 @@ async def send_log(request: Request) -> Response:
     return Response(text, media_type="text/plain", headers=headers)
 
 
+async def send_export(request: Request) -> Response:
+    """``/download/export/{export_id}``: a model's export."""
+    user = await require_user(request)
+    file = await run_in_threadpool(models.open_export, user, request.path_params["export_id"])
+    return downloads.send_export(file, request)
+
+
+async def send_report(request: Request) -> Response:
+    """``/download/job/{job_id}/report?as=``: the run as a notebook, as plain files or for TensorBoard."""
+    user = await require_user(request)
+    form = parse(downloads.RunForm, **{"as": request.query_params["as"]} if "as" in request.query_params else {}).form
+    address = downloads.address_of(request)
+    return downloads.send_report(
+        await run_in_threadpool(fine_tuning.open_report, user, request.path_params["job_id"], form, address=address)
+    )
+
+
 async def require_user(request: Request) -> User:
     """Who the cookie belongs to. Raises Unauthorized."""
     user = await run_in_threadpool(sessions.user_for, request.cookies.get(sessions.COOKIE))
@@ -160,6 +177,8 @@ site = Starlette(
         Route("/uploads/{upload_id}", append_to_upload, methods=["PUT"]),
         Route("/uploads/{upload_id}", cancel_upload, methods=["DELETE"]),
         Route("/download/job/{job_id}/log", send_log),
+        Route("/download/job/{job_id}/report", send_report),
+        Route("/download/export/{export_id}", send_export),
         Route("/download/changes", send_changes),
         Route("/download/{dataset_id}", send_dataset),
     ],

@@ -115,8 +115,11 @@ def _user_of(request: Request) -> User:
 def reading_json(route: APIRoute, handle: Handler) -> Handler:
     if route.body_field is None:
         return handle
+    may_be_missing = not route.body_field.field_info.is_required()
 
     async def handle_json(request: Request) -> Response:
+        if may_be_missing and _stated_length(request) == 0 and "transfer-encoding" not in request.headers:
+            return await handle(request)
         checked = JsonRequest(request.scope, request.receive)
         await checked.json()  # here, because FastAPI would turn every error into a 400
         return await handle(checked)

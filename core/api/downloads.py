@@ -1,4 +1,4 @@
-"""A dataset's content or a job's log as a file to save. The browser never shows it: always an attachment, never sniffed."""
+"""A dataset's content, a job's log or an export as a file to save. The browser never shows it: an attachment, never sniffed."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Literal
@@ -13,6 +13,9 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from core import datasets
 from core.datasets import Content, View, views
 from core.fields import Input, parse
+from core.fine_tuning import Report
+from core.fine_tuning.run_reports import Form
+from core.models import ExportFile
 from core.users import User
 
 
@@ -22,6 +25,14 @@ class Download(Input):
     model_config = ConfigDict(populate_by_name=True)
 
     form: Literal["original", "parquet", "csv", "jsonl", "rejects"] = Field("original", alias="as")
+
+
+class RunForm(Input):
+    """``as=`` of the address of a run."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    form: Form = Field("ipynb", alias="as")
 
 
 def content_of(user: User, dataset_id: str, query: Mapping[str, str]) -> Content:
@@ -43,6 +54,15 @@ def send_content(content: Content, request: Request) -> Response:
     return StreamingResponse(closed_at_the_end(content.chunks), headers=headers, media_type=content.media_type)
 
 
+def send_export(file: ExportFile, request: Request) -> Response:
+    """The file as it lies there, whole or in ranges: it may be larger than a connection lives."""
+    headers = {"Content-Disposition": disposition(file.filename), "Cache-Control": "private, no-store"}
+    media_type = "application/zip" if file.filename.endswith(".zip") else "application/octet-stream"
+    if "luthier.head" in request.scope:
+        return Response(headers=headers | {"Content-Length": str(file.path.stat().st_size)}, media_type=media_type)
+    return FileResponse(file.path, headers=headers, media_type=media_type)
+
+
 async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Whatever ends the stream, what made the rows lets go of its files: a plain generator would be left where it stood."""
     try:
@@ -51,6 +71,17 @@ async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, No
     finally:
         with CancelScope(shield=True):
             await run_in_threadpool(getattr(chunks, "close", lambda: None))
+
+
+def send_report(report: Report) -> Response:
+    """A run as a file."""
+    headers = {"Content-Disposition": disposition(report.filename), "Cache-Control": "private, no-store"}
+    return Response(report.content, headers=headers, media_type=report.media_type)
+
+
+def address_of(request: Request) -> str:
+    """Where this server was reached: ``http://host:port``."""
+    return f"{request.url.scheme}://{request.url.netloc}"
 
 
 def disposition(filename: str) -> str:

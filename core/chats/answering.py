@@ -27,6 +27,7 @@ from core.chats.records import (
     get_message,
     present_message,
     rewind,
+    who_answers,
 )
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable
@@ -155,7 +156,10 @@ def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
         return "query"
     if chat.model_id is None:
         raise Conflict("The model of this chat was deleted. Choose another model for it.")
-    found = models.resolve(user, chat.model_id)
+    try:
+        found = models.resolve(user, chat.model_id)
+    except NotFound as error:
+        raise Conflict("What answered in this chat was deleted. Choose another model for it.") from error
     models.location(found.version.id)
     return found
 
@@ -212,8 +216,8 @@ def _last_question(chat_id: str) -> Any:
 
 
 def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
-    model_id = None if answering == "query" else chat.model_id
-    return add_message(session, chat, role="assistant", content="", state="generating", model_id=model_id)
+    who = who_answers(None if answering == "query" else chat.checkpoint or chat.model_id)
+    return add_message(session, chat, role="assistant", content="", state="generating", **who)
 
 
 def _as_error(stored: dict[str, str]) -> LuthierError:

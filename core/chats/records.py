@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core import clock, datasets, models, replies
@@ -21,7 +21,9 @@ from core.users import User
 
 
 class NewChat(Input):
-    model_id: str
+    """``model_id``: a model, or a checkpoint as ``ftj_…:step-N``."""
+
+    model_id: str = Field(max_length=80)
     title: str = Field("New chat", min_length=1, max_length=200)
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
@@ -32,7 +34,7 @@ class ChatChange(Input):
     """Only the fields that were given are changed. ``dataset_id`` and ``system_prompt`` are cleared with null."""
 
     title: str = Field("New chat", min_length=1, max_length=200)
-    model_id: str = ""
+    model_id: str = Field("", max_length=80)
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
     parameters: Parameters = Field(default_factory=Parameters)
@@ -97,11 +99,11 @@ class Sent:
 
 def create(user: User, new: NewChat) -> Chat:
     """Raises NotFound for a model or dataset that is not the user's to see."""
-    models.get(user, new.model_id)
+    _require_model(user, new.model_id)
     _require_dataset(user, new.dataset_id)
-    fields = {**new.model_dump(exclude={"parameters"}), "parameters": new.parameters.chosen()}
+    fields = {**new.model_dump(exclude={"parameters", "model_id"}), "parameters": new.parameters.chosen()}
     with writing() as session:
-        row = ChatRow(id=new_id("chat"), user_id=user.id, **fields)
+        row = ChatRow(id=new_id("chat"), user_id=user.id, **who_answers(new.model_id), **fields)
         session.add(row)
         session.flush()
         return _present(session, row)
@@ -112,7 +114,7 @@ def list_chats(user: User, query: ChatList) -> Listed[Chat]:
     if query.q:
         statement = statement.where(contains(ChatRow.title, query.q))
     if query.model_id is not None:
-        statement = statement.where(ChatRow.model_id == query.model_id)
+        statement = statement.where(or_(ChatRow.model_id == query.model_id, ChatRow.checkpoint == query.model_id))
     if query.dataset_id is not None:
         statement = statement.where(ChatRow.dataset_id == query.dataset_id)
     sortable = {"created_at": ChatRow.created_at, "updated_at": ChatRow.updated_at, "title": ChatRow.title}
@@ -129,13 +131,15 @@ def update(user: User, chat_id: str, change: ChatChange) -> Chat:
     given = change.model_fields_set
     get(user, chat_id)  # a chat that is not there is reported before a model that is not there
     if "model_id" in given:
-        models.get(user, change.model_id)
+        _require_model(user, change.model_id)
     if "dataset_id" in given:
         _require_dataset(user, change.dataset_id)
     with writing() as session:
         row = find(session, user, chat_id)
-        for field in given - {"parameters"}:
+        for field in given - {"parameters", "model_id"}:
             setattr(row, field, getattr(change, field))
+        for field, value in who_answers(change.model_id).items() if "model_id" in given else ():
+            setattr(row, field, value)
         if "parameters" in given:
             row.parameters = change.parameters.chosen()
         session.flush()
@@ -219,6 +223,19 @@ def add_message(session: Session, chat: ChatRow, **fields: Any) -> MessageRow:
     return row
 
 
+def who_answers(model_id: str | None) -> dict[str, str | None]:
+    """The columns of a row that say it. A checkpoint is no model of the registry, so it has a column of its own."""
+    is_checkpoint = model_id is not None and models.is_reference(model_id)
+    return {"model_id": None, "checkpoint": model_id} if is_checkpoint else {"model_id": model_id, "checkpoint": None}
+
+
+def _require_model(user: User, model_id: str) -> None:
+    if models.is_reference(model_id):
+        models.resolve(user, model_id)
+    else:
+        models.get(user, model_id)
+
+
 def _require_dataset(user: User, dataset_id: str | None) -> None:
     if dataset_id is not None:
         datasets.get(user, dataset_id)
@@ -229,7 +246,7 @@ def _present(session: Session, row: ChatRow) -> Chat:
     return Chat(
         id=row.id,
         title=row.title,
-        model_id=row.model_id,
+        model_id=row.checkpoint or row.model_id,
         dataset_id=row.dataset_id,
         system_prompt=row.system_prompt,
         parameters=row.parameters,
@@ -245,7 +262,7 @@ def present_message(row: MessageRow) -> Message:
         chat_id=row.chat_id,
         role=row.role,
         content=row.content,
-        model_id=row.model_id,
+        model_id=row.checkpoint or row.model_id,
         finish_reason=row.finish_reason,
         usage=row.usage,
         state=row.state,

@@ -100,5 +100,5 @@ def _run(user: User, dataset_id: str, *, command: str, sql: str) -> Iterator[Del
 
 def _belongs_to_command(row: MessageRow) -> bool:
     if row.role == "assistant":
-        return row.model_id is None and row.usage is None
+        return row.model_id is None and row.checkpoint is None and row.usage is None
     return row.role == "user" and is_command(row.content)

@@ -8,19 +8,25 @@ from typing import Any
 from pydantic import Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
-from core.errors import NotFound, ValidationError
+from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
+from core.fine_tuning.owned import find
+from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
+from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, resolve
 from core.users import User
 
+Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
+GONE = "The base model or the dataset was deleted just now."
 FEW_ROWS = 10
 ELSEWHERE = ("ray",)  # runners whose machines are not this one
 START_SECONDS = 8.0  # a worker's way to its first step
@@ -30,10 +36,15 @@ FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an es
 class NewJob(Input):
     """What to train, on what, and how. ``columns`` maps roles (prompt, completion, …) to the columns of a table."""
 
-    base_model_id: str = Field(max_length=64)
-    dataset_id: str = Field(max_length=64)
-    dataset_version_id: str | None = Field(None, max_length=64)
-    validation_dataset_id: str | None = Field(None, max_length=64)
+    base_model_id: str = Field(max_length=64, title="Base model", description="The model to start from.")
+    dataset_id: str = Field(max_length=64, title="Dataset", description="The dataset to learn from.")
+    dataset_version_id: str | None = Field(None, max_length=64, title="Version", description="Of the dataset. Empty: the newest.")
+    validation_dataset_id: str | None = Field(
+        None,
+        max_length=64,
+        title="Validation dataset",
+        description="Another dataset to measure on, in place of a share of the rows.",
+    )
     validation_fraction: float = Field(
         0.0,
         ge=0,
@@ -42,10 +53,18 @@ class NewJob(Input):
         title="Kept for validation",
         description="Share of the rows that is not learned but used to measure. The same row is always on the same side.",
     )
-    columns: dict[str, str] | None = None
-    name: str | None = Field(None, min_length=1, max_length=100, title="Name of the model")
-    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    method: str = "supervised"
+    columns: dict[str, str] | None = Field(
+        None, title="Columns", description="Which column of a table plays which role, where the rows have no training format."
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        title="Name of the model",
+        description="What comes out. Empty: from base and dataset.",
+    )
+    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name.")
+    method: str = Field("supervised", title="Method", description="How it learns.")
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     seed: int | None = Field(None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training.")
     sample_prompts: list[str] = Field(
@@ -61,9 +80,12 @@ class NewJob(Input):
     num_processes: int = Field(
         1, ge=1, le=64, title="Devices", description="Processes that share each step, one per GPU (or CPU core)."
     )
-    notes: str = Field("", max_length=10_000, title="Notes")
-    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags")
-    idempotency_key: str | None = Field(None, max_length=200)
+    copied_from: str | None = Field(None, max_length=64, title="Copied from", description="The job of yours that this one varies.")
+    notes: str = Field("", max_length=10_000, title="Notes", description="For people; no training reads them.")
+    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags", description="Words to find the job by.")
+    idempotency_key: str | None = Field(
+        None, max_length=200, title="Idempotency key", description="The same key never starts two jobs."
+    )
 
     @field_validator("method")
     @classmethod
@@ -71,6 +93,13 @@ class NewJob(Input):
         if method not in METHODS:
             raise ValueError(f"must be one of {', '.join(METHODS)}")
         return method
+
+    @field_validator("runner")
+    @classmethod
+    def _runner_is_known(cls, runner: str) -> str:
+        if runner not in RUNNERS:
+            raise ValueError(f"must be one of {', '.join(RUNNERS)}")
+        return runner
 
     @field_validator("name")
     @classmethod
@@ -109,30 +138,61 @@ def plan(user: User, new: NewJob) -> Plan:
 
 def create(user: User, new: NewJob) -> Job:
     """Start a job; it waits for its turn. Raises NotFound, Conflict (the dataset cannot train this), ValidationError, DiskFull."""
-    key = digest(f"{user.id}:{new.idempotency_key}") if new.idempotency_key else None
-    if key and (existing := _find_by_key(key)):
+    key = key_of(user, new.idempotency_key)
+    if key and (existing := find_by_key(key)):
         return existing
-    storage.require_space()
-    base, rows, validation = _find(user, new)
-    settled = _settle(new, base, rows, validation)
-    for part in filter(None, (rows, validation)):
-        sources.require_sound(part)
-    row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
-    checked = all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part)
+    found = find_sources(user, new)
     try:
         with writing() as session:
-            _require_files(session, row)
-            session.add(row)
-            session.flush()
-            jobs.add_event(session, row.id, "Created.")
-            if checked:
-                _admit(session, row, settled)
+            row = insert(session, user, new, found, key=key)
             session.refresh(row)
             return present(session, row)
     except IntegrityError as error:
-        if key and (existing := _find_by_key(key)):
+        if key and (existing := find_by_key(key)):
             return existing
-        raise NotFound("The base model or the dataset was deleted just now.") from error
+        raise NotFound(GONE) from error
+
+
+def key_of(user: User, idempotency_key: str | None) -> str | None:
+    """What the database keeps of a key: nobody else's key is ever the same."""
+    return digest(f"{user.id}:{idempotency_key}") if idempotency_key else None
+
+
+def find_by_key(key: str) -> Job | None:
+    with reading() as session:
+        row = session.scalar(select(JobRow).where(JobRow.idempotency_key == key))
+        return present(session, row) if row else None
+
+
+def find_sources(user: User, new: NewJob) -> Sources:
+    """What jobs like ``new`` learn from, its first rows looked at. Raises what ``create`` raises."""
+    storage.require_space()
+    found = _find(user, new)
+    _settle(new, *found)
+    for part in filter(None, found[1:]):
+        sources.require_sound(part)
+    return found
+
+
+def insert(
+    session: Session, user: User, new: NewJob, found: Sources, *, key: str | None = None, group_id: str | None = None
+) -> JobRow:
+    """Write a job, in the queue when all its rows are known to be sound. Raises Conflict, IntegrityError."""
+    base, rows, validation = found
+    row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
+    row.group_id = group_id
+    _require_files(session, row)
+    session.add(row)
+    session.flush()
+    jobs.add_event(session, row.id, "Created.")
+    if all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part):
+        _admit(session, row, _settle(new, base, rows, validation))
+    return row
+
+
+def default_name(found: Sources, suffix: str | None) -> str:
+    base, rows, _ = found
+    return f"{base.name}-{suffix or '-'.join(rows.name.split())}"[:100]
 
 
 def admit(job_id: str) -> None:
@@ -174,8 +234,14 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
         jobs.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 
-def _find(user: User, new: NewJob) -> tuple[Base, Rows, Rows | None]:
+def _find(user: User, new: NewJob) -> Sources:
     method = METHODS[new.method]
+    require_devices(new.num_processes, runner=new.runner)
+    if new.copied_from:
+        with reading() as session:
+            find(session, user, new.copied_from)
+    if problem := RUNNERS[new.runner].problem():
+        raise Conflict(problem)
     base = sources.find_base(user, new.base_model_id)
     rows = sources.find_rows(user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method)
     if new.validation_dataset_id is None:
@@ -222,7 +288,7 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
     return JobRow(
         id=new_id("ftj"),
         user_id=user.id,
-        name=new.name or _default_name(base, rows, new.suffix),
+        name=new.name or default_name((base, rows, validation), new.suffix),
         suffix=new.suffix,
         idempotency_key=key,
         base_model_id=base.model_id,
@@ -237,6 +303,7 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
         num_processes=new.num_processes,
         sample_prompts=new.sample_prompts,
         priority=new.priority,
+        copied_from=new.copied_from,
         notes=new.notes,
         tags=new.tags,
         hyperparameters=new.hyperparameters.model_dump(),
@@ -244,17 +311,7 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
     )
 
 
-def _default_name(base: Base, rows: Rows, suffix: str | None) -> str:
-    return f"{base.name}-{suffix or '-'.join(rows.name.split())}"[:100]
-
-
-def _find_by_key(key: str) -> Job | None:
-    with reading() as session:
-        row = session.scalar(select(JobRow).where(JobRow.idempotency_key == key))
-        return present(session, row) if row else None
-
-
-def _stored_sources(session: Any, job: JobRow) -> tuple[Base, Rows, Rows | None] | None:
+def _stored_sources(session: Any, job: JobRow) -> Sources | None:
     """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
     version, model = session.get(ModelVersionRow, job.base_version_id), session.get(ModelRow, job.base_model_id)
     rows = _stored_rows(session, job.dataset_version_id, job)

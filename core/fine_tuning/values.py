@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.models.values import settled
 from core.tables import ACTIVE_STATUSES, CheckpointRow, DatasetVersionRow, JobEventRow, JobRow
 
 ACTIVE = ACTIVE_STATUSES
@@ -60,6 +61,7 @@ class Job:
     best_step: int | None
     eta_seconds: float | None
     trained_tokens: int | None
+    spent_seconds: float
     hardware: dict[str, Any]
     model_id: str | None
     model_version_id: str | None
@@ -137,7 +139,7 @@ def present_event(row: JobEventRow) -> Event:
 
 
 def present_checkpoint(row: CheckpointRow) -> Checkpoint:
-    return Checkpoint(**{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__})
+    return Checkpoint(**{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__} | {"metrics": settled(row.metrics)})
 
 
 _MADE = ("validation_dataset_id", "hyperparameters", "asked", "trained_tokens")

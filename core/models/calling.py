@@ -1,5 +1,6 @@
 """From a name to what answers. ``name``, ``name@alias``, ``name@3`` and a ``mdl_`` id are callable; so is the part before the ``@``
-of a custom model, which then pins the version of the model below it.
+of a custom model, which then pins the version of the model below it. So are the checkpoints of one's own jobs
+(``checkpoint_calls``).
 
 A user's own name wins over a shared base's. What another user owns does not exist.
 """
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db import reading
 from core.errors import Conflict, NotFound
+from core.models import checkpoint_calls
 from core.models.values import Model, ModelVersion, latest_version, present, present_version, require_weights_model, visible_to
 from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
 from core.users import User
@@ -32,6 +34,8 @@ class Callable:
 def resolve(user: User, name: str) -> Callable:
     """Raises NotFound for an unknown name, alias or version, Conflict when the model has no weights any more."""
     with reading() as session:
+        if checkpoint_calls.is_meant(name) and _by_name_or_id(session, user.id, name) is None:
+            return Callable(name, *checkpoint_calls.find(session, user.id, name), system_prompt=None, parameters={})
         row, pin = _find(session, user.id, name)
         below = require_weights_model(session, row)
         version = _version(session, row, below=below, pin=pin)
@@ -39,8 +43,10 @@ def resolve(user: User, name: str) -> Callable:
 
 
 def location(version_id: str) -> Weights:
-    """Raises NotFound when there is no such version, Conflict when an adapter's base is gone."""
+    """Raises NotFound when there is no such version, Conflict when an adapter's base is gone. Knows checkpoints as well."""
     with reading() as session:
+        if version_id.startswith("ckpt_"):
+            return checkpoint_calls.locate(session, version_id)
         version = session.get(ModelVersionRow, version_id)
         if version is None:
             raise NotFound("There is no such model version.")

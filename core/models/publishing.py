@@ -1,4 +1,5 @@
-"""How weights get into the registry: from a finished job, from the bundled starter, from a folder or hub id an admin names.
+"""How weights get into the registry: from a finished job, from one of its checkpoints, from the bundled starter, from a folder or
+hub id an admin names.
 
 Files first, row last: a version's folder appears by rename, then its row. A crash in between leaves an orphan folder, which
 ``recover`` sweeps. The starter is copied into the data folder, because versions are immutable and a later release may bring other
@@ -21,12 +22,13 @@ from core.config import ROOT
 from core.db import reading, writing
 from core.errors import Conflict, Forbidden, ValidationError
 from core.fields import Input
-from core.models.values import STARTER, Model, latest_version, present
+from core.models.card import Card, write_card
+from core.models.values import STARTER, Model, descends_from_starter, latest_version, present
 from core.providers.inspection import Inspected, inspect
 from core.security import new_id
 from core.tables import ModelRow, ModelVersionRow
 from core.users import User
-from core.weights import Facts, content_sha256, read_facts, stored_path
+from core.weights import Facts, content_sha256, read_facts, stored_path, template_sha256
 
 STARTER_WEIGHTS = ROOT / "core" / "training" / "starter" / "weights"
 STARTER_DESCRIPTION = (
@@ -46,7 +48,10 @@ class NewBase(Input):
 
 @dataclass(frozen=True)
 class Publication:
-    """What a finished fine-tuning hands over. ``settings``: everything needed to run it again, exactly."""
+    """What a finished fine-tuning hands over, or somebody who promotes one of its checkpoints.
+
+    ``settings``: everything needed to run it again, exactly.
+    """
 
     user_id: str
     name: str
@@ -56,6 +61,7 @@ class Publication:
     dataset_version_id: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    is_promotion: bool = False  # of a checkpoint: not the job's own result
 
 
 class Published(NamedTuple):
@@ -70,13 +76,16 @@ def publish(new: Publication, *, draft: Path, then: AfterPublishing = lambda _se
     """Move the files in ``draft`` (same file system) into the registry and name them.
 
     My fine-tuned model of that name gets its next version; if something else of mine has the name, a number is added to it.
-    Publishing the same job twice, as a worker that died in between does, gives the first result again. Raises DiskFull, Conflict
-    (the base is gone). ``then`` runs in the transaction that makes the rows: if it raises, there is no model.
+    Publishing the same job twice, as a worker that died in between does, gives the first result again; that a checkpoint is
+    promoted once is for ``then`` to say. The card is written here. ``then`` runs in the transaction that makes the rows: if it
+    raises, there is no model. Raises DiskFull, Conflict (the base is gone).
     """
-    if done := _published(new.job_id):
+    if not new.is_promotion and (done := _published(new.job_id)):
         with writing() as session:
             then(session, done)
         return done
+    if card := _card(new, draft):
+        write_card(draft, card)
     facts = read_facts(draft)
     version_id = _store(draft.iterdir())
     try:
@@ -134,9 +143,29 @@ def add_base(user: User, new: NewBase) -> Model:
 
 
 def _published(job_id: str) -> Published | None:
+    """The job's own result, if it is there already. Checkpoints that were promoted meanwhile are others."""
     with reading() as session:
-        row = session.scalar(select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc()))
+        made = select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc())
+        row = next((row for row in session.scalars(made) if not row.settings.get("promoted")), None)
         return Published(row.model_id, row.id) if row else None
+
+
+def _card(new: Publication, draft: Path) -> Card | None:
+    """None when the base is gone: then there will be no version either."""
+    with reading() as session:
+        base = session.get(ModelVersionRow, new.base_version_id)
+        base_model = session.get(ModelRow, base.model_id) if base else None
+        if base is None or base_model is None:
+            return None
+        return Card(
+            name=new.name,
+            kind=new.kind,
+            base=f"{base_model.name}, version {base.version}",
+            of_starter=descends_from_starter(session, base_model),
+            metrics=new.metrics,
+            settings=new.settings,
+            chat_template_sha256=template_sha256(draft) or base.chat_template_sha256,
+        )
 
 
 def _store(files: Any, *, copied_from: Path | None = None) -> str:
@@ -166,7 +195,7 @@ def _insert(session: Session, new: Publication, *, version_id: str, facts: Facts
         version_id=version_id,
         folder=storage.model_dir(version_id),
         facts=Facts(whole, facts.size_bytes, facts.context_length, facts.chat_template_sha256 or base.chat_template_sha256),
-        settings=new.settings,
+        settings=new.settings | ({"promoted": True} if new.is_promotion else {}),
     )
     version.kind, version.base_version_id = new.kind, base.id
     version.finetune_job_id, version.dataset_version_id = new.job_id, new.dataset_version_id

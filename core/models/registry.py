@@ -16,6 +16,7 @@ from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
 from core.fields import Input
 from core.listing import Listed, ListQuery, contains, fetch
+from core.models.exports import export_ids_of
 from core.models.values import (
     STARTER,
     Model,
@@ -140,9 +141,12 @@ def delete(user: User, model_id: str) -> None:
             raise ReadOnly
         _require_unused(session, row)
         folders = session.scalars(select(ModelVersionRow.folder).filter_by(model_id=row.id)).all()
+        exported = export_ids_of(session, row.id)
         session.delete(row)
     for folder in filter(is_ours, folders):
         storage.remove(real_path(folder))
+    for export_id in exported:
+        storage.remove(storage.export_dir(export_id))
 
 
 def list_versions(user: User, model_id: str, query: VersionList | None = None) -> Listed[ModelVersion]:

@@ -1,16 +1,18 @@
 """What the registry hands out, and how rows become it. Everything here runs in the caller's session."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from core.clock import now
 from core.errors import Conflict, NotFound
 from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
 
 STARTER = "luthier-starter"
+SILENCE = timedelta(seconds=90)  # an evaluation writes every second, once its process is there
 CUSTOM_DEPTH = 2  # a custom model over a fine-tuned one is fine, over another custom one is not
 
 
@@ -73,13 +75,25 @@ def present_version(row: ModelVersionRow) -> ModelVersion:
         base_version_id=row.base_version_id,
         finetune_job_id=row.finetune_job_id,
         dataset_version_id=row.dataset_version_id,
-        metrics=row.metrics,
+        metrics=settled(row.metrics),
         settings=row.settings,
         size_bytes=row.size_bytes,
         num_parameters=row.num_parameters,
         chat_template_sha256=row.chat_template_sha256,
         created_at=row.created_at,
     )
+
+
+def settled(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics as others may see them: an evaluation that nobody has heard of for long has failed, and how it is run is left out."""
+    evaluation = metrics.get("evaluation")
+    if not evaluation:
+        return metrics
+    told = {name: value for name, value in evaluation.items() if name not in ("run", "columns", "heard_at")}
+    is_open = evaluation["status"] in ("waiting", "running")
+    if is_open and now() - datetime.fromisoformat(evaluation["heard_at"]) > SILENCE:
+        told |= {"status": "failed", "error": "The evaluation ended unexpectedly. Start it again."}
+    return {**metrics, "evaluation": told}
 
 
 def present(session: Session, row: ModelRow) -> Model:
@@ -105,7 +119,7 @@ def present(session: Session, row: ModelRow) -> Model:
         kind=latest.kind if latest else None,
         num_parameters=latest.num_parameters if latest else 0,
         size_bytes=latest.size_bytes if latest else 0,
-        starter=_descends_from_starter(session, row),
+        starter=descends_from_starter(session, row),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -156,7 +170,7 @@ def _aliases(session: Session, model_id: str) -> dict[str, int]:
     return {row.alias: row.version for row in session.execute(pairs)}
 
 
-def _descends_from_starter(session: Session, row: ModelRow) -> bool:
+def descends_from_starter(session: Session, row: ModelRow) -> bool:
     seen: set[str] = set()
     found: ModelRow | None = row
     while found is not None and found.base_model_id and found.id not in seen:

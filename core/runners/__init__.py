@@ -4,8 +4,9 @@ To add one: a file with a class like :class:`~core.runners.base.Runner`, and a l
 """
 
 from core.runners.base import Runner, Worker
+from core.runners.ray import RayRunner
 from core.runners.subprocess import SubprocessRunner
 
 __all__ = ["RUNNERS", "Runner", "Worker"]
 
-RUNNERS: dict[str, Runner] = {runner.name: runner for runner in (SubprocessRunner(),)}
+RUNNERS: dict[str, Runner] = {runner.name: runner for runner in (SubprocessRunner(), RayRunner())}

@@ -1,9 +1,13 @@
 """The runner on this machine: one child process per job, in a session of its own so that it outlives the server.
 
-What the process prints (library warnings, tracebacks) goes to ``jobs/<id>/output.txt`` for the admin; ``log.txt`` beside it is what
-the job's owner reads, and the worker writes it itself.
+A job that shares several devices is a group: torchrun, and one worker per device. The first worker is the one that the database
+knows; nothing of a group outlives it, and a group that has lost its launcher is ended, because nobody would notice the next loss.
+
+What the processes print (library warnings, tracebacks) goes to ``jobs/<id>/output.txt`` for the admin; ``log.txt`` beside it is
+what the job's owner reads, and the first worker writes it itself.
 """
 
+import os
 import subprocess
 import sys
 
@@ -11,29 +15,38 @@ import psutil
 
 from core import storage
 from core.config import ROOT, child_environment, settings
-from core.runners.base import Worker
+from core.db import reading
+from core.runners.base import LAUNCHER, Worker, worker_command
+from core.tables import JobRow
 
 SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
+GONE_SECONDS = 5.0  # how long killed processes are waited for
 
 
 class SubprocessRunner:
-    """A child process that outlives its parent."""
+    """A child process that outlives its parent, or a group of them that share the steps."""
 
     name = "subprocess"
     title = "On this machine"
+    help = "A process beside the server, or one per device. It outlives the server's restart."
 
     def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []
 
+    def problem(self) -> str | None:
+        return None
+
     def start(self, job_id: str) -> Worker | None:
         self._collect()
+        _end(_processes_of(job_id))  # a group whose first worker died may have members that have not noticed yet
+        num_processes = _num_processes(job_id)
         folder = storage.job_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "output.txt").open("ab") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "core.worker", job_id],
+                worker_command(job_id, num_processes),
                 cwd=ROOT,
-                env=_environment(),
+                env=_environment(num_processes),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -47,19 +60,33 @@ class SubprocessRunner:
 
     def is_alive(self, worker: Worker) -> bool:
         self._collect()
-        return _find(worker) is not None
+        process = _find(worker)
+        if process is None:
+            return False
+        if _has_lost_its_launcher(process):
+            self.kill(worker)
+            return False
+        return True
 
     def stop(self, worker: Worker) -> None:
+        """The first worker tells the others within a step."""
         if process := _find(worker):
             process.terminate()
 
     def kill(self, worker: Worker) -> None:
         if process := _find(worker):
-            process.kill()
+            _end([*_group_of(process), process])
+        self._collect()
 
     def _collect(self) -> None:
         """Ended children are taken off the process table; before that they look alive."""
         self._children = [child for child in self._children if child.poll() is None]
+
+
+def _num_processes(job_id: str) -> int:
+    with reading() as session:
+        row = session.get(JobRow, job_id)
+        return row.num_processes if row else 1
 
 
 def _find(worker: Worker) -> psutil.Process | None:
@@ -71,16 +98,67 @@ def _find(worker: Worker) -> psutil.Process | None:
         return None
 
 
-def _environment() -> dict[str, str]:
+def _job_of(process: psutil.Process) -> str | None:
+    """The job that a worker or a launcher of workers is for, from its command line."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return None
+    return words[-1] if len(words) > 2 and words[-3:-1] == ["-m", "core.worker"] else None
+
+
+def _processes_of(job_id: str) -> list[psutil.Process]:
+    """Launcher and workers, wherever they stand in the tree: torchrun's children are adopted by init when it dies."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _job_of(process) == job_id]
+
+
+def _group_of(process: psutil.Process) -> list[psutil.Process]:
+    job_id = _job_of(process)
+    return _processes_of(job_id) if job_id else []
+
+
+def _has_lost_its_launcher(process: psutil.Process) -> bool:
+    """Whether this is a worker of a group that torchrun does not look after any more."""
+    try:
+        is_launcher = LAUNCHER in process.cmdline()
+        if is_launcher or "TORCHELASTIC_RUN_ID" not in process.environ():
+            return False
+        parent = process.parent()
+        return parent is None or LAUNCHER not in parent.cmdline()
+    except psutil.AccessDenied:  # another user's process: nothing can be said about it
+        return False
+    except psutil.Error:
+        return True
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(processes, timeout=GONE_SECONDS)
+
+
+def _environment(num_processes: int) -> dict[str, str]:
     chosen = settings()
     return child_environment(
         LUTHIER_DATA_DIR=str(chosen.data_dir),
         LUTHIER_DATABASE_URL=chosen.database_url,
         LUTHIER_TRAINING_THREADS=str(chosen.training_threads),
         LUTHIER_DISK_RESERVE_MB=str(chosen.disk_reserve_mb),
+        LUTHIER_COST_PER_HOUR=str(chosen.cost_per_hour),
         LUTHIER_LOG_LEVEL=chosen.log_level,
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         TOKENIZERS_PARALLELISM="false",
         PYTHONUNBUFFERED="1",
+        **(_group_environment(num_processes) if num_processes > 1 else {}),
     )
+
+
+def _group_environment(num_processes: int) -> dict[str, str]:
+    """Threads are shared out. gloo is told its interface: it would look up the host's name, which may not resolve."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    interface = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+    return {"OMP_NUM_THREADS": str(max(1, cores // num_processes)), **interface}

@@ -57,7 +57,14 @@ def start_services() -> None:
     make_private()
     migrate()
     sessions.sweep()
-    for recover in (datasets.recover, datasets.recover_reports, uploads.recover, models.recover, chats.recover):
+    for recover in (
+        datasets.recover,
+        datasets.recover_reports,
+        uploads.recover,
+        models.recover,
+        models.recover_exports,
+        chats.recover,
+    ):
         recover()
     datasets.spare.allow()
     datasets.sweep_daily()
@@ -71,7 +78,14 @@ def start_services() -> None:
 
 async def _stop_services() -> None:
     """All at the same time; what takes too long is left to end with the process."""
-    stops = [supervisor.stop, datasets.shut_down_reports, sql_sandbox.shut_down, fine_tuning.preview.stop, _stop_answering]
+    stops = [
+        supervisor.stop,
+        datasets.shut_down_reports,
+        models.shut_down_exports,
+        sql_sandbox.shut_down,
+        fine_tuning.preview.stop,
+        _stop_answering,
+    ]
     await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
 
 

@@ -9,4 +9,5 @@ CONTINUED = Method(
     help="The model goes on reading: it learns the language and the facts of your texts, all of every row.",
     formats=("text", "chat", "completion"),
     objective=lambda _settings: CrossEntropy(),
+    asks_in_chat=False,
 )

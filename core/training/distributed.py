@@ -12,6 +12,7 @@ from typing import Any
 from core.config import process_place
 
 BUCKET = 2**24  # numbers per all-reduce
+TORN = ("gloo", "Gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ def joined() -> Iterator[World]:
         yield World(rank, size, local)
     finally:
         dist.destroy_process_group()
+
+
+def is_torn(error: BaseException) -> bool:
+    """Whether this process failed because another one of its group is gone: gloo and NCCL then raise in whoever waits for it."""
+    if process_place()[1] == 1:
+        return False
+    import torch.distributed as dist
+
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in TORN))
 
 
 def _device(world: World) -> str:

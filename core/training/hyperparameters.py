@@ -269,8 +269,8 @@ def _auto_tuning(num_parameters: int) -> str:
 def _auto_learning_rate(num_parameters: int, tuning: str, method: str) -> float:
     """2.5e-3 at a million parameters (measured), falling with the square root of the size; LoRA bears twice as much.
 
-    Preferences are learned at a tenth of that: the loss is about differences, and large steps make both answers unlikely.
+    Preferences are learned at a twentieth of that: the loss is about differences, and large steps make both answers unlikely.
     """
     full = min(3e-3, max(1e-5, 2.5e-3 * math.sqrt(1.3e6 / max(1, num_parameters))))
     rate = full if tuning == "full" else 2 * full
-    return rate / 10 if method == "dpo" else rate
+    return rate / 20 if method == "dpo" else rate

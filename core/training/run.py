@@ -25,7 +25,9 @@ FEW_ROWS = 10
 def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -> Outcome:
     """Raises Interrupted on a wish, TrainingFailed, DiskFull. Every process of a world calls it; the first writes the draft."""
     import torch
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()
     torch.set_num_threads(task.threads)
     began = time.monotonic()
     tokenizer = pretrained.load_tokenizer(task.weights)
@@ -92,7 +94,7 @@ def _device(world: World) -> str:
 
 
 def _sampler(method: Method, task: Task, tokenizer: Any, rows: Sequence[Any]) -> Sampler:
-    return Sampler(tokenizer, task.sample_prompts, rows, as_chat="chat" in method.formats or "preference" in method.formats)
+    return Sampler(tokenizer, task.sample_prompts, rows, as_chat=method.asks_in_chat)
 
 
 def _chosen_step(state: State, settings: Settings) -> int:

@@ -5,12 +5,13 @@ message there is no chat yet, and ``read`` hands the values to the one that is t
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from core import chats, datasets, models
-from core.errors import LuthierError
+from core.errors import Conflict, LuthierError
 from core.fields import parse
 from core.ui import places, show
 from core.ui.model_view import PARAMETERS
@@ -63,6 +64,31 @@ def save(user: User) -> None:
         chats.update(user, chat_id, parse(chats.ChatChange, **values))
     except LuthierError as err:
         show.flash_error(err)
+
+
+def offer_checkpoints(user: User, *wanted: str | None) -> dict[str, models.Model]:
+    """Those of ``wanted`` that are checkpoints which can answer: they stand in the list beside the models of the registry."""
+    offered = {}
+    for name in filter(models.is_reference, filter(None, wanted)):
+        with suppress(LuthierError):
+            offered[name] = models.resolve(user, name).model
+    return offered
+
+
+def has_lost_model(chat: chats.Chat, offered: Mapping[str, models.Model]) -> bool:
+    return chat.model_id is None or (models.is_reference(chat.model_id) and chat.model_id not in offered)
+
+
+def say_why_gone(user: User, model_id: str | None) -> str:
+    """Why what answered in a chat does so no more."""
+    if model_id and models.is_reference(model_id):
+        try:
+            models.resolve(user, model_id)
+        except Conflict as err:
+            return show.plain(err.message)
+        except LuthierError:
+            return "The job whose checkpoint answered here was deleted. Choose a model to go on."
+    return "The model of this chat was deleted. Choose another one to go on."
 
 
 def pick_model(user: User, offered: Mapping[str, models.Model]) -> models.Model | None:

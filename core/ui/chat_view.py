@@ -153,11 +153,11 @@ def build_hints(user: User, model: models.Model | None, *, with_data: bool) -> l
 def _learned_questions(user: User, model: models.Model) -> list[str]:
     """The first user messages of the rows the newest version was trained on; [] when there are none or they are gone."""
     try:
-        newest = models.list_versions(user, model.id, models.VersionList(limit=1)).items
-        if not newest or not newest[0].dataset_version_id or not newest[0].finetune_job_id:
+        made = models.resolve(user, model.id).version
+        if not made.dataset_version_id or not made.finetune_job_id:
             return []
-        columns = fine_tuning.get(user, newest[0].finetune_job_id).columns
-        rows = datasets.training_preview(user, newest[0].dataset_version_id, columns, limit=EXAMPLES)
+        columns = fine_tuning.get(user, made.finetune_job_id).columns
+        rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)
     except LuthierError:
         return []
     asked = (next((m["content"] for m in getattr(row, "messages", ()) if m["role"] == "user"), None) for _, row in rows)

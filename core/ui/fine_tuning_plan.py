@@ -10,7 +10,7 @@ from core.fine_tuning import NewJob, forecast, recipes
 from core.fine_tuning.forecast import Forecast, Measured, Memory
 from core.training.memory import Way
 from core.ui import fine_tuning_settings as settings
-from core.ui import places, show
+from core.ui import places, show, sweep_form
 from core.users import User
 
 TRY_KEY = "ft_idempotency_key"
@@ -40,14 +40,15 @@ def show_plan(user: User, new: NewJob) -> bool:
     return True
 
 
-def show_start(user: User, new: NewJob, *, possible: bool) -> None:
+def show_start(user: User, new: NewJob, sweep: dict[str, Any] | None, *, possible: bool) -> None:
+    """The button. ``sweep``: what varies, when it starts several jobs."""
+    count = sweep_form.count(sweep)
+    label = "Start fine-tuning" if sweep is None else f"Start {show.count(count, 'job')}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="ft_start_bar"):
-        if st.button("Start fine-tuning", key="ft_start", type="primary", icon=":material/play_arrow:", disabled=not possible):
+        disabled = not possible or not count
+        if st.button(label, key="ft_start", type="primary", icon=":material/play_arrow:", disabled=disabled):
             with show.guarded():
-                job = fine_tuning.create(user, new)
-                st.session_state.pop(TRY_KEY, None)
-                st.session_state.pop("fine_tuning_file", None)
-                places.go("job", id=job.id)
+                _start(user, new, sweep)
         st.download_button(
             "Settings as YAML",
             recipes.to_yaml(new),
@@ -58,6 +59,17 @@ def show_start(user: User, new: NewJob, *, possible: bool) -> None:
             on_click="ignore",
             help="All of this form as a file: load it here again, or start it from the command line.",
         )
+
+
+def _start(user: User, new: NewJob, sweep: dict[str, Any] | None) -> None:
+    page, started = (
+        ("job", fine_tuning.create(user, new).id)
+        if sweep is None
+        else ("sweep", sweep_form.start(user, new.model_dump(), sweep).id)
+    )
+    for name in (TRY_KEY, "fine_tuning_file"):
+        st.session_state.pop(name, None)
+    places.go(page, id=started)
 
 
 # Steps and time

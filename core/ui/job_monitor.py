@@ -4,7 +4,6 @@ Everything is read from the database, so any number of tabs may follow, and clos
 itself while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,9 +12,9 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.fine_tuning import CheckpointList, EventList
+from core.fine_tuning import EventList
 from core.training import Hyperparameters
-from core.ui import job_cards, job_charts, places, show
+from core.ui import checkpoint_view, job_cards, job_charts, places, show
 from core.ui.job_charts import LINE_HEIGHT, Points, Series
 from core.users import User
 
@@ -121,7 +120,7 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
         job_charts.show_loss(series, last_step=last_step, log_scale=scale == "Log", waiting=job.status in EVERY)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):
         st.subheader("Checkpoints", anchor=False)
-        show_checkpoints(user, job)
+        checkpoint_view.show_checkpoints(user, job)
 
 
 def describe_overfitting(points: Points) -> str | None:
@@ -132,40 +131,6 @@ def describe_overfitting(points: Points) -> str | None:
     if points[-1][1] < lowest * OVERFITTING:
         return None
     return f"Validation loss was lowest at step {step:,} ({lowest:.3f}). Since then the model rather learns the rows by heart."
-
-
-def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
-    if not found:
-        st.caption("A checkpoint is what a job goes on from after a pause or a restart. The first one appears while it trains.")
-        return
-    frame = build_checkpoints(found)
-    worst = max((v for v in frame["loss"] if v is not None), default=1.0) or 1.0
-    columns = {
-        "step": st.column_config.NumberColumn("Step", format="%d", width=60),
-        "loss": st.column_config.ProgressColumn("Valid. loss", min_value=0, max_value=worst, format="%.3f", width=115),
-        "tags": st.column_config.MultiselectColumn("Tags", options=["best", "latest"], color=["violet", "blue"], width=130),
-        "size": st.column_config.TextColumn("Size", width=70),
-    }
-    st.dataframe(
-        frame,
-        column_config=columns,
-        hide_index=True,
-        height=300,
-        key="job_checkpoint_table",
-        alt="Checkpoints of this job, newest first",
-    )
-
-
-def build_checkpoints(found: Sequence[fine_tuning.Checkpoint]) -> pd.DataFrame:
-    """``found`` comes newest first; ``best`` is the lowest validation loss."""
-    measured = [c.metrics["valid_loss"] for c in found if c.metrics.get("valid_loss") is not None]
-    best, rows = min(measured, default=None), []
-    for index, checkpoint in enumerate(found):
-        loss = checkpoint.metrics.get("valid_loss")
-        tags = ["best"] * (loss is not None and loss == best) + ["latest"] * (index == 0)
-        rows.append((checkpoint.step, loss, tags, show.bytes_(checkpoint.size_bytes)))
-    return pd.DataFrame(rows, columns=["step", "loss", "tags", "size"])
 
 
 # Details below

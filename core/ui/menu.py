@@ -34,11 +34,13 @@ ENTRIES = (
     Entry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
     Entry("fine_tuning", "Fine-tuning", "model_training", "Models", "Start a fine-tuning and follow those that run."),
     Entry("job", "Fine-tuning job", "monitoring", "Models", in_menu=False),
+    Entry("sweep", "Sweep", "scatter_plot", "Models", in_menu=False),
     Entry("models", "Models", "deployed_code", "Models", "Base models and the models you have made."),
     Entry("model", "Model", "deployed_code", "Models", in_menu=False),
     Entry("chat", "Chat", "forum", "Models", "Talk to any model."),
     Entry("api_keys", "API keys", "key", "Access", "Keys for your own programs."),
     Entry("usage", "Usage", "bar_chart", "Access", "Tokens, requests and training time."),
+    Entry("guide", "Guide", "menu_book", "Access", "How training works, several devices, the command line."),
     Entry("settings", "Settings", "settings", "Access", "Your name, your password, your sessions."),
     Entry("admin", "Admin", "admin_panel_settings", "Access", "People, base models and the server.", admin_only=True),
 )

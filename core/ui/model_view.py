@@ -2,16 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.ui import places, show
+from core.ui import places, show, version_facts
 from core.ui.number_field import pick_number
 from core.users import User
 
@@ -74,9 +72,9 @@ def show_versions(user: User, model: models.Model) -> None:
                     st.badge(f"@{alias}", color="violet", icon=":material/sell:")
                 show_origin(user, version)
             st.caption(describe_version(version))
-            if version.finetune_job_id:
+            if version.settings or version.chat_template_sha256:
                 with st.expander("How it was made", type="compact"):
-                    show_recipe(version)
+                    version_facts.show_facts(version)
 
 
 def describe_version(version: models.ModelVersion) -> str:
@@ -101,29 +99,6 @@ def show_origin(user: User, version: models.ModelVersion) -> None:
             data = datasets.get_version(user, version.dataset_version_id)
             name = datasets.get(user, data.dataset_id).name
             places.link("dataset", show.plain(f"{name} v{data.version}"), icon="database", id=data.dataset_id, version=data.version)
-
-
-def show_recipe(version: models.ModelVersion) -> None:
-    """Settings, environment and data of the training, as the worker recorded them."""
-    flat = dict(_flat(version.settings))
-    if version.chat_template_sha256:
-        flat["chat template (SHA-256)"] = version.chat_template_sha256
-    rows = [(name, "" if value is None else str(value)) for name, value in flat.items()]
-    st.dataframe(
-        pd.DataFrame(rows, columns=["Setting", "Value"]),
-        hide_index=True,
-        height="content",
-        key=f"version_recipe_{version.version}",
-        alt=f"Settings of version {version.version}",
-    )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def describe_size(model: models.Model) -> str:

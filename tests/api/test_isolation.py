@@ -21,7 +21,7 @@ from core.providers import PROVIDERS
 from core.security import new_id
 from core.users import User
 from tests.api.conftest import signed_in
-from tests.ui.things import Echo, make_dataset, make_job, make_model
+from tests.ui.things import Echo, make_dataset, make_export, make_job, make_model, make_sweep
 
 BODIES: dict[str, Any] = {
     "PATCH /api/chats/{chat_id}": {"title": "mine now"},
@@ -29,10 +29,14 @@ BODIES: dict[str, Any] = {
     "GET /api/datasets/{dataset_id}/diff": {"?from": "1", "?to": "1"},
     "GET /api/datasets/{dataset_id}/leaks": {"?against": "dsv_x"},
     "POST /api/datasets/{dataset_id}/edits": {"deleted": [1]},
+    "POST /api/models/{model_id}/exports": {"kind": "merged"},
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
+    "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
+    "POST /api/finetune/{job_id}/move": {"to": "up"},
+    "POST /api/finetune/{job_id}/priority": {"priority": 1},
     "PUT /api/uploads/{upload_id}": {"?offset": 0},
     "PUT /uploads/{upload_id}": {"?offset": 0},
     "POST /api/uploads/{upload_id}/look": {"options": {"header": False}},
@@ -51,6 +55,11 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
         {"base_model_id": "base", "dataset_id": "own:dataset_id"},
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "dataset_version_id": "own:version_id"},
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "validation_dataset_id": "own:dataset_id"},
+        {"base_model_id": "base", "dataset_id": "mine:dataset_id", "copied_from": "own:job_id"},
+    ],
+    "POST /api/sweeps": [
+        {"job": {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"}, "space": {"n_epochs": [1, 2]}},
+        {"job": {"base_model_id": "base", "dataset_id": "own:dataset_id"}, "space": {"n_epochs": [1, 2]}},
     ],
     "POST /api/finetune/plan": [
         {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
@@ -87,6 +96,8 @@ WITHOUT_OBJECTS = {
     "POST /api/query",  # names tables: tested below
     "GET /api/models",
     "GET /api/finetune",
+    "GET /api/finetune/queue",
+    "GET /api/sweeps",
     "GET /api/finetune/settings",
     "POST /api/apikeys",
     "GET /api/apikeys",
@@ -97,7 +108,16 @@ WITHOUT_OBJECTS = {
     "POST /session/claim",
     "POST /session/end",
 }
-LISTS = ["/api/chats", "/api/datasets", "/api/uploads", "/api/models", "/api/finetune", "/api/apikeys"]
+LISTS = [
+    "/api/chats",
+    "/api/datasets",
+    "/api/uploads",
+    "/api/models",
+    "/api/finetune",
+    "/api/finetune/queue",
+    "/api/sweeps",
+    "/api/apikeys",
+]
 PREFIXES = {
     "chat_id": "chat",
     "message_id": "msg",
@@ -107,6 +127,8 @@ PREFIXES = {
     "model_id": "mdl",
     "job_id": "ftj",
     "key_id": "key",
+    "sweep_id": "swp",
+    "export_id": "exp",
 }
 
 
@@ -143,14 +165,17 @@ class Things:
                 "name": f"model of {user.name}",
                 "job_id": make_job(user, status="paused", lease_token=None),
                 "key_id": key.id,
+                "sweep_id": make_sweep(user, [{"n_epochs": 1}, {"n_epochs": 2}]),
+                "export_id": make_export(user, model_id),
                 "alias": "production",
                 "number": "1",
+                "step": "1",
             }
         )
 
     @classmethod
     def that_nobody_has(cls) -> "Things":
-        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1"}
+        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1", "step": "1"}
         return cls({field: new_id(prefix) for field, prefix in PREFIXES.items()} | names)
 
 
@@ -208,7 +233,7 @@ def names_objects(route: str) -> bool:
 def test_every_route_is_classified() -> None:
     for route in routes():
         named = set(re.findall(r"\{(\w+)(?::\w+)?\}", route)) if names_objects(route) else set()
-        assert named <= set(PREFIXES) | {"name", "alias", "number"}, (
+        assert named <= set(PREFIXES) | {"name", "alias", "number", "step"}, (
             f"{route}: name the parameter after the object, and put it into PREFIXES"
         )
         assert named or route in NAMED_IN_BODY or route in WITHOUT_OBJECTS, f"{route}: say in this file what this route names"
@@ -234,11 +259,13 @@ def test_another_users_object_in_the_body_does_not_exist(
     route: str, index: int, adas: Things, bobs: Things, base_id: str, as_bob_anywhere: Bob
 ) -> None:
     def fill(others: Things) -> dict[str, Any]:
-        filled = {}
-        for field, value in NAMED_IN_BODY[route][index].items():
-            whose, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
-            filled[field] = {"own": others.ids, "mine": bobs.ids}[whose][name] if name else base_id if value == "base" else value
-        return filled
+        return {field: replace(value, others) for field, value in NAMED_IN_BODY[route][index].items()}
+
+    def replace(value: Any, others: Things) -> Any:
+        if isinstance(value, dict):
+            return {field: replace(inner, others) for field, inner in value.items()}
+        whose, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        return {"own": others.ids, "mine": bobs.ids}[whose][name] if name else base_id if value == "base" else value
 
     nobody = Things.that_nobody_has()
     others, nobodys = as_bob_anywhere(route, adas, fill(adas)), as_bob_anywhere(route, nobody, fill(nobody))

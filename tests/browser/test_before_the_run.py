@@ -41,9 +41,9 @@ def test_before_the_run(app: App, server: Server, chromium: Browser, files: dict
 
 
 def see_tokens(app: App) -> None:
-    app.sees("What the model sees").sees("Longest row")
+    app.sees("What the model sees").sees("Longest row", timeout=120)
     tokens = app.page.locator(".st-key-ft_tokens_row .token, .st-key-ft_tokens_row >> css=.token")
-    expect(tokens.first).to_be_visible(timeout=60_000)
+    expect(tokens.first).to_be_visible(timeout=120_000)
     learned = app.page.locator(".st-key-ft_tokens_row >> css=.token.learned").all_text_contents()
     assert "".join(learned).startswith("Sie heißt <b>0</b>, sagt man.")
     assert "�" not in "".join(tokens.all_text_contents())
@@ -73,7 +73,7 @@ def download(app: App, folder: Path) -> Path:
 
 
 def see_pairs(app: App) -> None:
-    app.sees("Preferred answer").sees("Other answer").sees("Beta").settled()
+    app.sees("Preferred answer", timeout=90).sees("Other answer").sees("Beta").settled()
     assert app.by_key("ft_method").get_by_text("Preference tuning (DPO)").first.is_visible()
     app.shoot("before-pairs")
 
@@ -86,7 +86,7 @@ def look_everywhere(chromium: Browser, server: Server) -> None:
     for name, phone, dark in SIZES:
         with window(chromium, server, phone=phone, dark=dark) as other:
             sign_in(other, EMAIL, path="/fine_tuning?new=1")
-            other.open("/fine_tuning?new=1").sees("What the model sees").sees("Longest row").settled()
+            other.open("/fine_tuning?new=1").sees("What the model sees").sees("Longest row", timeout=90).settled()
             expect(other.page.locator(".st-key-ft_tokens_preferred").first).to_be_visible()
             wide = other.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{name} scrolls sideways"

@@ -60,11 +60,13 @@ def pages(things: Things) -> dict[str, str]:
         "sql": "/sql",
         "fine_tuning": "/fine_tuning",
         "job": f"/job?id={things.job}",
+        "sweep": "/sweep?id=swp_aaaaaaaaaaaaaaaa",
         "models": "/models",
         "model": f"/model?id={things.model}",
         "chat": f"/chat?id={things.chat}",
         "api_keys": "/api_keys",
         "usage": "/usage",
+        "guide": "/guide",
         "settings": "/settings",
         "admin": "/admin",
     }

@@ -12,7 +12,7 @@ from core import jobs
 from core.clock import now
 from core.db import reading, writing
 from core.jobs import Error
-from core.tables import JOB_STATUSES, CheckpointRow, JobRow, MetricPointRow, ModelRow
+from core.tables import JOB_STATUSES, AlertRow, CheckpointRow, JobRow, MetricPointRow, ModelRow
 from core.users import User
 
 TOKEN = "the-lease"
@@ -27,18 +27,31 @@ ACTIONS: dict[str, Callable[[Session, str], Any]] = {
     "resume": jobs.resume,
     "cancel": jobs.cancel,
     "fail": lambda s, j: jobs.fail(s, j, token=TOKEN, error=Error("x", "y")),
+    "set_aside": lambda s, j: jobs.set_aside(s, j, error=Error("x", "y")),
+    "pause_for_reason": lambda s, j: jobs.pause_for_reason(s, j, token=TOKEN, error=Error("x", "y")),
+    "remove": jobs.remove,
     "succeed": lambda s, j: jobs.succeed(s, j, token=TOKEN, model_id=a_model(s), model_version_id="mdv_x", trained_tokens=1),
 }
 # state -> action -> state; what is not here is refused and changes nothing
 ALLOWED = {
     "validating": {"admit": "queued", "reject": "failed", "cancel": "cancelled"},
-    "queued": {"claim": "running", "pause": "paused", "cancel": "cancelled"},
-    "running": {"requeue": "queued", "pause": "paused", "cancel": "cancelled", "fail": "failed", "succeed": "succeeded"},
+    "queued": {"claim": "running", "pause": "paused", "set_aside": "paused", "cancel": "cancelled"},
+    "running": {
+        "requeue": "queued",
+        "pause": "paused",
+        "set_aside": "paused",
+        "pause_for_reason": "paused",
+        "cancel": "cancelled",
+        "fail": "failed",
+        "succeed": "succeeded",
+    },
     "paused": {"resume": "queued", "cancel": "cancelled"},
-    "succeeded": {},
-    "failed": {},
-    "cancelled": {},
+    "succeeded": {"remove": None},
+    "failed": {"remove": None},
+    "cancelled": {"remove": None},
 }
+# actions that the owner did not ask for -> what the owner is told
+TOLD = {"reject": "failed", "fail": "failed", "succeed": "finished", "set_aside": "paused", "pause_for_reason": "paused"}
 
 
 @pytest.mark.parametrize("status", JOB_STATUSES)
@@ -47,11 +60,34 @@ def test_states_and_actions(ada: User, make_job: MakeJob, status: str) -> None:
         job = make_job(ada, status=status, lease_token=TOKEN if status == "running" else None)
         with writing() as session:
             changed = act(session, job.id)
-        expected = ALLOWED[status].get(action)
-        assert (action, bool(changed)) == (action, expected is not None)
-        assert (action, row_of(job.id).status) == (action, expected or status)
+        is_allowed = action in ALLOWED[status]
+        assert (action, bool(changed)) == (action, is_allowed)
+        assert (action, status_of(job.id)) == (action, ALLOWED[status].get(action, status))
         with writing() as session:
+            told = [alert.kind for alert in session.query(AlertRow)]
+            assert (action, told) == (action, [TOLD[action]] if is_allowed and action in TOLD else [])
             session.execute(delete(JobRow))
+
+
+@pytest.mark.parametrize("action", ["pause_for_reason", "set_aside", "reject", "fail", "succeed"])
+def test_an_alert_is_the_owners_and_goes_with_a_change_that_does_not_come_true(ada: User, make_job: MakeJob, action: str) -> None:
+    status = {"reject": "validating"}.get(action, "running")
+    job = make_job(ada, status=status, lease_token=TOKEN if status == "running" else None)
+    with reading() as session:  # and nothing is committed
+        assert ACTIONS[action](session, job.id)
+    with writing() as session:
+        assert not session.query(AlertRow).count()
+        ACTIONS[action](session, job.id)
+    with reading() as session:
+        alert = session.query(AlertRow).one()
+        assert (alert.user_id, alert.job_id, alert.message.startswith("tuned: ")) == (ada.id, job.id, True)
+
+
+def test_a_job_is_not_removed_while_its_worker_lets_go(ada: User, make_job: MakeJob) -> None:
+    job = make_job(ada, status="cancelled", lease_token=TOKEN)
+    with writing() as session:
+        assert not jobs.remove(session, job.id)
+    assert status_of(job.id) == "cancelled"
 
 
 @pytest.mark.parametrize("action", ["requeue", "fail", "succeed"])
@@ -145,6 +181,12 @@ def a_model(session: Session) -> str:
 def row_of(job_id: str) -> JobRow:
     with reading() as session:
         return session.get_one(JobRow, job_id)
+
+
+def status_of(job_id: str) -> str | None:
+    with reading() as session:
+        row = session.get(JobRow, job_id)
+        return row.status if row else None
 
 
 def token_of(session: Session, job_id: str) -> str:

@@ -10,15 +10,15 @@ from typing import Any
 import psutil
 import pytest
 
-from core import jobs, storage, supervisor
+from core import fine_tuning, jobs, storage, supervisor
 from core.clock import now
 from core.config import settings
-from core.db import reading
+from core.db import reading, writing
 from core.errors import DiskFull
 from core.runners import RUNNERS, Worker
 from core.runners.subprocess import SubprocessRunner
 from core.supervisor import Supervisor
-from core.tables import JobEventRow, JobRow
+from core.tables import AlertRow, CheckpointRow, JobEventRow, JobRow
 from core.training import checkpoints
 from core.users import User
 
@@ -145,6 +145,189 @@ def test_a_nearly_full_disk_starts_nothing_and_says_so(
     assert [e.level for e in events(job.id)] == ["warn"]
 
 
+def test_a_running_job_is_set_aside_before_the_disk_is_full(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_waiting(ada)
+    watch = Supervisor()
+    watch.tick()
+
+    def no_space(needed_bytes: int = 0) -> None:
+        raise DiskFull
+
+    monkeypatch.setattr(storage, "require_space", no_space)
+    watch.tick()
+    watch.tick()
+    found = row_of(job.id)
+    assert (found.status, found.error["code"]) == ("paused", "disk_full")
+    assert found.lease_token  # the worker still saves
+    assert not runner.killed
+    assert [alert.kind for alert in alerts(job.id)] == ["paused"]
+
+
+RUNS = {"status": "running", "lease_token": "t", "worker_pid": 1, "step": 50, "total_steps": 100, "resolved": {"n_epochs": 2}}
+
+
+def running(ada: User, make_waiting: MakeJob, *, silent: float, step_seconds: float = 0.1, **columns: Any) -> JobRow:
+    """A job in the middle of its run whose heartbeat goes on and whose last step was ``silent`` seconds ago."""
+    facts = {"lease_until": later(60), "stepped_at": later(-silent), "worker_started": later(-silent - 100).timestamp()}
+    return make_waiting(ada, **(RUNS | facts | {"eta_seconds": 50 * step_seconds, "attempts": 1} | columns))
+
+
+def test_a_worker_that_beats_but_does_not_step_is_ended_and_the_job_goes_on(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    job = running(ada, make_waiting, silent=700)
+    watch = Supervisor()
+    watch.tick()
+    watch.tick()
+    assert runner.killed == [Worker(1, row_of(job.id).worker_started)] * 2  # until it is gone
+    assert [alert.kind for alert in alerts(job.id)] == ["stalled"]  # but told once
+    assert "no step for 12 min" in alerts(job.id)[0].message
+    runner.dead = True
+    watch.tick()
+    assert (row_of(job.id).status, row_of(job.id).attempts, runner.started) == ("running", 2, [job.id])
+    assert "The training hung: no step for 12 min. The job goes on" in events(job.id)[-1].message
+
+
+def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+    job = running(ada, make_waiting, silent=700, attempts=jobs.MAX_ATTEMPTS)
+    watch = Supervisor()
+    watch.tick()
+    runner.dead = True
+    watch.tick()
+    found = row_of(job.id)
+    assert (found.status, found.error["code"]) == ("failed", "stalled")
+    assert "hung" in found.error["message"]
+    assert [alert.kind for alert in alerts(job.id)] == ["stalled", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("silent", "columns", "hangs"),
+    [
+        (590, {}, False),
+        (610, {}, True),
+        (610, {"eta_seconds": 50 * 60.0}, False),  # steps of a minute: twenty of them are fine
+        (1210, {"eta_seconds": 50 * 60.0}, True),
+        (610, {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0}, False),  # half of the rows are measured between two steps
+        (610, {"stepped_at": None}, False),  # it prepares
+        (7300, {"stepped_at": None}, True),
+        (610, {"step": 100, "eta_seconds": 0.0}, False),  # it saves the model
+        (7300, {"step": 100, "eta_seconds": 0.0}, True),
+        (86400, {"worker_started": 0.0}, False),  # the step is an earlier attempt's
+    ],
+)
+def test_patience_follows_the_pace_of_the_run(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner, silent: float, columns: dict[str, Any], hangs: bool
+) -> None:
+    if columns.get("worker_started") == 0.0:
+        columns = {"worker_started": later(-60).timestamp()}
+    running(ada, make_waiting, silent=silent, **columns)
+    Supervisor().tick()
+    assert bool(runner.killed) == hangs
+
+
+def test_a_silent_worker_is_told_of_once(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+    job = make_waiting(ada, status="running", lease_token="t", lease_until=later(-1), worker_pid=1, worker_started=1.0)
+    watch = Supervisor()
+    watch.tick()
+    watch.tick()
+    assert [alert.kind for alert in alerts(job.id)] == ["stalled"]
+
+
+# Orphans: what a server finds that comes back after a crash, or on a machine that was switched off
+
+
+@pytest.mark.parametrize("status", ["running", "paused", "cancelled"])
+def test_an_orphan_whose_pid_is_somebody_elses_by_now_is_not_touched(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    """The pid in the row is this test's own, but the process that had it started at another time: before the machine did."""
+    worker = {"worker_pid": os.getpid(), "worker_started": psutil.boot_time() - 3600}
+    job = make_job(ada, status=status, lease_token="t", lease_until=later(60), attempts=1, **worker)
+    monkeypatch.setattr(SubprocessRunner, "start", lambda self, job_id: None)
+    Supervisor().tick()
+    found = row_of(job.id)
+    assert found.lease_token != "t"
+    assert found.status == status  # a running one was queued and claimed again
+    assert found.attempts == (2 if status == "running" else 1)
+
+
+def test_an_orphan_that_died_too_often_fails_with_a_reason(ada: User, make_job: MakeJob) -> None:
+    worker = {"worker_pid": os.getpid(), "worker_started": psutil.boot_time() - 3600, "attempts": jobs.MAX_ATTEMPTS}
+    job = make_job(ada, status="running", lease_token="t", lease_until=later(60), **worker)
+    Supervisor().tick()
+    assert (row_of(job.id).status, row_of(job.id).error["code"]) == ("failed", "worker_lost")
+    assert [alert.kind for alert in alerts(job.id)] == ["failed"]
+
+
+def test_a_claim_whose_worker_never_came_is_given_back_when_its_lease_ends(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    """The server died between claiming and starting: nobody knows whether a worker is on its way."""
+    job = make_waiting(ada, status="running", lease_token="t", lease_until=later(30))
+    watch = Supervisor()
+    watch.tick()
+    assert row_of(job.id).lease_token == "t"
+    with writing() as session:
+        session.get_one(JobRow, job.id).lease_until = later(-1)
+    watch.tick()
+    assert (row_of(job.id).status, runner.started) == ("running", [job.id])
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "cancelled"])
+def test_a_job_for_a_runner_that_is_gone_stops_nobody_elses(
+    ada: User, make_waiting: MakeJob, make_job: MakeJob, runner: PretendRunner, status: str
+) -> None:
+    """An optional runner was uninstalled, or never there."""
+    lease = {} if status == "queued" else {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    odd, fine = make_job(ada, status=status, runner="nowhere", **lease), make_waiting(ada)
+    watch = Supervisor()
+    watch._greet()
+    for _ in range(jobs.MAX_ATTEMPTS + 1):
+        watch.tick()
+    assert runner.started == [fine.id]
+    assert (row_of(odd.id).status, row_of(odd.id).lease_token) == ("cancelled" if status == "cancelled" else "failed", None)
+    if status != "cancelled":
+        assert "no runner 'nowhere'" in row_of(odd.id).error["message"]
+
+
+# Old checkpoints
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_old_checkpoints_of_ended_jobs_go_and_kept_ones_stay(ada: User, make_waiting: MakeJob, status: str) -> None:
+    old = make_waiting(ada, status=status, finished_at=later(-31 * 86400))
+    recent = make_waiting(ada, status=status, finished_at=later(-29 * 86400))
+    paused = make_waiting(ada, status="paused", started_at=later(-90 * 86400))
+    for job in (old, recent, paused):
+        with writing() as session:
+            for step in (10, 20, 30):
+                jobs.note_checkpoint(session, job.id, step, size_bytes=1, metrics={}, kept=[10, 20, 30])
+                (checkpoints.folder(storage.job_dir(job.id)) / f"step-{step}").mkdir(parents=True)
+            session.query(CheckpointRow).filter_by(job_id=job.id, step=20).one().pinned = True
+    watch = Supervisor()
+    watch.tick()
+    assert checkpoints.steps(storage.job_dir(old.id)) == steps_of(old.id) == [20]
+    for job in (recent, paused):
+        assert checkpoints.steps(storage.job_dir(job.id)) == steps_of(job.id) == [10, 20, 30]
+
+
+def test_checkpoints_that_a_crash_left_without_rows_are_swept_too(ada: User, make_waiting: MakeJob) -> None:
+    old = make_waiting(ada, status="failed", finished_at=later(-31 * 86400))
+    (checkpoints.folder(storage.job_dir(old.id)) / "step-3").mkdir(parents=True)
+    assert fine_tuning.sweep_checkpoints(now()) == 1
+    assert checkpoints.steps(storage.job_dir(old.id)) == []
+    assert fine_tuning.sweep_checkpoints(now()) == 0
+
+
+def test_the_rule_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "30 days after it has ended" in fine_tuning.describe_checkpoint_rule()
+    monkeypatch.setenv("LUTHIER_CHECKPOINT_DAYS", "7")
+    settings.cache_clear()
+    assert "7 days after" in fine_tuning.describe_checkpoint_rule()
+
+
 def test_a_runner_that_cannot_start_fails_the_job_in_the_end(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
     job = make_waiting(ada)
     runner.refuses = True
@@ -210,6 +393,16 @@ def row_of(job_id: str) -> Any:
 def events(job_id: str) -> list[JobEventRow]:
     with reading() as session:
         return session.query(JobEventRow).filter_by(job_id=job_id).order_by(JobEventRow.id).all()
+
+
+def alerts(job_id: str) -> list[AlertRow]:
+    with reading() as session:
+        return session.query(AlertRow).filter_by(job_id=job_id).order_by(AlertRow.id).all()
+
+
+def steps_of(job_id: str) -> list[int]:
+    with reading() as session:
+        return sorted(row.step for row in session.query(CheckpointRow).filter_by(job_id=job_id))
 
 
 def later(seconds: float) -> Any:

@@ -12,9 +12,21 @@ from pyarrow import parquet
 from core import formats, storage
 from core.clock import now
 from core.db import writing
+from core.models.exports import filename_of
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
-from core.tables import CheckpointRow, DatasetRow, DatasetVersionRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow
+from core.tables import (
+    CheckpointRow,
+    DatasetRow,
+    DatasetVersionRow,
+    ExportRow,
+    JobEventRow,
+    JobGroupRow,
+    JobRow,
+    MetricPointRow,
+    ModelRow,
+    ModelVersionRow,
+)
 from core.training import Settings, preview_rows, preview_server
 from core.users import User
 from core.weights import Weights
@@ -53,6 +65,20 @@ def make_job(user: User, status: str = "running", **fields: Any) -> str:
         session.add(row)
         session.flush()
         return row.id
+
+
+def make_sweep(user: User, values: list[dict[str, Any]], *, statuses: tuple[str, ...] = ("succeeded",), **fields: Any) -> str:
+    """A sweep with a job for each of ``values``; ``statuses`` go round. Later jobs have lower losses. Returns its id."""
+    with writing() as session:
+        space = {name: [one[name] for one in values] for name in values[0]}
+        group = JobGroupRow(id=new_id("swp"), user_id=user.id, name="support-sweep", kind="grid", space=space)
+        session.add(group)
+    for number, one in enumerate(values):
+        losses = {"train_loss": 1.5 - number * 0.1, "valid_loss": 1.7 - number * 0.1, "best_loss": 1.6 - number * 0.1}
+        status = statuses[number % len(statuses)]
+        given = {"hyperparameters": one, "name": f"support-sweep-{number}", "group_id": group.id, **losses}
+        make_job(user, status, **(given | fields))
+    return group.id
 
 
 def add_points(job_id: str, *, steps: int = 50) -> None:
@@ -121,6 +147,40 @@ def make_model(user: User | None, name: str = "support-bot", *, versions: int = 
                 )
             )
         return model.id
+
+
+SAME = [{"prompt": f"Question {n}?", "reference": f"Answer {n}.", "export": f"Answer {n}.", "same": True} for n in range(9)]
+OTHER = {"prompt": "Question 9?", "reference": "Answer 9.", "export": "Something else.", "same": False}
+
+
+def make_export(user: User, model_id: str, kind: str = "merged", status: str = "ready", **fields: Any) -> str:
+    """An export of a model's newest version, in whatever state, with nine same answers of ten; returns its id."""
+    with writing() as session:
+        version = session.query(ModelVersionRow).filter_by(model_id=model_id).order_by(ModelVersionRow.version.desc()).first()
+        assert version
+        ended = now() if status in ("ready", "failed") else None
+        values = {
+            "id": new_id("exp"),
+            "user_id": user.id,
+            "model_version_id": version.id,
+            "kind": kind,
+            "target": "",
+            "status": status,
+            "progress": 0.4,
+            "size_bytes": 2_600_000,
+            "checks": [*SAME, OTHER],
+            "facts": {
+                "filename": filename_of("support-bot", 1, kind),
+                "precision": "float32",
+                "checked_by": "transformers",
+                "stage": "Writing the weights",
+            },
+            "finished_at": ended,
+        }
+        row = ExportRow(**(values | fields))
+        session.add(row)
+        session.flush()
+        return row.id
 
 
 class Echo:

@@ -24,6 +24,7 @@ NEW_IN_JOBS = (
     "best_loss",
     "best_step",
     "hardware",
+    "spent_seconds",
 )
 
 
@@ -63,6 +64,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("checks", sa.JSON(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("worker_pid", sa.BigInteger(), nullable=True),
         sa.Column("worker_started", sa.Double(), nullable=True),
         sa.Column("heartbeat_at", MOMENT, nullable=True),
@@ -74,7 +76,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_exports_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exports")),
-        sa.UniqueConstraint("model_version_id", "kind", "target", name=op.f("uq_exports_model_version_id_kind_target")),
+        sa.UniqueConstraint(
+            "user_id", "model_version_id", "kind", "target", name=op.f("uq_exports_user_id_model_version_id_kind_target")
+        ),
     )
     op.create_index(op.f("ix_exports_model_version_id"), "exports", ["model_version_id"], unique=False)
     op.create_index(op.f("ix_exports_status"), "exports", ["status"], unique=False)
@@ -137,6 +141,9 @@ def upgrade() -> None:
     op.add_column("fine_tuning_jobs", sa.Column("best_loss", sa.Double(), nullable=True))
     op.add_column("fine_tuning_jobs", sa.Column("best_step", sa.BigInteger(), nullable=True))
     op.add_column("fine_tuning_jobs", sa.Column("hardware", sa.JSON(), server_default="{}", nullable=False))
+    op.add_column("fine_tuning_jobs", sa.Column("spent_seconds", sa.Double(), server_default="0", nullable=False))
+    for table in ("chats", "messages"):
+        op.add_column(table, sa.Column("checkpoint", sa.String(length=80), nullable=True))
     # As plain SQL: a batch would copy the table, and dropping the old one takes the rows that refer to it along.
     op.execute(
         "ALTER TABLE fine_tuning_jobs ADD COLUMN priority BIGINT DEFAULT 0 NOT NULL "
@@ -155,6 +162,8 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE fine_tuning_jobs DROP COLUMN {column}")
     for column in NEW_IN_JOBS:
         op.drop_column("fine_tuning_jobs", column)
+    for table in ("chats", "messages"):
+        op.drop_column(table, "checkpoint")
     for column in ("model_version_id", "pinned"):
         op.drop_column("checkpoints", column)
     for table in ("job_samples", "alerts", "exports", "webhooks", "job_groups"):

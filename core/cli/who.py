@@ -1,0 +1,28 @@
+"""As whom the command line works."""
+
+from sqlalchemy import select
+
+from core import users
+from core.config import settings
+from core.db import migrate, reading
+from core.errors import NotFound
+from core.tables import UserRow
+from core.users import User
+
+
+def find_user(email: str | None) -> User:
+    """The account of this address, of ``LUTHIER_USER``, or the only one there is. Raises NotFound."""
+    migrate()
+    wanted = users.normal_email(email or settings().user)
+    with reading() as session:
+        rows = session.scalars(select(UserRow).order_by(UserRow.created_at)).all()
+    if wanted:
+        found = [row for row in rows if row.email == wanted]
+        if not found:
+            raise NotFound(f"There is no account {wanted} in {settings().data_dir}.")
+        return users.present(found[0])
+    if not rows:
+        raise NotFound(f"There is no account in {settings().data_dir} yet. Start Luthier and create one, or set LUTHIER_DATA_DIR.")
+    if len(rows) > 1:
+        raise NotFound("There are several accounts. Say which one by --user EMAIL or LUTHIER_USER.")
+    return users.present(rows[0])

@@ -1,0 +1,37 @@
+"""A chat template in Ollama's words. Ollama does not run the template in a GGUF file, it wants one in Go's language; a conversation
+rendered with Go's placeholders in the place of its texts is just that."""
+
+from typing import Any
+
+from core.providers.local_models import Tongue
+
+SYSTEM, PROMPT, RESPONSE = "{{ .System }}", "{{ .Prompt }}", "{{ .Response }}"
+TALK = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": RESPONSE}]
+
+
+def form_of(tongue: Tongue) -> dict[str, Any]:
+    """``template`` (None where the model's cannot be said like that) and ``stops``, the texts that end an answer."""
+    tokenizer = tongue.tokenizer
+    stops = [tokenizer.decode([token]) for token in sorted(tongue.end_tokens)] + tongue.stops
+    return {"template": _template(tokenizer), "stops": stops}
+
+
+def _template(tokenizer: Any) -> str | None:
+    talk = _render(tokenizer, TALK)
+    if talk is None or PROMPT not in talk or RESPONSE not in talk:
+        return None
+    whole = _render(tokenizer, [{"role": "system", "content": SYSTEM}, *TALK])
+    if whole is None or SYSTEM not in whole:
+        return talk
+    if whole.endswith(talk):
+        return f"{{{{ if .System }}}}{whole.removesuffix(talk)}{{{{ end }}}}{talk}"
+    return f"{{{{ if .System }}}}{whole}{{{{ else }}}}{talk}{{{{ end }}}}"
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]]) -> str | None:
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TemplateError:  # many templates refuse a system message
+        return None

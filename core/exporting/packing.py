@@ -1,0 +1,30 @@
+"""Folder to archive. Weights do not compress, so nothing is compressed; a file is removed once it is in, so that the disk holds the
+weights once and not twice."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from core.exporting.order import CannotExport
+
+BLOCK = 1 << 20
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """``name-v1-merged.zip`` holds ``name-v1-merged/…``; it is read once more, and what does not match its checksum fails it."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, allowZip64=True) as made:
+        for file in sorted(folder.iterdir()):
+            made.write(file, f"{archive.stem}/{file.name}")
+            file.unlink()
+    folder.rmdir()
+    with zipfile.ZipFile(archive) as made:
+        if (broken := made.testzip()) is not None:
+            raise CannotExport(f"{broken} could not be read back from the archive. Export it again, and have the disk checked.")
+
+
+def sha256(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()

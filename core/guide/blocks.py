@@ -1,0 +1,128 @@
+"""Tables of the guide that come from the code: settings, methods, formats, runners, commands."""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from core import cli
+from core.config import Settings
+from core.formats import FORMATS
+from core.runners import RUNNERS
+from core.tables import AlertRow
+from core.training import METHODS, Hyperparameters
+
+TRAINING_SETTINGS = ("training_", "ray_", "checkpoint_", "disk_reserve")
+SETTINGS_GROUP = "settings: "  # groups of options that the table of settings stands for
+ALERTS = {
+    "finished": "The model is ready.",
+    "failed": "The job ended with an error; the message says which.",
+    "paused": "The server set the job aside, for instance because its disk is nearly full.",
+    "nan": "A loss was not a number. The step was not taken.",
+    "diverged": "The loss is far above where it was: the learning rate is probably too high.",
+    "stalled": "No step was heard of for long. The worker was ended and the job resumed from its checkpoint.",
+}
+
+
+def settings() -> str:
+    """Every hyperparameter, by section."""
+    fields = Hyperparameters.model_json_schema()["properties"]
+    sections: dict[str, list[Sequence[str]]] = {}
+    for name, field in fields.items():
+        words = [f"**{field['title']}**", f"`{name}`", _values(field), field["description"] + _only(field)]
+        sections.setdefault(field["section"], []).append(words)
+    heads = ("Setting", "Name", "Values", "What it does")
+    return "\n\n".join(f"### {section}\n\n{_table(heads, rows)}" for section, rows in sections.items())
+
+
+def methods() -> str:
+    rows = [(f"**{one.title}**", f"`{name}`", one.help, _names(one.formats)) for name, one in METHODS.items()]
+    return _table(("Method", "Name", "What it does", "Learns from"), rows)
+
+
+def formats() -> str:
+    rows = [(f"**{one.title}**", f"`{name}`", _first_sentence(one)) for name, one in FORMATS.items() if one.trainable]
+    return _table(("Format", "Name", "What a row is"), rows)
+
+
+def runners() -> str:
+    rows = [(f"**{one.title}**", f"`{name}`", _first_sentence(one)) for name, one in RUNNERS.items()]
+    return _table(("Where", "Name", "What it is"), rows)
+
+
+def commands() -> str:
+    """All commands in a table, then each with its options."""
+    every = cli.commands()
+    rows = [(f"`{name}`", _about(parser)) for name, parser in every.items()]
+    details = (f"### {name}\n\n```text\n{_help(parser)}\n```" for name, parser in every.items())
+    return "\n\n".join([_table(("Command", "What it does"), rows), *details])
+
+
+def server_settings() -> str:
+    """Those of the server that concern training."""
+    found = ((name, field) for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS))
+    rows = [
+        (f"`LUTHIER_{name.upper()}`", f"`{field.default}`" if field.default != "" else "", str(field.description))
+        for name, field in found
+    ]
+    return _table(("Setting", "Default", "What it does"), rows)
+
+
+def alerts() -> str:
+    kinds = next(check for check in AlertRow.__table__.constraints if check.name and "kind" in str(check.name))
+    known = {kind: about for kind, about in ALERTS.items() if f"'{kind}'" in str(getattr(kinds, "sqltext", ""))}
+    return _table(("Alert", "When"), [(f"**{kind}**", about) for kind, about in known.items()])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    one.__name__: one for one in (settings, methods, formats, runners, commands, server_settings, alerts)
+}
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def _values(field: Mapping[str, Any]) -> str:
+    """``1 to 50``, ``on, off``, ``full, lora, qlora``; ``auto`` is always possible and not repeated."""
+    for kind in field.get("anyOf", [field]):
+        if kind.get("const") == "auto":
+            continue
+        if "enum" in kind:
+            return ", ".join(f"`{word}`" for word in kind["enum"])
+        if kind.get("type") == "boolean":
+            return "`on`, `off`"
+        if kind.get("type") in ("integer", "number"):
+            return _range(kind)
+    return "text"
+
+
+def _range(kind: Mapping[str, Any]) -> str:
+    low, above = kind.get("minimum"), kind.get("exclusiveMinimum")
+    high, below = kind.get("maximum"), kind.get("exclusiveMaximum")
+    start = f"{low:,}" if low is not None else f"above {above:,}"
+    return f"{start} to {high:,}" if high is not None else f"{start} to below {below:,}"
+
+
+def _only(field: Mapping[str, Any]) -> str:
+    return f" *Only for {_names(field['methods'])}.*" if field.get("methods") else ""
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
+def _first_sentence(thing: Any) -> str:
+    described = thing if isinstance(thing, type) else type(thing)
+    text = getattr(thing, "help", "") or described.__doc__ or ""
+    return " ".join(text.strip().split("\n\n")[0].split()).replace("``", "`")
+
+
+def _about(parser: argparse.ArgumentParser) -> str:
+    return str(parser.description).strip().split("\n")[0]
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    """The command's help without the options of single settings."""
+    parser._action_groups = [group for group in parser._action_groups if not str(group.title).startswith(SETTINGS_GROUP)]
+    return parser.format_help().strip().replace("```", "'''")

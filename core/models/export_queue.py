@@ -1,0 +1,190 @@
+"""The processes that make exports, from the outside: one at a time, oldest request first.
+
+A thread of the server starts them and looks after them. One that dies leaves its export failed, and says so; after a restart of the
+server such an export is made again, and a process of the last server that still lives is left to finish. The token of a push is
+kept in this memory until its process has read it from stdin: after a restart such a push has to be asked for again.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from sqlalchemy import select
+
+from core import storage
+from core.config import ROOT, child_environment, settings
+from core.db import reading
+from core.models import export_rows
+from core.tables import ExportRow
+
+SLOTS = 1
+BUSY_SECONDS = 0.5
+IDLE_SECONDS = 30.0
+LOGGED_CHARACTERS = 4000
+NO_TOKEN = "The server was restarted before the push began, and tokens are not kept. Push it again with the token."
+log = logging.getLogger("luthier.exports")
+
+
+class ExportQueue:
+    """Starts what waits, settles what died."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, subprocess.Popen[str]] = {}
+        self._tokens: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Begin to look after exports, in a thread."""
+        self.shut_down()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._loop, daemon=True, name="exports")
+        self._thread.start()
+
+    def shut_down(self) -> None:
+        """Stop looking. A process that runs goes on; the next server finds it."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def keep_token(self, export_id: str, token: str | None) -> None:
+        """Before the row is there: the thread may see it at once."""
+        if token:
+            self._tokens[export_id] = token
+
+    def drop_token(self, export_id: str) -> None:
+        self._tokens.pop(export_id, None)
+
+    def tick(self) -> bool:
+        """Look once. True while something runs or waits."""
+        self._settle_dead()
+        rows = export_rows.list_open()
+        living = {row.id for row in rows if row.status == "running"} | set(self.children)
+        for row in rows:
+            if row.status == "waiting" and row.id not in living and self._may_start(row) and len(living) < SLOTS:
+                self._start(row)
+                living.add(row.id)
+        return bool(rows or self.children)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                busy = self.tick()
+            except Exception:  # outermost loop
+                log.exception("exports could not be looked after; trying again")
+                busy = False
+            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
+
+    def _settle_dead(self) -> None:
+        for export_id, child in [(key, child) for key, child in self.children.items() if child.poll() is not None]:
+            del self.children[export_id]
+            _note_output(export_id, child.returncode)
+            _clear_drafts(export_id)
+            export_rows.fail(export_id, export_rows.CRASHED)  # without effect where the process has settled its row
+        for row in export_rows.list_open():
+            if row.status == "running" and row.id not in self.children and not export_rows.is_alive(row):
+                _clear_drafts(row.id)
+                export_rows.fail(row.id, export_rows.CRASHED)
+
+    def _may_start(self, row: ExportRow) -> bool:
+        if row.kind == "hub" and row.id not in self._tokens:
+            export_rows.fail(row.id, NO_TOKEN)
+            return False
+        return True
+
+    def _start(self, row: ExportRow) -> None:
+        try:
+            with _log_path(row.id).open("ab") as output:
+                child = subprocess.Popen(
+                    [sys.executable, "-m", "core.export_worker", row.id],
+                    cwd=ROOT,
+                    env=_environment(offline=row.kind != "hub"),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    text=True,
+                    start_new_session=True,
+                )
+            self.children[row.id] = child
+            assert child.stdin
+            child.stdin.write(self._tokens.pop(row.id, "") + "\n")
+            child.stdin.close()
+        except OSError as error:
+            log.error("a process for the export %s could not be started: %s", row.id, error)
+            export_rows.fail(row.id, export_rows.CRASHED)
+
+
+QUEUE = ExportQueue()
+
+
+def recover() -> None:
+    """At the start of a server: what died with the last one is made again; what still runs is left alone."""
+    rows = export_rows.list_open()
+    living = {row.id for row in rows if row.status == "running" and export_rows.is_alive(row)}
+    for row in rows:
+        if row.status == "running" and row.id not in living:
+            export_rows.ask_again(row.id, row.worker_pid)
+    _sweep(living)
+    QUEUE.run()
+
+
+def shut_down() -> None:
+    """Stop looking after exports; one that runs goes on."""
+    QUEUE.shut_down()
+
+
+def _environment(*, offline: bool) -> dict[str, str]:
+    chosen = settings()
+    return child_environment(
+        LUTHIER_DATA_DIR=str(chosen.data_dir),
+        LUTHIER_DATABASE_URL=chosen.database_url,
+        LUTHIER_DISK_RESERVE_MB=str(chosen.disk_reserve_mb),
+        LUTHIER_INFERENCE_THREADS=str(chosen.inference_threads),
+        LUTHIER_LLAMA_CPP=chosen.llama_cpp,
+        LUTHIER_LOG_LEVEL=chosen.log_level,
+        PYTHONUNBUFFERED="1",
+        CUDA_VISIBLE_DEVICES="",  # an export takes its time; a training's memory is not touched
+        **({"HF_HUB_OFFLINE": "1"} if offline else {}),
+    )
+
+
+def _log_path(export_id: str) -> Path:
+    folder = settings().data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"export-{export_id}.log"
+
+
+def _note_output(export_id: str, code: int) -> None:
+    """What a process said before it went wrong belongs into the server's log; its own file is done with."""
+    path = _log_path(export_id)
+    if code != 0:
+        output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
+        log.error("the export %s ended with code %s: %s", export_id, code, output)
+    path.unlink(missing_ok=True)
+
+
+def _clear_drafts(export_id: str) -> None:
+    final = storage.export_dir(export_id)
+    for draft in final.parent.glob(f".{final.name}.*"):
+        storage.remove(draft)
+
+
+def _sweep(living: set[str]) -> None:
+    """Folders that no row names, and what processes left that are gone."""
+    with reading() as session:
+        known = set(session.scalars(select(ExportRow.id).where(ExportRow.status == "ready")))
+    folder = settings().data_dir / "exports"
+    drafts = {path.name for path in folder.glob(".*") if path.name.split(".")[1] in living} if folder.is_dir() else set()
+    storage.sweep("exports", known | living | drafts)
+    for output in _log_path("").parent.glob("export-*.log"):
+        if output.stem.removeprefix("export-") not in living:
+            output.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""Evaluations of checkpoints and model versions: the numbers of the training, in a process that may die."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import clock, evaluator, fine_tuning, storage, worker
+from core.config import ROOT
+from core.db import reading, writing
+from core.errors import Conflict, NotFound
+from core.fine_tuning import NewEvaluation, evaluating
+from core.models import values
+from core.tables import CheckpointRow, JobRow, ModelVersionRow
+from core.training import checkpoints
+from core.users import User
+from tests.core.test_checkpoint_use import half_way
+from tests.core.test_worker import claim, points, row_of, wait_until
+
+MakeJob = Callable[..., JobRow]
+PAIRS = [
+    {
+        "input": {"messages": [{"role": "user", "content": f"Say {n}"}]},
+        "preferred_output": [{"role": "assistant", "content": f"It is {n}."}],
+        "non_preferred_output": [{"role": "assistant", "content": "No."}],
+    }
+    for n in range(12)
+]
+EASY = [{"prompt": "a", "completion": "x"}, {"prompt": "b", "completion": "y"}]
+__all__ = ["half_way"]
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Evaluations that were asked for, without their processes: (target, run)."""
+    seen: list[tuple[str, str]] = []
+    monkeypatch.setattr(evaluating, "_start", lambda target_id, run: seen.append((target_id, run)))
+    return seen
+
+
+def train(ada: User, make_job: MakeJob, **columns: Any) -> tuple[JobRow, int]:
+    """A finished job, and the step of its last checkpoint."""
+    job_id = make_job(ada, **columns).id
+    assert claim() == job_id
+    assert worker.main(job_id) == 0
+    return row_of(job_id), checkpoints.steps(storage.job_dir(job_id))[-1]
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_the_numbers_are_those_of_the_training(
+    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]], tuning: str
+) -> None:
+    settings = {"n_epochs": 3, "batch_size": 4, "tuning": tuning, "evaluate_every": 3, "lora_dropout": 0.1}
+    job, step = train(ada, make_job, validation_fraction=0.3, hyperparameters=settings)
+    asked = fine_tuning.evaluate_checkpoint(ada, job.id, step)
+    assert (asked.metrics["evaluation"]["status"], asked.metrics["evaluation"]["rows"]) == ("waiting", "held out")
+    assert evaluator.main(*begun[0]) == 0
+    found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
+    assert found["status"] == "ready"
+    assert found["num_rows"] == found["num_answers"] == 4
+    assert found["loss"] == pytest.approx(points(job.id, "valid_loss")[step], abs=1e-4)
+    assert 0 <= found["accuracy"] <= 1
+    assert found["exact_match"] == sum(one["is_right"] for one in found["answers"]) / 4
+
+
+def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
+    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]]
+) -> None:
+    job, step = train(ada, make_job, rows=EASY, hyperparameters={"n_epochs": 50, "batch_size": 1, "learning_rate": 0.01})
+    fine_tuning.evaluate_checkpoint(ada, job.id, step, NewEvaluation(dataset_version_id=job.dataset_version_id))
+    evaluator.main(*begun[0])
+    found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
+    assert (found["rows"], found["num_rows"], found["dataset"]) == ("all", 2, "faq v1")
+    assert found["exact_match"] == 1
+    assert found["answers"][-1]["answer"] == found["answers"][-1]["expected"]
+
+
+def test_preferences_are_compared_with_what_the_training_started_from(
+    ada: User, tiny_base: Path, make_job: MakeJob, make_version: Callable[..., Any], begun: list[tuple[str, str]]
+) -> None:
+    settings = {"n_epochs": 3, "batch_size": 4, "evaluate_every": 3}
+    job = make_job(ada, method="dpo", validation_fraction=0.3, hyperparameters=settings)
+    version = make_version(ada, PAIRS, format="preference", name="pairs")
+    with writing() as session:
+        session.get_one(JobRow, job.id).dataset_version_id = version.id
+    assert worker.main(claim()) == 0
+    step = checkpoints.steps(storage.job_dir(job.id))[-1]
+    fine_tuning.evaluate_checkpoint(ada, job.id, step)
+    evaluator.main(*begun[0])
+    found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
+    assert found["status"] == "ready", found
+    assert found["loss"] == pytest.approx(points(job.id, "valid_loss")[step], abs=1e-4)
+    assert "reward_margin" in found
+    assert "exact_match" not in found
+
+
+def test_a_version_of_a_model_is_evaluated_the_same_way(
+    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]]
+) -> None:
+    job, _ = train(ada, make_job, hyperparameters={"n_epochs": 2, "batch_size": 4})
+    new = NewEvaluation(dataset_version_id=job.dataset_version_id)
+    fine_tuning.evaluate_version(ada, str(job.model_id), 1, new)
+    assert evaluator.main(*begun[0]) == 0
+    with reading() as session:
+        found = session.get_one(ModelVersionRow, job.model_version_id).metrics
+    assert found["evaluation"]["status"] == "ready"
+    assert found["steps"]  # what stood there before still does
+
+
+def test_without_rows_for_validation_it_asks_which(ada: User, half_way: JobRow) -> None:
+    with pytest.raises(Conflict, match="kept no rows for validation"):
+        fine_tuning.evaluate_checkpoint(ada, half_way.id, 8)
+
+
+def test_asking_twice_begins_once_and_there_are_few_at_a_time(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
+    new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
+    assert len(begun) == 1
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
+    with pytest.raises(Conflict, match="2 evaluations are running"):
+        fine_tuning.evaluate_checkpoint(ada, half_way.id, 12, new)
+
+
+def test_one_that_is_silent_has_failed_and_may_be_started_again(
+    ada: User, half_way: JobRow, begun: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
+    later = clock.now() + timedelta(minutes=5)
+    monkeypatch.setattr(values, "now", lambda: later)
+    found = fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]
+    assert found["status"] == "failed"
+    assert "run" not in found
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
+    assert len(begun) == 2
+    assert not evaluating.change(*begun[0], progress=0.5)  # the first one, should it come back, has nothing to say any more
+
+
+def test_a_process_that_dies_leaves_a_reason(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id))
+    child = subprocess.Popen([sys.executable, "-c", "import os; os._exit(9)"], cwd=ROOT)
+    evaluating._wait(child, *begun[0])
+    assert "ended unexpectedly" in fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"]
+
+
+def test_what_cannot_be_loaded_fails_with_a_sentence(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id))
+    assert evaluator.main(*begun[0]) == 1
+    assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == evaluator.CRASHED
+
+
+def test_the_process_does_it_on_its_own(ada: User, tiny_base: Path, make_job: MakeJob) -> None:
+    job, step = train(ada, make_job, validation_fraction=0.3, hyperparameters={"n_epochs": 1, "batch_size": 4})
+    fine_tuning.evaluate_checkpoint(ada, job.id, step)
+    wait_until(lambda: fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]["status"] == "ready")
+
+
+def test_others_rows_and_checkpoints_do_not_exist(
+    ada: User, bob: User, half_way: JobRow, make_job: MakeJob, begun: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(NotFound):
+        fine_tuning.evaluate_checkpoint(bob, half_way.id, 8)
+    with reading() as session:
+        assert session.query(CheckpointRow).filter(CheckpointRow.step == 8).one().metrics == {"valid_loss": 1.0}
+
+
+def test_another_users_rows_cannot_be_measured_on(
+    ada: User, bob: User, half_way: JobRow, make_version: Callable[..., Any], begun: list[tuple[str, str]]
+) -> None:
+    theirs = make_version(bob)
+    with pytest.raises(NotFound):
+        fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=theirs.id))
+    assert begun == []

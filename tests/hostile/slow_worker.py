@@ -1,0 +1,74 @@
+"""The real worker with trouble built in, and the runner that starts it.
+
+What goes wrong stands as JSON in the job's notes: ``slow`` (seconds per step), ``hang_at`` (the step that never ends, at the
+first attempt, or ``always``), ``nan_at`` (the step from which the loss is lost). A checkpoint is written after every step.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psutil
+
+from core import storage, worker
+from core.config import ROOT
+from core.db import reading
+from core.runners import RUNNERS, Worker
+from core.runners.subprocess import SubprocessRunner, _environment
+from core.tables import JobRow
+from core.training.loop import Loop
+
+
+class SlowRunner(SubprocessRunner):
+    name = "slow"
+    title = "On this machine, with trouble"
+
+    def start(self, job_id: str) -> Worker | None:
+        folder = storage.job_dir(job_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "output.txt").open("ab") as output:
+            child = start(job_id, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        self._children.append(child)
+        return Worker(child.pid, psutil.Process(child.pid).create_time())
+
+
+def start(job_id: str, **more: Any) -> subprocess.Popen[bytes]:
+    """The worker as a process of its own."""
+    return subprocess.Popen([sys.executable, "-m", "tests.hostile.slow_worker", job_id], cwd=ROOT, env=_environment(), **more)
+
+
+def serve() -> None:
+    """What a server does for its jobs, until it is killed."""
+    from core import supervisor
+
+    RUNNERS["slow"] = SlowRunner()
+    supervisor.start()
+    while True:
+        time.sleep(60)
+
+
+def main(job_id: str) -> int:
+    with reading() as session:
+        job = session.get_one(JobRow, job_id)
+    trouble = json.loads(job.notes or "{}")
+    take_step, backward = Loop.take_step, Loop.backward
+
+    def slow_step(loop: Loop) -> None:
+        time.sleep(trouble.get("slow", 0))
+        if loop.state.step + 1 == trouble.get("hang_at") and (job.attempts == 1 or trouble.get("always")):
+            time.sleep(3600)
+        take_step(loop)
+
+    def lost_loss(loop: Loop, units: Any) -> Any:
+        loss, extra = backward(loop, units)
+        return (float("nan"), extra) if loop.state.step + 1 >= trouble.get("nan_at", 10**9) else (loss, extra)
+
+    Loop.take_step, Loop.backward = slow_step, lost_loss  # type: ignore[method-assign]
+    Loop._saving_is_cheap = lambda _self: True  # type: ignore[method-assign]
+    return worker.main(job_id)
+
+
+if __name__ == "__main__":
+    sys.exit(serve() if sys.argv[1] == "serve" else main(sys.argv[1]))
