@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import fine_tuning
 from core.security import new_token
-from core.ui import checkpoint_view, job_monitor, job_queue, places, report_view, session, show
+from core.ui import checkpoint_view, fine_tuning_recipe, job_monitor, job_queue, places, report_view, session, show
 from core.users import User
 
 DELETED = "_deleted_job"
@@ -70,6 +70,7 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
             places.link("sweep", "Its sweep", icon="scatter_plot", id=job.group_id)
         st.caption(job_monitor.describe_times(job))
         report_view.show_reports(user, job)
+        fine_tuning_recipe.show_download(job)
 
 
 user = session.require_user()
