@@ -77,11 +77,11 @@ def show_form(user: User) -> None:
     with right:
         st.subheader("What the model sees", anchor=False)
         new = check_request(request)
-        if new is not None:
-            tokens_view.show_data(user, data, new)
+        rows_are_fine = tokens_view.show_data(user, data, new) if new is not None else False
     if new is not None:
         with st.container(border=True, key="ft_plan"):
-            fine_tuning_plan.show_start(user, new, sweep, possible=fine_tuning_plan.show_plan(user, new))
+            planned = fine_tuning_plan.show_plan(user, new)
+            fine_tuning_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."

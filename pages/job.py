@@ -7,7 +7,17 @@ import streamlit as st
 
 from core import fine_tuning
 from core.security import new_token
-from core.ui import checkpoint_view, job_monitor, job_notes_view, job_queue, places, report_view, session, show
+from core.ui import (
+    checkpoint_view,
+    fine_tuning_recipe,
+    job_monitor,
+    job_notes_view,
+    job_queue,
+    places,
+    report_view,
+    session,
+    show,
+)
 from core.users import User
 
 DELETED = "_deleted_job"
@@ -71,6 +81,7 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
         st.caption(job_monitor.describe_times(job))
         places.link("compare", "Compare with …", icon="compare_arrows", ids=job.id)
         report_view.show_reports(user, job)
+        fine_tuning_recipe.show_download(job)
     job_notes_view.show_notes(user, job)
 
 

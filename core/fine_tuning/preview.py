@@ -12,7 +12,7 @@ from typing import Any
 from core import models, storage
 from core.fine_tuning import sources, starting
 from core.fine_tuning.preview_process import shared
-from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, tasks
+from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.starting import NewJob
 from core.training import METHODS, Settings
@@ -141,20 +141,41 @@ def find(user: User, new: NewJob) -> Subject:
 
 def row(user: User, new: NewJob, line: int) -> Row:
     """Raises NotFound (also for a line that is not there), Conflict, ValidationError, Unavailable."""
+    return _as_row(shared.ask({"op": "row", "line": line, **find(user, new).as_json()}))
+
+
+def look(user: User, new: NewJob, line: int, *, wait: float = 2.0) -> Row | Progress:
+    """``row`` for a page, which must not hang while the process starts: after ``wait`` seconds it says so, and asks again."""
     subject = find(user, new)
-    found = shared.get().ask({"op": "row", "line": line, **subject.as_json()})
+    key = f"{_totals_key(subject)}/{line}"
+    task = tasks.running(key)
+    if (known := kept_rows.get(key)) is not None:
+        return _as_row(known)
+    task = task or tasks.begin(key, lambda task: kept_rows.put(key, _ask_row(task, subject, line)))
+    task.wait(wait)
+    progress = task.report()
+    known = kept_rows.get(key)
+    return _as_row(known) if known is not None else progress
+
+
+def _ask_row(task: Task, subject: Subject, line: int) -> Json:
+    return shared.ask({"op": "row", "line": line, **subject.as_json()}, stop=task.is_over)
+
+
+def _as_row(found: Json) -> Row:
     sequences = [Sequence(**{**one, "pieces": [Piece(**piece) for piece in one["pieces"]]}) for one in found["sequences"]]
     return Row(**{**found, "sequences": sequences})
 
 
-def totals(user: User, new: NewJob) -> Totals | Progress:
-    """All rows, or how far the counting is; asking begins it. Raises as ``row`` does."""
+def totals(user: User, new: NewJob, *, wait: float = 0.0) -> Totals | Progress:
+    """All rows, or how far the counting is after ``wait`` seconds; asking begins it. Raises as ``row`` does."""
     subject = find(user, new)
     if known := known_totals(subject):
         return known
     key = _totals_key(subject)
     task = tasks.running(key) or tasks.begin(key, lambda task: _count(task, subject, key), of=subject.rows.num_rows)
-    return task.report()
+    task.wait(wait)
+    return known_totals(subject) or task.report()
 
 
 def known_totals(subject: Subject) -> Totals | None:
@@ -175,7 +196,7 @@ def stop() -> None:
 
 
 def _count(task: Task, subject: Subject, key: str) -> None:
-    found = shared.get().ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
+    found = shared.ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
     kept.put(key, found)
 
 

@@ -35,6 +35,10 @@ class Stopped(Exception):
     """Nobody waits for the answer any more."""
 
 
+class Died(Unavailable):
+    """The process ended before it had answered."""
+
+
 class PreviewProcess:
     """The child, the thread that reads its lines, and a queue per request."""
 
@@ -76,7 +80,7 @@ class PreviewProcess:
                     continue
                 deadline = time.monotonic() + SILENCE_SECONDS
                 if "died" in answer:
-                    raise Unavailable(died)
+                    raise Died(died)
                 if "error" in answer:
                     raise _as_error(answer["error"])
                 if "result" in answer:
@@ -153,6 +157,13 @@ class Shared:
     def pid(self) -> int | None:
         """Of the living process."""
         return self._process.pid if self._process and self._process.is_alive() else None
+
+    def ask(self, request: Json, **more: Any) -> Json:
+        """As ``PreviewProcess.ask``; once more when the process ended, as an idle one does at any time."""
+        try:
+            return self.get().ask(request, **more)
+        except Died:
+            return self.get().ask(request, **more)
 
     def get(self) -> PreviewProcess:
         with self._lock:

@@ -42,6 +42,7 @@ class Task:
         self._error: LuthierError | None = None
         self._cancelled = False
         self._asked_at = time.monotonic()
+        self._ended = threading.Event()
 
     def note(self, answer: Json) -> None:
         progress = self._progress
@@ -61,6 +62,13 @@ class Task:
 
     def cancel(self) -> None:
         self._cancelled = True
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, or so long."""
+        self._ended.wait(seconds)
+
+    def end(self) -> None:
+        self._ended.set()
 
     def fail(self, error: LuthierError) -> None:
         self._error = error
@@ -114,6 +122,8 @@ class Tasks:
         except LuthierError as error:
             task.fail(error)
             return
+        finally:
+            task.end()
         with self._lock:
             if self._tasks.get(key) is task:
                 del self._tasks[key]
@@ -122,7 +132,8 @@ class Tasks:
 class Kept:
     """Results by key, in memory and as files ``previews/<of what>/<hash>.json``. A file that cannot be read counts as missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_files: bool = True) -> None:
+        self._in_files = in_files
         self._lock = threading.Lock()
         self._found: OrderedDict[Path, Json] = OrderedDict()
 
@@ -132,6 +143,8 @@ class Kept:
             if path in self._found:
                 self._found.move_to_end(path)
                 return self._found[path]
+        if not self._in_files:
+            return None
         try:
             found: Json = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -142,6 +155,8 @@ class Kept:
     def put(self, key: str, found: Json) -> None:
         path = _path(key)
         self._remember(path, found)
+        if not self._in_files:
+            return
         draft = path.with_suffix(f".{new_token()[:8]}.tmp")
         with suppress(OSError):  # a full disk costs the file, not the answer
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,4 +178,4 @@ def _path(key: str) -> Path:
     return settings().data_dir / "previews" / f"{key}.json"
 
 
-tasks, kept = Tasks(), Kept()
+tasks, kept, kept_rows = Tasks(), Kept(), Kept(in_files=False)

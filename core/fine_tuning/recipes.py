@@ -21,20 +21,8 @@ from core.training import Hyperparameters
 
 MAX_CHARACTERS = 100_000
 COMMENT_WIDTH = 110
-LEFT_OUT = ("idempotency_key",)
+LEFT_OUT = ("idempotency_key", "copied_from")  # they belong to one start
 HEAD = "A fine-tuning of Luthier: load this file in the form, or give it to the command line."
-HELP = {
-    "base_model_id": "The model to start from.",
-    "dataset_id": "The dataset to learn from.",
-    "dataset_version_id": "Its version. Empty: the newest.",
-    "validation_dataset_id": "Another dataset to measure on, in place of a share of the rows.",
-    "columns": "Which column of a table plays which role. Empty: the rows have a training format by themselves.",
-    "name": "The name of the model that comes out. Empty: from base and dataset.",
-    "suffix": "The end of the automatic name.",
-    "method": "supervised, dpo or continued.",
-    "notes": "For people; no training reads them.",
-    "tags": "Words to find the job by.",
-}
 
 
 def to_yaml(new: NewJob) -> str:
@@ -43,7 +31,7 @@ def to_yaml(new: NewJob) -> str:
     lines = [*_comment(HEAD), ""]
     for name, value in values.items():
         if name != "hyperparameters":
-            lines += _entry(name, value, HELP.get(name) or NewJob.model_fields[name].description)
+            lines += _entry(name, value, NewJob.model_fields[name].description)
     return "\n".join([*lines, *_settings_lines(values["hyperparameters"])]) + "\n"
 
 
@@ -64,7 +52,11 @@ def from_yaml(text: str) -> NewJob:
 
 def of_job(job: Job) -> NewJob:
     """The request that would start the same job again, its seed included. Raises ValidationError when its base or data is gone."""
-    fields = {name: getattr(job, name) for name in NewJob.model_fields if hasattr(job, name) and name != "hyperparameters"}
+    fields = {
+        name: getattr(job, name)
+        for name in NewJob.model_fields
+        if hasattr(job, name) and name not in ("hyperparameters", *LEFT_OUT)
+    }
     for name in ("base_model_id", "dataset_id"):
         if fields[name] is None:
             raise ValidationError.of(name, "was deleted, so this job cannot be repeated")

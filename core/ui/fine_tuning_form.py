@@ -191,8 +191,8 @@ DEVICES_HELP = str(NewJob.model_fields["num_processes"].description)
 
 
 def _pick_runner() -> str:
-    """Asked only where there is a choice."""
-    names = list(RUNNERS)
+    """Asked only where there is a choice: a runner that is not set up here is none."""
+    names = [name for name, runner in RUNNERS.items() if name == "subprocess" or runner.problem() is None]
     if len(names) == 1:
         return names[0]
     return st.selectbox("Where it runs", names, format_func=lambda name: RUNNERS[name].title, key="ft_runner")

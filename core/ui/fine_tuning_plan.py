@@ -87,10 +87,8 @@ def _show_steps(new: NewJob, found: Forecast) -> None:
     st.markdown(f":material/route: **Plan**: {' · '.join(facts)}")
     asked = new.hyperparameters.model_dump()
     chosen = {name: value for name, value in asked.items() if value != settings.AUTO}
-    telling = (
-        settings.describe_setting(n, v) for n, v in plan.resolved.items() if n in asked and settings.is_telling(n, v, chosen)
-    )
-    st.caption(" · ".join(telling))
+    told = {n: v for n, v in plan.resolved.items() if n in asked and settings.is_telling(n, v, chosen)}
+    st.caption(" · ".join(settings.describe_setting(name, value) for name, value in told.items()))
 
 
 # Memory
@@ -137,8 +135,8 @@ def _take(changes: dict[str, Any]) -> None:
 def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
     if known:
         st.caption(
-            f":material/speed: Measured on {show.plain(known.device)}: {known.seconds_per_step:.3g} s per step of the longest rows, "
-            f"{known.tokens_per_second:,.0f} tokens per second."
+            f":material/speed: Measured on {show.plain(known.device)}: {known.seconds_per_step:.3g} s for a step of the longest "
+            f"rows, {known.tokens_per_second:,.0f} tokens per second."
         )
         return
     try:
@@ -151,12 +149,17 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
             "Measure time and memory",
             key="ft_measure",
             icon=":material/speed:",
-            help="Loads the base and runs a few real steps on your longest rows, in a process of its own. Nothing is kept but the numbers.",
+            help=MEASURE_HELP,
             on_click=show.attempt,
             args=(lambda: forecast.measure(user, new),),
         )
         return
     _wait(user, new)
+
+
+MEASURE_HELP = (
+    "Loads the base and runs a few real steps on your longest rows, in a process of its own. Nothing is kept but the numbers."
+)
 
 
 @st.fragment(run_every=SECONDS)

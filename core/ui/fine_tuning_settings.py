@@ -34,7 +34,7 @@ WORDS = {
     "on": "On",
     "off": "Off",
 }
-OF_ADAPTERS = "lora_"  # the names of what means something only for them
+OF_ADAPTERS = ("lora_",)  # the names of what means something only for them
 Fields = dict[str, Mapping[str, Any]]
 
 
@@ -59,9 +59,8 @@ def chosen_now(method: str) -> dict[str, Any]:
 def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
     """The hyperparameters the user decided about; the others stay ``auto``. Rare ones are folded away."""
     every = _every_field()
-    shown = {
-        name: every[name] for name in _applying(every, method) if automatic.tuning != "full" or not name.startswith(OF_ADAPTERS)
-    }
+    left_out = OF_ADAPTERS if automatic.tuning == "full" else ()
+    shown = {name: every[name] for name in _applying(every, method) if not name.startswith(left_out)}
     _pick_preset(method)
     found = _draw_fields({name: field for name, field in shown.items() if not field.get("advanced")}, automatic)
     folded = {name: field for name, field in shown.items() if field.get("advanced")}
@@ -137,13 +136,15 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         label,
         words,
         required=True,
-        format_func=lambda word: (
-            f"Auto ({written(automatic)})" if word == AUTO and automatic is not None else WORDS.get(word, word)
-        ),
+        format_func=lambda word: _describe_word(word, automatic),
         help=about,
         key=key,
     )
     return _from_state(field, word)
+
+
+def _describe_word(word: str, automatic: Any) -> str:
+    return f"Auto ({written(automatic)})" if word == AUTO and automatic is not None else WORDS.get(word, word)
 
 
 def written(value: Any) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from core import datasets
+from core.datasets import Lesson
 from core.errors import LuthierError
 from core.fine_tuning import NewJob, preview
 from core.fine_tuning.preview import Progress, Row, Totals
@@ -30,13 +31,29 @@ LEGEND = (
 PROBLEMS_PER_PAGE = 8
 
 
-def show_data(user: User, data: Data, new: NewJob) -> None:
-    """The row picker with one row, then all rows."""
+def show_data(user: User, data: Data, new: NewJob) -> bool:
+    """The row picker with one row, then all rows. Returns whether every row that was checked can be learned."""
     with st.container(border=True, key="ft_sees"):
         _show_row(user, data, new)
+    lesson = _lesson(user, user.id, data.version.id, tuple((data.columns or {}).items()))
     with st.container(border=True, key="ft_totals"):
-        st.markdown("**All rows**")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown("**All rows**", width="content")
+            st.markdown(_count(lesson), width="content")
         _show_totals(user, data, new)
+    return lesson.ok
+
+
+@st.cache_data(max_entries=100, show_spinner="Checking the rows …")
+def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
+    """Versions never change, so what was found stays true. Of a long table under a mapping the first rows are checked."""
+    return datasets.lesson(_user, version_id, dict(columns) or None)
+
+
+def _count(lesson: Lesson) -> str:
+    if lesson.num_bad:
+        return f":red-badge[:material/warning: {lesson.num_examples:,} of {show.count(lesson.num_checked, 'row')} usable]"
+    return f":green-badge[:material/check_circle: {show.count(lesson.num_examples, 'usable row')}]"
 
 
 # One row
@@ -55,9 +72,12 @@ def _show_row(user: User, data: Data, new: NewJob) -> None:
         st.button("Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,))
     line = st.session_state[ROW]
     try:
-        row = preview.row(user, new, line)
+        row = preview.look(user, new, line)
     except LuthierError as error:
         show.error(error)
+        return
+    if isinstance(row, Progress):
+        _wait_for_row(user, new, line)
         return
     if row.errors:
         _show_wrong(data, row)
@@ -69,6 +89,18 @@ def _show_row(user: User, data: Data, new: NewJob) -> None:
     with as_text:
         for sequence in row.sequences:
             st.code(sequence.text, language=None, wrap_lines=True)
+
+
+@st.fragment(run_every=SECONDS)
+def _wait_for_row(user: User, new: NewJob, line: int) -> None:
+    try:
+        found = preview.look(user, new, line, wait=0.2)
+    except LuthierError as error:
+        show.error(error)
+        return
+    if not isinstance(found, Progress):
+        st.rerun()
+    st.markdown(":material/progress_activity: The tokenizer is being loaded. It stays loaded for a while.")
 
 
 def _turn(label: str, icon: str, by: int, count: int, *, key: str) -> None:
@@ -126,11 +158,8 @@ def _show_conversation(user: User, data: Data, line: int) -> None:
 
 def _show_totals(user: User, data: Data, new: NewJob) -> None:
     asked = f"ft_count_{data.version.id}"
-    if (
-        data.version.num_rows > COUNT_AT_ONCE
-        and not st.session_state.get(asked)
-        and not preview.known_totals(preview.find(user, new))
-    ):
+    is_long = data.version.num_rows > COUNT_AT_ONCE
+    if is_long and asked not in st.session_state and preview.known_totals(preview.find(user, new)) is None:
         st.caption(f"{data.version.num_rows:,} rows are not counted by themselves.")
         st.button("Count all rows", key="ft_count", icon=":material/functions:", on_click=_remember, args=(asked, True))
         return
@@ -139,7 +168,7 @@ def _show_totals(user: User, data: Data, new: NewJob) -> None:
         st.button("Count again", key="ft_count_again", icon=":material/functions:", on_click=_remember, args=(asked, True))
         return
     try:
-        found = preview.totals(user, new)
+        found = preview.totals(user, new, wait=0.5)
     except LuthierError as error:
         show.error(error)
         return

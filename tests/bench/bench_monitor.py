@@ -33,16 +33,15 @@ def main() -> None:
         series.forget()
         cold = _timed(lambda: fine_tuning.metrics(user, job_id))  # noqa: B023
         warm = _timed(lambda: (_step(job_id, steps), fine_tuning.metrics(user, job_id)), times=10)  # noqa: B023
-        print(
-            f"{name}: all points {1e3 * old[1]:.1f} ms CPU, cold {1e3 * cold[1]:.1f}, update {1e3 * warm[1]:.2f}: {old[1] / warm[1]:.0f}x less"
-        )
+        first, again = 1e3 * cold[1], 1e3 * warm[1]
+        print(f"{name}: all points {1e3 * old[1]:.1f} ms of CPU, first look {first:.1f}, an update {again:.2f}")
+        print(f"    {old[1] / warm[1]:.0f} times less CPU per update")
     began, cpu = time.perf_counter(), time.process_time()
     _step(long, LONG)
     for _ in range(WATCHERS):
         fine_tuning.metrics(user, long)
-    print(
-        f"{WATCHERS} watchers, one update of the long run: {1e3 * (time.perf_counter() - began):.0f} ms, CPU {1e3 * (time.process_time() - cpu):.0f} ms"
-    )
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    print(f"{WATCHERS} watchers, one update: {1e3 * took:.0f} ms, {1e3 * cpu:.0f} ms of CPU")
 
 
 _next = iter(range(1, 10**9))

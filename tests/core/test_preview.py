@@ -197,8 +197,6 @@ def test_a_killed_process_is_started_anew(ada: User, new: Any) -> None:
     first = shared.pid
     assert first
     psutil.Process(first).kill()
-    psutil.wait_procs([psutil.Process(first)] if psutil.pid_exists(first) else [], timeout=10)
-    shared.get()
     assert preview.row(ada, request, 1).trains
     assert shared.pid != first
 
@@ -223,3 +221,14 @@ def test_qlora_without_a_gpu_is_refused_before_anything_starts(ada: User, new: A
         with pytest.raises(ValidationError) as caught:
             start(ada, request)
         assert [detail.field for detail in caught.value.details] == ["hyperparameters.tuning"]
+
+
+def test_a_page_does_not_hang_while_the_process_starts(ada: User, new: Any) -> None:
+    request, began = new(ROWS), time.monotonic()
+    assert isinstance(preview.look(ada, request, 1, wait=0.0), Progress)
+    assert time.monotonic() - began < 2
+    while isinstance(found := preview.look(ada, request, 1, wait=1.0), Progress):
+        assert time.monotonic() - began < 60
+    assert found == preview.row(ada, request, 1)
+    with pytest.raises(NotFound):
+        preview.look(ada, request, 99, wait=60.0)

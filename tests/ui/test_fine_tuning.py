@@ -112,8 +112,11 @@ def test_rows_that_cannot_be_learned_block_the_start(ada: User, base: str, visit
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [*FAQ, {"question": "", "answer": "lonely"}]).dataset_id)
     assert not app.exception
     assert "20 of 21 rows usable" in text_of(app)
-    assert "1 row cannot be learned" in text_of(app)
-    assert "is empty" in text_of(app)
+    assert "1 row cannot be learned" in [expander.label for expander in app.expander]
+    assert "`question` is empty" in text_of(app)
+    app.button(key="ft_look_wrong_0").click().run()
+    assert app.number_input(key="ft_row").value == 21
+    assert {"ft_fix_wrong_0", "ft_row_open"} <= {button.key for button in app.button}
     assert app.button(key="ft_start").disabled
 
 

@@ -83,12 +83,12 @@ def test_any_table_has_a_training_view(visit: Visit, ada: User, dataset_of: Make
         open_view(visit, ada, made, training_as=shape)
 
 
-def test_preferences_are_drawn_but_not_promised(visit: Visit, ada: User, dataset_of: Make) -> None:
+def test_preferences_are_drawn_side_by_side_and_train(visit: Visit, ada: User, dataset_of: Make) -> None:
     said = [{"role": "assistant", "content": "This one is better."}]
     row = {"input": {"messages": TALK["messages"][:1]}, "preferred_output": said, "non_preferred_output": said}
     app = open_view(visit, ada, dataset_of(ada, "pairs", jsonl(row)))
-    assert "cannot be trained here yet" in text_of(app)
-    assert app.button(key="training_fine_tune").disabled
+    assert "Trains as preferences" in text_of(app)
+    assert not app.button(key="training_fine_tune").disabled
     assert len(app.chat_message) == 3
 
 
