@@ -65,7 +65,7 @@ def measure(app: App) -> None:
 
 def download(app: App, folder: Path) -> Path:
     with app.page.expect_download() as download_:
-        app.by_key("ft_yaml").locator("button").click()
+        app.by_key("ft_yaml").locator("button").first.click()
     path = folder / "recipe.yaml"
     download_.value.save_as(path)
     assert "max_steps: 60" in path.read_text()

@@ -139,7 +139,7 @@ def test_another_users_dataset_cannot_be_reached(ada: User, bob: User, base: str
 def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
     app.get_by_key("ft_tuning").set_value("lora").run()
-    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group") for widget in app.get(kind)}
+    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group", "selectbox") for widget in app.get(kind)}
     applying = [name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"]
     assert {f"ft_{name}" for name in applying} <= keys
     assert "ft_beta" not in keys
