@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     url_hosts: str = Field(
         "", description="Hosts that files may be fetched from, comma-separated. Empty: no import from addresses."
     )
+    webhook_hosts: str = Field(
+        "",
+        description="Private hosts that alerts may be sent to, comma-separated, host or host:port. Empty: public hosts only.",
+    )
     import_folders: str = Field(
         "", description="Folders of this server that all users may import from, comma-separated. Empty: none."
     )
@@ -112,6 +116,10 @@ class Settings(BaseSettings):
     @property
     def url_host_list(self) -> list[str]:
         return [h.strip().lower() for h in self.url_hosts.split(",") if h.strip()]
+
+    @property
+    def webhook_host_list(self) -> list[str]:
+        return [h.strip().lower() for h in self.webhook_hosts.split(",") if h.strip()]
 
     @property
     def import_folder_list(self) -> list[Path]:

@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -80,20 +80,31 @@ def check_address(url: str) -> Address:
     allowed = settings().url_host_list
     if not allowed:
         raise _refuse("fetching from addresses is off on this server; an admin can allow hosts with LUTHIER_URL_HOSTS")
+    address = parse_address(url)
+    if not is_listed(address, allowed):
+        raise _refuse(f"{address.host} is not among the hosts that the admin allows: {', '.join(allowed)}")
+    return address
+
+
+def parse_address(url: str) -> Address:
+    """An address that is well formed, whoever it leads to. Raises ValidationError."""
     parts = _split(url)
     host = _plain_host(parts.hostname)
-    port = parts.port or PORTS[parts.scheme]
-    if f"{_bracketed(host)}:{port}" not in allowed and not (host in allowed and port == PORTS[parts.scheme]):
-        raise _refuse(f"{host} is not among the hosts that the admin allows: {', '.join(allowed)}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Address(url, parts.scheme, host, port, target)
+    return Address(url, parts.scheme, host, parts.port or PORTS[parts.scheme], target)
+
+
+def is_listed(address: Address, hosts: Sequence[str]) -> bool:
+    """Whether a list of ``host`` and ``host:port`` names it; a host alone means the usual port."""
+    named_port = f"{_bracketed(address.host)}:{address.port}" in hosts
+    return named_port or (address.host in hosts and address.port == PORTS[address.scheme])
 
 
 def fetch(address: Address) -> Fetched:
     """Ask, follow redirects, and hand over the bytes as they come. Raises ValidationError, UnreadableFile, TooLarge."""
     asked, until = address, time.monotonic() + WHOLE_SECONDS
     for _ in range(MOST_REDIRECTS + 1):
-        connection = _connect(asked)
+        connection = connect(asked)
         try:
             answer = _ask(connection, asked)
             location = answer.headers.get("location")
@@ -105,6 +116,29 @@ def fetch(address: Address) -> Fetched:
         connection.close()
         asked = _follow(asked, location)
     raise UnreadableFile(f"The address redirects more than {MOST_REDIRECTS} times. Use the one it ends at.")
+
+
+def connect(address: Address, *, may_be_private: bool = False, seconds: float | None = None) -> http.client.HTTPConnection:
+    """A connection to one of the host's addresses, each of which was checked to be public unless ``may_be_private``.
+
+    ``seconds`` bounds each wait. Raises UnreadableFile.
+    """
+    ips, problem = _checked_ips(address, may_be_private=may_be_private), "it does not answer"
+    for ip in ips:
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=seconds or SILENT_SECONDS)
+        try:
+            connection.sock = _open_socket(address, ip, seconds)
+            return connection
+        except ssl.SSLCertVerificationError:
+            problem = "its certificate is not valid"
+        except OSError as error:
+            problem = "it took too long to answer" if isinstance(error, TimeoutError) else "it does not answer"
+    raise UnreadableFile(f"{address.host} could not be reached: {problem}.")
+
+
+def host_header(address: Address) -> str:
+    port = "" if address.port == PORTS[address.scheme] else f":{address.port}"
+    return _bracketed(address.host) + port
 
 
 def is_public(ip: Ip) -> bool:
@@ -156,38 +190,24 @@ def _follow(asked: Address, location: str) -> Address:
     return found
 
 
-def _checked_ips(address: Address) -> list[str]:
+def _checked_ips(address: Address, *, may_be_private: bool) -> list[str]:
     """Where the host is, asked once. One private address among them is enough to refuse: it may be the next answer's only one."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UnreadableFile(f"There is no host {address.host}. Check the address.") from error
     ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-    if not ips or not all(is_public(ipaddress.ip_address(ip)) for ip in ips):
-        raise UnreadableFile(f"{address.host} is inside a private network. Only public addresses are fetched from.")
+    if not ips or (not may_be_private and not all(is_public(ipaddress.ip_address(ip)) for ip in ips)):
+        raise UnreadableFile(f"{address.host} is inside a private network. Only public addresses may be asked.")
     return ips
 
 
-def _connect(address: Address) -> http.client.HTTPConnection:
-    ips, problem = _checked_ips(address), "it does not answer"
-    for ip in ips:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=SILENT_SECONDS)
-        try:
-            connection.sock = _open_socket(address, ip)
-            return connection
-        except ssl.SSLCertVerificationError:
-            problem = "its certificate is not valid"
-        except OSError as error:
-            problem = "it took too long to answer" if isinstance(error, TimeoutError) else "it does not answer"
-    raise UnreadableFile(f"{address.host} could not be reached: {problem}.")
-
-
-def _open_socket(address: Address, ip: str) -> socket.socket:
-    plain = socket.create_connection((ip, address.port), timeout=CONNECT_SECONDS)
+def _open_socket(address: Address, ip: str, seconds: float | None) -> socket.socket:
+    plain = socket.create_connection((ip, address.port), timeout=seconds or CONNECT_SECONDS)
     try:
         if address.scheme == "https":
             plain = ssl.create_default_context().wrap_socket(plain, server_hostname=address.host)
-        plain.settimeout(SILENT_SECONDS)
+        plain.settimeout(seconds or SILENT_SECONDS)
     except BaseException:
         plain.close()
         raise
@@ -195,9 +215,8 @@ def _open_socket(address: Address, ip: str) -> socket.socket:
 
 
 def _ask(connection: http.client.HTTPConnection, address: Address) -> http.client.HTTPResponse:
-    port = "" if address.port == PORTS[address.scheme] else f":{address.port}"
     headers = {
-        "Host": _bracketed(address.host) + port,
+        "Host": host_header(address),
         "User-Agent": "Luthier",
         "Accept": "*/*",
         "Accept-Encoding": "identity",

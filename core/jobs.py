@@ -21,7 +21,7 @@ the guard did not hold. Who may see or touch a job is decided in ``core.fine_tun
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, case, delete, func, insert, or_, select, update
@@ -34,7 +34,7 @@ from core.security import new_id, new_token
 from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
 
 LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 3  # without a new checkpoint between them
 PROGRESS_FIELDS = frozenset(
     {
         "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
@@ -111,9 +111,13 @@ def claim(session: Session, *, devices: int | None = None) -> str | None:
     return job_id if _change(session, job_id, ("queued",), JobRow.lease_token.is_(None), **changes) else None
 
 
-def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = True) -> bool:
-    """running -> queued, lease given back. ``counts`` False: the attempt was ended by us and is not held against the job."""
-    attempts = JobRow.attempts if counts else case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)
+def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = True, fresh: bool = False) -> bool:
+    """running -> queued, lease given back. ``counts`` False: the attempt was ended by us and is not held against the job.
+
+    ``fresh``: it got on in this attempt, so the attempts before it are forgotten.
+    """
+    attempts: Any = JobRow.attempts if counts else case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)
+    attempts = 1 if fresh else attempts
     return _change(
         session,
         job_id,
@@ -124,6 +128,15 @@ def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = 
         eta_seconds=None,
         **_NO_LEASE,
     )
+
+
+def has_new_checkpoint(session: Session, job: JobRow) -> bool:
+    """Whether the attempt that runs has saved anything: a job that gets on between its crashes is not given up."""
+    if job.worker_started is None:
+        return False
+    since = datetime.fromtimestamp(job.worker_started, UTC)
+    newest = session.scalar(select(func.max(CheckpointRow.created_at)).where(CheckpointRow.job_id == job.id))
+    return newest is not None and newest > since
 
 
 def fail(session: Session, job_id: str, *, token: str | None, error: Error) -> bool:

@@ -1,10 +1,10 @@
 """Who starts the workers and notices when one is gone: a thread in the web process that looks at the queue twice a second.
 
 Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
-adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` it fails
-with a reason. No job stays ``running`` without a worker, and none with a worker that hangs (``core.job_health``): it is ended and
-the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A stopping server asks its workers to
-save; they give their jobs back to the queue themselves and the next start goes on with them.
+adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` without a
+new checkpoint between them it fails with a reason. No job stays ``running`` without a worker, and none with a worker that hangs
+(``core.job_health``): it is ended and the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A
+stopping server asks its workers to save; they give their jobs back to the queue themselves and the next start goes on with them.
 """
 
 import logging
@@ -187,7 +187,9 @@ class Supervisor:
     def _bury(self, row: JobRow, reason: str) -> None:
         """The worker is gone: back to the queue, or to failed when that happened too often."""
         with writing() as session:
-            if row.attempts < jobs.MAX_ATTEMPTS and jobs.requeue(session, row.id, token=row.lease_token):
+            got_on = jobs.has_new_checkpoint(session, row)
+            may_try = got_on or row.attempts < jobs.MAX_ATTEMPTS
+            if may_try and jobs.requeue(session, row.id, token=row.lease_token, fresh=got_on):
                 jobs.add_event(session, row.id, f"{reason} The job goes on from its last checkpoint.", level="warn")
             elif jobs.fail(session, row.id, token=row.lease_token, error=_lost(row, reason)):
                 jobs.add_event(session, row.id, _lost(row, reason).message, level="error")

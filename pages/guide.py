@@ -10,7 +10,7 @@ with show.header("Guide", "How training works here, and how to get more out of i
     words = st.text_input(
         "Search",
         placeholder="Search the guide",
-        key="guide_search",
+        key=guide_view.SEARCH,
         icon=":material/search:",
         label_visibility="collapsed",
         width=260,

@@ -24,7 +24,17 @@ LAYERS = [
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
     {"core.uploads", "core.fetching"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
-    {"core.alerts", "core.job_notes", "core.row_files", "core.job_health", "core.job_queue", "core.jobs", "core.training"},
+    {
+        "core.alerts",
+        "core.webhooks",
+        "core.delivering",
+        "core.job_notes",
+        "core.row_files",
+        "core.job_health",
+        "core.job_queue",
+        "core.jobs",
+        "core.training",
+    },
     {"core.runners"},
     {"core.chats", "core.replies", "core.fine_tuning"},
     {

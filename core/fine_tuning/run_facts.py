@@ -88,7 +88,7 @@ def summary(run: Run) -> dict[str, Any]:
     }
     told |= {"base": run.base, "trained_tokens": last(run, "tokens") or job.trained_tokens}
     checkpoints = [{"step": c.step, "size_bytes": c.size_bytes, "kept": c.pinned, **c.metrics} for c in run.checkpoints]
-    return plain({**told, "asked": job.asked, **run.made, "checkpoints": checkpoints})  # type: ignore[no-any-return]
+    return plain({**told, "asked": job.asked, **run.made, "checkpoints": checkpoints})
 
 
 def last(run: Run, name: str) -> float | None:

@@ -68,7 +68,13 @@ def export(run: Run, files: dict[str, bytes]) -> Exported:
 
 def _experiment(client: Any) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
-    return str(found.experiment_id if found else client.create_experiment(EXPERIMENT))
+    return str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=_artifacts()))
+
+
+def _artifacts() -> str | None:
+    """Where files go when the address is a database: MLflow's own choice would be the folder that the server was started in."""
+    is_database = "://" in settings().mlflow_uri and not settings().mlflow_uri.startswith(("http", "file"))
+    return (settings().data_dir / "mlflow").as_uri() if is_database else None
 
 
 def _write(mlflow: Any, client: Any, experiment_id: str, run: Run, files: dict[str, bytes]) -> str:

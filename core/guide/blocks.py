@@ -10,6 +10,7 @@ from core.formats import FORMATS
 from core.runners import RUNNERS
 from core.tables import AlertRow
 from core.training import METHODS, Hyperparameters
+from core.training.presets import PRESETS
 
 TRAINING_SETTINGS = ("training_", "ray_", "checkpoint_", "disk_reserve")
 SETTINGS_GROUP = "settings: "  # groups of options that the table of settings stands for
@@ -26,45 +27,44 @@ ALERTS = {
 def settings() -> str:
     """Every hyperparameter, by section."""
     fields = Hyperparameters.model_json_schema()["properties"]
-    sections: dict[str, list[Sequence[str]]] = {}
+    sections: dict[str, list[str]] = {}
     for name, field in fields.items():
-        words = [f"**{field['title']}**", f"`{name}`", _values(field), field["description"] + _only(field)]
-        sections.setdefault(field["section"], []).append(words)
-    heads = ("Setting", "Name", "Values", "What it does")
-    return "\n\n".join(f"### {section}\n\n{_table(heads, rows)}" for section, rows in sections.items())
+        entry = _entry(field["title"], name, field["description"] + _only(field), _values(field))
+        sections.setdefault(field["section"], []).append(entry)
+    return "\n\n".join(f"#### {section}\n\n" + "\n\n".join(entries) for section, entries in sections.items())
 
 
 def methods() -> str:
-    rows = [(f"**{one.title}**", f"`{name}`", one.help, _names(one.formats)) for name, one in METHODS.items()]
-    return _table(("Method", "Name", "What it does", "Learns from"), rows)
+    return "\n\n".join(_entry(one.title, name, one.help, f"learns from {_names(one.formats)}") for name, one in METHODS.items())
+
+
+def presets() -> str:
+    rows = [(f"**{one.title}**", one.help) for one in PRESETS.values()]
+    return _table(("Preset", "What it is for"), rows)
 
 
 def formats() -> str:
-    rows = [(f"**{one.title}**", f"`{name}`", _first_sentence(one)) for name, one in FORMATS.items() if one.trainable]
-    return _table(("Format", "Name", "What a row is"), rows)
+    return "\n\n".join(_entry(one.title, name, _first_sentence(one)) for name, one in FORMATS.items() if one.trainable)
 
 
 def runners() -> str:
-    rows = [(f"**{one.title}**", f"`{name}`", _first_sentence(one)) for name, one in RUNNERS.items()]
-    return _table(("Where", "Name", "What it is"), rows)
+    return "\n\n".join(_entry(one.title, name, _first_sentence(one)) for name, one in RUNNERS.items())
 
 
 def commands() -> str:
     """All commands in a table, then each with its options."""
     every = cli.commands()
     rows = [(f"`{name}`", _about(parser)) for name, parser in every.items()]
-    details = (f"### {name}\n\n```text\n{_help(parser)}\n```" for name, parser in every.items())
+    details = (f"#### {name}\n\n```text\n{_help(parser)}\n```" for name, parser in every.items())
     return "\n\n".join([_table(("Command", "What it does"), rows), *details])
 
 
 def server_settings() -> str:
     """Those of the server that concern training."""
-    found = ((name, field) for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS))
-    rows = [
-        (f"`LUTHIER_{name.upper()}`", f"`{field.default}`" if field.default != "" else "", str(field.description))
-        for name, field in found
-    ]
-    return _table(("Setting", "Default", "What it does"), rows)
+    found = {name: field for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS)}
+    return "\n\n".join(
+        _lines(f"`LUTHIER_{name.upper()}` · {_default(field.default)}", str(field.description)) for name, field in found.items()
+    )
 
 
 def alerts() -> str:
@@ -74,8 +74,21 @@ def alerts() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    one.__name__: one for one in (settings, methods, formats, runners, commands, server_settings, alerts)
+    one.__name__: one for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts)
 }
+
+
+def _entry(title: str, name: str, about: str, *facts: str) -> str:
+    """A line of names and facts and one of words: fits any width, which a table of four columns does not."""
+    return _lines(" · ".join([f"**{title}**", f"`{name}`", *facts]), about)
+
+
+def _lines(first: str, second: str) -> str:
+    return f"{first}\\\n{second}"
+
+
+def _default(value: Any) -> str:
+    return "empty by default" if value == "" else f"{value} by default"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -23,7 +23,10 @@ SLOTS = 1
 BUSY_SECONDS = 0.5
 IDLE_SECONDS = 30.0
 LOGGED_CHARACTERS = 4000
-NO_TOKEN = "The server was restarted before the push began, and tokens are not kept. Push it again with the token."
+NO_TOKEN = (
+    "The token of this push is not at hand: the server was restarted, or another process than the server was asked. Tokens are not "
+    "kept. Push it again from the model's page or over the API."
+)
 log = logging.getLogger("luthier.exports")
 
 

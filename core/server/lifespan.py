@@ -19,7 +19,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import chats, datasets, fine_tuning, models, sessions, sql_sandbox, stopping, supervisor, uploads
+from core import chats, datasets, delivering, fine_tuning, models, sessions, sql_sandbox, stopping, supervisor, uploads
 from core.db import migrate
 from core.providers import PROVIDERS
 from core.security import make_private
@@ -70,6 +70,7 @@ def start_services() -> None:
     datasets.sweep_daily()
     models.ensure_starter()
     supervisor.start()
+    delivering.start()
     for name in WARM:
         importlib.import_module(name)
     gc.collect()

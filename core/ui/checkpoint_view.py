@@ -62,7 +62,7 @@ def show_table(found: Sequence[Checkpoint]) -> None:
         build_table(found),
         column_config=columns,
         hide_index=True,
-        height=min(212, 37 + 35 * len(found)),
+        height=min(214, 39 + 35 * len(found)),
         key="job_checkpoint_table",
         on_select=_remember_choice,
         selection_mode="single-row",

@@ -6,6 +6,7 @@ from core import guide
 from core.guide import Chapter, Hit, Section
 from core.ui import places, show
 
+SEARCH = "guide_search"
 READABLE = 860  # pixels: a line of text that the eye follows
 
 
@@ -15,16 +16,17 @@ def link(label: str, chapter: str, section: str | None = None) -> None:
 
 
 def show_chapter(chapter: Chapter, *, section: str | None) -> None:
-    """A chapter, or one section of it when ``section`` is its anchor; then its other sections as links."""
+    """A chapter, or one section of it when ``section`` is its anchor; then with a way back to all of it."""
     chosen = [one for one in chapter.sections if one.anchor == section]
     with st.container(width=READABLE, key="guide_text"):
-        if not chosen:
+        if chosen:
+            label, back = f"All of “{chapter.title}”", ":material/arrow_back:"
+            st.button(label, key="guide_all", icon=back, type="tertiary", on_click=_open, args=(chapter.name,))
+        else:
             st.markdown(chapter.intro)
             show_contents(chapter)
         for one in chosen or chapter.sections:
             show_section(one)
-        if chosen:
-            places.link("guide", f"All of {chapter.title}", icon="arrow_back", chapter=chapter.name)
 
 
 def show_contents(chapter: Chapter) -> None:
@@ -43,8 +45,16 @@ def show_hits(text: str, hits: list[Hit]) -> None:
     st.caption(show.count(len(hits), "section"))
     for hit in hits:
         with st.container(border=True, width=READABLE, gap="xsmall"):
-            label = f"{hit.chapter.title}: {hit.section.title}"
-            places.link("guide", label, icon=hit.chapter.icon, chapter=hit.chapter.name, section=hit.section.anchor)
+            label, key = f"{hit.chapter.title}: {hit.section.title}", f"guide_hit_{hit.section.anchor}"
+            where = (hit.chapter.name, hit.section.anchor)
+            st.button(
+                label,
+                key=key,
+                icon=f":material/{hit.chapter.icon}:",
+                type="tertiary",
+                on_click=_open,
+                args=(hit.chapter.name, hit.section.anchor),
+            )
             st.caption(show.plain(hit.excerpt))
 
 
@@ -52,15 +62,21 @@ def pick_chapter() -> Chapter:
     """The chapter in the address, changeable."""
     titles = {chapter.name: f":material/{chapter.icon}: {chapter.title}" for chapter in guide.CHAPTERS}
     at = guide.find(places.query("chapter")).name
-    chosen = st.pills(
+    key = f"guide_chapter_{at}"
+    st.pills(
         "Chapter",
         list(titles),
         default=at,
         required=True,
         format_func=titles.__getitem__,
-        key=f"guide_chapter_{at}",
+        key=key,
         label_visibility="collapsed",
+        on_change=lambda: _open(st.session_state[key]),
     )
-    if chosen and chosen != at:
-        places.go("guide", chapter=chosen)
     return guide.find(at)
+
+
+def _open(chapter: str, section: str | None = None) -> None:
+    """As a callback: another part of the guide, out of the search. A link to the page that is open would keep words and address."""
+    st.session_state[SEARCH] = ""
+    st.query_params.from_dict({"chapter": chapter} | ({"section": section} if section else {}))

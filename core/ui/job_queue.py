@@ -72,27 +72,25 @@ def _show_row(user: User, queued: QueuedJob, *, is_first: bool, is_last: bool) -
             places.link("job", show.plain(queued.name), icon="schedule", id=queued.id)
             st.caption(describe_start(queued), width="content")
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
-            with st.container(width=125):
-                _pick_priority(user, queued)
+            _pick_priority(user, queued)
             _move_button(user, queued, "up", "arrow_upward", disabled=is_first)
             _move_button(user, queued, "down", "arrow_downward", disabled=is_last)
 
 
 def _pick_priority(user: User, queued: QueuedJob) -> None:
+    """A menu that holds no value of its own: rows change places while they are drawn, and a kept value would follow another row."""
     key = f"queue_priority_{queued.id}"
-    if st.session_state.get(f"{key}_seen") != queued.priority:  # changed elsewhere, or by moving: the widget must not put it back
-        st.session_state[key] = st.session_state[f"{key}_seen"] = queued.priority
 
     def change() -> None:
         fine_tuning.set_priority(user, queued.id, st.session_state[key])
 
-    st.selectbox(
-        f"Priority of {queued.name}",
+    st.menu_button(
+        PRIORITIES[queued.priority],
         list(PRIORITIES),
         format_func=PRIORITIES.__getitem__,
         key=key,
-        label_visibility="collapsed",
-        on_change=_attempt,
+        help=f"Priority. {PRIORITY_HELP}",
+        on_click=_attempt,
         args=(change,),
     )
 

@@ -8,6 +8,7 @@ from core import fine_tuning
 from core.ui import show
 from core.users import User
 
+WIDTH = 330  # pixels: it opens on a phone as well
 FORMS = (
     ("ipynb", "Notebook", "menu_book", "Configuration, curves, samples, hardest rows, and how to repeat the run (.ipynb)"),
     ("zip", "Plain files", "folder_zip", "YAML, CSV, JSON Lines and the log (.zip)"),
@@ -16,7 +17,7 @@ FORMS = (
 
 
 def show_reports(user: User, job: fine_tuning.Job) -> None:
-    with st.popover("Export this run", icon=":material/ios_share:", key="job_reports"):
+    with st.popover("Export this run", icon=":material/ios_share:", key="job_reports").container(width=WIDTH):
         for form, label, icon, about in FORMS:
             if form == "tensorboard" and not fine_tuning.has_tensorboard(user, job.id):
                 continue
@@ -28,21 +29,20 @@ def show_reports(user: User, job: fine_tuning.Job) -> None:
 
 
 def show_mlflow(user: User, job: fine_tuning.Job) -> None:
-    missing = fine_tuning.why_no_mlflow()
+    missing, has_ended = fine_tuning.why_no_mlflow(), job.status not in fine_tuning.ACTIVE
+    waits = "Params, metrics, tags and files as one run." if has_ended else "Possible once the run has ended."
     export = partial(export_to_mlflow, user, job.id)
-    st.button(
-        "MLflow",
-        key="job_mlflow",
-        icon=":material/science:",
-        width="stretch",
-        disabled=bool(missing) or job.status in fine_tuning.ACTIVE,
-        on_click=show.attempt,
-        args=(export,),
-    )
-    waits = (
-        "Possible once the run has ended." if job.status in fine_tuning.ACTIVE else "Params, metrics, tags and files as one run."
-    )
-    st.caption(show.plain(missing) if missing else waits)
+    with st.container(gap=None):
+        st.button(
+            "MLflow",
+            key="job_mlflow",
+            icon=":material/science:",
+            width="stretch",
+            disabled=bool(missing) or not has_ended,
+            on_click=show.attempt,
+            args=(export,),
+        )
+        st.caption(show.plain(missing) if missing else waits)
 
 
 def export_to_mlflow(user: User, job_id: str) -> None:

@@ -200,7 +200,7 @@ def _wait(user: User, new: NewJob, asked: str) -> None:
 
 
 def _show_found(data: Data, found: Totals) -> None:
-    with st.grid(4, min_column_width=120):
+    with st.grid(2, min_column_width=120):
         st.metric("Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted.")
         st.metric("Learned", f"{found.share_learned:.0%}", help=f"{found.num_learned:,} tokens that the model has to produce.")
         st.metric("Median row", f"{found.median_length:,}", help="Tokens of the row in the middle, before anything is cut.")

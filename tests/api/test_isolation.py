@@ -21,7 +21,7 @@ from core.providers import PROVIDERS
 from core.security import new_id
 from core.users import User
 from tests.api.conftest import signed_in
-from tests.ui.things import Echo, make_dataset, make_export, make_job, make_model, make_sweep
+from tests.ui.things import Echo, make_alert, make_dataset, make_export, make_job, make_model, make_sweep
 
 BODIES: dict[str, Any] = {
     "PATCH /api/chats/{chat_id}": {"title": "mine now"},
@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
+    "PATCH /api/finetune/{job_id}": {"notes": "mine now"},
     "POST /api/finetune/{job_id}/move": {"to": "up"},
     "POST /api/finetune/{job_id}/priority": {"priority": 1},
     "PUT /api/uploads/{upload_id}": {"?offset": 0},
@@ -73,6 +74,7 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
     "POST /uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/uploads": [{"dataset_id": "own:dataset_id", "filename": "a.csv", "size_bytes": 8}],
     "POST /api/datasets": [{"upload_id": "own:upload_id"}],
+    "GET /api/finetune/compare": [{"?id": "own:job_id"}],
     "GET /download/changes": [
         {"?from": "own:version_id", "?to": "mine:version_id"},
         {"?from": "mine:version_id", "?to": "own:version_id"},
@@ -99,6 +101,12 @@ WITHOUT_OBJECTS = {
     "GET /api/finetune/queue",
     "GET /api/sweeps",
     "GET /api/finetune/settings",
+    "GET /api/alerts",
+    "POST /api/alerts/seen",
+    "GET /api/webhook",
+    "PUT /api/webhook",
+    "DELETE /api/webhook",
+    "POST /api/webhook/test",
     "POST /api/apikeys",
     "GET /api/apikeys",
     "GET /api/usage",
@@ -117,6 +125,7 @@ LISTS = [
     "/api/finetune/queue",
     "/api/sweeps",
     "/api/apikeys",
+    "/api/alerts",
 ]
 PREFIXES = {
     "chat_id": "chat",
@@ -126,6 +135,7 @@ PREFIXES = {
     "upload_id": "upl",
     "model_id": "mdl",
     "job_id": "ftj",
+    "alert_id": "alr",
     "key_id": "key",
     "sweep_id": "swp",
     "export_id": "exp",
@@ -163,7 +173,8 @@ class Things:
                 "model_id": model_id,
                 "model_name": f"model of {user.name}",
                 "name": f"model of {user.name}",
-                "job_id": make_job(user, status="paused", lease_token=None),
+                "job_id": (job_id := make_job(user, status="paused", lease_token=None)),
+                "alert_id": make_alert(user, job_id),
                 "key_id": key.id,
                 "sweep_id": make_sweep(user, [{"n_epochs": 1}, {"n_epochs": 2}]),
                 "export_id": make_export(user, model_id),

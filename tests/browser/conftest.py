@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -107,9 +108,13 @@ class Server:
         return time.monotonic() - began
 
     def kill_everything(self) -> None:
-        """The server and every worker it left behind."""
+        """The server and every process it started."""
+        is_there = self.process is not None and self.process.poll() is None
+        started = psutil.Process(self.process.pid).children(recursive=True) if self.process and is_there else []
         self.stop(signal.SIGKILL)
-        subprocess.run(["pkill", "-9", "-f", str(self.data_dir)], check=False)
+        for process in started:
+            with contextlib.suppress(psutil.Error):  # it ended by itself
+                process.kill()
 
 
 @dataclass

@@ -58,10 +58,11 @@ def test_waiting_jobs_are_put_in_order_and_one_is_run_again(
     app.click(f"queue_up_{ids['third-idea']}")
     wait_until(lambda: order(rest), lambda seen: seen == ["first-idea", "third-idea", "second-idea"], seconds=20)
     wait_until(lambda: shown(app), lambda seen: seen == ["first-idea", "third-idea", "second-idea"], seconds=20)
-    app.by_key(f"queue_priority_{ids['second-idea']}").locator("input").first.click()
-    app.page.wait_for_timeout(5000)  # the queue is drawn again meanwhile: the list must stay open
-    app.page.get_by_role("option", name="High").click()
+    app.click(f"queue_priority_{ids['second-idea']}")
+    app.page.wait_for_timeout(5000)  # the queue is drawn again meanwhile: the menu must stay open
+    app.page.get_by_text("High", exact=True).filter(visible=True).first.click()
     wait_until(lambda: order(rest), lambda seen: seen == ["second-idea", "first-idea", "third-idea"], seconds=20)
+    assert [item["priority"] for item in rest.get("/finetune/queue")["items"]] == [1, 0, 0]
     expect(app.by_key(f"queue_up_{ids['second-idea']}").locator("button").first).to_be_disabled(timeout=20_000)
     shoot(chromium, server, "/fine_tuning", "queue", wait="starts in about")
     shoot(chromium, server, f"/job?id={ids['first-idea']}", "queue-job", wait="Place 2 in the queue")

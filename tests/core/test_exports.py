@@ -19,7 +19,7 @@ from core import export_worker, jobs, models, storage, worker
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
-from core.exporting import hub, llama_cpp, making
+from core.exporting import answers, hub, llama_cpp, making, prompts
 from core.exporting.gguf_file import write_gguf
 from core.exporting.gguf_vocabulary import template_of
 from core.exporting.order import CannotExport, Order
@@ -387,6 +387,41 @@ def test_a_version_without_its_files_says_so(ada: User) -> None:
 def test_a_push_needs_a_repository_and_a_token(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         new("hub", **values)
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+CHAT = [SYSTEM, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "format", "types", "expected"),
+    [
+        ([{"messages": CHAT}, {"messages": CHAT}], "chat", {"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"}, [CHAT[:2]]),
+        ([{"prompt": "p", "completion": "c"}], "completion", None, [[{"role": "user", "content": "p"}]]),
+        (
+            [{"input": {"messages": CHAT[:2]}, "preferred_output": CHAT[2:], "non_preferred_output": CHAT[2:]}],
+            "preference",
+            {"input": "STRUCT(messages JSON)", "preferred_output": "JSON[]", "non_preferred_output": "JSON[]"},
+            [CHAT[:2]],
+        ),
+        ([{"text": "x" * 500}, {"text": " "}], "text", None, [[{"role": "user", "content": "x" * 160}]]),
+    ],
+)
+def test_the_questions_are_the_first_distinct_prompts(
+    ada: User, make_version: MakeVersion, rows: list[dict[str, Any]], format: str, types: dict[str, str] | None, expected: list[Any]
+) -> None:
+    version = make_version(ada, rows, format=format, types=types)
+    found = prompts.candidates(version.id, None)
+    assert found[: len(expected)] == expected
+    assert found[len(expected)] == [{"role": "user", "content": prompts.FIXED[0]}]
+
+
+def test_questions_that_leave_no_room_are_not_asked(starter: str) -> None:
+    with reading() as session:
+        version = session.query(ModelVersionRow).filter_by(model_id=starter).one()
+    reference = answers.Reference(models.location(version.id))
+    long, short = ([{"role": "user", "content": text}] for text in ("word " * 2000, "Hi"))
+    assert reference.choose([long, short]) == [short]
 
 
 # GGUF --------------------------------------------------------------------------------------------------------------------------

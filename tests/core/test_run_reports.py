@@ -199,7 +199,8 @@ class FakeClient:
     def get_experiment_by_name(self, name: str) -> Any:
         return None
 
-    def create_experiment(self, name: str) -> str:
+    def create_experiment(self, name: str, artifact_location: str | None) -> str:
+        assert artifact_location is None
         return "7"
 
     def search_runs(self, experiment_ids: list[str], filter_string: str, max_results: int) -> list[Any]:
@@ -287,7 +288,10 @@ def test_the_real_mlflow_takes_it_where_it_is_installed(
     monkeypatch.setenv("LUTHIER_MLFLOW_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     settings.cache_clear()
     made = fine_tuning.export_to_mlflow(ada, run_id)
-    found = real.MlflowClient(tracking_uri=made.tracking_uri).get_run(made.run_id)
+    client = real.MlflowClient(tracking_uri=made.tracking_uri)
+    found = client.get_run(made.run_id)
+    assert "run.yaml" in [file.path for file in client.list_artifacts(made.run_id)]
+    assert found.info.artifact_uri.startswith(settings().data_dir.as_uri())
     assert found.data.params["n_epochs"] == "10"
     assert found.data.tags["luthier.job_id"] == run_id
     assert not fine_tuning.export_to_mlflow(ada, run_id).is_new

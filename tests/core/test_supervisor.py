@@ -89,6 +89,21 @@ def test_a_dead_worker_is_replaced_until_the_attempts_are_used_up(ada: User, mak
     assert [e.level for e in events(job.id)] == ["warn", "warn", "error"]
 
 
+def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+    """Three power cuts in a week of training are no reason to throw it away; three crashes at the same step are."""
+    worker = {"worker_pid": 1, "worker_started": later(-60).timestamp(), "lease_token": "t", "lease_until": later(60)}
+    job = make_waiting(ada, status="running", attempts=jobs.MAX_ATTEMPTS, **worker)
+    with writing() as session:
+        jobs.note_checkpoint(session, job.id, 500, size_bytes=1, metrics={}, kept=[500])
+    runner.dead = True
+    watch = Supervisor()
+    watch.tick()
+    assert (row_of(job.id).status, row_of(job.id).attempts) == ("running", 2)
+    for _ in range(jobs.MAX_ATTEMPTS):  # and now it gets nowhere
+        watch.tick()
+    assert row_of(job.id).status == "failed"
+
+
 def test_a_living_worker_is_adopted_by_the_next_server(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
     job = make_waiting(ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0)
     watch = Supervisor()

@@ -31,7 +31,7 @@ def test_every_member_of_a_registry_is_in_the_guide(name: str) -> None:
 
 @pytest.mark.parametrize("name", cli.commands())
 def test_every_command_is_in_the_guide_with_its_options(name: str) -> None:
-    assert f"### {name}\n" in WHOLE
+    assert f"#### {name}\n" in WHOLE
     options = [flag for action in cli.commands()[name]._actions for flag in action.option_strings if flag.startswith("--")]
     settings = {"--" + field.replace("_", "-") for field in Hyperparameters.model_fields}
     assert [flag for flag in options if flag not in settings and flag not in WHOLE] == []
@@ -77,6 +77,17 @@ def test_a_link_opens_one_section_of_a_chapter(visit: Visit, ada: User) -> None:
     app = visit(ada, "guide", chapter="devices", section="ports-and-safety")
     assert [one.value for one in app.subheader] == ["Ports and safety"]
     assert "8265" in text_of(app)
+    app.button(key="guide_all").click().run()
+    assert len(app.subheader) == len(guide.find("devices").sections)
+    assert "section" not in app.query_params
+
+
+def test_another_chapter_is_opened_and_in_the_address(visit: Visit, ada: User) -> None:
+    app = visit(ada, "guide", chapter="devices", section="ports-and-safety")
+    app.button_group(key="guide_chapter_devices").set_value("alerts").run()
+    assert not app.exception
+    assert [one.value for one in app.subheader] == [one.title for one in guide.find("alerts").sections]
+    assert app.query_params == {"chapter": ["alerts"]}
 
 
 def test_an_unknown_chapter_opens_the_first(visit: Visit, ada: User) -> None:
@@ -90,6 +101,9 @@ def test_the_search_on_the_page(visit: Visit, ada: User) -> None:
     app.text_input(key="guide_search").set_value("RAY_AUTH_TOKEN").run()
     assert not app.exception
     assert "section" in text_of(app)
+    app.button(key="guide_hit_a-ray-cluster-step-by-step").click().run()
+    assert [one.value for one in app.subheader] == ["A Ray cluster, step by step"]
+    assert app.text_input(key="guide_search").value == ""
     app.text_input(key="guide_search").set_value("zebra quagga").run()
     assert "Nothing found" in text_of(app)
 

@@ -16,6 +16,7 @@ from core.models.exports import filename_of
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
 from core.tables import (
+    AlertRow,
     CheckpointRow,
     DatasetRow,
     DatasetVersionRow,
@@ -79,6 +80,15 @@ def make_sweep(user: User, values: list[dict[str, Any]], *, statuses: tuple[str,
         given = {"hyperparameters": one, "name": f"support-sweep-{number}", "group_id": group.id, **losses}
         make_job(user, status, **(given | fields))
     return group.id
+
+
+def make_alert(user: User, job_id: str, kind: str = "failed", message: str = "support-bot: It failed.") -> str:
+    """An unseen alert; returns its id."""
+    with writing() as session:
+        row = AlertRow(user_id=user.id, job_id=job_id, kind=kind, message=message)
+        session.add(row)
+        session.flush()
+        return f"alr_{row.id}"
 
 
 def add_points(job_id: str, *, steps: int = 50) -> None:

@@ -10,6 +10,7 @@ from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
 from core.api.rest import (
+    alerts,
     apikeys,
     auth,
     chats,
@@ -23,6 +24,7 @@ from core.api.rest import (
     finetune_before,
     messages,
     models,
+    monitor,
     query,
     queue,
     run_reports,
@@ -46,11 +48,13 @@ ROUTERS = (
     queue.router,  # before the jobs: their {job_id} would take its address
     exports.router,
     finetune_before.router,
+    monitor.router,
     finetune.router,
     sweeps.router,
     checkpoints.router,
     run_reports.router,
     apikeys.router,
+    alerts.router,
     usage.router,
 )
 

@@ -13,6 +13,7 @@ from core.listing import Listed
 router = APIRouter(route_class=SignedIn, tags=["finetune"])
 Steps = Annotated[int | None, Query(ge=0, le=10**9)]
 Points = Annotated[int, Query(ge=10, le=10_000)]
+Search = Annotated[str | None, Query(max_length=200)]
 Lines = Annotated[int, Query(ge=1, le=10_000)]
 
 
@@ -65,9 +66,16 @@ def list_events(job_id: str, user: CurrentUser, query: Annotated[EventList, Quer
 
 
 @router.get("/finetune/{job_id}/metrics")
-def get_metrics(job_id: str, user: CurrentUser, after_step: Steps = None, max_points: Points = 600) -> Metrics:
-    """Series of ``[step, value]``, thinned to about ``max_points`` that keep the peaks."""
-    return fine_tuning.metrics(user, job_id, after_step=after_step, max_points=max_points)
+def get_metrics(
+    job_id: str,
+    user: CurrentUser,
+    after_step: Steps = None,
+    from_step: Steps = None,
+    to_step: Steps = None,
+    max_points: Points = 600,
+) -> Metrics:
+    """Series of ``[step, value]``, thinned to about ``max_points`` that keep the peaks; a range of steps shows more of it."""
+    return fine_tuning.metrics(user, job_id, after_step=after_step, from_step=from_step, to_step=to_step, max_points=max_points)
 
 
 @router.get("/finetune/{job_id}/checkpoints")
@@ -77,6 +85,9 @@ def list_checkpoints(job_id: str, user: CurrentUser, query: Annotated[Checkpoint
 
 
 @router.get("/finetune/{job_id}/logs", response_class=PlainTextResponse)
-def get_log(job_id: str, user: CurrentUser, tail: Lines = 200) -> PlainTextResponse:
-    """The last lines of what the training wrote."""
+def get_log(job_id: str, user: CurrentUser, tail: Lines = 200, q: Search = None) -> PlainTextResponse:
+    """The last lines of what the training wrote; with ``q`` the last lines that hold it, each behind its number."""
+    if q:
+        found = fine_tuning.search_log(user, job_id, q, limit=tail)
+        return PlainTextResponse("".join(f"{line.number}: {line.text}\n" for line in found.lines))
     return PlainTextResponse(fine_tuning.log_tail(user, job_id, tail=tail))
