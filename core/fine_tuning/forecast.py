@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
+
 from core import hardware, models
 from core.config import settings as server_settings
 from core.errors import Conflict
@@ -139,7 +141,10 @@ def _turn(task: Task) -> Iterator[None]:
 
 
 def _threads() -> int:
-    return server_settings().training_threads or max(1, min(MOST_THREADS, os.cpu_count() or 1))
+    """As configured, else what is idle now, as the worker chooses: threads that wait for each other are far slower than one."""
+    cores = os.cpu_count() or 1
+    idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
+    return server_settings().training_threads or max(1, min(MOST_THREADS, cores, int(idle + 0.3)))
 
 
 def _key(subject: Subject) -> str:

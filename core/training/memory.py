@@ -31,6 +31,7 @@ ALL_LINEAR = ("attention", "mlp")
 SHORTEST_ROW, MOST_ACCUMULATION = 128, 1024
 SPARE = 0.9  # of what is free may be used: the rest of the machine goes on living
 MOST_OFFERED = 4
+Candidate = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -120,20 +121,20 @@ def ways_to_fit(shape: Shape, settings: Settings, *, longest_row: int, free: int
     return found[:MOST_OFFERED]
 
 
-def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[tuple[str, dict[str, Any]]]:
+def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
     """Each alone, then together; only what changes something."""
     small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step)}
     checkpointing = {"gradient_checkpointing": True}
-    parts = [("Batch size 1", small)] if settings.batch_size > 1 else []
+    parts: list[Candidate] = [("Batch size 1", small)] if settings.batch_size > 1 else []
     parts += [] if settings.gradient_checkpointing else [("Gradient checkpointing", checkpointing)]
-    rows = []
+    rows: list[Candidate] = []
     length = min(settings.max_length, longest_row) // 2
     while length >= SHORTEST_ROW:
         rows.append((f"Rows up to {length:,} tokens", {"max_length": length}))
         length //= 2
-    adapters = [("LoRA", {"tuning": "lora"})] if settings.tuning == "full" else []
+    adapters: list[Candidate] = [("LoRA", {"tuning": "lora"})] if settings.tuning == "full" else []
     adapters += [("QLoRA", {"tuning": "qlora"})] if gpu and settings.tuning != "qlora" else []
-    together = ("", {})
+    together: Candidate = ("", {})
     for part in parts:
         together = _both(together, part)
     bases = [*parts, together] if parts else [together]
@@ -143,7 +144,7 @@ def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[tupl
     return [way for way in [*bases, *adapters, *mixed, *shorter, *last] if way[1]]
 
 
-def _both(one: tuple[str, dict[str, Any]], other: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def _both(one: Candidate, other: Candidate) -> Candidate:
     return " + ".join(filter(None, (one[0], other[0]))), {**one[1], **other[1]}
 
 

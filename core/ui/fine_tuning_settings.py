@@ -13,10 +13,12 @@ import streamlit as st
 from core import training
 from core.training import Settings
 from core.training.presets import PRESETS, Preset
+from core.ui import show
 from core.ui.number_field import number_kind, pick_number
 
 AUTO = "auto"
 PRESET = "ft_preset"
+MOST_SEGMENTS = 3  # more words do not fit beside each other
 WORDS = {
     "auto": "Automatic",
     "full": "Full",
@@ -132,6 +134,9 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         text = st.text_input(label, key=key, placeholder=placeholder, help=about)
         return text.strip() or AUTO
     st.session_state.setdefault(key, AUTO)
+    if len(words) > MOST_SEGMENTS:
+        word = st.selectbox(label, words, format_func=lambda word: _describe_word(word, automatic), help=about, key=key)
+        return _from_state(field, word)
     word = st.segmented_control(
         label,
         words,
@@ -187,7 +192,6 @@ def _from_state(field: Mapping[str, Any], state: Any) -> Any:
 
 
 PHRASES = {
-    "n_epochs": "{} epochs",
     "batch_size": "batch size {}",
     "learning_rate": "learning rate {}",
     "tuning": "{} fine-tuning",
@@ -195,7 +199,7 @@ PHRASES = {
     "lora_alpha": "alpha {}",
     "max_length": "rows up to {} tokens",
 }
-ALWAYS_TOLD = tuple(PHRASES)
+ALWAYS_TOLD = ("n_epochs", *PHRASES)
 
 
 def is_telling(name: str, value: Any, asked: Mapping[str, Any]) -> bool:
@@ -205,6 +209,8 @@ def is_telling(name: str, value: Any, asked: Mapping[str, Any]) -> bool:
 
 def describe_setting(name: str, value: Any) -> str:
     """``31 epochs``, ``learning rate 0.002``; a setting without a phrase goes by its title."""
+    if name == "n_epochs":
+        return show.count(value, "epoch")
     text = WORDS.get(value, value) if isinstance(value, str) else written(value)
     title = training.Hyperparameters.model_fields[name].title or name
     return PHRASES.get(name, title.lower() + " {}").format(text)

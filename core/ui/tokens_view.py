@@ -25,8 +25,8 @@ ROW = "ft_row"
 COUNT_AT_ONCE = 50_000  # rows; more are counted when somebody asks
 SECONDS = 1.0
 LEGEND = (
-    ":green-background[learned] the model has to produce it · read: it stands before what is learned · "
-    ":red[~~cut~~] beyond the longest row · :blue[**special**] a token of the template"
+    ":green-background[learned]: the model has to produce it · plain: it is only read · "
+    ":red[~~cut~~]: beyond the longest row · :blue[**special**]: a token of the template"
 )
 PROBLEMS_PER_PAGE = 8
 
@@ -105,7 +105,7 @@ def _wait_for_row(user: User, new: NewJob, line: int) -> None:
 
 def _turn(label: str, icon: str, by: int, count: int, *, key: str) -> None:
     ends = (st.session_state[ROW] == 1) if by < 0 else (st.session_state[ROW] == count)
-    st.button(label, key=key, icon=f":material/{icon}:", on_click=_go_by, args=(by, count), disabled=ends)
+    st.button(f":material/{icon}:", key=key, help=f"{label} row", on_click=_go_by, args=(by, count), disabled=ends)
 
 
 def _go_by(by: int, count: int) -> None:
@@ -200,7 +200,7 @@ def _wait(user: User, new: NewJob, asked: str) -> None:
 
 
 def _show_found(data: Data, found: Totals) -> None:
-    with st.grid(4, min_column_width=120):
+    with st.grid(2, min_column_width=120):
         st.metric("Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted.")
         st.metric("Learned", f"{found.share_learned:.0%}", help=f"{found.num_learned:,} tokens that the model has to produce.")
         st.metric("Median row", f"{found.median_length:,}", help="Tokens of the row in the middle, before anything is cut.")

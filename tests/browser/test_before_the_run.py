@@ -23,6 +23,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.timeout(900)
 def test_before_the_run(app: App, server: Server, chromium: Browser, files: dict[str, Path], tmp_path: Path) -> None:
     register(app, EMAIL)
     upload_file(app, files["support"])
@@ -65,7 +66,7 @@ def measure(app: App) -> None:
 
 def download(app: App, folder: Path) -> Path:
     with app.page.expect_download() as download_:
-        app.by_key("ft_yaml").locator("button").click()
+        app.by_key("ft_yaml").locator("button").first.click()
     path = folder / "recipe.yaml"
     download_.value.save_as(path)
     assert "max_steps: 60" in path.read_text()
@@ -78,7 +79,7 @@ def see_pairs(app: App) -> None:
     app.shoot("before-pairs")
 
 
-SIZES = (("light", False, False), ("dark", False, True), ("phone-dark", True, True), ("phone-light", True, False))
+SIZES = (("light", False, False), ("phone-dark", True, True))
 PARTS = {"top": "ft_data", "settings": "ft_model", "sees": "ft_sees", "totals": "ft_totals", "plan": "ft_plan"}
 
 

@@ -1,12 +1,16 @@
 """The list of jobs and the form that starts one."""
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import fine_tuning, formats
-from core.fine_tuning import preview_process
+from core import fine_tuning, formats, hardware, models
+from core.fields import parse
+from core.fine_tuning import NewJob, preview_process, recipes
+from core.hardware import Machine
 from core.training import Hyperparameters
-from core.ui import column_mapping
+from core.ui import column_mapping, places
 from core.ui import fine_tuning_form as form
 from core.users import User
 from tests.ui.conftest import Visit, text_of
@@ -139,7 +143,7 @@ def test_another_users_dataset_cannot_be_reached(ada: User, bob: User, base: str
 def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
     app.get_by_key("ft_tuning").set_value("lora").run()
-    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group") for widget in app.get(kind)}
+    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group", "selectbox") for widget in app.get(kind)}
     applying = [name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"]
     assert {f"ft_{name}" for name in applying} <= keys
     assert "ft_beta" not in keys
@@ -181,3 +185,98 @@ def test_unguessable_columns_are_asked_for(ada: User, base: str, visit: Visit) -
     app.selectbox(key="ft_column_prompt").select("x").run()
     app.selectbox(key="ft_column_completion").select("y").run()
     assert "2 usable rows" in text_of(app)
+
+
+PAIR = {"prompt": "What is it?", "chosen": "It is this.", "rejected": "No idea."}
+
+
+def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit) -> None:
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    assert (app.radio(key="ft_method").options, app.radio(key="ft_method").value) == (
+        ["Supervised fine-tuning", "Continued pre-training"],
+        "supervised",
+    )
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [{"text": "Once upon a time."}] * 5, "tales").dataset_id)
+    assert app.radio(key="ft_method").value == "continued"
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [PAIR] * 5, "pairs").dataset_id)
+    assert not app.exception
+    assert app.radio(key="ft_method").value == "dpo"
+    assert app.selectbox(key="ft_column_preferred_output").value == "chosen"
+    assert app.number_input(key="ft_beta").placeholder == "auto: 0.1"
+    assert "ft_loss_on" not in {str(widget.key) for widget in app.get("button_group")}
+
+
+def test_presets_fill_the_fields_and_a_change_makes_them_ones_own(ada: User, base: str, visit: Visit) -> None:
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ * 10).dataset_id)
+    app.get_by_key("ft_preset").set_value("low_memory").run()
+    assert not app.exception
+    assert app.selectbox(key="ft_tuning").value == "lora"
+    assert app.number_input(key="ft_gradient_accumulation").value == 8
+    app.number_input(key="ft_batch_size").set_value(2).run()
+    assert "Your own settings." in text_of(app)
+    app.get_by_key("ft_preset").set_value("balanced").run()
+    app.button(key="ft_start").click().run()
+    (job,) = all_jobs(ada)
+    assert set(job.asked.values()) == {"auto"}
+
+
+def test_what_goes_along_is_stored_with_the_job(ada: User, base: str, visit: Visit) -> None:
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    app.text_area(key="ft_prompts").set_value("Who are you?\n\n What is 2? ").run()
+    app.text_area(key="ft_notes").set_value("first try").run()
+    app.get_by_key("ft_priority").set_value(1).run()
+    app.number_input(key="ft_seed").set_value(11).run()
+    app.button(key="ft_start").click().run()
+    (job,) = all_jobs(ada)
+    assert (job.sample_prompts, job.notes, job.priority, job.seed) == (["Who are you?", "What is 2?"], "first try", 1, 11)
+
+
+def test_a_loaded_file_fills_the_whole_form(ada: User, base: str, visit: Visit) -> None:
+    make_dataset(ada, [{"text": "other"}] * 3, "newer")
+    data, other = make_dataset(ada, FAQ), make_dataset(ada, FAQ, "held out")
+    new = parse(
+        NewJob,
+        base_model_id=base,
+        dataset_id=data.dataset_id,
+        validation_dataset_id=other.dataset_id,
+        columns={"prompt": "answer", "completion": "question"},
+        method="continued",
+        name="loaded",
+        hyperparameters={"n_epochs": 4, "packing": True, "schedule": "linear"},
+        sample_prompts=["Hello?"],
+        tags=["x"],
+        seed=5,
+    )
+    app = visit(ada, "home")
+    app.session_state[form.FILE] = recipes.from_yaml(recipes.to_yaml(new))
+    app.switch_page(places.path("fine_tuning"))
+    app.query_params["new"] = "1"
+    app.run()
+    assert not app.exception
+    app.button(key="ft_start").click().run()
+    (job,) = all_jobs(ada)
+    assert (job.name, job.method, job.seed, job.tags, job.columns) == ("loaded", "continued", 5, ["x"], new.columns)
+    assert (job.validation_dataset_id, job.sample_prompts) == (other.dataset_id, ["Hello?"])
+    assert {name: value for name, value in job.asked.items() if value != "auto"} == {
+        "n_epochs": 4,
+        "packing": True,
+        "schedule": "linear",
+    }
+
+
+def test_an_adapter_is_a_base_and_a_custom_model_is_none(ada: User) -> None:
+    able = {"chat": True, "finetune": True}
+    adapter = models.get(ada, make_model(ada, "adapter", capabilities=able))
+    assert form.can_be_tuned(replace(adapter, kind="adapter"))
+    assert not form.can_be_tuned(replace(adapter, type="custom"))
+
+
+def test_too_little_memory_offers_settings_that_fit(ada: User, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.ensure_starter()
+    monkeypatch.setattr(hardware, "look", lambda: Machine(2**30, 620 * 2**20, ()))
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [{"prompt": "q" * 900, "completion": "a"}] * 200).dataset_id)
+    assert not app.exception
+    assert "This would not fit" in text_of(app)
+    app.button(key="ft_way_0").click().run()
+    assert not app.exception
+    assert "This would not fit" not in text_of(app)
