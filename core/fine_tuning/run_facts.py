@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import formats, storage
+from core import formats, row_files, storage
 from core.db import reading
 from core.errors import LuthierError, NotFound
 from core.fine_tuning import provenance, recipes
@@ -140,7 +140,7 @@ def _recipe(job: Job) -> str | None:
 def _hardest(session: Session, job: JobRow) -> list[dict[str, Any]]:
     """Of the validation rows, else of those that were learned."""
     for split in ("validation", "train"):
-        path = storage.job_dir(job.id) / f"rows-{split}.parquet"
+        path = row_files.path_of(job.id, split)
         if path.is_file() and (worst := _highest(path)):
             of = job.validation_version_id if split == "validation" and job.validation_version_id else job.dataset_version_id
             version = session.get(DatasetVersionRow, of) if of else None

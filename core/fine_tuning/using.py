@@ -75,14 +75,15 @@ def promote_checkpoint(user: User, job_id: str, step: int, promotion: Promotion 
     """Make it a version in the registry, or name the version that it is already. Raises NotFound, Conflict, DiskFull."""
     with reading() as session:
         job, row = _find(session, user, job_id, step)
-        if known := _version_of(session, job, row):
+        name = (promotion or Promotion()).name
+        if known := _version_of(session, job, row, named=name is not None):
             return known
         _require_files(job_id, step)
-        new = _publication(session, job, row, name=(promotion or Promotion()).name)
+        new = _publication(session, job, row, name=name)
 
     def note(session: Session, made: Published) -> None:
         found = session.get(CheckpointRow, row.id)
-        if found is None or _version_of(session, session.get_one(JobRow, job_id), found):
+        if found is None or _version_of(session, session.get_one(JobRow, job_id), found, named=name is not None):
             raise _Known
         found.model_version_id = made.version_id
         told = f"The checkpoint of step {step} was promoted."
@@ -124,10 +125,10 @@ def _require_files(job_id: str, step: int) -> None:
         raise Conflict(f"The files of the checkpoint of step {step} are gone. Choose another one.")
 
 
-def _version_of(session: Session, job: JobRow, row: CheckpointRow) -> Published | None:
-    """The version that a checkpoint is already: promoted before, or what the finished job published."""
+def _version_of(session: Session, job: JobRow, row: CheckpointRow, *, named: bool) -> Published | None:
+    """The version that a checkpoint is already: promoted before or, where no name is asked for, what the job published."""
     version = session.get(ModelVersionRow, row.model_version_id) if row.model_version_id else None
-    if version is None and job.model_version_id:
+    if version is None and job.model_version_id and not named:
         version = session.get(ModelVersionRow, job.model_version_id)
         version = version if version and version.settings.get("checkpoint_step") == row.step else None
     return Published(version.model_id, version.id) if version else None

@@ -91,14 +91,23 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _environment(card: Card) -> Iterator[tuple[str, Any]]:
     yield from (card.settings.get("environment") or {}).items()
-    for name, value in (card.settings.get("hardware") or {}).items():
-        yield name.replace("_", " "), value
+    yield from _hardware(card.settings.get("hardware") or {})
     cost = card.settings.get("cost") or {}
     if cost.get("device_hours") is not None:
         yield "device hours", cost["device_hours"]
     if cost.get("total"):
         yield "cost", f"{cost['total']:g} at {cost['per_hour']:g} per device hour"
     yield "chat template (SHA-256)", card.chat_template_sha256 or "none"
+
+
+def _hardware(hardware: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in hardware.items():
+        if name == "gpus":
+            yield "GPUs", ", ".join(gpu["name"] for gpu in value) or "none"
+        elif name == "memory_bytes":
+            yield "memory", f"{value / 1e9:.0f} GB"
+        else:
+            yield name.replace("_", " "), value
 
 
 def _table(title: str, rows: Iterator[tuple[str, Any]]) -> str:

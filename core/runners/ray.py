@@ -167,6 +167,7 @@ def _write_settings(folder: Path, num_processes: int) -> Path:
         "LUTHIER_DATA_DIR": str(chosen.data_dir),
         "LUTHIER_DATABASE_URL": chosen.database_url,
         "LUTHIER_TRAINING_THREADS": str(chosen.training_threads),
+        "LUTHIER_COST_PER_HOUR": str(chosen.cost_per_hour),
         "LUTHIER_DISK_RESERVE_MB": str(chosen.disk_reserve_mb),
         "LUTHIER_LOG_LEVEL": chosen.log_level,
         "HF_HUB_OFFLINE": "1",

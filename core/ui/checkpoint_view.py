@@ -52,10 +52,10 @@ def show_table(found: Sequence[Checkpoint]) -> None:
     """Press a row to choose it."""
     st.session_state[DRAWN] = [checkpoint.step for checkpoint in found]
     columns = {
-        "step": st.column_config.NumberColumn("Step", format="%d", width=55),
-        "valid": st.column_config.NumberColumn("Valid. loss", format="%.3f", width=75),
-        "train": st.column_config.NumberColumn("Train loss", format="%.3f", width=75),
-        "tags": st.column_config.MultiselectColumn("Tags", options=list(TAGS), color=TAG_COLOURS, width=115),
+        "step": st.column_config.NumberColumn("Step", format="%d", width=50),
+        "tags": st.column_config.MultiselectColumn("Tags", options=list(TAGS), color=TAG_COLOURS, width=118),
+        "valid": st.column_config.NumberColumn("Valid.", format="%.3f", width=60, help="Validation loss"),
+        "train": st.column_config.NumberColumn("Train", format="%.3f", width=60, help="Training loss"),
         "size": st.column_config.TextColumn("Size", width=65),
     }
     st.dataframe(
@@ -78,8 +78,8 @@ def build_table(found: Sequence[Checkpoint]) -> pd.DataFrame:
         loss = checkpoint.metrics.get("valid_loss")
         holds = (loss is not None and loss == best, index == 0, checkpoint.pinned, checkpoint.model_version_id is not None)
         tags = [tag for tag, holds_true in zip(TAGS, holds, strict=True) if holds_true]
-        rows.append((checkpoint.step, loss, checkpoint.metrics.get("train_loss"), tags, show.bytes_(checkpoint.size_bytes)))
-    return pd.DataFrame(rows, columns=["step", "valid", "train", "tags", "size"])
+        rows.append((checkpoint.step, tags, loss, checkpoint.metrics.get("train_loss"), show.bytes_(checkpoint.size_bytes)))
+    return pd.DataFrame(rows, columns=["step", "tags", "valid", "train", "size"])
 
 
 def show_actions(user: User, job: fine_tuning.Job, checkpoint: Checkpoint) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
-from tests.browser.conftest import PHONE, App, Server, register, window
+from tests.browser.conftest import DESKTOP, PHONE, App, Server, register, window
 from tests.browser.rest import Rest, wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
@@ -72,12 +72,6 @@ def test_what_can_be_done_with_a_checkpoint(user: App, rest: Rest, job: Any) -> 
     more(user, "Keep")
     wait_until(lambda: rest.get(f"/finetune/{job['id']}/checkpoints/{older}"), lambda c: c["pinned"], seconds=20)
     user.shoot("checkpoints-kept")
-
-    more(user, "Evaluate").sees("Evaluate on rows")
-    user.shoot("checkpoints-evaluate")
-    user.click("checkpoint_evaluate")
-    user.sees(re.compile("tokens right"), timeout=120)
-    user.shoot("checkpoints-evaluated")
 
     more(user, "Promote").sees("Promote to the registry")
     user.shoot("checkpoints-promote")
@@ -148,3 +142,15 @@ def test_the_page_on_a_phone(user: App, job: Any) -> None:
     user.by_key("job_reports").scroll_into_view_if_needed()
     user.by_key("job_reports").locator("button").first.click()
     user.sees("Plain files").shoot("checkpoints-export-phone")
+
+
+@pytest.mark.timeout(500)
+def test_a_checkpoint_is_evaluated(user: App, job: Any) -> None:
+    """Last, because it gives way to everything else: on a busy machine it takes minutes."""
+    user.page.set_viewport_size(DESKTOP)
+    more(user.open(f"/job?id={job['id']}"), "Evaluate").sees("Evaluate on rows")
+    user.shoot("checkpoints-evaluate")
+    user.click("checkpoint_evaluate")
+    user.sees(re.compile("of tokens right"), timeout=400)
+    user.sees(re.compile("kept for validation"))
+    user.shoot("checkpoints-evaluated")
