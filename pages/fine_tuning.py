@@ -18,6 +18,7 @@ from core.ui import (
     fine_tuning_data,
     fine_tuning_plan,
     fine_tuning_recipe,
+    guide_view,
     job_list,
     job_queue,
     places,
@@ -49,7 +50,9 @@ def show_list(user: User) -> None:
 def show_form(user: User) -> None:
     with show.header("New fine-tuning", "Rows in, a model you can call out.", icon="model_training"):
         fine_tuning_recipe.show_loading()
-    places.link("fine_tuning", "All jobs", icon="arrow_back")
+    with st.container(horizontal=True, gap="small"):
+        places.link("fine_tuning", "All jobs", icon="arrow_back")
+        guide_view.link("Guide: methods, settings, when it does not learn", "fine-tuning")
     given = form.given_request(user, places.query("job"))
     left, right = st.columns([11, 10], gap="large")
     with left:

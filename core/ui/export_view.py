@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core import models
-from core.ui import export_dialogs, model_view, show
+from core.ui import export_dialogs, guide_view, model_view, show
 from core.ui.export_snippets import build_snippets
 from core.users import User
 
@@ -49,6 +49,7 @@ def show_tab(user: User, model: models.Model) -> None:
         "Every export is loaded again and asked ten questions of its training data; it is offered only if it answers like the "
         "model here. Its chat template travels with it."
     )
+    guide_view.link("Guide: which form for what", "exports")
     with st.grid(3, min_column_width=260, gap="small", key="export_cards"):
         for kind in LOOKS:
             _show_card(user, model, offers[kind], version=version, made=made)  # type: ignore[index]

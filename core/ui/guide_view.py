@@ -53,7 +53,7 @@ def show_hits(text: str, hits: list[Hit]) -> None:
                 icon=f":material/{hit.chapter.icon}:",
                 type="tertiary",
                 on_click=_open,
-                args=(hit.chapter.name, hit.section.anchor),
+                args=where,
             )
             st.caption(show.plain(hit.excerpt))
 
