@@ -114,6 +114,7 @@ class Recorder:
 
     def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None:
         self._job_log.info("step %s: validation loss %.4f", step, loss)
+        self._set(stepped_at=now())  # measuring is getting on, too
         self._note_points(step, {"valid_loss": loss, **extra})
         if math.isfinite(loss):
             self._set(valid_loss=loss)
@@ -121,6 +122,7 @@ class Recorder:
 
     def sampled(self, step: int, samples: Sequence[Sample]) -> None:
         samples = list(samples)
+        self._set(stepped_at=now())
         self._job_log.info("step %s: %s answers sampled", step, len(samples))
         self._later(lambda session: job_notes.note_samples(session, self.job_id, step, samples))
         for position, sample in enumerate(samples):
@@ -135,6 +137,7 @@ class Recorder:
 
     def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
         kept = list(kept)
+        self._set(stepped_at=now())
         metrics = {**metrics, "trained_tokens": self.tokens, "seconds": round(self.spent_seconds, 1)}
         self._job_log.info("step %s: checkpoint saved", step)
         self._later(
