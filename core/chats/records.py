@@ -23,7 +23,7 @@ from core.users import User
 class NewChat(Input):
     """``model_id``: a model, or a checkpoint as ``ftj_…:step-N``."""
 
-    model_id: str = Field(max_length=80)
+    model_id: str
     title: str = Field("New chat", min_length=1, max_length=200)
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
@@ -34,7 +34,7 @@ class ChatChange(Input):
     """Only the fields that were given are changed. ``dataset_id`` and ``system_prompt`` are cleared with null."""
 
     title: str = Field("New chat", min_length=1, max_length=200)
-    model_id: str = Field("", max_length=80)
+    model_id: str = ""
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
     parameters: Parameters = Field(default_factory=Parameters)
