@@ -106,7 +106,8 @@ def describe_progress(job: fine_tuning.Job) -> str:
 def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
     loss, checkpoints = st.columns([2, 1], gap="small")
     with loss.container(border=True, height="stretch", key="job_loss"):
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        # on the left: the chart's own buttons appear on the right, over what is above it
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             st.subheader("Loss", anchor=False, width="content")
             scale = st.segmented_control(
                 "Scale",
@@ -126,6 +127,7 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
             log_scale=scale == "Log",
             waiting=job.status in EVERY,
             smoothing=float(st.session_state.get(job_zoom.SMOOTHING, job_charts.SMOOTHING)),
+            key=job_zoom.chart_key(),
             on_select=job_zoom.take_brush,
         )
         job_zoom.show_controls(job)

@@ -6,6 +6,7 @@ from core import fine_tuning
 from core.ui import job_charts
 
 STEPS, SMOOTHING = "steps", "smoothing"
+TURN = "_zoom_turn"  # how often the stretch was set from outside the slider
 FEWEST = 2  # steps; a click without a drag brushes nothing
 
 
@@ -35,22 +36,39 @@ def show_controls(job: fine_tuning.Job) -> None:
     with middle:
         st.slider("Smoothing", 0.0, 0.99, job_charts.SMOOTHING, 0.01, key=SMOOTHING, help="0 draws the raw curve alone.")
     with right:
-        st.button("Whole run", key="job_zoom_out", icon=":material/zoom_out_map:", on_click=_zoom_out, disabled=chosen(job) is None)
+        st.button(
+            "Whole run",
+            key="job_zoom_out",
+            icon=":material/zoom_out_map:",
+            on_click=_zoom_out,
+            args=(job,),
+            disabled=chosen(job) is None,
+        )
 
 
 def take_brush() -> None:
     """As the chart's callback: what was brushed becomes the stretch that is shown."""
-    state = st.session_state.get(job_charts.LOSS_CHART) or {}
+    state = st.session_state.get(chart_key()) or {}
     brushed = (state.get("selection", {}).get(job_charts.BRUSH) or {}).get("step")
     if brushed and len(brushed) == 2:
         first, last = sorted(round(float(step)) for step in brushed)
         if last - first >= FEWEST:
-            st.session_state[STEPS] = (max(0, first), last)
+            _set(max(0, first), last)
 
 
-def _zoom_out() -> None:
-    st.session_state.pop(STEPS, None)
-    st.query_params.pop(STEPS, None)
+def chart_key() -> str:
+    """Another one after each zoom: the brush that was drawn over the old stretch would cover all of the new one."""
+    return f"{job_charts.LOSS_CHART}_{st.session_state.get(TURN, 0)}"
+
+
+def _zoom_out(job: fine_tuning.Job) -> None:
+    """A slider at its default is not in the address."""
+    _set(0, job.total_steps)
+
+
+def _set(first: int, last: int) -> None:
+    st.session_state[STEPS] = (first, last)
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _settle(job: fine_tuning.Job) -> None:

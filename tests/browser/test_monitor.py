@@ -128,7 +128,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     """By dragging over the curve, then by the slider's keys; the address holds it, and a new tab of it shows the same."""
     expect(app.by_key("job_chat")).to_be_visible(timeout=30_000)
     expect(app.by_key("job_cards")).to_contain_text("Took")
-    box = drawn(app, "job_loss_chart").bounding_box()
+    box = drawn(app, "job_loss").bounding_box()
     assert box
     left, right, y = box["x"] + box["width"] * 0.35, box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5
     app.page.mouse.move(left, y)
@@ -149,7 +149,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     assert [within[0][0], within[-1][0]] == [first + 3, last]
     app.page.reload()
     app.settled()
-    drawn(app, "job_loss_chart")
+    drawn(app, "job_loss")
     assert steps_of(app) == [first + 3, last]
     app.click("job_zoom_out")
     wait_until(lambda: steps_of(app), lambda steps: steps == [], seconds=20)
@@ -228,7 +228,7 @@ def annotate(app: App, rest: Rest, job_id: str) -> None:
 
 def compare(app: App, first: str, second: str) -> None:
     """From the job's page: the other run is picked there, and the address names both."""
-    app.by_key("job_facts").get_by_role("link", name="Compare with").click()
+    app.by_key("job_tools").get_by_role("link", name="Compare with").click()
     app.reaches(rf"/compare\?.*ids={first}").choose("compare_runs", "helpdesk-fast")
     app.reaches(rf"ids={first}(%2C|,){second}")
     app.page.keyboard.press("Escape")
