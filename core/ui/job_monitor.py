@@ -5,6 +5,7 @@ itself while the job is active and asks for a full run once the status changes, 
 """
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -128,7 +129,7 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
             waiting=job.status in EVERY,
             smoothing=float(st.session_state.get(job_zoom.SMOOTHING, job_charts.SMOOTHING)),
             key=job_zoom.chart_key(),
-            on_select=job_zoom.take_brush,
+            on_select=partial(job_zoom.take_brush, job),
         )
         job_zoom.show_controls(job)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):

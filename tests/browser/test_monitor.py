@@ -96,7 +96,7 @@ def shoot_all(app: App, name: str, *, only: tuple[str, ...] = ()) -> None:
 def test_a_training_is_watched_compared_and_told(app: App, rest: Rest, dataset_id: str) -> None:
     first = start(rest, dataset_id, "helpdesk-slow")
     watch(app, rest, first)
-    second = start(rest, dataset_id, "helpdesk-fast", learning_rate=0.004)
+    second = start(rest, dataset_id, "helpdesk-fast", learning_rate=0.004, max_steps=STEPS // 2)
     finish(rest, first)
     zoom(app, rest, first)
     read_samples(app, rest, first)
@@ -139,7 +139,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     first, last = wait_until(lambda: steps_of(app), lambda steps: len(steps) == 2, seconds=20)
     assert 10 < first < last < STEPS, (first, last)
     app.settled()
-    thumbs = app.by_key("steps").get_by_role("slider")
+    thumbs = app.by_key(f"steps_{job_id}").get_by_role("slider")
     assert [int(thumbs.nth(i).input_value()) for i in (0, 1)] == [first, last]
     thumbs.nth(0).focus()
     for _ in range(3):
