@@ -50,14 +50,16 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
         with st.container(border=True, key="compare_chart_box"):
             show_curves(found, names, by=by, series=SHOWN[which], is_log=is_log, smoothing=smoothing)
         st.subheader("What came out", anchor=False)
-        st.dataframe(build_outcomes(found, names), hide_index=True, key="compare_outcomes", column_config=_columns())
+        with st.container(key="compare_outcomes_box"):
+            st.dataframe(build_outcomes(found, names), hide_index=True, key="compare_outcomes", column_config=_columns())
         st.subheader("Settings", anchor=False)
         everything = st.toggle("Show also what is the same", key="compare_all")
         settings = build_settings(found, names, everything=everything)
         if settings.empty:
             st.caption("All settings are the same.")
         else:
-            st.dataframe(settings, hide_index=True, key="compare_settings")
+            with st.container(key="compare_settings_box"):
+                st.dataframe(settings, hide_index=True, key="compare_settings")
 
 
 def show_curves(

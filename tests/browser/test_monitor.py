@@ -77,13 +77,16 @@ def drawn(app: App, key: str) -> Locator:
     return picture
 
 
-def shoot_all(app: App, name: str, *, only: tuple[str, ...] = ()) -> None:
-    """The page as it stands in each look; nothing may be wider than the window."""
+def shoot_all(app: App, name: str, *, only: tuple[str, ...] = (), at: str = "") -> None:
+    """The page in each look, scrolled so that what has the key ``at`` is at its top; nothing may be wider than the window."""
     for look in only or tuple(LOOKS):
         size, scheme = LOOKS[look]
         app.page.set_viewport_size(size)
         app.page.emulate_media(color_scheme=scheme)
         app.page.wait_for_timeout(900)
+        if at:
+            app.by_key(at).evaluate("part => part.scrollIntoView({block: 'start'})")
+            app.page.wait_for_timeout(200)
         app.shoot(f"monitor-{name}-{look}")
         wide, room = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert wide <= room, f"{name} is {wide} px wide in a window of {room} px"
@@ -115,7 +118,7 @@ def watch(app: App, rest: Rest, job_id: str) -> None:
     drawn(app, "job_loss")
     early = int(step_shown(app))
     wait_until(lambda: step_shown(app), lambda step: step > early, seconds=60)
-    expect(app.by_key("job_cards")).to_contain_text("Time left")
+    expect(app.by_key("job_cards")).to_contain_text("Time left", timeout=30_000)
     shoot_all(app, "running", only=("desktop-light",))
 
 
@@ -127,7 +130,7 @@ def step_shown(app: App) -> int:
 def zoom(app: App, rest: Rest, job_id: str) -> None:
     """By dragging over the curve, then by the slider's keys; the address holds it, and a new tab of it shows the same."""
     expect(app.by_key("job_chat")).to_be_visible(timeout=30_000)
-    expect(app.by_key("job_cards")).to_contain_text("Took")
+    expect(app.by_key("job_cards")).to_contain_text("Took", timeout=30_000)
     box = drawn(app, "job_loss").bounding_box()
     assert box
     left, right, y = box["x"] + box["width"] * 0.35, box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5
@@ -154,7 +157,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     app.click("job_zoom_out")
     wait_until(lambda: steps_of(app), lambda steps: steps == [], seconds=20)
     app.settled()
-    shoot_all(app, "ended")
+    shoot_all(app, "ended", only=("desktop-dark", "phone-light"))
 
 
 def steps_of(app: App) -> list[int]:
@@ -170,7 +173,7 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     assert len(steps) >= 2, steps
     assert {sample["prompt"] for sample in told} >= set(PROMPTS)
     card = app.by_key("sample_0")
-    expect(card).to_contain_text(f"Step {steps[0]}")
+    expect(card).to_contain_text(f"Step {steps[0]}", timeout=30_000)
     expect(card).to_contain_text(f"Step {steps[-1]}")
     columns = [card.get_by_text(f"Step {step}", exact=True).first.bounding_box() for step in (steps[0], steps[-1])]
     early, late = columns
@@ -178,8 +181,7 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     assert late
     assert early["y"] == pytest.approx(late["y"], abs=2), "side by side"
     assert early["x"] < late["x"]
-    card.scroll_into_view_if_needed()
-    shoot_all(app, "samples", only=("desktop-light", "phone-dark"))
+    shoot_all(app, "samples", only=("desktop-light", "phone-dark"), at="job_tabs")
 
 
 def open_hardest_row(app: App, rest: Rest, job_id: str) -> None:
@@ -188,9 +190,8 @@ def open_hardest_row(app: App, rest: Rest, job_id: str) -> None:
     assert [row["loss"] for row in hardest] == sorted((row["loss"] for row in hardest), reverse=True)
     line = hardest[0]["line"]
     card = app.by_key(f"hard_row_{line}")
-    expect(card).to_contain_text(f"{hardest[0]['loss']:.3f}")
-    card.scroll_into_view_if_needed()
-    shoot_all(app, "rows", only=("desktop-dark", "phone-light"))
+    expect(card).to_contain_text(f"{hardest[0]['loss']:.3f}", timeout=30_000)
+    shoot_all(app, "rows", only=("desktop-dark", "phone-light"), at="job_tabs")
     card.get_by_role("link", name=re.compile(rf"Row {line}\b")).click()
     app.reaches(rf"/dataset\?.*row={line}\b")
     question = json.loads(SAMPLE.read_text(encoding="utf-8").splitlines()[line - 1])["messages"][0]["content"]
@@ -204,12 +205,11 @@ def search_log(app: App, rest: Rest, job_id: str) -> None:
     expect(marks.first).to_have_text(re.compile("step", re.IGNORECASE), timeout=20_000)
     lines = rest.http.get(f"/api/finetune/{job_id}/logs", params={"q": "STEP"}).text.splitlines()
     app.sees(re.compile(rf"^{len(lines)} lines? of \d+"))
-    app.by_key("job_log").scroll_into_view_if_needed()
-    shoot_all(app, "log", only=("desktop-dark", "phone-light"))
+    shoot_all(app, "log", only=("desktop-dark", "phone-light"), at="job_tabs")
     app.fill("job_log_search", "no line holds this").sees(re.compile(r"No line of \d+ holds that"))
     for name in ("Events", "Settings"):
         tab(app, name)
-        shoot_all(app, name.lower(), only=("desktop-light", "phone-dark"))
+        shoot_all(app, name.lower(), only=("phone-dark",), at="job_tabs")
 
 
 def annotate(app: App, rest: Rest, job_id: str) -> None:
@@ -221,7 +221,7 @@ def annotate(app: App, rest: Rest, job_id: str) -> None:
     app.click("job_notes_save").settled()
     wait_until(lambda: rest.get(f"/finetune/{job_id}")["tags"], lambda tags: tags == ["baseline"], seconds=20)
     app.open(f"/job?id={job_id}")
-    expect(app.by_key("job_notes")).to_contain_text("baseline")
+    expect(app.by_key("job_notes")).to_contain_text("baseline", timeout=30_000)
     expect(app.by_key("job_notes_text")).to_contain_text("Keep it.")
     app.shoot("monitor-notes")
 
@@ -232,16 +232,16 @@ def compare(app: App, first: str, second: str) -> None:
     app.reaches(rf"/compare\?.*ids={first}").choose("compare_runs", "helpdesk-fast")
     app.reaches(rf"ids={first}(%2C|,){second}")
     app.page.keyboard.press("Escape")
-    drawn(app, "compare_chart")
-    settings = app.by_key("compare_settings")
+    drawn(app, "compare_chart_box")
+    settings = app.by_key("compare_settings_box")
     expect(settings).to_contain_text("Learning rate", timeout=30_000)
     expect(settings).to_contain_text("0.004")
     expect(settings).not_to_contain_text("Batch size")
-    expect(app.by_key("compare_outcomes")).to_contain_text("helpdesk-slow")
+    expect(app.by_key("compare_outcomes_box")).to_contain_text("helpdesk-slow")
     shoot_all(app, "compare")
     app.by_key("compare_axis").get_by_text("Tokens", exact=True).click()
     app.reaches(r"compare_axis=Tokens")
-    drawn(app, "compare_chart")
+    drawn(app, "compare_chart_box")
 
 
 def hear_of_it(app: App, rest: Rest, first: str, second: str) -> None:
@@ -251,7 +251,7 @@ def hear_of_it(app: App, rest: Rest, first: str, second: str) -> None:
     app.reaches(r"/alerts")
     told = rest.get("/alerts")["items"]
     assert [(alert["job_id"], alert["kind"]) for alert in told] == [(second, "finished"), (first, "finished")]
-    shoot_all(app, "alerts")
+    shoot_all(app, "alerts", only=("desktop-light", "phone-dark"))
     app.click(f"seen_{told[0]['id']}").settled()
     expect(bell).to_contain_text("Alerts (1)", timeout=30_000)
     app.by_key(f"alert_{told[1]['id']}").get_by_role("link", name="helpdesk-slow").click()
