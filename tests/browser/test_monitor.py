@@ -131,7 +131,10 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     """By dragging over the curve, then by the slider's keys; the address holds it, and a new tab of it shows the same."""
     expect(app.by_key("job_chat")).to_be_visible(timeout=30_000)
     expect(app.by_key("job_cards")).to_contain_text("Took", timeout=30_000)
-    box = drawn(app, "job_loss").bounding_box()
+    picture = drawn(app, "job_loss")
+    picture.evaluate("part => part.scrollIntoView({block: 'center'})")
+    app.page.wait_for_timeout(500)
+    box = picture.bounding_box()
     assert box
     left, right, y = box["x"] + box["width"] * 0.35, box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5
     app.page.mouse.move(left, y)
