@@ -72,6 +72,8 @@ def show_curves(
         return
     spec = build_spec([names[job.id] for job in found.jobs], by=by, is_log=is_log)
     st.vega_lite_chart(frame, spec, height=HEIGHT, key="compare_chart", alt="Losses of the chosen runs")
+    if set(frame["kind"]) == set(DASHES):
+        st.caption("Solid lines: training. Dashed lines: validation.")
 
 
 def build_frame(found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float) -> pd.DataFrame:
@@ -102,7 +104,7 @@ def build_spec(runs: Sequence[str], *, by: str, is_log: bool) -> dict[str, Any]:
                 "field": "kind",
                 "type": "nominal",
                 "scale": {"domain": list(DASHES), "range": list(DASHES.values())},
-                "legend": {"title": None, "orient": "top"},
+                "legend": None,  # said below: beside the names of the runs it has no room on a phone
             },
             "tooltip": [
                 {"field": "run", "title": "run"},
