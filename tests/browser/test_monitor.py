@@ -15,7 +15,7 @@ from tests.browser.rest import Rest, wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 PROMPTS = ["Which electric bikes does Velmora make?", "Where is the moon?"]
-ROWS, STEPS = 40, 72
+ROWS, STEPS = 40, 60
 LOOKS = {
     "desktop-light": (DESKTOP, "light"),
     "desktop-dark": (DESKTOP, "dark"),
@@ -46,7 +46,7 @@ def app(chromium: Browser, server: Server, rest: Rest) -> Iterator[App]:
 
 
 def start(rest: Rest, dataset_id: str, name: str, **settings: object) -> str:
-    hyperparameters = {"n_epochs": 8, "batch_size": 4, "evaluate_every": 12, "samples_every": 24, "max_steps": STEPS}
+    hyperparameters = {"n_epochs": 8, "batch_size": 4, "evaluate_every": 10, "samples_every": 20, "max_steps": STEPS}
     body = {
         "base_model_id": rest.starter()["id"],
         "dataset_id": dataset_id,
@@ -123,7 +123,7 @@ def watch(app: App, rest: Rest, job_id: str) -> None:
 
 
 def step_shown(app: App) -> int:
-    found = re.search(r"Step ([\d,]+) / 72", app.page.locator('[data-testid="stProgress"]').first.inner_text())
+    found = re.search(rf"Step ([\d,]+) / {STEPS}", app.page.locator('[data-testid="stProgress"]').first.inner_text())
     return int(found.group(1).replace(",", "")) if found else 0
 
 
@@ -241,7 +241,7 @@ def compare(app: App, first: str, second: str) -> None:
     expect(settings).to_contain_text("0.004")
     expect(settings).not_to_contain_text("Batch size")
     expect(app.by_key("compare_outcomes_box")).to_contain_text("helpdesk-slow")
-    shoot_all(app, "compare")
+    shoot_all(app, "compare", only=("desktop-dark", "phone-light"))
     app.by_key("compare_axis").get_by_text("Tokens", exact=True).click()
     app.reaches(r"compare_axis=Tokens")
     drawn(app, "compare_chart_box")
