@@ -70,7 +70,7 @@ def get(user: User) -> Webhook:
             raise NotFound("No webhook is set. Set one with an address that receives your alerts.")
         last = select(AlertRow.delivery_error).where(AlertRow.user_id == user.id, AlertRow.delivery_attempts > 0)
         error = session.scalar(last.order_by(AlertRow.id.desc()).limit(1))
-        return Webhook(row.url, row.kinds, row.secret, error, row.created_at)  # type: ignore[arg-type]
+        return Webhook(row.url, row.kinds, row.secret, error, row.created_at)
 
 
 def put(user: User, new: NewWebhook) -> Webhook:

@@ -61,7 +61,7 @@ def hardest_rows(user: User, job_id: str, *, split: Split = "train", limit: int 
 def rows_version(job: Any, split: Split) -> str | None:
     """The dataset version that the lines of a split belong to: validation rows held back come from the training data."""
     held_out = split == "validation" and job.validation_version_id
-    return job.validation_version_id if held_out else job.dataset_version_id  # type: ignore[no-any-return]
+    return job.validation_version_id if held_out else job.dataset_version_id
 
 
 def _sorted_losses(path: Path) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _items(example: Example, rendered: list[Rendered], most: int, key: str, line
     cut = [Tokens(np.array(r.ids[:most], dtype=np.int64), np.array(r.learned[:most], dtype=bool), key, line) for r in rendered]
     if not all(tokens.learned.any() for tokens in cut):
         return
-    yield Pair(*cut, key, line) if isinstance(example, Preference) else cut[0]
+    yield Pair(cut[0], cut[1], key, line) if isinstance(example, Preference) else cut[0]
 
 
 def _windows(text: Rendered, most: int, key: str, line: int) -> Iterator[Tokens]:

@@ -98,7 +98,7 @@ class Server:
         from jinja2 import TemplateError
 
         tokenizer, settings = load_tokenizer(request["weights"]), Settings(**request["settings"])
-        line, example = next(read_rows(request["rows"], first=request["line"]), (request["line"], None))
+        line, example = next(iter(read_rows(request["rows"], first=request["line"])), (request["line"], None))
         if example is None:
             raise TrainingFailed(f"There is no row {line:,}.", code="not_found")
         found: Json = {"line": line, "errors": [], "trains": False, "max_length": settings.max_length, "sequences": []}

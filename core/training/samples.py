@@ -13,6 +13,9 @@ MAX_NEW_TOKENS = 64
 LONGEST_PROMPT = 768  # tokens; of a longer one the end is kept
 
 
+Question = tuple[list[int], str | None, int | None]  # token ids, the expected answer, the line of the row
+
+
 class Sampler:
     """The prompts of one training. ``rows`` are tokenized rows, validation rows first where there are some."""
 
@@ -25,22 +28,23 @@ class Sampler:
     def take(self, model: Any, rows: Sequence[Any], losses: Any) -> list[Sample]:
         """Answers of ``model``, greedy. ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too."""
         worst = [int(i) for i in np.argsort(-np.nan_to_num(losses, nan=-np.inf))[:WORST]] if len(rows) else []
+        asked: list[tuple[Any, list[int], str | None, int | None, float | None]]
         asked = [("fixed", *question, None) for question in self._fixed]
         asked += [("worst", *self._of_row(rows[i]), float(losses[i])) for i in worst]
         answers = generate(model, self._tokenizer, [ids for _, ids, *_ in asked])
         return [
-            Sample(kind, self._decode(ids), answer, expected, line, loss)  # type: ignore[arg-type]
+            Sample(kind, self._decode(ids), answer, expected, line, loss)
             for (kind, ids, expected, line, loss), answer in zip(asked, answers, strict=True)
         ]
 
-    def _of_prompt(self, prompt: str, *, as_chat: bool) -> tuple[list[int], None, None]:
+    def _of_prompt(self, prompt: str, *, as_chat: bool) -> Question:
         if not as_chat:
             return list(self._tokenizer(prompt)["input_ids"]), None, None
         chat = [{"role": "user", "content": prompt}]
         made = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
         return list(made["input_ids"]), None, None
 
-    def _of_row(self, row: Tokens | Pair) -> tuple[list[int], str, int]:
+    def _of_row(self, row: Tokens | Pair) -> Question:
         """Up to the last answer of a row; of a text the first third."""
         tokens = row.preferred if isinstance(row, Pair) else row
         start = answer_start(tokens.learned)

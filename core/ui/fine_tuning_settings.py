@@ -137,7 +137,7 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
     if len(words) > MOST_SEGMENTS:
         word = st.selectbox(label, words, format_func=lambda word: _describe_word(word, automatic), help=about, key=key)
         return _from_state(field, word)
-    word = st.segmented_control(
+    picked = st.segmented_control(
         label,
         words,
         required=True,
@@ -145,7 +145,7 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         help=about,
         key=key,
     )
-    return _from_state(field, word)
+    return _from_state(field, picked)
 
 
 def _describe_word(word: str, automatic: Any) -> str:

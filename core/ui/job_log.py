@@ -19,7 +19,7 @@ def show_events(user: User, job: fine_tuning.Job) -> None:
     chosen = st.segmented_control(
         "Which events", list(SHOWN), default="All", required=True, key="job_event_level", label_visibility="collapsed"
     )
-    query = EventList(limit=100, sort="-created_at", level=SHOWN[chosen or "All"])  # type: ignore[arg-type]
+    query = EventList(limit=100, sort="-created_at", level=SHOWN[chosen or "All"])
     found = fine_tuning.events(user, job.id, query)
     if not found.items:
         st.caption("Nothing has happened yet." if chosen == "All" else f"No {(chosen or '').lower()}.")

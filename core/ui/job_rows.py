@@ -45,7 +45,7 @@ def _show_row(row: HardRow, version: datasets.Version | None) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"**{row.loss:.3f}** :gray[{describe(row)}]", width="content")
             if version is not None and row.data is not None:
-                to = {"id": version.dataset_id, "version": version.version, "view": "Rows", "row": row.line}
+                to: dict[str, Any] = {"id": version.dataset_id, "version": version.version, "view": "Rows", "row": row.line}
                 places.link("dataset", f"Row {row.line:,}", icon="table_rows", help="Open the row in its dataset", **to)
             else:
                 st.caption(f"Row {row.line:,}", width="content")

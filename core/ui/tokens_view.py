@@ -269,5 +269,5 @@ def _show_line(data: Data, one: Mapping[str, Any], *, key: str, fix: bool) -> No
             places.button("Fix", "dataset", key=f"ft_fix_{key}", icon="edit", **_address(data, one["line"]))
 
 
-def _address(data: Data, line: int) -> dict[str, str | int | None]:
+def _address(data: Data, line: int) -> dict[str, Any]:
     return {"id": data.dataset.id, "version": data.version.version, "view": "Rows", "row": line}

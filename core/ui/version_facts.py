@@ -13,7 +13,7 @@ from core import models
 from core.ui import show
 
 Facts = Mapping[str, Any]
-LOSSES = {"train_loss": "Training loss", "valid_loss": "Validation loss", "best_loss": "Best validation loss"}
+LOSSES = {"train_loss": "Training loss", "valid_loss": "Validation loss", "best_valid_loss": "Best validation loss"}
 TUNINGS = {"full": "All weights", "lora": "LoRA", "qlora": "QLoRA, 4-bit base"}
 APART = (
     "environment",

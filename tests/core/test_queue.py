@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import devices, fine_tuning, job_queue, jobs, storage, usage
+from core import devices, fine_tuning, hardware, job_queue, jobs, storage, usage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -164,7 +164,7 @@ def test_more_devices_than_there_are_cannot_be_asked_for(
 
 def test_devices_are_the_cores_where_no_driver_shows_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     devices.gpus.cache_clear()
-    monkeypatch.setattr(devices.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(hardware, "look", lambda: hardware.Machine(2**34, 2**33, ()))
     assert devices.count() == devices.cores() >= 1
     devices.gpus.cache_clear()
 

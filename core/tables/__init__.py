@@ -1,0 +1,72 @@
+"""The rows. Uniqueness, allowed states and references are named constraints here and nowhere else.
+
+"Model" never means a row: a model is an AI model, and ``models`` is the table of them. Times are UTC. Ids are opaque and prefixed.
+"""
+
+from core.tables.base import BigId, Json, Row, Utc
+from core.tables.chats import ChatRow, MessageRow
+from core.tables.data import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow, VersionReportRow
+from core.tables.models import ModelAliasRow, ModelRow, ModelVersionRow
+from core.tables.people import (
+    ApiKeyRow,
+    AttemptRow,
+    InvitationRow,
+    RevokedTokenRow,
+    ServerSettingRow,
+    SessionRow,
+    TicketRow,
+    UsageRow,
+    UserRow,
+)
+from core.tables.training import (
+    ACTIVE_STATUSES,
+    ENDED_STATUSES,
+    JOB_STATUSES,
+    AlertRow,
+    CheckpointRow,
+    ExportRow,
+    JobEventRow,
+    JobGroupRow,
+    JobRow,
+    MetricPointRow,
+    SampleRow,
+    WebhookRow,
+)
+
+__all__ = [
+    "ACTIVE_STATUSES",
+    "ENDED_STATUSES",
+    "JOB_STATUSES",
+    "AlertRow",
+    "ApiKeyRow",
+    "AttemptRow",
+    "BigId",
+    "ChatRow",
+    "CheckpointRow",
+    "DatasetRow",
+    "DatasetVersionRow",
+    "ExportRow",
+    "InvitationRow",
+    "JobEventRow",
+    "JobGroupRow",
+    "JobRow",
+    "Json",
+    "MessageRow",
+    "MetricPointRow",
+    "ModelAliasRow",
+    "ModelRow",
+    "ModelVersionRow",
+    "RevokedTokenRow",
+    "Row",
+    "SampleRow",
+    "ServerSettingRow",
+    "SessionRow",
+    "TicketRow",
+    "UploadRow",
+    "UsageRow",
+    "UserRow",
+    "Utc",
+    "VersionParentRow",
+    "VersionReportRow",
+    "WebhookRow",
+]
