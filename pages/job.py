@@ -96,5 +96,4 @@ with show.guarded():
     job_monitor.show_next(job)
     job_queue.show_place(user, job)
     job_monitor.show_live(user, job)
-    st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
     checkpoint_view.show_dialog(user, job)

@@ -77,12 +77,16 @@ def show_curves(
 
 
 def build_frame(found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float) -> pd.DataFrame:
+    """All training curves are smoothed or none: a short run beside long ones would look wilder than it was."""
+    is_smooth = smoothing > 0 and any(
+        len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in found.curves.values()
+    )
     rows = []
     for job in found.jobs:
         for name in series:
             points: Any = found.curves[job.id].get(name) or []
             is_training = name == "train_loss"
-            if is_training and smoothing > 0 and len(points) >= job_charts.SMOOTH_FROM:
+            if is_training and is_smooth:
                 points = job_charts.smooth(points, smoothing)
             kind = "training" if is_training else "validation"
             rows += [(x, value, names[job.id], kind) for x, value in points]
