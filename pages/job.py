@@ -72,17 +72,19 @@ def act_button(label: str, icon: str, act: Callable[[], object]) -> None:
 
 
 def show_facts(user: User, job: fine_tuning.Job) -> None:
-    """Where it comes from, in one line of links."""
+    """Where it comes from, in one line of links, and below it what can be done with the run."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_facts"):
         for to in job_monitor.build_lineage(user, job):
             places.link(to.page, to.label, icon=to.icon, **to.query)
         if job.group_id:
             places.link("sweep", "Its sweep", icon="scatter_plot", id=job.group_id)
-        st.caption(job_monitor.describe_times(job))
+        st.caption(job_monitor.describe_times(job), width="content")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_tools"):
         places.link("compare", "Compare with …", icon="compare_arrows", ids=job.id)
         report_view.show_reports(user, job)
         fine_tuning_recipe.show_download(job)
-    job_notes_view.show_notes(user, job)
+        job_notes_view.show_form(user, job)
+    job_notes_view.show_notes(job)
 
 
 user = session.require_user()
@@ -94,5 +96,4 @@ with show.guarded():
     job_monitor.show_next(job)
     job_queue.show_place(user, job)
     job_monitor.show_live(user, job)
-    st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
     checkpoint_view.show_dialog(user, job)

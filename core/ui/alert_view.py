@@ -17,7 +17,11 @@ LOOKS = {
     "diverged": ("trending_up", "orange", "Loss runs away"),
     "stalled": ("hourglass_disabled", "orange", "Stalled"),
 }
-DELIVERIES = {"waiting": "being sent", "sent": "sent to your webhook", "failed": "could not be sent to your webhook"}
+DELIVERIES = {
+    "waiting": "Being sent to your webhook",
+    "sent": "Sent to your webhook",
+    "failed": "Could not be sent to your webhook",
+}
 
 
 @st.fragment(run_every=EVERY)
@@ -36,23 +40,25 @@ def show_alert(user: User, alert: Alert) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             new = "" if alert.seen_at else " :blue-badge[new]"
             st.markdown(f":{colour}[:material/{icon}:] **{title}**{new}", width="content")
-            with st.container(horizontal=True, vertical_alignment="center", width="content"):
-                places.link("job", show.plain(alert.job_name) or "The job", icon="monitoring", id=alert.job_id)
-                if not alert.seen_at:
-                    st.button(
-                        "Seen",
-                        key=f"seen_{alert.id}",
-                        icon=":material/done:",
-                        type="tertiary",
-                        on_click=show.attempt,
-                        args=(lambda: alerts.mark_seen(user, alert.id),),
-                    )
+            st.caption(show.ago(alert.created_at), width="content")
         st.markdown(show.plain(alert.message))
-        st.caption(_facts(alert))
+        if sent := _delivery(alert):
+            st.caption(sent)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            places.link("job", show.plain(alert.job_name) or "The job", icon="monitoring", id=alert.job_id)
+            if not alert.seen_at:
+                st.button(
+                    "Mark as seen",
+                    key=f"seen_{alert.id}",
+                    icon=":material/done:",
+                    type="tertiary",
+                    on_click=show.attempt,
+                    args=(lambda: alerts.mark_seen(user, alert.id),),
+                )
 
 
-def _facts(alert: Alert) -> str:
-    words = [show.ago(alert.created_at), DELIVERIES.get(alert.delivery, "")]
+def _delivery(alert: Alert) -> str:
+    words = [DELIVERIES.get(alert.delivery, "")]
     if alert.delivery_error and alert.delivery != "sent":
         words.append(show.plain(alert.delivery_error))
     return " · ".join(word for word in words if word)

@@ -50,14 +50,16 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
         with st.container(border=True, key="compare_chart_box"):
             show_curves(found, names, by=by, series=SHOWN[which], is_log=is_log, smoothing=smoothing)
         st.subheader("What came out", anchor=False)
-        st.dataframe(build_outcomes(found, names), hide_index=True, key="compare_outcomes", column_config=_columns())
+        with st.container(key="compare_outcomes_box"):
+            st.dataframe(build_outcomes(found, names), hide_index=True, key="compare_outcomes", column_config=_columns())
         st.subheader("Settings", anchor=False)
         everything = st.toggle("Show also what is the same", key="compare_all")
         settings = build_settings(found, names, everything=everything)
         if settings.empty:
             st.caption("All settings are the same.")
         else:
-            st.dataframe(settings, hide_index=True, key="compare_settings")
+            with st.container(key="compare_settings_box"):
+                st.dataframe(settings, hide_index=True, key="compare_settings")
 
 
 def show_curves(
@@ -70,15 +72,21 @@ def show_curves(
         return
     spec = build_spec([names[job.id] for job in found.jobs], by=by, is_log=is_log)
     st.vega_lite_chart(frame, spec, height=HEIGHT, key="compare_chart", alt="Losses of the chosen runs")
+    if set(frame["kind"]) == set(DASHES):
+        st.caption("Solid lines: training. Dashed lines: validation.")
 
 
 def build_frame(found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float) -> pd.DataFrame:
+    """All training curves are smoothed or none: a short run beside long ones would look wilder than it was."""
+    is_smooth = smoothing > 0 and any(
+        len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in found.curves.values()
+    )
     rows = []
     for job in found.jobs:
         for name in series:
             points: Any = found.curves[job.id].get(name) or []
             is_training = name == "train_loss"
-            if is_training and smoothing > 0 and len(points) >= job_charts.SMOOTH_FROM:
+            if is_training and is_smooth:
                 points = job_charts.smooth(points, smoothing)
             kind = "training" if is_training else "validation"
             rows += [(x, value, names[job.id], kind) for x, value in points]
@@ -100,7 +108,7 @@ def build_spec(runs: Sequence[str], *, by: str, is_log: bool) -> dict[str, Any]:
                 "field": "kind",
                 "type": "nominal",
                 "scale": {"domain": list(DASHES), "range": list(DASHES.values())},
-                "legend": {"title": None, "orient": "top"},
+                "legend": None,  # said below: beside the names of the runs it has no room on a phone
             },
             "tooltip": [
                 {"field": "run", "title": "run"},

@@ -56,11 +56,12 @@ def show_loss(
     log_scale: bool,
     waiting: bool,
     smoothing: float = SMOOTHING,
+    key: str = LOSS_CHART,
     on_select: Callable[[], None] | None = None,
 ) -> None:
     """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve.
 
-    ``on_select`` is called when a stretch of steps was brushed; what it finds is under the chart's key in the session.
+    ``on_select`` is called when a stretch of steps was brushed; what it finds is under ``key`` in the session.
     """
     curves = build_loss_curves(series, smoothing)
     if not curves:
@@ -77,7 +78,7 @@ def show_loss(
             brush=on_select is not None,
         ),
         height=LOSS_HEIGHT,
-        key=LOSS_CHART,
+        key=key,
         on_select=on_select or "ignore",
         alt="Training and validation loss over steps",
     )

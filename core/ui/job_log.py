@@ -41,6 +41,7 @@ def show_log(user: User, job: fine_tuning.Job) -> None:
             icon=":material/search:",
             label_visibility="collapsed",
             max_chars=200,
+            width=360,  # on a phone a row of its own
         )
         follows = st.toggle("Follow", value=True, key="job_log_follow", help="Stay at the newest line as the log grows.")
         st.link_button("Download", f"/download/job/{job.id}/log", icon=":material/download:", help="The whole log as a file.")

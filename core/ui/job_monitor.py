@@ -5,6 +5,7 @@ itself while the job is active and asks for a full run once the status changes, 
 """
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -106,7 +107,8 @@ def describe_progress(job: fine_tuning.Job) -> str:
 def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
     loss, checkpoints = st.columns([2, 1], gap="small")
     with loss.container(border=True, height="stretch", key="job_loss"):
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        # on the left: the chart's own buttons appear on the right, over what is above it
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             st.subheader("Loss", anchor=False, width="content")
             scale = st.segmented_control(
                 "Scale",
@@ -126,7 +128,8 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
             log_scale=scale == "Log",
             waiting=job.status in EVERY,
             smoothing=float(st.session_state.get(job_zoom.SMOOTHING, job_charts.SMOOTHING)),
-            on_select=job_zoom.take_brush,
+            key=job_zoom.chart_key(),
+            on_select=partial(job_zoom.take_brush, job),
         )
         job_zoom.show_controls(job)
     with checkpoints.container(border=True, height="stretch", key="job_checkpoints"):

@@ -8,15 +8,19 @@ from core.ui import show
 from core.users import User
 
 
-def show_notes(user: User, job: fine_tuning.Job) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_notes"):
-        if job.tags:
-            st.markdown(tags_text(job.tags), width="content")
-        with st.popover("Notes and tags", icon=":material/edit_note:", key="job_notes_open", type="tertiary"):
-            _show_form(user, job)
+def show_notes(job: fine_tuning.Job) -> None:
+    """Nothing when there is nothing."""
+    if job.tags:
+        with st.container(key="job_notes"):
+            st.markdown(tags_text(job.tags))
     if job.notes:
         with st.container(key="job_notes_text"):
             st.markdown("  \n".join(show.plain(line) for line in job.notes.splitlines()))
+
+
+def show_form(user: User, job: fine_tuning.Job) -> None:
+    with st.popover("Notes and tags", icon=":material/edit_note:", key="job_notes_open"):
+        _show_form(user, job)
 
 
 def tags_text(tags: list[str]) -> str:

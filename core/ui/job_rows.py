@@ -1,5 +1,6 @@
 """The rows that the model finds hardest, each one click away from its place in the dataset."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -51,12 +52,21 @@ def _show_row(row: HardRow, version: datasets.Version | None) -> None:
         if row.data is None:
             st.caption("Its text is gone: the dataset version was deleted.")
         else:
-            st.markdown("  \n".join(f":gray[{show.plain(name)}] {_excerpt(value)}" for name, value in row.data.items()))
+            st.markdown("  \n".join(f":gray[{show.plain(name)}] {_excerpt(value)}" for name, value in _parts(row.data)))
 
 
 def describe(row: HardRow) -> str:
     """``at first 4.103, 24 tokens``"""
     return f"at first {row.first:.3f}, {show.count(row.tokens, 'token')} to learn"
+
+
+def _parts(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(name, value) of each column; of a conversation (who, what) of each message."""
+    for name, value in data.items():
+        if isinstance(value, list) and value and all(isinstance(one, dict) and "content" in one for one in value):
+            yield from ((str(one.get("role") or name), one["content"]) for one in value)
+        else:
+            yield name, value
 
 
 def _excerpt(value: Any) -> str:

@@ -35,10 +35,6 @@ def show_samples(user: User, job: fine_tuning.Job) -> None:
         _show_worst(chosen, worst)
 
 
-def _fixed(items: Sequence[JobSample], position: int) -> JobSample | None:
-    return next((sample for sample in items if (sample.kind, sample.position) == ("fixed", position)), None)
-
-
 def pick_steps(steps: Sequence[int]) -> list[int]:
     """The first and the last, until others are chosen."""
     default = sorted({steps[0], steps[-1]})

@@ -76,5 +76,5 @@ def test_bell_counts_and_alerts_are_marked_as_seen(ada: User, visit: Visit, job_
 def test_zoom_of_the_address_reaches_the_curves(ada: User, visit: Visit, job_id: str) -> None:
     app = visit(ada, "job", id=job_id, steps=["20", "30"])
     assert not app.exception
-    assert app.slider(key="steps").value == (20, 30)
+    assert app.slider(key=f"steps_{job_id}").value == (20, 30)
     assert fine_tuning.get(ada, job_id).total_steps == 100
