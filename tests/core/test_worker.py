@@ -236,7 +236,7 @@ def start_worker(job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: f
         f"Loop.__init__ = lambda self, **k: init(self, **k | {{'checkpoint_seconds': {checkpoint_seconds}}})\n"
         "sys.exit(worker.main(sys.argv[1]))\n"
     )
-    return subprocess.Popen([sys.executable, "-c", script, job_id], cwd=ROOT, env=_environment())
+    return subprocess.Popen([sys.executable, "-c", script, job_id], cwd=ROOT, env=_environment(1))
 
 
 def wait_until(true: Callable[[], Any], *, seconds: float = 60) -> None:

@@ -36,7 +36,7 @@ class SlowRunner(SubprocessRunner):
 
 def start(job_id: str, **more: Any) -> subprocess.Popen[bytes]:
     """The worker as a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "tests.hostile.slow_worker", job_id], cwd=ROOT, env=_environment(), **more)
+    return subprocess.Popen([sys.executable, "-m", "tests.hostile.slow_worker", job_id], cwd=ROOT, env=_environment(1), **more)
 
 
 def serve() -> None:

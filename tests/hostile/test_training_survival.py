@@ -62,7 +62,7 @@ def server(one_thread: None) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     def start() -> subprocess.Popen[bytes]:
         stall = {"LUTHIER_TRAINING_STALL_SECONDS": str(settings().training_stall_seconds)}
         command = [sys.executable, "-m", "tests.hostile.slow_worker", "serve"]
-        started.append(subprocess.Popen(command, cwd=ROOT, env={**_environment(), **stall}, start_new_session=True))
+        started.append(subprocess.Popen(command, cwd=ROOT, env={**_environment(1), **stall}, start_new_session=True))
         return started[-1]
 
     yield start
