@@ -14,6 +14,6 @@ The ideas that carry the code:
 Imports run one way (``tests/test_layers.py`` enforces it)::
 
     errors config security clock -> db tables listing -> storage, formats, providers
-    -> limits users sessions api_keys usage -> ingest reports quality datasets -> uploads -> query models -> jobs
-    -> chats fine_tuning -> worker supervisor -> api ui -> pages app
+    -> limits users sessions api_keys usage -> ingest reports quality datasets -> uploads -> query models
+    -> alerts jobs training -> runners -> chats fine_tuning -> worker supervisor -> cli guide -> api ui -> pages app
 """
