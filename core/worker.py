@@ -208,7 +208,7 @@ def _explain(error: Exception) -> Error:
     if isinstance(error, TrainingFailed):
         return Error(error.code, error.message, error.line)
     if isinstance(error, DiskFull):
-        return Error(error.code, "The server's disk is full, so the job was paused. Free some space, then resume it.")
+        return Error("disk_full", "The server's disk is full, so the job was paused. Free some space, then resume it.")
     if isinstance(error, LuthierError):
         return Error(error.code, error.message)
     _log.exception("the training failed")
