@@ -11,7 +11,7 @@ from core.training.batches import Order
 from tests.core.training import STARTER, ask, make_loop, prefer
 
 pytestmark = pytest.mark.slow
-STEPS, BATCH, RATE = 8, 4, 1e-3
+STEPS, BATCH, RATE = 8, 4, 1e-4  # larger steps amplify the last digit until it is the fourth
 TOLERANCE = 1e-4  # losses around 1 to 10: four digits
 QUESTIONS = [ask(f"What is item {n}?", f"It is {'very ' * (n % 7)}drawer {n}.") for n in range(STEPS * BATCH)]
 TURNS = [Chat([*one.messages, *two.messages]) for one, two in zip(QUESTIONS, QUESTIONS[::-1], strict=True)]
