@@ -60,6 +60,7 @@ def pages(things: Things) -> dict[str, str]:
         "sql": "/sql",
         "fine_tuning": "/fine_tuning",
         "job": f"/job?id={things.job}",
+        "compare": f"/compare?ids={things.job}",
         "sweep": "/sweep?id=swp_aaaaaaaaaaaaaaaa",
         "models": "/models",
         "model": f"/model?id={things.model}",
@@ -67,6 +68,7 @@ def pages(things: Things) -> dict[str, str]:
         "api_keys": "/api_keys",
         "usage": "/usage",
         "guide": "/guide",
+        "alerts": "/alerts",
         "settings": "/settings",
         "admin": "/admin",
     }
