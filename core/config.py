@@ -149,6 +149,25 @@ def child_environment(**extra: str) -> dict[str, str]:
     return {**inherited, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
 
 
+def sibling_environment(**extra: str) -> dict[str, str]:
+    """For a child that works on the same data and database, plus ``extra``."""
+    return child_environment(**shared_settings(), **extra)
+
+
+def shared_settings() -> dict[str, str]:
+    """What every process that works on our data has to know, here or on another machine."""
+    chosen = settings()
+    return {
+        "LUTHIER_DATA_DIR": str(chosen.data_dir),
+        "LUTHIER_DATABASE_URL": chosen.database_url,
+        "LUTHIER_TRAINING_THREADS": str(chosen.training_threads),
+        "LUTHIER_INFERENCE_THREADS": str(chosen.inference_threads),
+        "LUTHIER_DISK_RESERVE_MB": str(chosen.disk_reserve_mb),
+        "LUTHIER_COST_PER_HOUR": str(chosen.cost_per_hour),
+        "LUTHIER_LOG_LEVEL": chosen.log_level,
+    }
+
+
 def bare_environment(**extra: str) -> dict[str, str]:
     """Only what a program needs to start at all, plus ``extra``: for a process that is to know nothing."""
     needed = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

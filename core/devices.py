@@ -1,7 +1,6 @@
 """How many devices fine-tuning jobs share on this server: what is configured, else its GPUs, else its CPU cores."""
 
 import os
-from functools import lru_cache
 
 from core import hardware
 from core.config import settings
@@ -9,13 +8,7 @@ from core.config import settings
 
 def count() -> int:
     """At least one."""
-    return settings().training_devices or gpus() or cores()
-
-
-@lru_cache
-def gpus() -> int:
-    """GPUs that a training here could use."""
-    return len(hardware.look().gpus)
+    return settings().training_devices or len(hardware.gpus()) or cores()
 
 
 def cores() -> int:

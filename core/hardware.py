@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -53,26 +54,39 @@ def look() -> Machine:
     return Machine(total, free, _gpus() if _torch_knows_gpus() else ())
 
 
-def _gpus() -> tuple[Gpu, ...]:
+@lru_cache(maxsize=1)
+def handles() -> tuple[Any, ...]:
+    """All GPUs of the machine as NVML knows them; none where there is no driver, which then costs nothing any more."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
+        return tuple(pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError:
         return ()
+
+
+@lru_cache(maxsize=1)
+def gpus() -> tuple[Gpu, ...]:
+    """Those that torch can use, with the memory that was free at the first call. Costs nothing after it: GPUs do not change."""
+    return look().gpus
+
+
+def computes_bfloat16() -> bool:
+    """Whether a training here runs on GPUs that have it."""
+    return bool(gpus()) and all(gpu.computes_bfloat16 for gpu in gpus())
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    import pynvml
+
     found: list[Gpu] = []
-    try:
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            device = pynvml.nvmlDeviceGetHandleByIndex(index)
+    with suppress(pynvml.NVMLError):
+        for device in handles():
             memory = pynvml.nvmlDeviceGetMemoryInfo(device)
             capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(device))
-            found.append(
-                Gpu(str(pynvml.nvmlDeviceGetName(device)), int(memory.total), int(memory.free), capability >= BFLOAT16_FROM)
-            )
-    except pynvml.NVMLError:
-        return tuple(found)
-    finally:
-        pynvml.nvmlShutdown()
+            name = str(pynvml.nvmlDeviceGetName(device))
+            found.append(Gpu(name, int(memory.total), int(memory.free), capability >= BFLOAT16_FROM))
     return tuple(found)
 
 

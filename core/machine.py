@@ -9,11 +9,12 @@ import platform
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from core import hardware
 
 MOST_GPUS = 64
 
@@ -42,7 +43,7 @@ class Meter:
 
 def describe() -> dict[str, Any]:
     """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes": [n]}``"""
-    gpus = [_gpu_facts(handle) for handle in _handles()]
+    gpus = [_gpu_facts(handle) for handle in hardware.handles()]
     return {
         "cpu": _cpu_name(),
         "machine": platform.machine(),
@@ -83,7 +84,7 @@ def _gpu_load() -> tuple[int | None, float | None]:
 def _used_handles() -> list[Any]:
     """Only once torch has opened a GPU: before that, how busy the machine's GPUs are is other people's business."""
     torch = sys.modules.get("torch")
-    if not _handles() or torch is None or not torch.cuda.is_initialized():
+    if not hardware.handles() or torch is None or not torch.cuda.is_initialized():
         return []
     import pynvml
 
@@ -93,18 +94,6 @@ def _used_handles() -> list[Any]:
             uuid = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
             found.append(pynvml.nvmlDeviceGetHandleByUUID(uuid.encode()))
     return found
-
-
-@lru_cache
-def _handles() -> tuple[Any, ...]:
-    """All GPUs of the machine; none where the library or the driver is missing."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return tuple(pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount()))
-    except Exception:  # the library raises errors of its own kinds, a missing driver is the usual one
-        return ()
 
 
 def _text(name: str | bytes) -> str:

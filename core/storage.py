@@ -130,11 +130,14 @@ def sweep(kind: str, known: set[str], *, older_than_seconds: float = 0) -> list[
     return [p.name for p in orphans]
 
 
-def link(source: Path, target: Path) -> None:
-    """The same file under a second name, a copy where the disk cannot do that: for files that never change."""
+def link(source: str | Path, target: str | Path) -> None:
+    """The same file under a second name, a copy where the disk cannot do that: for files that never change.
+
+    Raises FileNotFoundError, FileExistsError.
+    """
     try:
         os.link(source, target)
-    except FileExistsError:
+    except (FileNotFoundError, FileExistsError):
         raise
     except OSError:
         shutil.copy2(source, target)

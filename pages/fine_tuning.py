@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import models, training
+from core import fine_tuning, models, training
 from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import NewJob
@@ -68,7 +68,7 @@ def show_form(user: User) -> None:
             base = form.pick_base(user, given.base_model_id if given else places.query("base"))
             if base is None:
                 return
-            hyperparameters = settings.pick_settings(method, find_automatic(data, base, method))
+            hyperparameters = settings.pick_settings(method, find_automatic(user, data, base, method))
         sweep = sweep_form.pick_sweep(hyperparameters)
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
@@ -90,16 +90,10 @@ def show_form(user: User) -> None:
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
 
 
-def find_automatic(data: Data, base: models.Model, method: str) -> training.Settings:
+def find_automatic(user: User, data: Data, base: models.Model, method: str) -> training.Settings:
     """What the fields that are left alone become, given those that are not."""
     asked = parse(training.Hyperparameters, **settings.chosen_now(method))
-    return training.resolve(
-        asked,
-        num_examples=data.version.num_rows,
-        num_parameters=base.num_parameters,
-        context_length=base.context_length,
-        method=method,
-    )
+    return fine_tuning.automatic(user, base.id, asked, method=method, num_rows=data.version.num_rows)
 
 
 def build_request(

@@ -15,7 +15,18 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "gguf", "
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
 # Lower layers first. A module may import its own layer and those above it in this list; a package stands for all of its modules.
 LAYERS = [
-    {"core.errors", "core.clock", "core.config", "core.stopping", "core.cells", "core.hardware"},
+    {
+        "core.errors",
+        "core.clock",
+        "core.config",
+        "core.stopping",
+        "core.cells",
+        "core.hardware",
+        "core.processes",
+        "core.tended",
+        "core.line_process",
+        "core.line_server",
+    },
     {"core.security", "core.fields"},
     {"core.db", "core.tables", "core.migrations"},
     {"core.listing"},

@@ -10,10 +10,9 @@ import shutil
 import threading
 import time
 
-import psutil
 from sqlalchemy import select
 
-from core import ingest, storage
+from core import ingest, processes, storage
 from core.datasets import report_queue, spare
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
@@ -102,14 +101,7 @@ def _note_output(version_id: str, code: int) -> None:
 
 
 def _is_alive(row: DatasetVersionRow) -> bool:
-    if row.worker_pid is None or row.worker_started is None:
-        return False
-    try:
-        process = psutil.Process(row.worker_pid)
-        same = abs(process.create_time() - row.worker_started) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return processes.is_alive(row.worker_pid, row.worker_started)
 
 
 def _adopt(version_id: str) -> None:

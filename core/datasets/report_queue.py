@@ -9,55 +9,32 @@ import logging
 import shutil
 import subprocess
 import sys
-import threading
 
-import psutil
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
-from core import reports
+from core import processes, reports
 from core.config import ROOT, settings
 from core.db import reading, writing
 from core.tables import VersionReportRow
+from core.tended import TendedQueue
 
 SLOTS = 2
-BUSY_SECONDS = 0.5
-IDLE_SECONDS = 30.0
 LOGGED_CHARACTERS = 4000
-SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
 Key = tuple[str, str]
 log = logging.getLogger("luthier.reports")
 
 
-class ReportQueue:
+class ReportQueue(TendedQueue):
     """Starts what waits, settles what died."""
 
+    name = "reports"
+
     def __init__(self) -> None:
+        super().__init__()
         self.children: dict[Key, subprocess.Popen[bytes]] = {}
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def run(self) -> None:
-        """Begin to look after reports, in a thread."""
-        self.shut_down()
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._loop, daemon=True, name="reports")
-        self._thread.start()
-
-    def shut_down(self) -> None:
-        """Stop looking. Processes that run go on; the next server finds them."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-            self._thread = None
-
-    def wake(self) -> None:
-        self._wake.set()
 
     def tick(self) -> bool:
-        """Look once. True while something runs or waits."""
         self._settle_dead(_open_reports())
         open_reports = _open_reports()
         living = {_key(row) for row in open_reports if row.status == "running"} | set(self.children)
@@ -68,16 +45,6 @@ class ReportQueue:
                 self._start(_key(row))
                 living.add(_key(row))
         return bool(open_reports)
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            try:
-                busy = self.tick()
-            except Exception:  # outermost loop
-                log.exception("reports could not be looked after; trying again")
-                busy = False
-            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def _settle_dead(self, open_reports: list[VersionReportRow]) -> None:
         ended = {key: child for key, child in self.children.items() if child.poll() is not None}
@@ -125,14 +92,7 @@ def shut_down() -> None:
 
 
 def is_alive(row: VersionReportRow) -> bool:
-    if row.worker_pid is None or row.worker_started is None:
-        return False
-    try:
-        process = psutil.Process(row.worker_pid)
-        same = abs(process.create_time() - row.worker_started) < SAME_START_SECONDS
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return processes.is_alive(row.worker_pid, row.worker_started)
 
 
 def _open_reports() -> list[VersionReportRow]:

@@ -7,7 +7,6 @@ another user's, so nothing can be learned from an answer.
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def share_version(twin: DatasetVersionRow, row: DatasetVersionRow) -> bool:
     try:
         with storage.publishing(final) as draft:
             for file in source.iterdir():
-                link_or_copy(file, draft / file.name)
+                storage.link(file, draft / file.name)
     except (FileNotFoundError, IsADirectoryError):
         return False
     if not storage.parquet_path(row.id).exists():
@@ -114,16 +113,6 @@ def share_original(session: Session, file: Path, *, owner_id: str, sha256: str) 
     except OSError:
         return  # gone meanwhile, or a file system without links: the staged file does as well
     os.replace(link, file)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for the same bytes; a copy where the file system has no such thing. Raises FileNotFoundError."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _is_read_alike(one: DatasetVersionRow, other: DatasetVersionRow) -> bool:

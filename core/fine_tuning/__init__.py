@@ -48,7 +48,7 @@ from core.fine_tuning.run_mlflow import Exported
 from core.fine_tuning.run_reports import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.samples import JobSample, SampleList, sample_steps, samples
 from core.fine_tuning.series import metrics
-from core.fine_tuning.starting import NewJob, Plan, admit, create, plan
+from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, plan
 from core.fine_tuning.using import (
     Promotion,
     delete_checkpoint,
@@ -90,6 +90,7 @@ __all__ = [
     "Setting",
     "admit",
     "annotate",
+    "automatic",
     "cancel",
     "checkpoints",
     "compare",

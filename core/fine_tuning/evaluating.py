@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core import datasets, models, storage
 from core.clock import now
-from core.config import ROOT, child_environment, settings
+from core.config import ROOT, settings, sibling_environment
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fields import Input
@@ -137,22 +137,14 @@ def _count_running(session: Session) -> int:
 
 
 def _start(target_id: str, run: str) -> None:
-    chosen = settings()
-    path = chosen.data_dir / "logs" / f"evaluation-{target_id}.log"
+    path = settings().data_dir / "logs" / f"evaluation-{target_id}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    environment = child_environment(
-        LUTHIER_DATA_DIR=str(chosen.data_dir),
-        LUTHIER_DATABASE_URL=chosen.database_url,
-        LUTHIER_TRAINING_THREADS=str(chosen.training_threads),
-        LUTHIER_LOG_LEVEL=chosen.log_level,
-        HF_HUB_OFFLINE="1",
-    )
     try:
         with path.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "core.evaluator", target_id, run],
                 cwd=ROOT,
-                env=environment,
+                env=sibling_environment(HF_HUB_OFFLINE="1"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

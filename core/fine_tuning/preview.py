@@ -16,22 +16,10 @@ from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, ke
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.starting import NewJob
 from core.training import METHODS, Settings
+from core.training.preview_rows import Piece
 from core.users import User
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One token. ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``)."""
-
-    text: str
-    id: int
-    learned: bool
-    cut: bool
-    special: bool
-    joined: bool
-    starts: bool
 
 
 @dataclass(frozen=True)
@@ -110,15 +98,8 @@ class Subject:
     method: str
 
     def as_json(self) -> Json:
-        weights = models.location(self.base.version_id)
         return {
-            "weights": {
-                "version_id": weights.version_id,
-                "folder": str(weights.folder),
-                "base": str(weights.base),
-                "adapter": str(weights.adapter) if weights.adapter else None,
-                "chat_template_sha256": weights.chat_template_sha256,
-            },
+            "weights": models.location(self.base.version_id).as_json(),
             "rows": {
                 "parquet": str(storage.parquet_path(self.rows.version_id)),
                 "columns": self.rows.columns,

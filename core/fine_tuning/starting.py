@@ -153,6 +153,11 @@ def create(user: User, new: NewJob) -> Job:
         raise NotFound(GONE) from error
 
 
+def automatic(user: User, base_model_id: str, hyperparameters: Hyperparameters, *, method: str, num_rows: int) -> Settings:
+    """What the settings that are left alone become beside those that are not. Raises NotFound, Conflict about the base."""
+    return _resolve(hyperparameters, sources.find_base(user, base_model_id), num_rows, method=method)
+
+
 def key_of(user: User, idempotency_key: str | None) -> str | None:
     """What the database keeps of a key: nobody else's key is ever the same."""
     return digest(f"{user.id}:{idempotency_key}") if idempotency_key else None
@@ -211,8 +216,9 @@ def admit(job_id: str) -> None:
             return _reject(job_id, jobs.Error("invalid_training_file", f"Line {line}: {detail.field} {detail.message}", line))
     asked = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
+    settled = _resolve(asked, base, counts[0], method=row.method), *counts
     with writing() as session:
-        return _admit(session, row, (_resolve(asked, base, counts[0], method=row.method), *counts))
+        return _admit(session, row, settled)
 
 
 def _require_files(session: Any, job: JobRow) -> None:
@@ -255,7 +261,7 @@ def _find(user: User, new: NewJob) -> Sources:
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     """Raises ValidationError for settings that cannot run here."""
     settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
-    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.look().has_gpu:
+    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.gpus():
         raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
     return settings
 
@@ -280,7 +286,7 @@ def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: s
         num_parameters=base.num_parameters,
         context_length=base.context_length,
         method=method,
-        gpu=hardware.look().computes_bfloat16,
+        gpu=hardware.computes_bfloat16(),
     )
 
 

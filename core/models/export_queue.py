@@ -8,20 +8,18 @@ kept in this memory until its process has read it from stdin: after a restart su
 import logging
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from sqlalchemy import select
 
 from core import storage
-from core.config import ROOT, child_environment, settings
+from core.config import ROOT, settings, sibling_environment
 from core.db import reading
 from core.models import export_rows
 from core.tables import ExportRow
+from core.tended import TendedQueue
 
 SLOTS = 1
-BUSY_SECONDS = 0.5
-IDLE_SECONDS = 30.0
 LOGGED_CHARACTERS = 4000
 NO_TOKEN = (
     "The token of this push is not at hand: the server was restarted, or another process than the server was asked. Tokens are not "
@@ -30,33 +28,15 @@ NO_TOKEN = (
 log = logging.getLogger("luthier.exports")
 
 
-class ExportQueue:
+class ExportQueue(TendedQueue):
     """Starts what waits, settles what died."""
 
+    name = "exports"
+
     def __init__(self) -> None:
+        super().__init__()
         self.children: dict[str, subprocess.Popen[str]] = {}
         self._tokens: dict[str, str] = {}
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def run(self) -> None:
-        """Begin to look after exports, in a thread."""
-        self.shut_down()
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._loop, daemon=True, name="exports")
-        self._thread.start()
-
-    def shut_down(self) -> None:
-        """Stop looking. A process that runs goes on; the next server finds it."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-            self._thread = None
-
-    def wake(self) -> None:
-        self._wake.set()
 
     def keep_token(self, export_id: str, token: str | None) -> None:
         """Before the row is there: the thread may see it at once."""
@@ -67,7 +47,6 @@ class ExportQueue:
         self._tokens.pop(export_id, None)
 
     def tick(self) -> bool:
-        """Look once. True while something runs or waits."""
         self._settle_dead()
         rows = export_rows.list_open()
         living = {row.id for row in rows if row.status == "running"} | set(self.children)
@@ -76,16 +55,6 @@ class ExportQueue:
                 self._start(row)
                 living.add(row.id)
         return bool(rows or self.children)
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            try:
-                busy = self.tick()
-            except Exception:  # outermost loop
-                log.exception("exports could not be looked after; trying again")
-                busy = False
-            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def _settle_dead(self) -> None:
         for export_id, child in [(key, child) for key, child in self.children.items() if child.poll() is not None]:
@@ -146,14 +115,8 @@ def shut_down() -> None:
 
 
 def _environment(*, offline: bool) -> dict[str, str]:
-    chosen = settings()
-    return child_environment(
-        LUTHIER_DATA_DIR=str(chosen.data_dir),
-        LUTHIER_DATABASE_URL=chosen.database_url,
-        LUTHIER_DISK_RESERVE_MB=str(chosen.disk_reserve_mb),
-        LUTHIER_INFERENCE_THREADS=str(chosen.inference_threads),
-        LUTHIER_LLAMA_CPP=chosen.llama_cpp,
-        LUTHIER_LOG_LEVEL=chosen.log_level,
+    return sibling_environment(
+        LUTHIER_LLAMA_CPP=settings().llama_cpp,
         PYTHONUNBUFFERED="1",
         CUDA_VISIBLE_DEVICES="",  # an export takes its time; a training's memory is not touched
         **({"HF_HUB_OFFLINE": "1"} if offline else {}),

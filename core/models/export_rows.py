@@ -6,6 +6,7 @@ import psutil
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
+from core import processes
 from core.clock import now
 from core.db import reading, writing
 from core.tables import ExportRow
@@ -13,7 +14,6 @@ from core.tables import ExportRow
 CRASHED = (
     "Making the export ended unexpectedly. Start it again; if it happens twice, the model is too large for this server's memory."
 )
-SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
 
 
 def claim(export_id: str) -> ExportRow | None:
@@ -60,14 +60,7 @@ def list_open() -> list[ExportRow]:
 
 def is_alive(row: ExportRow) -> bool:
     """Whether the process that claimed it still runs."""
-    if row.worker_pid is None or row.worker_started is None:
-        return False
-    try:
-        process = psutil.Process(row.worker_pid)
-        same = abs(process.create_time() - row.worker_started) < SAME_START_SECONDS
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return processes.is_alive(row.worker_pid, row.worker_started)
 
 
 def _change(export_id: str, from_: tuple[str, ...], **values: Any) -> bool:

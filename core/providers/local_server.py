@@ -18,17 +18,14 @@ Out::
 """
 
 import argparse
-import json
 import logging
-import os
 import queue
-import sys
-import threading
 import time
 from collections import deque
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from core import line_server
+from core.line_server import Lines
 from core.providers.local_batch import Answer, Drawing
 from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
 from core.weights import Weights
@@ -49,20 +46,14 @@ class Refused(Exception):
 
 
 class Server:
-    def __init__(self, out: TextIO, *, idle_seconds: float) -> None:
-        self._out = out
+    def __init__(self, lines: Lines, *, idle_seconds: float) -> None:
+        self._send = lines.send
         self._idle_seconds = idle_seconds
-        self._inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
+        self._inbox = lines.inbox
         self._waiting: deque[Json] = deque()
         self._writing: dict[int, tuple[LoadedModel, Answer]] = {}
         self._shelf = Shelf()
         self._idle_since = time.monotonic()
-
-    def read(self, lines: TextIO) -> None:
-        """In its own thread. The parent is gone when its end of the pipe closes: nothing is worth finishing then."""
-        for line in lines:
-            self._inbox.put(json.loads(line))
-        os._exit(0)
 
     def run(self) -> None:
         """Until the process was idle for long enough."""
@@ -118,7 +109,7 @@ class Server:
             self._fail(request_id, "unavailable", _sentence(error))
 
     def _prepare(self, request: Json) -> tuple[LoadedModel, Answer | None]:
-        weights = _weights(request["weights"])
+        weights = Weights.from_json(request["weights"])
         if not self._shelf.holds(weights) and "id" in request:
             self._send({"id": request["id"], "loading": True})
         loaded = self._shelf.get(weights)
@@ -151,10 +142,6 @@ class Server:
         if request_id is not None:
             self._writing.pop(request_id, None)
             self._send({"id": request_id, "error": {"code": code, "message": message}})
-
-    def _send(self, message: Json) -> None:
-        self._out.write(json.dumps(message) + "\n")
-        self._out.flush()
 
 
 def make_answer(request: Json, *, tongue: Tongue, adapter: str | None) -> Answer:
@@ -225,29 +212,10 @@ def _system_into_first(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     return others
 
 
-def _weights(sent: Json) -> Weights:
-    adapter = Path(sent["adapter"]) if sent["adapter"] else None
-    return Weights(sent["version_id"], Path(sent["folder"]), Path(sent["base"]), adapter, sent["chat_template_sha256"])
-
-
 def _sentence(error: Exception) -> str:
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return "There is not enough memory to answer with this model. Try a shorter conversation or a smaller model."
     return "The model failed while answering. The server's inference log says why."
-
-
-def _watch_parent(parent: int) -> None:
-    """A second way to notice that the parent died, should another child of its hold the pipe open."""
-    while os.getppid() == parent:
-        time.sleep(2)
-    os._exit(0)
-
-
-def _own_stdout() -> TextIO:
-    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return out
 
 
 def main() -> None:
@@ -255,17 +223,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--idle-seconds", type=float, default=900)
     arguments = parser.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server = Server(_own_stdout(), idle_seconds=arguments.idle_seconds)
-    threading.Thread(target=server.read, args=(sys.stdin,), daemon=True).start()
-    if os.name != "nt":
-        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    server = Server(line_server.connect(), idle_seconds=arguments.idle_seconds)
 
     import torch
 
     torch.set_num_threads(arguments.threads)
     server.run()
-    os._exit(0)  # without waiting for the thread that reads
+    line_server.leave()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core import jobs, storage
-from core.config import ROOT, settings
+from core.config import ROOT, settings, shared_settings
 from core.db import reading, writing
 from core.runners.base import Worker, worker_command
 from core.runners.ray_jobs import RayJobs, Unreachable
@@ -162,14 +162,8 @@ def _entrypoint(job_id: str, num_processes: int) -> str:
 
 def _write_settings(folder: Path, num_processes: int) -> Path:
     """The worker's environment as a file that only its owner reads."""
-    chosen = settings()
     values = {
-        "LUTHIER_DATA_DIR": str(chosen.data_dir),
-        "LUTHIER_DATABASE_URL": chosen.database_url,
-        "LUTHIER_TRAINING_THREADS": str(chosen.training_threads),
-        "LUTHIER_COST_PER_HOUR": str(chosen.cost_per_hour),
-        "LUTHIER_DISK_RESERVE_MB": str(chosen.disk_reserve_mb),
-        "LUTHIER_LOG_LEVEL": chosen.log_level,
+        **shared_settings(),
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",

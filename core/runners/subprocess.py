@@ -13,13 +13,12 @@ import sys
 
 import psutil
 
-from core import storage
-from core.config import ROOT, child_environment, settings
+from core import processes, storage
+from core.config import ROOT, sibling_environment
 from core.db import reading
 from core.runners.base import LAUNCHER, Worker, worker_command
 from core.tables import JobRow
 
-SAME_START_SECONDS = 1.0  # the operating system rounds a process's start time
 GONE_SECONDS = 5.0  # how long killed processes are waited for
 
 
@@ -90,12 +89,7 @@ def _num_processes(job_id: str) -> int:
 
 
 def _find(worker: Worker) -> psutil.Process | None:
-    try:
-        process = psutil.Process(worker.pid)
-        same = abs(process.create_time() - worker.started) < SAME_START_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
+    return processes.find(worker.pid, worker.started)
 
 
 def _job_of(process: psutil.Process) -> str | None:
@@ -131,27 +125,18 @@ def _has_lost_its_launcher(process: psutil.Process) -> bool:
         return True
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    for process in processes:
+def _end(group: list[psutil.Process]) -> None:
+    for process in group:
         try:
             process.kill()
         except psutil.Error:
             continue
-    psutil.wait_procs(processes, timeout=GONE_SECONDS)
+    psutil.wait_procs(group, timeout=GONE_SECONDS)
 
 
 def _environment(num_processes: int) -> dict[str, str]:
-    chosen = settings()
-    return child_environment(
-        LUTHIER_DATA_DIR=str(chosen.data_dir),
-        LUTHIER_DATABASE_URL=chosen.database_url,
-        LUTHIER_TRAINING_THREADS=str(chosen.training_threads),
-        LUTHIER_DISK_RESERVE_MB=str(chosen.disk_reserve_mb),
-        LUTHIER_COST_PER_HOUR=str(chosen.cost_per_hour),
-        LUTHIER_LOG_LEVEL=chosen.log_level,
+    return sibling_environment(
         HF_HUB_OFFLINE="1",
-        HF_HUB_DISABLE_TELEMETRY="1",
-        TOKENIZERS_PARALLELISM="false",
         PYTHONUNBUFFERED="1",
         **(_group_environment(num_processes) if num_processes > 1 else {}),
     )

@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """One token. ``text`` is empty where the token is a later part of a character that an earlier one shows."""
+    """One token. ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``)."""
 
     text: str
     id: int

@@ -20,19 +20,17 @@ Out::
 import argparse
 import json
 import logging
-import os
 import queue
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from core import formats
+from core import formats, line_server
 from core.errors import LuthierError
+from core.line_server import Lines
 from core.training import METHODS, probe
 from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
@@ -47,17 +45,10 @@ Json = dict[str, Any]
 class Server:
     """``_work`` holds the requests begun and not ended, as generators that yield after a slice of work."""
 
-    def __init__(self, out: TextIO, *, idle_seconds: float) -> None:
-        self._out, self._idle_seconds = out, idle_seconds
-        self._inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
+    def __init__(self, lines: Lines, *, idle_seconds: float) -> None:
+        self._inbox, self._send, self._idle_seconds = lines.inbox, lines.send, idle_seconds
         self._work: dict[int, Iterator[None]] = {}
         self._busy_at = time.monotonic()
-
-    def read(self, lines: TextIO) -> None:
-        """In its own thread. The parent is gone when its end of the pipe closes: nothing is worth finishing then."""
-        for line in lines:
-            self._inbox.put(json.loads(line))
-        os._exit(0)
 
     def run(self) -> None:
         """Until the process was idle for long enough."""
@@ -130,7 +121,7 @@ class Server:
         rows = read_lines(request["rows"], request["lines"]) if request.get("lines") else read_rows(request["rows"])
         found = probe.measure(
             METHODS[request["method"]],
-            weights_of(request["weights"]),
+            Weights.from_json(request["weights"]),
             rows,
             Settings(**request["settings"]),
             threads=request["threads"],
@@ -142,10 +133,6 @@ class Server:
     def _fail(self, request_id: int, code: str, message: str) -> None:
         self._work.pop(request_id, None)
         self._send({"id": request_id, "error": {"code": code, "message": message}})
-
-    def _send(self, message: Json) -> None:
-        self._out.write(json.dumps(message) + "\n")
-        self._out.flush()
 
 
 def read_rows(source: Json, *, first: int = 1) -> Rows:
@@ -169,14 +156,9 @@ def _tokenizer(_version_id: str, sent: str) -> Any:
     from core.training.pretrained import load_tokenizer
 
     try:
-        return load_tokenizer(weights_of(json.loads(sent)))
+        return load_tokenizer(Weights.from_json(json.loads(sent)))
     except (OSError, ValueError) as error:
         raise TrainingFailed("The tokenizer of this base model cannot be read. Choose another base.", code="unavailable") from error
-
-
-def weights_of(sent: Json) -> Weights:
-    adapter = Path(sent["adapter"]) if sent["adapter"] else None
-    return Weights(sent["version_id"], Path(sent["folder"]), Path(sent["base"]), adapter, sent["chat_template_sha256"])
 
 
 def _sentence(error: Exception) -> str:
@@ -185,31 +167,13 @@ def _sentence(error: Exception) -> str:
     return "The preview failed. The server's preview log says why."
 
 
-def _watch_parent(parent: int) -> None:
-    """A second way to notice that the parent died, should another child of its hold the pipe open."""
-    while os.getppid() == parent:
-        time.sleep(2)
-    os._exit(0)
-
-
-def _own_stdout() -> TextIO:
-    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--idle-seconds", type=float, default=300)
     arguments = parser.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    server = Server(_own_stdout(), idle_seconds=arguments.idle_seconds)
-    threading.Thread(target=server.read, args=(sys.stdin,), daemon=True).start()
-    if os.name != "nt":
-        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    server = Server(line_server.connect(), idle_seconds=arguments.idle_seconds)
     server.run()
-    os._exit(0)  # without waiting for the thread that reads
+    line_server.leave()
 
 
 if __name__ == "__main__":

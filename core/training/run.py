@@ -4,7 +4,6 @@ The order of work: read and tokenize, split off validation rows, load the base, 
 transformers are imported only when ``train`` runs, in the worker.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -106,16 +105,8 @@ def _write_draft(task: Task, model: Any, tokenizer: Any, *, step: int, is_last: 
         return pretrained.save_draft(model, tokenizer, task.weights, task.draft)
     report.event(f"The checkpoint of step {step} had the lowest validation loss: it becomes the model.", data={"step": step})
     with storage.publishing(task.draft) as folder:
-        shutil.copytree(checkpoints.model_folder(task.folder, step), folder, dirs_exist_ok=True, copy_function=_link)
+        shutil.copytree(checkpoints.model_folder(task.folder, step), folder, dirs_exist_ok=True, copy_function=storage.link)
     return None
-
-
-def _link(source: str, target: str) -> None:
-    """The same file under a second name: folders of models never change."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _metrics(state: State, chosen: int) -> dict[str, Any]:

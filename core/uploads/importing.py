@@ -15,7 +15,7 @@ from sqlalchemy import update as sql_update
 
 from core import datasets, storage
 from core.clock import now
-from core.datasets import Dataset, IngestOptions, NewDataset, Version, making, same_bytes
+from core.datasets import Dataset, IngestOptions, NewDataset, Version, making
 from core.db import reading, writing
 from core.errors import Conflict, TooLarge, UnreadableFile, UnsupportedMediaType
 from core.fields import parse
@@ -95,7 +95,7 @@ def _importing(user: User, upload_id: str) -> Iterator[Upload]:
 
 def _second_name(upload: Upload) -> Path:
     file = storage.new_staging_path()
-    same_bytes.link_or_copy(storage.upload_path(upload.id), file)
+    storage.link(storage.upload_path(upload.id), file)
     return file
 
 

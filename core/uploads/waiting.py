@@ -6,7 +6,6 @@ from sqlalchemy import Select, select
 from sqlalchemy import update as sql_update
 
 from core import ingest, storage
-from core.datasets import same_bytes
 from core.db import reading, writing
 from core.errors import Conflict, ValidationError
 from core.fields import parse
@@ -86,7 +85,7 @@ def duplicate(user: User, upload_id: str) -> Upload:
     with writing() as session:
         row = rows.own(session, user.id, upload_id)
         copy = rows.insert(session, user.id, **{name: getattr(row, name) for name in COPIED})
-        same_bytes.link_or_copy(storage.upload_path(row.id), storage.upload_path(copy.id))
+        storage.link(storage.upload_path(row.id), storage.upload_path(copy.id))
         return rows.present(session, copy)
 
 

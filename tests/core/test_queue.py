@@ -162,11 +162,11 @@ def test_more_devices_than_there_are_cannot_be_asked_for(
         fine_tuning.rerun(ada, earlier.id)
 
 
-def test_devices_are_the_cores_where_no_driver_shows_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices.gpus.cache_clear()
-    monkeypatch.setattr(hardware, "look", lambda: hardware.Machine(2**34, 2**33, ()))
+def test_devices_are_the_gpus_and_without_any_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
     assert devices.count() == devices.cores() >= 1
-    devices.gpus.cache_clear()
+    monkeypatch.setattr(hardware, "gpus", lambda: (hardware.Gpu("one", 2**34, 2**33, True),) * 3)
+    assert devices.count() == 3
 
 
 # What its users see and change

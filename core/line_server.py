@@ -1,0 +1,63 @@
+"""The other end of ``core.line_process``: a child that reads requests as JSON lines on stdin and answers on stdout.
+
+Whatever libraries print goes to stderr, which is a log file. The process ends with its parent, or when stdin closes: nothing is
+worth finishing then.
+"""
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any, NoReturn, TextIO
+
+Json = dict[str, Any]
+
+
+class Lines:
+    """Requests that have arrived, and the way back."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
+        self._out = out
+
+    def send(self, message: Json) -> None:
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+    def read(self, source: TextIO) -> None:
+        """In its own thread."""
+        for line in source:
+            self.inbox.put(json.loads(line))
+        os._exit(0)
+
+
+def connect() -> Lines:
+    """Take stdin and stdout over, and watch the parent. Once per process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lines = Lines(_own_stdout())
+    threading.Thread(target=lines.read, args=(sys.stdin,), daemon=True).start()
+    if os.name != "nt":
+        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    return lines
+
+
+def leave() -> NoReturn:
+    """End without waiting for the thread that reads."""
+    os._exit(0)
+
+
+def _watch_parent(parent: int) -> None:
+    """A second way to notice that the parent died, should another child of its hold the pipe open."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(0)
+
+
+def _own_stdout() -> TextIO:
+    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
