@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import datasets, hardware, jobs, storage
+from core import datasets, hardware, job_queue, jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
@@ -28,7 +28,6 @@ from core.users import User
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
 FEW_ROWS = 10
-ELSEWHERE = ("ray",)  # runners whose machines are not this one
 START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
@@ -261,7 +260,7 @@ def _find(user: User, new: NewJob) -> Sources:
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     """Raises ValidationError for settings that cannot run here."""
     settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
-    if settings.tuning == "qlora" and new.runner not in ELSEWHERE and not hardware.gpus():
+    if settings.tuning == "qlora" and new.runner == job_queue.HERE and not hardware.gpus():
         raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
     return settings
 

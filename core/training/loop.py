@@ -88,6 +88,7 @@ class Loop:
         self.device = next(self.model.parameters()).device
         self.max_tokens = max(1, MAX_LOGITS[self.device.type] // self.model.config.get_text_config().vocab_size)
         self.row_losses = {"train": RowLog(self.train), "validation": RowLog(self.validation)}
+        self.pace_since: tuple[float, int] | None = None  # when the first step of this attempt, which warms up, was over
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
         self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 
@@ -97,7 +98,6 @@ class Loop:
         self.objective.prepare(self.model, every, self.folder / "reference.npy", self.measuring)
         self._resume()
         self.report.planned(self.settings, total_steps=self.total, start_step=self.state.step)
-        self.started, self.start_step = time.monotonic(), self.state.step
         while self.state.step < self.total and not self.state.is_over:
             self._obey()
             self.take_step()
@@ -282,8 +282,8 @@ class Loop:
 
     def _tell(self, rate: float, norm: float, extra: dict[str, float]) -> None:
         state = self.state
-        elapsed = time.monotonic() - self.started
-        eta = schedule.eta_seconds(state.step, total=self.total, start=self.start_step, elapsed=elapsed)
+        since, start = self.pace_since = self.pace_since or (time.monotonic(), state.step)
+        eta = schedule.eta_seconds(state.step, total=self.total, start=start, elapsed=time.monotonic() - since)
         epoch = state.step / self.order.steps_per_epoch
         self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta, extra))
 

@@ -99,7 +99,6 @@ def _loop(method: Method, model: Any, items: Sequence[Any], settings: Settings, 
         write_model=lambda _folder: None,
     )
     loop.objective.prepare(model, [[row] for row in items], folder / "reference.npy", loop.measuring)
-    loop.started, loop.start_step = time.monotonic(), 0
     return loop
 
 

@@ -32,6 +32,6 @@ def is_due(step: int, *, every: int | None, total: int) -> bool:
 
 
 def eta_seconds(step: int, *, total: int, start: int, elapsed: float) -> float | None:
-    """Seconds left, from the pace of this attempt (validation and checkpoints included). None before the second step."""
+    """Seconds left, from the pace since step ``start``, validation and checkpoints included. None before a step has followed it."""
     done = step - start
     return (total - step) * elapsed / done if done >= 1 and elapsed > 0 else None

@@ -283,3 +283,16 @@ def test_a_loss_that_runs_away_raises_one_alert(tmp_path: Path) -> None:
         loop.state.step = step
         loop._watch(0.5 if step < 30 else 6.0)
     assert loop.report.alerts == ["diverged"]
+
+
+def test_a_slow_first_step_does_not_spoil_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.training import loop as module
+
+    loop = make_loop(STARTER, tmp_path, max_steps=10, n_epochs=10, samples_every=0)
+    clock = iter([100.0, 100.0, 101.0, 102.0])  # the first step ends at 100 s, then one a second
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    for step in (1, 2, 3):
+        loop.state.step = step
+        loop._tell(1e-3, 1.0, {})
+    monkeypatch.undo()
+    assert [told.eta_seconds for told in loop.report.steps] == [None, 8.0, 7.0]
