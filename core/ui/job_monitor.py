@@ -20,7 +20,7 @@ from core.users import User
 
 EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
 OVERFITTING = 1.1  # times the lowest validation loss
-TUNINGS = {"full": "full fine-tuning", "lora": "LoRA"}
+TUNINGS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
 
 class Link(NamedTuple):

@@ -104,6 +104,7 @@ def request_(ada: User, base_model: ModelRow, tiny_base: Path, make_version: Cal
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, free: int, gpus: tuple[Gpu, ...] = ()) -> None:
     monkeypatch.setattr(hardware, "look", lambda: Machine(64 * GIB, free, gpus))
+    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
 
 
 def test_the_forecast_compares_with_what_is_free(ada: User, request_: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
