@@ -25,11 +25,15 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Rendered:
-    """One sequence of a row before it is cut. ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference."""
+    """One sequence of a row before it is cut. ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference.
+
+    ``answer_at``: where the last answer begins; None in a plain text.
+    """
 
     ids: list[int]
     learned: list[bool]
     part: str = ""
+    answer_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Tokens:
     learned: Array
     key: str = ""  # hash of the row's content
     line: int = 0  # of the dataset, from 1
+    answer_at: int | None = None  # where the last answer begins; None in a plain text
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,6 +52,13 @@ class Tokens:
     @property
     def num_learned(self) -> int:
         return int(self.learned.sum())
+
+    @property
+    def asked(self) -> int:
+        """How many tokens ask: up to the last answer; of a text, or where the answer was cut away, a third."""
+        if self.answer_at is None or self.answer_at >= len(self):
+            return max(1, len(self) // 3)
+        return self.answer_at
 
 
 @dataclass(frozen=True)
@@ -107,11 +119,10 @@ def render(example: Example, tokenizer: Any, settings: Settings) -> list[Rendere
     if isinstance(example, Preference):
         asked = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
         return [
-            _without_first(*render_chat([*asked, *answer], tokenizer), part)
+            _rendered(*render_chat([*asked, *answer], tokenizer), part=part)
             for part, answer in (("preferred", example.preferred), ("non_preferred", example.non_preferred))
         ]
-    ids, learned = render_chat(example.messages, tokenizer)
-    return [_without_first(ids, [True] * len(ids) if settings.loss_on == "all" else learned)]
+    return [_rendered(*render_chat(example.messages, tokenizer), learn_all=settings.loss_on == "all")]
 
 
 def split(items: Sequence[Any], *, fraction: float, seed: int) -> tuple[list[Any], list[Any]]:
@@ -144,10 +155,15 @@ def _items(example: Example, rendered: list[Rendered], most: int, key: str, line
     if isinstance(example, Text):
         yield from _windows(rendered[0], most, key, line)
         return
-    cut = [Tokens(np.array(r.ids[:most], dtype=np.int64), np.array(r.learned[:most], dtype=bool), key, line) for r in rendered]
+    cut = [_cut(one, most, key, line) for one in rendered]
     if not all(tokens.learned.any() for tokens in cut):
         return
     yield Pair(cut[0], cut[1], key, line) if isinstance(example, Preference) else cut[0]
+
+
+def _cut(one: Rendered, most: int, key: str, line: int) -> Tokens:
+    ids, learned = np.array(one.ids[:most], dtype=np.int64), np.array(one.learned[:most], dtype=bool)
+    return Tokens(ids, learned, key, line, one.answer_at)
 
 
 def _windows(text: Rendered, most: int, key: str, line: int) -> Iterator[Tokens]:
@@ -162,12 +178,18 @@ def _render_text(text: str, tokenizer: Any) -> Rendered:
     ids = tokenizer(text)["input_ids"]
     if tokenizer.eos_token_id is not None and (not ids or ids[-1] != tokenizer.eos_token_id):
         ids = [*ids, tokenizer.eos_token_id]
-    return _without_first(ids, [True] * len(ids))
+    return Rendered(ids, _without_first([True] * len(ids)))
 
 
-def _without_first(ids: list[int], learned: list[bool], part: str = "") -> Rendered:
+def _rendered(ids: list[int], said: list[bool], *, part: str = "", learn_all: bool = False) -> Rendered:
+    """``said``: what the assistant says. An answer follows a token that it does not say."""
+    starts = [i for i in range(1, len(said)) if said[i] and not said[i - 1]]
+    return Rendered(ids, _without_first([True] * len(ids) if learn_all else said), part, starts[-1] if starts else None)
+
+
+def _without_first(learned: list[bool]) -> list[bool]:
     """The first token has nothing before it to be predicted from."""
-    return Rendered(ids, [False, *learned[1:]], part)
+    return [False, *learned[1:]]
 
 
 def _render_by_turns(messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any) -> tuple[list[int], list[bool]]:

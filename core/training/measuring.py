@@ -19,7 +19,7 @@ from core.training.hyperparameters import Settings
 from core.training.loop import MAX_LOGITS
 from core.training.method import Method, Rows, TrainingFailed
 from core.training.objective import Objective
-from core.training.samples import answer_start, generate
+from core.training.samples import generate
 from core.weights import Weights
 
 MAX_ROWS = 2000  # of more rows so many are measured, evenly spread
@@ -124,7 +124,7 @@ def _losses(
 
 def _answers(model: Any, tokenizer: Any, items: Sequence[Any], progress: Callable[[float], None]) -> dict[str, Any]:
     """Greedy answers to the rows' questions, compared as text."""
-    asked = sorted(((item, answer_start(item.learned)) for item in items), key=lambda pair: pair[1])
+    asked = sorted(((item, item.asked) for item in items), key=lambda pair: pair[1])
     seen: list[dict[str, Any]] = []
     for start in range(0, len(asked), ANSWERS_AT_ONCE):
         some = asked[start : start + ANSWERS_AT_ONCE]

@@ -47,20 +47,10 @@ class Sampler:
     def _of_row(self, row: Tokens | Pair) -> Question:
         """Up to the last answer of a row; of a text the first third."""
         tokens = row.preferred if isinstance(row, Pair) else row
-        start = answer_start(tokens.learned)
-        return [int(i) for i in tokens.ids[:start]], self._decode(tokens.ids[start:]), row.line
+        return [int(i) for i in tokens.ids[: tokens.asked]], self._decode(tokens.ids[tokens.asked :]), row.line
 
     def _decode(self, ids: Any) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
-
-def answer_start(learned: Any) -> int:
-    """Where the last stretch of learned tokens begins; where all are learned, after a third."""
-    places = np.flatnonzero(learned)
-    if len(places) == len(learned) - 1:
-        return max(1, len(learned) // 3)
-    gaps = np.flatnonzero(np.diff(places) > 1)
-    return int(places[gaps[-1] + 1] if len(gaps) else places[0])
 
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:

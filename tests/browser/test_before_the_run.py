@@ -56,7 +56,7 @@ def see_tokens(app: App) -> None:
 def choose_settings(app: App) -> None:
     app.by_key("ft_preset").get_by_text("Quick look").click()
     app.settled().sees("At most 60 steps")
-    assert app.by_key("ft_n_epochs").locator("input").input_value() == "1"
+    expect(app.by_key("ft_n_epochs").locator("input")).to_have_value("1")
 
 
 def measure(app: App) -> None:

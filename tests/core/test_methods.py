@@ -267,6 +267,17 @@ def test_samples_are_asked_of_prompts_and_of_the_worst_rows(tmp_path: Path) -> N
     assert last[1].loss == pytest.approx(float(loop.report.row_losses["validation"].losses.max()))
 
 
+@pytest.mark.parametrize("loss_on", ["answers", "all"])
+def test_a_row_is_asked_up_to_its_last_answer_whatever_is_learned(tmp_path: Path, loss_on: str) -> None:
+    one, two = ask("One?", "First answer."), ask("Two?", "Second answer.")
+    rows = [one, type(one)([*ask("Hello", "Hi.").messages, *two.messages])]
+    loop = make_loop(STARTER, tmp_path, rows=rows, loss_on=loss_on)
+    with loop.measuring():
+        asked = loop.sampler.take(loop.model, [], np.array([]))
+    assert [one.expected for one in asked] == ["First answer.", "Second answer."]
+    assert asked[1].prompt.endswith("Two?")
+
+
 def test_the_hardest_rows_are_known_by_their_lines(tmp_path: Path) -> None:
     rows = [*rows_for("supervised", 20), ask("Tell me", "zyx wvu tsr qpo nml kji")]
     loop = make_loop(STARTER, tmp_path, rows=rows, n_epochs=4, samples_every=0)
