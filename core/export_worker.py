@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core import storage
+from core import hardware, storage
 from core.config import settings
 from core.errors import DiskFull, LuthierError
 from core.exporting.making import make
@@ -86,9 +86,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)  # people's clicks and trainings come first
     token = sys.stdin.readline().strip()
-    import torch
-
-    torch.set_num_threads(settings().inference_threads)
+    hardware.set_up_torch(threads=settings().inference_threads)
     sys.exit(0 if run(sys.argv[1], token) else 1)
 
 

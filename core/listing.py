@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from core.errors import ValidationError
@@ -24,7 +24,6 @@ class ListQuery(Input):
     limit: int = Field(20, ge=1, le=100)
     offset: int = Field(0, ge=0, le=10**9)
     sort: str = "-created_at"
-    q: str | None = None
 
     @field_validator("limit", "offset", mode="before")
     @classmethod
@@ -33,6 +32,16 @@ class ListQuery(Input):
         if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,12}", value):
             raise ValueError("must be a whole number")
         return value
+
+
+class SearchQuery(ListQuery):
+    """What a list takes that can be searched: ``q`` is a literal part of a name or a text, whatever its letter case."""
+
+    q: str | None = None
+
+    def found_in(self, *columns: Any) -> ColumnElement[bool]:
+        """Every row, when nothing is looked for."""
+        return or_(*(contains(column, self.q) for column in columns)) if self.q else true()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from core import clock, datasets, models, replies
 from core.db import reading, writing
 from core.errors import NotFound
 from core.fields import Input
-from core.listing import Listed, ListQuery, contains, fetch
+from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
 from core.security import new_id
 from core.tables import ChatRow, MessageRow
@@ -40,7 +40,7 @@ class ChatChange(Input):
     parameters: Parameters = Field(default_factory=Parameters)
 
 
-class ChatList(ListQuery):
+class ChatList(SearchQuery):
     model_id: str | None = None
     dataset_id: str | None = None
 
@@ -54,7 +54,7 @@ class NewMessage(Input):
     parameters: Parameters = Field(default_factory=Parameters)
 
 
-class MessageList(ListQuery):
+class MessageList(SearchQuery):
     chat_id: str
     sort: str = "created_at"
     role: Literal["user", "assistant", "system"] | None = None
@@ -110,9 +110,7 @@ def create(user: User, new: NewChat) -> Chat:
 
 
 def list_chats(user: User, query: ChatList) -> Listed[Chat]:
-    statement = select(ChatRow).where(ChatRow.user_id == user.id)
-    if query.q:
-        statement = statement.where(contains(ChatRow.title, query.q))
+    statement = select(ChatRow).where(ChatRow.user_id == user.id, query.found_in(ChatRow.title))
     if query.model_id is not None:
         statement = statement.where(or_(ChatRow.model_id == query.model_id, ChatRow.checkpoint == query.model_id))
     if query.dataset_id is not None:
@@ -159,11 +157,9 @@ def delete(user: User, chat_id: str) -> None:
 def list_messages(user: User, query: MessageList) -> Listed[Message]:
     with reading() as session:
         chat = find(session, user, query.chat_id)
-        statement = select(MessageRow).where(MessageRow.chat_id == chat.id)
+        statement = select(MessageRow).where(MessageRow.chat_id == chat.id, query.found_in(MessageRow.content))
         if query.role:
             statement = statement.where(MessageRow.role == query.role)
-        if query.q:
-            statement = statement.where(contains(MessageRow.content, query.q))
         # position counts up with created_at and has no ties
         return fetch(
             session, statement, query, sortable={"created_at": MessageRow.position}, tie=MessageRow.id, present=present_message

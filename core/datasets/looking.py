@@ -16,7 +16,7 @@ from core.datasets.pages import Filter, Preview
 from core.datasets.values import Content, Dataset, SqlTable, Version
 from core.db import reading
 from core.errors import NotFound, ValidationError
-from core.listing import Listed, ListQuery, fetch
+from core.listing import Listed, ListQuery, SearchQuery, fetch
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 
@@ -40,7 +40,7 @@ SORTABLE = {
 As = Literal["original", "parquet", "csv", "jsonl", "rejects"]
 
 
-class DatasetList(ListQuery):
+class DatasetList(SearchQuery):
     format: Literal["chat", "preference", "completion", "text", "table"] | None = None
     status: Literal["processing", "ready", "failed"] | None = None
     trains: bool | None = Field(None, description="Whether every row of the newest version can be learned as it is.")
@@ -49,7 +49,9 @@ class DatasetList(ListQuery):
 def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
     """Raises ValidationError for an unknown sort."""
     with reading() as session:
-        statement = rows.matching(user.id, q=query.q, format_=query.format, status=query.status)
+        statement = rows.matching(user.id, format_=query.format, status=query.status).where(
+            query.found_in(DatasetRow.name, DatasetRow.description)
+        )
         if query.trains is not None:
             statement = statement.where(func.coalesce(TRAINS, False) == query.trains)
         found = fetch(session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row)

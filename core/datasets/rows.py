@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, aliased, defer
 from core.clock import now
 from core.datasets.values import Dataset, SqlTable, Version, present, present_version
 from core.errors import Conflict, NotFound
-from core.listing import contains
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, UserRow, VersionParentRow
 
@@ -107,13 +106,11 @@ def is_listed(dataset_id: str) -> ColumnElement[bool]:
     return or_(version.status != "failed", version.number > func.coalesce(newest_ready, 0))
 
 
-def matching(owner_id: str, *, q: str | None, format_: str | None, status: str | None) -> Select[DatasetRow]:
+def matching(owner_id: str, *, format_: str | None, status: str | None) -> Select[DatasetRow]:
     """A user's datasets, joined with the version each of them shows."""
     version = DatasetVersionRow
     statement = select(DatasetRow).join(version, version.id == _shown_id().correlate(DatasetRow).scalar_subquery())
     conditions: list[ColumnElement[bool]] = [DatasetRow.owner_id == owner_id]
-    if q:
-        conditions.append(or_(contains(DatasetRow.name, q), contains(DatasetRow.description, q)))
     if format_:
         conditions.append(version.format == format_)
     if status:

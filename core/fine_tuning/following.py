@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
-from sqlalchemy import String, cast, or_, select
+from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
 from core import jobs
@@ -21,7 +21,7 @@ from core.fine_tuning.values import (
     present_event,
     present_progress,
 )
-from core.listing import Listed, ListQuery, contains, fetch
+from core.listing import Listed, ListQuery, SearchQuery, contains, fetch
 from core.tables import CheckpointRow, JobEventRow, JobRow
 from core.users import User
 
@@ -36,7 +36,7 @@ SORTABLE = {
 }
 
 
-class JobList(ListQuery):
+class JobList(SearchQuery):
     """``q`` is looked for in name and notes; ``tag`` is one of a job's tags, whatever its letter case."""
 
     status: Status | None = None
@@ -58,12 +58,10 @@ class CheckpointList(ListQuery):
 
 def list_jobs(user: User, query: JobList | None = None) -> Listed[Job]:
     query = query or JobList()
-    statement = select(JobRow).where(JobRow.user_id == user.id)
+    statement = select(JobRow).where(JobRow.user_id == user.id, query.found_in(JobRow.name, JobRow.notes))
     for column in ("status", "base_model_id", "dataset_id"):
         if value := getattr(query, column):
             statement = statement.where(getattr(JobRow, column) == value)
-    if query.q:
-        statement = statement.where(or_(contains(JobRow.name, query.q), contains(JobRow.notes, query.q)))
     if query.tag:
         statement = statement.where(contains(cast(JobRow.tags, String), json.dumps(query.tag)))
     with reading() as session:

@@ -25,7 +25,7 @@ from core.fields import details_of
 from core.fine_tuning import starting, sweep_space
 from core.fine_tuning.starting import NewJob
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Range, Search, Values
-from core.listing import Listed, ListQuery, contains, fetch
+from core.listing import Listed, SearchQuery, fetch
 from core.security import new_id
 from core.tables import ACTIVE_STATUSES, JobGroupRow, JobRow
 from core.training import Hyperparameters
@@ -82,7 +82,7 @@ class Sweep:
     created_at: datetime
 
 
-class SweepList(ListQuery):
+class SweepList(SearchQuery):
     pass
 
 
@@ -130,9 +130,7 @@ def get(user: User, sweep_id: str, *, sort: str = "created_at") -> Sweep:
 def list_sweeps(user: User, query: SweepList | None = None) -> Listed[Sweep]:
     """Without their jobs."""
     query = query or SweepList()
-    statement = select(JobGroupRow).where(JobGroupRow.user_id == user.id)
-    if query.q:
-        statement = statement.where(contains(JobGroupRow.name, query.q))
+    statement = select(JobGroupRow).where(JobGroupRow.user_id == user.id, query.found_in(JobGroupRow.name))
     sortable = {"created_at": JobGroupRow.created_at, "name": JobGroupRow.name}
     with reading() as session:
         return fetch(

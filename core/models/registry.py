@@ -15,7 +15,7 @@ from core import storage
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
 from core.fields import Input
-from core.listing import Listed, ListQuery, contains, fetch
+from core.listing import Listed, ListQuery, SearchQuery, fetch
 from core.models.exports import export_ids_of
 from core.models.values import (
     STARTER,
@@ -49,7 +49,7 @@ class Parameters(Input):
         return self.model_dump(exclude_none=True)
 
 
-class ModelList(ListQuery):
+class ModelList(SearchQuery):
     sort: str = "-created_at"
     type: Literal["base", "custom", "finetuned", "external"] | None = None
 
@@ -82,11 +82,9 @@ class NewAlias(Input):
 
 
 def list_models(user: User, query: ModelList) -> Listed[Model]:
-    statement = select(ModelRow).where(visible_to(user.id))
+    statement = select(ModelRow).where(visible_to(user.id), query.found_in(ModelRow.name))
     if query.type:
         statement = statement.where(ModelRow.type == query.type)
-    if query.q:
-        statement = statement.where(contains(ModelRow.name, query.q))
     sortable = {"created_at": ModelRow.created_at, "name": ModelRow.name}
     with reading() as session:
         return fetch(session, statement, query, sortable=sortable, tie=ModelRow.id, present=lambda row: present(session, row))

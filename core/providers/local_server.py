@@ -24,7 +24,7 @@ import time
 from collections import deque
 from typing import Any
 
-from core import line_server
+from core import hardware, line_server
 from core.line_server import Lines
 from core.providers.local_batch import Answer, Drawing
 from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
@@ -225,9 +225,7 @@ def main() -> None:
     arguments = parser.parse_args()
     server = Server(line_server.connect(), idle_seconds=arguments.idle_seconds)
 
-    import torch
-
-    torch.set_num_threads(arguments.threads)
+    hardware.set_up_torch(threads=arguments.threads)
     server.run()
     line_server.leave()
 

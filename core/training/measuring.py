@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core import hardware
 from core.training import examples, pretrained
 from core.training.batches import split_to_fit
 from core.training.hyperparameters import Settings
@@ -47,9 +48,7 @@ class Wanted:
 
 def measure(wanted: Wanted, progress: Callable[[float], None]) -> dict[str, Any]:
     """``loss``, ``accuracy`` and so on by the method, ``exact_match`` (a share), counts and some answers. Raises TrainingFailed."""
-    import torch
-
-    torch.set_num_threads(wanted.threads)
+    hardware.set_up_torch(threads=wanted.threads)
     tokenizer = pretrained.load_tokenizer(wanted.weights)
     items = _items(wanted, tokenizer)
     objective = wanted.method.objective(wanted.settings)

@@ -70,23 +70,43 @@ class TokenLosses:
 
 
 def token_losses(model: Any, batch: Sequence[Unit], *, accuracy: bool = False) -> TokenLosses:
-    """One pass. Logits are computed only at places where a token of some unit is learned."""
+    """One pass. Logits are computed for the learned tokens alone."""
     import torch
     from torch.nn import functional
 
     device = next(model.parameters()).device
     laid = lay_out(batch)
-    ids, labels, owner = (torch.from_numpy(part).to(device) for part in (laid.ids, laid.labels, laid.owner))
-    places = torch.from_numpy(np.flatnonzero((laid.labels != IGNORED).any(0)) - 1).to(device)
-    position = {} if laid.positions is None else {"position_ids": torch.from_numpy(laid.positions).to(device)}
-    logits = model(input_ids=ids, use_cache=False, logits_to_keep=places, **position).logits.float().flatten(0, 1)
-    targets, owners = labels[:, places + 1].flatten(), owner[:, places + 1].flatten()
-    losses = functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
-    learned = targets != IGNORED
+    unit, place = np.nonzero(laid.labels != IGNORED)
+    targets, owners, lines, before = (
+        torch.from_numpy(part).to(device) for part in (laid.labels[unit, place], laid.owner[unit, place], unit, place - 1)
+    )
+    logits = _logits_at(model, laid, lines, before).float()
     nothing = torch.zeros(laid.num_items, device=device)
-    counts = nothing.index_add(0, owners, learned.float())
-    right = nothing.index_add(0, owners, ((logits.argmax(-1) == targets) & learned).float()) if accuracy else nothing
+    counts = nothing.index_add(0, owners, torch.ones_like(owners, dtype=nothing.dtype))
+    right = nothing.index_add(0, owners, (logits.argmax(-1) == targets).float()) if accuracy else nothing
+    losses = functional.cross_entropy(logits, targets, reduction="none")
     return TokenLosses(nothing.index_add(0, owners, losses), counts, right)
+
+
+def _logits_at(model: Any, laid: "Layout", lines: Any, places: Any) -> Any:
+    """Logits [tokens, vocabulary] at these places of the batch. A head that is a module of its own is given no other place."""
+    import torch
+
+    ids = torch.from_numpy(laid.ids).to(lines.device)
+    position = {} if laid.positions is None else {"position_ids": torch.from_numpy(laid.positions).to(lines.device)}
+    head, was_given = model.get_output_embeddings(), []
+
+    def give(_head: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        was_given.append(True)
+        return (given[0][lines, places][None], *given[1:])
+
+    hook = head.register_forward_pre_hook(give) if head is not None else None
+    try:
+        logits = model(input_ids=ids, use_cache=False, **position).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    return logits[0] if was_given else logits[lines, places]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core import hardware
 from core.training import examples, pretrained
 from core.training.examples import Reading
 from core.training.hyperparameters import Settings
@@ -30,7 +31,7 @@ def measure(
     """{"seconds_per_step", "tokens_per_second", "memory_bytes", "gpu_memory_bytes", …}. Raises TrainingFailed."""
     import torch
 
-    torch.set_num_threads(threads)
+    hardware.set_up_torch(threads=threads)
     told("Loading the base model.")
     tokenizer = pretrained.load_tokenizer(weights)
     began = time.monotonic()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core import storage
+from core import hardware, storage
 from core.training import checkpoints, examples, pretrained
 from core.training.distributed import ALONE, World
 from core.training.examples import Reading
@@ -23,11 +23,10 @@ FEW_ROWS = 10
 
 def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -> Outcome:
     """Raises Interrupted on a wish, TrainingFailed, DiskFull. Every process of a world calls it; the first writes the draft."""
-    import torch
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    torch.set_num_threads(task.threads)
+    hardware.set_up_torch(threads=task.threads)
     began = time.monotonic()
     tokenizer = pretrained.load_tokenizer(task.weights)
     learned, held_out, settings = _read(task, tokenizer, report)

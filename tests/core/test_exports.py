@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import export_worker, jobs, models, storage, worker
+from core import export_worker, hardware, jobs, models, storage, worker
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
@@ -44,9 +44,7 @@ QUESTIONS = [{"prompt": f"Capital number {n}?", "completion": f"It is number {n}
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """As the export process has it: threads that wait for each other on a busy machine are far slower than one."""
-    import torch
-
-    torch.set_num_threads(1)
+    hardware.set_up_torch(threads=1)
 
 
 def learn(folder: Path, *, lora: bool) -> Path:

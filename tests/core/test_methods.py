@@ -181,6 +181,22 @@ def test_packed_rows_have_the_losses_of_single_rows(tmp_path: Path) -> None:
         assert float((weight.grad - packed.weights[name].grad).abs().max()) < 1e-3, name
 
 
+def test_logits_are_computed_for_learned_tokens_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make_loop(STARTER, tmp_path, batch_size=6)
+    seen: list[int] = []
+    head = loop.model.get_output_embeddings()
+    head.register_forward_hook(lambda _module, given, _made: seen.append(given[0].shape[:-1].numel()))
+    units = loop.order.rows(0)
+    loss, _ = loop.backward(units)
+    assert seen == [sum(loop.train[row].num_learned for unit in units for row in loop.units[unit])]
+    gradients = {name: weight.grad.clone() for name, weight in loop.weights.items()}
+    loop.optimizer.zero_grad()
+    monkeypatch.setattr(loop.model, "get_output_embeddings", lambda: None)  # as of a model without a head of its own
+    assert loop.backward(units)[0] == pytest.approx(loss, rel=1e-6)
+    for name, weight in loop.weights.items():
+        np.testing.assert_allclose(weight.grad, gradients[name], atol=1e-5)
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     rows = rows_for("supervised", 16)
     large = make_loop(STARTER, tmp_path / "a", rows=rows, batch_size=8, n_epochs=3, samples_every=0)

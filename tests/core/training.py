@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core import hardware
 from core.formats import Chat, Preference, Text
 from core.training import METHODS, Hyperparameters, examples, pretrained, resolve
 from core.training.loop import Loop
@@ -84,9 +85,7 @@ def make_loop(
     **asked: Any,
 ) -> Loop:
     """A loop as the worker would build it, on one thread (two may wait for each other). ``asked``: hyperparameters."""
-    import torch
-
-    torch.set_num_threads(1)
+    hardware.set_up_torch(threads=1)
     weights = base if isinstance(base, Weights) else weights_at(base)
     rows = rows_for(method, 24) if rows is None else rows
     facts, tokenizer = read_facts(weights.base), pretrained.load_tokenizer(weights)

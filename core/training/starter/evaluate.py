@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core import hardware
 from core.training.starter.sql import Column, link
 from core.training.starter.support import support_rule
 from core.training.starter.text import MIXTURE
@@ -130,7 +131,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--ask", nargs="*", help="print the answers to these questions instead of the table")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    hardware.set_up_torch(threads=arguments.threads)
     answerer = Answerer(arguments.model)
     if arguments.ask:
         for question, answer in zip(arguments.ask, answerer.answer(arguments.ask), strict=True):

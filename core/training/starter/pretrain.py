@@ -26,6 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from core import hardware
 from core.training.starter.english import sentence
 from core.training.starter.text import Conversation, conversations
 from core.training.starter.words import Draw
@@ -347,7 +348,7 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="write the model folder here when training is over")
     parser.add_argument("--no-train", action="store_true", help="only export what is there")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    hardware.set_up_torch(threads=arguments.threads)
     if not arguments.no_train:
         train(
             arguments.out,
