@@ -18,7 +18,7 @@ from core import clock, usage
 from core.db import reading, writing
 from core.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthorized
 from core.fields import Input, Name100
-from core.listing import Listed, ListQuery, fetch
+from core.listing import Listed, SearchQuery, fetch
 from core.security import digest, new_id, new_token
 from core.tables import ApiKeyRow, UserRow
 from core.users import User, present
@@ -38,7 +38,7 @@ class NewKey(Input):
     monthly_token_limit: int | None = Field(None, ge=1, le=10**12)
 
 
-class KeyList(ListQuery):
+class KeyList(SearchQuery):
     include_revoked: bool = False
 
 
@@ -93,7 +93,7 @@ def create(user: User, new: NewKey) -> tuple[ApiKey, str]:
 
 def list_keys(user: User, query: KeyList | None = None) -> Listed[ApiKey]:
     query = query or KeyList()
-    statement = select(ApiKeyRow).where(ApiKeyRow.user_id == user.id)
+    statement = select(ApiKeyRow).where(ApiKeyRow.user_id == user.id, query.found_in(ApiKeyRow.name))
     if not query.include_revoked:
         statement = statement.where(ApiKeyRow.revoked_at.is_(None))
     sortable = {"created_at": ApiKeyRow.created_at, "name": ApiKeyRow.name, "last_used_at": ApiKeyRow.last_used_at}

@@ -144,9 +144,13 @@ def process_place() -> tuple[int, int, int]:
 
 
 def child_environment(**extra: str) -> dict[str, str]:
-    """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``."""
+    """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``.
+
+    Threads that wait for each other spin a short while only: spinning for long halves the speed on a machine that is shared.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LUTHIER_")}
-    return {**inherited, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
+    chosen = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return {"GOMP_SPINCOUNT": "10000", **inherited, **chosen, **extra}
 
 
 def sibling_environment(**extra: str) -> dict[str, str]:

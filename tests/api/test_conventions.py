@@ -148,6 +148,14 @@ def test_unknown_query_names_are_ignored(as_ada: Caller) -> None:
     assert as_ada.get("/api/apikeys?colour=blue&limit=1&_method=DELETE").status_code == 200
 
 
+def test_a_search_is_a_literal_part_of_a_name(as_ada: Caller) -> None:
+    for name in ("100% mine", "1000 mine", "Other"):
+        as_ada.post("/api/apikeys", {"name": name})
+    found = {q: as_ada.get("/api/apikeys", params={"q": q}).json() for q in ("0%", "MINE", "oTh", "_", "")}
+    assert {q: page["total"] for q, page in found.items()} == {"0%": 1, "MINE": 2, "oTh": 1, "_": 0, "": 3}
+    assert found["0%"]["items"][0]["name"] == "100% mine"
+
+
 def test_pages_of_a_list(as_ada: Caller) -> None:
     made = [as_ada.post("/api/apikeys", {"name": f"key {i}"}).json()["id"] for i in range(5)]
     page = as_ada.get("/api/apikeys?limit=2&offset=1&sort=created_at").json()

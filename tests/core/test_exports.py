@@ -37,6 +37,8 @@ from core.users import User
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, stored_path, template_sha256
 from tests.ui.things import make_export, make_model
 
+pytestmark = pytest.mark.slow
+
 MakeVersion = Callable[..., DatasetVersionRow]
 QUESTIONS = [{"prompt": f"Capital number {n}?", "completion": f"It is number {n}."} for n in range(14)]
 

@@ -14,6 +14,8 @@ from core.training.loop import Loop
 from core.training.method import Interrupted, Wish
 from tests.core.training import STARTER, Kept, ask, make_loop, prefer, rows_for, weights_at
 
+pytestmark = pytest.mark.slow
+
 TUNINGS = ("full", "lora")
 STEPS, EVERY = 24, 5  # steps of a run, and between two checkpoints
 LEARNED = {"supervised": 0.5, "dpo": 0.45, "continued": 0.7}  # training loss below which a run has learned
