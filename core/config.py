@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         "", description="Folders of this server that all users may import from, comma-separated. Empty: none."
     )
     disk_reserve_mb: int = Field(512, ge=0, description="Free disk space below which nothing new is written, in MiB.")
+    trash_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        description="What no row of the database names is moved to the trash folder and deleted after this, in days.",
+    )
     query_seconds: float = Field(20, gt=0, description="Deadline of one SQL query, in seconds.")
     query_memory_mb: int = Field(512, ge=64, description="Memory of one SQL query, in MiB.")
     query_concurrency: int = Field(4, ge=1, description="SQL queries that run at the same time; others wait.")

@@ -13,7 +13,8 @@
     ├── MethodNotAllowed
     ├── Conflict
     │   ├── EmailTaken
-    │   └── InUse
+    │   ├── InUse
+    │   └── Strangers             the data folder and the database do not belong together
     ├── TooLarge
     ├── UnsupportedMediaType
     ├── ValidationError           field rules, with details
@@ -116,6 +117,10 @@ class InUse(Conflict):
     """It is still in use."""
 
     code = "in_use"
+
+
+class Strangers(Conflict):
+    """The data folder and the database do not belong together."""
 
 
 class TooLarge(LuthierError):

@@ -18,6 +18,7 @@ from core.errors import DiskFull, LuthierError
 from core.exporting.making import make
 from core.exporting.order import CannotExport, Progress, read_order
 from core.models import export_rows
+from core.storage import trash
 from core.tables import ExportRow
 
 NICENESS = 10
@@ -52,7 +53,7 @@ def run(export_id: str, token: str = "") -> bool:
 
 def _make(row: ExportRow, progress: Progress, token: str) -> None:
     final = storage.export_dir(row.id)
-    storage.remove(final)  # of a process that died between publishing and settling
+    trash.put("exports", row.id, why="was made, but its row says that it was not")  # a process died in between, or the row is old
     with storage.publishing(final) as draft:
         made = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}

@@ -35,6 +35,7 @@ from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appe
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
+from core.storage import trash
 from core.tables import DatasetRow, DatasetVersionRow
 
 SPARE = "--spare"
@@ -234,7 +235,7 @@ def fail(version_id: str, error: LuthierError) -> None:
             .values(status="failed", errors=entries)
         )
     remove_drafts(version_id)
-    storage.remove(storage.version_dir(version_id))
+    trash.put("datasets", version_id, why="was made, but its row did not become ready")  # a crash in between, or the row is old
 
 
 def remove_drafts(version_id: str) -> None:
@@ -285,6 +286,7 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
             stored = storage.folder_bytes(storage.version_dir(row.id))
             usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
             return
+    storage.remove(storage.version_dir(row.id))
     raise Cancelled
 
 

@@ -21,6 +21,7 @@ from core.db import reading, writing
 from core.errors import DiskFull
 from core.jobs import Error
 from core.runners import RUNNERS, Worker
+from core.storage import trash
 from core.tables import DatasetVersionRow, JobRow
 
 TICK_SECONDS = 0.5
@@ -232,7 +233,7 @@ class Supervisor:
     def _sweep(self) -> None:
         with reading() as session:
             known = set(session.scalars(select(JobRow.id)))
-        storage.sweep("jobs", known)
+        trash.sweep("jobs", known)
 
     def _greet(self) -> None:
         for row in _leased():

@@ -16,6 +16,7 @@ from core import ingest, processes, storage
 from core.datasets import report_queue, spare
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
+from core.storage import trash
 from core.tables import DatasetVersionRow
 
 SLOTS = 3
@@ -79,6 +80,7 @@ def recover() -> None:
     with reading() as session:  # a converter died between "ready" and the hash of a large content
         unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == ingest.HASHED_LATER)
         incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
+    trash.put_back("staging", {row.id for row in processing})
     living = {row.id for row in processing if _is_alive(row)}
     waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
     for row in processing:
@@ -129,12 +131,13 @@ def _remove_files(version_id: str) -> None:
 
 def _sweep(settled: set[str], living: set[str], waiting: set[str]) -> None:
     drafts = {p.name for v in living for p in storage.version_dir(v).parent.glob(f".{v}.*")}
-    storage.sweep("datasets", settled | living | drafts)
+    trash.sweep("datasets", settled | living | drafts)
+    trash.sweep("staging", living | waiting)
     for output in ingest.log_path("").parent.glob("ingest-*.log"):
         if output.stem.removeprefix("ingest-") not in living:
             output.unlink(missing_ok=True)
     for left in storage.staging_dir().iterdir():
-        if left.name not in living | waiting:
+        if left.name not in living | waiting and not trash.is_ours("staging", left.name):  # an uploaded file is more than scratch
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 

@@ -34,7 +34,7 @@ from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, Validation
 from core.fields import Input, Name200, Text2000
 from core.readers import IngestOptions, appended, kind_of
 from core.security import new_id
-from core.tables import DatasetRow, DatasetVersionRow, VersionParentRow
+from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
 from core.users import User
 
 SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
@@ -241,11 +241,14 @@ def delete(user: User, dataset_id: str) -> None:
         row = rows.own(session, user.id, dataset_id)
         ids = list(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id)))
         removing.require_unused(session, dataset_id, ids)
+        sent = list(session.scalars(select(UploadRow.id).where(UploadRow.dataset_id == dataset_id)))  # to become versions of it
         stored = sum(storage.folder_bytes(storage.version_dir(version_id)) for version_id in ids)
         session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.id))
         usage.record(session, user_id=user.id, kind="storage", bytes=-stored)
     for version_id in ids:
         removing.remove_files(version_id)
+    for upload_id in sent:
+        storage.upload_path(upload_id).unlink(missing_ok=True)
 
 
 def cancel_ingest(user: User, version_id: str) -> Version:

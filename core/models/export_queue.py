@@ -16,6 +16,7 @@ from core import storage
 from core.config import ROOT, settings, sibling_environment
 from core.db import reading
 from core.models import export_rows
+from core.storage import trash
 from core.tables import ExportRow
 from core.tended import TendedQueue
 
@@ -150,7 +151,7 @@ def _sweep(living: set[str]) -> None:
         known = set(session.scalars(select(ExportRow.id).where(ExportRow.status == "ready")))
     folder = settings().data_dir / "exports"
     drafts = {path.name for path in folder.glob(".*") if path.name.split(".")[1] in living} if folder.is_dir() else set()
-    storage.sweep("exports", known | living | drafts)
+    trash.sweep("exports", known | living | drafts)
     for output in _log_path("").parent.glob("export-*.log"):
         if output.stem.removeprefix("export-") not in living:
             output.unlink(missing_ok=True)

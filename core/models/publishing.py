@@ -2,8 +2,8 @@
 hub id an admin names.
 
 Files first, row last: a version's folder appears by rename, then its row. A crash in between leaves an orphan folder, which
-``recover`` sweeps. The starter is copied into the data folder, because versions are immutable and a later release may bring other
-weights, while adapters trained on the old ones must go on working.
+``recover`` moves to the trash. The starter is copied into the data folder, because versions are immutable and a later release may
+bring other weights, while adapters trained on the old ones must go on working.
 """
 
 import shutil
@@ -26,6 +26,7 @@ from core.models.card import Card, write_card
 from core.models.values import STARTER, Model, descends_from_starter, latest_version, present
 from core.providers.inspection import Inspected, inspect
 from core.security import new_id
+from core.storage import trash
 from core.tables import ModelRow, ModelVersionRow
 from core.users import User
 from core.weights import Facts, content_sha256, read_facts, stored_path, template_sha256
@@ -99,10 +100,10 @@ def publish(new: Publication, *, draft: Path, then: AfterPublishing = lambda _se
 
 
 def recover() -> None:
-    """At start: folders that no row names are removed, unless they are so fresh that a living worker may be writing them."""
+    """At start: folders that no row names go to the trash, unless they are so fresh that a living worker may be writing them."""
     with reading() as session:
         known = set(session.scalars(select(ModelVersionRow.id)))
-    storage.sweep("models", known, older_than_seconds=SWEEP_AFTER_SECONDS)
+    trash.sweep("models", known, older_than_seconds=SWEEP_AFTER_SECONDS)
 
 
 def ensure_starter() -> None:

@@ -12,6 +12,7 @@ from core import storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
+from core.storage import trash
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving
 
@@ -21,6 +22,8 @@ SENT_AGAIN = ("browser", "api")
 
 def recover() -> None:
     """At the start of a server, before anything is sent."""
+    with reading() as session:
+        trash.put_back("uploads", set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed"))))
     with writing() as session:
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "receiving")):
             told = sql_update(UploadRow).where(UploadRow.id == row.id)
@@ -29,7 +32,7 @@ def recover() -> None:
             if not storage.upload_path(row.id).exists():
                 session.delete(row)
     sweep()
-    _remove_files_without_row()
+    _clear_files()
 
 
 def sweep() -> int:
@@ -43,19 +46,21 @@ def sweep() -> int:
         session.execute(sql_delete(UploadRow).where(UploadRow.id.in_(gone)))
     for upload_id in gone:
         receiving.drop(upload_id)
-    _remove_files_without_row(older_than_seconds=SETTLING_SECONDS)
+    _clear_files(older_than_seconds=SETTLING_SECONDS)
     return len(gone)
 
 
-def _remove_files_without_row(*, older_than_seconds: float = 0) -> None:
-    """What a crash left, or a dataset that was deleted together with the uploads that were meant for it."""
+def _clear_files(*, older_than_seconds: float = 0) -> None:
+    """Files of failed uploads go; those that no row names, which a crash left, go to the trash."""
     newest = time.time() - older_than_seconds
     files = [path for path in (settings().data_dir / "uploads").glob("*") if _changed_at(path) <= newest]
     with reading() as session:
-        known = set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed")))
+        states = {row.id: row.state for row in session.execute(select(UploadRow.id, UploadRow.state))}
     for path in files:
-        if path.name not in known:
+        if states.get(path.name) == "failed":
             path.unlink(missing_ok=True)
+        elif path.name not in states and trash.is_ours("uploads", path.name):
+            trash.put("uploads", path.name)
 
 
 def _changed_at(path: Path) -> float:

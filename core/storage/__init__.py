@@ -11,6 +11,8 @@
     ├── models/mdv_…/            weights, tokenizer, template, card
     ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
     ├── exports/exp_…/           one file to take away: a .zip or a .gguf, made from a model version and checked
+    ├── trash/                   what no row names, for as many days as the admin says: ``trash``
+    ├── folder-id                which database this folder belongs to: ``pairing``
     └── logs/
 
 Paths come from ids that we made, never from a user's file name.
@@ -19,7 +21,6 @@ Paths come from ids that we made, never from a user's file name.
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,15 +120,6 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(grave, ignore_errors=True)
-
-
-def sweep(kind: str, known: set[str], *, older_than_seconds: float = 0) -> list[str]:
-    """Remove the folders under ``kind`` (datasets, models, jobs) that no row names; returns their names. Only at start."""
-    root, newest = settings().data_dir / kind, time.time() - older_than_seconds
-    orphans = [p for p in root.iterdir() if p.name not in known and p.stat().st_mtime <= newest] if root.is_dir() else []
-    for orphan in orphans:
-        shutil.rmtree(orphan, ignore_errors=True)
-    return [p.name for p in orphans]
 
 
 def link(source: str | Path, target: str | Path) -> None:
