@@ -1,6 +1,7 @@
 """``python -m core.launch``: what ``./start.sh`` runs once everything is installed.
 
-Reads the settings, migrates the database, says where Luthier is to be found, and becomes ``streamlit run app.py``.
+Reads the settings, makes sure that data folder and database belong together, migrates the database, says where Luthier is to be
+found, and becomes ``streamlit run app.py``.
 """
 
 import socket
@@ -9,15 +10,15 @@ import sys
 from pydantic import ValidationError
 
 from core.config import ROOT, Settings, settings
-from core.db import migrate
+from core.errors import Strangers
 from core.security import make_private
+from core.storage import pairing
 
 
 def main() -> None:
     chosen = _read_settings()
     _require_free_port(chosen.host, chosen.port)
-    make_private()
-    migrate()
+    _open_database()
     print(f"Luthier is starting at http://{_shown_host(chosen.host)}:{chosen.port}  (Ctrl+C stops it)", flush=True)
     _run_streamlit(chosen)
 
@@ -29,6 +30,16 @@ def _read_settings() -> Settings:
         for problem in error.errors():
             name = "LUTHIER_" + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name} is not right: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _open_database() -> None:
+    try:
+        pairing.check()  # before anything is written
+        make_private()
+        pairing.open_database()
+    except Strangers as error:
+        print(error.message, file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -27,3 +27,4 @@ if old_versions.open:
 if server.open:
     with server, show.guarded():
         admin_view.show_server()
+        admin_view.show_trash()

@@ -1,16 +1,24 @@
-"""``settings``: how the server is set up, with the help that the documentation has."""
+"""``settings``: how the server is set up, with the help that the documentation has; ``join``: a data folder and its database."""
 
 import argparse
+import sys
 import textwrap
 from typing import Any
 
 from core.cli import output
 from core.cli.options import WIDTH, add_command
 from core.config import Settings, settings
+from core.errors import Conflict
+from core.storage import pairing
 from core.users import User
 
 SECRET = ("jwt_secret", "ray_token", "database_url")
 HIDDEN = "(set)"
+JOINING = """
+A server refuses to start when the data folder and the database are not known to belong together, for what no row of the database
+names is moved to the trash folder at the start. This command makes them belong together all the same. Whatever was moved to the
+trash comes back at the next start with a database that names it, for LUTHIER_TRASH_DAYS.
+"""
 
 
 def add_commands(commands: Any) -> None:
@@ -22,6 +30,30 @@ def add_commands(commands: Any) -> None:
         more="They come from environment variables and the file .env beside app.py. Secrets are not shown.",
         needs_user=False,
     )
+
+    parser = add_command(
+        commands,
+        "join",
+        join,
+        "Make this data folder and this database belong together.",
+        more=JOINING,
+        needs_user=False,
+        as_json=False,
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def join(user: User | None, chosen: argparse.Namespace) -> int:
+    print(f"Data folder {settings().data_dir} holds {pairing.look_at_folder()}.")
+    print(f"Database {pairing.database_name()} names {pairing.look_at_database()}.")
+    if not chosen.yes:
+        if not sys.stdin.isatty():
+            raise Conflict("Nothing was changed. Say --yes to join them without being asked.")
+        if input("Join them? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("Nothing was changed.")
+            return 1
+    print(f"They belong together now, by the id {pairing.join()}.")
+    return 0
 
 
 def show_settings(user: User | None, chosen: argparse.Namespace) -> int:

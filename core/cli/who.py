@@ -4,15 +4,16 @@ from sqlalchemy import select
 
 from core import users
 from core.config import settings
-from core.db import migrate, reading
+from core.db import reading
 from core.errors import NotFound
+from core.storage import pairing
 from core.tables import UserRow
 from core.users import User
 
 
 def find_user(email: str | None) -> User:
-    """The account of this address, of ``LUTHIER_USER``, or the only one there is. Raises NotFound."""
-    migrate()
+    """The account of this address, of ``LUTHIER_USER``, or the only one there is. Raises NotFound, Strangers."""
+    pairing.open_database()
     wanted = users.normal_email(email or settings().user)
     with reading() as session:
         rows = session.scalars(select(UserRow).order_by(UserRow.created_at)).all()

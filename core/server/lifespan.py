@@ -20,10 +20,11 @@ from typing import Any
 from anyio import to_thread
 
 from core import chats, datasets, delivering, fine_tuning, models, sessions, sql_sandbox, stopping, supervisor, uploads
-from core.db import migrate
+from core.errors import Strangers
 from core.providers import PROVIDERS
 from core.security import make_private
 from core.server import logs
+from core.storage import pairing, trash
 
 log = logging.getLogger(__name__)
 SYNC_THREADS = 64  # endpoints that wait for the database or a model share them
@@ -39,7 +40,11 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     logs.configure()
     _chain_signals()
     to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
-    await asyncio.to_thread(start_services)
+    try:
+        await asyncio.to_thread(start_services)
+    except Strangers as error:
+        log.critical(error.message)
+        os._exit(2)  # nothing runs yet; raised, it would reach the admin as a traceback
     _send_small_answers_at_once()
     chores = [asyncio.create_task(_collect_for_ever()), asyncio.create_task(_sweep_for_ever())]
     log.info("Luthier is ready")
@@ -54,8 +59,9 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def start_services() -> None:
+    pairing.check()  # before anything is written
     make_private()
-    migrate()
+    pairing.open_database()
     sessions.sweep()
     for recover in (
         datasets.recover,
@@ -107,7 +113,7 @@ async def _sweep_for_ever() -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            for sweep in (sessions.sweep, uploads.sweep, datasets.sweep_daily):
+            for sweep in (sessions.sweep, uploads.sweep, datasets.sweep_daily, trash.remove_expired):
                 await asyncio.to_thread(sweep)
         except Exception:  # outermost loop
             log.exception("expired sessions and uploads could not be swept; trying again later")

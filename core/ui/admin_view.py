@@ -12,6 +12,7 @@ from core.clock import now
 from core.config import settings
 from core.fields import parse
 from core.models import ModelList, NewBase
+from core.storage import trash
 from core.ui import forms, places, show
 from core.users import Invitation, User
 
@@ -151,6 +152,32 @@ def show_server() -> None:
         left, right = st.columns([1, 4], gap="small")
         left.markdown(f"**{name}**")
         right.markdown(value)
+
+
+def show_trash() -> None:
+    """What lies in the trash folder, until when, and how it comes back."""
+    st.subheader("Trash", anchor=False)
+    days = show.count(settings().trash_days, "day")
+    st.caption(
+        "Files that no row of the database names, because a crash or an older backup lost it, are moved to the folder `trash` at a "
+        f"start and deleted after {days} (`LUTHIER_TRASH_DAYS`). The next start with a database that names them puts them back."
+    )
+    discarded = trash.list_all()
+    if not discarded:
+        st.markdown(":green-badge[:material/check_circle: Nothing in the trash]")
+        return
+    table = pd.DataFrame(
+        {
+            "What": [one.noun for one in discarded],
+            "Name": [one.name for one in discarded],
+            "Moved": [one.moved_at for one in discarded],
+            "Deleted": [one.leaves_at for one in discarded],
+            "Size": [show.bytes_(one.size_bytes) for one in discarded],
+        }
+    )
+    moment = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
+    config = {"Moved": moment, "Deleted": moment}
+    st.dataframe(table, hide_index=True, key="trash", column_config=config, height=min(36 * (len(table) + 1) + 2, 320))
 
 
 def _version(package: str) -> str:

@@ -10,6 +10,7 @@ from core import cli, fine_tuning
 from core.db import reading
 from core.fine_tuning import NewJob
 from core.fine_tuning.starting import Job
+from core.storage import pairing
 from core.tables import DatasetRow, JobRow, ModelRow
 from core.training import Hyperparameters
 from core.users import User
@@ -195,3 +196,16 @@ def test_without_a_server_a_training_runs_from_the_shell(faq: DatasetRow, ada: U
     with reading() as session:
         assert session.query(JobRow).one().lease_token is None
     assert "bot" in run("models")[1]
+
+
+def test_joining_a_folder_with_a_database_asks_first(run: Run, ada: User) -> None:
+    """Standard input of a test is no terminal: nobody can be asked."""
+    status, said, refused = run("join")
+    assert status == 2
+    assert "names nothing" in said
+    assert "Say --yes" in refused
+    assert pairing.look_at_folder().id is None
+    status, said, _ = run("join", "--yes")
+    assert status == 0
+    assert pairing.look_at_folder().id == pairing.look_at_database().id
+    assert str(pairing.look_at_folder().id) in said

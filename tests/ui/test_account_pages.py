@@ -1,8 +1,10 @@
 """API keys, usage, settings and the admin page."""
 
-from core import api_keys, sessions, usage, users
+from core import api_keys, sessions, storage, usage, users
 from core.api_keys import KeyList, NewKey
 from core.db import writing
+from core.security import new_id
+from core.storage import trash
 from core.users import Credentials, User
 from tests.conftest import PASSWORD
 from tests.ui.conftest import Visit, text_of
@@ -152,3 +154,18 @@ def test_a_folder_that_is_no_model_is_refused_in_words(visit: Visit, ada: User, 
     app.button(key="add_base").click().run(timeout=60)
     assert not app.exception
     assert "config.json" in app.error[0].value
+
+
+def test_the_admin_sees_what_lies_in_the_trash_and_until_when(visit: Visit, ada: User) -> None:
+    app = visit(ada, "admin", admin_tab="Server")
+    assert "Nothing in the trash" in text_of(app)
+    stray = storage.job_dir(new_id("ftj"))
+    stray.mkdir(parents=True)
+    (stray / "log.txt").write_text("step 1")
+    trash.sweep("jobs", set())
+    app = visit(ada, "admin", admin_tab="Server")
+    assert not app.exception
+    (shown,) = [frame.value for frame in app.dataframe if "Deleted" in frame.value.columns]
+    assert shown.iloc[0]["What"] == "job"
+    assert shown.iloc[0]["Name"] == stray.name
+    assert (shown.iloc[0]["Deleted"] - shown.iloc[0]["Moved"]).days == 30
