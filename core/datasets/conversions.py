@@ -6,7 +6,6 @@ server may still be alive (they are adopted) or never have started (they are sta
 """
 
 import logging
-import shutil
 import threading
 import time
 
@@ -136,9 +135,7 @@ def _sweep(settled: set[str], living: set[str], waiting: set[str]) -> None:
     for output in ingest.log_path("").parent.glob("ingest-*.log"):
         if output.stem.removeprefix("ingest-") not in living:
             output.unlink(missing_ok=True)
-    for left in storage.staging_dir().iterdir():
-        if left.name not in living | waiting and not trash.is_ours("staging", left.name):  # an uploaded file is more than scratch
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    storage.clear_scratch(living | waiting)
 
 
 def error_of(row: DatasetVersionRow) -> LuthierError:

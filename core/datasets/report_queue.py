@@ -139,7 +139,7 @@ def _sweep(living: set[Key]) -> None:
     kept = {reports.spill_path(*key).name for key in living}
     spilled = settings().data_dir / "reports"
     for folder in spilled.iterdir() if spilled.is_dir() else ():
-        if folder.name not in kept:
+        if folder.name not in kept and folder.name.startswith("dsv_"):
             shutil.rmtree(folder, ignore_errors=True)
     for output in reports.log_path("", "").parent.glob("report-*.log"):
         if output.stem.removeprefix("report-") not in kept:

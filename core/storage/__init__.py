@@ -21,7 +21,7 @@ Paths come from ids that we made, never from a user's file name.
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from core.config import settings
 from core.errors import DiskFull
 from core.security import new_token
 
+_SCRATCH = re.compile(r"(in-|sql-|work-|tmp|spill).*")  # names of what one call or process makes for itself in ``staging``
 _ID = re.compile(r"^(dsv|mdv|ftj|upl|exp)_[a-z2-7]{8,60}$")
 
 
@@ -77,6 +78,13 @@ def staging_dir() -> Path:
 def new_staging_path() -> Path:
     """A fresh name for an upload; the sweep at start removes what was left there."""
     return staging_dir() / f"in-{new_token()}"
+
+
+def clear_scratch(kept: Collection[str]) -> None:
+    """Remove from ``staging`` what calls and processes left that are gone. Only at start; what has other names is not ours."""
+    for left in staging_dir().iterdir():
+        if left.name not in kept and _SCRATCH.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def require_space(needed_bytes: int = 0) -> None:

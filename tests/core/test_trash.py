@@ -43,6 +43,15 @@ def test_what_we_did_not_name_is_not_touched(name: str) -> None:
     assert (foreign / "file").read_text() == "rows"
 
 
+def test_only_scratch_leaves_the_staging_folder(ada: User) -> None:
+    left = [storage.staging_dir() / name for name in ("in-abc", "sql-abc", "work-abc", "tmpabc", "spill")]
+    foreign = storage.staging_dir() / "notes of the admin"
+    for path in (*left, foreign):
+        path.write_text("x")
+    datasets.recover()
+    assert list(storage.staging_dir().iterdir()) == [foreign]
+
+
 def test_drafts_of_dead_processes_are_removed_at_once() -> None:
     draft, half_deleted = (make("models", f".{new_id('mdv')}.aB_-1234.{end}") for end in ("tmp", "gone"))
     assert trash.sweep("models", set()) == []
