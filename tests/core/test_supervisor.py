@@ -250,6 +250,39 @@ def test_a_silent_worker_is_told_of_once(ada: User, make_waiting: MakeJob, runne
     assert [alert.kind for alert in alerts(job.id)] == ["stalled"]
 
 
+def test_a_job_paused_and_resumed_at_once_goes_on_and_so_does_the_next_users(
+    ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    """With one place. The worker had seen the pause, and gives its lease back only after the job was resumed."""
+    job, behind = make_waiting(ada), make_waiting(bob)
+    watch = Supervisor()
+    watch.tick()
+    token = row_of(job.id).lease_token
+    fine_tuning.pause(ada, job.id)
+    fine_tuning.resume(ada, job.id)
+    with writing() as session:
+        assert jobs.release(session, job.id, token=token)
+    watch.tick()
+    assert runner.started == [job.id, behind.id]
+    with writing() as session:
+        jobs.fail(session, behind.id, token=row_of(behind.id).lease_token, error=jobs.Error("x", "y"))
+    watch.tick()
+    assert runner.started == [job.id, behind.id, job.id]
+
+
+def test_a_job_that_an_earlier_release_left_queued_with_a_dead_lease_goes_on(
+    ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    """Until now a job that was resumed before its worker let go ended so, and held the only place for ever."""
+    left = make_waiting(ada, status="queued", lease_token="t", lease_until=later(-60), worker_pid=1, worker_started=1.0)
+    behind = make_waiting(bob)
+    runner.dead = True
+    watch = Supervisor()
+    for _ in range(2 * jobs.MAX_ATTEMPTS):
+        watch.tick()
+    assert {left.id, behind.id} == set(runner.started)
+
+
 # Orphans: what a server finds that comes back after a crash, or on a machine that was switched off
 
 
