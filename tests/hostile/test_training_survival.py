@@ -193,8 +193,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_behind_each(
     ada: User,
     bob: User,
-    make_job: MakeJob,
-    watch: None,  # noqa: F811
+    make_job: MakeJob,  # noqa: F811
+    watch: None,
 ) -> None:
     """From the claim to the end, with one place: the worker has not come yet, reads, trains, saves its checkpoint or the model."""
     short = {"n_epochs": 4, "batch_size": 4}  # 12 steps
@@ -209,7 +209,7 @@ def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_
     while presses < 10:
         job, behind = make(ada, slow=0.1), make(bob)
         wait_until(lambda job=job: row_of(job).status == "running")
-        time.sleep(random.uniform(0, 2.5))  # the moment itself, not a wait for anything
+        time.sleep(random.uniform(0, 1.8))  # the moment itself, not a wait for anything
         try:
             fine_tuning.pause(ada, job.id)
         except Conflict:  # it has ended meanwhile: that is one more training, and no press
