@@ -185,7 +185,7 @@ class Supervisor:
             RUNNERS[row.runner].kill(worker)
 
     def _bury(self, row: JobRow, reason: str) -> None:
-        """The worker is gone: back to the queue, or to failed when that happened too often."""
+        """The worker is gone: back to the queue, or to failed when that happened too often. What does not run stays what it is."""
         token = str(row.lease_token)
         with writing() as session:
             row = session.get(JobRow, row.id) or row  # resumed since it was read, it has fresh attempts
