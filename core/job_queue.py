@@ -61,7 +61,7 @@ DEVICES = case((JobRow.runner == HERE, JobRow.num_processes), else_=0)
 
 
 def waiting(session: Session) -> list[Waiting]:
-    """All jobs in the queue. One whose worker still saves (paused and resumed at once) has not come back to it yet."""
+    """All jobs in the queue. One with a lease is none of them: an earlier release left it so, and the supervisor frees it."""
     columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
     found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
     return [Waiting(*row) for row in found]

@@ -3,11 +3,11 @@
 ::
 
     validating ──admit──> queued ──claim──> running ──succeed──> succeeded
-        │                  │ ^ ^             │ │ └────fail─────> failed
-        │                  │ │ └──requeue────┘ │
-        │               pause resume         pause
-        │                  v │                 v
-        └──cancel── any active state        paused
+        │                  │ ^ ^             │ │ ^ └──fail─────> failed
+        │                  │ │ └──requeue────┘ │ │
+        │               pause resume        pause resume, while its worker has not let go
+        │                  v │                 v │
+        └──cancel── any active state          paused
 
 ``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between
 users and among one user's jobs, is decided in ``core.job_queue``. Each end that nobody pressed a button for (finished, failed,
@@ -15,8 +15,15 @@ paused by itself) becomes an alert here, in the transaction that makes it, so no
 
 Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
 ``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker sees it within a step and lets go. Until it
-has, the token stays, and nobody else can claim the job. Functions run in the caller's transaction; ``False`` or ``Lost`` means that
-the guard did not hold. Who may see or touch a job is decided in ``core.fine_tuning``.
+has, the token stays, and nobody else can claim the job.
+
+Three rules keep a job, and the place that its lease takes, from standing still. ``queued`` means that nobody holds the job:
+whatever makes a job wait takes the lease away in the same UPDATE, and a job that is resumed before its worker has let go is
+``running`` again under the lease that it has. ``release`` works in every state. And the supervisor looks at every lease, whatever
+the state of its job, and ends the lease of a worker that is gone.
+
+Functions run in the caller's transaction; ``False`` or ``Lost`` means that the guard did not hold. Who may see or touch a job is
+decided in ``core.fine_tuning``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +38,7 @@ from sqlalchemy.orm import Session
 from core import alerts, job_queue
 from core.clock import now
 from core.security import new_id, new_token
-from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
+from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
 
 LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
 MAX_ATTEMPTS = 3  # without a new checkpoint between them
@@ -69,13 +76,21 @@ def cancel(session: Session, job_id: str) -> bool:
 
 
 def pause(session: Session, job_id: str) -> bool:
-    """queued or running -> paused."""
-    return _change(session, job_id, ("queued", "running"), status="paused", eta_seconds=None)
+    """queued or running -> paused. The time left stays until the worker lets go: the pace of the run is judged by it."""
+    return _change(session, job_id, ("queued", "running"), status="paused")
 
 
 def resume(session: Session, job_id: str) -> bool:
-    """paused -> queued, with fresh attempts."""
-    return _change(session, job_id, ("paused",), status="queued", attempts=0, error=None)
+    """paused -> queued, or -> running where a worker still holds the lease; with fresh attempts.
+
+    A worker that has not seen the pause, or sees the end of it in time, then goes on and nothing is lost. One that is already
+    saving lets go as it would have: ``release`` puts the job into the queue, and it goes on from that checkpoint when its turn
+    comes. One that is dead is found by the supervisor, as any worker of a running job. Would the job wait in the queue with the
+    lease of a worker that may never let go, it could not be claimed and its place would be taken.
+    """
+    is_held = JobRow.lease_token.is_not(None)
+    status, attempts = case((is_held, "running"), else_="queued"), case((is_held, 1), else_=0)
+    return _change(session, job_id, ("paused",), status=status, attempts=attempts, error=None)
 
 
 def remove(session: Session, job_id: str) -> bool:
@@ -116,7 +131,7 @@ def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = 
 
     ``fresh``: it got on in this attempt, so the attempts before it are forgotten.
     """
-    attempts: Any = JobRow.attempts if counts else case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)
+    attempts: Any = JobRow.attempts if counts else _ONE_ATTEMPT_LESS
     attempts = 1 if fresh else attempts
     return _change(
         session,
@@ -151,13 +166,23 @@ def set_aside(session: Session, job_id: str, *, error: Error) -> bool:
 
     A worker sees it as any pause: it saves a checkpoint and gives the lease back.
     """
-    changed = _change(session, job_id, ("queued", "running"), status="paused", error=error.as_json(), eta_seconds=None)
+    changed = _change(session, job_id, ("queued", "running"), status="paused", error=error.as_json())
     return changed and _alert(session, job_id, "paused", error.message)
 
 
-def release(session: Session, job_id: str, *, token: str | None) -> bool:
-    """The lease of a job that no longer runs is given back: its worker has ended."""
-    return _change(session, job_id, ("paused", "cancelled"), JobRow.lease_token == token, **_NO_LEASE)
+def release(session: Session, job_id: str, *, token: str) -> bool:
+    """The worker has ended and its lease is given back. The state stays, only running -> queued: nobody trains the job any more.
+
+    It works in every state, so that no lease outlives its worker. In ``queued`` such a lease is one that an earlier
+    version of ``resume`` left behind; in ``running`` the job was resumed while its worker was ending, which is not held against it.
+    """
+    runs = JobRow.status == "running"
+    changes = {
+        "status": case((runs, "queued"), else_=JobRow.status),
+        "attempts": case((runs, _ONE_ATTEMPT_LESS), else_=JobRow.attempts),
+        "eta_seconds": None,
+    }
+    return _change(session, job_id, JOB_STATUSES, JobRow.lease_token == token, **changes, **_NO_LEASE)
 
 
 def note_ref(session: Session, job_id: str, *, ref: str) -> bool:
@@ -273,6 +298,7 @@ def note_checkpoint(
     session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
 
 
+_ONE_ATTEMPT_LESS = case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)
 _NO_LEASE: dict[str, Any] = {
     "lease_token": None,
     "lease_until": None,

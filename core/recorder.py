@@ -39,7 +39,8 @@ class Recorder:
         self.tokens = 0
         self.spent_before = spent_before  # seconds of earlier attempts
         self._began = time.monotonic()
-        self._wish: Wish | None = None
+        self._wish: Wish | None = None  # what the last beat learned from the job's state
+        self._is_to_stop = False
         self._facts: dict[str, Any] = {}
         self._points: list[tuple[str, int, float]] = []
         self._writes: list[Callable[[Session], None]] = []
@@ -69,12 +70,13 @@ class Recorder:
 
     def ask_to_stop(self) -> None:
         """The process was told to end (SIGTERM). Safe in a signal handler: it only sets a value."""
-        self._wish = self._wish or Wish.STOP
+        self._is_to_stop = True
 
     # What the training calls ------------------------------------------------------------------------------------------------
 
     def wish(self) -> Wish | None:
-        return self._wish
+        """A pause that was taken back before the training asked is no wish any more; a server that stops stays one."""
+        return self._wish or (Wish.STOP if self._is_to_stop else None)
 
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         self._job_log.log({"warn": logging.WARNING, "error": logging.ERROR}.get(level, logging.INFO), message)
@@ -199,8 +201,7 @@ class Recorder:
                 write(session)
         with self._buffers:  # only what was written is forgotten
             del self._points[: len(points)], self._writes[: len(writes)]
-        if status == "paused":
-            self._wish = Wish.PAUSE
+        self._wish = Wish.PAUSE if status == "paused" else None
 
     def _measure_pace(self) -> None:
         """Tokens per second and load since the last beat, as facts and as points."""

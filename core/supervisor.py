@@ -78,7 +78,7 @@ class Supervisor:
         held = _leased()
         for row in held:
             self._see_to(row)
-        self._forget({row.id for row in held}, {str(row.lease_token) for row in held})
+        self._forget(held)
         self._start_next()
         self._clean_up()
 
@@ -186,16 +186,21 @@ class Supervisor:
             RUNNERS[row.runner].kill(worker)
 
     def _bury(self, row: JobRow, reason: str) -> None:
-        """The worker is gone: back to the queue, or to failed when that happened too often."""
+        """The worker is gone: back to the queue, or to failed when that happened too often. What does not run stays what it is."""
+        token = str(row.lease_token)
         with writing() as session:
+            row = session.get(JobRow, row.id) or row  # resumed since it was read, it has fresh attempts
             got_on = jobs.has_new_checkpoint(session, row)
-            may_try = got_on or row.attempts < jobs.MAX_ATTEMPTS
-            if may_try and jobs.requeue(session, row.id, token=row.lease_token, fresh=got_on):
-                jobs.add_event(session, row.id, f"{reason} The job goes on from its last checkpoint.", level="warn")
-            elif jobs.fail(session, row.id, token=row.lease_token, error=_lost(row, reason)):
-                jobs.add_event(session, row.id, _lost(row, reason).message, level="error")
+            if got_on or row.attempts < jobs.MAX_ATTEMPTS:
+                ended = jobs.requeue(session, row.id, token=token, fresh=got_on)
+                told, level = f"{reason} The job goes on from its last checkpoint.", "warn"
             else:
-                jobs.release(session, row.id, token=row.lease_token)
+                ended = jobs.fail(session, row.id, token=token, error=_lost(row, reason))
+                told, level = _lost(row, reason).message, "error"
+            if ended:
+                jobs.add_event(session, row.id, told, level=level)
+            else:
+                jobs.release(session, row.id, token=token)
 
     def _take_back(self, row: JobRow) -> None:
         """A worker that ended before it could listen gives nothing back itself."""
@@ -213,9 +218,12 @@ class Supervisor:
             return Worker(row.worker_pid, row.worker_started)
         return self._started.get(row.id)
 
-    def _forget(self, job_ids: set[str], tokens: set[str]) -> None:
+    def _forget(self, held: list[JobRow]) -> None:
+        """What is no more. A worker whose job was resumed is wanted again: the next pause gives it its whole time to save."""
+        job_ids, tokens = {row.id for row in held}, {str(row.lease_token) for row in held}
+        unwanted = {str(row.lease_token) for row in held if row.status != "running"}
         self._started = {job_id: worker for job_id, worker in self._started.items() if job_id in job_ids}
-        self._unwanted = {token: since for token, since in self._unwanted.items() if token in tokens}
+        self._unwanted = {token: since for token, since in self._unwanted.items() if token in unwanted}
         self._hung = {token: reason for token, reason in self._hung.items() if token in tokens}
 
     # Upkeep ---------------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ SIGNS_OF_FULL_DISK = (
     "unexpected pos",
     "disk is full",
 )
+RESUMED_WHILE_ENDING = "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
 LAST_WORD_SECONDS = 30.0  # how long the end of a job is tried to be written when the database is busy or its disk full
 _log = logging.getLogger("core.worker")
 
@@ -150,12 +151,16 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
 
 
 def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.CANCEL) -> int:
-    """The job was paused, cancelled or taken away, or the server stops: give the lease back."""
+    """The job was paused, cancelled or taken away, or the server stops: give the lease back.
+
+    Whatever the wish was, a job that runs goes back to the queue: it was resumed since the wish was seen.
+    """
     token = str(job.lease_token)
+    back = "The server stops. The training goes on from here when it is back." if wish is Wish.STOP else RESUMED_WHILE_ENDING
 
     def end_job(session: Session) -> None:
-        if wish is Wish.STOP and jobs.requeue(session, job.id, token=token, counts=False):
-            jobs.add_event(session, job.id, "The server stops. The training goes on from here when it is back.")
+        if jobs.requeue(session, job.id, token=token, counts=False):
+            jobs.add_event(session, job.id, back)
         elif jobs.release(session, job.id, token=token) and wish is Wish.PAUSE:
             jobs.add_event(session, job.id, "Paused. A checkpoint keeps what was learned.")
         _meter(session, job, recorder, time.monotonic() - began)

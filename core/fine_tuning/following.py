@@ -1,7 +1,7 @@
 """Watching and steering the jobs one owns. What is stored is what every viewer sees; watching changes nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from sqlalchemy import String, cast, select
@@ -26,6 +26,10 @@ from core.tables import CheckpointRow, JobEventRow, JobRow
 from core.users import User
 
 Status = Literal["validating", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
+RESUMED = {
+    "queued": "Resumed. Waiting for a free place.",
+    "running": "Resumed before the worker had let go: it keeps its place.",
+}
 SORTABLE = {
     "created_at": JobRow.created_at,
     "name": JobRow.name,
@@ -75,17 +79,20 @@ def get(user: User, job_id: str) -> Job:
 
 def cancel(user: User, job_id: str) -> Job:
     """End a job that has not ended. Raises NotFound, Conflict."""
-    return _steer(user, job_id, jobs.cancel, "Cancelled.", "cancel")
+    return _steer(user, job_id, jobs.cancel, "cancel", {"cancelled": "Cancelled."})
 
 
 def pause(user: User, job_id: str) -> Job:
     """Set a queued or running job aside; a running one saves a checkpoint first. Raises NotFound, Conflict."""
-    return _steer(user, job_id, jobs.pause, "Pause.", "pause")
+    return _steer(user, job_id, jobs.pause, "pause", {"paused": "Pause."})
 
 
 def resume(user: User, job_id: str) -> Job:
-    """Queue a paused job again; it goes on from its last checkpoint. Raises NotFound, Conflict."""
-    return _steer(user, job_id, jobs.resume, "Resumed. Waiting for a free place.", "resume")
+    """Queue a paused job again; it goes on from its last checkpoint. One whose worker has not let go yet runs at once.
+
+    Raises NotFound, Conflict.
+    """
+    return _steer(user, job_id, jobs.resume, "resume", RESUMED)
 
 
 def progress(user: User, job_id: str) -> Progress:
@@ -113,13 +120,14 @@ def checkpoints(user: User, job_id: str, query: CheckpointList | None = None) ->
         return fetch(session, statement, query, sortable=sortable, tie=CheckpointRow.id, present=present_checkpoint)
 
 
-def _steer(user: User, job_id: str, change: Callable[[Session, str], bool], told: str, verb: str) -> Job:
+def _steer(user: User, job_id: str, change: Callable[[Session, str], bool], verb: str, told: Mapping[str, str]) -> Job:
+    """``told``: new status -> the event that says so."""
     with writing() as session:
         row = find(session, user, job_id)
         if not change(session, job_id):
             raise Conflict(
                 f"A job that is {row.status} cannot {verb}." if verb != "cancel" else f"The job is already {row.status}."
             )
-        jobs.add_event(session, job_id, told)
         session.refresh(row)
+        jobs.add_event(session, job_id, told[row.status])
         return present(session, row)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core import devices
+from core import devices, fine_tuning
 from core.db import writing
 from core.tables import ModelVersionRow
 from core.users import User
@@ -40,6 +40,22 @@ def test_the_queue_is_listed_moved_and_prioritised(as_ada: Caller, request_: dic
     assert [item["id"] for item in moved.json()["items"]] == [a, b]
     assert as_ada("POST", f"/api/finetune/{b}/priority", json={"priority": 1}).json()["priority"] == 1
     assert [item["id"] for item in as_ada("GET", "/api/finetune/queue").json()["items"]] == [b, a]
+
+
+@pytest.mark.parametrize(("status", "lease", "goes_on"), [("running", "t", "running"), ("queued", None, "queued")])
+def test_a_pause_is_taken_back_at_once(as_ada: Caller, ada: User, status: str, lease: str | None, goes_on: str) -> None:
+    """Also before the worker has let go. What the state does not allow is a conflict, and so is a second press."""
+    path = f"/api/finetune/{make_job(ada, status, lease_token=lease)}"
+    for _ in range(2):
+        assert error_of(refused := as_ada.post(f"{path}/resume"))["code"] == "conflict"
+        assert refused.status_code == 409
+        paused, refused = as_ada.post(f"{path}/pause"), as_ada.post(f"{path}/pause")
+        assert (paused.status_code, paused.json()["status"], refused.status_code) == (200, "paused", 409)
+        resumed = as_ada.post(f"{path}/resume")
+        assert (resumed.status_code, resumed.json()["status"]) == (200, goes_on)
+        assert as_ada.get(f"{path}/progress").json()["status"] == goes_on
+    told = [event["message"] for event in as_ada.get(f"{path}/events").json()["items"]]
+    assert told == ["Pause.", fine_tuning.following.RESUMED[goes_on]] * 2
 
 
 @pytest.mark.parametrize("body", [{}, {"to": "sideways"}, {"to": "up", "before": "ftj_x"}])

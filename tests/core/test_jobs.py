@@ -1,11 +1,13 @@
 """The queue: states and actions, turns between users, leases."""
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import jobs
@@ -15,58 +17,208 @@ from core.jobs import Error
 from core.tables import JOB_STATUSES, AlertRow, CheckpointRow, JobRow, MetricPointRow, ModelRow
 from core.users import User
 
-TOKEN = "the-lease"
+TOKEN, REF = "the-lease", "a-ref"
 MakeJob = Callable[..., JobRow]
 
 ACTIONS: dict[str, Callable[[Session, str], Any]] = {
+    "cancel": jobs.cancel,
+    "pause": jobs.pause,
+    "resume": jobs.resume,
+    "remove": jobs.remove,
     "admit": lambda s, j: jobs.admit(s, j, resolved={}, total_steps=5),
     "reject": lambda s, j: jobs.reject(s, j, error=Error("x", "y")),
     "claim": lambda s, j: jobs.claim(s) is not None,
     "requeue": lambda s, j: jobs.requeue(s, j, token=TOKEN),
-    "pause": jobs.pause,
-    "resume": jobs.resume,
-    "cancel": jobs.cancel,
     "fail": lambda s, j: jobs.fail(s, j, token=TOKEN, error=Error("x", "y")),
     "set_aside": lambda s, j: jobs.set_aside(s, j, error=Error("x", "y")),
-    "pause_for_reason": lambda s, j: jobs.pause_for_reason(s, j, token=TOKEN, error=Error("x", "y")),
-    "remove": jobs.remove,
+    "release": lambda s, j: jobs.release(s, j, token=TOKEN),
+    "note_ref": lambda s, j: jobs.note_ref(s, j, ref="a-new-ref"),
+    "hold": lambda s, j: jobs.hold(s, REF),
+    "take": lambda s, j: bool(jobs.take(s, j, pid=2, started=2.0)),
+    "heartbeat": lambda s, j: bool(jobs.heartbeat(s, j, token=TOKEN)),
     "succeed": lambda s, j: jobs.succeed(s, j, token=TOKEN, model_id=a_model(s), model_version_id="mdv_x", trained_tokens=1),
+    "pause_for_reason": lambda s, j: jobs.pause_for_reason(s, j, token=TOKEN, error=Error("x", "y")),
 }
-# state -> action -> state; what is not here is refused and changes nothing
-ALLOWED = {
-    "validating": {"admit": "queued", "reject": "failed", "cancel": "cancelled"},
-    "queued": {"claim": "running", "pause": "paused", "set_aside": "paused", "cancel": "cancelled"},
-    "running": {
-        "requeue": "queued",
-        "pause": "paused",
-        "set_aside": "paused",
-        "pause_for_reason": "paused",
-        "cancel": "cancelled",
-        "fail": "failed",
-        "succeed": "succeeded",
-    },
-    "paused": {"resume": "queued", "cancel": "cancelled"},
-    "succeeded": {"remove": None},
-    "failed": {"remove": None},
-    "cancelled": {"remove": None},
-}
+WITH_TOKEN = ("requeue", "fail", "release", "heartbeat", "succeed", "pause_for_reason")
+# who has the lease: nobody; a worker that has not reported itself; one that has; one that is gone for longer than the lease lasts;
+# and for actions that name a token: somebody who has another one
+# outcome: the new state, with * where the lease stays, with + where there is a new one, else there is none; "." is refused and
+# changes nothing; "gone" is no row any more; "-" is a state that the database refuses
+LEASES = ("none", "coming", "held", "lost", "other")
+TABLE = """
+                          validating queued     running    paused     succeeded  failed     cancelled
+cancel           none     cancelled  cancelled  -          cancelled  .          .          .
+cancel           coming   cancelled* cancelled* cancelled* cancelled* .          .          .
+cancel           held     cancelled* cancelled* cancelled* cancelled* .          .          .
+cancel           lost     cancelled* cancelled* cancelled* cancelled* .          .          .
+
+pause            none     .          paused     -          .          .          .          .
+pause            coming   .          paused*    paused*    .          .          .          .
+pause            held     .          paused*    paused*    .          .          .          .
+pause            lost     .          paused*    paused*    .          .          .          .
+
+resume           none     .          .          -          queued     .          .          .
+resume           coming   .          .          .          running*   .          .          .
+resume           held     .          .          .          running*   .          .          .
+resume           lost     .          .          .          running*   .          .          .
+
+remove           none     .          .          -          .          gone       gone       gone
+remove           coming   .          .          .          .          .          .          .
+remove           held     .          .          .          .          .          .          .
+remove           lost     .          .          .          .          .          .          .
+
+admit            none     queued     .          -          .          .          .          .
+admit            coming   queued*    .          .          .          .          .          .
+admit            held     queued*    .          .          .          .          .          .
+admit            lost     queued*    .          .          .          .          .          .
+
+reject           none     failed     .          -          .          .          .          .
+reject           coming   failed*    .          .          .          .          .          .
+reject           held     failed*    .          .          .          .          .          .
+reject           lost     failed*    .          .          .          .          .          .
+
+claim            none     .          running+   -          .          .          .          .
+claim            coming   .          .          .          .          .          .          .
+claim            held     .          .          .          .          .          .          .
+claim            lost     .          .          .          .          .          .          .
+
+requeue          none     .          .          -          .          .          .          .
+requeue          coming   .          .          queued     .          .          .          .
+requeue          held     .          .          queued     .          .          .          .
+requeue          lost     .          .          queued     .          .          .          .
+requeue          other    .          .          .          .          .          .          .
+
+fail             none     .          .          -          .          .          .          .
+fail             coming   .          .          failed     .          .          .          .
+fail             held     .          .          failed     .          .          .          .
+fail             lost     .          .          failed     .          .          .          .
+fail             other    .          .          .          .          .          .          .
+
+set_aside        none     .          paused     -          .          .          .          .
+set_aside        coming   .          paused*    paused*    .          .          .          .
+set_aside        held     .          paused*    paused*    .          .          .          .
+set_aside        lost     .          paused*    paused*    .          .          .          .
+
+release          none     .          .          -          .          .          .          .
+release          coming   validating queued     queued     paused     succeeded  failed     cancelled
+release          held     validating queued     queued     paused     succeeded  failed     cancelled
+release          lost     validating queued     queued     paused     succeeded  failed     cancelled
+release          other    .          .          .          .          .          .          .
+
+note_ref         none     .          .          -          .          .          .          .
+note_ref         coming   .          .          running*   .          .          .          .
+note_ref         held     .          .          .          .          .          .          .
+note_ref         lost     .          .          .          .          .          .          .
+
+hold             none     .          .          -          .          .          .          .
+hold             coming   .          .          running*   .          .          .          .
+hold             held     .          .          .          .          .          .          .
+hold             lost     .          .          .          .          .          .          .
+
+take             none     .          .          -          .          .          .          .
+take             coming   .          .          running*   .          .          .          .
+take             held     .          .          .          .          .          .          .
+take             lost     .          .          .          .          .          .          .
+
+heartbeat        none     .          .          -          .          .          .          .
+heartbeat        coming   .          .          running*   paused*    .          .          .
+heartbeat        held     .          .          running*   paused*    .          .          .
+heartbeat        lost     .          .          running*   paused*    .          .          .
+heartbeat        other    .          .          .          .          .          .          .
+
+succeed          none     .          .          -          .          .          .          .
+succeed          coming   .          .          succeeded  .          .          .          .
+succeed          held     .          .          succeeded  .          .          .          .
+succeed          lost     .          .          succeeded  .          .          .          .
+succeed          other    .          .          .          .          .          .          .
+
+pause_for_reason none     .          .          -          .          .          .          .
+pause_for_reason coming   .          .          paused     .          .          .          .
+pause_for_reason held     .          .          paused     .          .          .          .
+pause_for_reason lost     .          .          paused     .          .          .          .
+pause_for_reason other    .          .          .          .          .          .          .
+"""
 # actions that the owner did not ask for -> what the owner is told
 TOLD = {"reject": "failed", "fail": "failed", "succeed": "finished", "set_aside": "paused", "pause_for_reason": "paused"}
 
 
-@pytest.mark.parametrize("status", JOB_STATUSES)
-def test_states_and_actions(ada: User, make_job: MakeJob, status: str) -> None:
-    for action, act in ACTIONS.items():
-        job = make_job(ada, status=status, lease_token=TOKEN if status == "running" else None)
+def read_table() -> dict[tuple[str, str, str], str]:
+    """(action, lease, state) -> what comes of it."""
+    lines = [line.split() for line in TABLE.strip().splitlines() if line.strip()]
+    return {(action, lease, status): told for action, lease, *row in lines[1:] for status, told in zip(lines[0], row, strict=True)}
+
+
+def test_the_table_has_every_action_state_and_lease() -> None:
+    leases = {action: LEASES if action in WITH_TOKEN else LEASES[:-1] for action in ACTIONS}
+    every = {(action, lease, status) for action in ACTIONS for lease in leases[action] for status in JOB_STATUSES}
+    assert set(read_table()) == every
+    changing = {name for name, made in vars(jobs).items() if inspect.isfunction(made) and "_change(" in inspect.getsource(made)}
+    assert {name for name in changing if not name.startswith("_")} | {"hold", "remove"} == set(ACTIONS)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_states_and_actions(ada: User, make_job: MakeJob, action: str) -> None:
+    template = make_job(ada, status="cancelled")
+    for (named, lease, status), told in read_table().items():
+        if named != action:
+            continue
+        if told == "-":
+            with pytest.raises(IntegrityError, match="running_has_lease"):
+                put(template, status, lease)
+            continue
+        before = put(template, status, lease)
+        changed = try_to(action, template.id)
+        after = row_or_none(template.id)
+        assert (lease, status, outcome(before, after, changed)) == (lease, status, told)
+        assert (lease, status, alerts_taken()) == (lease, status, [TOLD[action]] if changed and action in TOLD else [])
+
+
+def put(template: JobRow, status: str, lease: str) -> dict[str, Any]:
+    """The job in that state, with that lease; returns its columns."""
+    worker = {"worker_pid": None, "worker_started": None} if lease == "coming" else {"worker_pid": 1, "worker_started": 1.0}
+    until = now() + timedelta(seconds=-1 if lease == "lost" else 30)
+    held = {"lease_token": "somebody-else's" if lease == "other" else TOKEN, "lease_until": until, "worker_ref": REF, **worker}
+    columns = columns_of(template) | {"status": status, "attempts": 1} | ({} if lease == "none" else held)
+    with writing() as session:
+        session.execute(delete(JobRow))
+        session.execute(insert(JobRow).values(columns))
+    return columns_of(row_of(template.id))
+
+
+def try_to(action: str, job_id: str) -> bool:
+    try:
         with writing() as session:
-            changed = act(session, job.id)
-        is_allowed = action in ALLOWED[status]
-        assert (action, bool(changed)) == (action, is_allowed)
-        assert (action, status_of(job.id)) == (action, ALLOWED[status].get(action, status))
-        with writing() as session:
-            told = [alert.kind for alert in session.query(AlertRow)]
-            assert (action, told) == (action, [TOLD[action]] if is_allowed and action in TOLD else [])
-            session.execute(delete(JobRow))
+            return bool(ACTIONS[action](session, job_id))
+    except jobs.Lost:
+        return False
+
+
+def outcome(before: dict[str, Any], row: JobRow | None, changed: bool) -> str:
+    if row is None:
+        return "gone"
+    after = columns_of(row)
+    if not changed:
+        return "." if after == before else "refused and yet changed"
+    if row.lease_token is None:
+        assert (row.lease_until, row.worker_pid, row.worker_started, row.worker_ref) == (None, None, None, None)
+        return row.status
+    return row.status + ("*" if row.lease_token == before["lease_token"] else "+")
+
+
+def columns_of(row: JobRow) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in JobRow.__table__.columns}
+
+
+def row_or_none(job_id: str) -> JobRow | None:
+    with reading() as session:
+        return session.get(JobRow, job_id)
+
+
+def alerts_taken() -> list[str]:
+    with writing() as session:
+        kinds = [alert.kind for alert in session.query(AlertRow)]
+        session.execute(delete(AlertRow))
+    return kinds
 
 
 @pytest.mark.parametrize("action", ["pause_for_reason", "set_aside", "reject", "fail", "succeed"])

@@ -12,13 +12,13 @@ from pyarrow import parquet
 from sqlalchemy import select
 
 from core import jobs, storage
-from core.db import reading
+from core.db import reading, writing
 from core.recorder import Recorder
 from core.row_files import path_of
 from core.tables import AlertRow, JobRow, MetricPointRow, SampleRow
 from core.training import Settings
 from core.training.hyperparameters import Hyperparameters, resolve
-from core.training.method import RowLosses, Sample, Step
+from core.training.method import RowLosses, Sample, Step, Wish
 from core.users import User
 
 MakeJob = Callable[..., JobRow]
@@ -65,6 +65,19 @@ def test_steps_become_series_with_those_of_the_method(job: JobRow) -> None:
     assert points_of(job, "train_loss") == {1: 2.0}
     assert points_of(job, "trained_tokens") == {2: 20}
     assert row_of(job).stepped_at is not None
+
+
+def test_a_pause_that_is_taken_back_is_no_wish_and_a_server_that_stops_is_one(job: JobRow) -> None:
+    recorder = recorder_of(job)
+    wishes = [recorder.wish()]
+    for change in (jobs.pause, jobs.resume, jobs.pause, jobs.resume):
+        with writing() as session:
+            assert change(session, job.id)
+        recorder.flush()
+        wishes.append(recorder.wish())
+        if len(wishes) == 3:
+            recorder.ask_to_stop()
+    assert wishes == [None, Wish.PAUSE, None, Wish.PAUSE, Wish.STOP]
 
 
 def test_best_loss_is_the_lowest_also_after_a_break(job: JobRow) -> None:

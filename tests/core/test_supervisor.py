@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -248,6 +249,76 @@ def test_a_silent_worker_is_told_of_once(ada: User, make_waiting: MakeJob, runne
     watch.tick()
     watch.tick()
     assert [alert.kind for alert in alerts(job.id)] == ["stalled"]
+
+
+def test_a_job_paused_and_resumed_at_once_goes_on_and_so_does_the_next_users(
+    ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    """With one place. The worker had seen the pause, and gives its lease back only after the job was resumed."""
+    job, behind = make_waiting(ada), make_waiting(bob)
+    watch = Supervisor()
+    watch.tick()
+    token = row_of(job.id).lease_token
+    fine_tuning.pause(ada, job.id)
+    fine_tuning.resume(ada, job.id)
+    with writing() as session:
+        assert jobs.release(session, job.id, token=token)
+    watch.tick()
+    assert runner.started == [job.id, behind.id]
+    with writing() as session:
+        jobs.fail(session, behind.id, token=row_of(behind.id).lease_token, error=jobs.Error("x", "y"))
+    watch.tick()
+    assert runner.started == [job.id, behind.id, job.id]
+
+
+def test_a_job_that_an_earlier_release_left_queued_with_a_dead_lease_goes_on(
+    ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    """Until now a job that was resumed before its worker let go ended so, and held the only place for ever."""
+    left = make_waiting(ada, status="queued", lease_token="t", lease_until=later(-60), worker_pid=1, worker_started=1.0)
+    behind = make_waiting(bob)
+    runner.dead = True
+    watch = Supervisor()
+    for _ in range(2 * jobs.MAX_ATTEMPTS):
+        watch.tick()
+    assert {left.id, behind.id} == set(runner.started)
+
+
+def test_a_worker_that_was_paused_before_has_its_whole_time_to_save_again(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The patience of a pause that was taken back is not taken from the next one."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=time.sleep))
+    job = make_waiting(
+        ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0, stepped_at=now()
+    )
+    watch = Supervisor()
+    for change, seconds in ((jobs.pause, 0.9), (jobs.resume, 0.9), (jobs.pause, 0.9)):
+        with writing() as session:
+            assert change(session, job.id)
+        watch.tick()
+        clock.now += seconds * supervisor.SAVING_SECONDS
+        watch.tick()
+        assert not runner.killed
+    clock.now += 0.2 * supervisor.SAVING_SECONDS
+    watch.tick()
+    assert runner.killed == [Worker(1, 1.0)]
+
+
+def test_a_job_resumed_after_its_last_attempt_died_starts_afresh(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the supervisor had looked at it a moment before: the attempts that count are those of the row as it is now."""
+    dead = {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    job = make_waiting(ada, status="paused", attempts=jobs.MAX_ATTEMPTS, **dead)
+    before = row_of(job.id)
+    with writing() as session:
+        assert jobs.resume(session, job.id)
+    runner.dead = True
+    Supervisor()._see_to(before)
+    found = row_of(job.id)
+    assert (found.status, found.lease_token, found.error) == ("queued", None, None)
 
 
 # Orphans: what a server finds that comes back after a crash, or on a machine that was switched off

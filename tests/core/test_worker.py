@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from core import jobs, storage, worker
 from core.config import ROOT
@@ -120,6 +121,78 @@ def test_pause_and_cancel_stop_within_a_step(
     assert found.step <= 5
 
 
+def test_a_pause_taken_back_before_the_training_asks_interrupts_nothing(ada: User, make_job: MakeJob, during: Any) -> None:
+    job = make_job(ada)
+
+    def pause_and_resume(step: int, recorder: Recorder) -> None:
+        if step == 5:
+            steer(job.id, jobs.pause)
+            wait_until(recorder.wish)
+            steer(job.id, jobs.resume)
+            wait_until(lambda: recorder.wish() is None)
+
+    during(pause_and_resume)
+    assert worker.main(claim()) == 0
+    assert (row_of(job.id).status, row_of(job.id).attempts) == ("succeeded", 1)
+    assert not any("Resumed from the checkpoint" in message for message in events(job.id))
+
+
+def test_a_job_resumed_while_its_worker_saves_goes_on_from_that_checkpoint(
+    ada: User, make_job: MakeJob, during: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(ada)
+    save = Loop.save
+
+    def pause(step: int, recorder: Recorder) -> None:
+        if step == 5 and row_of(job.id).attempts == 1:
+            steer(job.id, jobs.pause)
+            wait_until(recorder.wish)
+            monkeypatch.setattr(Loop, "save", resume_and_save)
+
+    def resume_and_save(loop: Loop) -> None:
+        monkeypatch.setattr(Loop, "save", save)
+        steer(job.id, jobs.resume)
+        save(loop)
+
+    during(pause)
+    assert worker.main(claim()) == 0
+    assert_it_waits_and_goes_on(job.id, step=5)
+
+
+def test_a_job_paused_and_resumed_while_its_model_is_saved_makes_one_model(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause keeps the model back; the worker then lets go of a job that runs again."""
+    job = make_job(ada)
+    publication, let_go = worker._publication, worker._let_go
+
+    def pause(*args: Any) -> Any:
+        steer(job.id, jobs.pause)
+        return publication(*args)
+
+    def resume(*args: Any, **more: Any) -> int:
+        steer(job.id, jobs.resume)
+        return let_go(*args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_publication", pause)
+        patch.setattr(worker, "_let_go", resume)
+        assert worker.main(claim()) == 0
+    assert_it_waits_and_goes_on(job.id, step=30)
+
+
+def assert_it_waits_and_goes_on(job_id: str, *, step: int) -> None:
+    """``step`` of the checkpoint."""
+    found = row_of(job_id)
+    assert (found.status, found.lease_token, found.attempts) == ("queued", None, 0)
+    assert worker.RESUMED_WHILE_ENDING in events(job_id)
+    assert worker.main(claim()) == 0
+    assert row_of(job_id).status == "succeeded"
+    assert any(f"Resumed from the checkpoint of step {step}" in message for message in events(job_id))
+    with reading() as session:
+        assert session.query(ModelVersionRow).filter_by(finetune_job_id=job_id).count() == 1
+
+
 def test_a_job_cancelled_while_its_model_is_saved_leaves_no_model(
     ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +268,11 @@ def claim() -> str:
         job_id = jobs.claim(session)
     assert job_id
     return job_id
+
+
+def steer(job_id: str, change: Callable[[Session, str], bool]) -> None:
+    with writing() as session:
+        assert change(session, job_id)
 
 
 def row_of(job_id: str) -> Any:

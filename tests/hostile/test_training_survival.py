@@ -6,6 +6,7 @@ resumed must give the same curve as a training that nothing happened to.
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,13 @@ from typing import Any
 import psutil
 import pytest
 
-from core import fine_tuning, jobs
+from core import fine_tuning, jobs, supervisor
 from core.config import ROOT, settings
 from core.db import engine, reading, writing
+from core.errors import Conflict
 from core.runners import RUNNERS
 from core.runners.subprocess import _environment
-from core.tables import AlertRow, JobEventRow, JobRow, MetricPointRow
+from core.tables import AlertRow, JobEventRow, JobRow, MetricPointRow, ModelVersionRow
 from core.users import User
 from tests.core.conftest import base_model, make_job, make_version, tiny_base  # noqa: F401
 from tests.hostile import slow_worker
@@ -174,6 +176,53 @@ def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(make: Mak
     assert curve_of(job) == curve_of(straight)
 
 
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A supervisor in this process, which looks often and forks its workers."""
+    monkeypatch.setitem(RUNNERS, "forked", slow_worker.ForkedRunner())
+    monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.1)
+    watching = supervisor.Supervisor()
+    watching.start()
+    yield
+    watching.stop()
+    for row in leased():
+        if row.worker_pid and psutil.pid_exists(row.worker_pid):
+            os.kill(row.worker_pid, signal.SIGKILL)
+
+
+def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_behind_each(
+    ada: User,
+    bob: User,
+    make_job: MakeJob,  # noqa: F811
+    watch: None,
+) -> None:
+    """From the claim to the end, with one place: the worker has not come yet, reads, trains, saves its checkpoint or the model."""
+    short = {"n_epochs": 4, "batch_size": 4}  # 12 steps
+
+    def make(user: User, **trouble: float) -> JobRow:
+        return make_job(user, runner="forked", notes=json.dumps(trouble), hyperparameters=short)
+
+    straight = make(ada)
+    wait_for(straight, "succeeded")
+    random.seed(seed := time.time_ns())
+    presses = 0
+    while presses < 10:
+        job, behind = make(ada, slow=0.1), make(bob)
+        wait_until(lambda job=job: row_of(job).status == "running")
+        time.sleep(random.uniform(0, 1.8))  # the moment itself, not a wait for anything
+        try:
+            fine_tuning.pause(ada, job.id)
+        except Conflict:  # it has ended meanwhile: that is one more training, and no press
+            continue
+        presses += 1
+        time.sleep(random.choice((0, 0, random.uniform(0, 1))))
+        fine_tuning.resume(ada, job.id)
+        for each in (job, behind):
+            done = wait_for(each, "succeeded", seconds=120)
+            assert (seed, done.lease_token, num_versions(each)) == (seed, None, 1)
+        assert (seed, curve_of(job)) == (seed, curve_of(straight))
+
+
 # A small disk
 
 
@@ -267,6 +316,11 @@ def kinds(job: JobRow) -> list[str]:
 def events(job: JobRow) -> list[str]:
     with reading() as session:
         return [event.message for event in session.query(JobEventRow).filter_by(job_id=job.id).order_by(JobEventRow.id)]
+
+
+def num_versions(job: JobRow) -> int:
+    with reading() as session:
+        return session.query(ModelVersionRow).filter_by(finetune_job_id=job.id).count()
 
 
 def wait_for(job: JobRow, status: str, *, seconds: float = 90) -> Any:

@@ -3,7 +3,9 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import fine_tuning
+from core import fine_tuning, jobs
+from core.db import writing
+from core.tables import JobRow
 from core.ui import job_cards, job_charts, job_monitor
 from core.users import User
 from tests.ui.conftest import Visit, text_of
@@ -47,13 +49,21 @@ def test_buttons_follow_the_state(ada: User, visit: Visit, status: str, offered:
     assert keys_of(app) & {"job_pause", "job_resume", "job_cancel"} == offered
 
 
-def test_pause_and_resume_are_one_press(ada: User, visit: Visit) -> None:
+@pytest.mark.parametrize(("lets_go", "goes_on"), [(True, "queued"), (False, "running")])
+def test_pause_and_resume_are_one_press(ada: User, visit: Visit, lets_go: bool, goes_on: str) -> None:
+    """A job whose worker has not let go yet is shown as what it is: it runs, and has no place in the queue."""
     job_id = make_job(ada)
     app = visit(ada, "job", id=job_id)
     app.button(key="job_pause").click().run()
     assert fine_tuning.get(ada, job_id).status == "paused"
+    if lets_go:
+        with writing() as session:
+            jobs.release(session, job_id, token=str(session.get_one(JobRow, job_id).lease_token))
     app.button(key="job_resume").click().run()
-    assert fine_tuning.get(ada, job_id).status == "queued"
+    assert fine_tuning.get(ada, job_id).status == goes_on
+    assert [item.id for item in fine_tuning.queue(ada).items] == ([job_id] if lets_go else [])
+    assert ("starts next" in text_of(app)) == lets_go
+    assert keys_of(app) & {"job_pause", "job_resume"} == {"job_pause"}
 
 
 def test_cancel_asks_before_it_acts(ada: User, visit: Visit) -> None:
