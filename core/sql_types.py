@@ -66,13 +66,17 @@ def leaves(type_: str) -> tuple[str, ...]:
 
 
 def with_leaves(type_: Type, change: Callable[[str], str]) -> str:
-    """The type with ``change`` made to each plain type in it; the same text where nothing changes."""
+    """The type with ``change`` made to each plain type in it; the same text where nothing changes.
+
+    Arrays become lists, as which they come back from Parquet in any case: where one is null, DuckDB 2.0 writes it in a way that
+    only DuckDB can read.
+    """
     taken_apart = parsed(type_) if isinstance(type_, str) and is_nested(type_) else type_
     old = children(taken_apart)
     if not old:
         return change(str(type_))
     new = [with_leaves(child, change) for _, child in old]
-    if new == [str(child) for _, child in old]:
+    if taken_apart.id != "array" and new == [str(child) for _, child in old]:
         return str(type_)
     return _composed(taken_apart, [name for name, _ in old], new)
 
@@ -106,10 +110,8 @@ def _leaves(type_: Type) -> Iterator[str]:
 
 
 def _composed(type_: Type, names: list[str], types: list[str]) -> str:
-    if type_.id == "list":
+    if type_.id in ("list", "array"):
         return f"{types[0]}[]"
-    if type_.id == "array":
-        return f"{types[0]}[{type_.children[1][1]}]"
     if type_.id == "map":
         return f"MAP({types[0]}, {types[1]})"
     quoted = ('"' + name.replace('"', '""') + '"' for name in names)
