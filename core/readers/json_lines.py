@@ -127,8 +127,10 @@ def _has_long_digits(block: bytes) -> bool:
     second per 90 MB."""
     import numpy as np
 
-    digits = np.frombuffer(block, np.uint8)[::5] - np.uint8(ord("-")) < 13  # what lies between the sign and the digits does no harm
-    return bool((digits[:-3] & digits[1:-2] & digits[2:-1] & digits[3:]).any())
+    marks = np.frombuffer(block, np.uint8)[::5]
+    digits = marks - np.uint8(ord("0")) < 10
+    begins = digits | (marks == ord("-"))
+    return bool((begins[:-3] & digits[1:-2] & digits[2:-1] & digits[3:]).any())
 
 
 def _has_stray_comma(path: Path) -> bool:
