@@ -35,6 +35,7 @@ DETAILED_OF_WIDE = 20
 MANY, LOADED_BYTES = 50, 16 * 2**20
 FEW_NUMBERS = 1_000_000
 FEW = 100_000  # a column with fewer different values gets its commonest counted
+SUMMED_DIGITS = 18  # of longer decimals the sum may need more than the 128 bits in which it is made
 FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
 _PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME")  # beside numbers and moments: what has a smallest and a commonest value
 
@@ -143,7 +144,7 @@ def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
     name, type_ = quoted(column["name"]), column["type"]
     found = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
     if is_number(type_):
-        found |= _of_number(name)
+        found |= _of_number(name, type_)
     elif type_ == "VARCHAR":
         found |= {"min": f"left(min({name}), {MAX_TEXT})", "max": f"left(max({name}), {MAX_TEXT})"}
         found |= {"empty": f"count(*) FILTER ({name} = '')", **_of_lengths(f"length({name})")}
@@ -158,13 +159,15 @@ def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
     return found
 
 
-def _of_number(name: str) -> dict[str, str]:
+def _of_number(name: str, type_: str) -> dict[str, str]:
     finite = f"CASE WHEN isfinite({name}::DOUBLE) THEN {name} END"
+    is_long = is_decimal(type_) and size_of_decimal(type_)[0] > SUMMED_DIGITS
+    averaged = f"({finite})::DOUBLE" if is_long else finite
     shares = ", ".join(map(str, QUANTILES))
     return {
         "min": f"min({finite})",
         "max": f"max({finite})",
-        "mean": f"avg({finite})",
+        "mean": f"avg({averaged})",
         "quantiles": f"approx_quantile(({finite})::DOUBLE, [{shares}])",
         "zeros": f"count(*) FILTER ({name} = 0)",
         "negatives": f"count(*) FILTER ({name} < 0)",
@@ -208,9 +211,18 @@ def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequenc
 def _least_and_most(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[str]) -> list[tuple[Any, Any]]:
     if not values:
         return []
-    parts = [f"({part})::DOUBLE AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
+    parts = [f"{part} AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
     cells = [cell[0] for cell in _table(connection, f"SELECT {', '.join(parts)} FROM {source}").to_pydict().values()]
-    return [(low, high) for low, high in _cut(cells, 2)]
+    return [(_float(low, -math.inf), _float(high, math.inf)) for low, high in _cut(cells, 2)]
+
+
+def _float(value: Any, towards: float) -> float | None:
+    """A bound as a float. One of a decimal with more digits than that moves outward: no value may lie beyond it."""
+    if value is None:
+        return None
+    nearest = float(value)
+    is_inside = isinstance(value, Decimal) and (Decimal(repr(nearest)) > value if towards < 0 else Decimal(repr(nearest)) < value)
+    return math.nextafter(nearest, towards) if is_inside else nearest
 
 
 def _both_ends(value: str) -> tuple[str, str]:
@@ -259,7 +271,7 @@ def _edge(type_: str, edge: float) -> str:
         return repr(edge)
     digits, fraction = size_of_decimal(type_)
     largest = Decimal((0, (9,) * digits, -fraction))
-    return f"'{min(max(Decimal(repr(edge)), -largest), largest):f}'"
+    return f"'{min(max(Decimal(repr(edge)), largest.copy_negate()), largest):f}'"
 
 
 def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:

@@ -173,11 +173,11 @@ def _compared_exactly(cell: str, type_: str, operator: str, value: Decimal) -> t
         rounded = value.quantize(Decimal(1).scaleb(-scale), ROUNDING.get(operator, ROUND_FLOOR), EXACTLY)
     except InvalidOperation:  # more digits than any column here can hold
         rounded = None
-    if rounded is None or abs(rounded) >= Decimal(10) ** (digits - scale):
+    if rounded is None or rounded.copy_abs() >= Decimal(10) ** (digits - scale):
         return (f"{cell} IS NOT NULL" if operator != "=" and (value < 0) == (operator in (">", ">=")) else "false"), []
     if operator == "=" and rounded != value:
         return "false", []
-    is_inside = type_ not in BITS or abs(rounded) < 2 ** BITS[type_]
+    is_inside = type_ not in BITS or rounded.copy_abs() < 2 ** BITS[type_]
     cast = type_ if is_inside and (rounded >= 0 or not type_.startswith("U")) else "HUGEINT"
     return f"{cell} {operator} CAST(? AS {cast})", [f"{rounded:f}"]
 
