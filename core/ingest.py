@@ -31,7 +31,7 @@ from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
-from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, reader_for
+from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, moments, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
@@ -187,6 +187,7 @@ def convert(
     progress.stage(0.1, 0.15)  # checking the text; write_parquet goes on from here
     reading = reader_for(opened.suffix)(task)
     chosen_types.apply(task, reading)
+    moments.require_known_years(task)
     reading.detected = opened.found | reading.detected
     progress.stage(0.9, 1.0)
     task.rejects.sort()

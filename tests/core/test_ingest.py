@@ -204,6 +204,34 @@ def test_decimals_in_lists_and_fields_keep_their_types(ada: User, kind: str) -> 
     assert dataset.num_rows == 3
 
 
+@pytest.mark.parametrize(
+    ("cell", "type_"),
+    [
+        (2_932_897, pa.date32()),  # 10000-01-01
+        (-719_163, pa.date32()),  # the last day of the year 0
+        (2**62, pa.timestamp("us")),
+        (2**60, pa.timestamp("us", "UTC")),
+        ([2**40], pa.list_(pa.timestamp("s"))),
+        ([{"a": 2_932_897}], pa.list_(pa.struct([("a", pa.date32())]))),
+        ([("k", [None, 2_932_897])], pa.map_(pa.string(), pa.list_(pa.date32()))),
+    ],
+)
+def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(ada: User, cell: Any, type_: pa.DataType) -> None:
+    content = parquet_bytes(pa.table({"n": [1, 2], "at": pa.array([None, cell], type_)}))
+    with pytest.raises(UnreadableFile, match=r"^Row 2: column 'at': .* outside the years 1 to 9999") as caught:
+        upload(ada, "t.parquet", content)
+    assert [line for line, _ in caught.value.lines] == [2]
+    assert upload(ada, "t.parquet", content, types={"at": "VARCHAR"}).num_rows == 2
+
+
+def test_the_first_and_the_last_day_are_read(ada: User) -> None:
+    days = [dt.date(1, 1, 1), dt.date(9999, 12, 31)]
+    times = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)]
+    near = pa.array([dt.datetime(1970, 1, 1)] * 2, pa.timestamp("ns"))
+    dataset = upload(ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "n": near})))
+    assert [row["d"] for row in exact(dataset)] == days
+
+
 def test_a_profile_that_fails_ends_no_conversion(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     def overflow(*_: Any, **__: Any) -> None:
         raise duckdb.OutOfRangeException("Overflow")
