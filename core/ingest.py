@@ -31,7 +31,7 @@ from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
-from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, reader_for
+from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, moments, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
@@ -45,7 +45,15 @@ LOOK_SECONDS = 60.0
 LOOKS_AT_ONCE = 3
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
-CRASHED = "The conversion ended unexpectedly. Upload the file again; if it happens twice, the file is too much for this server."
+CRASHED = (
+    "The conversion ended unexpectedly: its process was stopped before it could say why, as happens when a server restarts or runs "
+    "out of memory. Upload the file again; if it happens twice, ask your administrator."
+)
+UNFORESEEN = (
+    "The file could not be converted, for a reason that is not known here. The details are in the server's log: ask your "
+    "administrator, or upload the file in another format."
+)
+UNFORESEEN_LOOK = "It could not be looked at, for a reason that is not known here. The details are in the server's log."
 TOO_MUCH = "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, or split the file."
 _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
@@ -115,8 +123,10 @@ def look(path: Path, filename: str, options: IngestOptions) -> Look:
             UnreadableFile(f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it.")
         )
     except (subprocess.CalledProcessError, ValueError) as error:
-        log.error("look at %s: %s", filename, getattr(error, "stderr", b"")[-2000:] or error)
-        return failed(UnreadableFile("Looking at it ended unexpectedly: the file may be too much for this server. Split it."))
+        said = getattr(error, "stderr", b"")
+        log.error("look at %s: %s", filename, said[-2000:] or error)
+        has_no_memory = getattr(error, "returncode", 0) < 0 or b"MemoryError" in said or b"OutOfMemory" in said
+        return failed(UnreadableFile(TOO_MUCH if has_no_memory else UNFORESEEN_LOOK))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -146,7 +156,7 @@ def run(version_id: str) -> bool:
         fail(version_id, UnreadableFile(TOO_MUCH))
     except Exception:
         log.exception("converting %s", version_id)
-        fail(version_id, UnreadableFile(CRASHED))
+        fail(version_id, UnreadableFile(UNFORESEEN))
         return False
     finally:
         staged_path(version_id).unlink(missing_ok=True)
@@ -178,6 +188,7 @@ def convert(
     progress.stage(0.1, 0.15)  # checking the text; write_parquet goes on from here
     reading = reader_for(opened.suffix)(task)
     chosen_types.apply(task, reading)
+    moments.require_known_years(task)
     reading.detected = opened.found | reading.detected
     progress.stage(0.9, 1.0)
     task.rejects.sort()
@@ -374,11 +385,22 @@ def _measure(
         content_hash=content_hash(connection, target, columns) if num_rows * len(columns) <= HASHED_AT_ONCE else HASHED_LATER,
         format=format_,
         training=report,
-        profile={"columns": profile.compute(connection, target, columns)} if reports.is_small(num_rows, len(columns)) else None,
+        profile=_profile(connection, target, columns) if reports.is_small(num_rows, len(columns)) else None,
         detected=reading.detected,
         skipped_rows=task.rejects.count,
         errors=[{"line": line, "message": message} for line, message in sorted(task.rejects.first)],
     )
+
+
+def _profile(connection: duckdb.DuckDBPyConnection, target: Path, columns: list[dict[str, str]]) -> dict[str, Any] | None:
+    """None when that fails: the data is whole without it, and the report that then tries again says so where it fails, too."""
+    try:
+        return {"columns": profile.compute(connection, target, columns)}
+    except duckdb.InterruptException:  # cancelled
+        raise
+    except Exception:  # a fault in a statistic, of whatever kind, is none of the file's
+        log.exception("profile of %s", target.parent.name)
+        return None
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ are looked at, the others have nulls ``None`` and so on: 10,000 columns took 45 
 import json
 import math
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pyarrow.parquet import ParquetFile
 
 from core.cells import json_safe
 from core.readers.base import Progress, literal, quoted
+from core.sql_types import FLOATS, is_decimal, is_list, is_moment, is_number, is_whole, size_of_decimal
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
@@ -33,11 +35,9 @@ DETAILED_OF_WIDE = 20
 MANY, LOADED_BYTES = 50, 16 * 2**20
 FEW_NUMBERS = 1_000_000
 FEW = 100_000  # a column with fewer different values gets its commonest counted
+SUMMED_DIGITS = 18  # of longer decimals the sum may need more than the 128 bits in which it is made
 FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_NUMBERS = (*_WHOLE, "FLOAT", "DOUBLE")
-_MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
-_PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME", *_MOMENTS)
+_PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME")  # beside numbers and moments: what has a smallest and a commonest value
 
 _COUNTED = ("nulls", "distinct", "distinct_exact", "empty", "zeros", "negatives", "min", "max", "mean", "quantiles", "lengths")
 NOTHING: dict[str, Any] = dict.fromkeys((*_COUNTED, "histogram")) | {"top_values": [], "examples": []}
@@ -94,10 +94,6 @@ def _source(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Seque
     return "temp.profiled"
 
 
-def is_number(type_: str) -> bool:
-    return type_ in _NUMBERS or type_.startswith("DECIMAL")
-
-
 def _footer_of(statistics: Sequence[Any]) -> dict[str, Any]:
     """Of all row groups together; nothing where one of them has none."""
     if not all(one is not None and one.has_null_count for one in statistics):
@@ -148,28 +144,30 @@ def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
     name, type_ = quoted(column["name"]), column["type"]
     found = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
     if is_number(type_):
-        found |= _of_number(name)
+        found |= _of_number(name, type_)
     elif type_ == "VARCHAR":
         found |= {"min": f"left(min({name}), {MAX_TEXT})", "max": f"left(max({name}), {MAX_TEXT})"}
         found |= {"empty": f"count(*) FILTER ({name} = '')", **_of_lengths(f"length({name})")}
-    elif type_ in _PLAIN:
+    elif _is_plain(type_):
         found |= {"min": f"min({name})", "max": f"max({name})"}
     else:
         found["distinct"] = f"approx_count_distinct({name}::VARCHAR)"
-        if type_.endswith("[]"):
+        if is_list(type_):
             found |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
     if bounds is not None:
         found["bars"] = _bars(column, bounds)
     return found
 
 
-def _of_number(name: str) -> dict[str, str]:
+def _of_number(name: str, type_: str) -> dict[str, str]:
     finite = f"CASE WHEN isfinite({name}::DOUBLE) THEN {name} END"
+    is_long = is_decimal(type_) and size_of_decimal(type_)[0] > SUMMED_DIGITS
+    averaged = f"({finite})::DOUBLE" if is_long else finite
     shares = ", ".join(map(str, QUANTILES))
     return {
         "min": f"min({finite})",
         "max": f"max({finite})",
-        "mean": f"avg({finite})",
+        "mean": f"avg({averaged})",
         "quantiles": f"approx_quantile(({finite})::DOUBLE, [{shares}])",
         "zeros": f"count(*) FILTER ({name} = 0)",
         "negatives": f"count(*) FILTER ({name} < 0)",
@@ -200,7 +198,7 @@ def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
 def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, Bounds]:
     """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column holds infinities or
     not-a-number they are looked for."""
-    drawn = [column for column in columns if is_number(column["type"]) or column["type"] in _MOMENTS]
+    drawn = [column for column in columns if is_number(column["type"]) or is_moment(column["type"])]
     found = _least_and_most(connection, source, [_as_number(column) for column in drawn])
     unclear = [at for at, (low, high) in enumerate(found) if low is not None and not _is_finite(low, high)]
     finite = [f"CASE WHEN isfinite(({_as_number(drawn[at])})::DOUBLE) THEN {_as_number(drawn[at])} END" for at in unclear]
@@ -213,9 +211,18 @@ def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequenc
 def _least_and_most(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[str]) -> list[tuple[Any, Any]]:
     if not values:
         return []
-    parts = [f"({part})::DOUBLE AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
+    parts = [f"{part} AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
     cells = [cell[0] for cell in _table(connection, f"SELECT {', '.join(parts)} FROM {source}").to_pydict().values()]
-    return [(low, high) for low, high in _cut(cells, 2)]
+    return [(_float(low, -math.inf), _float(high, math.inf)) for low, high in _cut(cells, 2)]
+
+
+def _float(value: Any, towards: float) -> float | None:
+    """A bound as a float. One of a decimal with more digits than that moves outward: no value may lie beyond it."""
+    if value is None:
+        return None
+    nearest = float(value)
+    is_inside = isinstance(value, Decimal) and (Decimal(repr(nearest)) > value if towards < 0 else Decimal(repr(nearest)) < value)
+    return math.nextafter(nearest, towards) if is_inside else nearest
 
 
 def _both_ends(value: str) -> tuple[str, str]:
@@ -230,19 +237,19 @@ def _is_finite(low: float, high: float) -> bool:
 
 
 def _as_number(column: Column) -> str:
-    return f"epoch({quoted(column['name'])})" if column["type"] in _MOMENTS else quoted(column["name"])
+    return f"epoch({quoted(column['name'])})" if is_moment(column["type"]) else quoted(column["name"])
 
 
 def _edges(type_: str, bounds: Bounds) -> list[float]:
     """Where the bars begin and the last one ends: whole numbers of few values get a bar each. Between the bounds edges are short
     decimals that the column's type can hold, so that a filter from edge to edge finds what its bar counted."""
     low, high = bounds
-    bins = int(min(BINS, high - low + 1)) if type_ in _WHOLE else BINS
+    bins = int(min(BINS, high - low + 1)) if is_whole(type_) else BINS
     last = high + 1 if bins < BINS else high
     width = (last - low) / bins
     digits = 3 - math.floor(math.log10(width))
-    if type_.startswith("DECIMAL"):
-        digits = min(digits, int(type_.rstrip(")").rpartition(",")[2]))
+    if is_decimal(type_):
+        digits = min(digits, size_of_decimal(type_)[1])
     inner = {round(low + i * width, digits) for i in range(1, bins)}
     return [low, *sorted(edge for edge in inner if low < edge < last), last]
 
@@ -250,12 +257,21 @@ def _edges(type_: str, bounds: Bounds) -> list[float]:
 def _bars(column: Column, bounds: Bounds) -> str:
     """Rows per bar, a bar's lower edge included. DuckDB's bins include their upper edge, so both are counted negative."""
     type_, edges = column["type"], _edges(column["type"], bounds)
-    upside_down = f"[{', '.join(repr(-edge) for edge in reversed(edges))}]"
     value = _as_number(column)
-    if type_ in ("FLOAT", "DOUBLE"):
+    if type_ in FLOATS:
         value = f"CASE WHEN isfinite({value}) THEN {value} END"
-    compared = type_ if type_ == "FLOAT" or type_.startswith("DECIMAL") else "DOUBLE"  # a double would be another number
-    return f"histogram(-({value})::{compared}, {upside_down}::{compared}[])"
+    compared = type_ if type_ == "FLOAT" or is_decimal(type_) else "DOUBLE"  # a double would be another number
+    upside_down = ", ".join(_edge(type_, -edge) for edge in reversed(edges))
+    return f"histogram(-({value})::{compared}, [{upside_down}]::{compared}[])"
+
+
+def _edge(type_: str, edge: float) -> str:
+    """An edge in SQL. The float nearest to eighteen nines is a number too long for their type: that type's largest is meant."""
+    if not is_decimal(type_):
+        return repr(edge)
+    digits, fraction = size_of_decimal(type_)
+    largest = Decimal((0, (9,) * digits, -fraction))
+    return f"'{min(max(Decimal(repr(edge)), largest.copy_negate()), largest):f}'"
 
 
 def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:
@@ -272,7 +288,8 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
 
 def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:
     """The commonest values, and the true number of different ones, where they are not too many."""
-    if (column["type"] not in _PLAIN and not is_number(column["type"])) or column["distinct"] > _few(column):
+    has_values = _is_plain(column["type"]) or is_number(column["type"])
+    if not has_values or column["distinct"] > _few(column):
         return
     name = quoted(column["name"])
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
@@ -283,6 +300,10 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
     ).to_pylist()
     column["top_values"] = [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1]
     column["distinct"], column["distinct_exact"] = (found[0]["d"] if found else 0), True
+
+
+def _is_plain(type_: str) -> bool:
+    return type_ in _PLAIN or is_moment(type_)
 
 
 def _few(column: ColumnProfile) -> int:

@@ -37,7 +37,12 @@ SMALL_CELLS = 2_000_000  # a table up to this many has its profile computed befo
 MEMORY_MB = 768
 NICENESS = 10
 TICK_SECONDS = 1.0
-CRASHED = "The computation ended unexpectedly. Start it again; if it happens twice, the data is too much for this server."
+CRASHED = (
+    "The computation ended unexpectedly: its process was stopped before it could say why, as happens when a server runs out of "
+    "memory. Start it again; if it happens twice, ask your administrator."
+)
+TOO_MUCH = "The computation takes more memory than it may use."
+UNFORESEEN = "It could not be computed, for a reason that is not known here. The details are in the server's log."
 log = logging.getLogger("luthier.reports")
 
 
@@ -96,9 +101,13 @@ def run(version_id: str, kind: str) -> bool:
         _settle(version_id, kind, result)
     except LuthierError as error:
         fail(version_id, kind, error.message)
+    except duckdb.OutOfMemoryException:
+        log.exception("%s of %s", kind, version_id)
+        fail(version_id, kind, TOO_MUCH)
+        return False
     except Exception:
         log.exception("%s of %s", kind, version_id)
-        fail(version_id, kind, CRASHED)
+        fail(version_id, kind, UNFORESEEN)
         return False
     return True
 

@@ -17,6 +17,7 @@ from core.errors import ValidationError
 from core.profile import QUANTILES
 from core.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.readers.base import Progress
+from core.sql_types import holds_text
 
 BINS = 20
 MAX_ROWS = 500_000  # of a longer table row groups spread over the whole are measured
@@ -33,7 +34,7 @@ def measure(
     no tokenizer that can be read.
     """
     count, progress = _counter(tokenizer), progress or Progress()
-    names = [column["name"] for column in columns if _is_text(column["type"])][:MAX_COLUMNS]
+    names = [column["name"] for column in columns if holds_text(column["type"])][:MAX_COLUMNS]
     groups, num_rows, expected = _groups(parquet)
     lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
     lines: list[NDArray[np.int64]] = []
@@ -59,10 +60,6 @@ def _counter(tokenizer: Path) -> Count:
     loaded.no_truncation()
     loaded.no_padding()
     return lambda texts: [len(one) for one in loaded.encode_batch_fast(texts, add_special_tokens=False)]
-
-
-def _is_text(type_: str) -> bool:
-    return "VARCHAR" in type_ or "JSON" in type_
 
 
 def _groups(parquet: Path) -> tuple[list[int], int, int]:

@@ -21,6 +21,7 @@ LAYERS = [
         "core.config",
         "core.stopping",
         "core.cells",
+        "core.sql_types",
         "core.hardware",
         "core.processes",
         "core.tended",

@@ -7,10 +7,10 @@ by their shortest exact text, which keeps 9007199254740993 apart from its neares
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core import sql_types
 from core.readers.base import quoted
+from core.sql_types import FLOATS, WHOLE, is_moment, is_number
 
-WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
-FLOATS = ("FLOAT", "DOUBLE")
 LARGEST_WHOLE = "1e38"  # what fits a HUGEINT
 
 
@@ -74,16 +74,9 @@ def number_text(cell: str, type_: str) -> str:
     return f"CASE WHEN contains({cell}::VARCHAR, '.') THEN rtrim(rtrim({cell}::VARCHAR, '0'), '.') ELSE {cell}::VARCHAR END"
 
 
-def is_number(type_: str) -> bool:
-    return type_ in WHOLE or type_ in FLOATS or type_.startswith("DECIMAL")
-
-
-def is_moment(type_: str) -> bool:
-    return type_ == "DATE" or type_.startswith("TIMESTAMP")
-
-
 def is_nested(type_: str) -> bool:
-    return type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "VARIANT"))
+    """A structure, also one of which each row has its own."""
+    return sql_types.is_nested(type_) or type_ == "VARIANT"
 
 
 def is_text_like(type_: str) -> bool:

@@ -15,13 +15,14 @@ from pydantic import Field
 
 from core import storage
 from core.datasets import looking, making, rows
-from core.datasets.comparing import FLOATS, WHOLE, is_nested
+from core.datasets.comparing import is_nested
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.db import reading
 from core.errors import Detail, ValidationError
 from core.fields import Input
 from core.readers.base import literal, quoted
+from core.sql_types import FLOATS, WHOLE, is_decimal, is_moment
 from core.users import User
 
 SECONDS = 300.0
@@ -176,7 +177,7 @@ def cast_text(cell: str, type_: str) -> str:
     tried = f"TRY_CAST({cell} AS {type_})"
     if type_ in WHOLE:  # DuckDB rounds 1.5 to 2
         return f"CASE WHEN regexp_full_match(trim({cell}), '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST(trim({cell}) AS {type_}) END"
-    if type_.startswith("DECIMAL"):
+    if is_decimal(type_):
         exact = f"{tried}::DECIMAL(38, 18) = TRY_CAST({cell} AS DECIMAL(38, 18))"  # it would be rounded to the column's scale
         return f"CASE WHEN {exact} OR {tried}::VARCHAR = trim({cell}) THEN {tried} END"
     if type_ in FLOATS:
@@ -191,9 +192,9 @@ def _said(type_: str) -> str:
         return WORDS[type_]
     if type_ in WHOLE:
         return f"a whole number ({type_})"
-    if type_ in FLOATS or type_.startswith("DECIMAL"):
+    if type_ in FLOATS or is_decimal(type_):
         return f"a number ({type_})"
-    return f"a point in time such as 2026-01-31 12:00:00 ({type_})" if type_.startswith("TIMESTAMP") else f"a value of type {type_}"
+    return f"a point in time such as 2026-01-31 12:00:00 ({type_})" if is_moment(type_) else f"a value of type {type_}"
 
 
 def _edited(work: Scratch, old: Version, edits: Edits, types: dict[str, str]) -> str:

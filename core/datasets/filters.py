@@ -6,24 +6,24 @@ histograms do, and ``7.5`` on a column of whole numbers means what it says inste
 """
 
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
-from functools import lru_cache
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
 from typing import Annotated, Any
 
-import duckdb
 import pydantic
 from pydantic import Field
 
 from core.errors import ValidationError
 from core.fields import Input
-from core.profile import is_number
 from core.readers.base import literal, quoted
+from core.sql_types import is_decimal, is_moment, is_number, parsed, size_of_decimal
 
 MAX_WORDS = 20
 Scalar = bool | int | float | str
 Column = Mapping[str, str]
 Many = Annotated[list[Scalar] | None, Field(max_length=1000)]
 BITS = {"TINYINT": 7, "SMALLINT": 15, "INTEGER": 31, "BIGINT": 63, "UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64}
+MOST_DIGITS = 38
+EXACTLY = Context(prec=MOST_DIGITS)
 ROUNDING = {">=": ROUND_CEILING, ">": ROUND_FLOOR, "<=": ROUND_FLOOR, "<": ROUND_CEILING}
 
 
@@ -109,7 +109,7 @@ def has_text(type_: str) -> bool:
 
 def text_of(cell: str, type_: str) -> str | None:
     """SQL for all the text inside a cell, also of nested ones; None for a type that holds none."""
-    return _text(cell, _parsed(type_), 0)
+    return _text(cell, parsed(type_), 0)
 
 
 def _add_filter(found: Condition, name: str, type_: str, wanted: Filter) -> None:
@@ -154,12 +154,12 @@ def _one_of(name: str, type_: str, wanted: list[Scalar]) -> tuple[str, list[Any]
 def _compared(name: str, type_: str, operator: str, value: Scalar) -> tuple[str, list[Any]]:
     """One comparison. Numbers are bound as text and cast by DuckDB, so that none loses digits on its way."""
     cell = quoted(name)
-    if type_ in BITS or type_.startswith("DECIMAL"):
+    if type_ in BITS or is_decimal(type_):
         return _compared_exactly(cell, type_, operator, _number(name, value))
     if is_number(type_):
         ordered = "" if operator == "=" else f" AND NOT isnan({cell})"
         return f"{cell} {operator} CAST(? AS {type_}){ordered}", [str(_number(name, value))]
-    if type_ in ("VARCHAR", "BOOLEAN", "DATE", "TIME", "UUID") or type_.startswith("TIMESTAMP"):
+    if type_ in ("VARCHAR", "BOOLEAN", "TIME", "UUID") or is_moment(type_):
         return f"{cell} {operator} CAST(? AS {type_})", [_as_text(value)]
     return f"CAST({cell} AS VARCHAR) {operator} ?", [_as_text(value)]
 
@@ -168,14 +168,16 @@ def _compared_exactly(cell: str, type_: str, operator: str, value: Decimal) -> t
     if not value.is_finite():
         matches = value.is_infinite() and (value > 0) == (operator in ("<", "<="))
         return (f"{cell} IS NOT NULL" if matches and operator != "=" else "false"), []
-    scale = 0 if type_ in BITS else int(type_.rstrip(")").rpartition(",")[2])
+    digits, scale = (MOST_DIGITS, 0) if type_ in BITS else size_of_decimal(type_)
     try:
-        rounded = value.quantize(Decimal(1).scaleb(-scale), rounding=ROUNDING.get(operator, ROUND_FLOOR))
+        rounded = value.quantize(Decimal(1).scaleb(-scale), ROUNDING.get(operator, ROUND_FLOOR), EXACTLY)
     except InvalidOperation:  # more digits than any column here can hold
+        rounded = None
+    if rounded is None or rounded.copy_abs() >= Decimal(10) ** (digits - scale):
         return (f"{cell} IS NOT NULL" if operator != "=" and (value < 0) == (operator in (">", ">=")) else "false"), []
     if operator == "=" and rounded != value:
         return "false", []
-    is_inside = type_ not in BITS or abs(rounded) < 2 ** BITS[type_]
+    is_inside = type_ not in BITS or rounded.copy_abs() < 2 ** BITS[type_]
     cast = type_ if is_inside and (rounded >= 0 or not type_.startswith("U")) else "HUGEINT"
     return f"{cell} {operator} CAST(? AS {cast})", [f"{rounded:f}"]
 
@@ -194,11 +196,6 @@ def _as_text(value: Scalar) -> str:
 def _add_word(found: Condition, word: str, known: Mapping[str, Column]) -> None:
     texts = [text for name, column in known.items() if (text := text_of(quoted(name), column["type"]))]
     found.add(" OR ".join(f"contains(lower({text}), lower(?))" for text in texts) or "false", *[word] * len(texts))
-
-
-@lru_cache(maxsize=1024)
-def _parsed(type_: str) -> Any:
-    return duckdb.sqltype(type_)
 
 
 def _text(cell: str, type_: Any, depth: int) -> str | None:

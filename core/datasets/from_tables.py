@@ -4,14 +4,13 @@ Nothing is made smaller or looser on the way: integers beyond 64 bits become dec
 zones, nested values stay nested. An index that has a name or values of its own becomes a column.
 """
 
-import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
-from core import storage
+from core import sql_types, storage
 from core.errors import ValidationError
 from core.readers.base import quoted
 
@@ -70,11 +69,11 @@ def _widen(type_: pa.DataType) -> pa.DataType:
 
 def _write_relation(relation: Any, target: Path) -> None:
     """Through DuckDB, also for Arrow's tables: its own writer would keep a duration as a bare number."""
-    columns = zip(relation.columns, map(str, relation.types), strict=True)
+    columns = zip(relation.columns, relation.types, strict=True)
     relation.project(", ".join(_kept_whole(name, type_) for name, type_ in columns)).write_parquet(str(target), compression="zstd")
 
 
-def _kept_whole(name: str, type_: str) -> str:
+def _kept_whole(name: str, type_: Any) -> str:
     """Parquet has no 128-bit integers: they would be written as floating point."""
-    stored = re.sub(r"\bU?HUGEINT\b", "DECIMAL(38,0)", type_)
-    return quoted(name) if stored == type_ else f"CAST({quoted(name)} AS {stored}) AS {quoted(name)}"
+    stored = sql_types.with_leaves(type_, lambda plain: "DECIMAL(38,0)" if plain in sql_types.HUGE else plain)
+    return quoted(name) if stored == str(type_) else f"CAST({quoted(name)} AS {stored}) AS {quoted(name)}"

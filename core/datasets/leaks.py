@@ -12,12 +12,13 @@ from typing import Any
 
 from core.cells import json_safe
 from core.datasets import looking, rows
-from core.datasets.comparing import is_nested, is_number, number_text
+from core.datasets.comparing import is_nested, number_text
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.errors import ValidationError
 from core.quality import near
 from core.readers.base import quoted
+from core.sql_types import is_number
 from core.users import User
 
 SECONDS = 300.0

@@ -16,13 +16,13 @@ from sqlalchemy import select
 
 from core import storage
 from core.datasets import looking, making, rows
-from core.datasets.comparing import FLOATS
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Dataset, Version
 from core.db import reading
 from core.errors import LuthierError, ValidationError
 from core.fields import Input
 from core.readers.base import literal, quoted
+from core.sql_types import FLOATS
 from core.tables import DatasetRow, DatasetVersionRow, VersionParentRow
 from core.users import User
 

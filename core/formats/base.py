@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from core import sql_types
 from core.errors import Detail
 
 Message = dict[str, Any]  # {"role": "system|user|assistant", "content": str}, and "weight": 0 where the row says so
@@ -105,11 +106,7 @@ def is_text(type_: str | None) -> bool:
 
 def is_nested(type_: str | None) -> bool:
     """A structure, or a text that may hold one as JSON."""
-    return bool(type_) and (is_text(type_) or is_structure(str(type_)))
-
-
-def is_structure(type_: str) -> bool:
-    return type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION"))
+    return bool(type_) and (is_text(type_) or sql_types.is_nested(str(type_)))
 
 
 def as_text(value: Any) -> str:

@@ -6,7 +6,8 @@ It is learned as a conversation of one turn (prompt: user, completion: assistant
 from collections.abc import Sequence
 
 from core.errors import Detail
-from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, is_structure, types_of
+from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, types_of
+from core.sql_types import is_nested
 
 _SPEAKERS = (("system", "system"), ("prompt", "user"), ("completion", "assistant"))
 
@@ -24,7 +25,7 @@ class CompletionFormat(Format):
 
     def detect(self, columns: Sequence[Column]) -> bool:
         types = types_of(columns)  # numbers and dates too: "2+2?", 4
-        return all(role in types and not is_structure(types[role]) for role in ("prompt", "completion"))
+        return all(role in types and not is_nested(types[role]) for role in ("prompt", "completion"))
 
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
         wanted = (column_of(role, mapping) for role in ("prompt", "completion"))

@@ -21,6 +21,7 @@ from pyarrow.parquet import ParquetFile
 from core.quality import near_rows, notations, personal, spelling, texts, whole_rows
 from core.quality.base import Check, Column, Finding, Watcher
 from core.readers.base import Progress
+from core.sql_types import holds_text, is_nested
 
 TEXT_CHECKS: tuple[Check, ...] = (*personal.CHECKS, *spelling.CHECKS, *notations.CHECKS)
 SCANNED_CELLS = 30_000_000  # texts looked at in one version: some minutes
@@ -62,22 +63,14 @@ def examine(
 def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, Any]]) -> list[Column]:
     known = {profile["name"]: profile for profile in profiled}
     return [
-        Column(number, column["name"], column["type"], _is_plain(column["type"]), known.get(column["name"], {}))
+        Column(number, column["name"], column["type"], not is_nested(column["type"]), known.get(column["name"], {}))
         for number, column in enumerate(columns)
     ]
 
 
-def _is_plain(type_: str) -> bool:
-    return not type_.endswith("]") and not type_.startswith(("STRUCT", "MAP", "UNION"))
-
-
 def _is_watched(column: Column) -> bool:
     """Texts, and whole numbers so large (or so called) that they may be somebody's."""
-    return _is_text(column) or personal.may_hold(column)
-
-
-def _is_text(column: Column) -> bool:
-    return "VARCHAR" in column.type or "JSON" in column.type
+    return holds_text(column.type) or personal.may_hold(column)
 
 
 def _watch(parquet: Path, columns: Sequence[Column], progress: Progress) -> tuple[list[Finding], int]:
@@ -97,7 +90,7 @@ def _watch(parquet: Path, columns: Sequence[Column], progress: Progress) -> tupl
 
 
 def _watchers(column: Column) -> list[Watcher]:
-    checks = TEXT_CHECKS if _is_text(column) else personal.NUMBER_CHECKS
+    checks = TEXT_CHECKS if holds_text(column.type) else personal.NUMBER_CHECKS
     return [watcher for check in checks if (watcher := check(column))]
 
 

@@ -18,6 +18,7 @@ from core.quality.base import MAX_EXAMPLES, Column, Finding, Tally, cut, found
 from core.quality.personal import masked
 from core.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.readers.base import Progress, literal, quoted
+from core.sql_types import leaves
 
 LONG_TEXT = 24  # characters on average: a column of prose
 LEAST_DISTINCT = 0.5  # of the rows
@@ -47,7 +48,7 @@ def _is_prose(column: Column, num_rows: int) -> bool:
     if column.is_plain:
         is_long = column.type == "VARCHAR" and ((profile.get("lengths") or {}).get("mean") or 0) >= LONG_TEXT
         return is_long and any(" " in text or not text.isascii() for text in profile.get("examples") or [])
-    return "VARCHAR" in column.type
+    return "VARCHAR" in leaves(column.type)
 
 
 def _copies(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> NDArray[np.bool_]:

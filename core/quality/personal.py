@@ -16,6 +16,7 @@ from stdnum import iban, luhn
 from core.quality.base import Batch, Check, Column, Finding, Severity, Tally, Watcher, found
 from core.quality.phones import CALLED_PHONE, is_national, phones
 from core.quality.texts import matching
+from core.sql_types import is_decimal
 
 LARGE_NUMBER = 10**12  # numbers below cannot be a card's
 DIGITS = r"^\s*\d{7,19}\s*$"
@@ -194,7 +195,7 @@ def _check(kind: Kind) -> Callable[[Column], Watcher | None]:
 
 def may_hold(column: Column) -> bool:
     """Whole numbers that may be a card's or, by their name, a phone's."""
-    if column.type not in ("BIGINT", "UBIGINT") and not column.type.startswith("DECIMAL"):
+    if column.type not in ("BIGINT", "UBIGINT") and not is_decimal(column.type):
         return False
     most = column.profile.get("max")
     return bool(CALLED_PHONE.search(column.name)) or (isinstance(most, int) and most >= LARGE_NUMBER)

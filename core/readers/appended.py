@@ -1,6 +1,7 @@
 """Rows of a file behind those of an older version: they must fit by column names and types, and nothing may be lost in a cast.
 
-The order of columns does not matter. Numbers fit numbers and days fit times as long as every value is the same afterwards; a column
+The order of columns does not matter. Numbers fit numbers and days fit times, also inside lists and structures, as long as every
+value is the same afterwards; a column
 without any value fits everything. What does not fit is named, all of it, and nothing is made.
 """
 
@@ -8,25 +9,12 @@ from pathlib import Path
 
 import duckdb
 
+from core import sql_types
 from core.errors import UnreadableFile
 from core.readers.options import TYPES
 from core.readers.sql import describe, literal, quoted
 
 Columns = dict[str, str]
-_NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "FLOAT",
-    "DOUBLE",
-    "DECIMAL",
-)
-_MOMENTS = ("DATE", "TIMESTAMP")
 
 
 def types_for(columns: list[dict[str, str]]) -> dict[str, str]:
@@ -83,10 +71,21 @@ def _require_same_values(connection: duckdb.DuckDBPyConnection, target: Path, ne
 
 def _is_lost(x: str, mine: str, theirs: str) -> str:
     """SQL that is true for a value that would not be the same after the cast."""
-    is_alike = any(mine.startswith(kinds) and theirs.startswith(kinds) for kinds in (_NUMBERS, _MOMENTS))
-    if not is_alike:
+    if not _are_alike(sql_types.parsed(mine), sql_types.parsed(theirs)):
         return f"{x} IS NOT NULL"
     return f"{x} IS NOT NULL AND TRY_CAST(TRY_CAST({x} AS {theirs}) AS {mine}) IS DISTINCT FROM {x}"
+
+
+def _are_alike(mine: sql_types.Type, theirs: sql_types.Type) -> bool:
+    """Whether values of one type may be those of the other: both numbers, both moments, or built alike of such."""
+    inside, inside_theirs = sql_types.children(mine), sql_types.children(theirs)
+    if not inside and not inside_theirs:
+        a, b = str(mine), str(theirs)
+        return a == b or any(is_kind(a) and is_kind(b) for is_kind in (sql_types.is_number, sql_types.is_moment))
+    if not inside or not inside_theirs or {mine.id, theirs.id} not in ({mine.id}, {"list", "array"}):
+        return False
+    fields, fields_theirs = dict(inside), dict(inside_theirs)
+    return fields.keys() == fields_theirs.keys() and all(_are_alike(type_, fields_theirs[name]) for name, type_ in inside)
 
 
 def _listed(names: list[str]) -> str:

@@ -5,7 +5,6 @@ that says what is wrong and where. It never drops a row silently: with ``skip_ba
 Decompression happened before (``unpack``), publishing comes after (``core.ingest``).
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any
 
 import duckdb
 
+from core import sql_types
 from core.errors import DiskFull, UnreadableFile
+from core.readers import big_integers
 from core.readers.options import IngestOptions
 from core.readers.rejects import Rejects
 from core.readers.sql import clean_names, describe, explain, literal, quoted
@@ -111,11 +112,12 @@ def write_parquet(
     require_columns(len(columns))
     group_rows = _group_rows(row_bytes, len(columns))
     try:
-        _copy(task, select, parameters, _projection(columns, task, big="DECIMAL(38,0)"), group_rows)
+        _copy(task, select, parameters, _projection(columns, big_integers.in_64_bits(columns), task), group_rows)
     except duckdb.ConversionException:
-        if not any("HUGEINT" in type_ for _, type_ in columns):
+        if not big_integers.are_in(columns):
             raise
-        _copy(task, select, parameters, _projection(columns, task, big="VARCHAR"), group_rows)  # 39 digits fit no decimal
+        exact = big_integers.exactly(task.connection, select, parameters, columns)
+        _copy(task, select, parameters, _projection(columns, exact, task), group_rows)
 
 
 def require_columns(count: int) -> None:
@@ -133,23 +135,21 @@ def unreadable_rows(
     return UnreadableFile(f"{of} {line:,}: {problem}{more}. {advice}", lines=list(first[:MAX_ERRORS]))
 
 
-def _projection(columns: Sequence[tuple[str, str]], task: Task, *, big: str) -> str:
+def _projection(columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple[str, str]], task: Task) -> str:
     task.columns = clean_names([name for name, _ in columns])
     renamed = task.options.names or {}
     wanted = clean_names([renamed.get(name, name) for name in task.columns])
     parts = []
-    for (name, type_), new in zip(columns, wanted, strict=True):
-        stored = _storable(type_, big)
+    for (name, type_), (_, wanted_type), new in zip(columns, wanted_types, wanted, strict=True):
+        stored = sql_types.with_leaves(wanted_type, _storable)
         value = quoted(name) if stored == type_ else f"CAST({quoted(name)} AS {stored})"
         parts.append(f"{value} AS {quoted(new)}")
     return ", ".join(parts)
 
 
-def _storable(type_: str, big: str) -> str:
-    """Parquet holds no 128-bit integers (they would become floating point), no bignums, no enums and no typeless nulls."""
-    if type_.startswith("ENUM(") or type_ in ("BIGNUM", "VARINT", '"NULL"', "NULL", "BIT"):
-        return "VARCHAR"
-    return re.sub(r'"NULL"|\bBIGNUM\b', "VARCHAR", re.sub(r"\bU?HUGEINT\b", big, type_))
+def _storable(plain: str) -> str:
+    """Parquet holds no bignums, no bits, no enums and no typeless nulls."""
+    return "VARCHAR" if sql_types.kind(plain) in ("ENUM", "BIGNUM", "VARINT", '"NULL"', "NULL", "BIT") else plain
 
 
 def _group_rows(row_bytes: int, columns: int) -> int:

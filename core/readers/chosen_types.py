@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from core.readers.base import Reading, Task, unreadable_rows, write_parquet
 from core.readers.rejects import MAX_LISTED
 from core.readers.sql import describe, literal, quoted
+from core.sql_types import FLOATS, is_decimal, is_moment, is_nested
 
-_NESTED = ("STRUCT", "MAP", "UNION")
 _WHOLE = ("BIGINT", "DECIMAL(38,0)")
 
 
@@ -87,7 +87,7 @@ def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
 
 
 def _value(x: str, type_: str, chosen: str) -> str:
-    if _is_nested(type_):
+    if is_nested(type_):
         return f"CAST(to_json({x}) AS {chosen})" if chosen in ("JSON", "VARCHAR") else f"CAST(NULL AS {chosen})"
     if type_ == "JSON" and chosen != "VARCHAR":
         x = f"({x} ->> '$')"
@@ -99,15 +99,11 @@ def _value(x: str, type_: str, chosen: str) -> str:
 def _misfit(x: str, type_: str, chosen: str) -> str:
     value = _value(x, type_, chosen)
     tests = [f"{value} IS NULL"]
-    if chosen in _WHOLE and (type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL")):
+    if chosen in _WHOLE and (type_ in FLOATS or is_decimal(type_)):
         tests.append(f"{value} <> {x}")
     if chosen in _WHOLE and type_ in ("VARCHAR", "JSON"):
         text = f"({x} ->> '$')" if type_ == "JSON" else x
         tests.append(f"NOT regexp_full_match(trim({text}), '[+-]?[0-9]+')")
-    if chosen == "DATE" and type_.startswith("TIMESTAMP"):
+    if chosen == "DATE" and is_moment(type_):
         tests.append(f"{value}::TIMESTAMP <> {x}::TIMESTAMP")
     return f"({x} IS NOT NULL AND ({' OR '.join(tests)}))"
-
-
-def _is_nested(type_: str) -> bool:
-    return type_.endswith("]") or type_.startswith(_NESTED)

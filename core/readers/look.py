@@ -16,7 +16,7 @@ from core import formats
 from core.cells import json_safe
 from core.errors import LuthierError, UnreadableFile
 from core.fields import parse
-from core.readers import READERS, TEXTS, IngestOptions, Progress, Task, chosen_types, reader_for
+from core.readers import READERS, TEXTS, IngestOptions, Progress, Task, chosen_types, moments, reader_for
 from core.readers.opening import Opened, configure, open_plain
 from core.readers.sql import describe, literal
 
@@ -103,6 +103,7 @@ def _read(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyCon
     reading = reader_for(opened.suffix)(task)
     detected = [type_ for _, type_ in describe(connection, f"FROM read_parquet({literal(str(task.target))})")]
     chosen_types.apply(task, reading)
+    moments.require_known_years(task)
     task.rejects.close()
     look = _shown(task, detected)
     is_sample = opened.is_head or bool(task.most_rows and look.num_rows == task.most_rows)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from core.profile import is_number
+from core.sql_types import is_list, is_number, kind
 from core.ui import grid, rows_strip, show
 from core.ui.rows_strip import share
 
@@ -38,7 +38,7 @@ def card(
 def _counts(column: dict[str, Any], strip: dict[str, Any], num_rows: int) -> list[str]:
     found = [strip["distinct"]] if strip.get("distinct") else []
     if column.get("empty"):
-        what = "empty list" if column["type"].endswith("]") else "empty text"
+        what = "empty list" if is_list(column["type"]) else "empty text"
         found.append(f"{share(column['empty'], num_rows)} {what}")
     if column.get("nulls") == 0:
         found.append("no nulls")
@@ -95,7 +95,7 @@ def _sections(column: dict[str, Any], tokens: dict[str, Any] | None) -> list[Sec
 def _values(column: dict[str, Any]) -> Section | None:
     pairs = [["Type", column["type"][:200]]]
     named = (("Smallest", "min"), ("Mean", "mean"), ("Largest", "max"))
-    if is_number(column["type"]) or column["type"].startswith(("DATE", "TIME")):
+    if is_number(column["type"]) or kind(column["type"]).startswith(("DATE", "TIME")):
         pairs += [[label, _number(column[name])] for label, name in named if column.get(name) is not None]
     pairs += [[f"{SHARES[name]} up to", _number(value)] for name, value in (column.get("quantiles") or {}).items()]
     for label, name in (("Zeros", "zeros"), ("Negative", "negatives"), ("Nulls", "nulls"), ("Empty", "empty")):
@@ -108,7 +108,7 @@ def _lengths(column: dict[str, Any]) -> Section | None:
     lengths = column.get("lengths")
     if not lengths:
         return None
-    unit = "items" if column["type"].endswith("]") else "characters"
+    unit = "items" if is_list(column["type"]) else "characters"
     pairs = [[f"{SHARES[name]} up to", _number(lengths[name])] for name in SHARES if name in lengths]
     return {
         "title": f"Length in {unit}",

@@ -12,6 +12,7 @@ import streamlit as st
 from core import datasets, models
 from core.datasets import Dataset, Profile, Quality, TokenLengths, Version
 from core.models import ModelList
+from core.sql_types import holds_text
 from core.ui import column_cards, column_words, quality_view, rows_strip, show
 from core.users import User
 
@@ -58,7 +59,7 @@ def _show_toolbar(user: User, version: Version) -> TokenLengths | None:
             label_visibility="collapsed",
             width=280,
         )
-        if not any("VARCHAR" in column["type"] or "JSON" in column["type"] for column in version.columns):
+        if not any(holds_text(column["type"]) for column in version.columns):
             return None
         found = models.list_models(user, ModelList(limit=100, sort="name")).items
         names = {model.latest_version_id: model.name for model in found if model.latest_version_id}

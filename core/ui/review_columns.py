@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.readers import TYPES
+from core.sql_types import kind
 from core.ui import review_state, show
 from core.ui.review_state import PREFIX, Review
 
@@ -73,13 +74,13 @@ def label(type_: str) -> str:
     """What people call a type; a nested or rare one keeps its own word."""
     if type_ in TYPES:
         return TYPES[type_]
-    if type_.endswith("[]"):
-        return "List"
-    word = type_.split("(")[0]
-    return {"STRUCT": "Nested", "MAP": "Nested"}.get(word) or WORDS.get(word) or word.capitalize()
+    word = kind(type_)
+    return WORDS.get(word) or word.capitalize()
 
 
 WORDS = {
+    "STRUCT": "Nested",
+    "MAP": "Nested",
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"), TYPES["BIGINT"]),
     **dict.fromkeys(("FLOAT", "DECIMAL"), TYPES["DOUBLE"]),
     **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), TYPES["TIMESTAMP"]),

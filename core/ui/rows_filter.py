@@ -9,7 +9,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError, ValidationError
-from core.profile import is_number
+from core.sql_types import is_moment, is_nested, is_number
 from core.ui import rows_address, show
 from core.ui.rows_address import Address
 from core.users import User
@@ -76,11 +76,11 @@ def show_form(user: User, dataset: Dataset, version: Version, address: Address, 
 def kind_of(type_: str) -> str:
     if is_number(type_):
         return "number"
-    if type_ == "DATE" or type_.startswith("TIMESTAMP"):
+    if is_moment(type_):
         return "moment"
     if type_ == "BOOLEAN":
         return "truth"
-    return "nested" if type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON")) else "text"
+    return "nested" if is_nested(type_) or type_ == "JSON" else "text"
 
 
 def conditions_of(type_: str) -> list[str]:

@@ -8,7 +8,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from core.profile import is_number
+from core import sql_types
+from core.sql_types import is_number
 from core.ui import show
 
 TOPS = 3
@@ -39,7 +40,7 @@ def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> F
     """The filter of the bars from ``first`` to ``last``."""
     found, last = _short(column), first if last is None else last
     low, high, is_end = found[first], found[last + 1], last == len(found) - 2
-    if is_whole(column) and is_number(column["type"]):
+    if is_whole(column):
         low, high = math.ceil(low), (math.floor(high) if is_end and len(found) > 20 else math.ceil(high) - 1)
         return {"equals": low} if low == high else {"min": low, "max": high}
     if column["type"] == "DATE":
@@ -91,7 +92,7 @@ def _short(column: dict[str, Any]) -> list[float]:
 
 
 def is_whole(column: dict[str, Any]) -> bool:
-    return is_number(column["type"]) and column["type"] not in ("FLOAT", "DOUBLE") and not column["type"].startswith("DECIMAL")
+    return sql_types.is_whole(column["type"])
 
 
 def share(part: int, whole: int) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset, Preview, Version, filters, views
-from core.profile import is_number
+from core.sql_types import is_nested, is_number
 from core.ui import grid, places, row_view, rows_address, rows_filter, rows_strip, show
 from core.ui.rows_address import PER_PAGE, SIZES, Address
 from core.users import User
@@ -201,7 +201,7 @@ def _kind(type_: str) -> str:
     if is_number(type_):
         return "number"
     is_talk = "role" in type_ and "content" in type_  # shown as it is said
-    return "nested" if not is_talk and (type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON"))) else ""
+    return "nested" if not is_talk and (is_nested(type_) or type_ == "JSON") else ""
 
 
 # Below the grid

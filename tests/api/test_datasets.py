@@ -110,6 +110,27 @@ def test_upload_answers_the_dataset(as_ada: Caller) -> None:
     assert as_ada.get("/api/datasets").json()["items"] == [made]
 
 
+GEOJSON = {
+    "type": "FeatureCollection",
+    "features": [
+        {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 5], [6, 7]]}},
+        {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[-1, 2], [3, -4]]}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("filename", "row"),
+    [("v.jsonl", {"v": [1, -1]}), ("v.json", {"v": [[1, -2], [3, 4]], "n": {"a": -1}}), ("places.geojson.json", GEOJSON)],
+)
+def test_whole_numbers_of_both_signs_come_back_from_lists(as_ada: Caller, filename: str, row: dict[str, Any]) -> None:
+    answer = upload(as_ada, json.dumps(row).encode(), filename)
+    assert (answer.status_code, answer.json()["status"]) == (201, "ready"), answer.text
+    address = f"/api/datasets/{answer.json()['id']}"
+    assert json.loads(as_ada.get(f"{address}/content?as=jsonl").text) == row
+    assert as_ada.get(f"{address}/preview").status_code == as_ada.get(f"{address}/profile").status_code == 200
+
+
 @pytest.mark.parametrize(("filename", "shown"), [("../../etc/C:\\temp\\naïve 🎻.csv", "naïve 🎻.csv")])
 def test_filename_is_for_display_only(as_ada: Caller, filename: str, shown: str) -> None:
     assert upload(as_ada, filename=filename).json()["filename"] == shown

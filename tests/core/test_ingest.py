@@ -1,6 +1,7 @@
 """Uploads, good and hostile: what becomes of them, what is said, and that nothing of a refused one is left."""
 
 import datetime as dt
+import decimal
 import gzip
 import io
 import json
@@ -22,6 +23,9 @@ from sqlalchemy import func, select
 from core import datasets, ingest, storage
 from core.db import reading
 from core.errors import DiskFull, LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.readers import IngestOptions, Progress, Task, big_integers
+from core.readers.base import write_parquet
+from core.readers.sql import describe
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, types, upload
@@ -85,6 +89,168 @@ def zip_bytes(**members: bytes) -> bytes:
 
 TABLE = pa.table({"n": [1, 2, 3], "s": ["a", None, "c"]})
 BOMB = b"0" * (3 * 2**20)
+
+
+# Whole numbers in JSON ----------------------------------------------------------------------------------------------------------
+
+BEYOND = 2**63  # one more than 64 bits with a sign hold
+BOTH_SIGNS: dict[str, tuple[list[Any], str]] = {
+    "column": ([5, -3, None], "BIGINT"),
+    "late": ([*range(30_000), -1], "BIGINT"),
+    "extremes": ([BEYOND - 1, -BEYOND], "BIGINT"),
+    "list": ([[1, -1], [], None, [None]], "BIGINT[]"),
+    "lists": ([[[1, -2], [3, 4]], [], [None, [-5]]], "BIGINT[][]"),
+    "field": ([{"a": 1}, {"a": -1}], "STRUCT(a BIGINT)"),
+    "fields": ([[{"a": 1}, {"a": -1}], [None]], "STRUCT(a BIGINT)[]"),
+    "deep": ([{"m": {"k": [[{"x": 1}]]}}, {"m": {"k": [[{"x": -1}]]}}], "STRUCT(m STRUCT(k STRUCT(x BIGINT)[][]))"),
+    "named like types": (
+        [{"HUGEINT": 1, "DATE": "2024-01-01"}, {"HUGEINT": -1, "DATE": "2024-01-02"}],
+        "STRUCT(HUGEINT BIGINT, DATE VARCHAR)",
+    ),
+    "beyond": ([BEYOND, -1], "DECIMAL(38,0)"),
+    "beyond in a list": ([[BEYOND, -1]], "DECIMAL(38,0)[]"),
+    "beyond in one field": (
+        [{"big": BEYOND, "small": 1}, {"big": -1, "small": -1}],
+        "STRUCT(big DECIMAL(38,0), small BIGINT)",
+    ),
+    "beyond in items": ([[{"a": [BEYOND], "b": [1]}], [{"a": [-1], "b": [-1]}]], "STRUCT(a DECIMAL(38,0)[], b BIGINT[])[]"),
+    "with a fraction": ([1, -1, 1.5], "DOUBLE"),
+    "with a fraction in a list": ([[1, -1, 1.5]], "DOUBLE[]"),
+}
+
+
+@pytest.mark.parametrize("shape", BOTH_SIGNS)
+def test_whole_numbers_of_both_signs_are_whole_numbers_of_64_bits(ada: User, shape: str) -> None:
+    values, type_ = BOTH_SIGNS[shape]
+    table = [{"v": value, "other": [1, -1]} for value in values]
+    is_array = len(shape) % 2  # of both layouts some
+    text = json.dumps(table) if is_array else "".join(json.dumps(row) + "\n" for row in table)
+    dataset = upload(ada, "v.json", text)
+    assert types(dataset) == {"v": type_, "other": "BIGINT[]"}
+    assert exact(dataset) == table
+
+
+@pytest.mark.parametrize("number", [-BEYOND - 1, -(10**19) + 1, 2 * BEYOND, 10**38, -(10**38)])
+def test_whole_numbers_that_no_type_of_json_holds_keep_their_digits(ada: User, number: int) -> None:
+    dataset = upload(ada, "v.jsonl", f'{{"v": {number}, "w": [{number}]}}\n{{"v": 1, "w": [-1]}}\n')
+    assert types(dataset) == {"v": "VARCHAR", "w": "JSON"}
+    assert [row["v"] for row in rows(ada, dataset)] == [str(number), "1"]
+    assert str(number) in str(rows(ada, dataset)[0]["w"])
+
+
+def test_integers_of_128_bits_are_kept_as_narrowly_as_they_fit(tmp_path: Path) -> None:
+    """No file that is read today brings 39 digits, but another version of DuckDB may."""
+    task = Task(tmp_path, ".x", tmp_path / "t.parquet", tmp_path, IngestOptions(), duckdb.connect(), Progress())
+    big = "170141183460469231731687303715884105727"
+    nested = f"MAP {{1::HUGEINT: [{{'x': {'9' * 38}::HUGEINT, 'y': {big}::HUGEINT}}]}}"
+    with task.connection:
+        write_parquet(task, f"SELECT {big}::HUGEINT AS a, 1::HUGEINT AS b, {nested} AS c")
+        table = pa.parquet.read_table(task.target)
+        stored = dict(describe(task.connection, f"FROM '{task.target}'"))
+    assert stored == {"a": "VARCHAR", "b": "BIGINT", "c": "MAP(BIGINT, STRUCT(x DECIMAL(38,0), y VARCHAR)[])"}
+    row = {"a": big, "b": 1, "c": [(1, [{"x": decimal.Decimal("9" * 38), "y": big}])]}
+    assert table.to_pylist() == [row]
+
+
+def test_values_are_not_looked_at_while_64_bits_are_enough(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("the values were looked at")
+
+    monkeypatch.setattr(big_integers, "exactly", forbidden)
+    assert types(upload(ada, "v.jsonl", '{"v": [1, -1]}\n')) == {"v": "BIGINT[]"}
+
+
+def exact(dataset: datasets.Dataset) -> list[dict[str, Any]]:
+    """The rows as they are stored; decimals without a fraction as whole numbers."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        return int(value) if isinstance(value, decimal.Decimal) else value
+
+    with reading() as session:
+        version_id = session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset.id)).one()
+    table = pa.parquet.read_table(storage.parquet_path(version_id))
+    return [plain(row) for row in table.to_pylist()]
+
+
+def test_a_csv_with_numbers_of_both_signs_is_as_before(ada: User) -> None:
+    assert types(upload(ada, "v.csv", "n\n5\n-3\n")) == {"n": "BIGINT"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_decimals_in_lists_and_fields_keep_their_types(ada: User, kind: str) -> None:
+    cell, one = decimal.Decimal("-12.50"), pa.decimal128(38, 2)
+    table = pa.table(
+        {
+            "list": pa.array([[cell, None], [], None], pa.list_(one)),
+            "array": pa.array([[cell, cell], None, [None, cell]], pa.list_(one, 2)),
+            "field": pa.array([{"a": cell}, None, {"a": None}], pa.struct([("a", one)])),
+            "map": pa.array([[("k", cell)], [], None], pa.map_(pa.string(), one)),
+        }
+    )
+    dataset = upload(ada, f"d.{kind}", parquet_bytes(table) if kind == "parquet" else arrow_bytes(table))
+    number = "DECIMAL(38,2)"
+    assert types(dataset) == {
+        "list": f"{number}[]",
+        "array": f"{number}[]",
+        "field": f"STRUCT(a {number})",
+        "map": f"MAP(VARCHAR, {number})",
+    }
+    assert exact(dataset)[0]["list"] == [-12, None]
+    assert [column["nulls"] for column in datasets.profile(ada, dataset.id).columns] == [1, 1, 1, 1]
+    assert dataset.num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "type_"),
+    [
+        (2_932_897, pa.date32()),  # 10000-01-01
+        (-719_163, pa.date32()),  # the last day of the year 0
+        (2**62, pa.timestamp("us")),
+        (2**60, pa.timestamp("us", "UTC")),
+        ([2**40], pa.list_(pa.timestamp("s"))),
+        ([{"a": 2_932_897}], pa.list_(pa.struct([("a", pa.date32())]))),
+        ([("k", [None, 2_932_897])], pa.map_(pa.string(), pa.list_(pa.date32()))),
+    ],
+)
+def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(ada: User, cell: Any, type_: pa.DataType) -> None:
+    content = parquet_bytes(pa.table({"n": [1, 2], "at": pa.array([None, cell], type_)}))
+    with pytest.raises(UnreadableFile, match=r"^Row 2: column 'at': .* outside the years 1 to 9999") as caught:
+        upload(ada, "t.parquet", content)
+    assert [line for line, _ in caught.value.lines] == [2]
+    assert upload(ada, "t.parquet", content, types={"at": "VARCHAR"}).num_rows == 2
+
+
+def test_the_first_and_the_last_day_are_read(ada: User) -> None:
+    days = [dt.date(1, 1, 1), dt.date(9999, 12, 31)]
+    times = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)]
+    near = pa.array([dt.datetime(1970, 1, 1)] * 2, pa.timestamp("ns"))
+    dataset = upload(ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "n": near})))
+    assert [row["d"] for row in exact(dataset)] == days
+
+
+def test_a_profile_that_fails_ends_no_conversion(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(*_: Any, **__: Any) -> None:
+        raise duckdb.OutOfRangeException("Overflow")
+
+    monkeypatch.setattr("core.profile.compute", overflow)
+    dataset = upload(ada, "v.csv", "n\n1\n")
+    assert (dataset.status, datasets.profile(ada, dataset.id).status) == ("ready", "waiting")
+    assert rows(ada, dataset) == [{"n": 1}]
+
+
+def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(ada: User, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(ingest, "content_hash", broken)
+    with pytest.raises(UnreadableFile, match="a reason that is not known here") as caught:
+        upload(ada, "v.csv", "n\n1\n")
+    assert "too much" not in caught.value.message
+    assert "a fault of ours" in caplog.text
 
 
 # Files that must come in -------------------------------------------------------------------------------------------------------

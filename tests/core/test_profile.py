@@ -41,6 +41,16 @@ def test_whole_numbers_with_few_values_get_a_bar_each(tmp_path: Path) -> None:
     assert histogram == {"edges": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "counts": [10] * 5}
 
 
+@pytest.mark.parametrize("type_", ["DECIMAL(38,0)", "DECIMAL(38,20)", "DECIMAL(18,0)"])
+def test_decimals_with_more_digits_than_a_float_are_all_counted(tmp_path: Path, type_: str) -> None:
+    select = f"SELECT (100000000000000003::DECIMAL(38,0) + i * 12345678901)::{type_} AS n FROM range(1000) t(i)"
+    found = profiled(tmp_path, select)["n"]
+    histogram = found["histogram"]
+    assert isinstance(histogram, dict)
+    assert sum(histogram["counts"]) == 1000
+    assert found["mean"] == pytest.approx(1e17 + 499.5 * 12345678901)
+
+
 def test_nulls_and_not_a_number_do_no_harm(tmp_path: Path) -> None:
     found = profiled(
         tmp_path,

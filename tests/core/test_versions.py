@@ -196,6 +196,55 @@ def test_rows_that_do_not_fit_are_refused_and_nothing_is_made(ada: User, text: s
     assert not list(storage.staging_dir().iterdir())
 
 
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("value", "type_", "kept"),
+    [
+        ("-3", "DECIMAL(38,0)", -3),
+        ("[1, -3]", "DECIMAL(38,0)[]", [1, -3]),
+        ("[[1], [-3]]", "DECIMAL(38,0)[][]", [[1], [-3]]),
+        ('{"b": 1, "a": [-3]}', "STRUCT(a DECIMAL(38,0)[], b DECIMAL(38,0))", {"a": [-3], "b": 1}),
+        ("[1, -3]", "INTEGER[]", [1, -3]),
+        ("[1, -3]", "DOUBLE[]", [1.0, -3.0]),
+        ("[1.5, -3]", "DECIMAL(10,2)[]", [1.5, -3]),
+        ('{"a": "2024-01-31"}', "STRUCT(a VARCHAR)", {"a": "2024-01-31"}),
+    ],
+)
+def test_rows_take_the_types_of_the_version_they_follow(ada: User, value: str, type_: str, kept: Any) -> None:
+    """Also those that an earlier reader chose: DECIMAL(38,0) for whole numbers of both signs."""
+    old = make(ada, f"SELECT NULL::{type_} AS v, 1 AS n")
+    new = append(ada, old.dataset_id, f'{{"v": {value}, "n": 2}}\n', filename="more.jsonl")
+    assert (new.columns, data(ada, new)) == (old.columns, [{"v": None, "n": 1}, {"v": kept, "n": 2}])
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [
+        ("[1.5, -3]", "BIGINT[]"),
+        ("[300]", "TINYINT[]"),
+        ('{"a": -1}', "STRUCT(a UBIGINT)"),
+        ('{"a": 1}', "STRUCT(a VARCHAR)"),
+        ('{"b": 1}', "STRUCT(a BIGINT)"),
+        ("[1]", "STRUCT(a BIGINT)"),
+        ("[1]", "BIGINT[][]"),
+    ],
+)
+def test_nested_rows_that_would_lose_something_are_refused(ada: User, value: str, type_: str) -> None:
+    old = make(ada, f"SELECT NULL::{type_} AS v")
+    with pytest.raises(UnreadableFile, match=r"column 'v' is .* here and .* in the dataset"):
+        append(ada, old.dataset_id, f'{{"v": {value}}}\n', filename="more.jsonl")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_older_reading_of_whole_numbers_differs_in_nothing_from_the_new_one(ada: User) -> None:
+    old = make(ada, "SELECT -3::DECIMAL(38,0) AS n, [1, -3]::DECIMAL(38,0)[] AS v")
+    new = append(ada, old.dataset_id, '{"n": -3, "v": [1, -3]}\n', filename="again.jsonl")
+    other = make(ada, "SELECT -3 AS n, [1, -3]::BIGINT[] AS v FROM range(2)")
+    found = datasets.diff_versions(ada, new.id, other.id)
+    assert (found.added, found.removed, found.changed) == (0, 0, 0)
+
+
 def test_two_appends_at_once_cannot_lose_rows(ada: User) -> None:
     old = make(ada, "SELECT 1 AS n")
     make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id, status="processing", content_hash=None)

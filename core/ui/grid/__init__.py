@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cells import json_safe
+from core.sql_types import kind
 from core.ui import component
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ SHORT = {
     "TIMESTAMP WITH TIME ZONE": "date, time, zone",
     "JSON": "JSON",
 }
+SHORT_KINDS = {"LIST": "list", "STRUCT": "object", "MAP": "map", "UNION": "mixed", "ENUM": "category"}
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,7 @@ def short_type(type_: str) -> str:
     """A type for people, short enough for the head of a column."""
     if type_ in SHORT:
         return SHORT[type_]
-    if type_.endswith("]"):
-        return "list"
-    if type_.startswith(("STRUCT", "MAP", "UNION", "ENUM")):
-        return {"STRUCT": "object", "MAP": "map", "UNION": "mixed", "ENUM": "category"}[type_.partition("(")[0]]
-    return type_.lower()
+    return SHORT_KINDS.get(kind(type_), type_.lower())
 
 
 def _cut(text: str) -> str:
