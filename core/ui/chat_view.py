@@ -14,7 +14,7 @@ import streamlit as st
 from core import chats, datasets, fine_tuning, models
 from core.errors import LuthierError
 from core.providers.base import Delta
-from core.ui import conversation, model_view, show
+from core.ui import conversation, markdown, model_view, show
 from core.users import User
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
@@ -46,7 +46,7 @@ def show_message(message: chats.Message, model: str | None) -> None:
     """One stored message: text, or the table that a command has asked for, and in small print where it came from."""
     with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
         if message.content:
-            written = conversation.as_written if message.role == "assistant" else conversation.verbatim
+            written = markdown.as_written if message.role == "assistant" else markdown.verbatim
             st.markdown(written(message.content))
         if message.table:
             show_table(message.id, message.table)
@@ -94,7 +94,7 @@ def follow(user: User, reply: chats.Message) -> None:
             if time.monotonic() - drawn >= FRAME_SECONDS:  # also without new text: only here does Streamlit notice a click
                 drawn = time.monotonic()
                 waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
-                slot.markdown(f"{conversation.as_written(text)} ▌" if text else waiting)
+                slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
     st.rerun()
 
 
