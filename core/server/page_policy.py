@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 DIRECTIVES = {
     "default-src": "'self'",
-    # unsafe-inline: Streamlit's index and our own st.html scripts (sign-in, sign-out) are inline. blob: Streamlit imports the script
-    # of every own element from one. wasm-unsafe-eval: Graphviz draws the lineage in WebAssembly. Vega needs no unsafe-eval here:
-    # Streamlit gives it an interpreter.
+    # unsafe-inline: Streamlit's index and our own st.html scripts (sign-in, sign-out) are inline. blob: Streamlit imports the
+    # script of every own element from one. wasm-unsafe-eval: Graphviz draws the lineage in WebAssembly. No unsafe-eval: Vega is
+    # given an interpreter by Streamlit.
     "script-src": "'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
     "style-src": "'self' 'unsafe-inline'",  # Streamlit styles its elements with inline styles
     "img-src": "'self' data: blob:",  # data: small icons within styles; blob: a chart that is saved as a picture
