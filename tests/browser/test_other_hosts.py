@@ -40,7 +40,7 @@ VISITS = """to => {
   document.body.append(form); form.submit();
 }"""
 STOPPED = ("img", "script", "video", "object", "css", "prefetch", "preload", "icon", "import", "font", "background", "fetch",
-           "module", "beacon", "events", "worker")  # fmt: skip
+           "module", "beacon", "events")  # fmt: skip
 
 
 @pytest.fixture
