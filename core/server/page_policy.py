@@ -14,11 +14,11 @@ DIRECTIVES = {
     # given an interpreter by Streamlit.
     "script-src": "'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
     "style-src": "'self' 'unsafe-inline'",  # Streamlit styles its elements with inline styles
-    "img-src": "'self' data: blob:",  # data: small icons within styles; blob: a chart that is saved as a picture
-    "font-src": "'self' data:",
+    "img-src": "'self' data:",  # the logo, icons within styles
+    "font-src": "'self' data:",  # the font of the tables' icons
     "connect-src": "'self'",  # the websocket as well: browsers count ws and wss of the same host and port as 'self' (CSP 3)
     "media-src": "'none'",
-    "worker-src": "'self' blob:",
+    "worker-src": "'none'",
     "frame-src": "'none'",
     "object-src": "'none'",
     "base-uri": "'self'",
