@@ -87,14 +87,15 @@ def follow(user: User, reply: chats.Message) -> None:
     """Draw a reply while it grows, about twelve times a second, then run the page again to show it as stored."""
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
-        text, drawn, began = "", 0.0, time.monotonic()
+        text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
         for part in chats.tail(user, reply.id):
             if isinstance(part, Delta):
                 text += part.text
-            if time.monotonic() - drawn >= FRAME_SECONDS:  # also without new text: only here does Streamlit notice a click
+            if time.monotonic() - drawn >= pause:  # also without new text: only here does Streamlit notice a click
                 drawn = time.monotonic()
                 waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
                 slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))  # a long text takes a fifth of a core, not a whole one
     st.rerun()
 
 

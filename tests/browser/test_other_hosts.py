@@ -123,12 +123,12 @@ def tabs_of(app: App) -> Iterator[None]:
 
 
 def still(app: App) -> None:
-    """Wait until the script has ended and nothing on the page has changed for 0.3 s; a page with a clock: for 5 s."""
+    """Wait until the script has ended and nothing on the page has changed for 0.3 s; a page with a clock: for 2 s."""
     app.settled()
     app.page.evaluate(
         """() => new Promise(done => {
           let quiet = setTimeout(done, 300);
-          setTimeout(done, 5000);
+          setTimeout(done, 2000);
           new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 300); })
             .observe(document.body, {childList: true, subtree: true});
         })"""

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
+from core.ui import diff_view
 from core.ui.markdown import DEEPEST, MOST_BRACKETS, as_written, verbatim
 
 AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])  # raw HTML is read as such
@@ -161,3 +162,14 @@ def tokens_as_text(markdown: str) -> str:
 @pytest.mark.parametrize("text", [">" * (DEEPEST + 20) + " a", "[" * (MOST_BRACKETS + 1)])
 def test_what_the_parser_cannot_read_is_shown_as_it_is(text: str) -> None:
     assert as_written(text) == verbatim(text)
+
+
+def test_names_within_a_type_are_shown_as_they_are() -> None:
+    column = {
+        "name": f"![n]({TO})",
+        "type": f'STRUCT("![t]({TO})" VARCHAR)',
+        "from": f'STRUCT("![f]({TO})" INTEGER)',
+        "to": "VARCHAR",
+    }
+    for badge in diff_view.build_schema({"added": [column], "removed": [column], "changed": [column]}):
+        assert_safe(badge)
