@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from core import db, row_files, storage, users
 from core.config import settings
@@ -149,8 +150,6 @@ def plant(rest: Rest, data_dir: Path, to: str, folder: Path) -> Planted:
 @contextlib.contextmanager
 def database_of(data_dir: Path) -> Iterator[None]:
     """The services in this process work on the server's folder."""
-    import pytest
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LUTHIER_DATA_DIR", str(data_dir))
         settings.cache_clear()
@@ -204,7 +203,7 @@ def _rename(name: str, text: str, tag: str) -> None:
     """Whatever has a name, a description, a note or a tag."""
     with writing() as session:
         for row in (UserRow, DatasetRow, JobGroupRow, JobRow, ModelRow, ApiKeyRow, ChatRow):
-            column = row.title if row is ChatRow else row.name  # type: ignore[attr-defined]
+            column = row.title if row is ChatRow else row.name
             kept = [row.type != "base"] if row is ModelRow else []
             session.query(row).filter(*kept).update({column: name})
         session.query(DatasetRow).update({DatasetRow.description: text[:2000]})
