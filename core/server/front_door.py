@@ -21,10 +21,16 @@ from core.errors import Unauthorized
 from core.security import new_id
 from core.server import logs
 from core.server.client import put_real_client
+from core.server.page_policy import policy_for
 
 EDGES = (rest, openai)
 PRIVATE = ("/media", "/_stcore/upload_file", "/_stcore/metrics")  # Streamlit gives these to anybody
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Frame-Options": "SAMEORIGIN"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-DNS-Prefetch-Control": "off",  # a browser would look up the hosts of the links on a page
+    "X-Frame-Options": "SAMEORIGIN",
+}
 CLIENT_LEFT = 499
 
 
@@ -91,6 +97,9 @@ def _with_headers(send: Send, facts: Facts) -> Send:
             headers["X-Request-ID"] = facts.request_id
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            policy = policy_for(facts.path, facts.status, headers.get("Content-Type"))
+            if policy:
+                headers.setdefault("Content-Security-Policy", policy)
         await send(message)
 
     return sending

@@ -14,7 +14,7 @@ import streamlit as st
 from core import chats, datasets, fine_tuning, models
 from core.errors import LuthierError
 from core.providers.base import Delta
-from core.ui import conversation, model_view, show
+from core.ui import conversation, markdown, model_view, show
 from core.users import User
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
@@ -46,7 +46,7 @@ def show_message(message: chats.Message, model: str | None) -> None:
     """One stored message: text, or the table that a command has asked for, and in small print where it came from."""
     with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
         if message.content:
-            written = conversation.as_written if message.role == "assistant" else conversation.verbatim
+            written = markdown.as_written if message.role == "assistant" else markdown.verbatim
             st.markdown(written(message.content))
         if message.table:
             show_table(message.id, message.table)
@@ -87,14 +87,15 @@ def follow(user: User, reply: chats.Message) -> None:
     """Draw a reply while it grows, about twelve times a second, then run the page again to show it as stored."""
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
-        text, drawn, began = "", 0.0, time.monotonic()
+        text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
         for part in chats.tail(user, reply.id):
             if isinstance(part, Delta):
                 text += part.text
-            if time.monotonic() - drawn >= FRAME_SECONDS:  # also without new text: only here does Streamlit notice a click
+            if time.monotonic() - drawn >= pause:  # also without new text: only here does Streamlit notice a click
                 drawn = time.monotonic()
                 waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
-                slot.markdown(f"{conversation.as_written(text)} ▌" if text else waiting)
+                slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))  # a long text takes a fifth of a core, not a whole one
     st.rerun()
 
 

@@ -173,17 +173,27 @@ def _show_counts(found: Diff) -> None:
 
 
 def _show_schema(found: Diff) -> None:
-    said = [f":green-badge[:material/add: {show.plain(c['name'])} {c['type'].lower()}]" for c in found.columns["added"]]
-    said += [f":red-badge[:material/remove: {show.plain(c['name'])} {c['type'].lower()}]" for c in found.columns["removed"]]
-    said += [
-        f":orange-badge[:material/change_circle: {show.plain(c['name'])}: {c['from'].lower()} → {c['to'].lower()}]"
-        for c in found.columns["changed"]
-    ]
+    said = build_schema(found.columns)
     if said:
         more = f" and {len(said) - 60} more" if len(said) > 60 else ""
         st.markdown("**Columns** " + " ".join(said[:60]) + more)
         if found.columns["added"] or found.columns["removed"]:
             st.caption("Rows are compared in the columns that both versions have.")
+
+
+def build_schema(columns: dict[str, list[dict[str, str]]]) -> list[str]:
+    """A badge per column that came, went or has another type. A type may hold names of the data: those of a struct's fields."""
+    added = [f":green-badge[:material/add: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["added"]]
+    removed = [f":red-badge[:material/remove: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["removed"]]
+    changed = [
+        f":orange-badge[:material/change_circle: {show.plain(c['name'])}: {_type(c['from'])} → {_type(c['to'])}]"
+        for c in columns["changed"]
+    ]
+    return added + removed + changed
+
+
+def _type(type_: str) -> str:
+    return show.plain(type_.lower())
 
 
 def _show_rows(found: Diff, pair: Pair) -> None:

@@ -117,7 +117,7 @@ def _show_export(user: User, model: models.Model, export: models.Export, *, base
             show.badge(STATES[export.status])
         st.caption(describe(export))
         if export.status in OPEN:
-            st.progress(export.progress, text=str(export.facts.get("stage") or "Waiting for its turn"))
+            st.progress(export.progress, text=show.plain(str(export.facts.get("stage") or "Waiting for its turn")))
         if export.error:
             st.error(show.plain(export.error), icon=":material/error:")
         if export.checks:
@@ -130,10 +130,12 @@ def _show_export(user: User, model: models.Model, export: models.Export, *, base
 def describe(export: models.Export) -> str:
     """``2.7 MB · F16 · 10 of 10 answers the same · 3 min ago``"""
     words = [show.code(export.target)] if export.kind == "hub" else []
-    words += [show.bytes_(export.size_bytes), str(export.facts.get("precision") or "")]
+    words += [show.bytes_(export.size_bytes), show.plain(str(export.facts.get("precision") or ""))]
     if export.checks:
         by = export.facts.get("checked_by")
-        words.append(f"{export.num_same} of {len(export.checks)} answers the same" + (f", loaded by {by}" if by else ""))
+        words.append(
+            f"{export.num_same} of {len(export.checks)} answers the same" + (f", loaded by {show.plain(str(by))}" if by else "")
+        )
     words.append(show.ago(export.finished_at or export.created_at))
     return " · ".join(word for word in words if word)
 

@@ -43,7 +43,7 @@ def _show_column(review: Review, column: dict[str, Any], *, key: str) -> None:
 
 def _show_name(review: Review, column: dict[str, Any], found: str, key: str) -> None:
     st.text_input(
-        f"Name of the column {found}",
+        f"Name of the column {show.plain(found)}",
         value=column["name"],
         max_chars=200,
         key=key,
@@ -58,7 +58,7 @@ def _show_type(review: Review, column: dict[str, Any], found: str, key: str) -> 
     detected = column.get("detected") or (column["type"] if chosen is None else "")
     st.session_state.setdefault(key, chosen)  # with an index instead it could not be cleared
     st.selectbox(
-        f"Type of the column {found}",
+        f"Type of the column {show.plain(found)}",
         list(TYPES),
         index=None,
         format_func=TYPES.__getitem__,

@@ -148,7 +148,9 @@ def _tell(found: dict[str, Any], base: Mapping[str, Any]) -> None:
         return
     overridden = [title_of(name).lower() for name in found["space"] if base.get(name, AUTO) != AUTO]
     note = f" The sweep's values replace {' and '.join(overridden)} above." if overridden else ""
-    st.caption(f":material/scatter_plot: **{show.count(len(drawn), 'job')}**, first: {sweep_space.shown(drawn[0])}.{note}")
+    st.caption(
+        f":material/scatter_plot: **{show.count(len(drawn), 'job')}**, first: {show.plain(sweep_space.shown(drawn[0]))}.{note}"
+    )
 
 
 def _describe_field(field: str) -> str:

@@ -19,6 +19,7 @@ from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
 
 from core.config import ROOT
+from core.server.page_policy import FILE, PAGE
 from tests.api.live import wait_until
 
 PASSWORD = "correct horse battery"
@@ -117,6 +118,18 @@ def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
         answer = httpx.get(server.url + path)
         assert answer.status_code == 404
         assert "error" in answer.json()
+
+
+def test_streamlits_pages_have_the_policy(server: Server) -> None:
+    """The index, deep links, what it knows nothing of, and what a browser that has it already is told."""
+    kept = httpx.get(f"{server.url}/").headers["ETag"]
+    for path in ("/", "/index.html", "/chat?id=chat_x", "/no/such/page"):
+        answer = httpx.get(server.url + path, headers={"If-None-Match": kept} if path == "/" else {})
+        assert answer.status_code == (304 if path == "/" else 200)
+        assert answer.headers["Content-Security-Policy"] == PAGE, path
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["X-DNS-Prefetch-Control"] == "off"
+    assert httpx.get(f"{server.url}/favicon.png").headers["Content-Security-Policy"] == FILE
 
 
 def test_docs_need_no_network(server: Server) -> None:

