@@ -134,7 +134,7 @@ def test_a_failure_is_told_and_can_be_tried_again(ada: User, version: DatasetVer
     datasets.start_report(ada, version.id, "quality")
     assert not reports.run(version.id, "quality")
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error) == ("failed", reports.CRASHED)
+    assert (found.status, found.error) == ("failed", reports.UNFORESEEN)
     storage.parquet_path(version.id).write_bytes(kept)
     datasets.start_report(ada, version.id, "quality")
     assert reports.run(version.id, "quality")
