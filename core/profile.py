@@ -237,7 +237,10 @@ def _is_finite(low: float, high: float) -> bool:
 
 
 def _as_number(column: Column) -> str:
-    return f"epoch({quoted(column['name'])})" if is_moment(column["type"]) else quoted(column["name"])
+    name, type_ = quoted(column["name"]), column["type"]
+    if not is_moment(type_):
+        return name
+    return f"epoch({name}::TIMESTAMPTZ)" if type_ == "TIMESTAMPTZ_NS" else f"epoch({name})"  # which DuckDB lacks for that type
 
 
 def _edges(type_: str, bounds: Bounds) -> list[float]:

@@ -227,9 +227,21 @@ def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(ada: Use
 def test_the_first_and_the_last_day_are_read(ada: User) -> None:
     days = [dt.date(1, 1, 1), dt.date(9999, 12, 31)]
     times = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)]
-    near = pa.array([dt.datetime(1970, 1, 1)] * 2, pa.timestamp("ns"))
-    dataset = upload(ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "n": near})))
+    zoned = pa.array([dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC)], pa.timestamp("us", "UTC"))
+    dataset = upload(ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "z": zoned})))
     assert [row["d"] for row in exact(dataset)] == days
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_times_of_any_precision_and_zone_are_read_and_profiled(ada: User, kind: str, zone: str | None, unit: str) -> None:
+    times = pa.array([0, 1_000, None], pa.timestamp(unit, zone))
+    table = pa.table({"t": times, "l": pa.array([[0], None, []], pa.list_(times.type))})
+    dataset = upload(ada, f"t.{kind}", parquet_bytes(table) if kind == "parquet" else arrow_bytes(table))
+    found = datasets.profile(ada, dataset.id)
+    assert (found.status, found.columns[0]["nulls"], found.columns[0]["histogram"] is not None) == ("ready", 1, True)
+    assert len(rows(ada, dataset)) == 3
 
 
 def test_a_profile_that_fails_ends_no_conversion(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
