@@ -171,12 +171,12 @@ def show_trash() -> None:
             "What": [one.noun for one in discarded],
             "Name": [one.name for one in discarded],
             "Moved": [one.moved_at for one in discarded],
-            "Deleted": [one.leaves_at for one in discarded],
+            "Deleted on": [one.leaves_at for one in discarded],
             "Size": [show.bytes_(one.size_bytes) for one in discarded],
         }
     )
     moment = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
-    config = {"Moved": moment, "Deleted": moment}
+    config = {"Moved": moment, "Deleted on": moment}
     st.dataframe(table, hide_index=True, key="trash", column_config=config, height=min(36 * (len(table) + 1) + 2, 320))
 
 

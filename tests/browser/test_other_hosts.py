@@ -96,9 +96,8 @@ def test_nothing_that_others_wrote_calls_another_host(
                 loading = app.page.evaluate(LOADING, listener.port)
                 assert not loading, f"{path} would load {loading}"
         app.open(f"/dataset?id={planted.dataset}&view=Versions&lineage=true")
-        expect(app.page.get_by_test_id("stGraphVizChart").locator("svg").first).to_be_visible(
-            timeout=30_000
-        )  # WebAssembly is allowed
+        drawn_by_webassembly = app.page.get_by_test_id("stGraphVizChart").locator("svg").first
+        expect(drawn_by_webassembly).to_be_visible(timeout=30_000)
         app.watch.check()
     with window(chromium, server, bypass_csp=True) as unguarded:
         sign_in(unguarded, "ada@example.com", path=f"/chat?id={planted.chat}")
@@ -137,13 +136,13 @@ def still(app: App) -> None:
 
 def test_the_policy_stops_what_a_script_in_the_page_would_call(server: Server, chromium: Browser, listener: Listener) -> None:
     with window(chromium, server) as app:
+        app.watch.stop_judging()
         app.open("/").page.locator(".st-key-gate").wait_for()
         app.page.evaluate(CALLS, listener.address)
         wait_until(lambda: missing(app, [f"/{kind}" for kind in STOPPED]), lambda left: not left, seconds=20)
         assert listener.heard == []
         app.page.evaluate(VISITS, listener.address)
         wait_until(lambda: missing(app, ["frame-src", "form-action"]), lambda left: not left, seconds=20)
-        app.watch.forget()
     # Chromium opens a connection for a frame or a form before it asks the policy; no request goes through it.
     assert set(listener.heard) <= {SILENT}
 

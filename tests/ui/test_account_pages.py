@@ -165,7 +165,7 @@ def test_the_admin_sees_what_lies_in_the_trash_and_until_when(visit: Visit, ada:
     trash.sweep("jobs", set())
     app = visit(ada, "admin", admin_tab="Server")
     assert not app.exception
-    (shown,) = [frame.value for frame in app.dataframe if "Deleted" in frame.value.columns]
+    (shown,) = [frame.value for frame in app.dataframe if "Deleted on" in frame.value.columns]
     assert shown.iloc[0]["What"] == "job"
     assert shown.iloc[0]["Name"] == stray.name
-    assert (shown.iloc[0]["Deleted"] - shown.iloc[0]["Moved"]).days == 30
+    assert (shown.iloc[0]["Deleted on"] - shown.iloc[0]["Moved"]).days == 30
