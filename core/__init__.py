@@ -13,7 +13,7 @@ The ideas that carry the code:
 
 Imports run one way (``tests/test_layers.py`` enforces it)::
 
-    errors config security clock -> db tables listing -> storage, formats, providers
+    errors config security clock sql_types -> db tables listing -> storage, formats, providers
     -> limits users sessions api_keys usage -> ingest reports quality datasets -> uploads -> query models
     -> alerts jobs training -> runners -> chats fine_tuning -> worker supervisor -> cli guide -> api ui -> pages app
 """
