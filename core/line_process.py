@@ -31,6 +31,7 @@ class LineProcess:
         self._lock = threading.Lock()
         self._queues: dict[int, Answers] = {}
         self._last_id = 0
+        self._is_broken = False  # its pipe is: it has ended, though the system may not have said so yet
         threading.Thread(target=self._read, name=f"{name}-reader", daemon=True).start()
 
     @property
@@ -38,7 +39,7 @@ class LineProcess:
         return self._popen.pid
 
     def is_alive(self) -> bool:
-        return self._popen.poll() is None
+        return not self._is_broken and self._popen.poll() is None
 
     def open(self, request: Json) -> tuple[int, Answers]:
         """Send a request; returns its number and where its answers come."""
@@ -70,6 +71,7 @@ class LineProcess:
                 self._popen.stdin.write(line)
                 self._popen.stdin.flush()
         except (OSError, ValueError):  # a broken pipe, or closed by end()
+            self._is_broken = True
             return False
         return True
 

@@ -201,6 +201,18 @@ def test_a_killed_process_is_started_anew(ada: User, new: Any) -> None:
     assert shared.pid != first
 
 
+def test_a_process_whose_pipe_is_broken_is_not_asked_again(ada: User, new: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process closes its pipes a moment before the system says that it has ended."""
+    request = new(ROWS)
+    preview.row(ada, request, 1)
+    dying = shared.get()
+    psutil.Process(dying.pid).kill()
+    dying._popen.wait()
+    monkeypatch.setattr(dying._popen, "poll", lambda: None)
+    assert preview.row(ada, request, 1).trains
+    assert shared.pid != dying.pid
+
+
 def test_nothing_of_others_is_shown(ada: User, bob: User, new: Any) -> None:
     request = new(ROWS)
     with pytest.raises(NotFound):
