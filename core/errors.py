@@ -14,7 +14,7 @@
     ├── Conflict
     │   ├── EmailTaken
     │   ├── InUse
-    │   └── Strangers             the data folder and the database do not belong together
+    │   └── FolderMismatch         the data folder and the database do not belong together
     ├── TooLarge
     ├── UnsupportedMediaType
     ├── ValidationError           field rules, with details
@@ -119,7 +119,7 @@ class InUse(Conflict):
     code = "in_use"
 
 
-class Strangers(Conflict):
+class FolderMismatch(Conflict):
     """The data folder and the database do not belong together."""
 
 

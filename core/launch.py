@@ -10,7 +10,7 @@ import sys
 from pydantic import ValidationError
 
 from core.config import ROOT, Settings, settings
-from core.errors import Strangers
+from core.errors import FolderMismatch
 from core.security import make_private
 from core.storage import pairing
 
@@ -38,7 +38,7 @@ def _open_database() -> None:
         pairing.check()  # before anything is written
         make_private()
         pairing.open_database()
-    except Strangers as error:
+    except FolderMismatch as error:
         print(error.message, file=sys.stderr)
         raise SystemExit(2) from None
 

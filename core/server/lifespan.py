@@ -20,7 +20,7 @@ from typing import Any
 from anyio import to_thread
 
 from core import chats, datasets, delivering, fine_tuning, models, sessions, sql_sandbox, stopping, supervisor, uploads
-from core.errors import Strangers
+from core.errors import FolderMismatch
 from core.providers import PROVIDERS
 from core.security import make_private
 from core.server import logs
@@ -42,7 +42,7 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
     try:
         await asyncio.to_thread(start_services)
-    except Strangers as error:
+    except FolderMismatch as error:
         log.critical(error.message)
         os._exit(2)  # nothing runs yet; raised, it would reach the admin as a traceback
     _send_small_answers_at_once()

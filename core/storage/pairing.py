@@ -1,4 +1,4 @@
-"""The data folder and the database know each other by an id, and strangers refuse to start together.
+"""The data folder and the database know each other by an id, and a pair that does not match refuses to start.
 
 The rows say what the files are, and what no row names is swept. So a start with the wrong database (a typo in its
 address, a missing ``luthier.db``, a new PostgreSQL) must end before anything is looked after. The id is made at the
@@ -26,7 +26,7 @@ from sqlalchemy.exc import DatabaseError
 
 from core.config import settings
 from core.db import engine, migrate, reading, writing
-from core.errors import Strangers
+from core.errors import FolderMismatch
 from core.security import new_id
 from core.storage import trash
 from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelVersionRow, ServerSettingRow, UploadRow
@@ -67,16 +67,16 @@ class Side:
 
 
 def check() -> None:
-    """Raises Strangers when the data folder and the database do not belong together. Changes nothing."""
+    """Raises FolderMismatch when the data folder and the database do not belong together. Changes nothing."""
     folder, database = look_at_folder(), look_at_database()
     if why := _what_parts(folder, database):
-        raise Strangers(
+        raise FolderMismatch(
             f"The data folder {settings().data_dir} and the database {database_name()} do not belong together: {why} {WAY_ON}"
         )
 
 
 def open_database() -> None:
-    """Check, migrate, and have both sides remember each other. Raises Strangers."""
+    """Check, migrate, and have both sides remember each other. Raises FolderMismatch."""
     check()
     migrate()
     _remember(look_at_folder().id)
@@ -99,7 +99,7 @@ def look_at_folder() -> Side:
 
 
 def look_at_database() -> Side:
-    """An empty side where there is no database yet. Raises Strangers when a file is no database."""
+    """An empty side where there is no database yet. Raises FolderMismatch when a file is no database."""
     reader = _reader()
     if reader is None:
         return Side()
@@ -109,7 +109,9 @@ def look_at_database() -> Side:
     except DatabaseError as error:
         if reader.dialect.name != "sqlite":
             raise
-        raise Strangers(f"{database_name()} cannot be read as a database ({error.orig}). Correct LUTHIER_DATABASE_URL.") from error
+        raise FolderMismatch(
+            f"{database_name()} cannot be read as a database ({error.orig}). Correct LUTHIER_DATABASE_URL."
+        ) from error
 
 
 def database_name() -> str:

@@ -11,7 +11,7 @@ import pytest
 from core import config, datasets, db, models, storage, uploads
 from core.config import settings
 from core.db import writing
-from core.errors import Strangers
+from core.errors import FolderMismatch
 from core.models import export_queue
 from core.security import new_id
 from core.storage import pairing, trash
@@ -228,7 +228,7 @@ def test_strangers_do_not_start_and_every_file_stays(
     db.engine().dispose()
     before = _whole_tree(tmp_path)
     assert len(_files(made)) >= 5
-    with pytest.raises(Strangers) as refused:
+    with pytest.raises(FolderMismatch) as refused:
         start()
     assert _whole_tree(tmp_path) == before
     assert str(made) in refused.value.message or "cannot be read as a database" in refused.value.message
@@ -238,7 +238,7 @@ def test_strangers_do_not_start_and_every_file_stays(
 def test_the_sentence_says_what_each_side_holds(made: Path) -> None:
     _remove_database()
     with pytest.raises(
-        Strangers, match=r"the folder holds 1 dataset version, 1 model version, 1 job, 1 export and 1 upload, and the"
+        FolderMismatch, match=r"the folder holds 1 dataset version, 1 model version, 1 job, 1 export and 1 upload, and the"
     ):
         pairing.check()
 
@@ -248,7 +248,7 @@ def test_an_empty_folder_under_a_full_database_is_taken_for_an_unmounted_disk(
 ) -> None:
     (tmp_path / "empty").mkdir()
     _use(monkeypatch, database=f"sqlite:///{_copy_database(tmp_path / 'ours.db')}", folder=tmp_path / "empty")
-    with pytest.raises(Strangers, match=r"holds nothing of it\. Is its disk mounted"):
+    with pytest.raises(FolderMismatch, match=r"holds nothing of it\. Is its disk mounted"):
         start()
     assert list((tmp_path / "empty").iterdir()) == []
 
@@ -325,7 +325,7 @@ def test_a_database_of_the_first_release_is_looked_at(made: Path, tmp_path: Path
     command.upgrade(config_, "0001")
     db.engine().dispose()
     assert pairing.look_at_database() == pairing.Side(None, {"datasets": set(), "models": set(), "jobs": set()})
-    with pytest.raises(Strangers):
+    with pytest.raises(FolderMismatch):
         pairing.check()
 
 
