@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def data_dir(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings.cache_clear()
     shutil.copyfile(migrated, folder / "luthier.db")
     yield folder
+    for thread in threading.enumerate():
+        if thread.name.startswith("ingest-"):  # it waits for a converter of this test, then looks into this test's database
+            thread.join(30)
     db.engine().dispose()
     settings.cache_clear()
 

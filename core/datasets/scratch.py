@@ -28,8 +28,9 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 class Scratch:
     """A connection, and a folder that is gone afterwards."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path, threads: int) -> None:
         self.connection, self.folder = connection, folder
+        self._threads = threads
         self._late = threading.Event()
 
     def stop(self) -> None:
@@ -38,12 +39,23 @@ class Scratch:
         self.connection.interrupt()
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self._late.is_set():
-            raise duckdb.InterruptException("the deadline is over")
-        return self.connection.execute(sql, list(values)).fetchall()
+        """All rows of one statement. Where several threads have not enough memory to spill side by side, one tries once more."""
+        try:
+            return self._run_once(sql, values)
+        except duckdb.OutOfMemoryException as error:
+            if self._threads == 1 or is_full_disk(error):
+                raise
+            self.connection.execute("SET threads = 1")
+            self._threads = 1
+            return self._run_once(sql, values)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
         return self.run(sql, values)[0]
+
+    def _run_once(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        if self._late.is_set():
+            raise duckdb.InterruptException("the deadline is over")
+        return self.connection.execute(sql, list(values)).fetchall()
 
 
 @contextmanager
@@ -56,7 +68,7 @@ def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
     try:
         folder.mkdir(mode=0o700)
         with _connect(folder, threads) as connection:
-            work = Scratch(connection, folder)
+            work = Scratch(connection, folder, threads)
             with _deadline(work, seconds), _translated(seconds):
                 yield work
     finally:
@@ -82,6 +94,11 @@ def rows_at(work: Scratch, version_id: str, names: Sequence[str], lines: Sequenc
         row["file_row_number"]: {name: json_safe(row[f"c{i}"]) for i, name in enumerate(names)}
         for row in table.to_pylist(maps_as_pydicts="lossy")
     }
+
+
+def is_full_disk(error: duckdb.OutOfMemoryException) -> bool:
+    """DuckDB calls it memory when what it spills does not fit on the disk either."""
+    return "disk" in str(error).lower() or "max_temp_directory_size" in str(error)
 
 
 @contextmanager
@@ -118,7 +135,7 @@ def _translated(seconds: float) -> Iterator[None]:
     except duckdb.InterruptException as error:
         raise QueryTimeout(f"This took longer than {seconds:g} seconds and was stopped. Try it on fewer rows.") from error
     except duckdb.OutOfMemoryException as error:
-        if "disk" in str(error).lower() or "max_temp_directory_size" in str(error):
+        if is_full_disk(error):
             raise DiskFull from error
         raise Unavailable("The server has not enough memory for this. Try it on fewer rows or columns.") from error
     except duckdb.IOException as error:

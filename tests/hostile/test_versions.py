@@ -9,7 +9,7 @@ import pytest
 from core import datasets, storage
 from core.datasets import Edits, NewSplit, Version, diffs, scratch
 from core.datasets.diffs import diff_versions
-from core.errors import QueryTimeout, RateLimited
+from core.errors import QueryTimeout, RateLimited, Unavailable
 from core.users import User
 from tests.core.version_of_sql import make
 
@@ -18,6 +18,8 @@ LARGE = f"""SELECT i AS id, 'user ' || (i % 50000) AS name, 'some longer text wi
     CASE WHEN i % 10 = 0 THEN NULL ELSE i % 97 END AS n FROM range({ROWS}) t(i)"""
 CHANGED = f"""SELECT id, name, txt, CASE WHEN id % 1000 = 0 THEN x + 1 ELSE x END AS x, n FROM ({LARGE}) WHERE id % 997 <> 0
     UNION ALL SELECT {ROWS} + i, 'new', 'x', 0, 1 FROM range(500) t(i)"""
+ROWS_REMOVED = sum(i % 997 == 0 for i in range(ROWS))
+ROWS_CHANGED = sum(i % 1000 == 0 and i % 997 != 0 for i in range(ROWS))
 
 
 @pytest.fixture
@@ -30,14 +32,27 @@ def test_large_versions_are_compared_exactly_in_little_memory(
     ada: User, large: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scratch, "MEMORY_MB", 128)  # so that it has to spill
-    removed = sum(i % 997 == 0 for i in range(ROWS))
-    changed = sum(i % 1000 == 0 and i % 997 != 0 for i in range(ROWS))
     found = diff_versions(ada, large[0].id, large[1].id, key=["id"])
-    assert (found.added, found.removed, found.changed) == (500, removed, changed)
-    assert found.changed_columns == {"x": changed}
+    assert (found.added, found.removed, found.changed) == (500, ROWS_REMOVED, ROWS_CHANGED)
+    assert found.changed_columns == {"x": ROWS_CHANGED}
     bags = diff_versions(ada, large[0].id, large[1].id)
-    assert (bags.added, bags.removed, bags.unchanged) == (500 + changed, removed + changed, ROWS - removed - changed)
+    assert (bags.added, bags.removed, bags.unchanged) == (
+        500 + ROWS_CHANGED,
+        ROWS_REMOVED + ROWS_CHANGED,
+        ROWS - ROWS_REMOVED - ROWS_CHANGED,
+    )
     assert not list(storage.staging_dir().iterdir())
+
+
+def test_memory_that_is_too_little_for_two_threads_is_enough_for_one(
+    ada: User, large: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads of DuckDB cannot always spill side by side; at this limit they never can."""
+    monkeypatch.setattr(scratch, "MEMORY_MB", 72)
+    found = diff_versions(ada, large[0].id, large[1].id)
+    assert (found.added, found.removed) == (500 + ROWS_CHANGED, ROWS_REMOVED + ROWS_CHANGED)
+    with pytest.raises(Unavailable), scratch.scratch(60) as work:
+        work.run(f"SELECT list(i ORDER BY hash(i)) FROM range({10 * ROWS}) t(i)")  # one thread has not enough either
 
 
 def test_a_deadline_stops_a_comparison_and_leaves_nothing(
