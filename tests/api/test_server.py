@@ -24,7 +24,12 @@ from tests.api.live import wait_until
 
 PASSWORD = "correct horse battery"
 START_SECONDS = 90
+PATIENCE = 60  # seconds for one answer: a busy machine may take longer than httpx waits by itself
 pytestmark = pytest.mark.slow
+
+
+def ask(method: str, url: str, **request: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=PATIENCE, **request)
 
 
 class Server:
@@ -43,7 +48,7 @@ class Server:
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/healthz").status_code == 200:
+                if ask("GET", f"{self.url}/healthz").status_code == 200:
                     return self
             time.sleep(0.2)
         raise AssertionError(self.log.read_text())
@@ -83,9 +88,9 @@ def server(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def key(server: Server) -> str:
-    registered = httpx.post(f"{server.url}/api/auth/register", json={"email": "ada@example.com", "password": PASSWORD}, timeout=30)
+    registered = ask("POST", f"{server.url}/api/auth/register", json={"email": "ada@example.com", "password": PASSWORD})
     headers = {"Authorization": f"Bearer {registered.json()['access_token']}"}
-    made: str = httpx.post(f"{server.url}/api/apikeys", json={"name": "test"}, headers=headers).json()["key"]
+    made: str = ask("POST", f"{server.url}/api/apikeys", json={"name": "test"}, headers=headers).json()["key"]
     return made
 
 
@@ -105,52 +110,52 @@ def test_first_requests_without_a_cookie_get_no_data(server: Server) -> None:
         "settings",
         "admin",
     ):
-        answer = httpx.get(f"{server.url}/{page}")
+        answer = ask("GET", f"{server.url}/{page}")
         assert answer.status_code == 200
         assert '<div id="root">' in answer.text  # Streamlit's empty shell; what it shows comes over the websocket
     for path in ("/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics", "/download/ds_x"):
-        assert httpx.get(server.url + path).status_code == 401
-    assert httpx.post(f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
+        assert ask("GET", server.url + path).status_code == 401
+    assert ask("POST", f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
 
 
 def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
     for path in ("/api", "/v1"):
-        answer = httpx.get(server.url + path)
+        answer = ask("GET", server.url + path)
         assert answer.status_code == 404
         assert "error" in answer.json()
 
 
 def test_streamlits_pages_have_the_policy(server: Server) -> None:
     """The index, deep links, what it knows nothing of, and what a browser that has it already is told."""
-    kept = httpx.get(f"{server.url}/").headers["ETag"]
+    kept = ask("GET", f"{server.url}/").headers["ETag"]
     for path in ("/", "/index.html", "/chat?id=chat_x", "/no/such/page"):
-        answer = httpx.get(server.url + path, headers={"If-None-Match": kept} if path == "/" else {})
+        answer = ask("GET", server.url + path, headers={"If-None-Match": kept} if path == "/" else {})
         assert answer.status_code == (304 if path == "/" else 200)
         assert answer.headers["Content-Security-Policy"] == PAGE, path
         assert answer.headers["Referrer-Policy"] == "same-origin"
         assert answer.headers["X-DNS-Prefetch-Control"] == "off"
-    assert httpx.get(f"{server.url}/favicon.png").headers["Content-Security-Policy"] == FILE
+    assert ask("GET", f"{server.url}/favicon.png").headers["Content-Security-Policy"] == FILE
 
 
 def test_docs_need_no_network(server: Server) -> None:
-    page = httpx.get(f"{server.url}/api/docs").text
+    page = ask("GET", f"{server.url}/api/docs").text
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
         assert f"/api/docs/{asset}" in page
-        assert httpx.get(f"{server.url}/api/docs/{asset}").status_code == 200
-    described = httpx.get(f"{server.url}/api/openapi.json").json()
+        assert ask("GET", f"{server.url}/api/docs/{asset}").status_code == 200
+    described = ask("GET", f"{server.url}/api/openapi.json").json()
     assert "/chats" in described["paths"]
 
 
 def test_loopback_is_no_trusted_proxy(server: Server, key: str) -> None:
     """uvicorn would believe X-Forwarded-For from 127.0.0.1, and throttling would count an address that the guesser chooses."""
     guesses = [
-        httpx.post(
+        ask(
+            "POST",
             f"{server.url}/api/auth/login",
             json={"email": "victim@example.com", "password": "not the password"},
             headers={"X-Forwarded-For": f"9.9.9.{i}"},
-            timeout=30,
         ).status_code
         for i in range(6)
     ]
@@ -158,14 +163,14 @@ def test_loopback_is_no_trusted_proxy(server: Server, key: str) -> None:
 
 
 def test_head_has_no_body(server: Server, key: str) -> None:
-    answer = httpx.head(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"})
+    answer = ask("HEAD", f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"})
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 2
 
 
 def test_small_answers_are_sent_at_once(server: Server) -> None:
     """Nagle's algorithm and delayed acknowledgements together cost 40 ms."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=PATIENCE) as client:
         took = []
         for _ in range(20):
             began = time.perf_counter()
@@ -175,8 +180,10 @@ def test_small_answers_are_sent_at_once(server: Server) -> None:
 
 
 def test_log_is_json_without_secrets(server: Server, key: str) -> None:
-    httpx.get(
-        f"{server.url}/v1/models?api_key={key}", headers={"Authorization": f"Bearer {key}", "Cookie": f"luthier_session={key}"}
+    ask(
+        "GET",
+        f"{server.url}/v1/models?api_key={key}",
+        headers={"Authorization": f"Bearer {key}", "Cookie": f"luthier_session={key}"},
     )
     wait_until(lambda: any(line.get("path") == "/v1/models" for line in server.lines()))
     requests = [line for line in server.lines() if "status" in line]
@@ -194,7 +201,7 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
         body = {"model": "luthier-starter", "messages": [{"role": "user", "content": "hello"}], "stream": True}
         headers = {"Authorization": f"Bearer {key}"}
         with contextlib.suppress(httpx.TransportError):
-            ended.append(httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=60).text)
+            ended.append(ask("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers).text)
 
     threads = [threading.Thread(target=stream, daemon=True) for _ in range(3)]
     for thread in threads:
@@ -215,7 +222,7 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
 def test_stopped_server_left_a_database_that_starts_again(folder: Path, server: Server, key: str) -> None:
     again = Server(folder).wait()
     try:
-        assert httpx.get(f"{again.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert ask("GET", f"{again.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert again.stop() < 3
     finally:
         again.process.kill()

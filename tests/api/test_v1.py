@@ -56,7 +56,7 @@ def live() -> Iterator[str]:
         yield address
 
 
-CONNECTIONS = httpx.Client()  # making one takes longer than most of these tests
+CONNECTIONS = httpx.Client(timeout=60)  # making one takes longer than most of these tests
 
 
 def sdk(live: str, user: User, **narrowed: Any) -> openai.OpenAI:
@@ -84,7 +84,7 @@ def test_completion_has_the_documented_shape(client_: openai.OpenAI) -> None:
 
 def test_raw_body_has_the_required_nullable_fields(live: str, ada: User, parrot: str) -> None:
     _, key = api_keys.create(ada, NewKey(name="raw"))
-    answer = httpx.post(
+    answer = CONNECTIONS.post(
         f"{live}/v1/chat/completions", json={"model": "parrot", "messages": HELLO}, headers={"Authorization": f"Bearer {key}"}
     ).json()
     assert answer["choices"][0].keys() >= {"index", "message", "logprobs", "finish_reason"}
@@ -115,7 +115,7 @@ def test_include_usage_adds_one_chunk_without_choices(client_: openai.OpenAI) ->
 def test_stream_ends_with_done(live: str, ada: User, parrot: str) -> None:
     _, key = api_keys.create(ada, NewKey(name="raw"))
     body = {"model": "parrot", "messages": HELLO, "stream": True}
-    answer = httpx.post(f"{live}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+    answer = CONNECTIONS.post(f"{live}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert answer.text.endswith("data: [DONE]\n\n")
 
@@ -230,7 +230,7 @@ def test_defaults_spelt_out_are_fine(client_: openai.OpenAI, harmless: dict[str,
 def test_unreadable_body_is_a_400_in_the_shape_of_v1(live: str, ada: User, body: bytes) -> None:
     _, key = api_keys.create(ada, NewKey(name="raw"))
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    answer = httpx.post(f"{live}/v1/chat/completions", content=body, headers=headers)
+    answer = CONNECTIONS.post(f"{live}/v1/chat/completions", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
 
@@ -374,7 +374,7 @@ def test_stopping_server_ends_the_stream(client_: openai.OpenAI, echo: Recording
     ("path", "status"), [("/v1", 404), ("/v1/nothing", 404), ("/v1/completions", 404), ("/v1/chat/completions", 405)]
 )
 def test_unknown_addresses_and_methods_have_the_shape_of_v1(live: str, path: str, status: int) -> None:
-    answer = httpx.get(live + path)
+    answer = CONNECTIONS.get(live + path)
     assert answer.status_code == status
     assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
     assert answer.headers["x-request-id"].startswith("req_")
