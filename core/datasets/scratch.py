@@ -45,12 +45,16 @@ class Scratch:
         except duckdb.OutOfMemoryException as error:
             if self._threads == 1 or is_full_disk(error):
                 raise
-            self.connection.execute("SET threads = 1")
-            self._threads = 1
+            self.use_one_thread()
             return self._run_once(sql, values)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
         return self.run(sql, values)[0]
+
+    def use_one_thread(self) -> None:
+        """From here on: needs the least memory, and keeps rows in the order of the file."""
+        self.connection.execute("SET threads = 1")
+        self._threads = 1
 
     def _run_once(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         if self._late.is_set():

@@ -159,7 +159,7 @@ def _count(work: Scratch, new: NewSplit) -> SplitCounts:
 
 def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
     """In the order of the source: one thread, and no join is turned round."""
-    work.run("SET threads = 1")
+    work.use_one_thread()
     work.run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     cells = ", ".join(f"d.{quoted(column['name'])}" for column in source.columns)
     for n, path in enumerate(staged.values()):
