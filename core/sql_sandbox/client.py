@@ -30,6 +30,8 @@ from core.sql_sandbox.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0  # importing DuckDB and Arrow on a busy machine
+ENDING_SECONDS = 0.5  # between the end of a killed zygote's children and its own
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # a process that forks has one
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
 
@@ -147,6 +149,12 @@ class _Zygote:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    def ended(self) -> bool:
+        """Whether it is gone, or on its way: its children die with it, and their callers may hear of that first."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDING_SECONDS)
+        return not self.alive()
+
     def stop(self) -> None:
         self.stopped = True
         self.control.close()
@@ -189,7 +197,7 @@ def _ask_forked(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
         stream = cast(BinaryIO, ours.makefile("rwb"))
         wire = Wire(stream, stream)
         try:
-            pid = _greeting(wire, lambda: _hang_up(ours))
+            pid = _greeting(wire, lambda: _hang_up(ours), zygote)
             with _Handle(pid) as child:
                 return _converse(wire, job, child.kill, stop=stop, zygote=zygote)
         finally:
@@ -206,12 +214,14 @@ def _ask_spawned(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
             process.kill()
 
 
-def _greeting(wire: Wire, give_up: Callable[[], object]) -> int:
+def _greeting(wire: Wire, give_up: Callable[[], object], zygote: _Zygote | None = None) -> int:
     """The child's process id. Raises _ZygoteDied when nobody comes."""
     deadline = _Deadline(START_SECONDS, give_up)
     try:
         return int(wire.receive()[0]["pid"])
     except (EOFError, OSError) as error:
+        if zygote is not None:
+            zygote.ended()  # one that is ending must not be asked again
         raise _ZygoteDied from error
     finally:
         deadline.cancel()
@@ -232,7 +242,7 @@ def _converse(
             raise QueryFailed(Failure("timeout", "deadline")) from None
         if zygote is not None and zygote.stopped:
             raise SandboxUnavailable from None
-        if zygote is not None and not zygote.alive():
+        if zygote is not None and zygote.ended():
             raise _ZygoteDied from error
         raise QueryFailed(Failure("died", "the process ended without an answer")) from None
     finally:
@@ -253,6 +263,7 @@ def _connect() -> tuple[socket.socket, _Zygote]:
                 socket.send_fds(_zygote.control, [b"q"], [theirs.fileno()])
             except OSError as error:
                 ours.close()
+                _zygote.ended()  # one that is ending must not be asked again
                 raise _ZygoteDied from error
         return ours, _zygote
 
@@ -317,7 +328,7 @@ def _start(*arguments: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     """A clean program: no file, no variable and no terminal of ours goes along."""
     from core.config import bare_environment  # here: the zygote imports this module too, and needs no settings
 
-    environment = bare_environment(MALLOC_ARENA_MAX="1", OPENBLAS_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
+    environment = bare_environment(**ONE_THREAD, MALLOC_ARENA_MAX="1", PYTHONDONTWRITEBYTECODE="1")
     command = [sys.executable, "-s", "-m", "core.sql_sandbox.zygote", *arguments]
     own_session = os.name == "posix"
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, cwd=ROOT, env=environment, start_new_session=own_session)

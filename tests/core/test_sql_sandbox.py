@@ -252,6 +252,13 @@ def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: P
         listening.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_zygote_has_one_thread(ask: Callable[..., Answer]) -> None:
+    """A process of several must not fork, and ends only with its last one: its children's callers heard of its death before it."""
+    ask("SELECT 1")
+    assert psutil.Process(_zygote_process().pid).num_threads() == 1
+
+
 def test_protection_is_said_in_words() -> None:
     assert protection().startswith(("Full", "Reduced"))
 
