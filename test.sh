@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, Chromium included, and runs them.   ./test.sh                 all of them
+#                                                                  ./test.sh everything     also what is long for a reason
 #                                                                  ./test.sh unit | hostile | browser   one part
 #                                                                  ./test.sh PYTEST-ARGUMENTS
 set -euo pipefail
@@ -40,12 +41,10 @@ install_chromium() {
 
 LUTHIER_REQUIREMENTS_FILE=requirements-dev.txt ./start.sh --install
 
-unit=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -m "not slow" -n 2 --dist loadfile)
-hostile=(tests/hostile -n 2)        # attacks, bombs, bad files, killed processes
-slow=(tests --ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench -m slow -n 2 --dist loadfile)  # these wait for whole processes
-browser=(tests/browser -m browser -s)
+short=" and not long"
 case "${1:-all}" in
   all) parts=(unit hostile browser) ;;
+  everything) parts=(unit hostile browser) short="" ;;
   unit | hostile | browser) parts=("$1") ;;
   *) exec .venv/bin/python -m pytest "$@" ;;
 esac
@@ -62,6 +61,12 @@ if [[ " ${parts[*]} " == *" browser "* ]]; then
   fi
   export CHROMIUM
 fi
+
+others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
+unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
+hostile=(tests/hostile -m "not browser$short" -n 2)             # attacks, bombs, bad files, killed processes
+slow=(tests "${others[@]}" -m "slow$short" -n 2 --dist load)     # these wait for whole processes
+browser=(tests/browser -m "browser$short" -s)
 for part in "${parts[@]}"; do
   say "== $part tests"
   case "$part" in

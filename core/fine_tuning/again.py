@@ -1,7 +1,8 @@
 """A job once more exactly, and a job no more.
 
-A rerun takes everything from the stored job: the version of the base and of the data, the seed, the settings as asked. Nobody names
-a version here, so nothing can be reached that the first run could not; what has been deleted or taken away since is a Conflict.
+A rerun takes everything from the stored job: the version of the base and of the data, the seed, the settings as asked, and the number
+of threads it ran with, because sums over another number differ in their last digits. Nobody names a version here, so nothing can be
+reached that the first run could not; what has been deleted or taken away since is a Conflict.
 """
 
 from typing import Any
@@ -48,7 +49,8 @@ def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job
             earlier = find(session, user, job_id)
             _require_sources(session, user, earlier)
             same: dict[str, Any] = {name: getattr(earlier, name) for name in SAME}
-            row = JobRow(id=new_id("ftj"), user_id=user.id, copied_from=job_id, idempotency_key=key, **same)
+            as_run = {name: value for name, value in earlier.resolved.items() if name == "threads"}
+            row = JobRow(id=new_id("ftj"), user_id=user.id, copied_from=job_id, idempotency_key=key, resolved=as_run, **same)
             session.add(row)
             session.flush()
             jobs.add_event(session, row.id, f"Created: {earlier.name} once more, with everything as it was.")

@@ -8,23 +8,16 @@ import contextlib
 import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
 
-from core.config import ROOT
 from tests.browser.rest import wait_until
+from tests.browser.server import Server
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PASSWORD = "correct horse battery"
@@ -37,7 +30,6 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-START_SECONDS = 90
 POLICY_MESSAGE = re.compile("content.security.policy|policy directive", re.IGNORECASE)
 TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken => console.error(
   `Content-Security-Policy broken: ${broken.violatedDirective} ${broken.blockedURI} ${broken.sourceFile}`))"""
@@ -55,70 +47,6 @@ def pytest_exception_interact(node: pytest.Item) -> None:
         if isinstance(value, App):
             SCREENSHOTS.mkdir(exist_ok=True)
             value.page.screenshot(path=SCREENSHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}.png")
-
-
-@dataclass
-class Server:
-    """``python -m core.launch`` (what ./start.sh runs) on a free port with an own data folder."""
-
-    data_dir: Path
-    env: dict[str, str] = field(default_factory=dict)
-    port: int = 0
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> Path:
-        return self.data_dir.parent / "server.log"
-
-    def start(self) -> float:
-        """Start and wait until it answers; returns the seconds it took."""
-        self.port = self.port or _free_port()
-        settings = {"LUTHIER_DATA_DIR": str(self.data_dir), "LUTHIER_PORT": str(self.port), "LUTHIER_HOST": "127.0.0.1"}
-        began = time.monotonic()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "core.launch"],
-                cwd=ROOT,
-                env={**os.environ, **settings, **self.env},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        while time.monotonic() - began < START_SECONDS:
-            if self.process.poll() is not None:
-                break
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
-                if answer.status == 200:
-                    return time.monotonic() - began
-            time.sleep(0.1)
-        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-3000:]}")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> float:
-        """Signal the server alone, not its children; returns the seconds until it was gone."""
-        if self.process is None or self.process.poll() is not None:
-            return 0.0
-        began = time.monotonic()
-        self.process.send_signal(how)
-        try:
-            self.process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"{how.name} did not end the server within 15 s") from None
-        return time.monotonic() - began
-
-    def kill_everything(self) -> None:
-        """The server and every process it started."""
-        is_there = self.process is not None and self.process.poll() is None
-        started = psutil.Process(self.process.pid).children(recursive=True) if self.process and is_there else []
-        self.stop(signal.SIGKILL)
-        for process in started:
-            with contextlib.suppress(psutil.Error):  # it ended by itself
-                process.kill()
 
 
 @dataclass
@@ -299,10 +227,20 @@ def app(chromium: Browser, server: Server) -> Iterator[App]:
 
 @contextlib.contextmanager
 def window(
-    chromium: Browser, server: Server, *, phone: bool = False, dark: bool = False, bypass_csp: bool = False
+    chromium: Browser,
+    server: Server,
+    *,
+    like: App | None = None,
+    phone: bool = False,
+    dark: bool = False,
+    bypass_csp: bool = False,
 ) -> Iterator[App]:
-    """A browser with its own cookies. What it does against the policy, or beyond our host, fails the test."""
+    """A browser with its own cookies, or with a copy of those of ``like``: that user is signed in from its first page on.
+
+    What it does against the policy, or beyond our host, fails the test.
+    """
     context = chromium.new_context(
+        storage_state=like.page.context.storage_state() if like else None,
         viewport=PHONE if phone else DESKTOP,
         color_scheme="dark" if dark else "light",
         accept_downloads=True,
@@ -314,9 +252,3 @@ def window(
         watch.check()
     finally:
         context.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

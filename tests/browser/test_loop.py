@@ -16,7 +16,7 @@ from tests.browser.rest import Rest, wait_until
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
-SHORT_ROWS = 'SELECT question, answer FROM "gsm8k-train" ORDER BY length(question) + length(answer), question LIMIT 200'
+SHORT_ROWS = 'SELECT question, answer FROM "gsm8k-train" ORDER BY length(question) + length(answer), question LIMIT 60'
 SAMPLE_DEADLINE = 180
 
 
@@ -102,34 +102,35 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
         dataset = rest.get("/datasets", q="gsm8k")["items"][0]
         assert dataset["num_rows"] == 7473
         user.shoot("loop-dataset")
-    with step("SQL that keeps 200 short rows"):
+    with step("SQL that keeps 60 short rows"):
         user.open("/sql")
         user.page.locator(".st-key-sql_editor textarea").fill(SHORT_ROWS)
         user.page.locator(".st-key-sql_editor textarea").press("Control+Enter")
-        expect(user.by_key("sql_facts")).to_contain_text("200", timeout=30_000)
+        expect(user.by_key("sql_facts")).to_contain_text("60 rows", timeout=30_000)
         user.settled().shoot("loop-sql")
     with step("save as version 2"):
         user.click("sql_save")
         user.page.get_by_role("radio", name="New version").click()
         user.settled()
-        user.fill("save_note", "200 short rows")
+        user.fill("save_note", "60 short rows")
         user.click("save_submit")
         user.reaches(r"/dataset\?.*id=ds_", timeout=60)
         version = wait_until(
             lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda items: len(items) == 2, seconds=30
         )[0]
-        assert (version["version"], version["num_rows"], version["sql"]) == (2, 200, SHORT_ROWS)
+        assert (version["version"], version["num_rows"], version["sql"]) == (2, 60, SHORT_ROWS)
     with step("map question → prompt, answer → completion; start"):
         user.open(f"/fine_tuning?dataset={dataset['id']}&version=2")
-        user.sees("200 usable rows")
+        user.sees("60 usable rows")
         expect(user.by_key("ft_column_prompt").locator("input")).to_have_value("question")
         expect(user.by_key("ft_column_completion").locator("input")).to_have_value("answer")
         user.fill("ft_name", "gsm8k-short")
+        user.fill("ft_n_epochs", "10")
         user.settled()
         user.shoot("loop-form")
         user.click("ft_start")
         job_id = job_id_of(user)
-    with step("fine-tune on 200 rows"):
+    with step("fine-tune on 60 rows"):
         done = follow(user, rest, job_id, seconds=400)
         user.shoot("loop-job")
     losses = [value for _, value in rest.get(f"/finetune/{job_id}/metrics")["series"]["train_loss"]]
@@ -186,12 +187,17 @@ def test_the_sample_in_three_clicks_is_remembered_exactly(user: App, rest: Rest,
 @pytest.mark.parametrize(
     ("name", "rows", "types"),
     [
-        ("stocks.csv", 560, {"symbol": "VARCHAR", "price": "DOUBLE"}),
-        ("seattle-weather.csv", 1461, {"date": "DATE", "precipitation": "DOUBLE", "weather": "VARCHAR"}),
-        ("zipcodes.csv", 42049, {"zip_code": "VARCHAR", "latitude": "DOUBLE"}),
         ("movies.json", 3201, {"Title": "VARCHAR", "US Gross": "BIGINT"}),
-        ("gapminder.json", 682, {"year": "BIGINT", "country": "VARCHAR", "life_expect": "DOUBLE"}),
         ("flights-200k.arrow", 200_000, {"delay": "SMALLINT"}),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (
+                ("stocks.csv", 560, {"symbol": "VARCHAR", "price": "DOUBLE"}),
+                ("seattle-weather.csv", 1461, {"date": "DATE", "precipitation": "DOUBLE", "weather": "VARCHAR"}),
+                ("zipcodes.csv", 42049, {"zip_code": "VARCHAR", "latitude": "DOUBLE"}),
+                ("gapminder.json", 682, {"year": "BIGINT", "country": "VARCHAR", "life_expect": "DOUBLE"}),
+            )
+        ),
     ],
 )
 def test_real_files_come_in_with_true_rows_and_types(user: App, rest: Rest, name: str, rows: int, types: dict[str, str]) -> None:

@@ -83,7 +83,7 @@ def shoot_all(app: App, name: str, *, only: tuple[str, ...] = (), at: str = "") 
         size, scheme = LOOKS[look]
         app.page.set_viewport_size(size)
         app.page.emulate_media(color_scheme=scheme)
-        app.page.wait_for_timeout(900)
+        app.page.wait_for_timeout(500)
         if at:
             app.by_key(at).evaluate("part => part.scrollIntoView({block: 'start'})")
             app.page.wait_for_timeout(200)

@@ -13,7 +13,8 @@ from tests.browser.conftest import App, Server, sign_in, window
 from tests.browser.rest import Rest, wait_until
 
 SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "salaries of 2026", "How do I return an item?", "ada@example.com", "nightly report"]
-WIDTHS = {"desktop": False, "phone": True}
+LOOKS = {"desktop": (False, "light"), "phone": (True, "dark")}
+OTHER_LOOKS = {"desktop-dark": (False, "dark"), "phone-light": (True, "light")}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def things(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Things:
     starter = rest.starter()
     job = rest.post(
         "/finetune",
-        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "helpdesk-bot", "hyperparameters": {"n_epochs": 10}},
+        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "helpdesk-bot", "hyperparameters": {"max_steps": 12}},
     )
     rest.wait_for_job(job["id"], lambda progress: progress["status"] == "succeeded", seconds=180)
     model = rest.get(f"/finetune/{job['id']}")["model_id"]
@@ -85,29 +86,41 @@ def test_every_page_is_in_the_list() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits_and_shows_no_traceback(server: Server, chromium: Browser, things: Things, width: str) -> None:
-    """In light, and in dark as the system's colours change under an open page."""
-    with window(chromium, server, phone=WIDTHS[width]) as app:
+@pytest.mark.parametrize(
+    ("phone", "scheme"),
+    [
+        *(pytest.param(*look, id=name) for name, look in LOOKS.items()),
+        *(pytest.param(*look, id=name, marks=pytest.mark.long) for name, look in OTHER_LOOKS.items()),
+    ],
+)
+def test_every_page_fits_and_shows_no_traceback(
+    server: Server, chromium: Browser, things: Things, phone: bool, scheme: str
+) -> None:
+    with window(chromium, server, phone=phone, dark=scheme == "dark") as app:
         sign_in(app, "ada@example.com")
+        width = "phone" if phone else "desktop"
         for name, path in {**pages(things), **tabs(things)}.items():
-            app.page.emulate_media(color_scheme="light")
             app.open(path)
-            app.page.wait_for_timeout(700)  # charts draw after the script has ended
-            app.shoot(f"{name}-{width}-light")
-            ground = ground_of(app)
-            app.page.emulate_media(color_scheme="dark")
-            wait_until(lambda: ground_of(app), lambda seen, light=ground: seen != light, seconds=10)
-            app.page.wait_for_timeout(200)
-            app.shoot(f"{name}-{width}-dark")
+            app.page.wait_for_timeout(400)  # charts draw after the script has ended
+            app.shoot(f"{name}-{width}-{scheme}")
             wide, room = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
             assert wide <= room, f"{name} is {wide} px wide in a window of {room} px"
+
+
+def test_colours_follow_the_system_under_an_open_page(server: Server, chromium: Browser, things: Things) -> None:
+    with window(chromium, server) as app:
+        sign_in(app, "ada@example.com", path=f"/dataset?id={things.dataset}")
+        light = ground_of(app)
+        app.page.emulate_media(color_scheme="dark")
+        wait_until(lambda: ground_of(app), lambda seen: seen != light, seconds=10)
+        app.shoot("dataset-desktop-turned-dark")
 
 
 def ground_of(app: App) -> str:
     return str(app.page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_another_users_things_do_not_exist_for_bob(server: Server, chromium: Browser, things: Things) -> None:
     ada = Rest(server.url, "ada@example.com", register=False)

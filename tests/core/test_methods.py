@@ -1,8 +1,10 @@
 """Every method, all weights and LoRA, fresh, resumed and killed: each learns, and each goes on as if nothing had happened."""
 
+import functools
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,19 @@ def loop_of(method: str, tuning: str, folder: Path, report: Any = None) -> Loop:
     return loop
 
 
+@pytest.fixture(scope="module")
+def straight_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Loop]:
+    """``straight_of(method, tuning)``: the run that nothing happened to. Each is made once and only looked at."""
+
+    @functools.cache
+    def run(method: str, tuning: str) -> Loop:
+        loop = loop_of(method, tuning, tmp_path_factory.mktemp(f"{method}-{tuning}"))
+        loop.run()
+        return loop
+
+    return run
+
+
 def weights_of(loop: Loop) -> dict[str, Any]:
     return {name: weight.detach().numpy().copy() for name, weight in loop.weights.items()}
 
@@ -61,9 +76,8 @@ def assert_same(one: Loop, other: Loop) -> None:
 
 @pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_fresh_run_learns(tmp_path: Path, method: str, tuning: str) -> None:
-    loop = loop_of(method, tuning, tmp_path)
-    loop.run()
+def test_a_fresh_run_learns(straight_of: Callable[[str, str], Loop], method: str, tuning: str) -> None:
+    loop = straight_of(method, tuning)
     losses = loop.report.losses
     assert len(losses) == STEPS
     assert np.mean(losses[-4:]) < LEARNED[method] < losses[0]
@@ -82,9 +96,10 @@ class PausesAt(Kept):
 
 @pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_paused_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, method: str, tuning: str) -> None:
-    straight, first = loop_of(method, tuning, tmp_path / "a"), loop_of(method, tuning, tmp_path / "b", PausesAt(8))
-    straight.run()
+def test_a_paused_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, straight_of: Callable[[str, str], Loop], method: str, tuning: str
+) -> None:
+    straight, first = straight_of(method, tuning), loop_of(method, tuning, tmp_path / "b", PausesAt(8))
     with pytest.raises(Interrupted):
         first.run()
     assert checkpoints.steps(tmp_path / "b")[-1] == 8
@@ -130,14 +145,20 @@ def processes() -> Any:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
-@pytest.mark.parametrize(("step", "saving"), [(1, False), (13, False), (10, True)], ids=["first step", "any step", "while saving"])
+@pytest.mark.parametrize(
+    ("step", "saving"),
+    [
+        pytest.param(13, False, id="any step"),
+        pytest.param(1, False, id="first step", marks=pytest.mark.long),
+        pytest.param(10, True, id="while saving", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, processes: Any, method: str, tuning: str, step: int, saving: bool
+    tmp_path: Path, processes: Any, straight_of: Callable[[str, str], Loop], method: str, tuning: str, step: int, saving: bool
 ) -> None:
-    straight = loop_of(method, tuning, tmp_path / "a")
-    straight.run()
+    straight = straight_of(method, tuning)
     process = processes.Process(target=run_and_die, args=(method, tuning, str(tmp_path / "b"), step, saving))
     process.start()
     process.join(120)

@@ -264,6 +264,7 @@ def test_a_rerun_is_the_same_job_even_when_newer_versions_exist(
     earlier = make_job(
         ada, status="failed", validation_version_id=validation.id, sample_prompts=["Hello?"], seed=99, priority=1,
         hyperparameters={"n_epochs": 3, "learning_rate": "auto"}, tags=["x"], columns=None,
+        resolved={"n_epochs": 3, "learning_rate": 0.01, "threads": 2},
     )  # fmt: skip
     with writing() as session:
         session.add(ModelVersionRow(id="mdv_newer", model_id=base_model.id, version=2, folder="x", num_parameters=1))
@@ -274,6 +275,7 @@ def test_a_rerun_is_the_same_job_even_when_newer_versions_exist(
     assert (again.copied_from, again.status, again.name) == (earlier.id, "validating", before.name)
     fine_tuning.admit(again.id)
     assert row_of(again.id).status == "queued"
+    assert row_of(again.id).resolved["threads"] == 2, "what the machine's load chose is part of how it was run"
 
 
 def test_pressing_rerun_twice_makes_one_job(ada: User, bob: User, make_job: MakeJob) -> None:

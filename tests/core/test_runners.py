@@ -68,7 +68,9 @@ def test_a_cancel_stops_all_processes_within_a_step(ada: User, make_job: MakeJob
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
-@pytest.mark.parametrize("whom", ["first worker", "other worker", "launcher"])
+@pytest.mark.parametrize(
+    "whom", ["other worker", *(pytest.param(each, marks=pytest.mark.long) for each in ("first worker", "launcher"))]
+)
 def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(ada: User, make_job: MakeJob, whom: str) -> None:
     job = make_long(make_job, ada)
     with supervised():

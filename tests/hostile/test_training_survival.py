@@ -116,7 +116,7 @@ def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(m
 
 
 @pytest.mark.usefixtures("short_patience")
-@pytest.mark.parametrize("how", ["a step that never ends", "SIGSTOP"])
+@pytest.mark.parametrize("how", ["SIGSTOP", pytest.param("a step that never ends", marks=pytest.mark.long)])
 def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Serve, how: str) -> None:
     straight, job = make(), make(**({"slow": 0.3} if how == "SIGSTOP" else {"slow": 0.05, "hang_at": 8}))
     server()
@@ -131,6 +131,7 @@ def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Se
     assert curve_of(job) == curve_of(straight)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short_patience")
 def test_a_training_that_always_hangs_fails_with_that_reason(make: MakeJob, server: Serve) -> None:
     job = make(hang_at=4, always=True)
@@ -198,11 +199,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             os.kill(row.worker_pid, signal.SIGKILL)
 
 
-def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_behind_each(
+@pytest.mark.parametrize("presses", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_behind_each(
     ada: User,
     bob: User,
     make_job: MakeJob,  # noqa: F811
     watch: None,
+    presses: int,
 ) -> None:
     """From the claim to the end, with one place: the worker has not come yet, reads, trains, saves its checkpoint or the model."""
     short = {"n_epochs": 4, "batch_size": 4}  # 12 steps
@@ -213,8 +216,7 @@ def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_
     straight = make(ada)
     wait_for(straight, "succeeded")
     random.seed(seed := time.time_ns())
-    presses = 0
-    while presses < 10:
+    while presses:
         job, behind = make(ada, slow=0.1), make(bob)
         wait_until(lambda job=job: row_of(job).status == "running")
         time.sleep(random.uniform(0, 1.8))  # the moment itself, not a wait for anything
@@ -222,7 +224,7 @@ def test_ten_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_
             fine_tuning.pause(ada, job.id)
         except Conflict:  # it has ended meanwhile: that is one more training, and no press
             continue
-        presses += 1
+        presses -= 1
         time.sleep(random.choice((0, 0, random.uniform(0, 1))))
         fine_tuning.resume(ada, job.id)
         for each in (job, behind):
@@ -268,6 +270,7 @@ def test_a_disk_that_fills_pauses_the_job_before_it_breaks(small_disk: Path, ada
     assert kinds(job) == ["paused", "finished"]
 
 
+@pytest.mark.long
 def test_a_disk_without_a_single_byte_loses_nothing(small_disk: Path, ada: User, make: MakeJob, server: Serve) -> None:
     """Faster than anybody could look: even the database cannot be written. Once there is space the job ends as it should."""
     straight, job = make(), make(slow=0.3)

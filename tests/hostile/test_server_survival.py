@@ -1,17 +1,34 @@
-"""Kill -9 in mid-training: the worker, the server, both. Nothing stays "running" without a worker, and the loss curve joins."""
+"""The server as ./start.sh starts it, and its jobs by REST: the worker killed in mid-training, the server, both, or only stopped.
+
+Nothing stays "running" without a worker, and the loss curve joins. ``test_training_survival`` has what else may break.
+"""
 
 import itertools
 import signal
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from core.config import ROOT
-from tests.browser.conftest import Server
 from tests.browser.rest import Rest, wait_until
+from tests.browser.server import Server
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
+ROWS, EPOCHS = 13, 24  # 72 steps of 4 rows
+SETTINGS = {"batch_size": 4, "evaluate_every": 10, "tuning": "full"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("server") / "data")
+    made.data_dir.mkdir()
+    made.start()
+    yield made
+    made.kill_everything()
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +36,20 @@ def rest(server: Server) -> Rest:
     return Rest(server.url, "ada@example.com")
 
 
-def start_job(rest: Rest, *, epochs: int = 30) -> str:
-    dataset = rest.upload(SAMPLE)
-    job = rest.post(
-        "/finetune",
-        {
-            "base_model_id": rest.starter()["id"],
-            "dataset_id": dataset["id"],
-            "hyperparameters": {"n_epochs": epochs},
-            "validation_fraction": 0.1,
-            "seed": 7,
-        },
-    )
-    return str(job["id"])
+@pytest.fixture(scope="module")
+def dataset_id(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("faq") / "faq.jsonl"
+    path.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:ROWS]) + "\n", encoding="utf-8")
+    return str(rest.upload(path)["id"])
+
+
+@pytest.fixture
+def start_job(rest: Rest, dataset_id: str) -> Callable[..., str]:
+    def start(*, epochs: int = EPOCHS) -> str:
+        asked = {"base_model_id": rest.starter()["id"], "dataset_id": dataset_id, "validation_fraction": 0.08, "seed": 7}
+        return str(rest.post("/finetune", asked | {"hyperparameters": SETTINGS | {"n_epochs": epochs}})["id"])
+
+    return start
 
 
 def worker_of(job_id: str) -> psutil.Process | None:
@@ -42,11 +60,11 @@ def worker_of(job_id: str) -> psutil.Process | None:
     return None
 
 
-def running_at(step: int):
+def running_at(step: int) -> Callable[[dict[str, Any]], bool]:
     return lambda progress: progress["status"] == "running" and progress["step"] >= step
 
 
-def ended(progress: dict) -> bool:
+def ended(progress: dict[str, Any]) -> bool:
     return progress["status"] in ("succeeded", "failed", "cancelled")
 
 
@@ -59,9 +77,9 @@ def assert_curve_joins(rest: Rest, job_id: str, total_steps: int) -> None:
     assert series[-1][1] < series[0][1] / 2
 
 
-def test_killed_worker_goes_on_from_its_checkpoint(server: Server, rest: Rest) -> None:
-    job_id = start_job(rest)
-    before = rest.wait_for_job(job_id, running_at(30))
+def test_killed_worker_goes_on_from_its_checkpoint(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
+    job_id = start_job()
+    before = rest.wait_for_job(job_id, running_at(20))
     wait_until(lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90)
     victim = worker_of(job_id)
     assert victim is not None
@@ -74,8 +92,10 @@ def test_killed_worker_goes_on_from_its_checkpoint(server: Server, rest: Rest) -
     assert any("resum" in e["message"].lower() for e in rest.get(f"/finetune/{job_id}/events", limit=100)["items"])
 
 
-def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(server: Server, rest: Rest) -> None:
-    job_id = start_job(rest)
+def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
+    server: Server, rest: Rest, start_job: Callable[..., str]
+) -> None:
+    job_id = start_job()
     rest.wait_for_job(job_id, running_at(5))
     worker = worker_of(job_id)
     assert worker is not None
@@ -88,8 +108,8 @@ def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(server: Serv
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
-def test_machine_that_went_down_resumes_at_the_next_start(server: Server, rest: Rest) -> None:
-    job_id = start_job(rest)
+def test_machine_that_went_down_resumes_at_the_next_start(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
+    job_id = start_job()
     rest.wait_for_job(job_id, running_at(10))
     wait_until(lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90)
     server.kill_everything()
@@ -102,8 +122,10 @@ def test_machine_that_went_down_resumes_at_the_next_start(server: Server, rest: 
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
-def test_stopped_server_checkpoints_its_jobs_within_three_seconds(server: Server, rest: Rest) -> None:
-    job_id = start_job(rest)
+def test_stopped_server_checkpoints_its_jobs_within_three_seconds(
+    server: Server, rest: Rest, start_job: Callable[..., str]
+) -> None:
+    job_id = start_job()
     rest.wait_for_job(job_id, running_at(10))
     seconds = server.stop(signal.SIGTERM)
     assert seconds < 3
@@ -114,8 +136,8 @@ def test_stopped_server_checkpoints_its_jobs_within_three_seconds(server: Server
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
-def test_cancelled_job_leaves_no_worker(server: Server, rest: Rest) -> None:
-    job_id = start_job(rest, epochs=50)
+def test_cancelled_job_leaves_no_worker(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
+    job_id = start_job(epochs=50)
     rest.wait_for_job(job_id, running_at(5))
     pressed = time.monotonic()
     rest.post(f"/finetune/{job_id}/cancel")
