@@ -62,6 +62,15 @@ if [[ " ${parts[*]} " == *" browser "* ]]; then
   export CHROMIUM
 fi
 
+# Thousands of small databases: in memory where there is room for them, because a commit takes 0.02 ms there and 0.5 ms on a disk
+memory=/dev/shm
+if [ -z "${TMPDIR:-}" ] && [ -w "$memory" ] && [ "$(df -Pk "$memory" | awk 'NR == 2 { print $4 }')" -gt 4000000 ]; then
+  scratch="$(mktemp -d "$memory/luthier-tests.XXXXXX")"
+  trap 'rm -rf "$scratch"' EXIT
+else
+  scratch="${TMPDIR:-/tmp}"
+fi
+
 others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
 hostile=(tests/hostile -m "not browser$short" -n 2)             # attacks, bombs, bad files, killed processes
@@ -70,10 +79,10 @@ browser=(tests/browser -m "browser$short" -s)
 for part in "${parts[@]}"; do
   say "== $part tests"
   case "$part" in
-    unit) .venv/bin/python -m pytest "${unit[@]}" ;;
+    unit) TMPDIR="$scratch" .venv/bin/python -m pytest "${unit[@]}" ;;
     hostile)
       .venv/bin/python -m pytest "${hostile[@]}"
-      .venv/bin/python -m pytest "${slow[@]}"
+      TMPDIR="$scratch" .venv/bin/python -m pytest "${slow[@]}"
       ;;
     browser) .venv/bin/python -m pytest "${browser[@]}" ;;
   esac

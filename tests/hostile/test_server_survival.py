@@ -77,6 +77,7 @@ def assert_curve_joins(rest: Rest, job_id: str, total_steps: int) -> None:
     assert series[-1][1] < series[0][1] / 2
 
 
+@pytest.mark.long
 def test_killed_worker_goes_on_from_its_checkpoint(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
     job_id = start_job()
     before = rest.wait_for_job(job_id, running_at(20))
@@ -108,6 +109,7 @@ def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
+@pytest.mark.long
 def test_machine_that_went_down_resumes_at_the_next_start(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
     job_id = start_job()
     rest.wait_for_job(job_id, running_at(10))

@@ -33,7 +33,7 @@ from tests.hostile import slow_worker
 MakeJob = Callable[..., JobRow]
 Serve = Callable[[], subprocess.Popen[bytes]]
 pytestmark = [pytest.mark.usefixtures("tiny_base"), pytest.mark.timeout(300)]
-SETTINGS = {"n_epochs": 10, "batch_size": 4}  # 30 steps
+SETTINGS, STEPS = {"n_epochs": 10, "batch_size": 4}, 30
 MEBIBYTE = 2**20
 
 
@@ -62,6 +62,22 @@ def make(ada: User, make_job: MakeJob) -> Callable[..., JobRow]:  # noqa: F811
     return make
 
 
+STRAIGHT: dict[int, float] = {}
+
+
+@pytest.fixture
+def straight(make: Callable[..., JobRow]) -> dict[int, float]:
+    """The curve of a training that nothing happened to. All jobs here train the same, so one per process is enough."""
+    if not STRAIGHT:
+        job = make()
+        with writing() as session:
+            assert jobs.claim(session) == job.id
+        assert slow_worker.start(job.id).wait(120) == 0
+        STRAIGHT.update(curve_of(job))
+        assert len(STRAIGHT) == STEPS
+    return STRAIGHT
+
+
 @pytest.fixture
 def server(one_thread: None) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """``server()`` starts one. At the end no server and no worker of a test is left."""
@@ -86,10 +102,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def test_a_killed_server_leaves_the_training_at_work_and_adopts_it_again(make: MakeJob, server: Serve) -> None:
-    straight, job = make(), make(slow=0.3)
+def test_a_killed_server_leaves_the_training_at_work_and_adopts_it_again(
+    make: MakeJob, server: Serve, straight: dict[int, float]
+) -> None:
+    job = make(slow=0.3)
     first = server()
-    wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 5)
     kill(first)
     at, worker = row_of(job).step, row_of(job).worker_pid
@@ -98,29 +115,29 @@ def test_a_killed_server_leaves_the_training_at_work_and_adopts_it_again(make: M
     wait_until(lambda: any("The server is back" in message for message in events(job)))
     assert row_of(job).worker_pid == worker
     assert wait_for(job, "succeeded").attempts == 1
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
 
 
-def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(make: MakeJob, server: Serve) -> None:
-    straight, job = make(), make(slow=0.3)
+def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(
+    make: MakeJob, server: Serve, straight: dict[int, float]
+) -> None:
+    job = make(slow=0.3)
     first = server()
-    wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 7)
     kill(first)
     os.kill(row_of(job).worker_pid, signal.SIGKILL)
     assert row_of(job).status == "running"  # as a power cut leaves it
     server()
     assert wait_for(job, "succeeded").attempts == 2
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
     assert kinds(job) == ["finished"]
 
 
 @pytest.mark.usefixtures("short_patience")
 @pytest.mark.parametrize("how", ["SIGSTOP", pytest.param("a step that never ends", marks=pytest.mark.long)])
-def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Serve, how: str) -> None:
-    straight, job = make(), make(**({"slow": 0.3} if how == "SIGSTOP" else {"slow": 0.05, "hang_at": 8}))
+def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Serve, straight: dict[int, float], how: str) -> None:
+    job = make(**({"slow": 0.3} if how == "SIGSTOP" else {"slow": 0.05, "hang_at": 8}))
     server()
-    wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 7)
     if how == "SIGSTOP":
         os.kill(row_of(job).worker_pid, signal.SIGSTOP)
@@ -128,7 +145,7 @@ def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Se
     assert done.attempts == 2
     assert kinds(job) == ["stalled", "finished"]
     assert any("hung: no step for" in message for message in events(job))
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
 
 
 @pytest.mark.long
@@ -152,22 +169,18 @@ def test_a_lost_loss_ends_the_job_with_advice_and_one_alert(make: MakeJob, serve
     assert max(curve_of(job)) == 5
 
 
-def test_two_workers_for_one_lease_are_one(make: MakeJob, server: Serve) -> None:
-    straight, job = make(), make(slow=0.1)
-    for each in (straight, job):
-        with writing() as session:
-            assert jobs.claim(session) == each.id
-        workers = [slow_worker.start(each.id) for _ in range(2 if each is job else 1)]
-        assert sorted(worker.wait(120) for worker in workers) == ([0, 1] if each is job else [0])
-        assert row_of(each).status == "succeeded"
-    assert curve_of(job) == curve_of(straight)
-
-
-def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(make: MakeJob, server: Serve) -> None:
-    straight, job = make(), make(slow=0.1)
+def test_two_workers_for_one_lease_are_one(make: MakeJob, straight: dict[int, float]) -> None:
+    job = make(slow=0.1)
     with writing() as session:
-        assert jobs.claim(session) == straight.id
-    assert slow_worker.start(straight.id).wait(120) == 0
+        assert jobs.claim(session) == job.id
+    workers = [slow_worker.start(job.id) for _ in range(2)]
+    assert sorted(worker.wait(120) for worker in workers) == [0, 1]
+    assert row_of(job).status == "succeeded"
+    assert curve_of(job) == straight
+
+
+def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(make: MakeJob, straight: dict[int, float]) -> None:
+    job = make(slow=0.1)
     with writing() as session:
         assert jobs.claim(session) == job.id
     sleeper = slow_worker.start(job.id)
@@ -182,7 +195,7 @@ def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(make: Mak
     assert sleeper.wait(60) == 0
     assert second.wait(120) == 0
     assert row_of(job).status == "succeeded"
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
 
 
 @pytest.fixture
@@ -253,10 +266,11 @@ def small_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     subprocess.run(["umount", "-l", str(data_dir)], check=True)
 
 
-def test_a_disk_that_fills_pauses_the_job_before_it_breaks(small_disk: Path, ada: User, make: MakeJob, server: Serve) -> None:
-    straight, job = make(), make(slow=0.3)
+def test_a_disk_that_fills_pauses_the_job_before_it_breaks(
+    small_disk: Path, ada: User, make: MakeJob, server: Serve, straight: dict[int, float]
+) -> None:
+    job = make(slow=0.3)
     server()
-    wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 5)
     filler = fill(small_disk, leave=12 * MEBIBYTE)
     paused = wait_until(lambda: (row := row_of(job)).status == "paused" and row.lease_token is None and row)
@@ -266,16 +280,17 @@ def test_a_disk_that_fills_pauses_the_job_before_it_breaks(small_disk: Path, ada
     filler.unlink()
     fine_tuning.resume(ada, job.id)
     wait_for(job, "succeeded")
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
     assert kinds(job) == ["paused", "finished"]
 
 
 @pytest.mark.long
-def test_a_disk_without_a_single_byte_loses_nothing(small_disk: Path, ada: User, make: MakeJob, server: Serve) -> None:
+def test_a_disk_without_a_single_byte_loses_nothing(
+    small_disk: Path, ada: User, make: MakeJob, server: Serve, straight: dict[int, float]
+) -> None:
     """Faster than anybody could look: even the database cannot be written. Once there is space the job ends as it should."""
-    straight, job = make(), make(slow=0.3)
+    job = make(slow=0.3)
     server()
-    wait_for(straight, "succeeded")
     wait_until(lambda: row_of(job).step >= 5)
     filler = fill(small_disk, leave=0)
     time.sleep(4)
@@ -286,7 +301,7 @@ def test_a_disk_without_a_single_byte_loses_nothing(small_disk: Path, ada: User,
         assert ended.error["code"] == "disk_full"
         fine_tuning.resume(ada, job.id)
     wait_for(job, "succeeded")
-    assert curve_of(job) == curve_of(straight)
+    assert curve_of(job) == straight
 
 
 def fill(folder: Path, *, leave: int) -> Path:
