@@ -6,6 +6,8 @@ both end in the same ``core.errors.ValidationError`` through :func:`details_of`.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import pydantic
@@ -38,6 +40,12 @@ class Input(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+@cache
+def properties_of(model: type[BaseModel]) -> Mapping[str, dict[str, Any]]:
+    """The JSON schema of each of its fields, which takes pydantic up to 20 ms to make. Read only."""
+    return MappingProxyType(model.model_json_schema()["properties"])
 
 
 def parse(model: type[M], /, **values: Any) -> M:

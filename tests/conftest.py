@@ -5,8 +5,10 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
@@ -17,7 +19,7 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory: pytest.TempPathFactory, compile_statements_once: None) -> Path:
     """A database that the migrations made, once; each test gets a copy (migrating again cost half of the suite's time)."""
     folder = tmp_path_factory.mktemp("migrated")
     with pytest.MonkeyPatch.context() as patch:
@@ -27,6 +29,23 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.engine().dispose()
     settings.cache_clear()
     return folder / "luthier.db"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_statements_once() -> Iterator[None]:
+    """Each test has a database and so an engine of its own, which would compile every statement anew: a sixth of the suite's time.
+    Engines of one test process share what they have compiled, which is kept by dialect."""
+    make, compiled, dialects = db.create_engine, {}, {}
+
+    def make_engine(url: str, **options: Any) -> Engine:
+        made = make(url, **options)
+        made.dialect = dialects.setdefault(made.dialect.name, made.dialect)
+        made.update_execution_options(compiled_cache=compiled)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "create_engine", make_engine)
+        yield
 
 
 @pytest.fixture(autouse=True)

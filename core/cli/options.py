@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import ValidationError
+from core.fields import properties_of
 
 WIDTH = 80  # of help and tables, where the terminal is not narrower
 METAVARS = {"integer": "N", "number": "X", "boolean": "on|off", "object": "ROLE=NAME"}
@@ -54,7 +55,7 @@ def add_fields(
     without: Iterable[str] = (),
 ) -> None:
     """An option per field of ``model``. ``named`` gives other names to some; ``words``: what a field of a registry may be."""
-    fields = model.model_json_schema()["properties"]
+    fields = properties_of(model)
     for name in model.model_fields:
         if name not in set(without):
             field = fields[name] | ({"enum": list(words[name])} if words and name in words else {})
@@ -64,7 +65,7 @@ def add_fields(
 def read_fields(chosen: argparse.Namespace, model: type[BaseModel], *, without: Iterable[str] = ()) -> dict[str, Any]:
     """The values that were given. Raises ValidationError for a pair that is none."""
     given = {name: getattr(chosen, name) for name in model.model_fields if name not in set(without)}
-    fields = model.model_json_schema()["properties"]
+    fields = properties_of(model)
     found = {name: value for name, value in given.items() if value is not None}
     return {name: _pairs(name, value) if _kind(fields[name]) == "object" else value for name, value in found.items()}
 

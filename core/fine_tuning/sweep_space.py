@@ -13,7 +13,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from core.errors import Detail, ValidationError
-from core.fields import Input, details_of
+from core.fields import Input, details_of, properties_of
 from core.training import Hyperparameters
 
 MAX_JOBS = 50
@@ -105,7 +105,7 @@ def is_number(name: str) -> bool:
 
 
 def _kinds(name: str) -> set[str]:
-    field = Hyperparameters.model_json_schema()["properties"].get(name, {})
+    field = properties_of(Hyperparameters).get(name, {})
     return {str(kind.get("type")) for kind in field.get("anyOf", [field])}
 
 

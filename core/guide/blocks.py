@@ -6,6 +6,7 @@ from typing import Any
 
 from core import cli
 from core.config import Settings
+from core.fields import properties_of
 from core.formats import FORMATS
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
@@ -25,7 +26,7 @@ ALERTS = {
 
 def settings() -> str:
     """Every hyperparameter, by section."""
-    fields = Hyperparameters.model_json_schema()["properties"]
+    fields = properties_of(Hyperparameters)
     sections: dict[str, list[str]] = {}
     for name, field in fields.items():
         entry = _entry(field["title"], name, field["description"] + _only(field), _values(field))

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core import chats, datasets, models
 from core.errors import Conflict, LuthierError
-from core.fields import parse
+from core.fields import parse, properties_of
 from core.ui import places, show
 from core.ui.model_view import PARAMETERS
 from core.ui.number_field import pick_number
@@ -148,7 +148,7 @@ def show_popover(user: User, chat: chats.Chat | None) -> None:
             placeholder="Instructions that stand before the conversation",
         )
         with st.grid(2, min_column_width=110):
-            fields = models.Parameters.model_json_schema()["properties"]
+            fields = properties_of(models.Parameters)
             for name in PARAMETERS:
                 pick_number(fields[name], key=f"chat_{name}", value=None, placeholder="default", on_change=save, args=(user,))
         if chat and st.button("Delete this chat", key="chat_delete", icon=":material/delete:", type="tertiary"):

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core import training
+from core.fields import properties_of
 from core.training import Settings
 from core.training.presets import PRESETS, Preset
 from core.ui import show
@@ -110,7 +111,7 @@ def _apply_preset() -> None:
 
 
 def _every_field() -> Fields:
-    return dict(training.Hyperparameters.model_json_schema()["properties"])
+    return dict(properties_of(training.Hyperparameters))
 
 
 def _applying(fields: Fields, method: str) -> list[str]:

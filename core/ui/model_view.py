@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
+from core.fields import properties_of
 from core.ui import places, show, version_facts
 from core.ui.number_field import pick_number
 from core.users import User
@@ -156,7 +157,7 @@ CALL_HELP = (
 
 def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
     """The sampling parameters as fields made from ``models.Parameters``; what stays empty falls to the default below."""
-    fields = models.Parameters.model_json_schema()["properties"]
+    fields = properties_of(models.Parameters)
     with st.grid(2, min_column_width=130):
         chosen = {
             name: pick_number(fields[name], key=f"{key}_{name}", value=given.get(name), placeholder="default")

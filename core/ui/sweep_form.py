@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import training
 from core.errors import LuthierError, ValidationError
-from core.fields import parse
+from core.fields import parse, properties_of
 from core.fine_tuning import sweep_space, sweeps
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Search
 from core.ui import show
@@ -163,7 +163,7 @@ def _describe_field(field: str) -> str:
 
 def _words(name: str) -> list[Any]:
     """The words or truth values a setting may be, without ``auto``; none for numbers and free text."""
-    field = training.Hyperparameters.model_json_schema()["properties"].get(name, {})
+    field = properties_of(training.Hyperparameters).get(name, {})
     kinds = field.get("anyOf", [field])
     if any(kind.get("type") == "boolean" for kind in kinds):
         return [True, False]

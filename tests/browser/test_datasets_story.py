@@ -45,7 +45,9 @@ def bars_of(app: App, column: str) -> Locator:
     return app.page.locator(f'.st-key-rows_table [role="toolbar"][aria-label="Distribution of {column}"] button')
 
 
-@pytest.mark.parametrize(("phone", "dark"), [(False, False), (True, True)], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("phone", "dark"), [pytest.param(False, False, id="desktop"), pytest.param(True, True, id="phone", marks=pytest.mark.long)]
+)
 @pytest.mark.timeout(300)
 def test_from_a_file_to_what_a_query_changed(chromium: Browser, server: Server, rest: Rest, phone: bool, dark: bool) -> None:
     shot = f"story-{'phone' if phone else 'desktop'}-{'dark' if dark else 'light'}"

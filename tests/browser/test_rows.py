@@ -108,7 +108,7 @@ def test_search_drawer_and_keys(user: App, tickets: str) -> None:
     expect(user.page).not_to_have_url(re.compile("row="))
 
 
-@pytest.mark.parametrize(("phone", "dark"), [(False, False), (True, True)])
+@pytest.mark.parametrize(("phone", "dark"), [(True, True), pytest.param(False, False, marks=pytest.mark.long)])
 def test_it_fits_and_shows_no_traceback(
     chromium: Browser, server: Server, rest: Rest, tickets: str, *, phone: bool, dark: bool
 ) -> None:

@@ -69,13 +69,14 @@ def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
         assert (holder, deeds, runner.published[job.id]) == (holder, deeds, int(expected != asked))
 
 
-def test_two_hundred_jobs_paused_and_resumed_at_random_moments_all_end(
-    ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock
+@pytest.mark.parametrize("games", [60, pytest.param(200, marks=pytest.mark.long)])
+def test_jobs_paused_and_resumed_at_random_moments_all_end(
+    ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock, games: int
 ) -> None:
     """From claim to end, between any two transactions, the server stopped or killed now and then; another user's job is behind."""
     template = make_job(ada, runner=stub_workers.NAME, status="cancelled")
     moments: Counter[str] = Counter()
-    for seed in range(200):
+    for seed in range(games):
         job, behind = new_job(template, ada), new_job(template, bob)
         Game(random.Random(seed), runner, clock, ada, job, moments).play(both=(job, behind), told=f"seed {seed}")
         for each in map(row_of, (job.id, behind.id)):
