@@ -2,8 +2,7 @@
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,6 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
 from core.server.front_door import FrontDoor
+from tests.waiting import wait_until
 
 WAIT_SECONDS = 20
 
@@ -30,10 +30,3 @@ def serving() -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(WAIT_SECONDS)
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)

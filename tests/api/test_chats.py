@@ -11,8 +11,9 @@ from core import chats, stopping
 from core.providers import PROVIDERS
 from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
-from tests.api.live import serving, wait_until
+from tests.api.live import serving
 from tests.ui.things import Echo, make_dataset, make_model
+from tests.waiting import wait_until
 
 CHAT = {"id", "title", "model_id", "dataset_id", "system_prompt", "message_count", "created_at", "updated_at"}
 MESSAGE = {"id", "chat_id", "role", "content", "model_id", "finish_reason", "usage", "created_at"}

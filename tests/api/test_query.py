@@ -18,7 +18,8 @@ from core.query.asking import turns
 from core.sql_sandbox import Stop
 from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
-from tests.api.live import serving, wait_until
+from tests.api.live import serving
+from tests.waiting import wait_until
 
 ARROW = {"Accept": route.ARROW}
 ENDLESS = "SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1"

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 from core.config import ROOT
 from core.server.page_policy import FILE, PAGE
-from tests.api.live import wait_until
+from tests.waiting import wait_until
 
 PASSWORD = "correct horse battery"
 START_SECONDS = 90

@@ -15,8 +15,9 @@ from core.providers import PROVIDERS
 from core.tables import ModelAliasRow, UsageRow
 from core.users import User
 from tests.api.conftest import signed_in
-from tests.api.live import serving, wait_until
+from tests.api.live import serving
 from tests.ui.things import Echo, make_model
+from tests.waiting import wait_until
 
 HELLO: Any = [{"role": "user", "content": "one two three"}]
 

@@ -132,7 +132,8 @@ def visit(parquet: Path, folder: Path) -> Iterator[tuple[Any, str, str]]:
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import CHROMIUM_FLAGS, DESKTOP, App, Server, sign_in
-    from tests.browser.rest import Rest, wait_until
+    from tests.browser.rest import Rest
+    from tests.waiting import wait_until
 
     server = Server(folder / "served" / "data")
     server.data_dir.mkdir(parents=True)

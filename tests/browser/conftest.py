@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
 
-from tests.browser.rest import wait_until
 from tests.browser.server import Server
+from tests.waiting import wait_until
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PASSWORD = "correct horse battery"
@@ -33,6 +33,7 @@ DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 POLICY_MESSAGE = re.compile("content.security.policy|policy directive", re.IGNORECASE)
 TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken => console.error(
   `Content-Security-Policy broken: ${broken.violatedDirective} ${broken.blockedURI} ${broken.sourceFile}`))"""
+expect.set_options(timeout=30_000)  # Playwright's 5 s are short on a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

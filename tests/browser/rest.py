@@ -1,14 +1,14 @@
 """A thin client of /api for tests that need a server but no browser."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
+from tests.waiting import wait_until
+
 PASSWORD = "correct horse battery"
-T = TypeVar("T")
 
 
 class Rest:
@@ -53,14 +53,3 @@ class Rest:
     def _json(self, answer: httpx.Response) -> Any:
         assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
-
-
-def wait_until(look: Callable[[], T], holds: Callable[[T], bool], *, seconds: float) -> T:
-    """What ``look`` sees as soon as ``holds`` is true of it; fails with the last sight after ``seconds``."""
-    end = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if holds(seen):
-            return seen
-        assert time.monotonic() < end, f"not within {seconds} s: {seen}"
-        time.sleep(0.2)

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
 from tests.browser.conftest import DESKTOP, PHONE, App, Server, register, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 SHORT = {"n_epochs": 10, "max_steps": 60, "evaluate_every": 15, "keep": "best", "tuning": "full"}
@@ -70,7 +71,7 @@ def test_what_can_be_done_with_a_checkpoint(user: App, rest: Rest, job: Any) -> 
     user.open(f"/job?id={job['id']}").sees(f"Step {newest}")
     choose_row(user, 1).sees(f"Step {older}")
     more(user, "Keep")
-    wait_until(lambda: rest.get(f"/finetune/{job['id']}/checkpoints/{older}"), lambda c: c["pinned"], seconds=20)
+    wait_until(lambda: rest.get(f"/finetune/{job['id']}/checkpoints/{older}"), lambda c: c["pinned"])
     user.shoot("checkpoints-kept")
 
     more(user, "Promote").sees("Promote to the registry")
@@ -81,7 +82,7 @@ def test_what_can_be_done_with_a_checkpoint(user: App, rest: Rest, job: Any) -> 
 
     more(user, "Delete").sees("Delete this checkpoint?")
     user.click("checkpoint_delete_yes")
-    wait_until(lambda: steps_of(rest, job["id"]), lambda steps: older not in steps, seconds=20)
+    wait_until(lambda: steps_of(rest, job["id"]), lambda steps: older not in steps)
     user.settled().shoot("checkpoints-deleted")
     made = next(m for m in rest.get("/models")["items"] if m["name"] == "early-bot")
     assert rest.get(f"/models/{made['id']}/versions")["items"][0]["settings"]["checkpoint_step"] == older

@@ -8,7 +8,8 @@ from playwright.sync_api import Browser, Locator, expect
 
 from core.config import ROOT
 from tests.browser.conftest import App, Server, register, review_file, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 WEATHER = ROOT.parent / "shared" / "data" / "seattle-weather.csv"
 ROWS, RAINY = 1461, 641
@@ -101,7 +102,7 @@ def save_a_query_as_version_2(app: App, rest: Rest, dataset: dict, shot: str) ->
     app.settled().fill("save_note", "rain is warmer, snow left out")
     app.shoot(f"{shot}-save")
     app.click("save_submit").reaches(r"/dataset\?.*id=ds_")
-    versions = wait_until(lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda v: len(v) == 2, seconds=30)
+    versions = wait_until(lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda v: len(v) == 2)
     assert [(v["version"], v["num_rows"], v["origin"]) for v in versions] == [(2, ROWS - SNOWY, "query"), (1, ROWS, "upload")]
 
 

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
 from tests.browser.conftest import App, Server, register, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 MAKING_SECONDS = 120
@@ -126,4 +127,4 @@ def test_delete_asks_first(user: App, rest: Rest, model_id: str) -> None:
     user.click(f"export_delete_{export['id']}")
     user.sees(re.compile("can be made again")).shoot("exports-delete")
     user.click(f"export_delete_{export['id']}_yes")
-    wait_until(lambda: rest.get(f"/models/{model_id}/exports")["items"], lambda found: export["id"] not in str(found), seconds=20)
+    wait_until(lambda: rest.get(f"/models/{model_id}/exports")["items"], lambda found: export["id"] not in str(found))

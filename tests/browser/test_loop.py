@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
 from tests.browser.conftest import App, Server, register, upload_file, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Locator, expect
 
 from core.config import ROOT
 from tests.browser.conftest import DESKTOP, PHONE, App, Server, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 PROMPTS = ["Which electric bikes does Velmora make?", "Where is the moon?"]
@@ -142,7 +143,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     app.page.mouse.move((left + right) / 2, y, steps=4)
     app.page.mouse.move(right, y, steps=4)
     app.page.mouse.up()
-    first, last = wait_until(lambda: steps_of(app), lambda steps: len(steps) == 2, seconds=20)
+    first, last = wait_until(lambda: steps_of(app), lambda steps: len(steps) == 2)
     assert 10 < first < last < STEPS, (first, last)
     app.settled()
     thumbs = app.by_key(f"steps_{job_id}").get_by_role("slider")
@@ -150,7 +151,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     thumbs.nth(0).focus()
     for _ in range(3):
         app.page.keyboard.press("ArrowRight")
-    wait_until(lambda: steps_of(app), lambda steps: steps == [first + 3, last], seconds=20)
+    wait_until(lambda: steps_of(app), lambda steps: steps == [first + 3, last])
     within = rest.get(f"/finetune/{job_id}/metrics", from_step=first + 3, to_step=last)["series"]["train_loss"]
     assert [within[0][0], within[-1][0]] == [first + 3, last]
     app.page.reload()
@@ -158,7 +159,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     drawn(app, "job_loss")
     assert steps_of(app) == [first + 3, last]
     app.click("job_zoom_out")
-    wait_until(lambda: steps_of(app), lambda steps: steps == [], seconds=20)
+    wait_until(lambda: steps_of(app), lambda steps: steps == [])
     app.settled()
     shoot_all(app, "ended", only=("desktop-dark", "phone-light"))
 
@@ -222,7 +223,7 @@ def annotate(app: App, rest: Rest, job_id: str) -> None:
     entry.press("Enter")
     app.fill("job_notes_field", "The first try.\nKeep it.")
     app.click("job_notes_save").settled()
-    wait_until(lambda: rest.get(f"/finetune/{job_id}")["tags"], lambda tags: tags == ["baseline"], seconds=20)
+    wait_until(lambda: rest.get(f"/finetune/{job_id}")["tags"], lambda tags: tags == ["baseline"])
     app.open(f"/job?id={job_id}")
     expect(app.by_key("job_notes")).to_contain_text("baseline", timeout=30_000)
     expect(app.by_key("job_notes_text")).to_contain_text("Keep it.")

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import App, Server, sign_in, window
 from tests.browser.leaks import SILENT, Listener, Planted, listening, plant
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 # Whatever may load something by itself: not the links that a person clicks
 LOADING = """port => [...document.querySelectorAll("*")].flatMap(one => [...one.attributes].filter(
@@ -139,10 +140,10 @@ def test_the_policy_stops_what_a_script_in_the_page_would_call(server: Server, c
         app.watch.stop_judging()
         app.open("/").page.locator(".st-key-gate").wait_for()
         app.page.evaluate(CALLS, listener.address)
-        wait_until(lambda: missing(app, [f"/{kind}" for kind in STOPPED]), lambda left: not left, seconds=20)
+        wait_until(lambda: missing(app, [f"/{kind}" for kind in STOPPED]), lambda left: not left)
         assert listener.heard == []
         app.page.evaluate(VISITS, listener.address)
-        wait_until(lambda: missing(app, ["frame-src", "form-action"]), lambda left: not left, seconds=20)
+        wait_until(lambda: missing(app, ["frame-src", "form-action"]), lambda left: not left)
     # Chromium opens a connection for a frame or a form before it asks the policy; no request goes through it.
     assert set(listener.heard) <= {SILENT}
 

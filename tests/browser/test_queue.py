@@ -7,7 +7,8 @@ from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
 from tests.browser.conftest import App, Server, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 LOOKS = {"desktop-light": {}, "phone-dark": {"phone": True, "dark": True}}
@@ -57,12 +58,12 @@ def test_waiting_jobs_are_put_in_order_and_one_is_run_again(
     sign_in(app, "ada@example.com", path="/fine_tuning")
     app.sees("1 of 1 place taken").sees("starts in about")
     app.click(f"queue_up_{ids['third-idea']}")
-    wait_until(lambda: order(rest), lambda seen: seen == ["first-idea", "third-idea", "second-idea"], seconds=20)
-    wait_until(lambda: shown(app), lambda seen: seen == ["first-idea", "third-idea", "second-idea"], seconds=20)
+    wait_until(lambda: order(rest), lambda seen: seen == ["first-idea", "third-idea", "second-idea"])
+    wait_until(lambda: shown(app), lambda seen: seen == ["first-idea", "third-idea", "second-idea"])
     app.click(f"queue_priority_{ids['second-idea']}")
     app.page.wait_for_timeout(3000)  # the queue is drawn again meanwhile: the menu must stay open
     app.page.get_by_text("High", exact=True).filter(visible=True).first.click()
-    wait_until(lambda: order(rest), lambda seen: seen == ["second-idea", "first-idea", "third-idea"], seconds=20)
+    wait_until(lambda: order(rest), lambda seen: seen == ["second-idea", "first-idea", "third-idea"])
     assert [item["priority"] for item in rest.get("/finetune/queue")["items"]] == [1, 0, 0]
     expect(app.by_key(f"queue_up_{ids['second-idea']}").locator("button").first).to_be_disabled(timeout=20_000)
     shoot(chromium, server, app, "/fine_tuning", "queue", wait="starts in about")

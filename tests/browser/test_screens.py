@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 
 from core.config import ROOT
 from tests.browser.conftest import App, Server, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "salaries of 2026", "How do I return an item?", "ada@example.com", "nightly report"]
 LOOKS = {"desktop": (False, "light"), "phone": (True, "dark")}
@@ -112,7 +113,7 @@ def test_colours_follow_the_system_under_an_open_page(server: Server, chromium: 
         sign_in(app, "ada@example.com", path=f"/dataset?id={things.dataset}")
         light = ground_of(app)
         app.page.emulate_media(color_scheme="dark")
-        wait_until(lambda: ground_of(app), lambda seen: seen != light, seconds=10)
+        wait_until(lambda: ground_of(app), lambda seen: seen != light)
         app.shoot("dataset-desktop-turned-dark")
 
 

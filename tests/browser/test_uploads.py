@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import App, Server, sign_in, window
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
+from tests.waiting import wait_until
 
 EMAIL = "ada@example.com"
 MB = 10**6
@@ -131,8 +132,8 @@ def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(app: App, rest
     wait_for_percent(row, 15)
     row.get_by_role("button", name="Cancel").click()
     expect(row).to_contain_text("Cancelled", timeout=30_000)
-    wait_until(lambda: rest.get("/uploads")["total"], lambda total: total == 0, seconds=10)
-    wait_until(lambda: list((app.server.data_dir / "uploads").iterdir()), lambda left: left == [], seconds=10)
+    wait_until(lambda: rest.get("/uploads")["total"], lambda total: total == 0)
+    wait_until(lambda: list((app.server.data_dir / "uploads").iterdir()), lambda left: left == [])
 
 
 def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Rest, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_server_killed_in_the_middle_of_a_piece(server: Server, rest: Rest, tmp_
     data = file.read_bytes()
     upload = rest.post("/uploads", {"filename": file.name, "size_bytes": len(data), "sha256": digest(file)})
     piece = _send_part(server, rest, upload["id"], data, part=20 * MB)
-    wait_until(lambda: rest.get(f"/uploads/{upload['id']}")["received_bytes"], lambda received: received >= 16 * MB, seconds=20)
+    wait_until(lambda: rest.get(f"/uploads/{upload['id']}")["received_bytes"], lambda received: received >= 16 * MB)
     server.stop(signal.SIGKILL)
     piece.close()
     server.start()

@@ -20,6 +20,7 @@ from core.security import new_id
 from core.tables import ChatRow, MessageRow, ModelRow, ModelVersionRow, UsageRow
 from core.users import User
 from core.weights import Weights
+from tests.waiting import wait_until
 
 
 class Echo:
@@ -97,13 +98,6 @@ def finish(user: User, message_id: str) -> chats.Message:
 
 def living_replies() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("reply-")]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # Stored -------------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,10 @@ from core.listing import ListQuery
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, UsageRow
 from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, stage, upload
+from tests.waiting import wait_until
 
 __all__ = ["in_process"]
 CSV = "n,s\n" + "".join(f"{i},row {i}\n" for i in range(1, 51))
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 # Making, in the real process ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from core.tables import CheckpointRow, JobRow, ModelVersionRow
 from core.training import checkpoints
 from core.users import User
 from tests.core.test_checkpoint_use import half_way
-from tests.core.test_worker import claim, points, row_of, wait_until
+from tests.core.test_worker import claim, points, row_of
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 PAIRS = [

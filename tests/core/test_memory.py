@@ -1,6 +1,5 @@
 """The estimate of memory against measured trainings, the settings that fit, and the measurement itself."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from core.training import Hyperparameters, Settings, loop, memory
 from core.training.memory import Shape
 from core.training.presets import PRESETS
 from core.users import User
+from tests.waiting import wait_until
 
 GIB = 2**30
 SEVEN = Shape(num_parameters=6_738_000_000, layers=32, hidden=4096, key_value_size=4096, inner=11008, vocabulary=32000)
@@ -134,10 +134,7 @@ def test_a_few_real_steps_tell_time_and_memory(ada: User, request_: NewJob, make
         version = make_version(ada, rows, format="preference", types=types)
         request_ = request_.model_copy(update={"dataset_id": version.dataset_id, "method": "dpo"})
     assert forecast.measured(ada, request_) is None
-    found, until = forecast.measure(ada, request_), time.monotonic() + 90
-    while not isinstance(found, Measured) and time.monotonic() < until:
-        time.sleep(0.2)
-        found = forecast.measure(ada, request_)
+    found = wait_until(lambda: forecast.measure(ada, request_), lambda seen: isinstance(seen, Measured), seconds=90)
     assert isinstance(found, Measured)
     assert found.seconds_per_step > 0
     assert 100 * 2**20 < found.memory_bytes < 4 * GIB

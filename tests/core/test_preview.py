@@ -22,6 +22,7 @@ from core.training import Settings, examples, preview_rows
 from core.training.pretrained import load_tokenizer
 from core.users import User
 from core.weights import Weights
+from tests.waiting import wait_until
 
 MakeVersion = Callable[..., Any]
 SHORT = Settings(1, 4, 1e-3, 1.0, "full", None, None, max_length=24)
@@ -131,13 +132,9 @@ ROWS = [
 
 
 def count(user: User, request: NewJob) -> Totals:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found = preview.totals(user, request)
-        if isinstance(found, Totals):
-            return found
-        time.sleep(0.05)
-    raise AssertionError("never counted")
+    found = wait_until(lambda: preview.totals(user, request), lambda seen: isinstance(seen, Totals))
+    assert isinstance(found, Totals)
+    return found
 
 
 def test_any_row_is_shown_and_a_wrong_one_says_why(ada: User, new: Any) -> None:
@@ -184,10 +181,7 @@ def test_counting_stops_when_nobody_asks_or_somebody_cancels(ada: User, new: Any
     assert not len(preview_tasks.tasks)
     monkeypatch.setattr(preview_tasks, "ABANDONED_SECONDS", 0.0)
     assert isinstance(preview.totals(ada, request), Progress)
-    until = time.monotonic() + 10
-    while len(preview_tasks.tasks) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not len(preview_tasks.tasks)
+    wait_until(lambda: not len(preview_tasks.tasks))
     assert not list((server_settings().data_dir / "previews").rglob("*.json"))
 
 

@@ -34,6 +34,7 @@ from core.sql_sandbox.rows import json_rows, json_value
 from core.sql_sandbox.turns import TooBusy, Turns
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
+from tests.waiting import wait_until
 
 ROWS = [{"amount": n, "city": name} for n, name in enumerate(["Oslo", "Rome", "Lima", "Bern"])]
 Make = Callable[..., DatasetVersionRow]
@@ -355,7 +356,7 @@ def test_a_query_stopped_while_it_waits_leaves_the_queue(ada: User) -> None:
             for n in range(places):
                 taken.enter_context(asking.turns.take(f"other{n}", places=places + 2, seconds=1))
             running.start()
-            _wait_until(lambda: running.progress.place == 1)
+            wait_until(lambda: running.progress.place == 1)
             running.stop()
             with pytest.raises(QueryStopped, match="was stopped"):
                 running.outcome()
@@ -378,8 +379,8 @@ def test_places_in_the_queue_are_told_in_the_order_they_will_go() -> None:
         threads = [threading.Thread(target=work, args=(name,)) for name in told]
         for count, thread in enumerate(threads, start=1):
             thread.start()
-            _wait_until(lambda count=count: len(turns.waiting) == count)
-        _wait_until(lambda: [places[-1] for places in told.values()] == [1, 3, 2])  # b1 goes before a's second
+            wait_until(lambda count=count: len(turns.waiting) == count)
+        wait_until(lambda: [places[-1] for places in told.values()] == [1, 3, 2])  # b1 goes before a's second
     go.set()
     for thread in threads:
         thread.join()
@@ -399,11 +400,11 @@ def test_free_place_goes_to_whoever_runs_least() -> None:
     for count, name in enumerate(("a1", "a2", "a3", "b1"), start=1):
         threads[name] = threading.Thread(target=work, args=(name,))
         threads[name].start()
-        _wait_until(lambda count=count: len(order) + len(turns.waiting) == count)
-    _wait_until(lambda: len(order) == 3)
+        wait_until(lambda count=count: len(order) + len(turns.waiting) == count)
+    wait_until(lambda: len(order) == 3)
     assert order == ["a1", "a2", "b1"]  # a3 came before b1, but one user never holds every place
     go["a1"].set()
-    _wait_until(lambda: len(order) == 4)
+    wait_until(lambda: len(order) == 4)
     for event in go.values():
         event.set()
     for thread in threads.values():
@@ -488,10 +489,3 @@ def test_columns_of_one_name_stay_apart(ada: User) -> None:
     result = query.run(ada, NewQuery(sql="SELECT 1 AS a, 2 AS a"))
     assert result.rows == [[1, 2]]
     assert len({c["name"] for c in result.columns}) == 2
-
-
-def _wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)

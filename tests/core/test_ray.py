@@ -30,6 +30,7 @@ from core.runners.ray_jobs import RayJobs, Unreachable
 from core.supervisor import Supervisor
 from core.tables import JobEventRow, JobRow, ModelRow
 from core.users import User
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 TOKEN = "a-token-of-the-test-0123456789abcdef"
@@ -366,10 +367,3 @@ def end_tree(pid: int) -> None:
     for process in left:
         process.kill()
     psutil.wait_procs(left, timeout=5)
-
-
-def wait_until(true: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)

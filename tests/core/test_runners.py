@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from core.supervisor import Supervisor
 from core.tables import JobEventRow, JobRow
 from core.training import checkpoints
 from core.users import User
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 LONG = [{"prompt": "x" * 60, "completion": "y" * 200}] * 200
@@ -46,7 +46,7 @@ def test_two_processes_train_one_job_to_its_model(ada: User, make_job: MakeJob) 
     assert (row.status, row.error) == ("succeeded", None)
     assert row.resolved["num_processes"] == 2
     assert row.step == row.total_steps == 8  # 12 rows in batches of 3 on each of two devices, four times
-    wait_until(lambda: members(job.id) == [], seconds=40)
+    wait_until(lambda: members(job.id) == [])
 
 
 @pytest.mark.slow
@@ -60,8 +60,8 @@ def test_a_cancel_stops_all_processes_within_a_step(ada: User, make_job: MakeJob
         with writing() as session:
             assert jobs.cancel(session, job.id)
         began = row_of(job.id).step
-        wait_until(lambda: row_of(job.id).lease_token is None, seconds=8)
-        wait_until(lambda: members(job.id) == [], seconds=8)
+        wait_until(lambda: row_of(job.id).lease_token is None)
+        wait_until(lambda: members(job.id) == [])
     assert row_of(job.id).status == "cancelled"
     assert row_of(job.id).step <= began + 1, "nothing is written any more once the job is cancelled"
 
@@ -77,14 +77,14 @@ def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(ada: User, mak
         wait_until(lambda: row_of(job.id).step >= 3)
         before = members(job.id)
         os.kill(member(job.id, whom).pid, signal.SIGKILL)
-        wait_until(lambda: row_of(job.id).attempts == 2 and row_of(job.id).worker_pid is not None, seconds=60)
+        wait_until(lambda: row_of(job.id).attempts == 2 and row_of(job.id).worker_pid is not None)
         assert not any(p.is_running() for p in before), "nothing of the first group is left"
         step = row_of(job.id).step
-        wait_until(lambda: row_of(job.id).step > step, seconds=60)
+        wait_until(lambda: row_of(job.id).step > step)
     assert "goes on from its last checkpoint" in " ".join(told(job.id))
     assert row_of(job.id).status == "queued", "a stopped supervisor asks the group to save"
     assert checkpoints.steps(storage.job_dir(job.id))[-1] == row_of(job.id).step
-    wait_until(lambda: members(job.id) == [], seconds=40)
+    wait_until(lambda: members(job.id) == [])
 
 
 @pytest.mark.slow
@@ -145,10 +145,3 @@ def row_of(job_id: str) -> JobRow:
 def told(job_id: str) -> list[str]:
     with reading() as session:
         return [event.message for event in session.query(JobEventRow).filter_by(job_id=job_id)]
-
-
-def wait_until(true: Callable[[], bool], *, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)

@@ -31,6 +31,7 @@ from core.sql_sandbox import (
     run,
     shut_down,
 )
+from tests.waiting import wait_until
 
 LINUX = pytest.mark.skipif(not lock.landlock_version(), reason="this kernel has no Landlock")
 ENDLESS = "SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1"
@@ -228,7 +229,7 @@ def test_shut_down_ends_running_queries_and_starts_no_new_zygote(table: Path, fo
     threading.Timer(0.3, shut_down).start()
     with pytest.raises(SandboxUnavailable):
         run(ENDLESS, tables={}, folder=folder, limits=Limits(seconds=20))
-    _wait_until(lambda: client._zygote is None)
+    wait_until(lambda: client._zygote is None)
 
 
 def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: Path) -> None:
@@ -361,13 +362,6 @@ def test_locked_process_can_do_its_work(tmp_path: Path, folder: Path, table: Pat
 def _zygote_process() -> "subprocess.Popen[bytes]":
     assert client._zygote is not None
     return client._zygote.process
-
-
-def _wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
 
 
 def test_spawned_process_per_query_works_where_there_is_no_fork(

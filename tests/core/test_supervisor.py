@@ -22,6 +22,7 @@ from core.supervisor import Supervisor
 from core.tables import AlertRow, CheckpointRow, JobEventRow, JobRow
 from core.training import checkpoints
 from core.users import User
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 ALIVE = Worker(pid=os.getpid(), started=1.0)
@@ -493,10 +494,3 @@ def steps_of(job_id: str) -> list[int]:
 
 def later(seconds: float) -> Any:
     return now() + timedelta(seconds=seconds)
-
-
-def wait_until(true: Callable[[], Any], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

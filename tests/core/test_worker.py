@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, Mode
 from core.training import checkpoints
 from core.training.loop import Loop
 from core.users import User
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 pytestmark = pytest.mark.usefixtures("tiny_base")
@@ -315,13 +315,6 @@ def start_worker(job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: f
         "sys.exit(worker.main(sys.argv[1]))\n"
     )
     return subprocess.Popen([sys.executable, "-c", script, job_id], cwd=ROOT, env=_environment(1))
-
-
-def wait_until(true: Callable[[], Any], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import struct
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from core.readers import IngestOptions
 from core.tables import DatasetRow, DatasetVersionRow
 from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, stage, types, upload
+from tests.waiting import wait_until
 
 __all__ = ["in_process"]
 FIELD = 5 * 2**20
@@ -299,14 +299,14 @@ def test_a_look_never_raises(tmp_path: Path, filename: str, make: Callable[[], b
 def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float) -> None:
     staged = stage(csv_of(3_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)
-    row = _wait_for(lambda: _row(dataset) if (_row(dataset).worker_pid and _row(dataset).progress >= moment) else None)
+    row = wait_until(lambda: _row(dataset) if (_row(dataset).worker_pid and _row(dataset).progress >= moment) else None)
     os.kill(row.worker_pid, signal.SIGSTOP)
     assert _row(dataset).status == "processing"
     os.kill(row.worker_pid, signal.SIGKILL)
-    failed = _wait_for(lambda: _row(dataset) if _row(dataset).status == "failed" else None)
+    failed = wait_until(lambda: _row(dataset) if _row(dataset).status == "failed" else None)
     assert "ended unexpectedly" in failed.errors[0]["message"]
     assert "Upload the file again" in failed.errors[0]["message"]
-    _wait_for(lambda: not left_on_disk())
+    wait_until(lambda: not left_on_disk())
     assert not psutil.pid_exists(row.worker_pid)
 
 
@@ -316,7 +316,7 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: Us
     staged = stage(csv_of(2_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)
     child = ingest.start(_row(dataset).id)
-    _wait_for(lambda: list(storage.version_dir(_row(dataset).id).parent.glob(".dsv_*")))
+    wait_until(lambda: list(storage.version_dir(_row(dataset).id).parent.glob(".dsv_*")))
     child.kill()
     child.wait()
     with writing() as session:
@@ -356,7 +356,7 @@ def test_a_spare_converter_takes_an_upload_and_is_replaced(ada: User, spare_conv
     first = spare_converter._kept
     dataset = upload(ada, "small.csv", csv_of(10))
     assert (dataset.status, _row(dataset.id).worker_pid) == ("ready", first.pid)
-    _wait_for(lambda: spare_converter._kept not in (None, first))
+    wait_until(lambda: spare_converter._kept not in (None, first))
     assert not [path for path in left_on_disk() if "logs" in path]
 
 
@@ -391,12 +391,3 @@ def _begin(user: User, staged: Path) -> str:
 def _row(dataset_id: str) -> DatasetVersionRow:
     with reading() as session:
         return session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == dataset_id)).one()
-
-
-def _wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not come to that")

@@ -5,7 +5,6 @@ The table is large enough to be worked on for seconds; it is killed as soon as t
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import duckdb
@@ -19,6 +18,7 @@ from core.db import reading, writing
 from core.tables import DatasetVersionRow, VersionReportRow
 from core.users import User
 from tests.core.conftest import make_version as make_version
+from tests.waiting import wait_until
 
 SECONDS = 60.0
 LARGE = "SELECT i AS n, md5(i::VARCHAR) || ' is the name of row number ' || i AS text FROM range(1500000) t(i)"
@@ -54,11 +54,7 @@ def report_of(version: DatasetVersionRow, kind: str = "quality") -> VersionRepor
 
 
 def wait_for(version: DatasetVersionRow, *status: str, kind: str = "quality") -> VersionReportRow:
-    ends = time.monotonic() + SECONDS
-    while (row := report_of(version, kind)).status not in status:
-        assert time.monotonic() < ends, f"still {row.status}"
-        time.sleep(0.02)
-    return row
+    return wait_until(lambda: report_of(version, kind), lambda row: row.status in status, seconds=SECONDS)
 
 
 def ask_and_kill(ada: User, version: DatasetVersionRow, queue: ReportQueue) -> None:

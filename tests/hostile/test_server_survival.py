@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from core.config import ROOT
-from tests.browser.rest import Rest, wait_until
+from tests.browser.rest import Rest
 from tests.browser.server import Server
+from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 ROWS, EPOCHS = 13, 24  # 72 steps of 4 rows

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -18,6 +17,7 @@ from core.query.asking import turns
 from core.sql_sandbox import client
 from core.users import User
 from tests.hostile.sql_data import add_table
+from tests.waiting import wait_until
 
 ENDLESS = "SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1"
 SPILLING = "SELECT count(*) FROM (SELECT uuid() AS u FROM range(100000000) ORDER BY u)"
@@ -45,7 +45,7 @@ def test_a_killed_zygote_takes_its_queries_along_and_they_are_asked_again(ada: U
     running = _begin(ada, ENDLESS)
     first = _zygote()
     _kill(first)
-    _wait_until(lambda: client._zygote is not None and client._zygote.process.pid != first.pid and _busy())
+    wait_until(lambda: client._zygote is not None and client._zygote.process.pid != first.pid and _busy())
     assert not running.is_over(), "nothing is wrong with the query, so it runs again"
     running.stop()
     with pytest.raises(QueryStopped):
@@ -58,7 +58,7 @@ def test_a_zygote_killed_twice_fails_the_query_in_words(ada: User, round_: int) 
     running = _begin(ada, ENDLESS)
     first = _zygote()
     _kill(first)
-    _wait_until(lambda: client._zygote is not None and client._zygote.process.pid != first.pid and _busy())
+    wait_until(lambda: client._zygote is not None and client._zygote.process.pid != first.pid and _busy())
     _kill(_zygote())
     assert running.wait(30)
     assert running.error is not None
@@ -93,7 +93,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_start_no_file(ada: User)
     assert server.stdout is not None
     assert server.stdout.readline() == "[[21]]\n"
     zygote = psutil.Process(int(server.stdout.readline()))
-    _wait_until(lambda: any(path.is_dir() for path in storage.staging_dir().iterdir()) and len(zygote.children()) > 1)
+    wait_until(lambda: any(path.is_dir() for path in storage.staging_dir().iterdir()) and len(zygote.children()) > 1)
     family = [zygote, *zygote.children()]
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
@@ -114,7 +114,7 @@ def _begin(user: User, sql: str) -> "Running[query.QueryResult]":
         return query.run(user, NewQuery(sql=sql), progress=progress)
 
     running = Running(work).start()
-    _wait_until(lambda: running.progress.place == 0 and bool(_busy()))
+    wait_until(lambda: running.progress.place == 0 and bool(_busy()))
     return running
 
 
@@ -150,17 +150,10 @@ def _kill(process: psutil.Process) -> None:
 
 def _require_a_working_sandbox(user: User) -> None:
     assert query.run(user, NewQuery(sql="SELECT 6 * 7")).rows == [[42]]
-    _wait_until(lambda: list(storage.staging_dir().iterdir()) == [])
+    wait_until(lambda: list(storage.staging_dir().iterdir()) == [])
     assert turns.running.total() == 0
-    _wait_until(lambda: not _busy())
+    wait_until(lambda: not _busy())
 
 
 def _fields(user: User) -> dict[str, object]:
     return {name: value for name, value in vars(user).items() if name != "created_at"}
-
-
-def _wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)

@@ -29,6 +29,7 @@ from core.tables import AlertRow, JobEventRow, JobRow, MetricPointRow, ModelVers
 from core.users import User
 from tests.core.conftest import base_model, make_job, make_version, tiny_base  # noqa: F401
 from tests.hostile import slow_worker
+from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
 Serve = Callable[[], subprocess.Popen[bytes]]
@@ -351,11 +352,3 @@ def num_versions(job: JobRow) -> int:
 
 def wait_for(job: JobRow, status: str, *, seconds: float = 90) -> Any:
     return wait_until(lambda: (row := row_of(job)).status == status and row, seconds=seconds, told=lambda: row_of(job).error)
-
-
-def wait_until(true: Callable[[], Any], *, seconds: float = 90, told: Callable[[], Any] = lambda: None) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"it did not happen in time: {told()}"
-        time.sleep(0.05)
-    return found
