@@ -31,6 +31,12 @@ CHROMIUM_FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 POLICY_MESSAGE = re.compile("content.security.policy|policy directive", re.IGNORECASE)
+STILL = """([quiet, most]) => new Promise(done => {
+  let rest = setTimeout(done, quiet);
+  setTimeout(done, most);
+  new MutationObserver(() => { clearTimeout(rest); rest = setTimeout(done, quiet); })
+    .observe(document.body, {childList: true, subtree: true});
+})"""
 TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken => console.error(
   `Content-Security-Policy broken: ${broken.violatedDirective} ${broken.blockedURI} ${broken.sourceFile}`))"""
 expect.set_options(timeout=30_000)  # Playwright's 5 s are short on a busy machine
@@ -104,11 +110,18 @@ class App:
 
     def open(self, path: str = "/") -> "App":
         self.page.goto(self.server.url + path)
-        return self.settled()
+        return self.settled().still(quiet=0.2, most=1)
 
     def settled(self, timeout: float = 30) -> "App":
         """Wait until the page's script has run to its end."""
         self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=timeout * 1000)
+        return self
+
+    def still(self, *, quiet: float = 0.3, most: float = 2) -> "App":
+        """Wait until nothing on the page has changed for ``quiet`` seconds, or ``most`` have passed: what still moves is missed by
+        the mouse, and a page with a clock never rests."""
+        with contextlib.suppress(Error):  # it is being replaced by another page
+            self.page.evaluate(STILL, [quiet * 1000, most * 1000])
         return self
 
     def by_key(self, key: str) -> Locator:
@@ -215,7 +228,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def keeps_the_policy(request: pytest.FixtureRequest) -> Iterator[None]:
     """A window that several tests share tells which of them broke it."""
     yield
-    for value in request.node.funcargs.values():
+    for value in (request.node.funcargs or {}).values():
         if isinstance(value, App):
             value.watch.check()
 

@@ -157,6 +157,7 @@ def test_the_sample_in_three_clicks_is_remembered_exactly(user: App, rest: Rest,
         sample = user.by_key("sample_support_faq")
         if not sample.is_visible():
             user.page.get_by_text("Sample datasets").first.click()
+            user.still()  # it opens slowly
         user.click("sample_support_faq")
         user.reaches(r"/dataset\?.*id=ds_", timeout=60)
     with step("click 2: fine-tune"):

@@ -103,7 +103,7 @@ def test_nothing_that_others_wrote_calls_another_host(
     with window(chromium, server, bypass_csp=True) as unguarded:
         sign_in(unguarded, "ada@example.com", path=f"/chat?id={planted.chat}")
         unguarded.sees("flowchart TD")
-        still(unguarded)
+        unguarded.settled().still()
         unguarded.shoot("chat-diagrams")
         assert unguarded.page.locator('[data-testid^="stMermaid"]').count() == 0
     assert listener.heard == []
@@ -111,28 +111,15 @@ def test_nothing_that_others_wrote_calls_another_host(
 
 def tabs_of(app: App) -> Iterator[None]:
     """The page as it opens, then with each of its tabs."""
-    still(app)
+    app.settled().still()
     yield
     if "view=" in app.page.url or app.page.get_by_role("dialog").count():  # what lies below a dialog cannot be pressed
         return
     tabs = app.page.get_by_role("tab").filter(visible=True)
     for index in range(1, tabs.count()):
         tabs.nth(index).click()
-        still(app)
+        app.settled().still()
         yield
-
-
-def still(app: App) -> None:
-    """Wait until the script has ended and nothing on the page has changed for 0.3 s; a page with a clock: for 2 s."""
-    app.settled()
-    app.page.evaluate(
-        """() => new Promise(done => {
-          let quiet = setTimeout(done, 300);
-          setTimeout(done, 2000);
-          new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 300); })
-            .observe(document.body, {childList: true, subtree: true});
-        })"""
-    )
 
 
 def test_the_policy_stops_what_a_script_in_the_page_would_call(server: Server, chromium: Browser, listener: Listener) -> None:
