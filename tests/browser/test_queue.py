@@ -1,6 +1,7 @@
 """The queue and a sweep as people use them: jobs put in another order, one run again, four jobs compared in a plot."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -12,6 +13,16 @@ from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 LOOKS = {"desktop-light": {}, "phone-dark": {"phone": True, "dark": True}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Trains on one thread: on two, a rerun was seen to differ from its first run in the fifth digit of the first loss."""
+    made = Server(tmp_path_factory.mktemp("server") / "data", env={"LUTHIER_TRAINING_THREADS": "1"})
+    made.data_dir.mkdir()
+    made.start()
+    yield made
+    made.kill_everything()
 
 
 @pytest.fixture(scope="module")
