@@ -2,8 +2,8 @@
 
 A rerun takes everything from the stored job: the version of the base and of the data, the seed, the settings as asked, and the
 number of threads it ran with, because sums over another number differ in their last digits. (On several threads they were seen to
-differ from run to run too; on one they do not.) Nobody names a version here, so nothing can be reached that the first run could not;
-what has been deleted or taken away since is a Conflict.
+differ from run to run too.) Nobody names a version here, so nothing can be reached that the first run could not; what has been
+deleted or taken away since is a Conflict.
 """
 
 from typing import Any
