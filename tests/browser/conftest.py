@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
 
-from tests.browser.server import Server
+from tests.browser.server import Server, serving
 from tests.waiting import wait_until
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -217,11 +217,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server") / "data")
-    made.data_dir.mkdir()
-    made.start()
-    yield made
-    made.kill_everything()
+    with serving(tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +81,16 @@ class Server:
         for process in started:
             with contextlib.suppress(psutil.Error):  # it ended by itself
                 process.kill()
+
+
+@contextlib.contextmanager
+def serving(folder: Path, **env: str) -> Iterator[Server]:
+    """A started server with its data in ``folder`` and these settings; nothing of it is left at the end."""
+    made = Server(folder / "data", env=env)
+    made.data_dir.mkdir()
+    made.start()
+    yield made
+    made.kill_everything()
 
 
 def _free_port() -> int:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, expect
 from core.config import ROOT
 from tests.browser.conftest import App, Server, sign_in, window
 from tests.browser.rest import Rest
+from tests.browser.server import serving
 from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
@@ -18,11 +19,8 @@ LOOKS = {"desktop-light": {}, "phone-dark": {"phone": True, "dark": True}}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Trains on one thread: on two, a rerun was seen to differ from its first run in the fifth digit of the first loss."""
-    made = Server(tmp_path_factory.mktemp("server") / "data", env={"LUTHIER_TRAINING_THREADS": "1"})
-    made.data_dir.mkdir()
-    made.start()
-    yield made
-    made.kill_everything()
+    with serving(tmp_path_factory.mktemp("server"), LUTHIER_TRAINING_THREADS="1") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import App, Server, sign_in, window
 from tests.browser.rest import Rest
+from tests.browser.server import serving
 from tests.waiting import wait_until
 
 EMAIL = "ada@example.com"
@@ -24,11 +25,8 @@ SLOW = 2 * MB  # bytes a second, as the browser is told that its network has
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server") / "data", env={"LUTHIER_UPLOAD_CHUNK_MB": "1"})
-    made.data_dir.mkdir()
-    made.start()
-    yield made
-    made.kill_everything()
+    with serving(tmp_path_factory.mktemp("server"), LUTHIER_UPLOAD_CHUNK_MB="1") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 
 from core.config import ROOT
 from tests.browser.rest import Rest
-from tests.browser.server import Server
+from tests.browser.server import Server, serving
 from tests.waiting import wait_until
 
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
@@ -25,11 +25,8 @@ SETTINGS = {"batch_size": 4, "evaluate_every": 10, "tuning": "full"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("server") / "data")
-    made.data_dir.mkdir()
-    made.start()
-    yield made
-    made.kill_everything()
+    with serving(tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
