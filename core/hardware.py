@@ -1,9 +1,13 @@
-"""What this machine has for a training: free memory, and the GPUs that torch could use. Cheap enough to be asked by a page.
+"""What this machine has for a training, how busy it is, and how many devices jobs share. Cheap enough to be asked by a page.
 
-A container's memory limit counts where it is lower than the machine's. GPUs are asked through NVIDIA's management library, so that
-no torch is loaded; a torch built for CPUs only makes them count for nothing.
+A container's memory limit counts where it is lower than the machine's. GPUs are asked through NVIDIA's management library (NVML),
+so that no torch is loaded; a torch built for CPUs only makes them count for nothing. Without GPU or driver everything about them
+is absent and costs nothing after the first try.
 """
 
+import os
+import platform
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +17,10 @@ from typing import Any
 
 import psutil
 
+from core.config import settings
+
 CGROUP = Path("/sys/fs/cgroup")
+MOST_GPUS = 64
 BFLOAT16_FROM = (8, 0)  # compute capability
 
 
@@ -42,6 +49,28 @@ class Machine:
     @property
     def computes_bfloat16(self) -> bool:
         return self.has_gpu and all(gpu.computes_bfloat16 for gpu in self.gpus)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One look. Shares are of 1; ``cpu`` is this process's share of all cores. GPU facts are None where there is no GPU."""
+
+    memory_bytes: int
+    cpu: float
+    gpu_memory_bytes: int | None = None
+    gpu: float | None = None
+
+
+class Meter:
+    """Measures this process again and again; the share of the processor is since the look before."""
+
+    def __init__(self) -> None:
+        self._process, self._cores = psutil.Process(), os.cpu_count() or 1
+        self._process.cpu_percent()  # the first call only starts the clock
+
+    def look(self) -> Load:
+        memory, cpu = self._process.memory_info().rss, self._process.cpu_percent() / 100 / self._cores
+        return Load(memory, min(1.0, cpu), *_gpu_load())
 
 
 def set_up_torch(*, threads: int) -> None:
@@ -86,6 +115,29 @@ def computes_bfloat16() -> bool:
     return bool(gpus()) and all(gpu.computes_bfloat16 for gpu in gpus())
 
 
+def describe() -> dict[str, Any]:
+    """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes": [n]}``"""
+    gpus = [_gpu_facts(handle) for handle in handles()]
+    return {
+        "cpu": _cpu_name(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": [name for name, _ in gpus],
+        "gpu_memory_bytes": [taken for _, taken in gpus],
+    }
+
+
+def device_count() -> int:
+    """How many devices fine-tuning jobs share: what is configured, else this server's GPUs, else its CPU cores. At least one."""
+    return settings().training_devices or len(gpus()) or cores()
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _gpus() -> tuple[Gpu, ...]:
     import pynvml
 
@@ -119,3 +171,49 @@ def _reclaimable() -> int:
         lines = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
         return int(lines.get("inactive_file", 0))
     return 0
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_facts(handle: Any) -> tuple[str, int]:
+    import pynvml
+
+    return _text(pynvml.nvmlDeviceGetName(handle)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+
+
+def _gpu_load() -> tuple[int | None, float | None]:
+    """(bytes taken, mean share of time in which they computed) of the GPUs that this process uses."""
+    used = _used_handles()
+    if not used:
+        return None, None
+    import pynvml
+
+    with suppress(pynvml.NVMLError):
+        taken = sum(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in used)
+        return taken, sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in used) / 100 / len(used)
+    return None, None
+
+
+def _used_handles() -> list[Any]:
+    """Only once torch has opened a GPU: before that, how busy the machine's GPUs are is other people's business."""
+    torch = sys.modules.get("torch")
+    if not handles() or torch is None or not torch.cuda.is_initialized():
+        return []
+    import pynvml
+
+    found = []
+    for index in range(min(torch.cuda.device_count(), MOST_GPUS)):
+        with suppress(pynvml.NVMLError, AttributeError):
+            uuid = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
+            found.append(pynvml.nvmlDeviceGetHandleByUUID(uuid.encode()))
+    return found
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import alerts, job_notes, jobs, machine, row_files, storage
+from core import alerts, hardware, job_notes, jobs, row_files, storage
 from core.clock import now
 from core.db import writing
 from core.event_files import EventFile
@@ -49,12 +49,12 @@ class Recorder:
         self._logged_at = 0.0
         self._extra: dict[str, Any] = {}
         self._buffers, self._beating, self._end = threading.Lock(), threading.Lock(), threading.Event()
-        self._meter = machine.Meter()
+        self._meter = hardware.Meter()
         self._events = EventFile(storage.job_dir(job_id) / "tensorboard")
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Recorder":
-        self._set(hardware=machine.describe())
+        self._set(hardware=hardware.describe())
         self._thread.start()
         return self
 

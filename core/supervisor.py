@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from core import alerts, devices, fine_tuning, job_health, jobs, storage
+from core import alerts, fine_tuning, hardware, job_health, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -100,7 +100,7 @@ class Supervisor:
                 self._checking[job_id] = self._checks.submit(_check, job_id)
 
     def _start_next(self) -> None:
-        all_devices = devices.count()
+        all_devices = hardware.device_count()
         _set_aside_too_wide(all_devices)
         while not self._end.is_set() and len(_leased()) < settings().training_concurrency and _has_waiting(all_devices):
             try:

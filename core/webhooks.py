@@ -1,8 +1,8 @@
 """Where a user's alerts are sent, and sending them.
 
 Rules kept here: one address per user, https to public hosts, on its usual port; a host inside the own network, plain http or
-another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.fetching`` looks a host up once and connects to what
-it has checked, no redirect is followed, and each try has ``SECONDS`` in all. What waits is ``core.delivering``'s business.
+another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.network`` looks a host up once and connects to
+what it has checked, no redirect is followed, and each try has ``SECONDS`` in all. What waits is ``core.delivering``'s business.
 
 The body is JSON; the header ``X-Luthier-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under the webhook's secret.
 """
@@ -21,14 +21,14 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import select, update
 
-from core import fetching
+from core import network
 from core.alerts import KINDS, Kind
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import LuthierError, NotFound, ValidationError
-from core.fetching import Address
 from core.fields import Input
+from core.network import Address
 from core.security import new_token
 from core.tables import AlertRow, WebhookRow
 from core.users import User
@@ -113,12 +113,12 @@ def send_test(user: User) -> Delivery:
 
 def check(url: str) -> Address:
     """Raises ValidationError, saying why, unless the server may call it. Its host is looked up when something is sent."""
-    address = fetching.parse_address(url)
+    address = network.parse_address(url)
     if _is_listed(address):
         return address
     if address.scheme != "https":
         raise ValidationError.of("url", "must begin with https://, unless an admin lists the host in LUTHIER_WEBHOOK_HOSTS")
-    if address.port != fetching.PORTS["https"]:
+    if address.port != network.PORTS["https"]:
         raise ValidationError.of("url", "must use the usual port, unless an admin lists host:port in LUTHIER_WEBHOOK_HOSTS")
     return address
 
@@ -128,7 +128,7 @@ def send(url: str, secret: str, body: dict[str, Any]) -> Delivery:
     sent = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     try:
         address = check(url)
-        connection = fetching.connect(address, may_be_private=_is_listed(address), seconds=SECONDS)
+        connection = network.connect(address, may_be_private=_is_listed(address), seconds=SECONDS)
     except LuthierError as error:
         return Delivery(False, None, error.message)
     ending = threading.Timer(SECONDS, _cut, args=(connection.sock,))  # a drip of bytes would pass each wait's own limit
@@ -152,7 +152,7 @@ def sign(secret: str, body: bytes) -> str:
 
 def _headers(address: Address, secret: str, body: bytes) -> dict[str, str]:
     return {
-        "Host": fetching.host_header(address),
+        "Host": network.host_header(address),
         "User-Agent": "Luthier",
         "Content-Type": "application/json; charset=utf-8",
         "Connection": "close",
@@ -161,7 +161,7 @@ def _headers(address: Address, secret: str, body: bytes) -> dict[str, str]:
 
 
 def _is_listed(address: Address) -> bool:
-    return fetching.is_listed(address, settings().webhook_host_list)
+    return network.is_listed(address, settings().webhook_host_list)
 
 
 def _cut(connected: socket.socket | None) -> None:

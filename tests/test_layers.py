@@ -23,6 +23,7 @@ LAYERS = [
         "core.cells",
         "core.sql_types",
         "core.hardware",
+        "core.network",
         "core.processes",
         "core.tended",
         "core.line_process",
@@ -32,9 +33,9 @@ LAYERS = [
     {"core.db", "core.tables", "core.migrations"},
     {"core.listing"},
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers", "core.weights"},
-    {"core.devices", "core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
+    {"core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
-    {"core.uploads", "core.fetching"},
+    {"core.uploads"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {
         "core.alerts",
@@ -50,7 +51,6 @@ LAYERS = [
     {"core.runners"},
     {"core.chats", "core.replies", "core.fine_tuning"},
     {
-        "core.machine",
         "core.event_files",
         "core.recorder",
         "core.worker",

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from core import devices, job_queue, jobs
+from core import hardware, job_queue, jobs
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -75,7 +75,7 @@ class Queue:
 
 
 def queue(user: User) -> Queue:
-    all_devices, places, moment = devices.count(), settings().training_concurrency, now()
+    all_devices, places, moment = hardware.device_count(), settings().training_concurrency, now()
     with reading() as session:
         holding = _holding(session)
         order = _foresee(session, holding, places=places, all_devices=all_devices)
@@ -122,7 +122,7 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
 
 def require_devices(num_processes: int, *, runner: str) -> None:
     """Raises ValidationError when this server has fewer and the job runs here. Asks the driver: not inside ``writing()``."""
-    if runner == job_queue.HERE and num_processes > (there := devices.count()):
+    if runner == job_queue.HERE and num_processes > (there := hardware.device_count()):
         raise ValidationError.of("num_processes", f"at most {there}: this server has no more devices")
 
 

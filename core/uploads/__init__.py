@@ -5,10 +5,11 @@ server; a broken transfer goes on where it stopped. Nothing becomes a dataset be
 
 - ``values``: what these functions take and hand out
 - ``receiving``: begin, append; ``waiting``: list, look, choose, cancel; ``importing``: commit
-- ``ways_in``: text, addresses, folders of the server; ``upkeep``: after a restart, and after two days
+- ``ways_in``: text, addresses, folders of the server; ``fetching``: files from addresses; ``upkeep``: after a restart, and after
+  two days
 - ``rows``: the metadata behind all of it
 
-What the network is like is the edges' business and ``core.fetching``'s; how files are read, ``core.ingest``'s.
+What the network is like is the edges' business and ``core.network``'s; how files are read, ``core.ingest``'s.
 """
 
 from core.uploads.importing import commit, commit_dataset, commit_version

@@ -1,8 +1,8 @@
 """Other ways in than sending a file: pasted text, an address, a folder of the server. Each becomes an upload like any other.
 
 What takes long runs in a thread of its own and tells by the upload's row how far it is; cancelling the upload ends it. An address
-is only asked when the admin allows its host (``core.fetching`` holds the rules of the network), a folder only when the admin listed
-it: no symbolic link is followed in it, nothing hidden is shown, and Luthier's own data never are.
+is only asked when the admin allows its host (``core.network`` holds the rules), a folder only when the
+admin listed it: no symbolic link is followed in it, nothing hidden is shown, and Luthier's own data never are.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import BinaryIO
 
-from core import datasets, fetching, storage
+from core import datasets, storage
 from core.config import settings
 from core.datasets.rows import display_name
 from core.db import reading, writing
@@ -19,7 +19,7 @@ from core.errors import Conflict, LuthierError, NotFound, TooLarge, UnreadableFi
 from core.fields import require_clean_text
 from core.readers import kind_of
 from core.tables import UploadRow
-from core.uploads import receiving, rows, server_folders
+from core.uploads import fetching, receiving, rows, server_folders
 from core.uploads.values import Entry, NewUpload, Source, Upload
 from core.users import User
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core import devices, fine_tuning
+from core import fine_tuning, hardware
 from core.db import writing
 from core.tables import ModelVersionRow
 from core.users import User
@@ -71,7 +71,7 @@ def test_priorities_are_three(as_ada: Caller, request_: dict[str, Any], priority
 
 
 def test_more_devices_than_there_are_are_refused_by_field(as_ada: Caller, request_: dict[str, Any]) -> None:
-    answer = as_ada("POST", "/api/finetune", json=request_ | {"num_processes": min(64, devices.count() + 1)})
+    answer = as_ada("POST", "/api/finetune", json=request_ | {"num_processes": min(64, hardware.device_count() + 1)})
     assert (answer.status_code, fields_of(answer)) == (422, {"num_processes"})
 
 

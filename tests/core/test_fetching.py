@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core import fetching, storage, uploads
+from core import network, storage, uploads
 from core.config import settings
 from core.errors import NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.uploads import Upload, ways_in
@@ -74,7 +74,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     Site.seen, Site.go_on = [], threading.Event()
     allow(monkeypatch, f"data.example:{server.server_port}", f"other.example:{server.server_port}")
-    monkeypatch.setattr(fetching, "is_public", lambda ip: True)
+    monkeypatch.setattr(network, "is_public", lambda ip: True)
     monkeypatch.setattr(socket, "getaddrinfo", resolve("127.0.0.1"))
     yield f"http://data.example:{server.server_port}"
     Site.go_on.set()
@@ -213,12 +213,12 @@ def test_off_by_default(ada: User) -> None:
     ],
 )  # fmt: skip
 def test_private_addresses_are_private(ip: str) -> None:
-    assert not fetching.is_public(ipaddress.ip_address(ip))
+    assert not network.is_public(ipaddress.ip_address(ip))
 
 
 @pytest.mark.parametrize("ip", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
 def test_public_addresses_are_public(ip: str) -> None:
-    assert fetching.is_public(ipaddress.ip_address(ip))
+    assert network.is_public(ipaddress.ip_address(ip))
 
 
 @pytest.mark.parametrize("ips", [["127.0.0.1"], ["1.1.1.1", "10.0.0.1"], ["169.254.169.254"]])

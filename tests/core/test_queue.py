@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import devices, fine_tuning, hardware, job_queue, jobs, storage, usage
+from core import fine_tuning, hardware, job_queue, jobs, storage, usage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -164,9 +164,9 @@ def test_more_devices_than_there_are_cannot_be_asked_for(
 
 def test_devices_are_the_gpus_and_without_any_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "gpus", lambda: ())
-    assert devices.count() == devices.cores() >= 1
+    assert hardware.device_count() == hardware.cores() >= 1
     monkeypatch.setattr(hardware, "gpus", lambda: (hardware.Gpu("one", 2**34, 2**33, True),) * 3)
-    assert devices.count() == 3
+    assert hardware.device_count() == 3
 
 
 # What its users see and change
