@@ -11,10 +11,11 @@ import time
 
 from sqlalchemy import select
 
-from core import ingest, processes, storage
+from core import ingest, storage
 from core.datasets import report_queue, spare
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
+from core.processes import living
 from core.storage import trash
 from core.tables import DatasetVersionRow
 
@@ -80,13 +81,13 @@ def recover() -> None:
         unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == ingest.HASHED_LATER)
         incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
     trash.put_back("staging", {row.id for row in processing})
-    living = {row.id for row in processing if _is_alive(row)}
+    alive = {row.id for row in processing if _is_alive(row)}
     waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
     for row in processing:
-        if row.id not in living | waiting:
+        if row.id not in alive | waiting:
             settle_dead(row.id)
-    _sweep(settled, living, waiting)
-    for version_id in living:
+    _sweep(settled, alive, waiting)
+    for version_id in alive:
         threading.Thread(target=_adopt, args=(version_id,), daemon=True, name=f"adopt-{version_id}").start()
     for version_id in waiting | incomplete:
         run_in_background(version_id)
@@ -102,7 +103,7 @@ def _note_output(version_id: str, code: int) -> None:
 
 
 def _is_alive(row: DatasetVersionRow) -> bool:
-    return processes.is_alive(row.worker_pid, row.worker_started)
+    return living.is_alive(row.worker_pid, row.worker_started)
 
 
 def _adopt(version_id: str) -> None:
@@ -128,14 +129,14 @@ def _remove_files(version_id: str) -> None:
     storage.remove(storage.version_dir(version_id))
 
 
-def _sweep(settled: set[str], living: set[str], waiting: set[str]) -> None:
-    drafts = {p.name for v in living for p in storage.version_dir(v).parent.glob(f".{v}.*")}
-    trash.sweep("datasets", settled | living | drafts)
-    trash.sweep("staging", living | waiting)
+def _sweep(settled: set[str], alive: set[str], waiting: set[str]) -> None:
+    drafts = {p.name for v in alive for p in storage.version_dir(v).parent.glob(f".{v}.*")}
+    trash.sweep("datasets", settled | alive | drafts)
+    trash.sweep("staging", alive | waiting)
     for output in ingest.log_path("").parent.glob("ingest-*.log"):
-        if output.stem.removeprefix("ingest-") not in living:
+        if output.stem.removeprefix("ingest-") not in alive:
             output.unlink(missing_ok=True)
-    storage.clear_scratch(living | waiting)
+    storage.clear_scratch(alive | waiting)
 
 
 def error_of(row: DatasetVersionRow) -> LuthierError:

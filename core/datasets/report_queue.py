@@ -13,11 +13,12 @@ import sys
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
-from core import processes, reports
+from core import reports
 from core.config import ROOT, settings
 from core.db import reading, writing
+from core.processes import living
+from core.processes.tended import TendedQueue
 from core.tables import VersionReportRow
-from core.tended import TendedQueue
 
 SLOTS = 2
 LOGGED_CHARACTERS = 4000
@@ -37,13 +38,13 @@ class ReportQueue(TendedQueue):
     def tick(self) -> bool:
         self._settle_dead(_open_reports())
         open_reports = _open_reports()
-        living = {_key(row) for row in open_reports if row.status == "running"} | set(self.children)
+        alive = {_key(row) for row in open_reports if row.status == "running"} | set(self.children)
         for row in open_reports:
-            if len(living) >= SLOTS:
+            if len(alive) >= SLOTS:
                 break
-            if row.status == "waiting" and _key(row) not in living and not _needs_profile(row, open_reports):
+            if row.status == "waiting" and _key(row) not in alive and not _needs_profile(row, open_reports):
                 self._start(_key(row))
-                living.add(_key(row))
+                alive.add(_key(row))
         return bool(open_reports)
 
     def _settle_dead(self, open_reports: list[VersionReportRow]) -> None:
@@ -78,11 +79,11 @@ QUEUE = ReportQueue()
 def recover() -> None:
     """At the start of a server: what died with the last one is computed again; what still runs is left alone."""
     running = [row for row in _open_reports() if row.status == "running"]
-    living = {_key(row) for row in running if is_alive(row)}
+    alive = {_key(row) for row in running if is_alive(row)}
     for row in running:
-        if _key(row) not in living:
+        if _key(row) not in alive:
             _ask_again(row)
-    _sweep(living)
+    _sweep(alive)
     QUEUE.run()
 
 
@@ -92,7 +93,7 @@ def shut_down() -> None:
 
 
 def is_alive(row: VersionReportRow) -> bool:
-    return processes.is_alive(row.worker_pid, row.worker_started)
+    return living.is_alive(row.worker_pid, row.worker_started)
 
 
 def _open_reports() -> list[VersionReportRow]:
@@ -134,9 +135,9 @@ def _note_output(key: Key, code: int) -> None:
     path.unlink(missing_ok=True)
 
 
-def _sweep(living: set[Key]) -> None:
+def _sweep(alive: set[Key]) -> None:
     """Files of processes that are gone."""
-    kept = {reports.spill_path(*key).name for key in living}
+    kept = {reports.spill_path(*key).name for key in alive}
     spilled = settings().data_dir / "reports"
     for folder in spilled.iterdir() if spilled.is_dir() else ():
         if folder.name not in kept and folder.name.startswith("dsv_"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from core import stopping
 from core.errors import BadRequest, Conflict, LuthierError, NotFound, Unavailable
-from core.line_process import LineProcess
+from core.processes.lines import LineProcess
 
 IDLE_SECONDS = 300
 SILENCE_SECONDS = 120.0  # loading a tokenizer or a model on a busy machine

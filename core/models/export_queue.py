@@ -16,9 +16,9 @@ from core import storage
 from core.config import ROOT, settings, sibling_environment
 from core.db import reading
 from core.models import export_rows
+from core.processes.tended import TendedQueue
 from core.storage import trash
 from core.tables import ExportRow
-from core.tended import TendedQueue
 
 SLOTS = 1
 LOGGED_CHARACTERS = 4000

@@ -6,9 +6,9 @@ import psutil
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
-from core import processes
 from core.clock import now
 from core.db import reading, writing
+from core.processes import living
 from core.tables import ExportRow
 
 CRASHED = (
@@ -60,7 +60,7 @@ def list_open() -> list[ExportRow]:
 
 def is_alive(row: ExportRow) -> bool:
     """Whether the process that claimed it still runs."""
-    return processes.is_alive(row.worker_pid, row.worker_started)
+    return living.is_alive(row.worker_pid, row.worker_started)
 
 
 def _change(export_id: str, from_: tuple[str, ...], **values: Any) -> bool:

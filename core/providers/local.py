@@ -13,7 +13,7 @@ from typing import Any
 
 from core.config import settings
 from core.errors import ContextLengthExceeded, LuthierError, Unavailable, ValidationError
-from core.line_process import Answers, LineProcess
+from core.processes.lines import Answers, LineProcess
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.weights import Weights
 

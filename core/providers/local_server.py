@@ -24,8 +24,9 @@ import time
 from collections import deque
 from typing import Any
 
-from core import hardware, line_server
-from core.line_server import Lines
+from core import hardware
+from core.processes import line_server
+from core.processes.line_server import Lines
 from core.providers.local_batch import Answer, Drawing
 from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
 from core.weights import Weights

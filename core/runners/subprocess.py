@@ -13,9 +13,10 @@ import sys
 
 import psutil
 
-from core import processes, storage
+from core import storage
 from core.config import ROOT, sibling_environment
 from core.db import reading
+from core.processes import living
 from core.runners.base import LAUNCHER, Worker, worker_command
 from core.tables import JobRow
 
@@ -89,7 +90,7 @@ def _num_processes(job_id: str) -> int:
 
 
 def _find(worker: Worker) -> psutil.Process | None:
-    return processes.find(worker.pid, worker.started)
+    return living.find(worker.pid, worker.started)
 
 
 def _job_of(process: psutil.Process) -> str | None:

@@ -28,9 +28,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core import formats, line_server
+from core import formats
 from core.errors import LuthierError
-from core.line_server import Lines
+from core.processes import line_server
+from core.processes.line_server import Lines
 from core.training import METHODS, probe
 from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed

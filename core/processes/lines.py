@@ -1,4 +1,4 @@
-"""A child process that is asked and answers in JSON lines, as the process that asks sees it. Its other end: ``core.line_server``.
+"""A child process that is asked and answers in JSON lines, as the process that asks sees it; ``line_server`` is its other end.
 
 Every request has a number; what the child says about it goes into that request's queue, and ``{"died": True}`` when the child is
 gone.
