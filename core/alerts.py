@@ -15,8 +15,8 @@ from core.clock import now
 from core.db import reading, writing
 from core.errors import NotFound
 from core.listing import Listed, ListQuery, fetch
+from core.people.users import User
 from core.tables import AlertRow, JobRow, WebhookRow
-from core.users import User
 
 Kind = Literal["finished", "failed", "paused", "nan", "diverged", "stalled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -26,11 +26,12 @@ import psutil
 from sqlalchemy import update
 from sqlalchemy.orm import configure_mappers
 
-from core import formats, profile, reports, storage, usage
+from core import formats, profile, reports, storage
 from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
+from core.people import usage
 from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, moments, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed

@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import update
 
-from core import clock, stopping, usage
+from core import clock, stopping
 from core.db import writing
 from core.errors import Conflict, LuthierError, Unavailable
+from core.people import usage
 from core.providers.base import Delta, Finish, Usage
 from core.tables import ChatRow, MessageRow
 

@@ -29,9 +29,9 @@ from core.db import reading, writing
 from core.errors import LuthierError, NotFound, ValidationError
 from core.fields import Input
 from core.network import Address
+from core.people.users import User
 from core.security import new_token
 from core.tables import AlertRow, WebhookRow
-from core.users import User
 
 SECONDS = 5.0
 SIGNATURE = "X-Luthier-Signature"

@@ -20,12 +20,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import formats, jobs, models, storage, usage
+from core import formats, jobs, models, storage
 from core.config import process_place, settings
 from core.db import reading, writing
 from core.errors import DiskFull, LuthierError
 from core.fine_tuning import provenance
 from core.jobs import Error
+from core.people import usage
 from core.recorder import Recorder
 from core.tables import CheckpointRow, DatasetVersionRow, JobRow
 from core.training import METHODS, Hyperparameters, Settings, checkpoints, distributed, resolve, run

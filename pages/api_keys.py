@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from core import api_keys, models
-from core.api_keys import KeyList
+from core import models
 from core.fields import parse
 from core.models import ModelList
+from core.people import api_keys
+from core.people.api_keys import KeyList
 from core.ui import key_view, show
 from core.ui.session import origin, require_user
 

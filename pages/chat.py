@@ -13,8 +13,8 @@ from core import chats, datasets, models
 from core.errors import LuthierError
 from core.fields import parse
 from core.listing import Listed
+from core.people.users import User
 from core.ui import chat_settings, chat_view, places, session, show
-from core.users import User
 
 HISTORY = 100  # messages drawn
 TITLE_LENGTH = 60

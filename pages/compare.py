@@ -4,8 +4,8 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fine_tuning import JobList
+from core.people.users import User
 from core.ui import compare_view, places, session, show
-from core.users import User
 
 RECENT = 100
 

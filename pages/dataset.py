@@ -10,6 +10,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
+from core.people.users import User
 from core.ui import (
     columns_view,
     conversions_view,
@@ -22,7 +23,6 @@ from core.ui import (
     versions_view,
 )
 from core.ui.session import require_user
-from core.users import User
 
 
 def show_header(user: User, dataset: Dataset, version: Version | None) -> None:

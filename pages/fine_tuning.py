@@ -12,6 +12,7 @@ from core import fine_tuning, models, training
 from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import NewJob
+from core.people.users import User
 from core.security import new_token
 from core.ui import (
     column_mapping,
@@ -31,7 +32,6 @@ from core.ui import (
 from core.ui import fine_tuning_form as form
 from core.ui import fine_tuning_settings as settings
 from core.ui.fine_tuning_data import Data
-from core.users import User
 
 
 def show_list(user: User) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from core import fine_tuning
+from core.people.users import User
 from core.security import new_token
 from core.ui import (
     checkpoint_view,
@@ -18,7 +19,6 @@ from core.ui import (
     session,
     show,
 )
-from core.users import User
 
 DELETED = "_deleted_job"
 AGAIN_HELP = "The same data, base, seed and settings, as a new job."

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core import models
+from core.people.users import User
 from core.ui import export_view, model_forms, model_view, places, session, show
-from core.users import User
 
 TABS = ("Versions", "Call it", "Export", "Aliases", "Settings")
 VIEWS = {"call": "Call it", "export": "Export"}

@@ -5,8 +5,8 @@ from typing import Any
 import streamlit as st
 
 from core import models
+from core.people.users import User
 from core.ui import lists, model_view, places, session, show
-from core.users import User
 
 KINDS = {"All": "All types", "base": "Base", "finetuned": "Fine-tuned", "custom": "Custom"}
 PAGE = "models_page"

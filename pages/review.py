@@ -4,6 +4,7 @@ import streamlit as st
 
 from core import datasets, uploads
 from core.errors import NotFound
+from core.people.users import User
 from core.ui import (
     dataset_view,
     places,
@@ -18,7 +19,6 @@ from core.ui import (
 from core.ui.review_state import Review
 from core.ui.session import require_user
 from core.uploads import Upload
-from core.users import User
 
 
 def show_header(user: User, upload: Upload) -> None:

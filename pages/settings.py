@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from core import sessions, users
 from core.errors import ValidationError
+from core.people import sessions, users
+from core.people.users import User
 from core.ui import session, show, webhook_view
-from core.users import User
 
 
 def rename(user: User) -> None:

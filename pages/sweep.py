@@ -5,8 +5,8 @@ from functools import partial
 import streamlit as st
 
 from core.fine_tuning import sweeps
+from core.people.users import User
 from core.ui import places, session, show, sweep_view
-from core.users import User
 
 DELETED = "_deleted_sweep"
 

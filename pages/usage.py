@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import streamlit as st
 
-from core import usage
 from core.clock import now
+from core.people import usage
+from core.people.usage import GroupBy
 from core.ui import show, usage_view
 from core.ui.session import require_user
-from core.usage import GroupBy
 
 PERIODS = {"7": "Last 7 days", "30": "Last 30 days", "90": "Last 90 days", "365": "Last year"}
 GROUPS: dict[GroupBy, str] = {"day": "Day", "model": "Model", "key": "API key", "kind": "Kind"}

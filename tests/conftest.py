@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
-from core.users import Registration, User, register
+from core.people.users import Registration, User, register
 
 SHARED = ROOT.parent / "shared" / "data"
 PASSWORD = "correct horse battery"
@@ -76,7 +76,7 @@ def ada() -> User:
 @pytest.fixture
 def bob(ada: User, monkeypatch: pytest.MonkeyPatch) -> User:
     """A member who owns nothing of Ada's."""
-    from core import users
+    from core.people import users
 
     users.set_registration_mode(ada, "open")
     return register(Registration(email="bob@example.com", password=PASSWORD, name="Bob"), address="10.0.0.2")

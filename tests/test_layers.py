@@ -30,7 +30,7 @@ LAYERS = [
     {"core.db", "core.tables", "core.migrations"},
     {"core.listing"},
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers", "core.weights"},
-    {"core.limits", "core.passwords", "core.users", "core.sessions", "core.api_keys", "core.usage"},
+    {"core.people"},
     {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
     {"core.uploads"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},

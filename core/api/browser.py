@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import datasets, fine_tuning, models, sessions, uploads
+from core import datasets, fine_tuning, models, uploads
 from core.api import downloads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
@@ -22,8 +22,9 @@ from core.api.uploads import receive_chunk
 from core.config import settings
 from core.errors import BadRequest, Forbidden, Unauthorized
 from core.fields import Input, parse
+from core.people import sessions
+from core.people.users import User
 from core.uploads import NewUpload, Upload
-from core.users import User
 
 
 def owns(path: str) -> bool:

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core import sessions
 from core.errors import BadRequest, TooLarge, Unauthorized
-from core.users import User
+from core.people import sessions
+from core.people.users import User
 
 MAX_JSON_BYTES = 2**20
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -16,7 +16,7 @@ from core.fields import Input, parse
 from core.fine_tuning import Report
 from core.fine_tuning.run_reports import Form
 from core.models import ExportFile
-from core.users import User
+from core.people.users import User
 
 
 class Download(Input):

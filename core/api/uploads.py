@@ -24,8 +24,8 @@ from core import storage, uploads
 from core.config import settings
 from core.errors import BadRequest, TooLarge, ValidationError
 from core.fields import require_clean_text
+from core.people.users import User
 from core.uploads import Upload
-from core.users import User
 
 MAX_FIELD_BYTES = 2**20
 MAX_FIELDS = 50

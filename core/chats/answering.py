@@ -31,10 +31,10 @@ from core.chats.records import (
 )
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable
+from core.people.users import User
 from core.providers.base import Delta, Finish
 from core.replies import Bill, Table
 from core.tables import ChatRow, MessageRow
-from core.users import User
 
 Answering = models.Callable | Literal["query"]
 STALE_SECONDS = 60.0  # a reply that another process writes and that has not grown for so long is given up on

@@ -15,9 +15,9 @@ from core.errors import NotFound
 from core.fields import Input
 from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
+from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, MessageRow
-from core.users import User
 
 
 class NewChat(Input):

@@ -5,11 +5,11 @@ from typing import Any
 
 from core import models, query
 from core.errors import Conflict, LuthierError
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.providers.base import Delta, Finish, Generation, Provider
 from core.replies import Table
 from core.tables import MessageRow
-from core.users import User
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
 LARGEST_TABLE = 200  # rows kept with the reply

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.users import User
+from core.people.users import User
 
 LAST = "last"
 MANY = 100

@@ -14,9 +14,9 @@ from core.cli.options import add_command, add_fields, read_fields
 from core.errors import ValidationError
 from core.fields import parse
 from core.fine_tuning import NewJob, recipes, sweeps
+from core.people.users import User
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
-from core.users import User
 
 NAMED = {"base_model_id": "--base", "validation_dataset_id": "--validation-dataset", "dataset_version_id": "--dataset-version-id"}
 NAMED |= {"columns": "--column", "sample_prompts": "--sample-prompt", "tags": "--tag", "num_processes": "--devices"}

@@ -11,7 +11,7 @@ from core.cli.finding import find_job
 from core.cli.options import add_command
 from core.fine_tuning import Job
 from core.fine_tuning.following import Status
-from core.users import User
+from core.people.users import User
 
 JOB = "its id or the beginning of it, its name, or “last”"
 LOOK_SECONDS = 0.5

@@ -11,7 +11,7 @@ from core.cli.options import add_command, add_fields, read_fields
 from core.fields import parse
 from core.models import Export, NewExport
 from core.models.export_queue import ExportQueue
-from core.users import User
+from core.people.users import User
 
 LOOK_SECONDS = 0.5
 OPEN = ("waiting", "running")

@@ -9,8 +9,8 @@ from core.cli import output
 from core.cli.options import WIDTH, add_command
 from core.config import Settings, settings
 from core.errors import Conflict
+from core.people.users import User
 from core.storage import pairing
-from core.users import User
 
 SECRET = ("jwt_secret", "ray_token", "database_url")
 HIDDEN = "(set)"

@@ -2,13 +2,13 @@
 
 from sqlalchemy import select
 
-from core import users
 from core.config import settings
 from core.db import reading
 from core.errors import NotFound
+from core.people import users
+from core.people.users import User
 from core.storage import pairing
 from core.tables import UserRow
-from core.users import User
 
 
 def find_user(email: str | None) -> User:

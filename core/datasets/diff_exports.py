@@ -17,8 +17,8 @@ from core.datasets.comparing import is_nested
 from core.datasets.diffs import SECONDS, prepare, readable_pair, require_key
 from core.datasets.scratch import parquet, scratch
 from core.datasets.values import Content, Version
+from core.people.users import User
 from core.readers.base import quoted
-from core.users import User
 
 BATCH_ROWS = 2000
 SAID = "CASE WHEN lb IS NULL THEN 'removed' WHEN la IS NULL THEN 'added' WHEN side = 0 THEN 'before' ELSE 'after' END"

@@ -19,8 +19,8 @@ from core.datasets.comparing import Compared, compared
 from core.datasets.scratch import Scratch, parquet, rows_at, scratch
 from core.datasets.values import Version
 from core.errors import Detail, ValidationError
+from core.people.users import User
 from core.readers.base import quoted
-from core.users import User
 
 SECONDS = 300.0
 SAMPLES = 20

@@ -7,9 +7,9 @@ from typing import Any
 from core.datasets import rows, same_bytes
 from core.db import reading, writing
 from core.errors import UnreadableFile, ValidationError
+from core.people.users import User
 from core.readers import IngestOptions
 from core.tables import DatasetVersionRow
-from core.users import User
 
 
 def choose(user: User, dataset_id: str, options: IngestOptions | None) -> tuple[dict[str, Any], int | None]:

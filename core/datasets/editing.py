@@ -21,9 +21,9 @@ from core.datasets.values import Version
 from core.db import reading
 from core.errors import Detail, ValidationError
 from core.fields import Input
+from core.people.users import User
 from core.readers.base import literal, quoted
 from core.sql_types import FLOATS, WHOLE, is_decimal, is_moment
-from core.users import User
 
 SECONDS = 300.0
 MAX_EDITS = 10_000

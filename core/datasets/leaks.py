@@ -16,10 +16,10 @@ from core.datasets.comparing import is_nested, number_text
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.errors import ValidationError
+from core.people.users import User
 from core.quality import near
 from core.readers.base import quoted
 from core.sql_types import is_number
-from core.users import User
 
 SECONDS = 300.0
 MOST_VERSIONS = 6

@@ -15,7 +15,7 @@ from core.datasets import looking, rows
 from core.datasets.values import TrainingReport, Version
 from core.errors import Detail
 from core.formats import Chat, Example, Preference
-from core.users import User
+from core.people.users import User
 
 SAMPLE_ROWS = 50_000  # about a second; a job reads every row when it starts
 SHORT_WORDS = 3

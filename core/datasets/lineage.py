@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session, defer
 
 from core.datasets import rows
 from core.db import reading
+from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow, VersionParentRow
-from core.users import User
 
 MOST_NODES = 80
 MADE_BY = {"query": "SQL", "edit": "edit", "append": "append", "split": "split", "python": "Python", "upload": "upload"}

@@ -17,8 +17,8 @@ from core.datasets.values import Content, Dataset, SqlTable, Version
 from core.db import reading
 from core.errors import NotFound, ValidationError
 from core.listing import Listed, ListQuery, SearchQuery, fetch
+from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import User
 
 MOST_CONVERTING = 20
 TRAINS = DatasetVersionRow.training["ok"].as_boolean()

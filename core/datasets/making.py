@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Session
 
-from core import formats, ingest, storage, usage
+from core import formats, ingest, storage
 from core.clock import now
 from core.config import settings
 from core.datasets import conversions, earlier_options, from_tables, removing, report_queue, rows, same_bytes
@@ -32,10 +32,11 @@ from core.datasets.values import Dataset, Sample, Version
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
 from core.fields import Input, Name200, Text2000
+from core.people import usage
+from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
-from core.users import User
 
 SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
 

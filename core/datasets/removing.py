@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
-from core import ingest, storage, usage
+from core import ingest, storage
 from core.clock import now
 from core.datasets import rows
 from core.datasets.values import SqlTable
 from core.db import reading, writing
 from core.errors import Conflict, InUse
+from core.people import usage
+from core.people.users import User
 from core.tables import (
     ACTIVE_STATUSES,
     ChatRow,
@@ -30,7 +32,6 @@ from core.tables import (
     VersionParentRow,
     VersionReportRow,
 )
-from core.users import User
 
 LISTED = 100
 

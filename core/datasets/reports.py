@@ -17,9 +17,9 @@ from core.datasets.report_queue import QUEUE
 from core.datasets.values import Profile
 from core.db import reading, writing
 from core.errors import NotFound
+from core.people.users import User
 from core.profile import from_footer
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
-from core.users import User
 
 Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobody has asked for it
 

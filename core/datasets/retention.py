@@ -19,8 +19,8 @@ from core.datasets import removing
 from core.db import reading, writing
 from core.errors import Forbidden
 from core.fields import Input
+from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, ServerSettingRow, UserRow
-from core.users import User
 
 KEY = "retention"
 DAY_SECONDS = 86_400

@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import reports, storage, usage
+from core import reports, storage
 from core.clock import now
 from core.errors import UnsupportedMediaType, ValidationError
 from core.fields import parse
+from core.people import usage
 from core.readers import IngestOptions, kind_of
 from core.tables import DatasetRow, DatasetVersionRow, VersionReportRow
 

@@ -21,10 +21,10 @@ from core.datasets.values import Dataset, Version
 from core.db import reading
 from core.errors import LuthierError, ValidationError
 from core.fields import Input
+from core.people.users import User
 from core.readers.base import literal, quoted
 from core.sql_types import FLOATS
 from core.tables import DatasetRow, DatasetVersionRow, VersionParentRow
-from core.users import User
 
 PARTS = ("train", "validation", "test")
 SECONDS = 600.0

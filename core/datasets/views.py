@@ -17,7 +17,7 @@ from core.datasets.pages import Preview
 from core.datasets.values import Content, Version
 from core.errors import ValidationError
 from core.fields import Input, parse
-from core.users import User
+from core.people.users import User
 
 MAX_LIMIT = 500
 QUERY = {"version": "version", "sort": "order_by", "q": "search", "finding": "finding"}

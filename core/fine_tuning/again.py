@@ -19,10 +19,10 @@ from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.starting import find_by_key, key_of
 from core.fine_tuning.values import Job, present
+from core.people.users import User
 from core.runners import RUNNERS
 from core.security import new_id
 from core.tables import ENDED_STATUSES, DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
-from core.users import User
 
 SAME = (
     "name", "suffix", "base_model_id", "base_version_id", "dataset_id", "dataset_version_id", "validation_version_id",

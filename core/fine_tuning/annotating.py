@@ -7,8 +7,8 @@ from core.db import reading, writing
 from core.fields import Input
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
+from core.people.users import User
 from core.tables import JobRow
-from core.users import User
 
 MOST_TAGS, LONGEST_TAG = 20, 40
 

@@ -11,9 +11,9 @@ from core.errors import ValidationError
 from core.fine_tuning import series
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
+from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, ModelRow
 from core.training import METHODS
-from core.users import User
 
 MOST = 10
 MAX_POINTS = 600

@@ -24,10 +24,10 @@ from core.fine_tuning import sources
 from core.fine_tuning.values import Checkpoint, present_checkpoint
 from core.models import ModelVersion
 from core.models.values import present_version, settled
+from core.people.users import User
 from core.security import new_token
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS
-from core.users import User
 
 SLOTS = 2
 CRASHED = "The evaluation ended unexpectedly. Start it again."

@@ -22,8 +22,8 @@ from core.fine_tuning.values import (
     present_progress,
 )
 from core.listing import Listed, ListQuery, SearchQuery, contains, fetch
+from core.people.users import User
 from core.tables import CheckpointRow, JobEventRow, JobRow
-from core.users import User
 
 Status = Literal["validating", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 RESUMED = {

@@ -22,9 +22,9 @@ from core.fine_tuning.preview_process import KILLED, PreviewProcess, Stopped
 from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, tasks
 from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
 from core.hardware import Machine
+from core.people.users import User
 from core.training import Settings, memory
 from core.training.memory import Need, Shape, Way
-from core.users import User
 
 MOST_THREADS = 8
 WAITING = "Waiting for another measurement to end."

@@ -18,7 +18,7 @@ from core.db import reading
 from core.errors import NotFound
 from core.fine_tuning.owned import find
 from core.listing import Listed
-from core.users import User
+from core.people.users import User
 
 Split = Literal["train", "validation"]
 MOST_CHARACTERS = 2000  # of a cell

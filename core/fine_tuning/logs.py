@@ -7,7 +7,7 @@ from pathlib import Path
 from core import storage
 from core.db import reading
 from core.fine_tuning.owned import find
-from core.users import User
+from core.people.users import User
 
 LOG_BYTES = 512 * 1024  # as much of a log's end as is ever read at once
 

@@ -4,8 +4,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.people.users import User
 from core.tables import JobRow
-from core.users import User
 
 
 def find(session: Session, user: User, job_id: str) -> JobRow:

@@ -15,9 +15,9 @@ from core.fine_tuning.preview_process import shared
 from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.starting import NewJob
+from core.people.users import User
 from core.training import METHODS, Settings
 from core.training.preview_rows import Piece
-from core.users import User
 
 Json = dict[str, Any]
 

@@ -23,8 +23,8 @@ from core.fine_tuning.expected import durations
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.job_queue import Held, Start
+from core.people.users import User
 from core.tables import ACTIVE_STATUSES, JobRow
-from core.users import User
 
 PRIORITY_WORDS = {1: "high", 0: "normal", -1: "low"}
 

@@ -18,6 +18,7 @@ from core.errors import LuthierError, NotFound
 from core.fine_tuning import provenance, recipes
 from core.fine_tuning.values import Checkpoint, Event, Job, present, present_checkpoint, present_event
 from core.formats import Example, Preference, Text
+from core.people.users import User
 from core.tables import (
     CheckpointRow,
     DatasetVersionRow,
@@ -28,7 +29,6 @@ from core.tables import (
     ModelVersionRow,
     SampleRow,
 )
-from core.users import User
 
 HARDEST = 20
 EXCERPT = 400  # characters of a row

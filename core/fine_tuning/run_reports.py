@@ -20,7 +20,7 @@ from core.fine_tuning import run_curves, run_mlflow, run_notebook
 from core.fine_tuning.following import get
 from core.fine_tuning.run_facts import Run, gather, plain, summary
 from core.fine_tuning.run_mlflow import Exported
-from core.users import User
+from core.people.users import User
 
 Form = Literal["ipynb", "zip", "tensorboard"]
 LOG_BYTES = 20 * 2**20

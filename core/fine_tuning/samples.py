@@ -8,8 +8,8 @@ from sqlalchemy import case, select
 from core.db import reading
 from core.fine_tuning.owned import find
 from core.listing import Listed, ListQuery, fetch
+from core.people.users import User
 from core.tables import SampleRow
-from core.users import User
 
 
 class SampleList(ListQuery):

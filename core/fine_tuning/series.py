@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from core.db import reading
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Metrics
+from core.people.users import User
 from core.tables import JobRow, MetricPointRow
-from core.users import User
 
 MOST_POINTS = 4_000_000  # 64 MB
 MOST_THINNED = 64  # thinned versions of one job's curves: ranges and sizes that viewers ask for

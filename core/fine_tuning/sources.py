@@ -12,8 +12,8 @@ from typing import Any
 from core import datasets, formats, models, storage
 from core.errors import Conflict, Detail, NotFound, ValidationError
 from core.formats import Chat, Example, Message, Text
+from core.people.users import User
 from core.training import Method
-from core.users import User
 from core.weights import read_facts
 
 CHECKED_AT_ONCE = 20_000

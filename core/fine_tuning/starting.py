@@ -19,11 +19,11 @@ from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
+from core.people.users import User
 from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, resolve
-from core.users import User
 
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."

@@ -26,10 +26,10 @@ from core.fine_tuning import starting, sweep_space
 from core.fine_tuning.starting import NewJob
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Range, Search, Values
 from core.listing import Listed, SearchQuery, fetch
+from core.people.users import User
 from core.security import new_id
 from core.tables import ACTIVE_STATUSES, JobGroupRow, JobRow
 from core.training import Hyperparameters
-from core.users import User
 
 __all__ = ["MAX_JOBS", "NewSweep", "Range", "Search", "Sweep", "SweepList", "Trial"]
 SORTS = ("created_at", "name", "status", "train_loss", "valid_loss", "seconds")

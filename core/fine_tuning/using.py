@@ -20,9 +20,9 @@ from core.fields import Input
 from core.fine_tuning import provenance
 from core.fine_tuning.values import ACTIVE, Checkpoint, present_checkpoint
 from core.models import Publication, Published
+from core.people.users import User
 from core.tables import CheckpointRow, JobRow, ModelVersionRow
 from core.training import checkpoints
-from core.users import User
 
 
 class Promotion(Input):

@@ -15,8 +15,8 @@ from core.db import reading
 from core.errors import Conflict, NotFound
 from core.models import checkpoint_calls
 from core.models.values import Model, ModelVersion, latest_version, present, present_version, require_weights_model, visible_to
+from core.people.users import User
 from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
-from core.users import User
 from core.weights import Weights, real_path
 
 

@@ -28,9 +28,9 @@ from core.models.calling import location
 from core.models.export_sizes import estimate
 from core.models.llama_like import NotMapped, mapping_of
 from core.models.values import find, latest_version, require_weights_model
+from core.people.users import User
 from core.security import new_id
 from core.tables import ExportRow, ModelRow, ModelVersionRow
-from core.users import User
 from core.weights import Weights, tokenizer_folder
 
 Kind = Literal["adapter", "merged", "gguf-f16", "gguf-q8_0", "hub"]

@@ -24,11 +24,11 @@ from core.errors import Conflict, Forbidden, ValidationError
 from core.fields import Input
 from core.models.card import Card, write_card
 from core.models.values import STARTER, Model, descends_from_starter, latest_version, present
+from core.people.users import User
 from core.providers.inspection import Inspected, inspect
 from core.security import new_id
 from core.storage import trash
 from core.tables import ModelRow, ModelVersionRow
-from core.users import User
 from core.weights import Facts, content_sha256, read_facts, stored_path, template_sha256
 
 STARTER_WEIGHTS = ROOT / "core" / "training" / "starter" / "weights"

@@ -27,9 +27,9 @@ from core.models.values import (
     require_weights_model,
     visible_to,
 )
+from core.people.users import User
 from core.security import new_id
 from core.tables import ACTIVE_STATUSES, JobRow, ModelAliasRow, ModelRow, ModelVersionRow
-from core.users import User
 from core.weights import is_ours, real_path
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -9,12 +9,12 @@ from core.config import settings
 from core.datasets import Dataset, SqlTable, Version
 from core.errors import NotFound, ValidationError
 from core.fields import parse
+from core.people.users import User
 from core.query.asking import Progress, ask, largest_result, limits, private_folder
 from core.query.values import MAX_ROWS, ArrowResult, NewArrowQuery, NewQuery, Operator, Plan, QueryResult, QueryTable, SavedQuery
 from core.query_tables import Names, quoted
 from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows
-from core.users import User
 
 SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets three times the deadline
 

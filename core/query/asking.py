@@ -14,18 +14,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core import sql_sandbox, storage, usage
+from core import sql_sandbox, storage
 from core.config import settings
 from core.datasets import SqlTable
 from core.db import writing
 from core.errors import QueryStopped, RateLimited, Unavailable
+from core.people import usage
+from core.people.users import User
 from core.query.words import translated
 from core.query_tables import Names
 from core.security import new_token
 from core.sql_sandbox import Answer, Limits, QueryFailed, Stop, Stopped
 from core.sql_sandbox.answers import Form
 from core.sql_sandbox.turns import TooBusy, Turns
-from core.users import User
 
 MAX_THREADS = 4
 SPILL_BYTES = 4 * 2**30  # what a query that does not fit into its memory may put on disk

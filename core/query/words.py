@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from core import datasets
 from core.errors import DiskFull, LuthierError, QueryTimeout, SqlError, TooLarge
+from core.people.users import User
 from core.query_tables import Names, needs_quotes, quoted
 from core.sql_sandbox import Limits, QueryFailed
 from core.sql_sandbox.gate import fold
-from core.users import User
 
 MAX_LISTED = 8
 _UNKNOWN_COLUMN = re.compile(r'Unknown column "(.*?)"\.(?P<advice> Did you mean)?', re.DOTALL)

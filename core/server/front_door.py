@@ -13,11 +13,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import sessions
 from core.api import browser, errors
 from core.api.openai.app import edge as openai
 from core.api.rest.app import edge as rest
 from core.errors import Unauthorized
+from core.people import sessions
 from core.security import new_id
 from core.server import logs
 from core.server.client import put_real_client

@@ -19,8 +19,9 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import chats, datasets, delivering, fine_tuning, models, sessions, sql_sandbox, stopping, supervisor, uploads
+from core import chats, datasets, delivering, fine_tuning, models, sql_sandbox, stopping, supervisor, uploads
 from core.errors import FolderMismatch
+from core.people import sessions
 from core.providers import PROVIDERS
 from core.security import make_private
 from core.server import logs

@@ -7,14 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 import streamlit as st
 
-from core import models, sql_sandbox, users
+from core import models, sql_sandbox
 from core.clock import now
 from core.config import settings
 from core.fields import parse
 from core.models import ModelList, NewBase
+from core.people import users
+from core.people.users import Invitation, User
 from core.storage import trash
 from core.ui import forms, places, show
-from core.users import Invitation, User
 
 MODES = {
     "open": ("Open", "Anybody who reaches this server may register."),

@@ -4,8 +4,8 @@ import streamlit as st
 
 from core import alerts
 from core.alerts import Alert
+from core.people.users import User
 from core.ui import places, show
-from core.users import User
 
 EVERY = 10.0  # seconds
 TOLD = "_told_alert"  # the newest alert that this browser was told of

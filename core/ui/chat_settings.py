@@ -13,10 +13,10 @@ import streamlit as st
 from core import chats, datasets, models
 from core.errors import Conflict, LuthierError
 from core.fields import parse, properties_of
+from core.people.users import User
 from core.ui import places, show
 from core.ui.model_view import PARAMETERS
 from core.ui.number_field import pick_number
-from core.users import User
 
 SHOWN = "chat_shown"  # the id of the chat the widgets hold
 NEW = "new"

@@ -13,9 +13,9 @@ import streamlit as st
 
 from core import chats, datasets, fine_tuning, models
 from core.errors import LuthierError
+from core.people.users import User
 from core.providers.base import Delta
 from core.ui import conversation, markdown, model_view, show
-from core.users import User
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
 THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"

@@ -14,8 +14,8 @@ from core import datasets, fine_tuning, models
 from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import Checkpoint, CheckpointList, NewEvaluation, Promotion
+from core.people.users import User
 from core.ui import evaluation_view, places, show
-from core.users import User
 
 ASKED = "checkpoint_asked"  # (action, step) whose dialog the page is to open
 CHOSEN = "checkpoint_chosen"  # the step whose actions are shown

@@ -12,9 +12,9 @@ import streamlit as st
 from core import datasets, models
 from core.datasets import Dataset, Profile, Quality, TokenLengths, Version
 from core.models import ModelList
+from core.people.users import User
 from core.sql_types import holds_text
 from core.ui import column_cards, column_words, quality_view, rows_strip, show
-from core.users import User
 
 PER_PAGE = 24
 OPEN = ("waiting", "running")

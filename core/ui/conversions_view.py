@@ -9,8 +9,8 @@ import streamlit as st
 
 from core import datasets, uploads
 from core.datasets import Dataset, Version
+from core.people.users import User
 from core.ui import show, waiting_uploads
-from core.users import User
 
 
 def show_conversions(user: User, dataset_id: str | None = None) -> None:

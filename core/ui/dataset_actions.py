@@ -7,9 +7,9 @@ import streamlit as st
 from core import datasets, formats
 from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
+from core.people.users import User
 from core.ui import column_mapping, forms, places, session, show, training_words, use_snippets, waiting_uploads
 from core.ui.use_snippets import TASKS, Use
-from core.users import User
 
 DELETED = "_deleted_dataset"
 FILES = {

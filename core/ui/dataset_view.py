@@ -4,9 +4,9 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset
+from core.people.users import User
 from core.ui import places, show, training_words
 from core.ui.training_words import Verdict
-from core.users import User
 
 FORMATS = {
     "chat": ("Chat", "violet"),

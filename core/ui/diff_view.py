@@ -14,8 +14,8 @@ from core import datasets
 from core.datasets import Dataset, DatasetList, Diff, Version
 from core.fields import parse
 from core.listing import ListQuery
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 BEFORE, AFTER = "before", "after"
 # Grounds that keep the text readable in light and in dark

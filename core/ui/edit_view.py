@@ -12,9 +12,9 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Preview, Version, View
 from core.errors import Conflict, LuthierError
+from core.people.users import User
 from core.ui import edit_guard, lists, places, rows_address, rows_filter, show
 from core.ui.edit_state import ROW, Pending, fold, shown_rows
-from core.users import User
 
 PER_PAGE = 50
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")

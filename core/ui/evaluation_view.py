@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from core import fine_tuning
+from core.people.users import User
 from core.ui import show as showing
-from core.users import User
 
 EVERY_SECONDS = 1.5
 OPEN = ("waiting", "running")

@@ -4,8 +4,8 @@ import streamlit as st
 
 from core import models
 from core.fields import parse
+from core.people.users import User
 from core.ui import forms, show
-from core.users import User
 
 WITH_CHOICES = ("merged", "hub")
 PRECISIONS: dict[models.Precision, str] = {

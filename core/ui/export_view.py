@@ -10,9 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from core import models
+from core.people.users import User
 from core.ui import export_dialogs, guide_view, model_view, show
 from core.ui.export_snippets import build_snippets
-from core.users import User
 
 OPEN = ("waiting", "running")
 EVERY_SECONDS = 1.0

@@ -11,9 +11,9 @@ from core import datasets, formats, training
 from core.fine_tuning import NewJob
 from core.formats import Format
 from core.listing import ListQuery
+from core.people.users import User
 from core.ui import places, show
 from core.ui.column_mapping import Columns, pick_columns
-from core.users import User
 
 LIKELY = {"preference": "dpo", "text": "continued"}  # what a format is mostly there for; else supervised
 METHOD, METHOD_FOR = "ft_method", "ft_method_for"

@@ -12,11 +12,11 @@ import streamlit as st
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.fine_tuning import NewJob, recipes
+from core.people.users import User
 from core.runners import RUNNERS
 from core.ui import fine_tuning_settings as settings
 from core.ui import model_view
 from core.ui.fine_tuning_data import Data
-from core.users import User
 
 FILLED = "ft_filled_from"
 FILE = "fine_tuning_file"  # the request that a file brought

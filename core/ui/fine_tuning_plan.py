@@ -8,10 +8,10 @@ from core import fine_tuning
 from core.errors import LuthierError
 from core.fine_tuning import NewJob, forecast, recipes
 from core.fine_tuning.forecast import Forecast, Measured, Memory
+from core.people.users import User
 from core.training.memory import Way
 from core.ui import fine_tuning_settings as settings
 from core.ui import places, show, sweep_form
-from core.users import User
 
 TRY_KEY = "ft_idempotency_key"
 SECONDS = 1.0

@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from core import api_keys, chats, datasets, fine_tuning, models
-from core.api_keys import KeyList
+from core import chats, datasets, fine_tuning, models
 from core.chats import Chat, ChatList
 from core.datasets import Dataset, DatasetList
 from core.fine_tuning import Job, JobList
 from core.listing import Listed
 from core.models import Model, ModelList
+from core.people import api_keys
+from core.people.api_keys import KeyList
+from core.people.users import User
 from core.ui import places, show
-from core.users import User
 
 RECENT = 5
 AT_WORK = ("validating", "queued", "running")

@@ -9,8 +9,8 @@ from core.errors import NotFound
 from core.fine_tuning import JobList
 from core.fine_tuning.comparing import MOST
 from core.listing import Listed
+from core.people.users import User
 from core.ui import job_notes_view, lists, places, show
-from core.users import User
 
 PAGE = "jobs_page"
 EVERY = 2.0  # seconds

@@ -7,8 +7,8 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fine_tuning import EventList, LogLine
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 LEVELS = {"info": "", "warn": ":orange[:material/warning:] ", "error": ":red[:material/error:] "}
 SHOWN = {"All": None, "Warnings": "warn", "Errors": "error"}

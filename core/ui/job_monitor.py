@@ -13,10 +13,10 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
+from core.people.users import User
 from core.training import METHODS, Hyperparameters
 from core.ui import checkpoint_view, job_cards, job_charts, job_log, job_rows, job_samples, job_zoom, places, show
 from core.ui.job_charts import LINE_HEIGHT, Points, Series
-from core.users import User
 
 EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
 OVERFITTING = 1.1  # times the lowest validation loss

@@ -4,8 +4,8 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fields import parse
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 
 def show_notes(job: fine_tuning.Job) -> None:

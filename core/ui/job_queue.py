@@ -9,8 +9,8 @@ from core import fine_tuning
 from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import Job, Move, Queue, QueuedJob
+from core.people.users import User
 from core.ui import places, show
-from core.users import User
 
 EVERY = 2.0  # seconds
 SHOWN = 25

@@ -9,8 +9,8 @@ import streamlit as st
 from core import datasets, fine_tuning
 from core.errors import NotFound
 from core.fine_tuning import HardRow
+from core.people.users import User
 from core.ui import lists, places, show
-from core.users import User
 
 PER_PAGE = 10
 EXCERPT = 240  # characters of a cell

@@ -6,8 +6,8 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fine_tuning import JobSample, SampleList
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 MOST_STEPS = 6
 EXCERPT = 1200  # characters

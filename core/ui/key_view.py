@@ -4,13 +4,14 @@ import json
 
 import streamlit as st
 
-from core import api_keys, models
-from core.api_keys import ApiKey, NewKey
+from core import models
 from core.clock import now
 from core.fields import parse
 from core.models import ModelList
+from core.people import api_keys
+from core.people.api_keys import ApiKey, NewKey
+from core.people.users import User
 from core.ui import forms, show
-from core.users import User
 
 FRESH = "_fresh_api_key"
 EXPIRY = {None: "Never", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}

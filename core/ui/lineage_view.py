@@ -9,8 +9,8 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Lineage
 from core.datasets.lineage import Edge, Node
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 GREY = "#8a8f98"
 INK = "#1f2430"

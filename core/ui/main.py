@@ -8,8 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.people.users import User
 from core.ui import alert_view, menu, session
-from core.users import User
 
 HERE = Path(__file__).parent
 SHOWN_PAGE = "_shown_page"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core.people.users import User
 from core.ui import places
-from core.users import User
 
 
 @dataclass(frozen=True)

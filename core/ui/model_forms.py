@@ -6,8 +6,8 @@ from core import models
 from core.errors import LuthierError
 from core.fields import parse
 from core.models import ModelChange, NewAlias, NewModel
+from core.people.users import User
 from core.ui import model_view, places, show
-from core.users import User
 
 
 def ask_custom(user: User, base: models.Model) -> None:

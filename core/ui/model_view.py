@@ -10,9 +10,9 @@ import streamlit as st
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.fields import properties_of
+from core.people.users import User
 from core.ui import places, show, version_facts
 from core.ui.number_field import pick_number
-from core.users import User
 
 TYPES = {
     "base": ("Base", "foundation", "gray"),

@@ -7,9 +7,9 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Quality, Version
+from core.people.users import User
 from core.ui import rows_address, show
 from core.ui.rows_strip import share
-from core.users import User
 
 SEVERITIES = {"bad": ("red", "error", "serious"), "warn": ("orange", "warning", "to look at"), "info": ("blue", "info", "to know")}
 FIRST = 8

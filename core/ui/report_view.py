@@ -5,8 +5,8 @@ from functools import partial
 import streamlit as st
 
 from core import fine_tuning
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 WIDTH = 330  # pixels: it opens on a phone as well
 FORMS = (

@@ -7,8 +7,8 @@ from core import datasets
 from core.datasets import Retention
 from core.datasets.retention import Expired
 from core.fields import parse
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 
 def show_retention(user: User) -> None:

@@ -8,11 +8,11 @@ import streamlit as st
 from core import uploads
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
+from core.people.users import User
 from core.readers import kind_of
 from core.ui import places, show
 from core.ui.review_state import PREFIX, Review
 from core.uploads import Upload
-from core.users import User
 
 IMPORTING, DISCARDED, MADE = "_importing", "_discarded_upload", "_made_of_upload"
 REPLACE, APPEND = "Replace its rows", "Append to its rows"

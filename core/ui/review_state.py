@@ -14,10 +14,10 @@ from core import uploads
 from core.errors import LuthierError
 from core.fields import parse
 from core.ingest import Look
+from core.people.users import User
 from core.readers import IngestOptions
 from core.ui import show
 from core.uploads import Upload
-from core.users import User
 
 PREFIX = "review_"
 REVIEWED, LOOKS, KEPT = "_reviewed", "_looks", 8

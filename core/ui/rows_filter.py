@@ -9,10 +9,10 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError, ValidationError
+from core.people.users import User
 from core.sql_types import is_moment, is_nested, is_number
 from core.ui import rows_address, show
 from core.ui.rows_address import Address
-from core.users import User
 
 WRONG = "_rows_filter_wrong"
 CHIP = 70  # characters

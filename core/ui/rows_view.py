@@ -11,10 +11,10 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import Dataset, Preview, Version, filters, views
+from core.people.users import User
 from core.sql_types import is_nested, is_number
 from core.ui import grid, places, row_view, rows_address, rows_filter, rows_strip, show
 from core.ui.rows_address import PER_PAGE, SIZES, Address
-from core.users import User
 
 __all__ = ["PER_PAGE", "show_rows"]
 COMING = ("waiting", "running")  # states of a profile

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import streamlit as st
 
-from core import sessions
 from core.config import settings
-from core.users import User
+from core.people import sessions
+from core.people.users import User
 
 SIGNED_IN = """const to = new URL(window.location.href); to.searchParams.delete("invitation"); window.location.replace(to);"""
 SIGNED_OUT = """window.location.replace("/");"""

@@ -1,8 +1,9 @@
 """The form in front of every page: signing in, registering, and the welcome of a server that has no account yet.
 
 The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain bcrypt, trim
-passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks ``core.users`` instead, and
-``SessionCookie`` leads to ``core.ui.session``. Rules about addresses, passwords, throttling and invitations are ``core.users``'s.
+passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks ``core.people.users`` instead, and
+``SessionCookie`` leads to ``core.ui.session``. Rules about addresses, passwords, throttling and invitations are
+``core.people.users``'s.
 """
 
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import streamlit as st
 from streamlit_authenticator import Authenticate
 
-from core import fields, users
+from core import fields
 from core.errors import ValidationError
+from core.people import users
 from core.ui import session, show
 
 MARK = Path(__file__).parent / "logo_mark.svg"
@@ -30,7 +32,7 @@ REGISTER_FIELDS = {
 
 
 class Accounts:
-    """What the widgets call an authentication controller: it answers by ``core.users`` and raises its errors."""
+    """What the widgets call an authentication controller: it answers by ``core.people.users`` and raises its errors."""
 
     def __init__(self) -> None:
         self.user: users.User | None = None

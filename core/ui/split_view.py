@@ -9,8 +9,8 @@ from core import datasets
 from core.datasets import Dataset, DatasetList, LeakReport, NewSplit, SplitCounts, Version
 from core.errors import LuthierError
 from core.fields import parse
+from core.people.users import User
 from core.ui import forms, places, show
-from core.users import User
 
 MADE = "_made_by_split"
 FIRST_SHARES = {"train": 80, "validation": 10, "test": 10}

@@ -16,9 +16,9 @@ from core import query
 from core.clock import now
 from core.errors import LuthierError, QueryStopped, SqlError
 from core.fields import parse
+from core.people.users import User
 from core.query import NewQuery, Plan, Progress, QueryResult, Running
 from core.ui import show
-from core.users import User
 
 T = TypeVar("T")
 RUNNING, OUTCOME, HISTORY, PLAN = "_sql_running", "_sql_outcome", "_sql_history", "_sql_plan"

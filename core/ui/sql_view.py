@@ -5,10 +5,10 @@ import streamlit as st
 from core import datasets, query
 from core.datasets import DatasetList
 from core.errors import QueryStopped, SqlError
+from core.people.users import User
 from core.query import Plan, QueryResult, QueryTable
 from core.ui import charts, places, plan_tree, show, sql_editor, sql_run, sql_tables
 from core.ui.sql_run import Outcome
-from core.users import User
 
 VIEWS = ["Table", "Chart", "Plan"]
 COUNT_ONLY = "DuckDB knew this answer without a step that could be measured, for instance from what a file says about itself."

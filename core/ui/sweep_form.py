@@ -14,8 +14,8 @@ from core.errors import LuthierError, ValidationError
 from core.fields import parse, properties_of
 from core.fine_tuning import sweep_space, sweeps
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Search
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 KINDS = {"grid": "Every combination", "random": "Random search"}
 SCALES = {"log": "Log", "linear": "Linear"}

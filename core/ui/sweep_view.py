@@ -8,8 +8,8 @@ import streamlit as st
 from core import fine_tuning
 from core.fine_tuning import sweep_space, sweeps
 from core.fine_tuning.sweeps import Sweep, SweepList, Trial
+from core.people.users import User
 from core.ui import lists, places, show, sweep_charts, sweep_form
-from core.users import User
 
 PAGE = "sweeps_page"
 EVERY = 2.0  # seconds

@@ -17,9 +17,9 @@ from core.datasets import Lesson
 from core.errors import LuthierError
 from core.fine_tuning import NewJob, preview
 from core.fine_tuning.preview import Progress, Row, Totals
+from core.people.users import User
 from core.ui import lists, places, show, tokens, training_view
 from core.ui.fine_tuning_data import Data
-from core.users import User
 
 ROW = "ft_row"
 COUNT_AT_ONCE = 50_000  # rows; more are counted when somebody asks

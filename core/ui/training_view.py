@@ -12,9 +12,9 @@ import streamlit as st
 from core import datasets, formats
 from core.datasets import Dataset, Lesson, Version
 from core.formats import Chat, Example, Format, Preference
+from core.people.users import User
 from core.ui import column_mapping, conversation, lists, places, quality_view, show
 from core.ui.column_mapping import Columns
-from core.users import User
 
 PER_PAGE, ERRORS_PER_PAGE = 5, 10
 LONGEST = 2_000  # characters of one message that are drawn; the row has all of them

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from core.people.usage import UsageLine
 from core.ui import show
-from core.usage import UsageLine
 
 # The words of the table; a phone has no room for longer ones in the legend.
 TOKENS = {"prompt_tokens": "Read", "completion_tokens": "Written", "trained_tokens": "Trained"}

@@ -1,8 +1,8 @@
 """What uses a dataset or a version, as markdown for the question whether it is to be deleted."""
 
 from core import datasets
+from core.people.users import User
 from core.ui import show
-from core.users import User
 
 KINDS = {"job": "Fine-tuning", "alias": "Model alias", "model": "Model", "version": "Dataset", "chat": "Chat"}
 MOST_LISTED = 12

@@ -5,9 +5,9 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
+from core.people.users import User
 from core.ui import dataset_actions, lineage_view, places, show, split_view
 from core.ui.uses_words import say_uses
-from core.users import User
 
 
 def show_bar(user: User, dataset: Dataset, shown: Version) -> None:

@@ -6,8 +6,8 @@ from core import datasets
 from core.datasets import Dataset, Version
 from core.fields import parse
 from core.listing import ListQuery
+from core.people.users import User
 from core.ui import dataset_view, diff_view, lists, places, show, version_actions, ways_in
-from core.users import User
 
 ORIGINS = {
     "upload": ("Upload", "upload_file", "blue"),

@@ -12,9 +12,9 @@ import streamlit as st
 from core import datasets, uploads
 from core.clock import now
 from core.errors import LuthierError
+from core.people.users import User
 from core.ui import places, review_import, show
 from core.uploads import Upload
-from core.users import User
 
 IMPORTING = "_import_as_detected"
 FRESH = timedelta(seconds=10)

@@ -12,9 +12,9 @@ from core import uploads
 from core.config import settings
 from core.datasets import Dataset
 from core.errors import LuthierError
+from core.people.users import User
 from core.ui import places, show, upload, waiting_uploads
 from core.uploads import Entry
-from core.users import User
 
 FILES, PASTE, ADDRESS, SERVER = "Files", "Paste", "From an address", "From the server"
 

@@ -6,8 +6,8 @@ from core import webhooks
 from core.alerts import KINDS
 from core.errors import NotFound
 from core.fields import parse
+from core.people.users import User
 from core.ui import alert_view, show
-from core.users import User
 from core.webhooks import NewWebhook, Webhook
 
 HELP = "A POST with JSON for each alert, for a chat, a pager or your own script. Inside your network an admin must allow the host."

@@ -19,10 +19,10 @@ from core.datasets import Dataset, IngestOptions, NewDataset, Version, making
 from core.db import reading, writing
 from core.errors import Conflict, TooLarge, UnreadableFile, UnsupportedMediaType
 from core.fields import parse
+from core.people.users import User
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving, waiting
 from core.uploads.values import Upload
-from core.users import User
 
 _busy: set[str] = set()
 _registry = threading.Lock()

@@ -21,11 +21,11 @@ from core.config import settings
 from core.datasets.rows import display_name
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
+from core.people.users import User
 from core.readers import kind_of
 from core.tables import UploadRow
 from core.uploads import rows
 from core.uploads.values import NewUpload, Source, Upload
-from core.users import User
 
 SETTLED_BYTES = 8 * 2**20  # so much may have to be sent again after a crash
 STALLED_SECONDS = 10.0

@@ -11,11 +11,11 @@ from core.errors import Conflict, ValidationError
 from core.fields import parse
 from core.ingest import Look
 from core.listing import Listed, ListQuery, fetch
+from core.people.users import User
 from core.readers import IngestOptions
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving, rows
 from core.uploads.values import Chosen, Upload
-from core.users import User
 
 SORTABLE = {"created_at": UploadRow.created_at, "updated_at": UploadRow.updated_at, "filename": UploadRow.filename}
 COPIED = ("dataset_id", "source", "state", "filename", "location", "size_bytes", "received_bytes", "sha256", "options")

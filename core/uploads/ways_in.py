@@ -17,11 +17,11 @@ from core.datasets.rows import display_name
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, TooLarge, UnreadableFile, ValidationError
 from core.fields import require_clean_text
+from core.people.users import User
 from core.readers import kind_of
 from core.tables import UploadRow
 from core.uploads import fetching, receiving, rows, server_folders
 from core.uploads.values import Entry, NewUpload, Source, Upload
-from core.users import User
 
 SOON_BYTES = 64 * 2**20  # up to this, a file of the server is taken in within the call
 AT_ONCE = 4

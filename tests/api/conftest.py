@@ -9,10 +9,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from core import api_keys, sessions, stopping
-from core.api_keys import NewKey
+from core import stopping
+from core.people import api_keys, sessions
+from core.people.api_keys import NewKey
+from core.people.users import User
 from core.server.front_door import FrontDoor
-from core.users import User
 
 Answer = Any
 Client = TestClient

@@ -7,8 +7,8 @@ import pytest
 
 from core import fine_tuning, models
 from core.models import ModelList
+from core.people.users import User
 from core.training import METHODS, Hyperparameters
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import make_dataset
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from core import clock, sessions, storage, uploads, users
+from core import clock, storage, uploads
 from core.config import settings
-from core.users import User
+from core.people import sessions, users
+from core.people.users import User
 from tests.conftest import PASSWORD
 from tests.ui.things import make_dataset, make_job
 

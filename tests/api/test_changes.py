@@ -5,8 +5,8 @@ import io
 
 from starlette.testclient import TestClient
 
-from core import sessions
-from core.users import User
+from core.people import sessions
+from core.people.users import User
 from tests.core.version_of_sql import make
 
 

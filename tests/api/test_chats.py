@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from core import chats, stopping
+from core.people.users import User
 from core.providers import PROVIDERS
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 from tests.api.live import serving
 from tests.ui.things import Echo, make_dataset, make_model

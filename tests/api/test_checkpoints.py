@@ -3,13 +3,14 @@
 import pytest
 from starlette.testclient import TestClient
 
-from core import api_keys, sessions, storage
-from core.api_keys import NewKey
+from core import storage
 from core.db import writing
+from core.people import api_keys, sessions
+from core.people.api_keys import NewKey
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
-from core.users import User
 from tests.api.conftest import signed_in
 from tests.ui.things import Echo, make_job
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from core import models, sessions
+from core import models
 from core.config import settings
+from core.people import sessions
+from core.people.users import User
 from core.server import logs
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 
 

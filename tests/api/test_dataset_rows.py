@@ -12,8 +12,8 @@ from sqlalchemy import update
 from core import ingest
 from core.datasets import conversions
 from core.db import writing
+from core.people.users import User
 from core.tables import DatasetVersionRow
-from core.users import User
 from tests.api.conftest import Caller, fields_of
 from tests.ui.things import make_dataset
 

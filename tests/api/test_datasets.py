@@ -10,8 +10,8 @@ from core import ingest, storage, uploads
 from core.config import settings
 from core.datasets import conversions
 from core.db import writing
+from core.people.users import User
 from core.tables import ModelVersionRow
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import add_points, make_dataset, make_job, make_model
 

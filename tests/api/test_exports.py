@@ -3,7 +3,7 @@
 import pytest
 
 from core import models, storage
-from core.users import User
+from core.people.users import User
 from tests.api.conftest import Caller, Client
 from tests.ui.things import make_export, make_model
 

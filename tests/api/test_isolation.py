@@ -14,12 +14,13 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from core import api_keys, chats, sessions, uploads
+from core import chats, uploads
 from core.api import apps, browser
-from core.api_keys import NewKey
+from core.people import api_keys, sessions
+from core.people.api_keys import NewKey
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
-from core.users import User
 from tests.api.conftest import signed_in
 from tests.ui.things import Echo, make_alert, make_dataset, make_export, make_job, make_model, make_sweep
 

@@ -14,8 +14,8 @@ import pytest
 from core import job_notes, row_files, storage
 from core.config import settings
 from core.db import writing
+from core.people.users import User
 from core.training.method import RowLosses, Sample
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
 

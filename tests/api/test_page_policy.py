@@ -9,10 +9,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from core import sessions
+from core.people import sessions
+from core.people.users import User
 from core.server.front_door import FrontDoor
 from core.server.page_policy import DIRECTIVES, FILE, PAGE, policy_for
-from core.users import User
 
 POLICY = "Content-Security-Policy"
 

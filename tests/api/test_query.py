@@ -14,9 +14,9 @@ import pytest
 from core import query, sql_sandbox, storage
 from core.api.rest import query as route
 from core.config import settings
+from core.people.users import User
 from core.query.asking import turns
 from core.sql_sandbox import Stop
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 from tests.api.live import serving
 from tests.waiting import wait_until

@@ -6,8 +6,8 @@ import pytest
 
 from core import fine_tuning, hardware
 from core.db import writing
+from core.people.users import User
 from core.tables import ModelVersionRow
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import make_dataset, make_job, make_model
 

@@ -13,9 +13,9 @@ import pytest
 from core import datasets, ingest
 from core.config import settings
 from core.datasets import conversions
+from core.people.users import User
 from core.ui import use_snippets
 from core.ui.use_snippets import TASKS, Use
-from core.users import User
 from tests.api.live import serving
 from tests.conftest import PASSWORD
 from tests.ui.things import make_dataset

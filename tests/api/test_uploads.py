@@ -7,7 +7,7 @@ import pytest
 
 from core import storage
 from core.config import settings
-from core.users import User
+from core.people.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 
 CSV = b"question;answer\nwhere?;here\nwhen?;now\n"

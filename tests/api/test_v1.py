@@ -7,13 +7,14 @@ import httpx
 import openai
 import pytest
 
-from core import api_keys, stopping, usage, users
-from core.api_keys import NewKey
+from core import stopping
 from core.db import reading, writing
 from core.errors import ContextLengthExceeded, Unavailable
+from core.people import api_keys, usage, users
+from core.people.api_keys import NewKey
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.tables import ModelAliasRow, UsageRow
-from core.users import User
 from tests.api.conftest import signed_in
 from tests.api.live import serving
 from tests.ui.things import Echo, make_model

@@ -9,9 +9,9 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from core import sessions
 from core.api import downloads
-from core.users import User
+from core.people import sessions
+from core.people.users import User
 from tests.ui.things import make_dataset
 
 ROWS = [{"name": f"n{i}", "group": "ab"[i % 2]} for i in range(10)]

@@ -33,8 +33,8 @@ def main() -> None:
 def run(arguments: argparse.Namespace, folder: Path) -> None:
     from core import datasets, db, fine_tuning, models
     from core.fine_tuning import NewJob
+    from core.people.users import Registration, register
     from core.supervisor import Supervisor
-    from core.users import Registration, register
 
     db.migrate()
     models.ensure_starter()

@@ -24,7 +24,7 @@ def main() -> None:
     os.environ["LUTHIER_DATA_DIR"] = str(Path(tempfile.mkdtemp()) / "data")
     Path(os.environ["LUTHIER_DATA_DIR"]).mkdir()
     from core import db
-    from core.users import Registration, register
+    from core.people.users import Registration, register
 
     _import_all()
     db.migrate()

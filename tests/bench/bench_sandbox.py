@@ -93,8 +93,8 @@ def _crowd(table: Path, data: Path) -> None:
     os.environ["LUTHIER_DATA_DIR"] = str(data)
     data.mkdir()
     from core import db, query, storage
-    from core import users as accounts
     from core.config import settings
+    from core.people import users as accounts
     from tests.hostile.sql_data import add_table
 
     settings.cache_clear()

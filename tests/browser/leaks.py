@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import db, row_files, storage, users
+from core import db, row_files, storage
 from core.config import settings
 from core.db import writing
+from core.people import users
+from core.people.users import User
 from core.security import new_id
 from core.tables import (
     AlertRow,
@@ -36,7 +38,6 @@ from core.tables import (
     UserRow,
 )
 from core.training.method import RowLosses
-from core.users import User
 from tests.browser.rest import Rest
 from tests.ui import things
 

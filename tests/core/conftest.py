@@ -11,9 +11,9 @@ from pyarrow import parquet
 
 from core import storage
 from core.db import writing
+from core.people.users import User
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
-from core.users import User
 
 CAPITALS = ["Paris", "Rome", "Oslo", "Cairo", "Lima", "Quito", "Dakar", "Seoul", "Bern", "Riga", "Minsk", "Baku"]
 FAQ = [{"prompt": f"Capital number {n}?", "completion": f"It is {name}."} for n, name in enumerate(CAPITALS)]

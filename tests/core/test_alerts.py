@@ -17,8 +17,8 @@ from core.config import settings
 from core.db import reading, writing
 from core.errors import NotFound, ValidationError
 from core.fields import parse
+from core.people.users import User
 from core.tables import AlertRow, JobRow
-from core.users import User
 from core.webhooks import NewWebhook, sign
 
 MakeJob = Callable[..., JobRow]

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core import chats, models, usage
+from core import chats, models
 from core.chats import answering
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable, ValidationError
 from core.fields import parse
+from core.people import usage
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id
 from core.tables import ChatRow, MessageRow, ModelRow, ModelVersionRow, UsageRow
-from core.users import User
 from core.weights import Weights
 from tests.waiting import wait_until
 

@@ -11,11 +11,11 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fine_tuning import Promotion, provenance
 from core.models import publishing
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
 from core.tables import ChatRow, CheckpointRow, DatasetVersionRow, JobRow, MessageRow, ModelRow, ModelVersionRow
 from core.training import checkpoints
-from core.users import User
 from core.weights import real_path, template_sha256
 from tests.core.test_worker import claim, row_of
 from tests.ui.things import Echo

@@ -10,10 +10,10 @@ from core import cli, fine_tuning
 from core.db import reading
 from core.fine_tuning import NewJob
 from core.fine_tuning.starting import Job
+from core.people.users import User
 from core.storage import pairing
 from core.tables import DatasetRow, JobRow, ModelRow
 from core.training import Hyperparameters
-from core.users import User
 
 Run = Callable[..., tuple[int, str, str]]
 

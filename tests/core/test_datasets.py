@@ -22,8 +22,8 @@ from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset,
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.listing import ListQuery
+from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, UsageRow
-from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, stage, upload
 from tests.waiting import wait_until
 

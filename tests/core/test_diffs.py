@@ -12,7 +12,7 @@ from core.datasets import diffs
 from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import diff_versions, suggest_keys
 from core.errors import Conflict, NotFound, ValidationError
-from core.users import User
+from core.people.users import User
 from tests.core.version_of_sql import make
 
 KINDS = "n BIGINT, x DOUBLE, s VARCHAR, d DATE, tags VARCHAR[], at STRUCT(a INTEGER, b VARCHAR)"

@@ -15,9 +15,9 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fine_tuning import NewEvaluation, evaluating
 from core.models import values
+from core.people.users import User
 from core.tables import CheckpointRow, JobRow, ModelVersionRow
 from core.training import checkpoints
-from core.users import User
 from tests.core.test_checkpoint_use import half_way
 from tests.core.test_worker import claim, points, row_of
 from tests.waiting import wait_until

@@ -28,12 +28,12 @@ from core.models import NewExport, export_queue, export_rows
 from core.models.export_queue import ExportQueue
 from core.models.llama_like import WORDS, NotMapped, mapping_of
 from core.models.publishing import STARTER_WEIGHTS
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.providers.base import Delta, Generation
 from core.security import new_id
 from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelRow, ModelVersionRow
 from core.training import pretrained
-from core.users import User
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, stored_path, template_sha256
 from tests.ui.things import make_export, make_model
 

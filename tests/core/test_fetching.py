@@ -14,8 +14,8 @@ import pytest
 from core import network, storage, uploads
 from core.config import settings
 from core.errors import NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.people.users import User
 from core.uploads import Upload, ways_in
-from core.users import User
 
 CSV = b"a,b\n1,2\n"
 

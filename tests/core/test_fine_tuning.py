@@ -13,10 +13,10 @@ from core.fine_tuning import EventList, JobList, NewJob
 from core.fine_tuning.series import downsample
 from core.fine_tuning.sources import CHECKED_AT_ONCE
 from core.listing import ListQuery
+from core.people.users import User
 from core.supervisor import Supervisor
 from core.tables import DatasetRow, JobRow, ModelRow
 from core.training import Hyperparameters
-from core.users import User
 
 MakeVersion = Callable[..., Any]
 MakeJob = Callable[..., JobRow]

@@ -23,11 +23,11 @@ from sqlalchemy import func, select
 from core import datasets, ingest, storage
 from core.db import reading
 from core.errors import DiskFull, LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.people.users import User
 from core.readers import IngestOptions, Progress, Task, big_integers
 from core.readers.base import write_parquet
 from core.readers.sql import describe
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, types, upload
 
 pytestmark = pytest.mark.usefixtures("in_process")

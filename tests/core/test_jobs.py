@@ -14,8 +14,8 @@ from core import jobs
 from core.clock import now
 from core.db import reading, writing
 from core.jobs import Error
+from core.people.users import User
 from core.tables import JOB_STATUSES, AlertRow, CheckpointRow, JobRow, MetricPointRow, ModelRow
-from core.users import User
 
 TOKEN, REF = "the-lease", "a-ref"
 MakeJob = Callable[..., JobRow]

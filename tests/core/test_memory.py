@@ -13,11 +13,11 @@ from core.fields import parse
 from core.fine_tuning import NewJob, forecast, preview
 from core.fine_tuning.forecast import Measured
 from core.hardware import Gpu, Machine
+from core.people.users import User
 from core.tables import ModelRow
 from core.training import Hyperparameters, Settings, loop, memory
 from core.training.memory import Shape
 from core.training.presets import PRESETS
-from core.users import User
 from tests.waiting import wait_until
 
 GIB = 2**30

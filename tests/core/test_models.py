@@ -12,9 +12,9 @@ from core.db import reading, writing
 from core.errors import Conflict, Forbidden, InUse, NotFound, ReadOnly, Unavailable, ValidationError
 from core.fields import parse
 from core.models import publishing
+from core.people.users import User
 from core.security import new_id
 from core.tables import JobRow, ModelRow, ModelVersionRow
-from core.users import User
 from core.weights import content_sha256, read_facts
 
 

@@ -16,7 +16,7 @@ import pytest
 from core import datasets, storage
 from core.datasets import Filter, View, exports, filters, pages, views
 from core.errors import NotFound, QueryTimeout, ValidationError
-from core.users import User
+from core.people.users import User
 from tests.ui.things import make_dataset
 
 Find = Callable[..., list[int]]

@@ -13,12 +13,12 @@ from core.config import settings
 from core.db import writing
 from core.errors import FolderMismatch
 from core.models import export_queue
+from core.people.users import User
 from core.security import new_id
 from core.storage import pairing, trash
 from core.supervisor import Supervisor
 from core.tables import DatasetVersionRow, ExportRow, ModelVersionRow, Row, ServerSettingRow
 from core.uploads import NewUpload
-from core.users import User
 from tests.core.uploads import stage
 
 Files = dict[str, bytes]

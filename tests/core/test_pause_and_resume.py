@@ -14,10 +14,10 @@ import pytest
 
 from core import fine_tuning, jobs, storage, supervisor
 from core.db import writing
+from core.people.users import User
 from core.security import new_id
 from core.supervisor import Supervisor
 from core.tables import ENDED_STATUSES, JOB_STATUSES, JobRow
-from core.users import User
 from tests.core import stub_workers
 from tests.core.stub_workers import Clock, StubRunner, row_of
 

@@ -17,10 +17,10 @@ from core.fine_tuning import NewJob, forecast, preview, preview_tasks
 from core.fine_tuning.preview import Progress, Totals
 from core.fine_tuning.preview_process import shared
 from core.formats import Chat, Example, Preference, Text
+from core.people.users import User
 from core.tables import ModelRow
 from core.training import Settings, examples, preview_rows
 from core.training.pretrained import load_tokenizer
-from core.users import User
 from core.weights import Weights
 from tests.waiting import wait_until
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from core import datasets, query, sql_sandbox, storage, usage
+from core import datasets, query, sql_sandbox, storage
 from core.clock import now
 from core.config import settings
 from core.db import writing
@@ -28,12 +28,13 @@ from core.errors import (
     ValidationError,
 )
 from core.fields import parse
+from core.people import usage
+from core.people.users import User
 from core.query import NewQuery, asking
 from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows, json_value
 from core.sql_sandbox.turns import TooBusy, Turns
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import User
 from tests.waiting import wait_until
 
 ROWS = [{"amount": n, "city": name} for n, name in enumerate(["Oslo", "Rome", "Lima", "Bern"])]

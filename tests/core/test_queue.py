@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, hardware, job_queue, jobs, storage, usage
+from core import fine_tuning, hardware, job_queue, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -14,9 +14,10 @@ from core.errors import Conflict, InUse, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import Move, NewJob
 from core.job_queue import Held, Waiting
+from core.people import usage
+from core.people.users import User
 from core.supervisor import Supervisor
 from core.tables import CheckpointRow, DatasetVersionRow, JobEventRow, JobRow, ModelRow, ModelVersionRow, UsageRow
-from core.users import User
 
 MakeJob = Callable[..., JobRow]
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,12 +24,12 @@ from core.db import reading, writing
 from core.errors import Conflict
 from core.fields import parse
 from core.fine_tuning import NewJob
+from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.ray import RayRunner
 from core.runners.ray_jobs import RayJobs, Unreachable
 from core.supervisor import Supervisor
 from core.tables import JobEventRow, JobRow, ModelRow
-from core.users import User
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

@@ -8,9 +8,9 @@ from core import fine_tuning
 from core.errors import ValidationError
 from core.fields import parse
 from core.fine_tuning import NewJob, recipes
+from core.people.users import User
 from core.tables import JobRow
 from core.training import Hyperparameters
-from core.users import User
 
 REQUEST: dict[str, Any] = {
     "base_model_id": "mdl_base",

@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from core import jobs, storage
 from core.db import reading, writing
+from core.people.users import User
 from core.recorder import Recorder
 from core.row_files import path_of
 from core.tables import AlertRow, JobRow, MetricPointRow, SampleRow
 from core.training import Settings
 from core.training.hyperparameters import Hyperparameters, resolve
 from core.training.method import RowLosses, Sample, Step, Wish
-from core.users import User
 
 MakeJob = Callable[..., JobRow]
 TOKEN = "the-lease"

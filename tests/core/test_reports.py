@@ -16,10 +16,10 @@ from core.datasets import report_queue
 from core.datasets.report_queue import ReportQueue
 from core.db import reading, writing
 from core.errors import NotFound
+from core.people.users import User
 from core.readers.base import Progress
 from core.security import new_id
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
-from core.users import User
 
 ROWS = [{"n": n, "text": f"word{n} and a mail to a{n}@b.org"} for n in range(20)]
 MakeVersion = Callable[..., DatasetVersionRow]

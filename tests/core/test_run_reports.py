@@ -25,9 +25,9 @@ from core.config import settings
 from core.db import writing
 from core.errors import Conflict, NotFound
 from core.fine_tuning import recipes, run_curves
+from core.people.users import User
 from core.security import new_id
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, SampleRow
-from core.users import User
 
 MakeJob = Callable[..., JobRow]
 NASTY = "'''\"\"\"\\n{x} <b>bold</b> | `code` \n__import__('os').abort()"

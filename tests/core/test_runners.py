@@ -10,12 +10,12 @@ import pytest
 
 from core import jobs, storage
 from core.db import reading, writing
+from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.base import worker_command
 from core.supervisor import Supervisor
 from core.tables import JobEventRow, JobRow
 from core.training import checkpoints
-from core.users import User
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

@@ -12,8 +12,8 @@ from core.clock import now
 from core.db import writing
 from core.errors import NotFound, ValidationError
 from core.fine_tuning import series
+from core.people.users import User
 from core.tables import JobRow
-from core.users import User
 
 MakeJob = Callable[..., JobRow]
 

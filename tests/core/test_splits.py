@@ -14,7 +14,7 @@ from core.datasets.leaks import leaks
 from core.datasets.splits import NewSplit, count_split, split
 from core.errors import NotFound, ValidationError
 from core.fields import parse
-from core.users import User
+from core.people.users import User
 from tests.core.uploads import in_process
 from tests.core.version_of_sql import make
 

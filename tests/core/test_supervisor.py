@@ -16,12 +16,12 @@ from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import DiskFull
+from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.subprocess import SubprocessRunner
 from core.supervisor import Supervisor
 from core.tables import AlertRow, CheckpointRow, JobEventRow, JobRow
 from core.training import checkpoints
-from core.users import User
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

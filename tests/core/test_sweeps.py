@@ -12,9 +12,9 @@ from core.errors import Conflict, InUse, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import sweep_space, sweeps
 from core.fine_tuning.sweeps import NewSweep, SweepList
+from core.people.users import User
 from core.tables import JobGroupRow, JobRow, ModelRow
 from core.training import Hyperparameters
-from core.users import User
 
 MakeSweep = Callable[..., NewSweep]
 RATES = {"low": 1e-5, "high": 1e-2, "scale": "log"}

@@ -10,10 +10,10 @@ from core import datasets, storage, uploads
 from core.clock import now
 from core.config import settings
 from core.datasets import NewDataset
+from core.people.users import User
 from core.security import new_id
 from core.storage import trash
 from core.uploads import NewUpload
-from core.users import User
 
 
 def make(kind: str, name: str, content: str = "rows") -> Path:

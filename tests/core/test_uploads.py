@@ -18,9 +18,9 @@ from core.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
+from core.people.users import User
 from core.tables import UploadRow
 from core.uploads import NewUpload, Upload, receiving
-from core.users import User
 
 CSV = b"question,answer\nwhere?,here\nwhen?,now\n"
 MiB = 2**20

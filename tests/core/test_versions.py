@@ -13,10 +13,10 @@ from core.datasets.retention import sweep_versions
 from core.db import writing
 from core.errors import Conflict, Forbidden, InUse, NotFound, UnreadableFile, ValidationError
 from core.fine_tuning import sources
+from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
 from core.training import METHODS
-from core.users import User
 from tests.core.uploads import in_process, stage
 from tests.core.version_of_sql import make
 

@@ -10,9 +10,9 @@ from core.db import writing
 from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import Annotation, JobList, SampleList
+from core.people.users import User
 from core.tables import JobRow
 from core.training.method import RowLosses, Sample
-from core.users import User
 
 MakeJob = Callable[..., JobRow]
 

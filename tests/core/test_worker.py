@@ -14,12 +14,12 @@ from core import jobs, storage, worker
 from core.config import ROOT
 from core.db import reading, writing
 from core.errors import DiskFull
+from core.people.users import User
 from core.recorder import Recorder
 from core.runners.subprocess import _environment
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow, UsageRow
 from core.training import checkpoints
 from core.training.loop import Loop
-from core.users import User
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

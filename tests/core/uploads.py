@@ -8,7 +8,7 @@ import pytest
 from core import datasets, ingest, storage
 from core.config import settings
 from core.datasets import Dataset, IngestOptions, NewDataset, conversions
-from core.users import User
+from core.people.users import User
 
 
 class InProcess:

@@ -7,10 +7,10 @@ import duckdb
 from core import storage
 from core.datasets import Version, get_version, rows
 from core.db import writing
+from core.people.users import User
 from core.readers.base import describe, literal
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import User
 
 
 def make(user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any) -> Version:

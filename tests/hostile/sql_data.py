@@ -3,11 +3,11 @@
 import duckdb
 
 from core import storage
-from core import users as accounts
 from core.db import writing
+from core.people import users as accounts
+from core.people.users import Registration, User, register
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import Registration, User, register
 from tests.conftest import PASSWORD
 
 

@@ -25,9 +25,9 @@ from core import datasets, ingest, storage
 from core.datasets import conversions, spare
 from core.db import reading, writing
 from core.errors import LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.people.users import User
 from core.readers import IngestOptions
 from core.tables import DatasetRow, DatasetVersionRow
-from core.users import User
 from tests.core.uploads import in_process, left_on_disk, rows, stage, types, upload
 from tests.waiting import wait_until
 

@@ -15,8 +15,8 @@ from core import datasets, reports, storage
 from core.datasets import report_queue
 from core.datasets.report_queue import ReportQueue
 from core.db import reading, writing
+from core.people.users import User
 from core.tables import DatasetVersionRow, VersionReportRow
-from core.users import User
 from tests.core.conftest import make_version as make_version
 from tests.waiting import wait_until
 

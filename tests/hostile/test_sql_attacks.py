@@ -8,8 +8,8 @@ import pytest
 
 from core import query, sql_sandbox, storage
 from core.errors import LuthierError, SqlError
+from core.people.users import User
 from core.query import NewArrowQuery, NewQuery
-from core.users import User
 from tests.core.sql_texts import ATTACKS
 from tests.hostile.sql_data import add_table, users
 

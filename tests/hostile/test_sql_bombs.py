@@ -13,9 +13,9 @@ import pytest
 from core import query, sql_sandbox, storage
 from core.config import settings
 from core.errors import LuthierError, QueryTimeout, RateLimited, SqlError, Unavailable
+from core.people.users import User
 from core.query import NewQuery, Progress
 from core.sql_sandbox import Limits, QueryFailed, lock
-from core.users import User
 from tests.hostile.bombs import BOMBS
 from tests.hostile.sql_data import add_table, users
 

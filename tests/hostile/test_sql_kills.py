@@ -12,10 +12,10 @@ import pytest
 from core import datasets, query, sql_sandbox, storage
 from core.config import ROOT, settings
 from core.errors import QueryStopped, SqlError
+from core.people.users import User
 from core.query import NewQuery, Progress, Running
 from core.query.asking import turns
 from core.sql_sandbox import client
-from core.users import User
 from tests.hostile.sql_data import add_table
 from tests.waiting import wait_until
 

@@ -23,10 +23,10 @@ from core import fine_tuning, jobs, supervisor
 from core.config import ROOT, settings
 from core.db import engine, reading, writing
 from core.errors import Conflict
+from core.people.users import User
 from core.runners import RUNNERS
 from core.runners.subprocess import _environment
 from core.tables import AlertRow, JobEventRow, JobRow, MetricPointRow, ModelVersionRow
-from core.users import User
 from tests.core.conftest import base_model, make_job, make_version, tiny_base  # noqa: F401
 from tests.hostile import slow_worker
 from tests.waiting import wait_until

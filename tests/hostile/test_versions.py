@@ -10,7 +10,7 @@ from core import datasets, storage
 from core.datasets import Edits, NewSplit, Version, diffs, scratch
 from core.datasets.diffs import diff_versions
 from core.errors import QueryTimeout, RateLimited, Unavailable
-from core.users import User
+from core.people.users import User
 from tests.core.version_of_sql import make
 
 ROWS = 1_000_000

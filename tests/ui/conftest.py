@@ -16,8 +16,8 @@ from core import datasets, ingest, storage
 from core.config import ROOT
 from core.datasets import Dataset, NewDataset, conversions
 from core.fields import parse
+from core.people.users import User
 from core.ui import places, session
-from core.users import User
 
 Visit = Callable[..., AppTest]
 

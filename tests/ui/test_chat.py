@@ -8,8 +8,8 @@ import pytest
 from core import chats, models, replies
 from core.chats import MessageList, NewChat, NewMessage
 from core.errors import NotFound
+from core.people.users import User
 from core.providers import PROVIDERS
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import Echo, make_dataset, make_model
 

@@ -6,11 +6,11 @@ from streamlit.testing.v1 import AppTest
 from core import chats, fine_tuning, storage
 from core.db import reading, writing
 from core.fine_tuning import evaluating
+from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
 from core.tables import CheckpointRow, ModelRow, ModelVersionRow
 from core.ui import checkpoint_view, evaluation_view
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import Echo, make_dataset, make_job
 

@@ -8,9 +8,9 @@ import pytest
 from core import datasets, reports
 from core.datasets import Dataset
 from core.db import writing
+from core.people.users import User
 from core.tables import VersionReportRow
 from core.ui import column_words, columns_view, quality_view
-from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import datasets, query
 from core.datasets import Dataset, DatasetList
+from core.people.users import User
 from core.ui import row_view, rows_address
-from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 CHAT = {"messages": [{"role": "user", "content": "How many strings?"}, {"role": "assistant", "content": "Four."}]}

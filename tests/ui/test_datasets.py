@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from core import datasets
 from core.datasets import Dataset, DatasetList
 from core.db import writing
+from core.people.users import User
 from core.tables import DatasetVersionRow
 from core.ui import show
-from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 from tests.ui.things import make_dataset
 

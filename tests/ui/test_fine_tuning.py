@@ -9,10 +9,10 @@ from core import fine_tuning, formats, hardware, models
 from core.fields import parse
 from core.fine_tuning import NewJob, preview_process, recipes
 from core.hardware import Machine
+from core.people.users import User
 from core.training import Hyperparameters
 from core.ui import column_mapping, places
 from core.ui import fine_tuning_form as form
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 

@@ -7,9 +7,9 @@ import pytest
 from core import cli, guide
 from core.config import Settings
 from core.formats import FORMATS
+from core.people.users import User
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 
 WHOLE = guide.whole_text()

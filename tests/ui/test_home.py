@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from core import api_keys, chats, datasets, models
-from core.api_keys import NewKey
+from core import chats, datasets, models
 from core.chats import NewChat
 from core.datasets import Dataset, DatasetList
 from core.models import ModelList
-from core.users import User
+from core.people import api_keys
+from core.people.api_keys import NewKey
+from core.people.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 

@@ -5,9 +5,9 @@ from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, jobs
 from core.db import writing
+from core.people.users import User
 from core.tables import JobRow
 from core.ui import job_cards, job_charts, job_monitor
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_job, make_model
 

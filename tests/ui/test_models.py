@@ -6,8 +6,8 @@ from streamlit.testing.v1 import AppTest
 from core import models
 from core.errors import NotFound
 from core.models import NewAlias, NewModel
+from core.people.users import User
 from core.ui import model_view
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_job, make_model
 

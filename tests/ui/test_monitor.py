@@ -5,9 +5,9 @@ import pytest
 
 from core import alerts, fine_tuning, job_notes, row_files, storage
 from core.db import writing
+from core.people.users import User
 from core.training.method import RowLosses, Sample
 from core.ui import job_log
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
 

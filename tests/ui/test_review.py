@@ -11,11 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from core import datasets, ingest, uploads
 from core.datasets import Dataset, DatasetList, conversions, making
+from core.people.users import User
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
 from core.ui import review_columns, review_import, review_options, ways_in
 from core.uploads import NewUpload, Upload, rows
-from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 CITIES = "city;population;founded\nZürich;1,5;01/02/2024\nBern;2,5;31/12/2023\n"

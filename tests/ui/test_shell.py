@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import sessions, users
 from core.clock import now
 from core.config import ROOT
+from core.people import sessions, users
+from core.people.users import User
 from core.ui import menu, places, session, show
-from core.users import User
 from tests.conftest import PASSWORD
 from tests.ui.conftest import Visit, text_of
 

@@ -11,10 +11,10 @@ from pyarrow import parquet
 from core import datasets, query
 from core.datasets import Dataset, DatasetList
 from core.errors import SqlError
+from core.people.users import User
 from core.query import Progress, Running
 from core.sql_sandbox import shut_down
 from core.ui import charts, sql_run, sql_tables, sql_view
-from core.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 ROWS = jsonl({"word": "bow", "n": 1}, {"word": "scroll", "n": 2}, {"word": "bridge", "n": 3})

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import datasets
 from core.datasets import Dataset
-from core.users import User
+from core.people.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 Make = Callable[..., Dataset]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from core.db import writing
+from core.people.users import User
 from core.tables import ModelVersionRow
-from core.users import User
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_job, make_model
 

@@ -13,6 +13,7 @@ from core import formats, storage
 from core.clock import now
 from core.db import writing
 from core.models.exports import filename_of
+from core.people.users import User
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token
 from core.tables import (
@@ -29,7 +30,6 @@ from core.tables import (
     ModelVersionRow,
 )
 from core.training import Settings, preview_rows, preview_server
-from core.users import User
 from core.weights import Weights
 
 AS_RUN = {"n_epochs": 3, "batch_size": 8, "learning_rate": 0.002, "tuning": "full", "max_length": 256}

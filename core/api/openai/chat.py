@@ -7,14 +7,15 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from core import api_keys, chats, clock, models
+from core import chats, clock, models
 from core.api import streaming
 from core.api.openai import errors
 from core.api.openai.chat_request import ChatRequest
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.models import require_callable
-from core.api_keys import Caller
 from core.errors import RateLimited, Unavailable
+from core.people import api_keys
+from core.people.api_keys import Caller
 from core.providers.base import Delta, Finish
 from core.security import new_token
 

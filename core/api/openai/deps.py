@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core import api_keys
 from core.api.deps import bearer_token, note_user, reading_json
-from core.api_keys import Caller
 from core.errors import Unauthorized
+from core.people import api_keys
+from core.people.api_keys import Caller
 
 
 class WithKey(APIRoute):

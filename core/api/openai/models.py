@@ -5,12 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from core import api_keys, models
+from core import models
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.errors import UnknownModel
-from core.api_keys import Caller
 from core.errors import NotFound
 from core.models import Callable, Model, ModelList
+from core.people import api_keys
+from core.people.api_keys import Caller
 
 router = APIRouter(route_class=WithKey, tags=["models"])
 PAGE = 100

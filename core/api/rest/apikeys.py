@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from core import api_keys
 from core.api.deps import CurrentUser, SignedIn
-from core.api_keys import ApiKey, KeyList, NewKey
 from core.listing import Listed
+from core.people import api_keys
+from core.people.api_keys import ApiKey, KeyList, NewKey
 
 router = APIRouter(route_class=SignedIn, tags=["apikeys"])
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from core import sessions, users
 from core.api.deps import Address, CurrentUser, Public, SignedIn, bearer_token, note_user
-from core.sessions import AccessToken
-from core.users import Credentials, Registration, User
+from core.people import sessions, users
+from core.people.sessions import AccessToken
+from core.people.users import Credentials, Registration, User
 
 public = APIRouter(route_class=Public, tags=["auth"])
 router = APIRouter(route_class=SignedIn, tags=["auth"])

@@ -13,7 +13,7 @@ from core.api.deps import CurrentUser, SignedIn
 from core.api.last_resort import request_id_of
 from core.chats import Message, MessageList, NewMessage, Sent
 from core.listing import Listed
-from core.users import User
+from core.people.users import User
 
 router = APIRouter(route_class=SignedIn, tags=["messages"])
 _message, _sent = TypeAdapter(Message), TypeAdapter(Sent)

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from core import usage
 from core.api.deps import CurrentUser, SignedIn
 from core.fields import Input
-from core.usage import GroupBy, UsageLine
+from core.people import usage
+from core.people.usage import GroupBy, UsageLine
 
 router = APIRouter(route_class=SignedIn, tags=["usage"])
 

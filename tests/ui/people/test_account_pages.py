@@ -1,11 +1,12 @@
 """API keys, usage, settings and the admin page."""
 
-from core import api_keys, sessions, storage, usage, users
-from core.api_keys import KeyList, NewKey
+from core import storage
 from core.db import writing
+from core.people import api_keys, sessions, usage, users
+from core.people.api_keys import KeyList, NewKey
+from core.people.users import Credentials, User
 from core.security import new_id
 from core.storage import trash
-from core.users import Credentials, User
 from tests.conftest import PASSWORD
 from tests.ui.conftest import Visit, text_of
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from core import api_keys, clock, usage
-from core.api_keys import NewKey
+from core import clock
 from core.db import writing
-from core.users import User
+from core.people import api_keys, usage
+from core.people.api_keys import NewKey
+from core.people.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 
 FIELDS = {"id", "name", "prefix", "created_at", "expires_at", "last_used_at", "revoked_at"}

@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import CursorResult, delete, select, update
 
-from core import clock, limits
+from core import clock
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Unauthorized
+from core.people import limits
+from core.people.users import User, end_sessions, present
 from core.security import digest, new_token, read_jwt, sign_jwt
 from core.tables import RevokedTokenRow, SessionRow, TicketRow, UserRow
-from core.users import User, end_sessions, present
 
 COOKIE = "luthier_session"
 TICKET_SECONDS = 30

@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from core import clock, security, sessions, users
+from core import clock, security
 from core.config import settings
 from core.db import writing
+from core.people import sessions, users
+from core.people.users import User
 from core.tables import UserRow
-from core.users import User
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 from tests.conftest import PASSWORD
 
@@ -293,7 +294,7 @@ def test_throttling_is_per_email_and_address(ada: User, bob: User, client: TestC
 
 def test_a_hundred_failures_block_an_address(client: TestClient, ada: User) -> None:
     with writing() as session:
-        from core import limits
+        from core.people import limits
 
         for i in range(100):
             limits.note_failed_sign_in(session, email=f"u{i}@example.com", address="10.1.1.1")

@@ -3,7 +3,7 @@
 Rules: e-mail addresses are unique after trimming and lower-casing, also under concurrent requests; the first account is the admin
 and is always allowed; afterwards the admin's choice (or else the setting) decides between open, invite and closed; an invitation
 is used up in the transaction that makes the account; an unknown address costs the same hashing time as a wrong password.
-Sessions and tokens are ``core.sessions``'s, throttling is ``core.limits``'s.
+Sessions and tokens are ``core.people.sessions``'s, throttling is ``core.people.limits``'s.
 """
 
 import re
@@ -16,11 +16,12 @@ from sqlalchemy import CursorResult, delete, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import clock, limits, passwords
+from core import clock
 from core.config import RegistrationMode, settings
 from core.db import reading, writing
 from core.errors import EmailTaken, Forbidden, InvalidCredentials, NotFound, RegistrationClosed, ValidationError
 from core.fields import Input, parse
+from core.people import limits, passwords
 from core.security import digest, hash_password, new_id, new_token, verify_password
 from core.tables import InvitationRow, ServerSettingRow, SessionRow, TicketRow, UserRow
 

@@ -14,14 +14,15 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core import clock, usage
+from core import clock
 from core.db import reading, writing
 from core.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthorized
 from core.fields import Input, Name100
 from core.listing import Listed, SearchQuery, fetch
+from core.people import usage
+from core.people.users import User, present
 from core.security import digest, new_id, new_token
 from core.tables import ApiKeyRow, UserRow
-from core.users import User, present
 
 Scope = Literal["chat", "finetune", "files", "query"]
 SCOPES: tuple[Scope, ...] = ("chat", "finetune", "files", "query")

@@ -1,13 +1,14 @@
-"""Accounts as services see them; what the edges do with them is in tests/api/test_auth.py."""
+"""Accounts as services see them; what the edges do with them is in tests/api/people/test_auth.py."""
 
 from datetime import timedelta
 
 import pytest
 
-from core import clock, sessions, users
+from core import clock
 from core.errors import Forbidden, InvalidCredentials, NotFound, RateLimited, Unauthorized, ValidationError
+from core.people import sessions, users
+from core.people.users import User
 from core.tables import AttemptRow, RevokedTokenRow, SessionRow, TicketRow
-from core.users import User
 from tests.conftest import PASSWORD
 
 

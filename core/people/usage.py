@@ -1,7 +1,7 @@
 """What was used: one record per reply, query, finished training and stored upload, and sums over them.
 
 Records are written in the transaction of the act they count, and outlive what they name. A deleted dataset is a storage record
-with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is ``core.api_keys``'s business.
+with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is ``core.people.api_keys``'s business.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from core import clock
 from core.db import reading
+from core.people.users import User
 from core.tables import ApiKeyRow, ModelRow, UsageRow
-from core.users import User
 
 GroupBy = Literal["day", "model", "key", "kind"]
 Kind = Literal["chat", "training", "query", "storage"]
