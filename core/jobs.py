@@ -31,14 +31,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, case, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import CursorResult, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core import alerts, job_queue
 from core.clock import now
-from core.security import new_id, new_token
-from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobEventRow, JobRow, MetricPointRow
+from core.security import new_token
+from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobRow
 
 LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
 MAX_ATTEMPTS = 3  # without a new checkpoint between them
@@ -260,42 +259,6 @@ def pause_for_reason(session: Session, job_id: str, *, token: str, error: Error)
     end = {"status": "paused", "error": error.as_json(), "eta_seconds": None}
     changed = _change(session, job_id, ("running",), JobRow.lease_token == token, **end, **_NO_LEASE)
     return changed and _alert(session, job_id, "paused", error.message)
-
-
-# What is kept about a job --------------------------------------------------------------------------------------------------------
-
-
-def add_event(
-    session: Session,
-    job_id: str,
-    message: str,
-    *,
-    level: str = "info",
-    data: Mapping[str, Any] | None = None,
-    at: datetime | None = None,
-) -> None:
-    row = {"job_id": job_id, "message": message, "level": level, "data": dict(data or {}), "created_at": at or now()}
-    session.execute(insert(JobEventRow).values(row))
-
-
-def add_points(session: Session, job_id: str, points: Sequence[tuple[str, int, float]]) -> None:
-    """Write (series, step, value); a step that was trained again overwrites what it said before."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    last = {(name, step): value for name, step, value in points}  # PostgreSQL refuses the same key twice in one statement
-    rows = [{"job_id": job_id, "name": name, "step": step, "value": value} for (name, step), value in last.items()]
-    for start in range(0, len(rows), 200):
-        statement = dialect.insert(MetricPointRow).values(rows[start : start + 200])
-        key = [MetricPointRow.job_id, MetricPointRow.name, MetricPointRow.step]
-        session.execute(statement.on_conflict_do_update(index_elements=key, set_={"value": statement.excluded.value}))
-
-
-def note_checkpoint(
-    session: Session, job_id: str, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Sequence[int]
-) -> None:
-    """A checkpoint came to disk, and others went."""
-    gone = or_(CheckpointRow.step.not_in(list(kept)), CheckpointRow.step == step)
-    session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == job_id, gone))
-    session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
 
 
 _ONE_ATTEMPT_LESS = case((JobRow.attempts > 0, JobRow.attempts - 1), else_=0)

@@ -36,8 +36,8 @@ LAYERS = [
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {
         "core.alerts",
-        "core.webhooks",
-        "core.delivering",
+        "core.alerts.webhooks",
+        "core.alerts.delivering",
         "core.job_notes",
         "core.row_files",
         "core.job_health",

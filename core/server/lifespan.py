@@ -19,7 +19,8 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import chats, datasets, delivering, fine_tuning, models, sql_sandbox, stopping, supervisor, uploads
+from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, supervisor, uploads
+from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.people import sessions
 from core.providers import PROVIDERS

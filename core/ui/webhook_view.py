@@ -2,13 +2,12 @@
 
 import streamlit as st
 
-from core import webhooks
-from core.alerts import KINDS
+from core.alerts import KINDS, webhooks
+from core.alerts.webhooks import NewWebhook, Webhook
 from core.errors import NotFound
 from core.fields import parse
 from core.people.users import User
 from core.ui import alert_view, show
-from core.webhooks import NewWebhook, Webhook
 
 HELP = "A POST with JSON for each alert, for a chat, a pager or your own script. Inside your network an admin must allow the host."
 SIGNED = "Each body is signed: the header `X-Luthier-Signature` is `sha256=` and the hex HMAC-SHA256 of the body under this secret."

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from core import alerts, webhooks
-from core.alerts import Alert, AlertList
+from core import alerts
+from core.alerts import Alert, AlertList, webhooks
+from core.alerts.webhooks import Delivery, NewWebhook, Webhook
 from core.api.deps import CurrentUser, SignedIn
 from core.listing import Listed
-from core.webhooks import Delivery, NewWebhook, Webhook
 
 router = APIRouter(route_class=SignedIn, tags=["alerts"])
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from core import stopping, webhooks
+from core import stopping
+from core.alerts import webhooks
 from core.clock import now
 from core.db import reading, writing
 from core.tables import AlertRow, JobRow, WebhookRow

@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from core import alerts, delivering, webhooks
-from core.alerts import AlertList
+from core import alerts
+from core.alerts import AlertList, delivering, webhooks
+from core.alerts.webhooks import NewWebhook, sign
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -19,7 +20,6 @@ from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.people.users import User
 from core.tables import AlertRow, JobRow
-from core.webhooks import NewWebhook, sign
 
 MakeJob = Callable[..., JobRow]
 

@@ -1,8 +1,8 @@
 """Where a user's alerts are sent, and sending them.
 
 Rules kept here: one address per user, https to public hosts, on its usual port; a host inside the own network, plain http or
-another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.network`` looks a host up once and connects to
-what it has checked, no redirect is followed, and each try has ``SECONDS`` in all. What waits is ``core.delivering``'s business.
+another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.network`` looks a host up once and connects to what it
+has checked, no redirect is followed, and each try has ``SECONDS`` in all. What waits is ``core.alerts.delivering``'s business.
 
 The body is JSON; the header ``X-Luthier-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under the webhook's secret.
 """

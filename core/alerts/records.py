@@ -1,7 +1,7 @@
 """Alerts: what the owner of a job should know unwatched: written where it happens, shown in the app, sent by webhook.
 
 ``note`` is called in the transaction that makes the change it tells of, so an alert is written exactly when the change is. What
-becomes of those that wait for delivery is ``core.webhooks``'s business.
+becomes of those that wait for delivery is ``core.alerts.webhooks``'s business.
 """
 
 from dataclasses import dataclass
