@@ -17,10 +17,11 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import alerts, hardware, job_notes, jobs, row_files, storage
+from core import alerts, hardware, jobs, storage
 from core.clock import now
 from core.db import writing
 from core.event_files import EventFile
+from core.jobs import notes, row_files
 from core.training.hyperparameters import Settings
 from core.training.method import RowLosses, Sample, Step, Wish
 
@@ -81,7 +82,7 @@ class Recorder:
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         self._job_log.log({"warn": logging.WARNING, "error": logging.ERROR}.get(level, logging.INFO), message)
         at = now()
-        self._later(lambda session: jobs.add_event(session, self.job_id, message, level=level, data=data, at=at))
+        self._later(lambda session: notes.add_event(session, self.job_id, message, level=level, data=data, at=at))
 
     def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None:
         self._total_steps = total_steps
@@ -120,13 +121,13 @@ class Recorder:
         self._note_points(step, {"valid_loss": loss, **extra})
         if math.isfinite(loss):
             self._set(valid_loss=loss)
-            self._later(lambda session: job_notes.note_best(session, self.job_id, step=step, loss=loss))
+            self._later(lambda session: notes.note_best(session, self.job_id, step=step, loss=loss))
 
     def sampled(self, step: int, samples: Sequence[Sample]) -> None:
         samples = list(samples)
         self._set(stepped_at=now())
         self._job_log.info("step %s: %s answers sampled", step, len(samples))
-        self._later(lambda session: job_notes.note_samples(session, self.job_id, step, samples))
+        self._later(lambda session: notes.note_samples(session, self.job_id, step, samples))
         for position, sample in enumerate(samples):
             if sample.kind == "fixed":
                 self._events.text(f"samples/{position}", step, f"**{sample.prompt}**\n\n{sample.answer}")
@@ -143,7 +144,7 @@ class Recorder:
         metrics = {**metrics, "trained_tokens": self.tokens, "seconds": round(self.spent_seconds, 1)}
         self._job_log.info("step %s: checkpoint saved", step)
         self._later(
-            lambda session: jobs.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
+            lambda session: notes.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
         )
 
     # What the worker calls --------------------------------------------------------------------------------------------------
@@ -196,7 +197,7 @@ class Recorder:
         progress = facts["step"] / self._total_steps if self._total_steps and "step" in facts else None
         with writing() as session:
             status = jobs.heartbeat(session, self.job_id, token=self._token, progress=progress, **facts)
-            jobs.add_points(session, self.job_id, points)
+            notes.add_points(session, self.job_id, points)
             for write in writes:
                 write(session)
         with self._buffers:  # only what was written is forgotten

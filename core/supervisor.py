@@ -3,7 +3,7 @@
 Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
 adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` without a
 new checkpoint between them it fails with a reason. No job stays ``running`` without a worker, and none with a worker that hangs
-(``core.job_health``): it is ended and the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A
+(``core.jobs.health``): it is ended and the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A
 stopping server asks its workers to save; they give their jobs back to the queue themselves and the next start goes on with them.
 """
 
@@ -14,12 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from core import alerts, fine_tuning, hardware, job_health, jobs, storage
+from core import alerts, fine_tuning, hardware, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import DiskFull
-from core.jobs import Error
+from core.jobs import Error, health, notes
 from core.runners import RUNNERS, Worker
 from core.storage import trash
 from core.tables import DatasetVersionRow, JobRow
@@ -136,7 +136,7 @@ class Supervisor:
             for row in _running():
                 with writing() as session:
                     if jobs.set_aside(session, row.id, error=DISK_FULL):
-                        jobs.add_event(session, row.id, DISK_FULL.message, level="error", data={"code": DISK_FULL.code})
+                        notes.add_event(session, row.id, DISK_FULL.message, level="error", data={"code": DISK_FULL.code})
 
     def _tell_disk_is_full(self) -> None:
         if time.monotonic() - self._disk_told_at < DISK_EVENT_SECONDS:
@@ -144,7 +144,7 @@ class Supervisor:
         self._disk_told_at = time.monotonic()
         with writing() as session:
             for job_id in session.scalars(select(JobRow.id).where(JobRow.status == "queued")).all():
-                jobs.add_event(session, job_id, "The disk is nearly full. The job waits until there is space.", level="warn")
+                notes.add_event(session, job_id, "The disk is nearly full. The job waits until there is space.", level="warn")
 
     # Workers --------------------------------------------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Supervisor:
                 ended = jobs.fail(session, row.id, token=token, error=_lost(row, reason))
                 told, level = _lost(row, reason).message, "error"
             if ended:
-                jobs.add_event(session, row.id, told, level=level)
+                notes.add_event(session, row.id, told, level=level)
             else:
                 jobs.release(session, row.id, token=token)
 
@@ -248,7 +248,7 @@ class Supervisor:
             worker = self._worker(row)
             if row.status == "running" and worker and RUNNERS[row.runner].is_alive(worker):
                 with writing() as session:
-                    jobs.add_event(session, row.id, "The server is back. The training went on meanwhile.")
+                    notes.add_event(session, row.id, "The server is back. The training went on meanwhile.")
 
 
 _supervisor: Supervisor | None = None
@@ -284,7 +284,7 @@ def _set_aside_too_wide(all_devices: int) -> None:
         told = f"The job asks for {row.num_processes} devices and this server has {all_devices} now. Start it again with fewer."
         with writing() as session:
             if jobs.set_aside(session, row.id, error=Error("too_many_devices", told)):
-                jobs.add_event(session, row.id, told, level="error")
+                notes.add_event(session, row.id, told, level="error")
 
 
 def _leased() -> list[JobRow]:
@@ -298,9 +298,9 @@ def _running() -> list[JobRow]:
 
 def _is_stalled(row: JobRow) -> bool:
     at = now()
-    if not job_health.is_stalled(row, at, validation_share=0.0):
+    if not health.is_stalled(row, at, validation_share=0.0):
         return False  # nothing has to be asked for nearly always
-    return job_health.is_stalled(row, at, validation_share=_validation_share(row))
+    return health.is_stalled(row, at, validation_share=_validation_share(row))
 
 
 def _validation_share(row: JobRow) -> float:
@@ -317,7 +317,7 @@ def _no_runner(row: JobRow) -> str:
 
 
 def _silence(row: JobRow) -> str:
-    seconds = (now() - (job_health.last_sign(row) or now())).total_seconds()
+    seconds = (now() - (health.last_sign(row) or now())).total_seconds()
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 

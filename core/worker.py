@@ -25,7 +25,7 @@ from core.config import process_place, settings
 from core.db import reading, writing
 from core.errors import DiskFull, LuthierError
 from core.fine_tuning import provenance
-from core.jobs import Error
+from core.jobs import Error, notes
 from core.people import usage
 from core.recorder import Recorder
 from core.tables import CheckpointRow, DatasetVersionRow, JobRow
@@ -125,7 +125,7 @@ def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: floa
         )
         if not ended:
             raise jobs.Lost
-        jobs.add_event(session, job.id, f"Done: the model is {job.name}.", data={"model_id": made.model_id})
+        notes.add_event(session, job.id, f"Done: the model is {job.name}.", data={"model_id": made.model_id})
         _meter(session, job, recorder, seconds, model_id=made.model_id)
 
     models.publish(_publication(job, outcome, recorder.spent_seconds), draft=outcome.draft, then=end_job)
@@ -161,9 +161,9 @@ def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.
 
     def end_job(session: Session) -> None:
         if jobs.requeue(session, job.id, token=token, counts=False):
-            jobs.add_event(session, job.id, back)
+            notes.add_event(session, job.id, back)
         elif jobs.release(session, job.id, token=token) and wish is Wish.PAUSE:
-            jobs.add_event(session, job.id, "Paused. A checkpoint keeps what was learned.")
+            notes.add_event(session, job.id, "Paused. A checkpoint keeps what was learned.")
         _meter(session, job, recorder, time.monotonic() - began)
 
     _have_last_word(recorder, end_job)
@@ -185,7 +185,7 @@ def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception)
     def end_job(session: Session) -> None:
         end = jobs.pause_for_reason if is_about_space else jobs.fail
         if end(session, job.id, token=token, error=told):
-            jobs.add_event(session, job.id, told.message, level="error", data={"code": told.code, "line": told.line})
+            notes.add_event(session, job.id, told.message, level="error", data={"code": told.code, "line": told.line})
         else:
             jobs.release(session, job.id, token=token)
         _meter(session, job, recorder, time.monotonic() - began)

@@ -36,12 +36,6 @@ LAYERS = [
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {
         "core.alerts",
-        "core.alerts.webhooks",
-        "core.alerts.delivering",
-        "core.job_notes",
-        "core.row_files",
-        "core.job_health",
-        "core.job_queue",
         "core.jobs",
         "core.training",
     },

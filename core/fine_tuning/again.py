@@ -19,6 +19,7 @@ from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.starting import find_by_key, key_of
 from core.fine_tuning.values import Job, present
+from core.jobs import notes
 from core.people.users import User
 from core.runners import RUNNERS
 from core.security import new_id
@@ -54,7 +55,7 @@ def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job
             row = JobRow(id=new_id("ftj"), user_id=user.id, copied_from=job_id, idempotency_key=key, resolved=as_run, **same)
             session.add(row)
             session.flush()
-            jobs.add_event(session, row.id, f"Created: {earlier.name} once more, with everything as it was.")
+            notes.add_event(session, row.id, f"Created: {earlier.name} once more, with everything as it was.")
             session.refresh(row)
             return present(session, row)
     except IntegrityError:

@@ -21,6 +21,7 @@ from core.fine_tuning.values import (
     present_event,
     present_progress,
 )
+from core.jobs import notes
 from core.listing import Listed, ListQuery, SearchQuery, contains, fetch
 from core.people.users import User
 from core.tables import CheckpointRow, JobEventRow, JobRow
@@ -129,5 +130,5 @@ def _steer(user: User, job_id: str, change: Callable[[Session, str], bool], verb
                 f"A job that is {row.status} cannot {verb}." if verb != "cancel" else f"The job is already {row.status}."
             )
         session.refresh(row)
-        jobs.add_event(session, job_id, told[row.status])
+        notes.add_event(session, job_id, told[row.status])
         return present(session, row)

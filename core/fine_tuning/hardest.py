@@ -1,6 +1,6 @@
 """The rows that a model finds hardest: the losses that the training wrote, joined with the rows of the dataset version.
 
-Losses lie in one Parquet per split (``core.row_files``), sorted here; of the dataset only the rows of the page
+Losses lie in one Parquet per split (``core.jobs.row_files``), sorted here; of the dataset only the rows of the page
 asked for are read.
 """
 
@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from pyarrow import parquet
 
-from core import datasets, row_files, storage
+from core import datasets, storage
 from core.datasets import pages
 from core.db import reading
 from core.errors import NotFound
 from core.fine_tuning.owned import find
+from core.jobs import row_files
 from core.listing import Listed
 from core.people.users import User
 

@@ -1,6 +1,6 @@
 """The queue as its users see it: one's own waiting jobs in the order in which they will start, and the ways to change that order.
 
-The rule is ``core.job_queue``'s. Other users' jobs are counted, never named.
+The rule is ``core.jobs.turns``'s. Other users' jobs are counted, never named.
 """
 
 import time
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from core import hardware, job_queue, jobs
+from core import hardware
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -22,7 +22,8 @@ from core.fields import Input
 from core.fine_tuning.expected import durations
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
-from core.job_queue import Held, Start
+from core.jobs import notes, turns
+from core.jobs.turns import Held, Start
 from core.people.users import User
 from core.tables import ACTIVE_STATUSES, JobRow
 
@@ -114,7 +115,7 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
             raise Conflict(f"The job is already {row.status}: it does not wait any more.")
         if row.priority != priority:
             row.priority, row.position = priority, None
-            jobs.add_event(session, job_id, f"Priority: {PRIORITY_WORDS[priority]}.")
+            notes.add_event(session, job_id, f"Priority: {PRIORITY_WORDS[priority]}.")
         session.flush()
         session.refresh(row)
         return present(session, row)
@@ -122,17 +123,17 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
 
 def require_devices(num_processes: int, *, runner: str) -> None:
     """Raises ValidationError when this server has fewer and the job runs here. Asks the driver: not inside ``writing()``."""
-    if runner == job_queue.HERE and num_processes > (there := hardware.device_count()):
+    if runner == turns.HERE and num_processes > (there := hardware.device_count()):
         raise ValidationError.of("num_processes", f"at most {there}: this server has no more devices")
 
 
 def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devices: int) -> list[Start]:
-    waiting = job_queue.waiting(session)
+    waiting = turns.waiting(session)
     seconds = durations(session, [job.id for job in waiting])
-    return job_queue.foresee(
-        job_queue.with_seconds(waiting, seconds),
+    return turns.foresee(
+        turns.with_seconds(waiting, seconds),
         holding=holding,
-        served=job_queue.last_served(session),
+        served=turns.last_served(session),
         places=places,
         devices=all_devices,
         at=time.time(),
@@ -144,7 +145,7 @@ def _holding(session: Session) -> list[Held]:
     rows = session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()
     starting = durations(session, [row.id for row in rows if row.status == "running" and row.eta_seconds is None])
     left = {row.id: row.eta_seconds if row.status == "running" else 0.0 for row in rows}
-    return [Held(row.user_id, job_queue.devices_of(row), starting.get(row.id, left[row.id])) for row in rows]
+    return [Held(row.user_id, turns.devices_of(row), starting.get(row.id, left[row.id])) for row in rows]
 
 
 def _waiting_of(user: User) -> Select[JobRow]:
@@ -153,8 +154,8 @@ def _waiting_of(user: User) -> Select[JobRow]:
 
 def _own_order(session: Session, user: User) -> list[str]:
     rows = session.scalars(_waiting_of(user)).all()
-    key = job_queue.own_order
-    return [job.id for job in sorted(map(job_queue.waiting_of, rows), key=key)]
+    key = turns.own_order
+    return [job.id for job in sorted(map(turns.waiting_of, rows), key=key)]
 
 
 def _present(row: JobRow, start: Start, *, place: int, others_ahead: int, moment: datetime) -> QueuedJob:

@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import formats, row_files, storage
+from core import formats, storage
 from core.db import reading
 from core.errors import LuthierError, NotFound
 from core.fine_tuning import provenance, recipes
 from core.fine_tuning.values import Checkpoint, Event, Job, present, present_checkpoint, present_event
 from core.formats import Example, Preference, Text
+from core.jobs import row_files
 from core.people.users import User
 from core.tables import (
     CheckpointRow,

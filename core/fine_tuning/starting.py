@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core import datasets, hardware, job_queue, jobs, storage
+from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
@@ -19,6 +19,7 @@ from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.values import Job, present
+from core.jobs import notes, turns
 from core.people.users import User
 from core.runners import RUNNERS
 from core.security import digest, new_id
@@ -188,7 +189,7 @@ def insert(
     _require_files(session, row)
     session.add(row)
     session.flush()
-    jobs.add_event(session, row.id, "Created.")
+    notes.add_event(session, row.id, "Created.")
     if all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part):
         _admit(session, row, _settle(new, base, rows, validation))
     return row
@@ -230,14 +231,14 @@ def _require_files(session: Any, job: JobRow) -> None:
 def _reject(job_id: str, error: jobs.Error) -> None:
     with writing() as session:
         if jobs.reject(session, job_id, error=error):
-            jobs.add_event(session, job_id, error.message, level="error", data={"code": error.code, "line": error.line})
+            notes.add_event(session, job_id, error.message, level="error", data={"code": error.code, "line": error.line})
 
 
 def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
     settings, num_examples, _ = settled
     resolved = row.resolved | asdict(settings)  # a rerun knows already with how many threads
     if jobs.admit(session, row.id, resolved=resolved, total_steps=settings.total_steps(num_examples)):
-        jobs.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
+        notes.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 
 def _find(user: User, new: NewJob) -> Sources:
@@ -261,7 +262,7 @@ def _find(user: User, new: NewJob) -> Sources:
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     """Raises ValidationError for settings that cannot run here."""
     settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
-    if settings.tuning == "qlora" and new.runner == job_queue.HERE and not hardware.gpus():
+    if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
         raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
     return settings
 

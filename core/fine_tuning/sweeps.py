@@ -25,6 +25,7 @@ from core.fields import details_of
 from core.fine_tuning import starting, sweep_space
 from core.fine_tuning.starting import NewJob
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Range, Search, Values
+from core.jobs import notes
 from core.listing import Listed, SearchQuery, fetch
 from core.people.users import User
 from core.security import new_id
@@ -152,7 +153,7 @@ def cancel(user: User, sweep_id: str) -> Sweep:
         if not cancelled:
             raise Conflict("All jobs of this sweep have ended already.")
         for job_id in cancelled:
-            jobs.add_event(session, job_id, "Cancelled with its sweep.")
+            notes.add_event(session, job_id, "Cancelled with its sweep.")
         session.expire_all()
         return _present(session, group)
 

@@ -13,12 +13,13 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import jobs, models, storage
+from core import models, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fields import Input
 from core.fine_tuning import provenance
 from core.fine_tuning.values import ACTIVE, Checkpoint, present_checkpoint
+from core.jobs import notes
 from core.models import Publication, Published
 from core.people.users import User
 from core.tables import CheckpointRow, JobRow, ModelVersionRow
@@ -67,7 +68,7 @@ def delete_checkpoint(user: User, job_id: str, step: int) -> None:
         if reason := why_needed(session, job, step):
             raise Conflict(reason)
         session.delete(row)
-        jobs.add_event(session, job_id, f"The checkpoint of step {step} was deleted.", data={"step": step})
+        notes.add_event(session, job_id, f"The checkpoint of step {step} was deleted.", data={"step": step})
     storage.remove(checkpoints.folder(storage.job_dir(job_id)) / f"step-{step}")
 
 
@@ -87,7 +88,7 @@ def promote_checkpoint(user: User, job_id: str, step: int, promotion: Promotion 
             raise _Known
         found.model_version_id = made.version_id
         told = f"The checkpoint of step {step} was promoted."
-        jobs.add_event(session, job_id, told, data={"step": step, "model_id": made.model_id})
+        notes.add_event(session, job_id, told, data={"step": step, "model_id": made.model_id})
 
     draft = _second_names(job_id, step)
     try:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import job_notes, row_files, storage
+from core import storage
 from core.config import settings
 from core.db import writing
+from core.jobs import notes, row_files
 from core.people.users import User
 from core.training.method import RowLosses, Sample
 from tests.api.conftest import Caller, error_of, fields_of
@@ -29,7 +30,7 @@ def job_id(ada: User) -> str:
     with writing() as session:
         for step in (10, 20):
             worst = Sample("worst", "p3", f"wrong at {step}", expected="c3", line=3, loss=4.5)
-            job_notes.note_samples(session, job_id, step, [worst, Sample("fixed", "Who?", f"at {step}", expected="c1")])
+            notes.note_samples(session, job_id, step, [worst, Sample("fixed", "Who?", f"at {step}", expected="c1")])
     losses = np.array([0.5, 3.0, np.nan, 1.5], np.float32)
     row_files.write(job_id, RowLosses("train", np.array([1, 2, 3, 4]), losses, losses + 1, np.full(4, 7), 20))
     (storage.job_dir(job_id) / "log.txt").write_text("step 1\nSaved.\nSTEP 2 <b>\n")

@@ -115,14 +115,14 @@ def _make(user: Any, steps: int, names: tuple[str, ...] = ("train_loss",)) -> st
 
 def _step(job_id: str) -> None:
     """One more point of each series, as the recorder writes them."""
-    from core import jobs
     from core.clock import now
     from core.db import writing
+    from core.jobs import notes
     from core.tables import JobRow
 
     step = LONG + next(_next)
     with writing() as session:
-        jobs.add_points(session, job_id, [(name, step, 1.0) for name in SERIES])
+        notes.add_points(session, job_id, [(name, step, 1.0) for name in SERIES])
         session.get_one(JobRow, job_id).updated_at = now()
 
 

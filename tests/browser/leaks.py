@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import db, row_files, storage
+from core import db, storage
 from core.config import settings
 from core.db import writing
+from core.jobs import row_files
 from core.people import users
 from core.people.users import User
 from core.security import new_id

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, jobs, storage
+from core import fine_tuning, storage
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import EventList, JobList, NewJob
 from core.fine_tuning.series import downsample
 from core.fine_tuning.sources import CHECKED_AT_ONCE
+from core.jobs import notes
 from core.listing import ListQuery
 from core.people.users import User
 from core.supervisor import Supervisor
@@ -209,7 +210,7 @@ def test_events_come_in_order_and_in_pages(ada: User, make_job: MakeJob) -> None
     job = make_job(ada)
     with writing() as session:
         for number in range(5):
-            jobs.add_event(session, job.id, f"event {number}", data={"n": number})
+            notes.add_event(session, job.id, f"event {number}", data={"n": number})
     page = fine_tuning.events(ada, job.id, parse(EventList, limit=2, offset=1))
     assert ([e.message for e in page.items], page.total) == (["event 1", "event 2"], 5)
 
@@ -218,7 +219,7 @@ def test_series_keep_their_peaks_when_thinned(ada: User, make_job: MakeJob) -> N
     job = make_job(ada)
     values = [(step, 5.0 if step == 777 else -5.0 if step == 1234 else 1.0) for step in range(2000)]
     with writing() as session:
-        jobs.add_points(session, job.id, [("train_loss", step, value) for step, value in values])
+        notes.add_points(session, job.id, [("train_loss", step, value) for step, value in values])
     series = fine_tuning.metrics(ada, job.id, max_points=100).series["train_loss"]
     assert len(series) <= 100
     assert {(777, 5.0), (1234, -5.0), (0, 1.0), (1999, 1.0)} <= set(series)

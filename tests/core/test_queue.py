@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, hardware, job_queue, jobs, storage
+from core import fine_tuning, hardware, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import Move, NewJob
-from core.job_queue import Held, Waiting
+from core.jobs import notes, turns
+from core.jobs.turns import Held, Waiting
 from core.people import usage
 from core.people.users import User
 from core.supervisor import Supervisor
@@ -30,7 +31,7 @@ def job(name: str, user: str = "ada", *, age: int = 0, seconds: float | None = 1
 
 
 def foresee(*waiting: Waiting, holding: list[Held] | None = None, places: int = 1, devices: int = 4, **served: float) -> Any:
-    found = job_queue.foresee(waiting, holding=holding or [], served=served, places=places, devices=devices, at=1e9)
+    found = turns.foresee(waiting, holding=holding or [], served=served, places=places, devices=devices, at=1e9)
     return [(start.job_id, start.seconds) for start in found]
 
 
@@ -318,9 +319,9 @@ def test_a_deleted_job_leaves_its_model_and_nothing_else(ada: User, bob: User, m
     folder = storage.job_dir(ended.id)
     (folder / "checkpoints" / "step-5").mkdir(parents=True)
     with writing() as session:
-        jobs.note_checkpoint(session, ended.id, 5, size_bytes=1, metrics={}, kept=[5])
-        jobs.add_event(session, ended.id, "x")
-        jobs.add_points(session, ended.id, [("train_loss", 1, 1.0)])
+        notes.note_checkpoint(session, ended.id, 5, size_bytes=1, metrics={}, kept=[5])
+        notes.add_event(session, ended.id, "x")
+        notes.add_points(session, ended.id, [("train_loss", 1, 1.0)])
     with pytest.raises(NotFound):
         fine_tuning.delete(bob, ended.id)
     fine_tuning.delete(ada, ended.id)

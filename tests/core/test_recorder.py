@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from core import jobs, storage
 from core.db import reading, writing
+from core.jobs.row_files import path_of
 from core.people.users import User
 from core.recorder import Recorder
-from core.row_files import path_of
 from core.tables import AlertRow, JobRow, MetricPointRow, SampleRow
 from core.training import Settings
 from core.training.hyperparameters import Hyperparameters, resolve

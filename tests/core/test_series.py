@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from sqlalchemy import event, update
 
-from core import db, fine_tuning, jobs
+from core import db, fine_tuning
 from core.clock import now
 from core.db import writing
 from core.errors import NotFound, ValidationError
 from core.fine_tuning import series
+from core.jobs import notes
 from core.people.users import User
 from core.tables import JobRow
 
@@ -31,7 +32,7 @@ def job(ada: User, make_job: MakeJob) -> JobRow:
 def add(job: JobRow, name: str, steps: range, value: Callable[[int], float] = float, **row: object) -> None:
     """As the recorder does: points and the job's row in one transaction."""
     with writing() as session:
-        jobs.add_points(session, job.id, [(name, step, value(step)) for step in steps])
+        notes.add_points(session, job.id, [(name, step, value(step)) for step in steps])
         values = {"updated_at": now() + timedelta(microseconds=next(_ticks)), **row}
         session.execute(update(JobRow).where(JobRow.id == job.id).values(**values))
 

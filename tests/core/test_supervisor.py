@@ -16,6 +16,7 @@ from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import DiskFull
+from core.jobs import notes
 from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.subprocess import SubprocessRunner
@@ -96,7 +97,7 @@ def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(ada: User, make_
     worker = {"worker_pid": 1, "worker_started": later(-60).timestamp(), "lease_token": "t", "lease_until": later(60)}
     job = make_waiting(ada, status="running", attempts=jobs.MAX_ATTEMPTS, **worker)
     with writing() as session:
-        jobs.note_checkpoint(session, job.id, 500, size_bytes=1, metrics={}, kept=[500])
+        notes.note_checkpoint(session, job.id, 500, size_bytes=1, metrics={}, kept=[500])
     runner.dead = True
     watch = Supervisor()
     watch.tick()
@@ -390,7 +391,7 @@ def test_old_checkpoints_of_ended_jobs_go_and_kept_ones_stay(ada: User, make_wai
     for job in (old, recent, paused):
         with writing() as session:
             for step in (10, 20, 30):
-                jobs.note_checkpoint(session, job.id, step, size_bytes=1, metrics={}, kept=[10, 20, 30])
+                notes.note_checkpoint(session, job.id, step, size_bytes=1, metrics={}, kept=[10, 20, 30])
                 (checkpoints.folder(storage.job_dir(job.id)) / f"step-{step}").mkdir(parents=True)
             session.query(CheckpointRow).filter_by(job_id=job.id, step=20).one().pinned = True
     watch = Supervisor()

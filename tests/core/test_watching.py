@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from core import fine_tuning, job_notes, row_files, storage
+from core import fine_tuning, storage
 from core.db import writing
 from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import Annotation, JobList, SampleList
+from core.jobs import notes, row_files
 from core.people.users import User
 from core.tables import JobRow
 from core.training.method import RowLosses, Sample
@@ -55,7 +56,7 @@ def test_samples_by_step_fixed_prompts_first(ada: User, job: JobRow) -> None:
     with writing() as session:
         for step in (10, 20):
             worst = Sample("worst", "Why?", f"so {step}", expected="So.", line=3, loss=2.0)
-            job_notes.note_samples(session, job.id, step, [worst, Sample("fixed", "A?", f"a {step}"), Sample("fixed", "B?", "b")])
+            notes.note_samples(session, job.id, step, [worst, Sample("fixed", "A?", f"a {step}"), Sample("fixed", "B?", "b")])
     assert fine_tuning.sample_steps(ada, job.id) == [10, 20]
     found = fine_tuning.samples(ada, job.id, SampleList(step=20)).items
     assert [(s.kind, s.position, s.answer) for s in found] == [("fixed", 0, "a 20"), ("fixed", 1, "b"), ("worst", 0, "so 20")]

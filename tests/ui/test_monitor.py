@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from core import alerts, fine_tuning, job_notes, row_files, storage
+from core import alerts, fine_tuning, storage
 from core.db import writing
+from core.jobs import notes, row_files
 from core.people.users import User
 from core.training.method import RowLosses, Sample
 from core.ui import job_log
@@ -23,7 +24,7 @@ def job_id(ada: User) -> str:
 def test_tabs_show_samples_rows_and_search(ada: User, visit: Visit, job_id: str) -> None:
     with writing() as session:
         for step in (10, 20, 30):
-            job_notes.note_samples(session, job_id, step, [Sample("fixed", "Who are you?", f"at {step}", expected="at 30")])
+            notes.note_samples(session, job_id, step, [Sample("fixed", "Who are you?", f"at {step}", expected="at 30")])
     losses = np.array([0.1, 0.2, 3.5, 0.3, 0.4], np.float32)
     row_files.write(job_id, RowLosses("train", np.arange(1, 6), losses, losses + 1, np.full(5, 7), 30))
     (storage.job_dir(job_id) / "log.txt").write_text("one\ntwo <b>\nthree\n")

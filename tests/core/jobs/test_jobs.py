@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core import jobs
 from core.clock import now
 from core.db import reading, writing
-from core.jobs import Error
+from core.jobs import Error, notes
 from core.people.users import User
 from core.tables import JOB_STATUSES, AlertRow, CheckpointRow, JobRow, MetricPointRow, ModelRow
 
@@ -310,8 +310,8 @@ def test_a_graceful_stop_does_not_use_up_an_attempt(ada: User, make_job: MakeJob
 def test_a_step_trained_again_overwrites_its_points(ada: User, make_job: MakeJob) -> None:
     job = make_job(ada)
     with writing() as session:
-        jobs.add_points(session, job.id, [("train_loss", step, 1.0) for step in range(500)])
-        jobs.add_points(session, job.id, [("train_loss", 3, 2.0), ("train_loss", 3, 0.5)])
+        notes.add_points(session, job.id, [("train_loss", step, 1.0) for step in range(500)])
+        notes.add_points(session, job.id, [("train_loss", 3, 2.0), ("train_loss", 3, 0.5)])
     with reading() as session:
         values = {p.step: p.value for p in session.query(MetricPointRow)}
     assert (len(values), values[3], values[4]) == (500, 0.5, 1.0)
@@ -321,7 +321,7 @@ def test_only_checkpoints_on_disk_are_listed(ada: User, make_job: MakeJob) -> No
     job = make_job(ada)
     with writing() as session:
         for step, kept in ((10, [10]), (20, [10, 20]), (30, [20, 30]), (30, [20, 30])):
-            jobs.note_checkpoint(session, job.id, step, size_bytes=1, metrics={}, kept=kept)
+            notes.note_checkpoint(session, job.id, step, size_bytes=1, metrics={}, kept=kept)
     with reading() as session:
         assert sorted(c.step for c in session.query(CheckpointRow)) == [20, 30]
 

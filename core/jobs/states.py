@@ -10,7 +10,7 @@
         └──cancel── any active state          paused
 
 ``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between
-users and among one user's jobs, is decided in ``core.job_queue``. Each end that nobody pressed a button for (finished, failed,
+users and among one user's jobs, is decided in ``core.jobs.turns``. Each end that nobody pressed a button for (finished, failed,
 paused by itself) becomes an alert here, in the transaction that makes it, so none is missed and none comes twice.
 
 Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
@@ -34,8 +34,9 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from core import alerts, job_queue
+from core import alerts
 from core.clock import now
+from core.jobs import turns
 from core.security import new_token
 from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobRow
 
@@ -114,7 +115,7 @@ def reject(session: Session, job_id: str, *, error: Error) -> bool:
 
 def claim(session: Session, *, devices: int | None = None) -> str | None:
     """queued -> running for the job whose turn it is, with a new lease; returns its id. ``devices``: all there are."""
-    job_id = job_queue.next_to_start(session, devices=devices)
+    job_id = turns.next_to_start(session, devices=devices)
     if job_id is None:
         return None
     changes = _lease(new_token()) | {
@@ -198,12 +199,12 @@ def hold(session: Session, ref: str) -> bool:
 
 def has_waiting(session: Session, *, devices: int | None = None) -> bool:
     """Whether ``claim`` would find a job. A look that takes no write lock."""
-    return job_queue.next_to_start(session, devices=devices) is not None
+    return turns.next_to_start(session, devices=devices) is not None
 
 
 def too_wide(session: Session, *, devices: int) -> Sequence[JobRow]:
     """Waiting jobs that ask for more devices than there are: the server had more when they were made."""
-    return session.scalars(select(JobRow).where(JobRow.status == "queued", devices < job_queue.DEVICES)).all()
+    return session.scalars(select(JobRow).where(JobRow.status == "queued", devices < turns.DEVICES)).all()
 
 
 def leased(session: Session) -> Sequence[JobRow]:
