@@ -26,7 +26,7 @@ import psutil
 from sqlalchemy import update
 from sqlalchemy.orm import configure_mappers
 
-from core import formats, profile, reports, storage
+from core import formats, storage
 from core.clock import now
 from core.config import ROOT, bare_environment, settings
 from core.db import reading, writing
@@ -36,6 +36,7 @@ from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appe
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
+from core.reports import computing, profile
 from core.storage import trash
 from core.tables import DatasetRow, DatasetVersionRow
 
@@ -294,7 +295,7 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
         )
         if settled.rowcount:  # type: ignore[attr-defined]
             session.execute(update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now()))
-            reports.request_all(session, row.id, profiled=converted.profile is not None)
+            computing.request_all(session, row.id, profiled=converted.profile is not None)
             stored = storage.folder_bytes(storage.version_dir(row.id))
             usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
             return
@@ -386,7 +387,7 @@ def _measure(
         content_hash=content_hash(connection, target, columns) if num_rows * len(columns) <= HASHED_AT_ONCE else HASHED_LATER,
         format=format_,
         training=report,
-        profile=_profile(connection, target, columns) if reports.is_small(num_rows, len(columns)) else None,
+        profile=_profile(connection, target, columns) if computing.is_small(num_rows, len(columns)) else None,
         detected=reading.detected,
         skipped_rows=task.rejects.count,
         errors=[{"line": line, "message": message} for line, message in sorted(task.rejects.first)],

@@ -31,7 +31,8 @@ LAYERS = [
     {"core.listing"},
     {"core.storage", "core.formats", "core.sql_sandbox", "core.readers", "core.weights"},
     {"core.people"},
-    {"core.profile", "core.quality", "core.token_lengths", "core.ingest", "core.reports", "core.datasets"},
+    {"core.reports"},
+    {"core.ingest", "core.datasets"},
     {"core.uploads"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
     {

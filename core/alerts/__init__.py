@@ -8,10 +8,23 @@ When an alert is due is decided where it happens (``core.jobs``, the worker, the
 ``records.Kind``.
 """
 
-from core.alerts.records import KINDS, Alert, AlertList, Kind, count_unseen, list_alerts, mark_all_seen, mark_seen, newest, note
+from core.alerts.records import (
+    KINDS,
+    PREFIX,
+    Alert,
+    AlertList,
+    Kind,
+    count_unseen,
+    list_alerts,
+    mark_all_seen,
+    mark_seen,
+    newest,
+    note,
+)
 
 __all__ = [
     "KINDS",
+    "PREFIX",
     "Alert",
     "AlertList",
     "Kind",

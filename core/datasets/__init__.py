@@ -9,7 +9,7 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 - ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
 - ``views``: what of a version is shown, on a page or in a file; ``filters``: which rows are meant; ``pages``: a page of them by our
   own SQL; ``exports``: all of them as CSV, JSON Lines or Parquet
-- ``reports``: profile, quality and token lengths of a version; ``report_queue``: the processes that compute them
+- ``reports``: profile, quality and token lengths of a version, which ``core.reports`` computes
 - ``diffs``, ``comparing``, ``diff_exports``: what is different between two versions
 - ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what they share
 - ``lineage``: what was made from what; ``removing``, ``retention``: what goes, and what forbids it
@@ -53,8 +53,6 @@ from core.datasets.making import (
 )
 from core.datasets.pages import Filter, Preview
 from core.datasets.removing import Use, delete_version, removed_tables, uses
-from core.datasets.report_queue import recover as recover_reports
-from core.datasets.report_queue import shut_down as shut_down_reports
 from core.datasets.reports import (
     Finding,
     Quality,
@@ -131,14 +129,12 @@ __all__ = [
     "profile",
     "quality",
     "recover",
-    "recover_reports",
     "removed_tables",
     "require_readable",
     "retention",
     "rows_of",
     "samples",
     "set_retention",
-    "shut_down_reports",
     "split",
     "sql_tables",
     "start_report",

@@ -12,10 +12,11 @@ import time
 from sqlalchemy import select
 
 from core import ingest, storage
-from core.datasets import report_queue, spare
+from core.datasets import spare
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
 from core.processes import living
+from core.reports import queue as report_queue
 from core.storage import trash
 from core.tables import DatasetVersionRow
 

@@ -1,8 +1,8 @@
 """Rows that two versions have in common, exactly or nearly: what a model would be tested on although it has learned it.
 
 Rows are compared in the columns that all versions share, or in the chosen ones. Exact: every row of both, counted in the later one.
-Near: texts of which four fifths of the runs of three words agree (``core.quality.near``), over as many rows as ``NEAR_ROWS``;
-above that over a part of the rows, which the report says. A row that has an exact twin is not counted as near.
+Near: texts of which four fifths of the runs of three words agree (``core.reports.quality.near``), over as many rows as
+``NEAR_ROWS``; above that over a part of the rows, which the report says. A row that has an exact twin is not counted as near.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.errors import ValidationError
 from core.people.users import User
-from core.quality import near
 from core.readers.base import quoted
+from core.reports.quality import near
 from core.sql_types import is_number
 
 SECONDS = 300.0

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from core import formats, ingest, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, earlier_options, from_tables, removing, report_queue, rows, same_bytes
+from core.datasets import conversions, earlier_options, from_tables, removing, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
 from core.datasets.looking import (
@@ -35,6 +35,7 @@ from core.fields import Input, Name200, Text2000
 from core.people import usage
 from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
+from core.reports import queue as report_queue
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
 

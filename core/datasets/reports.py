@@ -1,7 +1,7 @@
 """Reports about a version as its owner sees them: profile, quality, token lengths; and the rows of a finding.
 
 Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a profile is ready the
-footer of the Parquet speaks for it. Computing is ``core.reports``, the processes are ``report_queue``.
+footer of the Parquet speaks for it. Computing is the business of ``core.reports``.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from typing import Any, Literal
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from core import reports, storage
+from core import storage
 from core.datasets import rows
-from core.datasets.report_queue import QUEUE
 from core.datasets.values import Profile
 from core.db import reading, writing
 from core.errors import NotFound
 from core.people.users import User
-from core.profile import from_footer
+from core.reports import computing
+from core.reports.profile import from_footer
+from core.reports.queue import QUEUE
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
 
 Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobody has asked for it
@@ -26,7 +27,8 @@ Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobod
 
 @dataclass(frozen=True)
 class Quality:
-    """What may be wrong with a version. ``findings`` are dicts of ``core.quality.Finding``, the worst first, examples masked.
+    """What may be wrong with a version. ``findings`` are dicts of ``core.reports.quality.Finding``, the worst first, examples
+    masked.
 
     ``num_rows_scanned`` is smaller than ``num_rows`` where a sample stands for the whole.
     """
@@ -67,7 +69,7 @@ def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profi
     with reading() as session:
         row = rows.numbered(session, user.id, dataset_id, version)
         rows.require_readable(row)
-        report = None if row.profile else session.get(VersionReportRow, (row.id, reports.PROFILE))
+        report = None if row.profile else session.get(VersionReportRow, (row.id, computing.PROFILE))
     if row.profile:
         return Profile(columns=row.profile.get("columns", []), num_rows=row.num_rows)
     columns = _footer(row.id, tuple((column["name"], column["type"]) for column in row.columns))
@@ -76,7 +78,7 @@ def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profi
 
 def quality(user: User, version_id: str) -> Quality:
     """Raises NotFound."""
-    row, report = _read(user, version_id, reports.QUALITY)
+    row, report = _read(user, version_id, computing.QUALITY)
     result = (report.result if report else None) or {}
     return Quality(
         *_state(report),
@@ -98,7 +100,7 @@ def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLe
     """Raises NotFound for the version, or a model that the user may not see."""
     with reading() as session:
         _require_model(session, user, model_version_id)
-    row, report = _read(user, version_id, f"{reports.TOKENS}:{model_version_id}")
+    row, report = _read(user, version_id, f"{computing.TOKENS}:{model_version_id}")
     result = (report.result if report else None) or {}
     return TokenLengths(
         *_state(report),
@@ -117,13 +119,13 @@ def start_token_lengths(user: User, version_id: str, model_version_id: str) -> N
     """Have the texts counted under the tokenizer of a model version. Raises NotFound, Conflict."""
     with reading() as session:
         _require_model(session, user, model_version_id)
-    _start(user, version_id, f"{reports.TOKENS}:{model_version_id}")
+    _start(user, version_id, f"{computing.TOKENS}:{model_version_id}")
 
 
 def _start(user: User, version_id: str, kind: str) -> None:
     with writing() as session:
         rows.require_readable(rows.own_version(session, user.id, version_id))
-        reports.request(session, version_id, kind)
+        computing.request(session, version_id, kind)
     QUEUE.wake()
 
 

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import reports, storage
+from core import storage
 from core.clock import now
 from core.errors import UnsupportedMediaType, ValidationError
 from core.fields import parse
 from core.people import usage
 from core.readers import IngestOptions, kind_of
+from core.reports import computing
 from core.tables import DatasetRow, DatasetVersionRow, VersionReportRow
 
 FACTS = (
@@ -96,7 +97,7 @@ def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRo
     for report in [report for report in found if report.status == "ready"]:
         session.add(VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS}))
     session.flush()
-    reports.request_all(session, row.id, profiled=row.profile is not None)
+    computing.request_all(session, row.id, profiled=row.profile is not None)
     usage.record(session, user_id=row.created_by, kind="storage", bytes=storage.folder_bytes(storage.version_dir(row.id)))
 
 

@@ -24,6 +24,7 @@ from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.people import sessions
 from core.providers import PROVIDERS
+from core.reports import queue as report_queue
 from core.security import make_private
 from core.server import logs
 from core.storage import pairing, trash
@@ -67,7 +68,7 @@ def start_services() -> None:
     sessions.sweep()
     for recover in (
         datasets.recover,
-        datasets.recover_reports,
+        report_queue.recover,
         uploads.recover,
         models.recover,
         models.recover_exports,
@@ -89,7 +90,7 @@ async def _stop_services() -> None:
     """All at the same time; what takes too long is left to end with the process."""
     stops = [
         supervisor.stop,
-        datasets.shut_down_reports,
+        report_queue.shut_down,
         models.shut_down_exports,
         sql_sandbox.shut_down,
         fine_tuning.preview.stop,

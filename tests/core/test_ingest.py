@@ -248,7 +248,7 @@ def test_a_profile_that_fails_ends_no_conversion(ada: User, monkeypatch: pytest.
     def overflow(*_: Any, **__: Any) -> None:
         raise duckdb.OutOfRangeException("Overflow")
 
-    monkeypatch.setattr("core.profile.compute", overflow)
+    monkeypatch.setattr("core.reports.profile.compute", overflow)
     dataset = upload(ada, "v.csv", "n\n1\n")
     assert (dataset.status, datasets.profile(ada, dataset.id).status) == ("ready", "waiting")
     assert rows(ada, dataset) == [{"n": 1}]

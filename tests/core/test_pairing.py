@@ -14,6 +14,7 @@ from core.db import writing
 from core.errors import FolderMismatch
 from core.models import export_queue
 from core.people.users import User
+from core.reports import queue as report_queue
 from core.security import new_id
 from core.storage import pairing, trash
 from core.supervisor import Supervisor
@@ -28,7 +29,7 @@ Files = dict[str, bytes]
 def quiet_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is started in the background: only what a start removes is looked at."""
     monkeypatch.setattr(export_queue.QUEUE, "run", lambda: None)
-    monkeypatch.setattr("core.datasets.report_queue.QUEUE.run", lambda: None)
+    monkeypatch.setattr("core.reports.queue.QUEUE.run", lambda: None)
     monkeypatch.setattr("core.datasets.conversions.run_in_background", lambda version_id: None)
 
 
@@ -65,7 +66,7 @@ def start() -> None:
     """What a start does to files, in its order."""
     pairing.open_database()
     datasets.recover()
-    datasets.recover_reports()
+    report_queue.recover()
     uploads.recover()
     models.recover()
     models.recover_exports()

@@ -11,11 +11,12 @@ import duckdb
 import psutil
 import pytest
 
-from core import datasets, reports, storage
-from core.datasets import report_queue
-from core.datasets.report_queue import ReportQueue
+from core import datasets, storage
 from core.db import reading, writing
 from core.people.users import User
+from core.reports import computing
+from core.reports import queue as report_queue
+from core.reports.queue import ReportQueue
 from core.tables import DatasetVersionRow, VersionReportRow
 from tests.core.conftest import make_version as make_version
 from tests.waiting import wait_until
@@ -71,8 +72,8 @@ def test_a_killed_process_is_told_and_can_be_started_again(ada: User, version: D
     ask_and_kill(ada, version, queue)
     queue.tick()
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error, found.findings) == ("failed", reports.CRASHED, [])
-    assert not reports.spill_path(version.id, "quality").exists()
+    assert (found.status, found.error, found.findings) == ("failed", computing.CRASHED, [])
+    assert not computing.spill_path(version.id, "quality").exists()
     fill(version, SMALL)
     datasets.start_report(ada, version.id, "quality")
     queue.tick()
@@ -88,7 +89,7 @@ def test_what_died_with_its_server_is_computed_by_the_next(
     following = ReportQueue()
     monkeypatch.setattr(report_queue, "QUEUE", following)
     try:
-        datasets.recover_reports()  # as a server does at its start: the thread goes on by itself
+        report_queue.recover()  # as a server does at its start: the thread goes on by itself
         assert wait_for(version, "ready", "failed").status == "ready"
     finally:
         following.shut_down()
@@ -102,7 +103,7 @@ def test_a_server_that_stops_leaves_its_processes_working(ada: User, version: Da
     assert row.worker_pid is not None
     process = psutil.Process(row.worker_pid)
     assert process.is_running()
-    assert process.nice() >= reports.NICENESS or os.name == "nt"
+    assert process.nice() >= computing.NICENESS or os.name == "nt"
     assert report_queue.is_alive(row)  # so the next server leaves it alone
 
 

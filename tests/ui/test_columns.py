@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from core import datasets, reports
+from core import datasets
 from core.datasets import Dataset
 from core.db import writing
 from core.people.users import User
+from core.reports import computing
 from core.tables import VersionReportRow
 from core.ui import column_words, columns_view, quality_view
 from tests.ui.conftest import Visit, jsonl, text_of
@@ -22,7 +23,7 @@ def people(ada: User, dataset_of: Callable[..., Dataset]) -> Dataset:
 def computed(dataset: Dataset) -> str:
     """Its version, with its quality looked at."""
     version_id = str(dataset.latest_version_id)
-    assert reports.run(version_id, "quality")
+    assert computing.run(version_id, "quality")
     return version_id
 
 
@@ -55,7 +56,7 @@ def test_while_it_is_looked_for_the_page_says_so(visit: Visit, ada: User, people
 
 
 def test_a_failure_is_told_with_a_way_to_try_again(visit: Visit, ada: User, people: Dataset) -> None:
-    reports.fail(str(people.latest_version_id), "quality", "It was too much.")
+    computing.fail(str(people.latest_version_id), "quality", "It was too much.")
     app = visit(ada, "dataset", id=people.id, view="Columns")
     assert "It was too much." in text_of(app)
     app.button(key="quality_again").click().run()

@@ -7,8 +7,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from core import profile
 from core.datasets import Filter, pages
+from core.reports import profile
 from core.ui import rows_strip
 
 COLUMNS = {

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.quality import near
-from core.quality.base import MAX_EXAMPLES, Column, Finding, Tally, cut, found
-from core.quality.personal import masked
-from core.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.readers.base import Progress, literal, quoted
+from core.reports.quality import near
+from core.reports.quality.base import MAX_EXAMPLES, Column, Finding, Tally, cut, found
+from core.reports.quality.personal import masked
+from core.reports.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.sql_types import leaves
 
 LONG_TEXT = 24  # characters on average: a column of prose

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 
 from core.errors import ValidationError
-from core.profile import QUANTILES
-from core.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.readers.base import Progress
+from core.reports.profile import QUANTILES
+from core.reports.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.sql_types import holds_text
 
 BINS = 20

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.quality.base import Batch, Column, Finding, Tally, Watcher, cut, found
+from core.reports.quality.base import Batch, Column, Finding, Tally, Watcher, cut, found
 
 MOST = 0.8
 TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?$"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import duckdb
 
-from core.quality.base import MAX_EXAMPLES, MAX_LINES, Column, Finding, Tally, cut, found
-from core.quality.personal import masked
 from core.readers.base import literal, quoted
+from core.reports.quality.base import MAX_EXAMPLES, MAX_LINES, Column, Finding, Tally, cut, found
+from core.reports.quality.personal import masked
 
 
 def exact_copies(connection: duckdb.DuckDBPyConnection, parquet: Path, names: Sequence[str], num_rows: int) -> Iterator[Finding]:

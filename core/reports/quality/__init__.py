@@ -18,9 +18,9 @@ from typing import Any
 import duckdb
 from pyarrow.parquet import ParquetFile
 
-from core.quality import near_rows, notations, personal, spelling, texts, whole_rows
-from core.quality.base import Check, Column, Finding, Watcher
 from core.readers.base import Progress
+from core.reports.quality import near_rows, notations, personal, spelling, texts, whole_rows
+from core.reports.quality.base import Check, Column, Finding, Watcher
 from core.sql_types import holds_text, is_nested
 
 TEXT_CHECKS: tuple[Check, ...] = (*personal.CHECKS, *spelling.CHECKS, *notations.CHECKS)

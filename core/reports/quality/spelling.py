@@ -7,9 +7,9 @@ import ftfy
 import numpy as np
 import pyarrow.compute as pc
 
-from core.quality.base import MAX_EXAMPLES, Batch, Column, Finding, Tally, Watcher, cut, found
-from core.quality.personal import masked
-from core.quality.texts import matching
+from core.reports.quality.base import MAX_EXAMPLES, Batch, Column, Finding, Tally, Watcher, cut, found
+from core.reports.quality.personal import masked
+from core.reports.quality.texts import matching
 
 LOST = "\ufffd"
 # as they are spelled once blanks are cut and letters are small

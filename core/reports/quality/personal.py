@@ -13,9 +13,9 @@ from ipaddress import ip_address
 import numpy as np
 from stdnum import iban, luhn
 
-from core.quality.base import Batch, Check, Column, Finding, Severity, Tally, Watcher, found
-from core.quality.phones import CALLED_PHONE, is_national, phones
-from core.quality.texts import matching
+from core.reports.quality.base import Batch, Check, Column, Finding, Severity, Tally, Watcher, found
+from core.reports.quality.phones import CALLED_PHONE, is_national, phones
+from core.reports.quality.texts import matching
 from core.sql_types import is_decimal
 
 LARGE_NUMBER = 10**12  # numbers below cannot be a card's

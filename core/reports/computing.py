@@ -3,7 +3,7 @@
 ``python -m core.reports VERSION_ID KIND`` claims the report's row, computes at low priority, and settles the row last; meanwhile
 a second thread writes progress and a heartbeat. A report is asked for by a row in state ``waiting``, written together with the
 version that becomes ready, so that none is forgotten. Who starts these processes, and finds those that died, is the business of
-``core.datasets``. Nothing here changes a version; a profile is kept with it, other results with their row.
+``queue``. Nothing here changes a version; a profile is kept with it, other results with their row.
 """
 
 import logging
@@ -22,13 +22,14 @@ import psutil
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from core import profile, storage
+from core import storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import LuthierError, NotFound
 from core.readers.base import Progress
 from core.readers.opening import configure
+from core.reports import profile
 from core.tables import DatasetVersionRow, ModelVersionRow, VersionReportRow
 from core.weights import Weights, real_path, tokenizer_folder
 
@@ -182,7 +183,7 @@ def _profile(task: Task) -> dict[str, Any]:
 
 
 def _quality(task: Task) -> dict[str, Any]:
-    from core import quality  # the converter imports this module too, and starts faster without what quality needs
+    from core.reports import quality  # the converter imports this module too, and starts faster without what quality needs
 
     version = task.version
     profiled = (version.profile or {}).get("columns", [])
@@ -190,7 +191,7 @@ def _quality(task: Task) -> dict[str, Any]:
 
 
 def _tokens(task: Task) -> dict[str, Any]:
-    from core import token_lengths
+    from core.reports import token_lengths
 
     folder = tokenizer_folder(_weights(task.about))
     return token_lengths.measure(task.parquet, task.version.columns, folder / "tokenizer.json", progress=task.progress)
@@ -215,7 +216,3 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)  # people's clicks come first
     sys.exit(0 if run(*sys.argv[1:3]) else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from core import profile, quality
-from core.quality import near, personal
-from core.quality import texts as quality_texts
+from core.reports import profile, quality
+from core.reports.quality import near, personal
+from core.reports.quality import texts as quality_texts
 
 Examine = Callable[..., dict[str, dict[str, Any]]]
 

@@ -13,11 +13,11 @@ import sys
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
-from core import reports
 from core.config import ROOT, settings
 from core.db import reading, writing
 from core.processes import living
 from core.processes.tended import TendedQueue
+from core.reports import computing
 from core.tables import VersionReportRow
 
 SLOTS = 2
@@ -52,14 +52,14 @@ class ReportQueue(TendedQueue):
         for key, child in ended.items():
             del self.children[key]
             _note_output(key, child.returncode)
-            reports.fail(*key, reports.CRASHED)  # without effect where the process has settled its row
+            computing.fail(*key, computing.CRASHED)  # without effect where the process has settled its row
         for row in open_reports:
             if row.status == "running" and _key(row) not in self.children and _key(row) not in ended and not is_alive(row):
-                reports.fail(*_key(row), reports.CRASHED)
+                computing.fail(*_key(row), computing.CRASHED)
 
     def _start(self, key: Key) -> None:
         try:
-            with reports.log_path(*key).open("ab") as output:
+            with computing.log_path(*key).open("ab") as output:
                 self.children[key] = subprocess.Popen(
                     [sys.executable, "-m", "core.reports", *key],
                     cwd=ROOT,
@@ -70,7 +70,7 @@ class ReportQueue(TendedQueue):
                 )
         except OSError as error:
             log.error("a process for the report %s of %s could not be started: %s", key[1], key[0], error)
-            reports.fail(*key, reports.CRASHED)
+            computing.fail(*key, computing.CRASHED)
 
 
 QUEUE = ReportQueue()
@@ -109,8 +109,8 @@ def _key(row: VersionReportRow) -> Key:
 
 def _needs_profile(row: VersionReportRow, open_reports: list[VersionReportRow]) -> bool:
     """The quality of a version is looked at with its profile at hand."""
-    return row.kind == reports.QUALITY and any(
-        other.kind == reports.PROFILE and other.version_id == row.version_id for other in open_reports
+    return row.kind == computing.QUALITY and any(
+        other.kind == computing.PROFILE and other.version_id == row.version_id for other in open_reports
     )
 
 
@@ -127,21 +127,21 @@ def _ask_again(row: VersionReportRow) -> None:
 
 def _note_output(key: Key, code: int) -> None:
     """What a process said before it went wrong belongs into the server's log; its own file is done with."""
-    path = reports.log_path(*key)
+    path = computing.log_path(*key)
     if code != 0:
         output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
         log.error("the report %s of %s ended with code %s: %s", key[1], key[0], code, output)
-        shutil.rmtree(reports.spill_path(*key), ignore_errors=True)
+        shutil.rmtree(computing.spill_path(*key), ignore_errors=True)
     path.unlink(missing_ok=True)
 
 
 def _sweep(alive: set[Key]) -> None:
     """Files of processes that are gone."""
-    kept = {reports.spill_path(*key).name for key in alive}
+    kept = {computing.spill_path(*key).name for key in alive}
     spilled = settings().data_dir / "reports"
     for folder in spilled.iterdir() if spilled.is_dir() else ():
         if folder.name not in kept and folder.name.startswith("dsv_"):
             shutil.rmtree(folder, ignore_errors=True)
-    for output in reports.log_path("", "").parent.glob("report-*.log"):
+    for output in computing.log_path("", "").parent.glob("report-*.log"):
         if output.stem.removeprefix("report-") not in kept:
             output.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from core import profile
 from core.cells import json_safe
+from core.reports import profile
 
 
 def profiled(tmp_path: Path, select: str) -> dict[str, dict[str, object]]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 
-from core.quality.base import Batch, Lines
+from core.reports.quality.base import Batch, Lines
 
 BATCH_BYTES = 32 * 2**20  # of values in memory, as the file states them
 FEWEST_ROWS, MOST_ROWS = 64, 16_384

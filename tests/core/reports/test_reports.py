@@ -10,14 +10,15 @@ from typing import Any
 import psutil
 import pytest
 
-from core import datasets, reports, storage
+from core import datasets, storage
 from core.clock import now
-from core.datasets import report_queue
-from core.datasets.report_queue import ReportQueue
 from core.db import reading, writing
 from core.errors import NotFound
 from core.people.users import User
 from core.readers.base import Progress
+from core.reports import computing
+from core.reports import queue as report_queue
+from core.reports.queue import ReportQueue
 from core.security import new_id
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
 
@@ -63,7 +64,7 @@ def test_quality_goes_from_none_to_ready_and_opens_its_rows(ada: User, version: 
     assert datasets.quality(ada, version.id).status == "none"
     datasets.start_report(ada, version.id, "quality")
     assert datasets.quality(ada, version.id).status == "waiting"
-    assert reports.run(version.id, "quality")
+    assert computing.run(version.id, "quality")
     found = datasets.quality(ada, version.id)
     assert (found.status, found.progress, found.num_rows, found.num_rows_scanned) == ("ready", 1.0, 20, 20)
     assert [finding["key"] for finding in found.findings] == ["email.1"]
@@ -79,7 +80,7 @@ def test_while_a_profile_is_computed_the_footer_speaks(ada: User, version: Datas
     assert (early.status, early.progress, early.num_rows) == ("waiting", 0.0, 20)
     number = early.columns[0]
     assert (number["nulls"], number["min"], number["max"], number["mean"], number["distinct"]) == (0, 0, 19, None, None)
-    assert reports.run(version.id, "profile")
+    assert computing.run(version.id, "profile")
     ready = datasets.profile(ada, version.dataset_id)
     assert (ready.status, ready.columns[0]["mean"], ready.columns[0]["distinct"]) == ("ready", 9.5, 20)
 
@@ -88,7 +89,7 @@ def test_token_lengths_under_a_model(ada: User, version: DatasetVersionRow, mode
     model = model_of(ada)
     assert datasets.token_lengths(ada, version.id, model).status == "none"
     datasets.start_token_lengths(ada, version.id, model)
-    assert reports.run(version.id, f"tokens:{model}")
+    assert computing.run(version.id, f"tokens:{model}")
     found = datasets.token_lengths(ada, version.id, model)
     text = found.columns["text"]
     assert (found.status, found.num_rows_measured, list(found.columns)) == ("ready", 20, ["text"])
@@ -103,7 +104,7 @@ def test_a_chat_is_as_long_as_its_messages_together(ada: User, make_version: Mak
     chat = make_version(ada, rows, format="chat", types={"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"})
     model = model_of(ada)
     datasets.start_token_lengths(ada, chat.id, model)
-    assert reports.run(chat.id, f"tokens:{model}")
+    assert computing.run(chat.id, f"tokens:{model}")
     found = datasets.token_lengths(ada, chat.id, model).columns["messages"]
     assert (found["total"], found["longest"]) == (4, {"line": 1, "tokens": 3})
 
@@ -113,15 +114,15 @@ def test_a_model_without_tokenizer_says_so(
 ) -> None:
     model = model_of(ada, folder=tmp_path / "empty")
     datasets.start_token_lengths(ada, version.id, model)
-    reports.run(version.id, f"tokens:{model}")
+    computing.run(version.id, f"tokens:{model}")
     found = datasets.token_lengths(ada, version.id, model)
     assert found.status == "failed"
     assert "Choose another model" in (found.error or "")
 
 
 def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVersionRow) -> None:
-    folder = reports.spill_path(version.id, "quality")
-    with reports._working(version.id, "quality", Progress()) as connection:
+    folder = computing.spill_path(version.id, "quality")
+    with computing._working(version.id, "quality", Progress()) as connection:
         connection.execute("SET memory_limit = '30MB'")
         connection.execute("CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words FROM range(300_000)")
         assert any(folder.rglob("*.tmp"))
@@ -132,19 +133,19 @@ def test_a_failure_is_told_and_can_be_tried_again(ada: User, version: DatasetVer
     kept = storage.parquet_path(version.id).read_bytes()
     storage.parquet_path(version.id).write_bytes(b"broken")
     datasets.start_report(ada, version.id, "quality")
-    assert not reports.run(version.id, "quality")
+    assert not computing.run(version.id, "quality")
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error) == ("failed", reports.UNFORESEEN)
+    assert (found.status, found.error) == ("failed", computing.UNFORESEEN)
     storage.parquet_path(version.id).write_bytes(kept)
     datasets.start_report(ada, version.id, "quality")
-    assert reports.run(version.id, "quality")
+    assert computing.run(version.id, "quality")
     assert datasets.quality(ada, version.id).status == "ready"
 
 
 @pytest.mark.parametrize("status", ["running", "ready", "failed"])
 def test_only_a_waiting_report_is_claimed(version: DatasetVersionRow, status: str) -> None:
     write_report(version.id, status=status)
-    assert reports.run(version.id, "quality")
+    assert computing.run(version.id, "quality")
     assert status_of(version.id) == status
 
 
@@ -158,10 +159,10 @@ def test_asking_twice_changes_nothing(ada: User, version: DatasetVersionRow, sta
 
 
 def test_a_large_version_gets_its_profile_later_a_small_one_with_it(version: DatasetVersionRow) -> None:
-    assert reports.is_small(200_000, 10)
-    assert not reports.is_small(200_001, 10)
+    assert computing.is_small(200_000, 10)
+    assert not computing.is_small(200_001, 10)
     with writing() as session:
-        reports.request_all(session, version.id, profiled=True)
+        computing.request_all(session, version.id, profiled=True)
     assert (status_of(version.id, "profile"), status_of(version.id)) == (None, "waiting")
 
 
@@ -188,7 +189,7 @@ def test_at_most_so_many_run_and_the_oldest_goes_first(ada: User, make_version: 
 
 def test_quality_waits_for_the_profile_of_its_version(version: DatasetVersionRow, queue: ReportQueue) -> None:
     with writing() as session:
-        reports.request_all(session, version.id, profiled=False)
+        computing.request_all(session, version.id, profiled=False)
     queue.tick()
     assert (status_of(version.id, "profile"), status_of(version.id)) == ("running", "waiting")
     write_report(version.id, "profile", status="ready")
@@ -200,7 +201,7 @@ def test_a_dead_process_is_told(ada: User, version: DatasetVersionRow, queue: Re
     write_report(version.id, status="running", **dead_worker())
     queue.tick()
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error) == ("failed", reports.CRASHED)
+    assert (found.status, found.error) == ("failed", computing.CRASHED)
 
 
 def test_a_process_that_ends_before_it_claims_its_report_is_told(version: DatasetVersionRow, queue: ReportQueue) -> None:
@@ -222,10 +223,10 @@ def test_after_a_restart_what_died_is_computed_again_and_what_lives_goes_on(
     write_report(lives, status="running", progress=0.7, **living_worker())
     write_report(done, status="ready")
     for version_id in (died, lives):
-        reports.spill_path(version_id, "quality").mkdir(parents=True)
-    datasets.recover_reports()
+        computing.spill_path(version_id, "quality").mkdir(parents=True)
+    report_queue.recover()
     assert [status_of(version_id) for version_id in (died, lives, done)] == ["waiting", "running", "ready"]
-    assert [reports.spill_path(version_id, "quality").exists() for version_id in (died, lives)] == [False, True]
+    assert [computing.spill_path(version_id, "quality").exists() for version_id in (died, lives)] == [False, True]
 
 
 # Whose it is -------------------------------------------------------------------------------------------------------------------
@@ -256,7 +257,7 @@ def model_of(tmp_path: Path) -> Callable[..., str]:
 
 def test_other_users_reports_look_missing(ada: User, bob: User, version: DatasetVersionRow, model_of: Callable[..., str]) -> None:
     datasets.start_report(ada, version.id, "quality")
-    reports.run(version.id, "quality")
+    computing.run(version.id, "quality")
     shared = model_of(None)
     tries: list[Callable[[], object]] = [
         lambda: datasets.quality(bob, version.id),
@@ -283,4 +284,4 @@ def test_reports_go_with_their_version(ada: User, version: DatasetVersionRow) ->
     datasets.start_report(ada, version.id, "quality")
     datasets.delete(ada, version.dataset_id)
     assert report_of(version.id) is None
-    assert reports.run(version.id, "quality")  # a process that comes too late has nothing to do
+    assert computing.run(version.id, "quality")  # a process that comes too late has nothing to do

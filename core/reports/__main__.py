@@ -1,0 +1,6 @@
+"""``python -m core.reports VERSION_ID KIND``: see ``computing``."""
+
+from core.reports.computing import main
+
+if __name__ == "__main__":
+    main()
