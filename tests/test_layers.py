@@ -35,6 +35,7 @@ LAYERS = [
     {"core.ingest", "core.datasets"},
     {"core.uploads"},
     {"core.query", "core.query_tables", "core.providers", "core.models"},
+    {"core.exports"},
     {
         "core.alerts",
         "core.jobs",
@@ -48,8 +49,6 @@ LAYERS = [
         "core.worker",
         "core.evaluator",
         "core.supervisor",
-        "core.exporting",
-        "core.export_worker",
     },
     {"core.cli"},
     {"core.guide"},

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import datasets, fine_tuning, models, uploads
+from core import datasets, exports, fine_tuning, uploads
 from core.api import downloads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
@@ -136,7 +136,7 @@ async def send_log(request: Request) -> Response:
 async def send_export(request: Request) -> Response:
     """``/download/export/{export_id}``: a model's export."""
     user = await require_user(request)
-    file = await run_in_threadpool(models.open_export, user, request.path_params["export_id"])
+    file = await run_in_threadpool(exports.open_export, user, request.path_params["export_id"])
     return downloads.send_export(file, request)
 
 

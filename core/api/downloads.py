@@ -12,10 +12,10 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from core import datasets
 from core.datasets import Content, View, views
+from core.exports import ExportFile
 from core.fields import Input, parse
 from core.fine_tuning import Report
 from core.fine_tuning.run_reports import Form
-from core.models import ExportFile
 from core.people.users import User
 
 

@@ -4,19 +4,19 @@ import argparse
 import time
 from typing import Any
 
-from core import datasets, models
+from core import datasets, exports, models
 from core.cli import output
 from core.cli.finding import find_model
 from core.cli.options import add_command, add_fields, read_fields
+from core.exports import Export, NewExport
+from core.exports.queue import ExportQueue
 from core.fields import parse
-from core.models import Export, NewExport
-from core.models.export_queue import ExportQueue
 from core.people.users import User
 
 LOOK_SECONDS = 0.5
 OPEN = ("waiting", "running")
 PUSHING = ("repository", "private", "token")  # a push is for the page: the server's memory holds its token, and a shell keeps words
-KINDS = tuple(kind for kind in models.KINDS if kind != "hub")
+KINDS = tuple(kind for kind in exports.KINDS if kind != "hub")
 EXPORTING = """
 The export is made by a process of its own and offered only when it answers like the model here. The server that works on this data
 folder makes it; --wait waits for that and prints the file's path. Where no server runs, --run makes it from here.
@@ -59,13 +59,13 @@ def list_models(user: User, chosen: argparse.Namespace) -> int:
 
 def export(user: User, chosen: argparse.Namespace) -> int:
     new = parse(NewExport, **read_fields(chosen, NewExport, without=PUSHING))
-    made = models.request_export(user, find_model(user, chosen.model).id, new).export
+    made = exports.request_export(user, find_model(user, chosen.model).id, new).export
     queue = ExportQueue()
     while made.status in OPEN and (chosen.wait or chosen.run):
         if chosen.run:
             queue.tick()
         time.sleep(LOOK_SECONDS)
-        made = models.get_export(user, made.id)
+        made = exports.get_export(user, made.id)
     if chosen.json:
         output.show(made)
     else:
@@ -75,7 +75,7 @@ def export(user: User, chosen: argparse.Namespace) -> int:
 
 def _tell(user: User, made: Export) -> None:
     if made.status == "ready":
-        print(models.open_export(user, made.id).path)
+        print(exports.open_export(user, made.id).path)
         output.note(f"{made.num_same} of {len(made.checks)} answers are the same as here.")
         return
     print(made.id)

@@ -16,11 +16,11 @@ from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
 from core.fields import Input
 from core.listing import Listed, ListQuery, SearchQuery, fetch
-from core.models.exports import export_ids_of
 from core.models.values import (
     STARTER,
     Model,
     ModelVersion,
+    export_ids_of,
     find,
     present,
     present_version,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.errors import Conflict, NotFound
-from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
+from core.tables import ExportRow, ModelAliasRow, ModelRow, ModelVersionRow
 
 STARTER = "luthier-starter"
 SILENCE = timedelta(seconds=90)  # an evaluation writes every second, once its process is there
@@ -177,3 +177,9 @@ def descends_from_starter(session: Session, row: ModelRow) -> bool:
         seen.add(found.id)
         found = session.get(ModelRow, found.base_model_id)
     return found is not None and found.owner_id is None and found.name == STARTER
+
+
+def export_ids_of(session: Session, model_id: str) -> list[str]:
+    """For whoever deletes the model: the rows go with its versions, the folders do not."""
+    versions = select(ModelVersionRow.id).where(ModelVersionRow.model_id == model_id)
+    return list(session.scalars(select(ExportRow.id).where(ExportRow.model_version_id.in_(versions))))

@@ -22,6 +22,7 @@ from anyio import to_thread
 from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, supervisor, uploads
 from core.alerts import delivering
 from core.errors import FolderMismatch
+from core.exports import queue as export_queue
 from core.people import sessions
 from core.providers import PROVIDERS
 from core.reports import queue as report_queue
@@ -71,7 +72,7 @@ def start_services() -> None:
         report_queue.recover,
         uploads.recover,
         models.recover,
-        models.recover_exports,
+        export_queue.recover,
         chats.recover,
     ):
         recover()
@@ -91,7 +92,7 @@ async def _stop_services() -> None:
     stops = [
         supervisor.stop,
         report_queue.shut_down,
-        models.shut_down_exports,
+        export_queue.shut_down,
         sql_sandbox.shut_down,
         fine_tuning.preview.stop,
         _stop_answering,

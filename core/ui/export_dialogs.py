@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from core import models
+from core import exports, models
 from core.fields import parse
 from core.people.users import User
 from core.ui import forms, show
 
 WITH_CHOICES = ("merged", "hub")
-PRECISIONS: dict[models.Precision, str] = {
+PRECISIONS: dict[exports.Precision, str] = {
     "stored": "As stored: loses nothing",
     "float32": "float32",
     "bfloat16": "bfloat16",
@@ -17,7 +17,7 @@ PRECISIONS: dict[models.Precision, str] = {
 TOKEN_HELP = "Made in your account's settings on the hub, with permission to write. It is used for this push and not stored."
 
 
-def ask(user: User, model: models.Model, offer: models.Offer, *, version: int, title: str) -> None:
+def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, title: str) -> None:
     """Choose the precision, for a push also where to; then start."""
 
     @st.dialog(title, icon=":material/cloud_upload:" if offer.kind == "hub" else ":material/deployed_code:")
@@ -27,7 +27,7 @@ def ask(user: User, model: models.Model, offer: models.Offer, *, version: int, t
         precision = st.selectbox(
             "Precision of the weights", list(PRECISIONS), format_func=PRECISIONS.__getitem__, key="export_precision"
         )
-        shown = next(o for o in models.list_offers(user, model.id, version=version, precision=precision) if o.kind == offer.kind)
+        shown = next(o for o in exports.list_offers(user, model.id, version=version, precision=precision) if o.kind == offer.kind)
         st.caption(
             f"{show.bytes_(shown.size_bytes)} in {shown.precision}; {show.bytes_(shown.peak_bytes)} of disk while it is made."
         )
@@ -41,7 +41,7 @@ def ask(user: User, model: models.Model, offer: models.Offer, *, version: int, t
 
 def start(user: User, model: models.Model, kind: str, **values: object) -> None:
     """Raises what the service raises."""
-    made = models.request_export(user, model.id, parse(models.NewExport, kind=kind, **values))
+    made = exports.request_export(user, model.id, parse(exports.NewExport, kind=kind, **values))
     if not made.is_new:
         show.flash("This export is there already.")
 
@@ -54,7 +54,7 @@ def _show_push_fields(model: models.Model) -> None:
         st.warning("Everybody on the internet will be able to download this model.", icon=":material/public:")
 
 
-def _start_chosen(user: User, model: models.Model, offer: models.Offer, version: int) -> None:
+def _start_chosen(user: User, model: models.Model, offer: exports.Offer, version: int) -> None:
     chosen = st.session_state
     pushed = {
         "repository": chosen.export_repository.strip() or None,
@@ -65,7 +65,7 @@ def _start_chosen(user: User, model: models.Model, offer: models.Offer, version:
     chosen.pop("export_token", None)
 
 
-def ask_to_delete(user: User, export: models.Export, *, name: str) -> None:
+def ask_to_delete(user: User, export: exports.Export, *, name: str) -> None:
     is_open = export.status in ("waiting", "running")
     there = f" What was pushed to {show.plain(export.target)} stays there." if export.kind == "hub" else ""
     show.confirm(
@@ -73,7 +73,7 @@ def ask_to_delete(user: User, export: models.Export, *, name: str) -> None:
         "Stop making this export?" if is_open else "Delete this export?",
         f"**{name}** of version {export.version}, {show.bytes_(export.size_bytes)}. The version itself stays; it can be made again."
         + there,
-        lambda: models.delete_export(user, export.id),
+        lambda: exports.delete_export(user, export.id),
         yes="Stop it" if is_open else "Delete",
         keep="Keep it",
     )

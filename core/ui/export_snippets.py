@@ -4,7 +4,7 @@ import json
 import shlex
 from typing import Any, NamedTuple
 
-from core.models import Export
+from core.exports import Export
 
 
 class Snippet(NamedTuple):

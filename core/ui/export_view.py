@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core import models
+from core import exports, models
 from core.people.users import User
 from core.ui import export_dialogs, guide_view, model_view, show
 from core.ui.export_snippets import build_snippets
@@ -42,9 +42,9 @@ def show_tab(user: User, model: models.Model) -> None:
     if version is None:
         st.caption("There are no weights yet.")
         return
-    exports = models.list_exports(user, model.id, models.ExportList(limit=100)).items
-    made = {(e.kind, e.target): e for e in exports if e.version == version and e.status != "failed"}
-    offers = {offer.kind: offer for offer in models.list_offers(user, model.id, version=version)}
+    every = exports.list_exports(user, model.id, exports.ExportList(limit=100)).items
+    made = {(e.kind, e.target): e for e in every if e.version == version and e.status != "failed"}
+    offers = {offer.kind: offer for offer in exports.list_offers(user, model.id, version=version)}
     st.caption(
         "Every export is loaded again and asked ten questions of its training data; it is offered only if it answers like the "
         "model here. Its chat template travels with it."
@@ -54,8 +54,8 @@ def show_tab(user: User, model: models.Model) -> None:
         for kind in LOOKS:
             _show_card(user, model, offers[kind], version=version, made=made)  # type: ignore[index]
     st.space("xsmall")
-    is_open = any(export.status in OPEN for export in exports)
-    shown = {export.id: export.status for export in exports}
+    is_open = any(export.status in OPEN for export in every)
+    shown = {export.id: export.status for export in every}
     st.fragment(show_exports, run_every=EVERY_SECONDS if is_open else None)(user, model, shown)
 
 
@@ -67,7 +67,7 @@ def _pick_version(user: User, model: models.Model) -> int | None:
 
 
 def _show_card(
-    user: User, model: models.Model, offer: models.Offer, *, version: int, made: dict[tuple[str, str], models.Export]
+    user: User, model: models.Model, offer: exports.Offer, *, version: int, made: dict[tuple[str, str], exports.Export]
 ) -> None:
     look, existing = LOOKS[offer.kind], made.get((offer.kind, ""))
     with st.container(border=True, height="stretch", gap="xsmall", key=f"export_card_{offer.kind}"):
@@ -84,7 +84,7 @@ def _show_card(
                 _show_button(user, model, offer, version=version, title=look.name)
 
 
-def _show_button(user: User, model: models.Model, offer: models.Offer, *, version: int, title: str) -> None:
+def _show_button(user: User, model: models.Model, offer: exports.Offer, *, version: int, title: str) -> None:
     key, is_off = f"export_{offer.kind}", bool(offer.problem)
     if offer.kind not in export_dialogs.WITH_CHOICES:
         act = partial(export_dialogs.start, user, model, offer.kind, version=version)
@@ -96,21 +96,21 @@ def _show_button(user: User, model: models.Model, offer: models.Offer, *, versio
 def show_exports(user: User, model: models.Model, shown: dict[str, str]) -> None:
     """What was made, newest first."""
     with show.guarded():
-        exports = models.list_exports(user, model.id, models.ExportList(limit=100)).items
-        if shown != {export.id: export.status for export in exports}:
+        every = exports.list_exports(user, model.id, exports.ExportList(limit=100)).items
+        if shown != {export.id: export.status for export in every}:
             st.rerun()  # the cards above say so, too
-        if not exports:
+        if not every:
             show.empty(
                 "Nothing exported yet", "Choose a form above. It is made here, checked, and then yours to download.", "output"
             )
             return
         st.subheader("Exports", anchor=False)
         base = model_view.name_of(user, model.base_model_id) if model.base_model_id else model.name
-        for export in exports:
+        for export in every:
             _show_export(user, model, export, base_name=base)
 
 
-def _show_export(user: User, model: models.Model, export: models.Export, *, base_name: str) -> None:
+def _show_export(user: User, model: models.Model, export: exports.Export, *, base_name: str) -> None:
     with st.container(border=True, gap="xsmall", key=f"export_row_{export.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{LOOKS[export.kind].name}** · version {export.version}", width="content")
@@ -127,7 +127,7 @@ def _show_export(user: User, model: models.Model, export: models.Export, *, base
         _show_actions(user, export)
 
 
-def describe(export: models.Export) -> str:
+def describe(export: exports.Export) -> str:
     """``2.7 MB · F16 · 10 of 10 answers the same · 3 min ago``"""
     words = [show.code(export.target)] if export.kind == "hub" else []
     words += [show.bytes_(export.size_bytes), show.plain(str(export.facts.get("precision") or ""))]
@@ -140,7 +140,7 @@ def describe(export: models.Export) -> str:
     return " · ".join(word for word in words if word)
 
 
-def _show_checks(export: models.Export) -> None:
+def _show_checks(export: exports.Export) -> None:
     differ = len(export.checks) - export.num_same
     label = f"Answers compared: {show.count(differ, 'difference')}" if differ else "Answers compared: all the same"
     with st.expander(label, icon=":material/fact_check:", type="compact", key=f"export_checks_{export.id}"):
@@ -154,7 +154,7 @@ def _show_checks(export: models.Export) -> None:
         )
 
 
-def _show_use(export: models.Export, *, model_name: str, base_name: str) -> None:
+def _show_use(export: exports.Export, *, model_name: str, base_name: str) -> None:
     with st.expander("How to load it", icon=":material/code:", type="compact", key=f"export_use_{export.id}"):
         snippets = build_snippets(export, model_name=model_name, base_name=base_name)
         for tab, snippet in zip(st.tabs([one.title for one in snippets]), snippets, strict=True):
@@ -166,7 +166,7 @@ def _show_use(export: models.Export, *, model_name: str, base_name: str) -> None
             st.caption(f"SHA-256 of the file: {show.code(str(digest))}")
 
 
-def _show_actions(user: User, export: models.Export) -> None:
+def _show_actions(user: User, export: exports.Export) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"export_actions_{export.id}"):
         if export.status == "ready" and export.kind != "hub":
             address = f"/download/export/{export.id}"

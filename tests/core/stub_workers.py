@@ -19,6 +19,7 @@ import pytest
 
 from core import jobs, recorder, supervisor, worker
 from core.db import reading, writing
+from core.jobs import states
 from core.recorder import Recorder
 from core.runners import RUNNERS, Worker
 from core.tables import JobRow
@@ -33,7 +34,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
         start, began = datetime.now(UTC), time.monotonic()
-        for module in (jobs, supervisor, recorder):
+        for module in (states, supervisor, recorder):
             monkeypatch.setattr(module, "now", lambda: start + timedelta(seconds=self.seconds))
         monotonic = SimpleNamespace(monotonic=lambda: began + self.seconds, sleep=time.sleep)
         monkeypatch.setattr(supervisor, "time", monotonic)
@@ -47,7 +48,7 @@ class Stub:
 
     def __init__(self, runner: "StubRunner", job_id: str, pid: int) -> None:
         self.runner, self.job_id, self.pid, self.phase = runner, job_id, pid, "coming"
-        self.began = jobs.now().timestamp()
+        self.began = states.now().timestamp()
         self.job: JobRow
         self.recorder: Recorder
         self.step = 0

@@ -12,7 +12,7 @@ from core import config, datasets, db, models, storage, uploads
 from core.config import settings
 from core.db import writing
 from core.errors import FolderMismatch
-from core.models import export_queue
+from core.exports import queue as export_queue
 from core.people.users import User
 from core.reports import queue as report_queue
 from core.security import new_id
@@ -69,7 +69,7 @@ def start() -> None:
     report_queue.recover()
     uploads.recover()
     models.recover()
-    models.recover_exports()
+    export_queue.recover()
     Supervisor()._sweep()
 
 

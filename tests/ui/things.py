@@ -12,7 +12,7 @@ from pyarrow import parquet
 from core import formats, storage
 from core.clock import now
 from core.db import writing
-from core.models.exports import filename_of
+from core.exports.asking import filename_of
 from core.people.users import User
 from core.providers.base import Delta, Finish, Generation, Usage
 from core.security import new_id, new_token

@@ -14,6 +14,7 @@ import pytest
 
 from core import fine_tuning, jobs, storage, supervisor
 from core.db import writing
+from core.jobs import states
 from core.people.users import User
 from core.security import new_id
 from core.supervisor import Supervisor
@@ -164,7 +165,7 @@ def hand_over(runner: StubRunner, job: JobRow, holder: str) -> None:
     if holder == "none":
         return
     seconds = -1 if holder == "expired" else jobs.LEASE.total_seconds()
-    values: dict[str, object] = {"lease_token": new_id("lease"), "lease_until": jobs.now() + timedelta(seconds=seconds)}
+    values: dict[str, object] = {"lease_token": new_id("lease"), "lease_until": states.now() + timedelta(seconds=seconds)}
     stub = runner.make(job.id)
     if holder not in ("never came", "coming"):
         values |= {"worker_pid": stub.pid, "worker_started": stub.began}

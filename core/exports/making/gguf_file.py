@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.exporting import gguf_vocabulary as vocabulary
-from core.exporting.order import CannotExport, Order
-from core.models.llama_like import Mapping, NotMapped, mapping_of, read_json
+from core.exports.llama_like import Mapping, NotMapped, mapping_of, read_json
+from core.exports.making import gguf_vocabulary as vocabulary
+from core.exports.making.order import CannotExport, Order
 
 Json = dict[str, Any]
 TURNED = ("q_proj", "k_proj")

@@ -1,6 +1,6 @@
 """Model versions in forms that run elsewhere: asked for, listed, taken away, deleted.
 
-Making one is the business of a process of its own (``core.export_worker``), started and looked after by ``export_queue``. It loads
+Making one is the business of a process of its own (``core.exports.worker``), started and looked after by ``queue``. It loads
 what it made once more and compares greedy answers with the registry's; only what passed becomes ``ready``. Exports are immutable:
 the same version, kind and target again is the existing one, unless it failed. They belong to whoever asked, also those of a base
 that everybody shares. A token for a hub is handed to the process and kept nowhere.
@@ -21,12 +21,12 @@ from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
+from core.exports import queue
+from core.exports.llama_like import NotMapped, mapping_of
+from core.exports.sizes import estimate
 from core.fields import Input
 from core.listing import Listed, ListQuery, fetch
-from core.models import export_queue
 from core.models.calling import location
-from core.models.export_sizes import estimate
-from core.models.llama_like import NotMapped, mapping_of
 from core.models.values import find, latest_version, require_weights_model
 from core.people.users import User
 from core.security import new_id
@@ -140,14 +140,14 @@ def request_export(user: User, model_id: str, new: NewExport) -> Requested:
         raise ValidationError.of("kind", offer.problem)
     storage.require_space(offer.peak_bytes)
     export_id = new_id("exp")
-    export_queue.QUEUE.keep_token(export_id, new.token)
+    queue.QUEUE.keep_token(export_id, new.token)
     with writing() as session:
         if found := _existing(session, user, version.id, new):  # somebody pressed twice
-            export_queue.QUEUE.drop_token(export_id)
+            queue.QUEUE.drop_token(export_id)
             return Requested(_present(session, found), is_new=False)
         row = _insert(session, user, version, new, export_id=export_id, offer=offer)
         made = Requested(_present(session, row), is_new=True)
-    export_queue.QUEUE.wake()
+    queue.QUEUE.wake()
     return made
 
 
@@ -177,7 +177,7 @@ def delete_export(user: User, export_id: str) -> None:
     """One that is being made stops within seconds. What was pushed to a hub stays there."""
     with writing() as session:
         session.delete(_own(session, user, export_id))
-    export_queue.QUEUE.drop_token(export_id)
+    queue.QUEUE.drop_token(export_id)
     storage.remove(storage.export_dir(export_id))
 
 
@@ -190,12 +190,6 @@ def open_export(user: User, export_id: str) -> ExportFile:
     if export.status != "ready" or not path.is_file():
         raise Conflict("This export is not ready. Wait until it is, or make it again if it failed.")
     return ExportFile(path, export.filename)
-
-
-def export_ids_of(session: Session, model_id: str) -> list[str]:
-    """For whoever deletes the model: the rows go with its versions, the folders do not."""
-    versions = select(ModelVersionRow.id).where(ModelVersionRow.model_id == model_id)
-    return list(session.scalars(select(ExportRow.id).where(ExportRow.model_version_id.in_(versions))))
 
 
 def filename_of(name: str, version: int, kind: str, target: str = "") -> str:

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from core.exporting.order import CannotExport
-from core.models.llama_like import read_json, read_tokenizer
+from core.exports.llama_like import read_json, read_tokenizer
+from core.exports.making.order import CannotExport
 from core.weights import PLAIN_TEMPLATE, read_template
 
 Json = dict[str, Any]

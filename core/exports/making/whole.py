@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
-from core.exporting import answers, card, hub, llama_cpp, ollama, packing, prompts
-from core.exporting.folders import write_adapter, write_merged
-from core.exporting.gguf_file import write_gguf
-from core.exporting.gguf_vocabulary import template_of
-from core.exporting.order import CannotExport, Order, Progress
-from core.models.export_sizes import estimate
-from core.models.llama_like import NotMapped, mapping_of
+from core.exports.llama_like import NotMapped, mapping_of
+from core.exports.making import answers, card, hub, llama_cpp, ollama, packing, prompts
+from core.exports.making.folders import write_adapter, write_merged
+from core.exports.making.gguf_file import write_gguf
+from core.exports.making.gguf_vocabulary import template_of
+from core.exports.making.order import CannotExport, Order, Progress
+from core.exports.sizes import estimate
 from core.weights import template_sha256
 
 Json = dict[str, Any]
@@ -182,7 +182,7 @@ def _require_vocabulary(order: Order, file: Path) -> None:
     """transformers' reader is given our tokenizer, so what the file says of tokens and template is read back here."""
     import gguf
 
-    from core.models.llama_like import read_tokenizer
+    from core.exports.llama_like import read_tokenizer
 
     fields = gguf.GGUFReader(file).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()

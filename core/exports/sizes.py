@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from core.models.llama_like import read_json, read_tokenizer
+from core.exports.llama_like import read_json, read_tokenizer
 from core.weights import Weights, read_header, tokenizer_folder
 
 FLOAT32_UP_TO = 100_000_000  # parameters: a small model is merged as precisely as it was trained, a large one as its base is stored

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from core import storage
 from core.config import ROOT, settings, sibling_environment
 from core.db import reading
-from core.models import export_rows
+from core.exports import rows as export_rows
 from core.processes.tended import TendedQueue
 from core.storage import trash
 from core.tables import ExportRow
@@ -78,7 +78,7 @@ class ExportQueue(TendedQueue):
         try:
             with _log_path(row.id).open("ab") as output:
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "core.export_worker", row.id],
+                    [sys.executable, "-m", "core.exports.worker", row.id],
                     cwd=ROOT,
                     env=_environment(offline=row.kind != "hub"),
                     stdin=subprocess.PIPE,

@@ -5,7 +5,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from core.exporting.order import CannotExport
+from core.exports.making.order import CannotExport
 
 BLOCK = 1 << 20
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from core.config import bare_environment, settings
-from core.exporting.order import CannotExport
-from core.exporting.prompts import NEW_TOKENS
+from core.exports.making.order import CannotExport
+from core.exports.making.prompts import NEW_TOKENS
 
 SCRIPT, SERVER = "convert_hf_to_gguf.py", "llama-server"
 TYPES = {"gguf-f16": "f16", "gguf-q8_0": "q8_0"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import models, storage
+from core import exports, models, storage
 from core.people.users import User
 from tests.api.conftest import Caller, Client
 from tests.ui.things import make_export, make_model
@@ -25,7 +25,7 @@ def test_the_same_again_answers_200(as_ada: Caller, base: str) -> None:
 
 def test_kinds_come_with_size_or_reason(as_ada: Caller, base: str) -> None:
     kinds = {offer["kind"]: offer for offer in as_ada("GET", f"/api/models/{base}/export-kinds").json()}
-    assert set(kinds) == set(models.KINDS)
+    assert set(kinds) == set(exports.KINDS)
     assert "Export it merged" in kinds["adapter"]["problem"]
     exact = as_ada("GET", f"/api/models/{base}/export-kinds?precision=float32").json()
     larger = next(offer for offer in exact if offer["kind"] == "merged")
@@ -48,7 +48,7 @@ def test_unknown_versions_and_kinds_are_refused(as_ada: Caller, base: str) -> No
 
 def test_content_is_streamed_whole_and_in_ranges(as_ada: Caller, client: Client, ada: User) -> None:
     export_id = make_export(ada, make_model(ada))
-    file = storage.export_dir(export_id) / models.get_export(ada, export_id).filename
+    file = storage.export_dir(export_id) / exports.get_export(ada, export_id).filename
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(range(100)))
     whole = as_ada("GET", f"/api/exports/{export_id}/content")

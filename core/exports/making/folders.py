@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.exporting.order import Order
-from core.models.export_sizes import precision_of
-from core.models.llama_like import read_json
+from core.exports.llama_like import read_json
+from core.exports.making.order import Order
+from core.exports.sizes import precision_of
 from core.weights import PLAIN_TEMPLATE, read_template
 
 COPIED = ("*.json", "*.jinja", "*.model", "*.txt")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from core.db import reading
+from core.exports.sizes import precision_of
 from core.models import location
-from core.models.export_sizes import precision_of
 from core.tables import DatasetRow, DatasetVersionRow, ExportRow, ModelRow, ModelVersionRow
 from core.weights import Weights, tokenizer_folder
 

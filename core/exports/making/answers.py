@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.exporting.order import CannotExport
-from core.exporting.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
+from core.exports.making.order import CannotExport
+from core.exports.making.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
 from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
 from core.providers.local_server import make_answer
 from core.providers.local_text import BROKEN

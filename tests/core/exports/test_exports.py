@@ -15,18 +15,21 @@ from typing import Any
 import psutil
 import pytest
 
-from core import export_worker, hardware, jobs, models, storage, worker
+from core import exports, hardware, jobs, models, storage, worker
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
-from core.exporting import answers, hub, llama_cpp, making, prompts
-from core.exporting.gguf_file import write_gguf
-from core.exporting.gguf_vocabulary import template_of
-from core.exporting.order import CannotExport, Order
+from core.exports import NewExport
+from core.exports import queue as export_queue
+from core.exports import rows as export_rows
+from core.exports import worker as export_worker
+from core.exports.llama_like import WORDS, NotMapped, mapping_of
+from core.exports.making import answers, hub, llama_cpp, prompts, whole
+from core.exports.making.gguf_file import write_gguf
+from core.exports.making.gguf_vocabulary import template_of
+from core.exports.making.order import CannotExport, Order
+from core.exports.queue import ExportQueue
 from core.fields import parse
-from core.models import NewExport, export_queue, export_rows
-from core.models.export_queue import ExportQueue
-from core.models.llama_like import WORDS, NotMapped, mapping_of
 from core.models.publishing import STARTER_WEIGHTS
 from core.people.users import User
 from core.providers import PROVIDERS
@@ -127,17 +130,17 @@ def new(kind: str, **values: Any) -> NewExport:
     return parse(NewExport, kind=kind, **values)
 
 
-def make(user: User, model_id: str, kind: str, *, token: str = "", **values: Any) -> models.Export:
+def make(user: User, model_id: str, kind: str, *, token: str = "", **values: Any) -> exports.Export:
     """Ask for it, and be its process."""
     if kind == "hub":
         values |= {"token": "hf_secret", "repository": "acme/bot"}
-    export = models.request_export(user, model_id, new(kind, **values)).export
+    export = exports.request_export(user, model_id, new(kind, **values)).export
     export_worker.run(export.id, token)
-    return models.get_export(user, export.id)
+    return exports.get_export(user, export.id)
 
 
-def unpacked(user: User, export: models.Export, folder: Path) -> Path:
-    file = models.open_export(user, export.id)
+def unpacked(user: User, export: exports.Export, folder: Path) -> Path:
+    file = exports.open_export(user, export.id)
     with zipfile.ZipFile(file.path) as archive:
         archive.extractall(folder)
     return folder / export.filename.removesuffix(".zip")
@@ -146,24 +149,24 @@ def unpacked(user: User, export: models.Export, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["adapter", "merged", "gguf-f16"])
 def test_lora_leaves_and_answers_the_same(ada: User, tuned: Callable[..., str], kind: str) -> None:
     model_id = tuned()
-    offer = next(offer for offer in models.list_offers(ada, model_id) if offer.kind == kind)
+    offer = next(offer for offer in exports.list_offers(ada, model_id) if offer.kind == kind)
     export = make(ada, model_id, kind)
     assert (export.status, export.error) == ("ready", None), export.checks
     assert (export.num_same, len(export.checks)) == (10, 10)
     assert [check["prompt"] for check in export.checks] == [row["prompt"] for row in QUESTIONS[:10]]
     assert [check["reference"] for check in export.checks] == [row["completion"] for row in QUESTIONS[:10]]
-    file = models.open_export(ada, export.id)
+    file = exports.open_export(ada, export.id)
     assert file.path.stat().st_size == export.size_bytes == pytest.approx(offer.size_bytes, rel=0.03)
 
 
 @pytest.mark.parametrize("kind", ["merged", "gguf-f16", "gguf-q8_0"])
 def test_whole_model_leaves_and_is_compared(ada: User, starter: str, kind: str) -> None:
-    offer = next(offer for offer in models.list_offers(ada, starter) if offer.kind == kind)
+    offer = next(offer for offer in exports.list_offers(ada, starter) if offer.kind == kind)
     export = make(ada, starter, kind)
     assert (export.status, export.error) == ("ready", None), export.checks
     assert len(export.checks) == 10
     assert export.num_same >= (8 if kind == "gguf-q8_0" else 10)
-    assert models.open_export(ada, export.id).path.stat().st_size == pytest.approx(offer.size_bytes, rel=0.03)
+    assert exports.open_export(ada, export.id).path.stat().st_size == pytest.approx(offer.size_bytes, rel=0.03)
     assert (export.facts["checked_by"] == "transformers") or llama_cpp.can_answer()
 
 
@@ -190,7 +193,7 @@ def test_the_file_stays_when_the_model_gets_another_name(ada: User, tuned: Calla
     export = make(ada, model_id, "adapter")
     assert export.filename == "Gr-e-nique-v1-adapter.zip"
     models.update(ada, model_id, models.ModelChange(name="renamed"))
-    assert models.open_export(ada, export.id).path.is_file()
+    assert exports.open_export(ada, export.id).path.is_file()
 
 
 def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None:
@@ -201,21 +204,21 @@ def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None
 
 
 def test_same_again_is_the_same_export_until_it_failed(ada: User, starter: str) -> None:
-    first, again = (models.request_export(ada, starter, new("merged")) for _ in range(2))
+    first, again = (exports.request_export(ada, starter, new("merged")) for _ in range(2))
     assert (first.is_new, again.is_new, again.export.id) == (True, False, first.export.id)
     export_rows.fail(first.export.id, "The machine stopped.")
-    third = models.request_export(ada, starter, new("merged"))
+    third = exports.request_export(ada, starter, new("merged"))
     assert third.is_new
     assert third.export.status == "waiting"
     with pytest.raises(NotFound):
-        models.get_export(ada, first.export.id)
+        exports.get_export(ada, first.export.id)
 
 
 def test_a_shared_base_is_exported_by_everyone_for_themselves(ada: User, bob: User, starter: str) -> None:
-    adas, bobs = (models.request_export(user, starter, new("merged")).export for user in (ada, bob))
+    adas, bobs = (exports.request_export(user, starter, new("merged")).export for user in (ada, bob))
     assert adas.id != bobs.id
-    assert [export.id for export in models.list_exports(bob, starter).items] == [bobs.id]
-    for refused in (models.get_export, models.delete_export, models.open_export):
+    assert [export.id for export in exports.list_exports(bob, starter).items] == [bobs.id]
+    for refused in (exports.get_export, exports.delete_export, exports.open_export):
         with pytest.raises(NotFound):
             refused(bob, adas.id)
 
@@ -223,9 +226,9 @@ def test_a_shared_base_is_exported_by_everyone_for_themselves(ada: User, bob: Us
 def test_another_users_model_does_not_exist(bob: User, tuned: Callable[..., str]) -> None:
     model_id = tuned()
     for refused in (
-        lambda: models.list_offers(bob, model_id),
-        lambda: models.list_exports(bob, model_id),
-        lambda: models.request_export(bob, model_id, new("merged")),
+        lambda: exports.list_offers(bob, model_id),
+        lambda: exports.list_exports(bob, model_id),
+        lambda: exports.request_export(bob, model_id, new("merged")),
     ):
         with pytest.raises(NotFound):
             refused()
@@ -331,7 +334,7 @@ def test_answers_that_differ_are_shown_and_not_offered(
     def forget_the_adapter(order: Order, folder: Path, *, ends: Any) -> None:
         shutil.copytree(STARTER_WEIGHTS, folder)
 
-    monkeypatch.setattr(making, "write_merged", forget_the_adapter)
+    monkeypatch.setattr(whole, "write_merged", forget_the_adapter)
     export = make(ada, tuned(), "merged")
     assert export.status == "failed"
     assert f"Only {export.num_same} of 10 answers are the same" in str(export.error)
@@ -341,11 +344,11 @@ def test_answers_that_differ_are_shown_and_not_offered(
     assert not storage.export_dir(export.id).exists()
     assert not list((settings().data_dir / "exports").iterdir())
     with pytest.raises(Conflict, match="not ready"):
-        models.open_export(ada, export.id)
+        exports.open_export(ada, export.id)
 
 
 def test_too_few_bits_are_refused_with_advice(ada: User, tuned: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "Q8_BAR", 11)
+    monkeypatch.setattr(whole, "Q8_BAR", 11)
     export = make(ada, tuned(), "gguf-q8_0")
     assert export.status == "failed"
     assert "export it as F16" in str(export.error)
@@ -357,27 +360,27 @@ def test_a_changed_template_is_not_exported(ada: User, tuned: Callable[..., str]
     template = storage.model_dir(version.id) / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
     export = make(ada, model_id, "merged")
-    assert (export.status, export.error) == ("failed", making.OTHER_TEMPLATE)
+    assert (export.status, export.error) == ("failed", whole.OTHER_TEMPLATE)
 
 
 def test_a_whole_model_is_no_adapter(ada: User, starter: str) -> None:
     with pytest.raises(ValidationError, match="Export it merged"):
-        models.request_export(ada, starter, new("adapter"))
+        exports.request_export(ada, starter, new("adapter"))
 
 
 def test_a_full_disk_refuses_before_anything_is_made(ada: User, starter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", str(2**40))
     settings.cache_clear()
     with pytest.raises(DiskFull):
-        models.request_export(ada, starter, new("merged"))
-    assert models.list_exports(ada, starter).total == 0
+        exports.request_export(ada, starter, new("merged"))
+    assert exports.list_exports(ada, starter).total == 0
 
 
 def test_a_version_without_its_files_says_so(ada: User) -> None:
     model_id = make_model(ada)
     with pytest.raises(ValidationError, match="kind"):
-        models.request_export(ada, model_id, new("gguf-f16"))
-    assert all(offer.problem for offer in models.list_offers(ada, model_id) if offer.kind.startswith("gguf"))
+        exports.request_export(ada, model_id, new("gguf-f16"))
+    assert all(offer.problem for offer in exports.list_offers(ada, model_id) if offer.kind.startswith("gguf"))
 
 
 @pytest.mark.parametrize(
@@ -596,14 +599,14 @@ def test_llama_cpp_converts_and_answers_for_what_is_not_llama_like(
     def refuse(*_: Path) -> None:
         raise NotMapped("not one of ours")
 
-    monkeypatch.setattr(making, "mapping_of", refuse)
+    monkeypatch.setattr(whole, "mapping_of", refuse)
     export = make(ada, tuned(), "gguf-f16")
     assert export.status == "failed"  # its answers are not the model's, and that is noticed
     assert {check["export"] for check in export.checks} == {"Always this."}
-    monkeypatch.setattr(making._Check, "_judge", lambda self, found: [{"same": True, "export": text} for text in found])
+    monkeypatch.setattr(whole._Check, "_judge", lambda self, found: [{"same": True, "export": text} for text in found])
     export = make(ada, tuned(name="other"), "gguf-q8_0")
     assert (export.status, export.facts["written_by"], export.facts["checked_by"]) == ("ready", "llama.cpp", "llama.cpp")
-    assert models.open_export(ada, export.id).path.read_text().startswith("q8_0 of ")
+    assert exports.open_export(ada, export.id).path.read_text().startswith("q8_0 of ")
 
 
 def test_a_converter_that_fails_is_quoted(tmp_path: Path, llama_folder: Path) -> None:
@@ -648,7 +651,7 @@ def test_push_sends_the_checked_folder_and_keeps_no_token(
     assert export.num_same == 10
     assert [file.name for file in storage.export_dir(export.id).iterdir()] == ["README.md"]
     with pytest.raises(Conflict, match="acme/bot"):
-        models.open_export(ada, export.id)
+        exports.open_export(ada, export.id)
     for file in settings().data_dir.rglob("*"):
         assert not file.is_file() or b"hf_secret" not in file.read_bytes(), file
 
@@ -692,10 +695,10 @@ def queue() -> Iterator[ExportQueue]:
 
 
 def follow(
-    user: User, export_id: str, queue: ExportQueue, done: Callable[[models.Export], bool], seconds: float = 90
-) -> models.Export:
+    user: User, export_id: str, queue: ExportQueue, done: Callable[[exports.Export], bool], seconds: float = 90
+) -> exports.Export:
     end = time.monotonic() + seconds
-    while not done(export := models.get_export(user, export_id)):
+    while not done(export := exports.get_export(user, export_id)):
         assert time.monotonic() < end, export
         queue.tick()
         threading.Event().wait(0.05)
@@ -703,7 +706,7 @@ def follow(
 
 
 def test_a_process_makes_it_with_progress_and_leaves_no_log(ada: User, starter: str, queue: ExportQueue) -> None:
-    asked = models.request_export(ada, starter, new("gguf-f16")).export
+    asked = exports.request_export(ada, starter, new("gguf-f16")).export
     running = follow(ada, asked.id, queue, lambda export: export.progress > 0)
     assert running.status == "running"
     assert running.facts["stage"]
@@ -715,19 +718,19 @@ def test_a_process_makes_it_with_progress_and_leaves_no_log(ada: User, starter: 
 
 
 def test_deleting_ends_the_process_and_leaves_nothing(ada: User, starter: str, queue: ExportQueue) -> None:
-    asked = models.request_export(ada, starter, new("merged")).export
+    asked = exports.request_export(ada, starter, new("merged")).export
     follow(ada, asked.id, queue, lambda export: export.status == "running")
     child = queue.children[asked.id]
-    models.delete_export(ada, asked.id)
+    exports.delete_export(ada, asked.id)
     assert child.wait(timeout=60) == 0
     queue.tick()
     assert not list((settings().data_dir / "exports").glob("*"))
     with pytest.raises(NotFound):
-        models.get_export(ada, asked.id)
+        exports.get_export(ada, asked.id)
 
 
 def test_a_process_that_dies_leaves_a_failed_export(ada: User, starter: str, queue: ExportQueue) -> None:
-    asked = models.request_export(ada, starter, new("merged")).export
+    asked = exports.request_export(ada, starter, new("merged")).export
     follow(ada, asked.id, queue, lambda export: export.status == "running")
     queue.children[asked.id].kill()
     failed = follow(ada, asked.id, queue, lambda export: export.status == "failed")
@@ -746,10 +749,10 @@ def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
     monkeypatch.setattr(queue, "run", lambda: None)
     monkeypatch.setattr(queue, "_start", lambda row: None)
     export_queue.recover()
-    assert models.get_export(ada, died).status == "waiting"
+    assert exports.get_export(ada, died).status == "waiting"
     assert not orphan.exists()
     queue.tick()
-    assert models.get_export(ada, push).error == export_queue.NO_TOKEN
+    assert exports.get_export(ada, push).error == export_queue.NO_TOKEN
 
 
 def test_a_living_process_of_the_last_server_is_left_alone(
@@ -763,15 +766,15 @@ def test_a_living_process_of_the_last_server_is_left_alone(
     monkeypatch.setattr(queue, "run", lambda: None)
     export_queue.recover()
     queue.tick()
-    assert models.get_export(ada, export_id).status == "running"
+    assert exports.get_export(ada, export_id).status == "running"
     assert draft.is_dir()
 
 
 def test_only_one_is_made_at_a_time(ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(queue, "_start", lambda row: started.append(row.id))
-    first = models.request_export(ada, starter, new("merged")).export
-    models.request_export(ada, starter, new("gguf-f16"))
+    first = exports.request_export(ada, starter, new("merged")).export
+    exports.request_export(ada, starter, new("gguf-f16"))
     queue.tick()
     assert started == [first.id]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from core.exporting.order import CannotExport
+from core.exports.making.order import CannotExport
 
 UNREACHABLE = (
     "The hub cannot be reached from this server. Export the version merged, download it, and push it from a machine with internet."

@@ -1,4 +1,4 @@
-"""The process that makes one export: ``python -m core.export_worker EXPORT_ID``, started by ``core.models.export_queue``.
+"""The process that makes one export: ``python -m core.exports.worker EXPORT_ID``, started by ``core.exports.queue``.
 
 It claims the export's row, makes and checks it at low priority, publishes its folder, and settles the row last; meanwhile a second
 thread writes progress and a heartbeat, and ends the process when the row is gone: nobody waits for it any more. The first line of
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from core import hardware, storage
 from core.config import settings
 from core.errors import DiskFull, LuthierError
-from core.exporting.making import make
-from core.exporting.order import CannotExport, Progress, read_order
-from core.models import export_rows
+from core.exports import rows
+from core.exports.making.order import CannotExport, Progress, read_order
+from core.exports.making.whole import make
 from core.storage import trash
 from core.tables import ExportRow
 
@@ -30,7 +30,7 @@ log = logging.getLogger("luthier.exports")
 
 def run(export_id: str, token: str = "") -> bool:
     """Make one export and settle its row, whatever happens: the outermost loop of the process. False: see its log."""
-    row = export_rows.claim(export_id)
+    row = rows.claim(export_id)
     if row is None:
         return True
     progress = Progress(facts=dict(row.facts))
@@ -38,15 +38,15 @@ def run(export_id: str, token: str = "") -> bool:
         with _reporting(export_id, progress):
             _make(row, progress, token)
     except CannotExport as error:
-        export_rows.fail(export_id, str(error), checks=error.checks)
+        rows.fail(export_id, str(error), checks=error.checks)
     except DiskFull:
-        export_rows.fail(export_id, DISK_FULL)
+        rows.fail(export_id, DISK_FULL)
     except LuthierError as error:
-        export_rows.fail(export_id, error.message)
+        rows.fail(export_id, error.message)
     except Exception as error:
         log.exception("export %s", export_id)
         is_memory = isinstance(error, MemoryError) or "not enough memory" in str(error).lower()
-        export_rows.fail(export_id, NO_MEMORY if is_memory else export_rows.CRASHED)
+        rows.fail(export_id, NO_MEMORY if is_memory else rows.CRASHED)
         return False
     return True
 
@@ -57,7 +57,7 @@ def _make(row: ExportRow, progress: Progress, token: str) -> None:
     with storage.publishing(final) as draft:
         made = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}
-    if not export_rows.settle(row.id, size_bytes=made.size_bytes, checks=made.checks, facts=facts):
+    if not rows.settle(row.id, size_bytes=made.size_bytes, checks=made.checks, facts=facts):
         storage.remove(final)
 
 
@@ -75,7 +75,7 @@ def _reporting(export_id: str, progress: Progress) -> Iterator[None]:
 
 def _report(export_id: str, progress: Progress, done: threading.Event) -> None:
     while not done.wait(TICK_SECONDS):
-        if not export_rows.report(export_id, progress=progress.value, facts=progress.facts) and not done.is_set():
+        if not rows.report(export_id, progress=progress.value, facts=progress.facts) and not done.is_set():
             final = storage.export_dir(export_id)
             for leftover in final.parent.glob(f".{final.name}.*"):
                 storage.remove(leftover)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from core.exporting.order import Order
+from core.exports.making.order import Order
 
 Json = dict[str, Any]
 
