@@ -1,8 +1,8 @@
 """Datasets: a named line of immutable versions, and everything a user does with them.
 
 A dataset belongs to one user and does not exist for others. Each version is one Parquet in a folder of its own, with the uploaded
-bytes beside it, its profile and its training report. How a file is read is ``core.ingest``'s business, what rows mean for training
-``core.formats``'s, user SQL ``core.query``'s.
+bytes beside it, its profile and its training report. How a file is read is ``core.ingest``'s business, what rows mean for
+training ``core.formats``'s, user SQL ``core.query``'s.
 
 - ``values``: what these functions hand out
 - ``making``: create, next version, change, delete
@@ -14,11 +14,9 @@ bytes beside it, its profile and its training report. How a file is read is ``co
 - ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what they share
 - ``lineage``: what was made from what; ``removing``, ``retention``: what goes, and what forbids it
 - ``scratch``: a DuckDB for one heavy piece of work
-- ``conversions``: the converter processes from the outside; ``recover`` at the start of a server
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
 
-from core.datasets.conversions import recover
 from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
 from core.datasets.editing import Edits, edit
@@ -128,7 +126,6 @@ __all__ = [
     "preview_retention",
     "profile",
     "quality",
-    "recover",
     "removed_tables",
     "require_readable",
     "retention",

@@ -10,11 +10,12 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
-from core import formats, ingest, storage
+from core import formats, storage
 from core.datasets import looking, rows
 from core.datasets.values import TrainingReport, Version
 from core.errors import Detail
 from core.formats import Chat, Example, Preference
+from core.ingest import converter
 from core.people.users import User
 
 SAMPLE_ROWS = 50_000  # about a second; a job reads every row when it starts
@@ -111,7 +112,7 @@ def training_report(user: User, version_id: str, mapping: Mapping[str, str] | No
     if not mapping and found.training:
         return TrainingReport(**found.training)
     format_ = formats.mapped(found.columns, mapping)
-    return TrainingReport(**ingest.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None))
+    return TrainingReport(**converter.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None))
 
 
 def _ready(user: User, version_id: str) -> Version:

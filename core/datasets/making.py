@@ -17,10 +17,10 @@ from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Session
 
-from core import formats, ingest, storage
+from core import formats, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import conversions, earlier_options, from_tables, removing, rows, same_bytes
+from core.datasets import earlier_options, from_tables, removing, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
 from core.datasets.looking import (
@@ -32,6 +32,8 @@ from core.datasets.values import Dataset, Sample, Version
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
 from core.fields import Input, Name200, Text2000
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people import usage
 from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
@@ -96,7 +98,7 @@ def create(
                 same_bytes.note_shared(session, twin, row)
         if shared:
             report_queue.QUEUE.wake()
-            if row.content_hash == ingest.HASHED_LATER:  # the twin's is still being made
+            if row.content_hash == converter.HASHED_LATER:  # the twin's is still being made
                 conversions.run_in_background(row.id)
         else:
             _convert(row, file)
@@ -367,7 +369,7 @@ def _convert(row: DatasetVersionRow, file: Path) -> None:
     if row.sha256:
         with reading() as session:
             same_bytes.share_original(session, file, owner_id=row.created_by, sha256=row.sha256)
-    os.replace(file, ingest.staged_path(row.id))
+    os.replace(file, converter.staged_path(row.id))
     if row.original_bytes > SMALL_BYTES:
         conversions.run_in_background(row.id)
         return

@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
-from core import ingest, storage
+from core import storage
 from core.clock import now
 from core.datasets import rows
 from core.datasets.values import SqlTable
 from core.db import reading, writing
 from core.errors import Conflict, InUse
+from core.ingest import converter
 from core.people import usage
 from core.people.users import User
 from core.tables import (
@@ -125,8 +126,8 @@ def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
 
 def remove_files(version_id: str) -> None:
     storage.remove(storage.version_dir(version_id))
-    ingest.staged_path(version_id).unlink(missing_ok=True)
-    ingest.log_path(version_id).unlink(missing_ok=True)
+    converter.staged_path(version_id).unlink(missing_ok=True)
+    converter.log_path(version_id).unlink(missing_ok=True)
 
 
 def _require_another(session: Session, row: DatasetVersionRow) -> None:

@@ -1,7 +1,7 @@
 """A look at a file before it is taken in: what was detected and the first rows, by the very readers that convert it later.
 
-Runs in a process of its own (``python -m core.readers.look``, started by ``core.ingest.look``): a request as JSON on its standard
-input, a ``Look`` as JSON on its standard output. Of a big file only its head is read, and the look says so.
+Runs in a process of its own (``python -m core.readers.look``, started by ``core.ingest.look``): a request as JSON on its
+standard input, a ``Look`` as JSON on its standard output. Of a big file only its head is read, and the look says so.
 """
 
 import json

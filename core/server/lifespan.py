@@ -23,6 +23,8 @@ from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, su
 from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.exports import queue as export_queue
+from core.ingest import queue as conversions
+from core.ingest import spare
 from core.people import sessions
 from core.providers import PROVIDERS
 from core.reports import queue as report_queue
@@ -68,7 +70,7 @@ def start_services() -> None:
     pairing.open_database()
     sessions.sweep()
     for recover in (
-        datasets.recover,
+        conversions.recover,
         report_queue.recover,
         uploads.recover,
         models.recover,
@@ -76,7 +78,7 @@ def start_services() -> None:
         chats.recover,
     ):
         recover()
-    datasets.spare.allow()
+    spare.allow()
     datasets.sweep_daily()
     models.ensure_starter()
     supervisor.start()

@@ -13,9 +13,9 @@ import streamlit as st
 from core import uploads
 from core.errors import LuthierError
 from core.fields import parse
-from core.ingest import Look
 from core.people.users import User
 from core.readers import IngestOptions
+from core.readers.look import Look
 from core.ui import show
 from core.uploads import Upload
 

@@ -5,14 +5,15 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy import update as sql_update
 
-from core import ingest, storage
+from core import storage
 from core.db import reading, writing
 from core.errors import Conflict, ValidationError
 from core.fields import parse
-from core.ingest import Look
+from core.ingest.look import look_in_child
 from core.listing import Listed, ListQuery, fetch
 from core.people.users import User
 from core.readers import IngestOptions
+from core.readers.look import Look
 from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving, rows
 from core.uploads.values import Chosen, Upload
@@ -76,7 +77,7 @@ def look(user: User, upload_id: str, options: IngestOptions | None = None) -> Lo
     """What the readers make of the first rows, under these options or those in force. Raises NotFound, Conflict."""
     upload = require_received(user, upload_id)
     in_force = options or chosen(user, upload_id).options
-    return ingest.look(storage.upload_path(upload_id), upload.filename, in_force)
+    return look_in_child(storage.upload_path(upload_id), upload.filename, in_force)
 
 
 def duplicate(user: User, upload_id: str) -> Upload:

@@ -9,9 +9,9 @@ import pytest
 from pyarrow import parquet
 from sqlalchemy import update
 
-from core import ingest
-from core.datasets import conversions
 from core.db import writing
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.tables import DatasetVersionRow
 from tests.api.conftest import Caller, fields_of
@@ -23,7 +23,7 @@ ROWS = b"id,word,when\n1,Apple pie,2024-01-01\n2,,2024-01-02\n3,100% 'pure',\n4,
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real converter without its process, which takes a second to start."""
-    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core import ingest, storage, uploads
+from core import storage, uploads
 from core.config import settings
-from core.datasets import conversions
 from core.db import writing
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.tables import ModelVersionRow
 from tests.api.conftest import Caller, error_of, fields_of
@@ -88,7 +89,7 @@ def upload(caller: Caller, body: bytes = CSV, filename: str = "faq.csv", **field
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
-    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 
 @pytest.fixture

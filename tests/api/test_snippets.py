@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core import datasets, ingest
+from core import datasets
 from core.config import settings
-from core.datasets import conversions
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.ui import use_snippets
 from core.ui.use_snippets import TASKS, Use
@@ -32,7 +33,7 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture
 def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Use:
-    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
     monkeypatch.setenv("LUTHIER_PASSWORD", PASSWORD)
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()

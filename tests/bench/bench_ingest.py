@@ -98,18 +98,18 @@ def run_bare(source: Path, folder: Path) -> tuple[float, float]:
 def run_luthier(source: Path, folder: Path, *, hashed: bool = False) -> tuple[float, float]:
     import duckdb
 
-    from core import ingest
+    from core.ingest import converter
     from core.readers import IngestOptions, Progress, reader_for
 
     reader_for(".csv")
     draft, sha256 = Path(tempfile.mkdtemp(dir=folder)), "0" * 64  # made while the file was received
     with duckdb.connect() as connection:
         begin = time.perf_counter(), time.process_time()
-        made = ingest.convert(
+        made = converter.convert(
             source, "data.csv", draft, options=IngestOptions(), sha256=sha256, connection=connection, progress=Progress()
         )
         if hashed:
-            ingest.content_hash(connection, draft / "data.parquet", made.columns)
+            converter.content_hash(connection, draft / "data.parquet", made.columns)
         return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 

@@ -15,12 +15,14 @@ import pyarrow.parquet
 import pytest
 from sqlalchemy import select
 
-from core import datasets, ingest, storage
+from core import datasets, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, conversions, making
+from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, making
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.listing import ListQuery
 from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, UsageRow
@@ -72,14 +74,14 @@ def test_a_large_upload_goes_on_in_the_background(ada: User, monkeypatch: pytest
 
 
 def test_a_killed_converter_is_noticed(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = ingest.start
+    start = converter.start
 
     def start_and_kill(version_id: str) -> Any:
         process = start(version_id)
         process.send_signal(signal.SIGKILL)
         return process
 
-    monkeypatch.setattr(conversions.ingest, "start", start_and_kill)
+    monkeypatch.setattr(converter, "start", start_and_kill)
     with pytest.raises(UnreadableFile, match="ended unexpectedly"):
         upload(ada, "numbers.csv", CSV)
     assert datasets.list_datasets(ada, DatasetList()).total == 0
@@ -399,9 +401,9 @@ def processing(ada: User, **values: Any) -> str:
 
 def test_a_cancelled_conversion_ends_as_failed(ada: User) -> None:
     version_id = processing(ada, original_bytes=100)
-    ingest.staged_path(version_id).write_text(CSV)
+    converter.staged_path(version_id).write_text(CSV)
     datasets.cancel_ingest(ada, version_id)
-    assert ingest.run(version_id)
+    assert converter.run(version_id)
     found = datasets.get_version(ada, version_id)
     assert (found.status, found.errors) == ("failed", [{"line": None, "message": "The conversion was cancelled."}])
     assert left_on_disk() == []
@@ -411,9 +413,9 @@ def test_a_cancelled_conversion_ends_as_failed(ada: User) -> None:
 
 def test_deleting_ends_a_conversion(ada: User) -> None:
     version_id = processing(ada)
-    ingest.staged_path(version_id).write_text(CSV)
+    converter.staged_path(version_id).write_text(CSV)
     datasets.delete(ada, "ds_x")
-    assert ingest.run(version_id)
+    assert converter.run(version_id)
     assert left_on_disk() == []
 
 
@@ -426,7 +428,7 @@ def test_after_a_crash_nothing_is_half_there(ada: User) -> None:
     (folder.parent / f"dsv_{'b' * 24}").mkdir()
     stage(b"an upload that was never finished")
     (storage.staging_dir() / "sql-left").mkdir()
-    datasets.recover()
+    conversions.recover()
     assert datasets.get(ada, "ds_x").status == "failed"
     assert "ended unexpectedly" in datasets.get(ada, "ds_x").errors[0]["message"]
     assert list(folder.parent.iterdir()) == list(storage.staging_dir().iterdir()) == []
@@ -434,8 +436,8 @@ def test_after_a_crash_nothing_is_half_there(ada: User) -> None:
 
 def test_an_upload_that_was_waiting_is_converted_after_a_restart(ada: User) -> None:
     version_id = processing(ada)
-    ingest.staged_path(version_id).write_text(CSV)
-    datasets.recover()
+    converter.staged_path(version_id).write_text(CSV)
+    conversions.recover()
     wait_until(lambda: datasets.get(ada, "ds_x").status == "ready")
     assert datasets.get(ada, "ds_x").num_rows == 50
 
@@ -443,13 +445,13 @@ def test_an_upload_that_was_waiting_is_converted_after_a_restart(ada: User) -> N
 def test_a_living_converter_of_the_last_server_is_left_alone(ada: User) -> None:
     me = psutil.Process(os.getpid())
     version_id = processing(ada, worker_pid=me.pid, worker_started=me.create_time(), heartbeat_at=now())
-    ingest.staged_path(version_id).write_text(CSV)
+    converter.staged_path(version_id).write_text(CSV)
     draft = storage.version_dir(version_id).parent / f".{version_id}.abc.tmp"
     draft.mkdir(parents=True)
-    datasets.recover()
+    conversions.recover()
     assert datasets.get(ada, "ds_x").status == "processing"
     assert draft.exists()
-    assert ingest.staged_path(version_id).exists()
+    assert converter.staged_path(version_id).exists()
     with writing() as session:  # it dies after all
         row = session.get(DatasetVersionRow, version_id)
         assert row is not None

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from core import config, datasets, db, models, storage, uploads
+from core import config, db, models, storage, uploads
 from core.config import settings
 from core.db import writing
 from core.errors import FolderMismatch
 from core.exports import queue as export_queue
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.reports import queue as report_queue
 from core.security import new_id
@@ -30,7 +31,7 @@ def quiet_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is started in the background: only what a start removes is looked at."""
     monkeypatch.setattr(export_queue.QUEUE, "run", lambda: None)
     monkeypatch.setattr("core.reports.queue.QUEUE.run", lambda: None)
-    monkeypatch.setattr("core.datasets.conversions.run_in_background", lambda version_id: None)
+    monkeypatch.setattr("core.ingest.queue.run_in_background", lambda version_id: None)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def older_dump(ada: User, data_dir: Path) -> Path:
 def start() -> None:
     """What a start does to files, in its order."""
     pairing.open_database()
-    datasets.recover()
+    conversions.recover()
     report_queue.recover()
     uploads.recover()
     models.recover()

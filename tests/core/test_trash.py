@@ -10,6 +10,7 @@ from core import datasets, storage, uploads
 from core.clock import now
 from core.config import settings
 from core.datasets import NewDataset
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.security import new_id
 from core.storage import trash
@@ -48,7 +49,7 @@ def test_only_scratch_leaves_the_staging_folder(ada: User) -> None:
     foreign = storage.staging_dir() / "notes of the admin"
     for path in (*left, foreign):
         path.write_text("x")
-    datasets.recover()
+    conversions.recover()
     assert list(storage.staging_dir().iterdir()) == [foreign]
 
 

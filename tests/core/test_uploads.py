@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import datasets, ingest, storage, uploads
+from core import datasets, storage, uploads
 from core.datasets import Dataset, IngestOptions, NewDataset, Version
 from core.db import reading, writing
 from core.errors import (
@@ -18,6 +18,8 @@ from core.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.tables import UploadRow
 from core.uploads import NewUpload, Upload, receiving
@@ -32,12 +34,12 @@ def converting_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Done:
         def __init__(self, version_id: str) -> None:
-            ingest.run(version_id)
+            converter.run(version_id)
 
         def wait(self) -> int:
             return 0
 
-    monkeypatch.setattr(ingest, "start", Done)
+    monkeypatch.setattr(converter, "start", Done)
 
 
 def begin(user: User, body: bytes = CSV, **more: Any) -> Upload:
@@ -265,7 +267,7 @@ def test_unfinished_upload_cannot_be_imported(ada: User) -> None:
 def test_large_import_takes_the_upload_along_when_it_is_ready(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.making, "SMALL_BYTES", 1)
     threads: list[Any] = []
-    monkeypatch.setattr(datasets.conversions, "run_in_background", threads.append)
+    monkeypatch.setattr(conversions, "run_in_background", threads.append)
     upload = send(ada)
     made = uploads.commit(ada, upload.id)
     assert isinstance(made, Dataset)
@@ -274,7 +276,7 @@ def test_large_import_takes_the_upload_along_when_it_is_ready(ada: User, monkeyp
     assert uploads.list_uploads(ada) == []
     with pytest.raises(Conflict, match="imported already"):
         uploads.commit(ada, upload.id)
-    datasets.conversions.run_and_wait(threads[0])
+    conversions.run_and_wait(threads[0])
     with pytest.raises(NotFound):
         uploads.get(ada, upload.id)
     assert uploads.sweep() == 1
@@ -283,7 +285,7 @@ def test_large_import_takes_the_upload_along_when_it_is_ready(ada: User, monkeyp
 
 def test_large_import_that_fails_gives_the_upload_back(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.making, "SMALL_BYTES", 1)
-    monkeypatch.setattr(datasets.conversions, "run_in_background", datasets.conversions.run_and_wait)
+    monkeypatch.setattr(conversions, "run_in_background", conversions.run_and_wait)
     upload = send(ada, b"a,b\n1,2\n3\n4,5,6\n")
     failed = uploads.commit(ada, upload.id)
     [waiting] = uploads.list_uploads(ada)

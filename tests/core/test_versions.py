@@ -13,6 +13,7 @@ from core.datasets.retention import sweep_versions
 from core.db import writing
 from core.errors import Conflict, Forbidden, InUse, NotFound, UnreadableFile, ValidationError
 from core.fine_tuning import sources
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
@@ -282,7 +283,7 @@ def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User
     assert [table.number for table in datasets.sql_tables(ada)] == [2]
     with pytest.raises(Conflict, match="only version with rows"):
         datasets.delete_version(ada, new.id)
-    datasets.recover()
+    conversions.recover()
     assert [folder.name for folder in storage.version_dir(new.id).parent.iterdir()] == [new.id]
 
 

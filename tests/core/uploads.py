@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from core import datasets, ingest, storage
+from core import datasets, storage
 from core.config import settings
-from core.datasets import Dataset, IngestOptions, NewDataset, conversions
+from core.datasets import Dataset, IngestOptions, NewDataset
+from core.ingest import converter
 from core.people.users import User
 
 
@@ -18,12 +19,12 @@ class InProcess:
         self.version_id = version_id
 
     def wait(self) -> int:
-        return 0 if ingest.run(self.version_id) else 1
+        return 0 if converter.run(self.version_id) else 1
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversions.ingest, "start", InProcess)
+    monkeypatch.setattr(converter, "start", InProcess)
 
 
 def stage(content: bytes) -> Path:

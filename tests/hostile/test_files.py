@@ -1,6 +1,6 @@
 """Files that corrupt silently elsewhere, bombs, lies, and converters that are killed: each ends with a sentence and leaves nothing.
 
-The small ones are in tests/core/test_ingest.py; here is what takes size, a password, or a process of its own.
+The small ones are in tests/core/ingest/test_ingest.py; here is what takes size, a password, or a process of its own.
 """
 
 import gzip
@@ -21,10 +21,11 @@ import zstandard
 from pyarrow import parquet
 from sqlalchemy import func, select
 
-from core import datasets, ingest, storage
-from core.datasets import conversions, spare
+from core import datasets, storage
 from core.db import reading, writing
 from core.errors import LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.ingest import converter, spare
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
 from core.tables import DatasetRow, DatasetVersionRow
@@ -315,7 +316,7 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: Us
     monkeypatch.setattr(conversions, "run_in_background", lambda version_id: None)
     staged = stage(csv_of(2_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)
-    child = ingest.start(_row(dataset).id)
+    child = converter.start(_row(dataset).id)
     wait_until(lambda: list(storage.version_dir(_row(dataset).id).parent.glob(".dsv_*")))
     child.kill()
     child.wait()
@@ -329,14 +330,14 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: Us
 @pytest.mark.usefixtures("in_process")
 def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
-    beat = ingest._beat
+    beat = converter._beat
 
     def record(version_id: str, share: float) -> bool:
         told.append(share)
         return beat(version_id, share)
 
-    monkeypatch.setattr(ingest, "TICK_SECONDS", 0.02)
-    monkeypatch.setattr(ingest, "_beat", record)
+    monkeypatch.setattr(converter, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(converter, "_beat", record)
     monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
     upload(ada, "big.csv", csv_of(1_300_000, row=b"%d,a word that takes some room in the file\n"))
     assert told == sorted(told)

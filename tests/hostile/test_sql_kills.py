@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from core import datasets, query, sql_sandbox, storage
+from core import query, sql_sandbox, storage
 from core.config import ROOT, settings
 from core.errors import QueryStopped, SqlError
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.query import NewQuery, Progress, Running
 from core.query.asking import turns
@@ -101,7 +102,7 @@ def test_a_killed_server_leaves_no_process_and_the_next_start_no_file(ada: User)
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert list(storage.staging_dir().iterdir()) != []
-    datasets.recover()
+    conversions.recover()
     assert list(storage.staging_dir().iterdir()) == []
     assert query.run(ada, NewQuery(sql="SELECT sum(a) FROM t")).rows == [[21]]
 

@@ -12,10 +12,12 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, ingest, storage
+from core import datasets, storage
 from core.config import ROOT
-from core.datasets import Dataset, NewDataset, conversions
+from core.datasets import Dataset, NewDataset
 from core.fields import parse
+from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.ui import places, session
 
@@ -70,7 +72,7 @@ def text_of(app: AppTest) -> str:
 @pytest.fixture(autouse=True)
 def convert_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
-    monkeypatch.setattr(conversions, "run_and_wait", ingest.run)
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 
 @pytest.fixture

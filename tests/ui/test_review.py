@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import datasets, ingest, uploads
-from core.datasets import Dataset, DatasetList, conversions, making
+from core import datasets, uploads
+from core.datasets import Dataset, DatasetList, making
+from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
@@ -33,7 +34,7 @@ def look_in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Ing
         work.mkdir()
         return look_at(path, filename, options, work=work)
 
-    monkeypatch.setattr(ingest, "look", look)
+    monkeypatch.setattr("core.uploads.waiting.look_in_child", look)
     return asked
 
 

@@ -20,9 +20,11 @@ import xlwt
 import zstandard
 from sqlalchemy import func, select
 
-from core import datasets, ingest, storage
+from core import datasets, storage
 from core.db import reading
 from core.errors import DiskFull, LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.ingest import converter
+from core.ingest.look import look_in_child
 from core.people.users import User
 from core.readers import IngestOptions, Progress, Task, big_integers
 from core.readers.base import write_parquet
@@ -258,7 +260,7 @@ def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(ada: User, monkeypa
     def broken(*_: Any, **__: Any) -> None:
         raise KeyError("a fault of ours")
 
-    monkeypatch.setattr(ingest, "content_hash", broken)
+    monkeypatch.setattr(converter, "content_hash", broken)
     with pytest.raises(UnreadableFile, match="a reason that is not known here") as caught:
         upload(ada, "v.csv", "n\n1\n")
     assert "too much" not in caught.value.message
@@ -618,7 +620,7 @@ def test_a_full_disk_leaves_nothing(ada: User, monkeypatch: pytest.MonkeyPatch) 
         upload(ada, "t.csv", csv_of(2))
     assert left_on_disk() == []
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", str(10**9))
-    ingest.settings.cache_clear()
+    converter.settings.cache_clear()
     with pytest.raises(DiskFull):
         upload(ada, "t.csv", csv_of(2))
     assert left_on_disk() == []
@@ -682,14 +684,14 @@ def test_a_look_shows_what_will_be_done(tmp_path: Path) -> None:
     path = tmp_path / "staged"
     path.write_text('id,when,x\n007,Jan 1 2000,"1,5"\nabc,Feb 2 2001,\n9\n')
     options = datasets.IngestOptions(types={"id": "BIGINT"}, names={"x": "y"}, decimal=",")
-    look = ingest.look(path, "t.csv", options)
-    assert look.error
-    assert look.error["lines"] == [[4, "1 value where the first row has 3 (from column 2)"]]
-    assert look.columns[0] == {"name": "id", "type": "BIGINT", "source": "id", "detected": "VARCHAR"}
-    assert look.columns[2] == {"name": "y", "type": "DOUBLE", "source": "x", "detected": "DOUBLE"}
-    assert look.rows == [{"id": 7, "when": "2000-01-01", "y": 1.5}]
-    assert look.detected["date_format"] == "%b %d %Y"
-    skipping = ingest.look(path, "t.csv", options.model_copy(update={"skip_bad_rows": True}))
+    seen = look_in_child(path, "t.csv", options)
+    assert seen.error
+    assert seen.error["lines"] == [[4, "1 value where the first row has 3 (from column 2)"]]
+    assert seen.columns[0] == {"name": "id", "type": "BIGINT", "source": "id", "detected": "VARCHAR"}
+    assert seen.columns[2] == {"name": "y", "type": "DOUBLE", "source": "x", "detected": "DOUBLE"}
+    assert seen.rows == [{"id": 7, "when": "2000-01-01", "y": 1.5}]
+    assert seen.detected["date_format"] == "%b %d %Y"
+    skipping = look_in_child(path, "t.csv", options.model_copy(update={"skip_bad_rows": True}))
     assert (skipping.error, skipping.num_rows, [line for line, _ in skipping.skipped]) == (None, 1, [4, 3])
 
 

@@ -2,12 +2,11 @@
 
 It claims the version's row, checks and converts the file, computes hash, profile and training report, publishes the folder by one
 rename, and writes the row last. Meanwhile a second thread reports progress with a heartbeat and watches for a cancel. A converter
-that dies leaves a draft folder and a row in state ``processing``; whoever started it, or ``datasets.recover``, cleans up.
+that dies leaves a draft folder and a row in state ``processing``; whoever started it, or ``queue.recover``, cleans up.
 Who may upload, names and limits are the business of ``core.datasets``.
 """
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -28,13 +27,13 @@ from sqlalchemy.orm import configure_mappers
 
 from core import formats, storage
 from core.clock import now
-from core.config import ROOT, bare_environment, settings
+from core.config import ROOT, settings
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
+from core.ingest.look import TOO_MUCH
 from core.people import usage
 from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, moments, reader_for
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
-from core.readers.look import Look, failed
 from core.readers.opening import configure, open_plain
 from core.reports import computing, profile
 from core.storage import trash
@@ -43,8 +42,6 @@ from core.tables import DatasetRow, DatasetVersionRow
 SPARE = "--spare"
 HASHED_AT_ONCE = 2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
 HASHED_LATER = ""
-LOOK_SECONDS = 60.0
-LOOKS_AT_ONCE = 3
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 CRASHED = (
@@ -55,9 +52,6 @@ UNFORESEEN = (
     "The file could not be converted, for a reason that is not known here. The details are in the server's log: ask your "
     "administrator, or upload the file in another format."
 )
-UNFORESEEN_LOOK = "It could not be looked at, for a reason that is not known here. The details are in the server's log."
-TOO_MUCH = "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, or split the file."
-_looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
 
 
@@ -101,41 +95,6 @@ def start(version_id: str) -> subprocess.Popen[bytes]:
             stderr=output,
             start_new_session=True,
         )
-
-
-def look(path: Path, filename: str, options: IngestOptions) -> Look:
-    """What ``path`` would become with these options, read by a child within LOOK_SECONDS. Never raises for a bad file."""
-    work = storage.new_staging_path()
-    work.mkdir()
-    asked = {"path": str(path), "filename": filename, "options": options.model_dump(), "work": str(work)}
-    try:
-        with _looks:
-            child = subprocess.run(
-                [sys.executable, "-m", "core.readers.look"],
-                input=json.dumps(asked).encode(),
-                cwd=ROOT,
-                env=bare_environment(**_needed_settings()),
-                capture_output=True,
-                timeout=LOOK_SECONDS,
-                check=True,
-            )
-        return Look(**json.loads(child.stdout))
-    except subprocess.TimeoutExpired:
-        return failed(
-            UnreadableFile(f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it.")
-        )
-    except (subprocess.CalledProcessError, ValueError) as error:
-        said = getattr(error, "stderr", b"")
-        log.error("look at %s: %s", filename, said[-2000:] or error)
-        has_no_memory = getattr(error, "returncode", 0) < 0 or b"MemoryError" in said or b"OutOfMemory" in said
-        return failed(UnreadableFile(TOO_MUCH if has_no_memory else UNFORESEEN_LOOK))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _needed_settings() -> dict[str, str]:
-    chosen = settings().model_dump(include={"data_dir", "max_expanded_mb", "disk_reserve_mb"})
-    return {f"LUTHIER_{name.upper()}": str(value) for name, value in chosen.items()}
 
 
 def run(version_id: str) -> bool:
@@ -420,7 +379,3 @@ def _told() -> str:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     return version_id
-
-
-if __name__ == "__main__":
-    main()

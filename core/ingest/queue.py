@@ -1,8 +1,8 @@
 """Converters from the outside: how many run, who waits for them, and what becomes of those that died.
 
-A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done around it: at most
-``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of the server, when converters of the last
-server may still be alive (they are adopted) or never have started (they are started now).
+A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done around it:
+at most ``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of the server, when converters of
+the last server may still be alive (they are adopted) or never have started (they are started now).
 """
 
 import logging
@@ -11,10 +11,10 @@ import time
 
 from sqlalchemy import select
 
-from core import ingest, storage
-from core.datasets import spare
+from core import storage
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
+from core.ingest import converter, spare
 from core.processes import living
 from core.reports import queue as report_queue
 from core.storage import trash
@@ -52,7 +52,7 @@ def _run_spare(version_id: str) -> int | None:
 
 def _run_new(version_id: str) -> int:
     try:
-        return ingest.start(version_id).wait()
+        return converter.start(version_id).wait()
     except OSError as error:
         log.error("converter for %s could not be started: %s", version_id, error)
         return -1
@@ -68,8 +68,8 @@ def settle_dead(version_id: str) -> None:
     if row is None:
         _remove_files(version_id)
     elif row.status == "processing":
-        ingest.fail(version_id, UnreadableFile(ingest.CRASHED))
-        ingest.staged_path(version_id).unlink(missing_ok=True)
+        converter.fail(version_id, UnreadableFile(converter.CRASHED))
+        converter.staged_path(version_id).unlink(missing_ok=True)
 
 
 def recover() -> None:
@@ -79,11 +79,11 @@ def recover() -> None:
         kept = select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None))
         settled = set(session.scalars(kept))
     with reading() as session:  # a converter died between "ready" and the hash of a large content
-        unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == ingest.HASHED_LATER)
+        unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == converter.HASHED_LATER)
         incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
     trash.put_back("staging", {row.id for row in processing})
     alive = {row.id for row in processing if _is_alive(row)}
-    waiting = {row.id for row in processing if row.worker_pid is None and ingest.staged_path(row.id).exists()}
+    waiting = {row.id for row in processing if row.worker_pid is None and converter.staged_path(row.id).exists()}
     for row in processing:
         if row.id not in alive | waiting:
             settle_dead(row.id)
@@ -96,7 +96,7 @@ def recover() -> None:
 
 def _note_output(version_id: str, code: int) -> None:
     """What a converter said before it went wrong belongs into the server's log; its own file is done with."""
-    path = ingest.log_path(version_id)
+    path = converter.log_path(version_id)
     if code != 0:
         output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
         log.error("converter for %s ended with code %s: %s", version_id, code, output)
@@ -115,7 +115,7 @@ def _adopt(version_id: str) -> None:
             break
         time.sleep(POLL_SECONDS)
     report_queue.QUEUE.wake()
-    ingest.log_path(version_id).unlink(missing_ok=True)
+    converter.log_path(version_id).unlink(missing_ok=True)
 
 
 def _row(version_id: str) -> DatasetVersionRow | None:
@@ -125,8 +125,8 @@ def _row(version_id: str) -> DatasetVersionRow | None:
 
 def _remove_files(version_id: str) -> None:
     """The dataset was deleted while its converter worked."""
-    ingest.staged_path(version_id).unlink(missing_ok=True)
-    ingest.remove_drafts(version_id)
+    converter.staged_path(version_id).unlink(missing_ok=True)
+    converter.remove_drafts(version_id)
     storage.remove(storage.version_dir(version_id))
 
 
@@ -134,7 +134,7 @@ def _sweep(settled: set[str], alive: set[str], waiting: set[str]) -> None:
     drafts = {p.name for v in alive for p in storage.version_dir(v).parent.glob(f".{v}.*")}
     trash.sweep("datasets", settled | alive | drafts)
     trash.sweep("staging", alive | waiting)
-    for output in ingest.log_path("").parent.glob("ingest-*.log"):
+    for output in converter.log_path("").parent.glob("ingest-*.log"):
         if output.stem.removeprefix("ingest-") not in alive:
             output.unlink(missing_ok=True)
     storage.clear_scratch(alive | waiting)
@@ -144,7 +144,7 @@ def error_of(row: DatasetVersionRow) -> LuthierError:
     """The error a converter left in its row, as it was raised there."""
     from core import errors
 
-    entries = row.errors or [{"line": None, "message": ingest.CRASHED}]
+    entries = row.errors or [{"line": None, "message": converter.CRASHED}]
     lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
     message = entries[0].get("summary") or entries[0]["message"]
     kinds: dict[str, type[LuthierError]] = {

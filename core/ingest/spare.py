@@ -12,7 +12,7 @@ import threading
 from typing import IO, cast
 
 from core.config import ROOT
-from core.ingest import SPARE
+from core.ingest.converter import SPARE
 
 _lock = threading.Lock()
 _kept: subprocess.Popen[bytes] | None = None

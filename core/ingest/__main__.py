@@ -1,0 +1,6 @@
+"""``python -m core.ingest VERSION_ID``: see ``converter``."""
+
+from core.ingest.converter import main
+
+if __name__ == "__main__":
+    main()
