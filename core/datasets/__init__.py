@@ -7,18 +7,17 @@ training ``core.formats``'s, user SQL ``core.query``'s.
 - ``values``: what these functions hand out
 - ``making``: create, next version, change, delete
 - ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
-- ``views``: what of a version is shown, on a page or in a file; ``filters``: which rows are meant; ``pages``: a page of them by our
-  own SQL; ``exports``: all of them as CSV, JSON Lines or Parquet
+- ``views``: what of a version is shown, on a page or in a file; ``pages``: which rows that means, and reading them
 - ``reports``: profile, quality and token lengths of a version, which ``core.reports`` computes
-- ``diffs``, ``comparing``, ``diff_exports``: what is different between two versions
+- ``diffs``: what is different between two versions
 - ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what they share
 - ``lineage``: what was made from what; ``removing``, ``retention``: what goes, and what forbids it
 - ``scratch``: a DuckDB for one heavy piece of work
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
 
-from core.datasets.diff_exports import open_diff
 from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
+from core.datasets.diffs.files import open_diff
 from core.datasets.editing import Edits, edit
 from core.datasets.leaks import Leak, LeakReport, leaks
 from core.datasets.lessons import Lesson, lesson, training_preview, training_report

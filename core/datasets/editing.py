@@ -15,7 +15,7 @@ from pydantic import Field
 
 from core import storage
 from core.datasets import looking, making, rows
-from core.datasets.comparing import is_nested
+from core.datasets.diffs.columns import is_nested
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.db import reading

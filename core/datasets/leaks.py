@@ -12,7 +12,7 @@ from typing import Any
 
 from core.cells import json_safe
 from core.datasets import looking, rows
-from core.datasets.comparing import is_nested, number_text
+from core.datasets.diffs.columns import is_nested, number_text
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.errors import ValidationError

@@ -11,8 +11,8 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import defer
 
 from core import storage
-from core.datasets import exports, pages, rows
-from core.datasets.pages import Filter, Preview
+from core.datasets import pages, rows
+from core.datasets.pages import Filter, Preview, files
 from core.datasets.values import Content, Dataset, SqlTable, Version
 from core.db import reading
 from core.errors import NotFound, ValidationError
@@ -158,9 +158,9 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
     parquet, original = storage.parquet_path(found.id), storage.original_path(found.id)
     stem = rows.file_stem(dataset.name)
     if as_ == "csv":
-        return Content(f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: exports.csv_chunks(parquet))
+        return Content(f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: files.csv_chunks(parquet))
     if as_ == "jsonl":
-        return Content(f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: exports.jsonl_chunks(parquet))
+        return Content(f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: files.jsonl_chunks(parquet))
     if as_ == "rejects":
         return _rejects(found, stem)
     if as_ == "original" and original.exists():

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from core import storage
 from core.cells import json_safe
-from core.datasets import exports, looking, pages, reports, rows
-from core.datasets.filters import Filter
-from core.datasets.pages import Preview
+from core.datasets import looking, pages, reports, rows
+from core.datasets.pages import Preview, files
+from core.datasets.pages.filters import Filter
 from core.datasets.values import Content, Version
 from core.errors import ValidationError
 from core.fields import Input, parse
@@ -22,9 +22,9 @@ from core.people.users import User
 MAX_LIMIT = 500
 QUERY = {"version": "version", "sort": "order_by", "q": "search", "finding": "finding"}
 FILES = {
-    "csv": ("text/csv; charset=utf-8", exports.csv_chunks),
-    "jsonl": ("application/x-ndjson", exports.jsonl_chunks),
-    "parquet": ("application/vnd.apache.parquet", exports.parquet_chunks),
+    "csv": ("text/csv; charset=utf-8", files.csv_chunks),
+    "jsonl": ("application/x-ndjson", files.jsonl_chunks),
+    "parquet": ("application/vnd.apache.parquet", files.parquet_chunks),
 }
 
 

@@ -112,7 +112,7 @@ def events(user: User, job_id: str, query: EventList | None = None) -> Listed[Ev
         return fetch(session, statement, query, sortable=sortable, tie=JobEventRow.id, present=present_event)
 
 
-def checkpoints(user: User, job_id: str, query: CheckpointList | None = None) -> Listed[Checkpoint]:
+def list_checkpoints(user: User, job_id: str, query: CheckpointList | None = None) -> Listed[Checkpoint]:
     query = query or CheckpointList()
     with reading() as session:
         find(session, user, job_id)

@@ -36,7 +36,7 @@ NONE_YET = "A checkpoint is what a job goes on from after a pause or a restart. 
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
+    found = fine_tuning.list_checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
     if not found:
         st.caption(NONE_YET)
         return

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from core import datasets
-from core.datasets import Dataset, Preview, Version, filters, views
+from core.datasets import Dataset, Preview, Version, views
+from core.datasets.pages import filters
 from core.people.users import User
 from core.sql_types import is_nested, is_number
 from core.ui import grid, places, row_view, rows_address, rows_filter, rows_strip, show

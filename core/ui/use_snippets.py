@@ -1,7 +1,7 @@
 """Code that uses a dataset from elsewhere, ready to be copied: a task in Python and in the shell, filled in for one version.
 
 Only text is made here. Names of datasets and columns come from users, so they are always written as literals of the language. The
-password is never part of it: it is taken from the environment. ``tests/api/test_snippets.py`` runs every one of them.
+password is never part of it: it is taken from the environment. ``tests/api/datasets/test_snippets.py`` runs every one of them.
 """
 
 import json

@@ -82,7 +82,7 @@ def test_other_users_dataset_and_jobs_look_missing(ada: User, bob: User, new_job
         fine_tuning.progress,
         fine_tuning.events,
         fine_tuning.metrics,
-        fine_tuning.checkpoints,
+        fine_tuning.list_checkpoints,
         fine_tuning.log_tail,
         fine_tuning.log_path,
     ):
@@ -255,4 +255,4 @@ def test_the_supervisor_admits_what_waits_for_its_check(ada: User, make_job: Mak
     with reading() as session:
         assert session.get_one(JobRow, job.id).status == "queued"
     assert Hyperparameters.model_validate(job.hyperparameters).n_epochs == 10
-    assert fine_tuning.checkpoints(ada, job.id, ListQuery(sort="step")).total == 0
+    assert fine_tuning.list_checkpoints(ada, job.id, ListQuery(sort="step")).total == 0

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from core import sql_types
 from core.cells import json_safe
 from core.datasets import pages
-from core.datasets.filters import as_filter
+from core.datasets.pages.filters import as_filter
 from core.readers.sql import describe
 from core.reports import profile, quality
 from core.ui import column_words, grid, rows_filter, rows_strip

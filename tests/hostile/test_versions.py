@@ -7,11 +7,11 @@ import pyarrow.parquet
 import pytest
 
 from core import datasets, storage
-from core.datasets import Edits, NewSplit, Version, diffs, scratch
-from core.datasets.diffs import diff_versions
+from core.datasets import Edits, NewSplit, Version, scratch
+from core.datasets.diffs import computing, diff_versions
 from core.errors import QueryTimeout, RateLimited, Unavailable
 from core.people.users import User
-from tests.core.version_of_sql import make
+from tests.core.datasets.version_of_sql import make
 
 ROWS = 1_000_000
 LARGE = f"""SELECT i AS id, 'user ' || (i % 50000) AS name, 'some longer text with the number ' || i AS txt, i / 7 AS x,
@@ -58,11 +58,11 @@ def test_memory_that_is_too_little_for_two_threads_is_enough_for_one(
 def test_a_deadline_stops_a_comparison_and_leaves_nothing(
     ada: User, large: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diffs, "SECONDS", 0.02)
+    monkeypatch.setattr(computing, "SECONDS", 0.02)
     with pytest.raises(QueryTimeout):
         diff_versions(ada, large[0].id, large[1].id)
     assert not list(storage.staging_dir().iterdir())
-    monkeypatch.setattr(diffs, "SECONDS", 300)
+    monkeypatch.setattr(computing, "SECONDS", 300)
     assert diff_versions(ada, large[0].id, large[1].id).added
 
 

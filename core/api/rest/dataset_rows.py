@@ -11,7 +11,8 @@ from core import datasets
 from core.api import downloads
 from core.api.deps import CurrentUser, SignedIn
 from core.api.uploads import read_json, read_object
-from core.datasets import Filter, Preview, Profile, View, filters
+from core.datasets import Filter, Preview, Profile, View
+from core.datasets.pages import filters
 from core.errors import ValidationError
 from core.fields import Input, parse
 from core.listing import ListQuery

@@ -81,7 +81,7 @@ def get_metrics(
 @router.get("/finetune/{job_id}/checkpoints")
 def list_checkpoints(job_id: str, user: CurrentUser, query: Annotated[CheckpointList, Query()]) -> Listed[Checkpoint]:
     """The checkpoints a job has written."""
-    return fine_tuning.checkpoints(user, job_id, query)
+    return fine_tuning.list_checkpoints(user, job_id, query)
 
 
 @router.get("/finetune/{job_id}/logs", response_class=PlainTextResponse)

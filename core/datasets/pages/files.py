@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.cells import json_safe
-from core.datasets import pages
-from core.datasets.pages import Selection
+from core.datasets.pages import paging
+from core.datasets.pages.paging import Selection
 from core.readers.base import quoted
 
 BATCH_ROWS = 2000
@@ -110,13 +110,13 @@ def _open(rows: Rows) -> tuple[list[str], Iterator[Any]]:
 
 def _read(chosen: Selection) -> Iterator[Any]:
     names = ", ".join(quoted(name) for name in chosen.shown)
-    with closing(pages.connect(memory_mb=MEMORY_MB)) as connection, pages.conversions_named():
+    with closing(paging.connect(memory_mb=MEMORY_MB)) as connection, paging.conversions_named():
         yield from connection.sql(chosen.query(names), params=chosen.condition.values).to_arrow_reader(BATCH_ROWS)
 
 
 def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
     """With JSON and UUID as what they are; the schema first."""
-    connection = pages.connect(memory_mb=MEMORY_MB)
+    connection = paging.connect(memory_mb=MEMORY_MB)
     connection.execute("SET arrow_lossless_conversion = true")
     plain = connection.sql(chosen.query("*"), params=chosen.condition.values)
     types = dict(zip(plain.columns, map(str, plain.types), strict=True))

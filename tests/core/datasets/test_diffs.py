@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from core import datasets, storage
-from core.datasets import diffs
-from core.datasets.diff_exports import open_diff
-from core.datasets.diffs import diff_versions, suggest_keys
+from core.datasets.diffs import computing, diff_versions, suggest_keys
+from core.datasets.diffs.files import open_diff
 from core.errors import Conflict, NotFound, ValidationError
 from core.people.users import User
-from tests.core.version_of_sql import make
+from tests.core.datasets.version_of_sql import make
 
 KINDS = "n BIGINT, x DOUBLE, s VARCHAR, d DATE, tags VARCHAR[], at STRUCT(a INTEGER, b VARCHAR)"
 
@@ -203,7 +202,7 @@ def test_strangers_and_gone_versions_cannot_be_compared(ada: User, bob: User) ->
 def test_an_answer_is_worked_out_once_and_leaves_nothing(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = make(ada, "SELECT 1 AS id"), make(ada, "SELECT 2 AS id")
     first = diff_versions(ada, old.id, new.id)
-    monkeypatch.setattr(diffs, "_compute", lambda *_: pytest.fail("worked out again"))
+    monkeypatch.setattr(computing, "_compute", lambda *_: pytest.fail("worked out again"))
     assert diff_versions(ada, old.id, new.id) is first
     assert not list(storage.staging_dir().iterdir())
 

@@ -14,7 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from core import datasets, storage
-from core.datasets import Filter, View, exports, filters, pages, views
+from core.datasets import Filter, View, pages, views
+from core.datasets.pages import files, filters, paging
 from core.errors import NotFound, QueryTimeout, ValidationError
 from core.people.users import User
 from tests.ui.things import make_dataset
@@ -209,10 +210,10 @@ def test_what_does_not_fit_is_refused(read: Callable[..., pages.Preview], wrong:
 
 
 def test_a_search_that_takes_too_long_is_stopped(read: Callable[..., pages.Preview], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "SECONDS", 0.02)
+    monkeypatch.setattr(paging, "SECONDS", 0.02)
     with pytest.raises(QueryTimeout, match="longer than"):
         read("SELECT repeat(md5(range::VARCHAR), 20) AS t FROM range(200000)", search="zzz yyy xxx www vvv")
-    monkeypatch.setattr(pages, "SECONDS", 30)
+    monkeypatch.setattr(paging, "SECONDS", 30)
     assert read(TABLE).total == 5
 
 
@@ -254,30 +255,30 @@ def chosen(tables: Tables) -> Callable[..., pages.Selection]:
 
 def test_a_file_of_a_view_holds_its_rows_in_its_order(chosen: Callable[..., pages.Selection]) -> None:
     rows = chosen(TABLE, where={"big": {"is_null": False}}, order_by="-big", only=["id", TEXT, "big"])
-    written = list(csv.reader(io.StringIO(b"".join(exports.csv_chunks(rows)).decode(), newline="")))
+    written = list(csv.reader(io.StringIO(b"".join(files.csv_chunks(rows)).decode(), newline="")))
     assert written[0] == ["id", TEXT, "big"]
     assert [row[0] for row in written[1:]] == ["1", "3", "5", "2"]
-    lines = [json.loads(line) for line in b"".join(exports.jsonl_chunks(rows)).decode().splitlines()]
+    lines = [json.loads(line) for line in b"".join(files.jsonl_chunks(rows)).decode().splitlines()]
     assert [(line["id"], line["big"]) for line in lines] == [(1, 2**63 - 1), (3, 9007199254740993), (5, 0), (2, -5)]
-    table = pyarrow.parquet.read_table(io.BytesIO(b"".join(exports.parquet_chunks(rows))))
+    table = pyarrow.parquet.read_table(io.BytesIO(b"".join(files.parquet_chunks(rows))))
     assert table.to_pydict() == {"id": [1, 3, 5, 2], TEXT: [line[TEXT] for line in lines], "big": [line["big"] for line in lines]}
 
 
 def test_csv_tells_null_from_the_empty_text(chosen: Callable[..., pages.Selection]) -> None:
     rows = chosen(TABLE, only=["id", TEXT, "ok"], lines=[2, 3])
-    assert b"".join(exports.csv_chunks(rows)).decode() == f'id,"{TEXT.replace(chr(34), chr(34) * 2)}",ok\n2,"",false\n3,,\n'
+    assert b"".join(files.csv_chunks(rows)).decode() == f'id,"{TEXT.replace(chr(34), chr(34) * 2)}",ok\n2,"",false\n3,,\n'
 
 
 def test_parquet_keeps_every_type_and_is_written_in_pieces(
     chosen: Callable[..., pages.Selection], tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "ROWS_IN_GROUP", 2000)
+    monkeypatch.setattr(files, "ROWS_IN_GROUP", 2000)
     sql = (
         "SELECT range AS n, md5(range::VARCHAR) AS t, '{\"a\": 1}'::JSON AS j, uuid() AS u, 1.5::DECIMAL(38,2) AS d, "
         "now() AS z, [range] AS l, INTERVAL 1 DAY AS i FROM range(9000)"
     )
     rows = chosen(sql, where={"n": {"min": 1000}})
-    pieces = [piece for piece in exports.parquet_chunks(rows) if piece]
+    pieces = [piece for piece in files.parquet_chunks(rows) if piece]
     assert len(pieces) >= 4
     (tmp_path / "out.parquet").write_bytes(b"".join(pieces))
     assert pyarrow.parquet.read_metadata(tmp_path / "out.parquet").num_rows == 8000
@@ -289,9 +290,9 @@ def test_parquet_keeps_every_type_and_is_written_in_pieces(
 
 def test_a_view_without_rows_is_still_a_file(chosen: Callable[..., pages.Selection]) -> None:
     rows = chosen(TABLE, where={"id": -1}, only=["id", "at"])
-    assert b"".join(exports.csv_chunks(rows)) == b"id,at\n"
-    assert b"".join(exports.jsonl_chunks(rows)) == b""
-    assert pyarrow.parquet.read_table(io.BytesIO(b"".join(exports.parquet_chunks(rows)))).num_rows == 0
+    assert b"".join(files.csv_chunks(rows)) == b"id,at\n"
+    assert b"".join(files.jsonl_chunks(rows)) == b""
+    assert pyarrow.parquet.read_table(io.BytesIO(b"".join(files.parquet_chunks(rows)))).num_rows == 0
 
 
 def test_a_view_belongs_to_its_owner(ada: User, bob: User) -> None:

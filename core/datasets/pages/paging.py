@@ -19,7 +19,7 @@ import duckdb
 
 from core import storage
 from core.cells import json_safe
-from core.datasets.filters import Column, Condition, Filter, as_filter, condition_of, require_column
+from core.datasets.pages.filters import Column, Condition, Filter, as_filter, condition_of, require_column
 from core.errors import QueryTimeout, ValidationError
 from core.readers.base import literal, quoted
 

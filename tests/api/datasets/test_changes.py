@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from core.people import sessions
 from core.people.users import User
-from tests.core.version_of_sql import make
+from tests.core.datasets.version_of_sql import make
 
 
 def sign_in(client: TestClient, user: User) -> None:

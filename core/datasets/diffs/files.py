@@ -13,8 +13,8 @@ from typing import Any
 from core import storage
 from core.cells import json_safe
 from core.datasets import looking, rows
-from core.datasets.comparing import is_nested
-from core.datasets.diffs import SECONDS, prepare, readable_pair, require_key
+from core.datasets.diffs.columns import is_nested
+from core.datasets.diffs.computing import SECONDS, prepare, readable_pair, require_key
 from core.datasets.scratch import parquet, scratch
 from core.datasets.values import Content, Version
 from core.people.users import User

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.cells import json_safe
 from core.datasets import looking, rows
-from core.datasets.comparing import Compared, compared
+from core.datasets.diffs.columns import Compared, compared
 from core.datasets.scratch import Scratch, parquet, rows_at, scratch
 from core.datasets.values import Version
 from core.errors import Detail, ValidationError
