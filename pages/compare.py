@@ -4,6 +4,7 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fine_tuning import JobList
+from core.fine_tuning.monitor.comparing import MOST
 from core.people.users import User
 from core.ui import compare_view, places, session, show
 
@@ -12,7 +13,7 @@ RECENT = 100
 
 def pick_runs(user: User) -> list[str]:
     """The runs of the address, and others to add; what is chosen becomes the address."""
-    told = [job_id for job_id in (places.query("ids") or "").split(",") if job_id][: compare_view.MOST]
+    told = [job_id for job_id in (places.query("ids") or "").split(",") if job_id][:MOST]
     named = {job.id: job for job in fine_tuning.list_jobs(user, JobList(limit=RECENT)).items}
     named |= {job_id: fine_tuning.get(user, job_id) for job_id in told if job_id not in named}
     names = compare_view.labels(list(named.values()))
@@ -22,7 +23,7 @@ def pick_runs(user: User) -> list[str]:
         "Runs",
         list(named),
         format_func=lambda job_id: names[job_id],
-        max_selections=compare_view.MOST,
+        max_selections=MOST,
         key="compare_runs",
         placeholder="Choose up to ten runs",
     )

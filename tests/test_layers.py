@@ -47,7 +47,6 @@ LAYERS = [
         "core.event_files",
         "core.recorder",
         "core.worker",
-        "core.evaluator",
         "core.supervisor",
     },
     {"core.cli"},

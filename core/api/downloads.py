@@ -15,7 +15,7 @@ from core.datasets import Content, View, views
 from core.exports import ExportFile
 from core.fields import Input, parse
 from core.fine_tuning import Report
-from core.fine_tuning.run_reports import Form
+from core.fine_tuning.run.files import Form
 from core.people.users import User
 
 

@@ -2,31 +2,33 @@
 
 How a job's state changes is decided in ``core.jobs``, what a training does in ``core.training``; here is who may, and on what.
 
-- ``values``: what services hand out
-- ``sources``: the base and the rows of a new job, found and checked
-- ``starting``: plan, create, admit
-- ``queue``: the waiting jobs in the order in which they will start, and changing it
-- ``again``: run a job once more exactly, delete one that has ended
+- ``values``: what services hand out; ``owned``: the jobs of a user, as rows
+- ``sources``: the base and the rows of a new job, found and checked; ``recipes``: a request as a YAML file
+- ``before``: what the model will see of the data, and what the training will cost
+- ``starting``: plan, create, admit; ``again``: run a job once more exactly, delete one that has ended
 - ``sweeps``: a group of jobs that differ in a few settings; ``sweep_space`` says in which
-- ``retention``: how long checkpoints stay
-- ``using``: checkpoints to keep, delete, promote
-- ``evaluating``: how good a checkpoint or a version is on rows of one's choice
-- ``provenance``: what a version of the registry remembers about how it was made
-- ``recipes``: a request as a YAML file
-- ``preview``: what the model sees of the data, in a process of its own
-- ``forecast``: memory and time, by arithmetic and by measured steps
-- ``run_reports``: a run to take along; ``run_facts`` gathers, ``run_notebook``, ``run_curves`` and ``run_mlflow`` write
-- ``following``: list, get, cancel, pause, resume, progress, events, checkpoints
-- ``series``: the curves of jobs, kept in memory and thinned for many viewers; ``comparing``: of several runs side by side
-- ``samples``, ``hardest``, ``logs``: answers during training, the rows with the highest loss, the training's log
-- ``annotating``: notes and tags; ``owned``: the jobs of a user, as rows
+- ``queue``: the waiting jobs in the order in which they will start, and changing it; ``expected``: what their seconds are taken to
+  be
+- ``following``: list, get, cancel, pause, resume, progress, events, checkpoints; ``annotating``: notes and tags
+- ``monitor``: curves, samples, hardest rows, log
+- ``checkpoints``: keep, delete, promote, evaluate; ``provenance``: what a version of the registry remembers about its making
+- ``run``: a run to take along
 """
 
-from core.fine_tuning import forecast, preview, recipes, sweeps
+from core.fine_tuning import recipes, sweeps
 from core.fine_tuning.again import delete, rerun
 from core.fine_tuning.annotating import Annotation, annotate, tags
-from core.fine_tuning.comparing import Comparison, Outcome, Setting, compare
-from core.fine_tuning.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
+from core.fine_tuning.before import forecast, preview
+from core.fine_tuning.checkpoints.evaluating import NewEvaluation, evaluate_checkpoint, evaluate_version
+from core.fine_tuning.checkpoints.retention import describe_checkpoint_rule, sweep_checkpoints
+from core.fine_tuning.checkpoints.using import (
+    Promotion,
+    delete_checkpoint,
+    get_checkpoint,
+    pin_checkpoint,
+    promote_checkpoint,
+    unpin_checkpoint,
+)
 from core.fine_tuning.following import (
     CheckpointList,
     EventList,
@@ -40,23 +42,15 @@ from core.fine_tuning.following import (
     progress,
     resume,
 )
-from core.fine_tuning.hardest import HardRow, hardest_rows
-from core.fine_tuning.logs import LogLine, LogSearch, log_path, log_tail, search_log
+from core.fine_tuning.monitor.comparing import Comparison, Outcome, Setting, compare
+from core.fine_tuning.monitor.hardest import HardRow, hardest_rows
+from core.fine_tuning.monitor.logs import LogLine, LogSearch, log_path, log_tail, search_log
+from core.fine_tuning.monitor.samples import JobSample, SampleList, sample_steps, samples
+from core.fine_tuning.monitor.series import metrics
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
-from core.fine_tuning.retention import describe_checkpoint_rule, sweep_checkpoints
-from core.fine_tuning.run_mlflow import Exported
-from core.fine_tuning.run_reports import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
-from core.fine_tuning.samples import JobSample, SampleList, sample_steps, samples
-from core.fine_tuning.series import metrics
+from core.fine_tuning.run.files import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
+from core.fine_tuning.run.mlflow import Exported
 from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, plan
-from core.fine_tuning.using import (
-    Promotion,
-    delete_checkpoint,
-    get_checkpoint,
-    pin_checkpoint,
-    promote_checkpoint,
-    unpin_checkpoint,
-)
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
 
 __all__ = [

@@ -177,7 +177,7 @@ class Counting:
         return None
 
     def totals(self, settings: Settings) -> Json:
-        """What ``core.fine_tuning.preview.Totals`` holds."""
+        """What ``core.fine_tuning.before.preview.Totals`` holds."""
         lengths = np.array(self.lengths, dtype=np.int64)
         longest = np.argsort(-lengths, kind="stable")[:LONGEST_ROWS]
         return {

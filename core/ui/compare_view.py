@@ -12,7 +12,6 @@ import streamlit as st
 
 from core import fine_tuning
 from core.fine_tuning import Comparison, Job
-from core.fine_tuning.comparing import MOST as MOST  # how many runs can be compared
 from core.people.users import User
 from core.training import Hyperparameters
 from core.ui import job_charts, show

@@ -6,8 +6,9 @@ import streamlit as st
 
 from core import fine_tuning
 from core.errors import LuthierError
-from core.fine_tuning import NewJob, forecast, recipes
-from core.fine_tuning.forecast import Forecast, Measured, Memory
+from core.fine_tuning import NewJob, recipes
+from core.fine_tuning.before import forecast
+from core.fine_tuning.before.forecast import Forecast, Measured, Memory
 from core.people.users import User
 from core.training.memory import Way
 from core.ui import fine_tuning_settings as settings

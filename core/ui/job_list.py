@@ -7,7 +7,7 @@ import streamlit as st
 from core import fine_tuning, models
 from core.errors import NotFound
 from core.fine_tuning import JobList
-from core.fine_tuning.comparing import MOST
+from core.fine_tuning.monitor.comparing import MOST
 from core.listing import Listed
 from core.people.users import User
 from core.ui import job_notes_view, lists, places, show

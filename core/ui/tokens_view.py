@@ -15,8 +15,9 @@ import streamlit as st
 from core import datasets
 from core.datasets import Lesson
 from core.errors import LuthierError
-from core.fine_tuning import NewJob, preview
-from core.fine_tuning.preview import Progress, Row, Totals
+from core.fine_tuning import NewJob
+from core.fine_tuning.before import preview
+from core.fine_tuning.before.preview import Progress, Row, Totals
 from core.people.users import User
 from core.ui import lists, places, show, tokens, training_view
 from core.ui.fine_tuning_data import Data

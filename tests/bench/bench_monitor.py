@@ -52,7 +52,7 @@ def _measure_list(user: Any) -> None:
 
 
 def _measure_repaint(user: Any, job_id: str, what: str) -> None:
-    from core.fine_tuning import series
+    from core.fine_tuning.monitor import series
 
     anew = _timed(lambda: _read_all(job_id))
     series.forget()
@@ -131,7 +131,7 @@ def _read_all(job_id: str) -> None:
     from sqlalchemy import select
 
     from core.db import reading
-    from core.fine_tuning import series
+    from core.fine_tuning.monitor import series
     from core.tables import MetricPointRow
 
     point = MetricPointRow

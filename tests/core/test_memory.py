@@ -10,8 +10,9 @@ import pytest
 from core import hardware
 from core.errors import Conflict
 from core.fields import parse
-from core.fine_tuning import NewJob, forecast, preview
-from core.fine_tuning.forecast import Measured
+from core.fine_tuning import NewJob
+from core.fine_tuning.before import forecast, preview
+from core.fine_tuning.before.forecast import Measured
 from core.hardware import Gpu, Machine
 from core.people.users import User
 from core.tables import ModelRow

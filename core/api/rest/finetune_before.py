@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from core.api.deps import CurrentUser, SignedIn
-from core.fine_tuning import NewJob, forecast, preview
-from core.fine_tuning.forecast import Forecast
-from core.fine_tuning.preview import Row
+from core.fine_tuning import NewJob
+from core.fine_tuning.before import forecast, preview
+from core.fine_tuning.before.forecast import Forecast
+from core.fine_tuning.before.preview import Row
 from core.training import METHODS, Hyperparameters
 from core.training.presets import PRESETS
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from core import fine_tuning
 from core.api.deps import CurrentUser, SignedIn
 from core.fine_tuning import Annotation, Comparison, HardRow, Job, JobSample, SampleList
-from core.fine_tuning.comparing import MOST, Axis
-from core.fine_tuning.hardest import Split
+from core.fine_tuning.monitor.comparing import MOST, Axis
+from core.fine_tuning.monitor.hardest import Split
 from core.listing import Listed
 
 router = APIRouter(route_class=SignedIn, tags=["finetune"])

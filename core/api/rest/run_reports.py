@@ -9,7 +9,7 @@ from core import fine_tuning
 from core.api import downloads
 from core.api.deps import CurrentUser, SignedIn
 from core.fine_tuning import Exported
-from core.fine_tuning.run_reports import Form
+from core.fine_tuning.run.files import Form
 
 router = APIRouter(route_class=SignedIn, tags=["finetune"])
 As = Annotated[Form, Query(alias="as", description="ipynb: a notebook; zip: YAML, CSV and the log; tensorboard: its event files")]

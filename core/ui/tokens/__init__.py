@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.fine_tuning.preview import Piece, Sequence
+from core.fine_tuning.before.preview import Piece, Sequence
 from core.ui import component
 
 HERE = Path(__file__).parent

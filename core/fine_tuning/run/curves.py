@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from core.fine_tuning.series import downsample
+from core.fine_tuning.monitor.series import downsample
 
 Points = Sequence[tuple[int, float]]
 WIDTH, HEIGHT = 720, 300

@@ -16,10 +16,11 @@ import psutil
 from core import hardware, models
 from core.config import settings as server_settings
 from core.errors import Conflict
-from core.fine_tuning import preview, starting
-from core.fine_tuning.preview import Subject, Totals
-from core.fine_tuning.preview_process import KILLED, PreviewProcess, Stopped
-from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, tasks
+from core.fine_tuning import starting
+from core.fine_tuning.before import preview
+from core.fine_tuning.before.preview import Subject, Totals
+from core.fine_tuning.before.process import KILLED, PreviewProcess, Stopped
+from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tasks
 from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User

@@ -24,7 +24,8 @@ from core import fine_tuning, storage
 from core.config import settings
 from core.db import writing
 from core.errors import Conflict, NotFound
-from core.fine_tuning import recipes, run_curves
+from core.fine_tuning import recipes
+from core.fine_tuning.run import curves as run_curves
 from core.people.users import User
 from core.security import new_id
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, SampleRow

@@ -1,4 +1,4 @@
-"""How good a checkpoint or a model version is on a version of a dataset: asked for here, computed by ``core.evaluator``.
+"""How good a checkpoint or a model version is on a version of a dataset: asked for here, computed by ``evaluator``.
 
 Without a dataset version the rows count that the job kept for validation, the very same. The result stands beside the other metrics
 as ``evaluation``; a later one takes its place. At most ``SLOTS`` run at a time, each in a process that outlives the server.
@@ -142,7 +142,7 @@ def _start(target_id: str, run: str) -> None:
     try:
         with path.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "core.evaluator", target_id, run],
+                [sys.executable, "-m", "core.fine_tuning.checkpoints.evaluator", target_id, run],
                 cwd=ROOT,
                 env=sibling_environment(HF_HUB_OFFLINE="1"),
                 stdin=subprocess.DEVNULL,

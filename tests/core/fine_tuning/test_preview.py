@@ -13,9 +13,11 @@ from core import fine_tuning
 from core.config import settings as server_settings
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import parse
-from core.fine_tuning import NewJob, forecast, preview, preview_tasks
-from core.fine_tuning.preview import Progress, Totals
-from core.fine_tuning.preview_process import shared
+from core.fine_tuning import NewJob
+from core.fine_tuning.before import forecast, preview
+from core.fine_tuning.before import tasks as preview_tasks
+from core.fine_tuning.before.preview import Progress, Totals
+from core.fine_tuning.before.process import shared
 from core.formats import Chat, Example, Preference, Text
 from core.people.users import User
 from core.tables import ModelRow

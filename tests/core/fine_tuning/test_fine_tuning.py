@@ -10,7 +10,7 @@ from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import EventList, JobList, NewJob
-from core.fine_tuning.series import downsample
+from core.fine_tuning.monitor.series import downsample
 from core.fine_tuning.sources import CHECKED_AT_ONCE
 from core.jobs import notes
 from core.listing import ListQuery

@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, formats, hardware, models
 from core.fields import parse
-from core.fine_tuning import NewJob, preview_process, recipes
+from core.fine_tuning import NewJob, recipes
+from core.fine_tuning.before import process as preview_process
 from core.hardware import Machine
 from core.people.users import User
 from core.training import Hyperparameters

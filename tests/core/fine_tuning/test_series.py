@@ -11,7 +11,7 @@ from core import db, fine_tuning
 from core.clock import now
 from core.db import writing
 from core.errors import NotFound, ValidationError
-from core.fine_tuning import series
+from core.fine_tuning.monitor import series
 from core.jobs import notes
 from core.people.users import User
 from core.tables import JobRow

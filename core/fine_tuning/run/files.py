@@ -16,10 +16,10 @@ import yaml
 
 from core import storage
 from core.errors import NotFound
-from core.fine_tuning import run_curves, run_mlflow, run_notebook
 from core.fine_tuning.following import get
-from core.fine_tuning.run_facts import Run, gather, plain, summary
-from core.fine_tuning.run_mlflow import Exported
+from core.fine_tuning.run import curves, mlflow, notebook
+from core.fine_tuning.run.facts import Run, gather, plain, summary
+from core.fine_tuning.run.mlflow import Exported
 from core.people.users import User
 
 Form = Literal["ipynb", "zip", "tensorboard"]
@@ -51,7 +51,7 @@ def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) 
     run = gather(user, job_id)
     name = _file_name(run)
     if form == "ipynb":
-        return Report(f"{name}.ipynb", "application/x-ipynb+json", run_notebook.build(run, address=address))
+        return Report(f"{name}.ipynb", "application/x-ipynb+json", notebook.build(run, address=address))
     if form == "tensorboard":
         return Report(f"{name}-tensorboard.zip", "application/zip", _tensorboard(run))
     return Report(f"{name}.zip", "application/zip", _archive(run))
@@ -60,13 +60,13 @@ def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) 
 def export_to_mlflow(user: User, job_id: str) -> Exported:
     """Write the run into the server's MLflow, once. Raises NotFound, Conflict (not set up, not ended), Unavailable."""
     run = gather(user, job_id)
-    run_mlflow.require_ready(run)
-    return run_mlflow.export(run, _texts(run) | {"run.ipynb": run_notebook.build(run, address=ADDRESS)})
+    mlflow.require_ready(run)
+    return mlflow.export(run, _texts(run) | {"run.ipynb": notebook.build(run, address=ADDRESS)})
 
 
 def why_no_mlflow() -> str | None:
     """What is missing for an export to MLflow, in words for a person; None when nothing is."""
-    return run_mlflow.why_not()
+    return mlflow.why_not()
 
 
 def has_tensorboard(user: User, job_id: str) -> bool:
@@ -85,7 +85,7 @@ def _texts(run: Run) -> dict[str, bytes]:
     if run.recipe is not None:
         files["recipe.yaml"] = run.recipe
     files |= {
-        "metrics.csv": run_curves.wide_csv(run.series),
+        "metrics.csv": curves.wide_csv(run.series),
         "samples.jsonl": _lines(run.samples),
         "hardest.jsonl": _lines(run.hardest),
         "events.csv": _events(run),

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from core import clock, evaluator, fine_tuning, storage, worker
+from core import clock, fine_tuning, storage, worker
 from core.config import ROOT
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
-from core.fine_tuning import NewEvaluation, evaluating
+from core.fine_tuning import NewEvaluation
+from core.fine_tuning.checkpoints import evaluating, evaluator
 from core.models import values
 from core.people.users import User
 from core.tables import CheckpointRow, JobRow, ModelVersionRow
 from core.training import checkpoints
-from tests.core.test_checkpoint_use import half_way
+from tests.core.fine_tuning.test_checkpoint_use import half_way
 from tests.core.test_worker import claim, points, row_of
 from tests.waiting import wait_until
 

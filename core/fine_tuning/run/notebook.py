@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from core.fine_tuning import run_curves
-from core.fine_tuning.run_facts import Run, plain, summary
+from core.fine_tuning.run import curves
+from core.fine_tuning.run.facts import Run, plain, summary
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 MAX_POINTS = 2000  # of each series inside a notebook; the archive has all
@@ -88,8 +88,8 @@ def _curves(run: Run) -> Iterator[Cell]:
     if not run.series:
         yield _markdown("## Curves\n\nNothing was measured yet.")
         return
-    thin = run_curves.thinned(run.series, MAX_POINTS)
-    text = run_curves.wide_csv(thin)
+    thin = curves.thinned(run.series, MAX_POINTS)
+    text = curves.wide_csv(thin)
     is_thinned = any(len(points) < len(run.series[name]) for name, points in thin.items())
     thinned = f" Each series is thinned to {MAX_POINTS:,} points that keep its peaks; the archive has all."
     note = thinned if is_thinned else ""
@@ -100,7 +100,7 @@ def _curves(run: Run) -> Iterator[Cell]:
     for title, names in PLOTS:
         shown = {name: run.series[name] for name in names if run.series.get(name)}
         if shown:
-            picture = run_curves.svg(title, shown, LABELS)
+            picture = curves.svg(title, shown, LABELS)
             data = {"image/svg+xml": picture, "text/plain": f"{title}: {', '.join(shown)}"}
             yield _code(DRAW.format(names=list(names), title=title), _displayed(data))
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from core.config import settings
 from core.errors import Conflict, Unavailable
-from core.fine_tuning.run_facts import Run, plain
+from core.fine_tuning.run.facts import Run, plain
 from core.fine_tuning.values import ACTIVE
 
 EXPERIMENT = "luthier"

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.db import reading
 from core.errors import ValidationError
-from core.fine_tuning import series
+from core.fine_tuning.monitor import series
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.people.users import User

@@ -17,7 +17,7 @@ from typing import Any
 
 from core.config import settings
 from core.errors import LuthierError
-from core.fine_tuning.preview_process import Stopped
+from core.fine_tuning.before.process import Stopped
 from core.security import new_token
 
 ABANDONED_SECONDS = 20.0

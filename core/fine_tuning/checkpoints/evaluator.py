@@ -1,4 +1,4 @@
-"""The process that evaluates one checkpoint or model version: ``python -m core.evaluator ID``, started by ``core.fine_tuning``.
+"""The process that evaluates one checkpoint or model version, started by ``evaluating`` with that one's id and this run's.
 
 What it has to do stands in the ``evaluation`` of the row's metrics, where it writes progress and a heartbeat every second and,
 last, the result. A row that is gone, or that another process evaluates meanwhile, ends it.
@@ -18,7 +18,7 @@ from core.clock import now
 from core.config import settings
 from core.db import reading
 from core.errors import LuthierError
-from core.fine_tuning import evaluating
+from core.fine_tuning.checkpoints import evaluating
 from core.tables import CheckpointRow, DatasetVersionRow, JobRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, measuring, resolve
 from core.training.measuring import Wanted

@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import chats, fine_tuning, storage
 from core.db import reading, writing
-from core.fine_tuning import evaluating
+from core.fine_tuning.checkpoints import evaluating
 from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id

@@ -11,8 +11,8 @@ from typing import Any
 
 from core import models, storage
 from core.fine_tuning import sources, starting
-from core.fine_tuning.preview_process import shared
-from core.fine_tuning.preview_tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
+from core.fine_tuning.before.process import shared
+from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
 from core.fine_tuning.sources import Base, Rows
 from core.fine_tuning.starting import NewJob
 from core.people.users import User
