@@ -34,7 +34,7 @@ LAYERS = [
     {"core.reports"},
     {"core.ingest", "core.datasets"},
     {"core.uploads"},
-    {"core.query", "core.query_tables", "core.providers", "core.models"},
+    {"core.query", "core.providers", "core.models"},
     {"core.exports"},
     {
         "core.alerts",
@@ -42,7 +42,7 @@ LAYERS = [
         "core.training",
     },
     {"core.runners"},
-    {"core.chats", "core.replies", "core.fine_tuning"},
+    {"core.chats", "core.fine_tuning"},
     {
         "core.event_files",
         "core.recorder",

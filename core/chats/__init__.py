@@ -2,10 +2,11 @@
 
 The chat's system prompt wins over the model's own, and so do its parameters, and a message's over both. When a conversation
 outgrows the model's context its oldest turns are left out; callers of ``complete``, who send their own conversation, get an error
-instead. How a reply is written, stored, watched and stopped is in ``core.replies``.
+instead.
 
 - ``records``: chats and messages as they are stored
 - ``answering``: who answers, and what watchers see
+- ``replies``: how a reply is written, stored, watched and stopped, whoever looks
 - ``sources``: where a reply's text comes from: a model or a query
 """
 
@@ -29,7 +30,7 @@ from core.chats.records import (
     rewind,
     update,
 )
-from core.replies import recover, shut_down
+from core.chats.replies import recover, shut_down
 
 __all__ = [
     "Chat",

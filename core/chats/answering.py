@@ -13,8 +13,8 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import models, replies
-from core.chats import sources
+from core import models
+from core.chats import replies, sources
 from core.chats.records import (
     Chat,
     Message,
@@ -29,11 +29,11 @@ from core.chats.records import (
     rewind,
     who_answers,
 )
+from core.chats.replies import Bill, Table
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable
 from core.people.users import User
 from core.providers.base import Delta, Finish
-from core.replies import Bill, Table
 from core.tables import ChatRow, MessageRow
 
 Answering = models.Callable | Literal["query"]

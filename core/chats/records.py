@@ -9,7 +9,8 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from core import clock, datasets, models, replies
+from core import clock, datasets, models
+from core.chats import replies
 from core.db import reading, writing
 from core.errors import NotFound
 from core.fields import Input

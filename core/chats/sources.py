@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core import models, query
+from core.chats.replies import Table
 from core.errors import Conflict, LuthierError
 from core.people.users import User
 from core.providers import PROVIDERS
 from core.providers.base import Delta, Finish, Generation, Provider
-from core.replies import Table
 from core.tables import MessageRow
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business

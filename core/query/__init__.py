@@ -1,18 +1,19 @@
 """SQL over a user's datasets: run it, follow it, stop it, explain it, save its result as a version.
 
 Every query of every user takes this one way, a chat's too. Names resolve among the caller's own and shared datasets only
-(``core.query_tables``); the text runs in ``core.sql_sandbox`` under the server's limits. Each run is recorded as usage, whether it
+(``names``); the text runs in ``core.sql_sandbox`` under the server's limits. Each run is recorded as usage, whether it
 answered or not. Positions in errors count characters from 0.
 
-- ``answering``: the questions; ``running``: one in the background, with a Stop
-- ``asking``: turn, limits, private folder, the sandbox; ``words``: what a failure is called
+- ``queries``: run, plan, save; ``running``: one in the background, with a Stop
+- ``names``: which tables a query may mean
+- ``turn``: whose turn it is, limits, private folder, the sandbox; ``words``: what a failure is called
 - ``values``: what goes in and comes out; ``files``: an answer to take away
 """
 
-from core.query.answering import arrow, describe, plan, run, run_on, save, tables
-from core.query.asking import Progress
 from core.query.files import as_csv, as_parquet
+from core.query.queries import arrow, describe, plan, run, run_on, save, tables
 from core.query.running import Running
+from core.query.turn import Progress
 from core.query.values import (
     MAX_ARROW_ROWS,
     MAX_ROWS,

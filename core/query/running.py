@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from core.errors import LuthierError, QueryStopped
-from core.query.asking import Progress
+from core.query.turn import Progress
 
 T = TypeVar("T")
 

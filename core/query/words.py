@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from core import datasets
 from core.errors import DiskFull, LuthierError, QueryTimeout, SqlError, TooLarge
 from core.people.users import User
-from core.query_tables import Names, needs_quotes, quoted
+from core.query.names import Names, needs_quotes, quoted
 from core.sql_sandbox import Limits, QueryFailed
 from core.sql_sandbox.gate import fold
 

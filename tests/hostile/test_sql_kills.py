@@ -15,7 +15,7 @@ from core.errors import QueryStopped, SqlError
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.query import NewQuery, Progress, Running
-from core.query.asking import turns
+from core.query.turn import turns
 from core.sql_sandbox import client
 from tests.hostile.sql_data import add_table
 from tests.waiting import wait_until

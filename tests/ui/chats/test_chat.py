@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core import chats, models, replies
-from core.chats import MessageList, NewChat, NewMessage
+from core import chats, models
+from core.chats import MessageList, NewChat, NewMessage, replies
 from core.errors import NotFound
 from core.people.users import User
 from core.providers import PROVIDERS

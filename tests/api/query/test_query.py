@@ -15,7 +15,7 @@ from core import query, sql_sandbox, storage
 from core.api.rest import query as route
 from core.config import settings
 from core.people.users import User
-from core.query.asking import turns
+from core.query.turn import turns
 from core.sql_sandbox import Stop
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 from tests.api.live import serving
@@ -92,7 +92,7 @@ def test_errors_are_json_in_both_forms(as_ada: Caller, headers: dict[str, str]) 
 
 
 def test_result_larger_than_the_disk_allows_is_said(as_ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query.asking, "SPILL_BYTES", 2**20)
+    monkeypatch.setattr(query.turn, "SPILL_BYTES", 2**20)
     answer = as_ada.post("/api/query", {"sql": "SELECT uuid() AS u FROM range(200000)", "limit": 1_000_000}, headers=ARROW)
     assert answer.status_code == 422
     assert "larger than one query may write" in error_of(answer)["message"]

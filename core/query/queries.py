@@ -10,9 +10,9 @@ from core.datasets import Dataset, SqlTable, Version
 from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.people.users import User
-from core.query.asking import Progress, ask, largest_result, limits, private_folder
+from core.query.names import Names, quoted
+from core.query.turn import Progress, ask, largest_result, limits, private_folder
 from core.query.values import MAX_ROWS, ArrowResult, NewArrowQuery, NewQuery, Operator, Plan, QueryResult, QueryTable, SavedQuery
-from core.query_tables import Names, quoted
 from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows
 

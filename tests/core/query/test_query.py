@@ -30,7 +30,7 @@ from core.errors import (
 from core.fields import parse
 from core.people import usage
 from core.people.users import User
-from core.query import NewQuery, asking
+from core.query import NewQuery, turn
 from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows, json_value
 from core.sql_sandbox.turns import TooBusy, Turns
@@ -309,7 +309,7 @@ def test_too_many_queries_are_told_to_wait(ada: User, monkeypatch: pytest.Monkey
     def full(*_: object, **__: object) -> object:
         raise TooBusy
 
-    monkeypatch.setattr(asking.turns, "_enter", full)
+    monkeypatch.setattr(turn.turns, "_enter", full)
     with pytest.raises(RateLimited) as error:
         query.run(ada, NewQuery(sql="SELECT 1"))
     assert error.value.retry_after >= 1
@@ -350,19 +350,19 @@ def test_plan_has_shares_and_a_text(ada: User, make_version: Make) -> None:
 
 def test_a_query_stopped_while_it_waits_leaves_the_queue(ada: User) -> None:
     stop, told = Stop(), threading.Event()
-    with asking.turns.take(ada.id, places=1, seconds=1):
+    with turn.turns.take(ada.id, places=1, seconds=1):
         running = query.Running(lambda progress: query.run(ada, NewQuery(sql="SELECT 1"), progress=progress))
         places = settings().query_concurrency
         with ExitStack() as taken:
             for n in range(places):
-                taken.enter_context(asking.turns.take(f"other{n}", places=places + 2, seconds=1))
+                taken.enter_context(turn.turns.take(f"other{n}", places=places + 2, seconds=1))
             running.start()
             wait_until(lambda: running.progress.place == 1)
             running.stop()
             with pytest.raises(QueryStopped, match="was stopped"):
                 running.outcome()
-    assert asking.turns.waiting == []
-    assert asking.turns.running.total() == 0
+    assert turn.turns.waiting == []
+    assert turn.turns.running.total() == 0
     with stop.when_set(told.set):
         stop.set()
     assert told.is_set()

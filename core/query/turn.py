@@ -21,8 +21,8 @@ from core.db import writing
 from core.errors import QueryStopped, RateLimited, Unavailable
 from core.people import usage
 from core.people.users import User
+from core.query.names import Names
 from core.query.words import translated
-from core.query_tables import Names
 from core.security import new_token
 from core.sql_sandbox import Answer, Limits, QueryFailed, Stop, Stopped
 from core.sql_sandbox.answers import Form
