@@ -43,12 +43,7 @@ LAYERS = [
     },
     {"core.runners"},
     {"core.chats", "core.fine_tuning"},
-    {
-        "core.event_files",
-        "core.recorder",
-        "core.worker",
-        "core.supervisor",
-    },
+    {"core.workers", "core.worker"},
     {"core.cli"},
     {"core.guide"},
     {"core.api", "core.ui", "core.server"},

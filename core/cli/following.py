@@ -10,8 +10,8 @@ from core.db import reading
 from core.fine_tuning import Job
 from core.people.users import User
 from core.runners import RUNNERS, Worker
-from core.supervisor import Supervisor
 from core.tables import JobRow
+from core.workers.supervisor import Supervisor
 
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 10.0  # between two lines about progress where the output is no terminal

@@ -27,7 +27,7 @@ class Runner(Protocol):
         """Why no job can be given to it on this server, and what to do about that; None when one can."""
 
     def start(self, job_id: str) -> Worker | None:
-        """Begin ``python -m core.worker JOB_ID`` without waiting for it; None when only the worker itself will know who it is.
+        """Begin ``python -m core.workers.worker JOB_ID`` without waiting for it; None: only the worker itself will know who it is.
 
         Raises OSError when that is impossible.
         """
@@ -42,6 +42,8 @@ class Runner(Protocol):
 
 
 LAUNCHER = "torch.distributed.run"
+WORKER = "core.workers.worker"
+WORKER_NAMES = (WORKER, "core.worker")  # by which a running one is found; the second is what earlier releases started
 
 
 def worker_command(job_id: str, num_processes: int) -> list[str]:
@@ -50,7 +52,7 @@ def worker_command(job_id: str, num_processes: int) -> list[str]:
     torchrun starts no worker again: one that dies ends the others, and the supervisor resumes the job from its checkpoint.
     It finds a free port by itself and speaks to its workers over the loopback address only.
     """
-    worker = ["-m", "core.worker", job_id]
+    worker = ["-m", WORKER, job_id]
     if num_processes == 1:
         return [sys.executable, *worker]
     group = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(num_processes), "--max-restarts", "0"]

@@ -17,7 +17,7 @@ from core import storage
 from core.config import ROOT, sibling_environment
 from core.db import reading
 from core.processes import living
-from core.runners.base import LAUNCHER, Worker, worker_command
+from core.runners.base import LAUNCHER, WORKER_NAMES, Worker, worker_command
 from core.tables import JobRow
 
 GONE_SECONDS = 5.0  # how long killed processes are waited for
@@ -99,7 +99,7 @@ def _job_of(process: psutil.Process) -> str | None:
         words = process.cmdline()
     except psutil.Error:
         return None
-    return words[-1] if len(words) > 2 and words[-3:-1] == ["-m", "core.worker"] else None
+    return words[-1] if len(words) > 2 and words[-3] == "-m" and words[-2] in WORKER_NAMES else None
 
 
 def _processes_of(job_id: str) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, supervisor, uploads
+from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, uploads
 from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.exports import queue as export_queue
@@ -31,6 +31,7 @@ from core.reports import queue as report_queue
 from core.security import make_private
 from core.server import logs
 from core.storage import pairing, trash
+from core.workers import supervisor
 
 log = logging.getLogger(__name__)
 SYNC_THREADS = 64  # endpoints that wait for the database or a model share them

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     from core import datasets, db, fine_tuning, models
     from core.fine_tuning import NewJob
     from core.people.users import Registration, register
-    from core.supervisor import Supervisor
+    from core.workers.supervisor import Supervisor
 
     db.migrate()
     models.ensure_starter()

@@ -18,9 +18,9 @@ from core.people.users import User
 from core.reports import queue as report_queue
 from core.security import new_id
 from core.storage import pairing, trash
-from core.supervisor import Supervisor
 from core.tables import DatasetVersionRow, ExportRow, ModelVersionRow, Row, ServerSettingRow
 from core.uploads import NewUpload
+from core.workers.supervisor import Supervisor
 from tests.core.uploads import stage
 
 Files = dict[str, bytes]

@@ -28,8 +28,8 @@ from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.ray import RayRunner
 from core.runners.ray_jobs import RayJobs, Unreachable
-from core.supervisor import Supervisor
 from core.tables import JobEventRow, JobRow, ModelRow
+from core.workers.supervisor import Supervisor
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
@@ -116,7 +116,7 @@ def test_a_job_is_handed_over_and_followed_by_its_submission(
     (body,) = cluster.submitted
     assert row_of(job.id).worker_ref == body["submission_id"]
     assert job.id in body["submission_id"]
-    assert body["entrypoint"].split(">>")[0].strip().endswith(f"-m core.worker {job.id}")
+    assert body["entrypoint"].split(">>")[0].strip().endswith(f"-m core.workers.worker {job.id}")
     assert (body["entrypoint_num_cpus"], body["entrypoint_num_gpus"]) == (1, 0)
     cluster.statuses[body["submission_id"]] = "FAILED"
     watch.tick()
@@ -161,7 +161,7 @@ def test_a_job_that_waits_in_the_cluster_keeps_its_lease(ada: User, make_job: Ma
 def test_a_cancelled_job_that_ignores_it_is_stopped_once(
     ada: User, make_job: MakeJob, cluster: Cluster, runner: RayRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.supervisor.GRACE_SECONDS", -1.0)
+    monkeypatch.setattr("core.workers.supervisor.GRACE_SECONDS", -1.0)
     job = make_job(ada, runner="ray")
     watch = Supervisor()
     watch.tick()

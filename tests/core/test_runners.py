@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -12,10 +15,11 @@ from core import jobs, storage
 from core.db import reading, writing
 from core.people.users import User
 from core.runners import RUNNERS, Worker
-from core.runners.base import worker_command
-from core.supervisor import Supervisor
+from core.runners.base import WORKER_NAMES, worker_command
+from core.runners.subprocess import _processes_of
 from core.tables import JobEventRow, JobRow
 from core.training import checkpoints
+from core.workers.supervisor import Supervisor
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]
@@ -23,11 +27,20 @@ LONG = [{"prompt": "x" * 60, "completion": "y" * 200}] * 200
 
 
 def test_one_process_is_the_worker_itself_and_more_are_torchruns() -> None:
-    assert worker_command("ftj_1", 1)[1:] == ["-m", "core.worker", "ftj_1"]
+    assert worker_command("ftj_1", 1)[1:] == ["-m", "core.workers.worker", "ftj_1"]
     words = worker_command("ftj_1", 3)
     assert words[1:3] == ["-m", "torch.distributed.run"]
     assert words[words.index("--nproc-per-node") + 1] == "3"
-    assert words[-3:] == ["-m", "core.worker", "ftj_1"]
+    assert words[-3:] == ["-m", "core.workers.worker", "ftj_1"]
+
+
+@pytest.mark.parametrize("name", WORKER_NAMES)
+def test_a_worker_is_found_also_by_the_name_it_had_in_earlier_releases(name: str) -> None:
+    assert find_spec(name)
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "-m", name, "ftj_earlier"]
+    with subprocess.Popen(command) as worker:
+        wait_until(lambda: [process.pid for process in _processes_of("ftj_earlier")] == [worker.pid])
+        worker.kill()
 
 
 @pytest.mark.parametrize("name", RUNNERS)
@@ -123,7 +136,7 @@ def members(job_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cmdline()[-2:] == ["core.worker", job_id] and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cmdline()[-2:] == ["core.workers.worker", job_id] and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

@@ -15,13 +15,14 @@ from typing import Any
 
 import psutil
 
-from core import storage, worker
+from core import storage
 from core.config import ROOT, settings
 from core.db import reading
 from core.runners import RUNNERS, Worker
 from core.runners.subprocess import SubprocessRunner, _environment
 from core.tables import JobRow
 from core.training.loop import Loop
+from core.workers import worker
 
 # what a worker imports on its way to the first step; the parent of forked workers has it already
 IMPORTED_BY_WORKERS = (
@@ -81,7 +82,7 @@ def start(job_id: str, **more: Any) -> subprocess.Popen[bytes]:
 
 def serve() -> None:
     """What a server does for its jobs, until it is killed."""
-    from core import supervisor
+    from core.workers import supervisor
 
     RUNNERS["slow"] = SlowRunner()
     supervisor.start()

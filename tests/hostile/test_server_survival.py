@@ -53,7 +53,7 @@ def start_job(rest: Rest, dataset_id: str) -> Callable[..., str]:
 def worker_of(job_id: str) -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if "core.worker" in line and job_id in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if "core.workers.worker" in line and job_id in line and process.info["status"] != psutil.STATUS_ZOMBIE:
             return process
     return None
 

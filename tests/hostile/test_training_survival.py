@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import fine_tuning, jobs, supervisor
+from core import fine_tuning, jobs
 from core.config import ROOT, settings
 from core.db import engine, reading, writing
 from core.errors import Conflict
@@ -27,6 +27,7 @@ from core.people.users import User
 from core.runners import RUNNERS
 from core.runners.subprocess import _environment
 from core.tables import AlertRow, JobEventRow, JobRow, MetricPointRow, ModelVersionRow
+from core.workers import supervisor
 from tests.core.conftest import base_model, make_job, make_version, tiny_base  # noqa: F401
 from tests.hostile import slow_worker
 from tests.waiting import wait_until

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import exports, hardware, jobs, models, storage, worker
+from core import exports, hardware, jobs, models, storage
 from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
@@ -38,6 +38,7 @@ from core.security import new_id
 from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelRow, ModelVersionRow
 from core.training import pretrained
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, stored_path, template_sha256
+from core.workers import worker
 from tests.ui.things import make_export, make_model
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import chats, fine_tuning, models, storage, worker
+from core import chats, fine_tuning, models, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fine_tuning import Promotion, provenance
@@ -17,7 +17,8 @@ from core.security import new_id
 from core.tables import ChatRow, CheckpointRow, DatasetVersionRow, JobRow, MessageRow, ModelRow, ModelVersionRow
 from core.training import checkpoints
 from core.weights import real_path, template_sha256
-from tests.core.test_worker import claim, row_of
+from core.workers import worker
+from tests.core.workers.test_worker import claim, row_of
 from tests.ui.things import Echo
 
 MakeJob = Callable[..., JobRow]

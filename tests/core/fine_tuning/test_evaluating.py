@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core import clock, fine_tuning, storage, worker
+from core import clock, fine_tuning, storage
 from core.config import ROOT
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
@@ -19,8 +19,9 @@ from core.models import values
 from core.people.users import User
 from core.tables import CheckpointRow, JobRow, ModelVersionRow
 from core.training import checkpoints
+from core.workers import worker
 from tests.core.fine_tuning.test_checkpoint_use import half_way
-from tests.core.test_worker import claim, points, row_of
+from tests.core.workers.test_worker import claim, points, row_of
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

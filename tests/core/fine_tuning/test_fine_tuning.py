@@ -15,9 +15,9 @@ from core.fine_tuning.sources import CHECKED_AT_ONCE
 from core.jobs import notes
 from core.listing import ListQuery
 from core.people.users import User
-from core.supervisor import Supervisor
 from core.tables import DatasetRow, JobRow, ModelRow
 from core.training import Hyperparameters
+from core.workers.supervisor import Supervisor
 
 MakeVersion = Callable[..., Any]
 MakeJob = Callable[..., JobRow]

@@ -17,8 +17,8 @@ from core.jobs import notes, turns
 from core.jobs.turns import Held, Waiting
 from core.people import usage
 from core.people.users import User
-from core.supervisor import Supervisor
 from core.tables import CheckpointRow, DatasetVersionRow, JobEventRow, JobRow, ModelRow, ModelVersionRow, UsageRow
+from core.workers.supervisor import Supervisor
 
 MakeJob = Callable[..., JobRow]
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)

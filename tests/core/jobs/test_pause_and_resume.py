@@ -12,15 +12,16 @@ from datetime import timedelta
 
 import pytest
 
-from core import fine_tuning, jobs, storage, supervisor
+from core import fine_tuning, jobs, storage
 from core.db import writing
 from core.jobs import states
 from core.people.users import User
 from core.security import new_id
-from core.supervisor import Supervisor
 from core.tables import ENDED_STATUSES, JOB_STATUSES, JobRow
-from tests.core import stub_workers
-from tests.core.stub_workers import Clock, StubRunner, row_of
+from core.workers import supervisor
+from core.workers.supervisor import Supervisor
+from tests.core.workers import stub_workers
+from tests.core.workers.stub_workers import Clock, StubRunner, row_of
 
 MakeJob = Callable[..., JobRow]
 STEPS = 2

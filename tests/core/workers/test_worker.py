@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from core import jobs, storage, worker
+from core import jobs, storage
 from core.config import ROOT
 from core.db import reading, writing
 from core.errors import DiskFull
 from core.people.users import User
-from core.recorder import Recorder
 from core.runners.subprocess import _environment
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow, UsageRow
 from core.training import checkpoints
 from core.training.loop import Loop
+from core.workers import worker
+from core.workers.recorder import Recorder
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

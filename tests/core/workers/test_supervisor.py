@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import fine_tuning, jobs, storage, supervisor
+from core import fine_tuning, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -20,9 +20,10 @@ from core.jobs import notes
 from core.people.users import User
 from core.runners import RUNNERS, Worker
 from core.runners.subprocess import SubprocessRunner
-from core.supervisor import Supervisor
 from core.tables import AlertRow, CheckpointRow, JobEventRow, JobRow
 from core.training import checkpoints
+from core.workers import supervisor
+from core.workers.supervisor import Supervisor
 from tests.waiting import wait_until
 
 MakeJob = Callable[..., JobRow]

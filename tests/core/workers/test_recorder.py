@@ -15,11 +15,11 @@ from core import jobs, storage
 from core.db import reading, writing
 from core.jobs.row_files import path_of
 from core.people.users import User
-from core.recorder import Recorder
 from core.tables import AlertRow, JobRow, MetricPointRow, SampleRow
 from core.training import Settings
 from core.training.hyperparameters import Hyperparameters, resolve
 from core.training.method import RowLosses, Sample, Step, Wish
+from core.workers.recorder import Recorder
 
 MakeJob = Callable[..., JobRow]
 TOKEN = "the-lease"

@@ -1,8 +1,8 @@
 """Workers that are objects of the test's own process, and the runner that starts them: each move is one transaction.
 
-What they tell goes through the real :class:`~core.recorder.Recorder` (its thread is not started: the test says when it beats) and
-they end through the real ``worker._let_go``. Only the training is a counter, and the model is one that exists already. A test
-decides who moves next, so whatever can happen between two transactions can be played, and played again.
+What they tell goes through the real :class:`~core.workers.recorder.Recorder` (its thread is not started: the test says when it
+beats) and they end through the real ``worker._let_go``. Only the training is a counter, and the model is one that exists already. A
+test decides who moves next, so whatever can happen between two transactions can be played, and played again.
 """
 
 import itertools
@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from core import jobs, recorder, supervisor, worker
+from core import jobs
 from core.db import reading, writing
 from core.jobs import states
-from core.recorder import Recorder
 from core.runners import RUNNERS, Worker
 from core.tables import JobRow
 from core.training.method import Wish
+from core.workers import recorder, supervisor, worker
+from core.workers.recorder import Recorder
 
 NAME = "stub"
 

@@ -20,10 +20,10 @@ from sqlalchemy.orm import Session
 from core import alerts, hardware, jobs, storage
 from core.clock import now
 from core.db import writing
-from core.event_files import EventFile
 from core.jobs import notes, row_files
 from core.training.hyperparameters import Settings
 from core.training.method import RowLosses, Sample, Step, Wish
+from core.workers.event_files import EventFile
 
 BEAT_SECONDS = 0.5
 LOG_SECONDS = 2.0  # the log gets a line about the loss at most this often
