@@ -82,7 +82,8 @@ def test_a_killed_server_leaves_no_process_and_the_next_start_no_file(ada: User)
     add_table(ada, "t", "SELECT range AS a FROM range(7)")
     script = (
         "import sys\n"
-        "from core import query, users\n"
+        "from core import query\n"
+        "from core.people import users\n"
         "from core.query import NewQuery, Running\n"
         f"user = users.User(**{{**{_fields(ada)!r}, 'created_at': None}})\n"
         "print(query.run(user, NewQuery(sql='SELECT sum(a) FROM t')).rows, flush=True)\n"

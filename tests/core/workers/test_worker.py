@@ -306,7 +306,7 @@ def start_worker(job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: f
     """The worker as a real process, with steps slow enough to be met in the middle."""
     script = (
         "import sys, time\n"
-        "from core import worker\n"
+        "from core.workers import worker\n"
         "from core.training.loop import Loop\n"
         "step = Loop.take_step\n"
         f"Loop.take_step = lambda self: (time.sleep({slow_steps}), step(self))[1]\n"
