@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core.ui import admin_view, retention_view, show
-from core.ui.session import origin, require_user
+from core.ui.session import origin
+from core.ui.sign_in import require_user
 
 user = require_user()
 show.header("Admin", "People, base models and the state of this server.", icon="admin_panel_settings")

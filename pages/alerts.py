@@ -3,11 +3,11 @@
 import streamlit as st
 
 from core import alerts
-from core.ui import alert_view, lists, places, session, show
+from core.ui import alert_view, lists, places, show, sign_in
 
 PAGE = "alerts_page"
 
-user = session.require_user()
+user = sign_in.require_user()
 with show.header("Alerts", "What happened to your jobs while nobody watched.", icon="notifications"):
     if alerts.count_unseen(user):
         see = show.attempt, (lambda: alerts.mark_all_seen(user),)

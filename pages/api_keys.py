@@ -8,7 +8,8 @@ from core.models import ModelList
 from core.people import api_keys
 from core.people.api_keys import KeyList
 from core.ui import key_view, show
-from core.ui.session import origin, require_user
+from core.ui.session import origin
+from core.ui.sign_in import require_user
 
 user = require_user()
 header = show.header("API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key")

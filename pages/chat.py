@@ -14,7 +14,7 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
-from core.ui import chat_settings, chat_view, places, session, show
+from core.ui import chat_settings, chat_view, places, show, sign_in
 
 HISTORY = 100  # messages drawn
 TITLE_LENGTH = 60
@@ -26,7 +26,7 @@ Picked = tuple[models.Model | None, datasets.Dataset | None]
 
 def ask(text: str) -> None:
     """Send a message and have the server begin the reply. A callback: nothing pressed later can cut it short."""
-    owner = session.require_user()
+    owner = sign_in.require_user()
     try:
         chat_id = places.query("id") or make_chat(owner, text)
         chats.start(owner, parse(chats.NewMessage, chat_id=chat_id, content=text))
@@ -123,7 +123,7 @@ def show_controls(user: User, chat: chats.Chat | None, recent: Sequence[chats.Ch
     return picked
 
 
-user = session.require_user()
+user = sign_in.require_user()
 st.html(chat_view.LAYOUT)
 with show.guarded():
     recent = chats.list_chats(user, chats.ChatList(limit=50, sort="-updated_at")).items

@@ -6,7 +6,7 @@ from core import fine_tuning
 from core.fine_tuning import JobList
 from core.fine_tuning.monitor.comparing import MOST
 from core.people.users import User
-from core.ui import compare_view, places, session, show
+from core.ui import compare_view, places, show, sign_in
 
 RECENT = 100
 
@@ -31,7 +31,7 @@ def pick_runs(user: User) -> list[str]:
     return chosen
 
 
-user = session.require_user()
+user = sign_in.require_user()
 show.header("Compare runs", "Their curves in one picture, and what made the difference.", icon="compare_arrows")
 places.link("fine_tuning", "All jobs", icon="arrow_back")
 with show.guarded():

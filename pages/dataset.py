@@ -22,7 +22,7 @@ from core.ui import (
     training_view,
     versions_view,
 )
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 
 
 def show_header(user: User, dataset: Dataset, version: Version | None) -> None:

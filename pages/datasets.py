@@ -5,7 +5,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import DatasetList
 from core.ui import conversions_view, dataset_list, dataset_view, show, ways_in
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 
 user = require_user()
 show.header("Datasets", "Your files as tables: question them with SQL, train models on them.", icon="database")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import LuthierError
 from core.ui import diff_view, places, show
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 
 user = require_user()
 try:

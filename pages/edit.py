@@ -5,7 +5,7 @@ import streamlit as st
 from core import datasets
 from core.errors import LuthierError
 from core.ui import edit_view, places, show
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 
 user = require_user()
 try:

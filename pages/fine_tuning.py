@@ -23,8 +23,8 @@ from core.ui import (
     job_list,
     job_queue,
     places,
-    session,
     show,
+    sign_in,
     sweep_form,
     sweep_view,
     tokens_view,
@@ -120,7 +120,7 @@ def check_request(request: dict[str, Any]) -> NewJob | None:
         return None
 
 
-user = session.require_user()
+user = sign_in.require_user()
 with show.guarded():
     if any(places.query(name) for name in ("new", "dataset", "job")):
         show_form(user)

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core import guide
-from core.ui import guide_view, places, session, show
+from core.ui import guide_view, places, show, sign_in
 
-session.require_user()
+sign_in.require_user()
 with show.header("Guide", "How training works here, and how to get more out of it.", icon="menu_book"):
     words = st.text_input(
         "Search",

@@ -1,7 +1,7 @@
 """The first page: the next sensible step, what runs now, what is new."""
 
 from core.ui import home_view, show
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 
 user = require_user()
 show.header(f"Welcome, {user.name}" if user.name else "Welcome", "From your data to a model you can call.", icon="home")

@@ -16,8 +16,8 @@ from core.ui import (
     job_queue,
     places,
     report_view,
-    session,
     show,
+    sign_in,
 )
 
 DELETED = "_deleted_job"
@@ -87,7 +87,7 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
     job_notes_view.show_notes(job)
 
 
-user = session.require_user()
+user = sign_in.require_user()
 if st.session_state.get(DELETED) == places.query("id"):
     places.go("fine_tuning")
 with show.guarded():

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import models
 from core.people.users import User
-from core.ui import export_view, model_forms, model_view, places, session, show
+from core.ui import export_view, model_forms, model_view, places, session, show, sign_in
 
 TABS = ("Versions", "Call it", "Export", "Aliases", "Settings")
 VIEWS = {"call": "Call it", "export": "Export"}
@@ -69,7 +69,7 @@ def delete(user: User, model: models.Model) -> None:
     st.session_state["model_gone"] = True
 
 
-user = session.require_user()
+user = sign_in.require_user()
 if st.session_state.pop("model_gone", False):
     places.go("models")
 with show.guarded():

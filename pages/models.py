@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import models
 from core.people.users import User
-from core.ui import lists, model_view, places, session, show
+from core.ui import lists, model_view, places, show, sign_in
 
 KINDS = {"All": "All types", "base": "Base", "finetuned": "Fine-tuned", "custom": "Custom"}
 PAGE = "models_page"
@@ -48,7 +48,7 @@ def show_empty(*, filtered: bool) -> None:
     )
 
 
-user = session.require_user()
+user = sign_in.require_user()
 with show.header("Models", "Each has versions you can go back to, and a name your programs can call.", icon="deployed_code"):
     places.button("New fine-tuning", "fine_tuning", key="models_new", icon="add", primary=True, new=1)
 with show.guarded():

@@ -17,7 +17,7 @@ from core.ui import (
     waiting_uploads,
 )
 from core.ui.review_state import Review
-from core.ui.session import require_user
+from core.ui.sign_in import require_user
 from core.uploads import Upload
 
 

@@ -5,7 +5,7 @@ import streamlit as st
 from core.errors import ValidationError
 from core.people import sessions, users
 from core.people.users import User
-from core.ui import session, show, webhook_view
+from core.ui import session, show, sign_in, webhook_view
 
 
 def rename(user: User) -> None:
@@ -22,7 +22,7 @@ def change_password(user: User) -> None:
     st.toast("Your password is changed. Other browsers and API tokens are signed out.", icon=":material/check_circle:")
 
 
-user = session.require_user()
+user = sign_in.require_user()
 show.header("Settings", "You are an admin of this server." if user.is_admin else "Your own account.", icon="settings")
 
 with st.container(width=640):

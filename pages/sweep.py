@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.fine_tuning import sweeps
 from core.people.users import User
-from core.ui import places, session, show, sweep_view
+from core.ui import places, show, sign_in, sweep_view
 
 DELETED = "_deleted_sweep"
 
@@ -29,7 +29,7 @@ def delete(user: User, sweep: sweeps.Sweep) -> None:
     show.flash(f"{sweep.name} is deleted.", icon="delete")
 
 
-user = session.require_user()
+user = sign_in.require_user()
 sweep_id = places.query("id") or ""
 if st.session_state.get(DELETED) == sweep_id:
     places.go("fine_tuning")

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.people.users import User
-from core.ui import alert_view, menu, session
+from core.ui import alert_view, menu, session, sign_in
 
 HERE = Path(__file__).parent
 SHOWN_PAGE = "_shown_page"
@@ -41,7 +41,7 @@ session.leave_if_ended(user)
 if user is not None:
     st.logo(str(HERE / "logo.svg"), icon_image=str(HERE / "logo_mark.svg"), size="large", link=None)
 chosen_page = st.navigation(menu.build_menu(user), position="sidebar" if user else "hidden")
-session.require_user()
+sign_in.require_user()
 if user is not None:
     show_account(user)
     st.html(HERE / "contrast.css")

@@ -37,17 +37,6 @@ def token() -> str | None:
     return found if isinstance(found, str) else None  # in AppTest every cookie is a truthy mock
 
 
-def require_user() -> User:
-    """The user, or the sign-in form instead of the page. Every page's first call."""
-    user = current_user()
-    if user is None:
-        from core.ui import sign_in as form
-
-        form.draw()
-        st.stop()
-    return user
-
-
 def sign_in(user: User) -> NoReturn:
     """Give this browser a session and load the page that was asked for, without the invitation in its address."""
     _post("/session/claim", {"ticket": sessions.issue_ticket(user)}, then=SIGNED_IN, waiting="Signing in …")

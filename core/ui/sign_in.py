@@ -94,6 +94,15 @@ class Authenticator(Authenticate):
         )
 
 
+def require_user() -> users.User:
+    """The user, or the sign-in form instead of the page. Every page's first call."""
+    user = session.current_user()
+    if user is None:
+        draw()
+        st.stop()
+    return user
+
+
 def draw() -> None:
     """The whole page of somebody who is not signed in. The address stays, so the deep link opens afterwards."""
     authenticator = Authenticator()
