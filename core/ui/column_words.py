@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.sql_types import is_list, is_number, kind
-from core.ui import grid, rows_strip, show
+from core.ui import rows_strip, show
+from core.ui.elements import grid
 from core.ui.rows_strip import share
 
 TOPS = 4

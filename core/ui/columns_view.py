@@ -14,7 +14,8 @@ from core.datasets import Dataset, Profile, Quality, TokenLengths, Version
 from core.models import ModelList
 from core.people.users import User
 from core.sql_types import holds_text
-from core.ui import column_cards, column_words, quality_view, rows_strip, show
+from core.ui import column_words, quality_view, rows_strip, show
+from core.ui.elements import column_cards
 
 PER_PAGE = 24
 OPEN = ("waiting", "running")

@@ -10,7 +10,8 @@ from core.datasets import Dataset, DatasetList
 from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
-from core.ui import dataset_table, dataset_view, lists, places, show
+from core.ui import dataset_view, lists, places, show
+from core.ui.elements import dataset_table
 
 PER_PAGE = 25
 PAGE, SORT, LAST = "datasets_page", "datasets_sort", "_datasets_shown"

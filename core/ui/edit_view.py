@@ -13,8 +13,9 @@ from core import datasets
 from core.datasets import Dataset, Preview, Version, View
 from core.errors import Conflict, LuthierError
 from core.people.users import User
-from core.ui import edit_guard, lists, places, rows_address, rows_filter, show
+from core.ui import lists, places, rows_address, rows_filter, show
 from core.ui.edit_state import ROW, Pending, fold, shown_rows
+from core.ui.elements import edit_guard
 
 PER_PAGE = 50
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")

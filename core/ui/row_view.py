@@ -12,7 +12,8 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Preview, Version, View
 from core.people.users import User
-from core.ui import record, rows_address, show
+from core.ui import rows_address, show
+from core.ui.elements import record
 from core.ui.rows_address import Address
 
 MANY_FIELDS = 300  # 10,000 took 8 seconds to read and draw

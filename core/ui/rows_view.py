@@ -14,7 +14,8 @@ from core.datasets import Dataset, Preview, Version, views
 from core.datasets.pages import filters
 from core.people.users import User
 from core.sql_types import is_nested, is_number
-from core.ui import grid, places, row_view, rows_address, rows_filter, rows_strip, show
+from core.ui import places, row_view, rows_address, rows_filter, rows_strip, show
+from core.ui.elements import grid
 from core.ui.rows_address import PER_PAGE, SIZES, Address
 
 __all__ = ["PER_PAGE", "show_rows"]

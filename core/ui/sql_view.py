@@ -7,7 +7,8 @@ from core.datasets import DatasetList
 from core.errors import QueryStopped, SqlError
 from core.people.users import User
 from core.query import Plan, QueryResult, QueryTable
-from core.ui import charts, places, plan_tree, show, sql_editor, sql_run, sql_tables
+from core.ui import charts, places, show, sql_run
+from core.ui.elements import plan_tree, sql_editor, sql_tables
 from core.ui.sql_run import Outcome
 
 VIEWS = ["Table", "Chart", "Plan"]

@@ -19,7 +19,8 @@ from core.fine_tuning import NewJob
 from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import Progress, Row, Totals
 from core.people.users import User
-from core.ui import lists, places, show, tokens, training_view
+from core.ui import lists, places, show, training_view
+from core.ui.elements import tokens
 from core.ui.fine_tuning_data import Data
 
 ROW = "ft_row"

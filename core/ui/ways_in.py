@@ -13,7 +13,8 @@ from core.config import settings
 from core.datasets import Dataset
 from core.errors import LuthierError
 from core.people.users import User
-from core.ui import places, show, upload, waiting_uploads
+from core.ui import places, show, waiting_uploads
+from core.ui.elements import upload
 from core.uploads import Entry
 
 FILES, PASTE, ADDRESS, SERVER = "Files", "Paste", "From an address", "From the server"

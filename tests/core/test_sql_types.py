@@ -13,7 +13,8 @@ from core.datasets import pages
 from core.datasets.pages.filters import as_filter
 from core.readers.sql import describe
 from core.reports import profile, quality
-from core.ui import column_words, grid, rows_filter, rows_strip
+from core.ui import column_words, rows_filter, rows_strip
+from core.ui.elements import grid
 
 NESTED = [
     "DECIMAL(38,0)[]",

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.query import QueryTable
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 MAX_TABLES, MAX_COLUMNS = 500, 200
 
 
 def show(tables: Sequence[QueryTable], *, key: str) -> None:
-    """A click on a table or a column writes its name where the caret of the SQL field is (``core.ui.sql_editor``)."""
+    """A click on a table or a column writes its name where the caret of the SQL field is (``core.ui.elements.sql_editor``)."""
     listed = [
         {
             "name": table.name,

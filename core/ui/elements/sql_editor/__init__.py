@@ -1,10 +1,10 @@
-"""The SQL field: coloured text, Ctrl + Enter, a mark at the mistake, names from ``core.ui.sql_tables`` written at the caret."""
+"""The SQL field: coloured text, Ctrl + Enter, a mark at the mistake, names from ``sql_tables`` written at the caret."""
 
 from pathlib import Path
 
 import streamlit as st
 
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.config import settings
-from core.ui import component, show
+from core.ui import show
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 KINDS = "CSV, TSV, JSON, JSONL, Parquet, Arrow or Excel, plain or in .gz, .zst, .zip"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.ui import component
+from core.ui.elements import component
 
 
 class Browser:
@@ -23,7 +23,7 @@ class Browser:
 def page() -> None:
     import streamlit as st
 
-    from core.ui import upload
+    from core.ui.elements import upload
 
     st.json([vars(one) for one in upload.field("upload", title="Drop files here", dataset_id="ds_x")])
 

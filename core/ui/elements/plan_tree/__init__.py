@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from core.query import Operator, Plan
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cells import json_safe
-from core.ui import component, grid
+from core.ui.elements import component, grid
 
 HERE = Path(__file__).parent
 MAX_TEXT = 100_000  # characters of one text that are drawn

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 

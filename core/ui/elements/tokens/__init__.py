@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.fine_tuning.before.preview import Piece, Sequence
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 LEARNED, CUT, SPECIAL, JOINED, STARTS = 1, 2, 4, 8, 16  # tokens.js knows them too

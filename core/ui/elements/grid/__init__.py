@@ -13,7 +13,7 @@ from typing import Any
 
 from core.cells import json_safe
 from core.sql_types import kind
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 CUT = 300  # characters of a cell; the drawer has it whole

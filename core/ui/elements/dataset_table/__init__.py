@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.ui import component
+from core.ui.elements import component
 
 HERE = Path(__file__).parent
 
