@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from core.ui import admin_view, retention_view, show
+from core.ui import show
+from core.ui.datasets import retention_view
+from core.ui.people import admin_view
 from core.ui.session import origin
 from core.ui.sign_in import require_user
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core import alerts
-from core.ui import alert_view, lists, places, show, sign_in
+from core.ui import lists, places, show, sign_in
+from core.ui.alerts import alert_view
 
 PAGE = "alerts_page"
 

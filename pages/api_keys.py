@@ -7,7 +7,8 @@ from core.fields import parse
 from core.models import ModelList
 from core.people import api_keys
 from core.people.api_keys import KeyList
-from core.ui import key_view, show
+from core.ui import show
+from core.ui.people import key_view
 from core.ui.session import origin
 from core.ui.sign_in import require_user
 

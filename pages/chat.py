@@ -14,7 +14,8 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
-from core.ui import chat_settings, chat_view, places, show, sign_in
+from core.ui import places, show, sign_in
+from core.ui.chats import chat_settings, chat_view
 
 HISTORY = 100  # messages drawn
 TITLE_LENGTH = 60

@@ -6,7 +6,8 @@ from core import fine_tuning
 from core.fine_tuning import JobList
 from core.fine_tuning.monitor.comparing import MOST
 from core.people.users import User
-from core.ui import compare_view, places, show, sign_in
+from core.ui import places, show, sign_in
+from core.ui.fine_tuning import compare_view
 
 RECENT = 100
 

@@ -11,17 +11,10 @@ from core import datasets
 from core.datasets import Dataset, Version
 from core.errors import LuthierError
 from core.people.users import User
-from core.ui import (
-    columns_view,
-    conversions_view,
-    dataset_actions,
-    dataset_view,
-    places,
-    rows_view,
-    show,
-    training_view,
-    versions_view,
-)
+from core.ui import places, show
+from core.ui.datasets import conversions_view, dataset_actions, dataset_view, training_view, versions_view
+from core.ui.datasets.rows import rows_view
+from core.ui.reports import columns_view
 from core.ui.sign_in import require_user
 
 

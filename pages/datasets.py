@@ -4,8 +4,10 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import DatasetList
-from core.ui import conversions_view, dataset_list, dataset_view, show, ways_in
+from core.ui import show
+from core.ui.datasets import conversions_view, dataset_list, dataset_view
 from core.ui.sign_in import require_user
+from core.ui.uploads import ways_in
 
 user = require_user()
 show.header("Datasets", "Your files as tables: question them with SQL, train models on them.", icon="database")

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core.errors import LuthierError
-from core.ui import diff_view, places, show
+from core.ui import places, show
+from core.ui.datasets import diff_view
 from core.ui.sign_in import require_user
 
 user = require_user()

@@ -4,7 +4,8 @@ import streamlit as st
 
 from core import datasets
 from core.errors import LuthierError
-from core.ui import edit_view, places, show
+from core.ui import places, show
+from core.ui.datasets.rows import edit_view
 from core.ui.sign_in import require_user
 
 user = require_user()

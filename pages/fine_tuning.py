@@ -14,24 +14,12 @@ from core.fields import parse
 from core.fine_tuning import NewJob
 from core.people.users import User
 from core.security import new_token
-from core.ui import (
-    column_mapping,
-    fine_tuning_data,
-    fine_tuning_plan,
-    fine_tuning_recipe,
-    guide_view,
-    job_list,
-    job_queue,
-    places,
-    show,
-    sign_in,
-    sweep_form,
-    sweep_view,
-    tokens_view,
-)
-from core.ui import fine_tuning_form as form
-from core.ui import fine_tuning_settings as settings
-from core.ui.fine_tuning_data import Data
+from core.ui import guide_view, places, show, sign_in
+from core.ui.datasets import column_mapping
+from core.ui.fine_tuning import form, form_data, form_plan, form_recipe, sweep_form, sweep_view, tokens_view
+from core.ui.fine_tuning import form_settings as settings
+from core.ui.fine_tuning.form_data import Data
+from core.ui.fine_tuning.jobs import job_list, job_queue
 
 
 def show_list(user: User) -> None:
@@ -49,7 +37,7 @@ def show_list(user: User) -> None:
 
 def show_form(user: User) -> None:
     with show.header("New fine-tuning", "Rows in, a model you can call out.", icon="model_training"):
-        fine_tuning_recipe.show_loading()
+        form_recipe.show_loading()
     with st.container(horizontal=True, gap="small"):
         places.link("fine_tuning", "All jobs", icon="arrow_back")
         guide_view.link("Guide: methods, settings, when it does not learn", "fine-tuning")
@@ -59,10 +47,10 @@ def show_form(user: User) -> None:
         with st.container(border=True, key="ft_data"):
             st.subheader("1 · Data and method", anchor=False)
             columns = column_mapping.from_address(places.query("columns"))
-            data = fine_tuning_data.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, given=given)
+            data = form_data.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, given=given)
             if data is None:
                 return
-            method = fine_tuning_data.pick_method(data, given)
+            method = form_data.pick_method(data, given)
         with st.container(border=True, key="ft_model"):
             st.subheader("2 · Model and settings", anchor=False)
             base = form.pick_base(user, given.base_model_id if given else places.query("base"))
@@ -83,8 +71,8 @@ def show_form(user: User) -> None:
         rows_are_fine = tokens_view.show_data(user, data, new) if new is not None else False
     if new is not None:
         with st.container(border=True, key="ft_plan"):
-            planned = fine_tuning_plan.show_plan(user, new)
-            fine_tuning_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
+            planned = form_plan.show_plan(user, new)
+            form_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
@@ -107,7 +95,7 @@ def build_request(
         "method": method,
         "hyperparameters": hyperparameters,
         "name": (name or "").strip() or None,
-        "idempotency_key": st.session_state.setdefault(fine_tuning_plan.TRY_KEY, new_token()),
+        "idempotency_key": st.session_state.setdefault(form_plan.TRY_KEY, new_token()),
         **others,
     }
 

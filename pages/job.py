@@ -8,17 +8,9 @@ import streamlit as st
 from core import fine_tuning
 from core.people.users import User
 from core.security import new_token
-from core.ui import (
-    checkpoint_view,
-    fine_tuning_recipe,
-    job_monitor,
-    job_notes_view,
-    job_queue,
-    places,
-    report_view,
-    show,
-    sign_in,
-)
+from core.ui import places, show, sign_in
+from core.ui.fine_tuning import checkpoint_view, form_recipe, report_view
+from core.ui.fine_tuning.jobs import job_monitor, job_notes_view, job_queue
 
 DELETED = "_deleted_job"
 AGAIN_HELP = "The same data, base, seed and settings, as a new job."
@@ -82,7 +74,7 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="job_tools"):
         places.link("compare", "Compare with …", icon="compare_arrows", ids=job.id)
         report_view.show_reports(user, job)
-        fine_tuning_recipe.show_download(job)
+        form_recipe.show_download(job)
         job_notes_view.show_form(user, job)
     job_notes_view.show_notes(job)
 

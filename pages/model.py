@@ -4,7 +4,9 @@ import streamlit as st
 
 from core import models
 from core.people.users import User
-from core.ui import export_view, model_forms, model_view, places, session, show, sign_in
+from core.ui import places, session, show, sign_in
+from core.ui.exports import export_view
+from core.ui.models import model_forms, model_view
 
 TABS = ("Versions", "Call it", "Export", "Aliases", "Settings")
 VIEWS = {"call": "Call it", "export": "Export"}

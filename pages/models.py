@@ -6,7 +6,8 @@ import streamlit as st
 
 from core import models
 from core.people.users import User
-from core.ui import lists, model_view, places, show, sign_in
+from core.ui import lists, places, show, sign_in
+from core.ui.models import model_view
 
 KINDS = {"All": "All types", "base": "Base", "finetuned": "Fine-tuned", "custom": "Custom"}
 PAGE = "models_page"

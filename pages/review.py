@@ -5,19 +5,11 @@ import streamlit as st
 from core import datasets, uploads
 from core.errors import NotFound
 from core.people.users import User
-from core.ui import (
-    dataset_view,
-    places,
-    review_columns,
-    review_import,
-    review_options,
-    review_rows,
-    review_state,
-    show,
-    waiting_uploads,
-)
-from core.ui.review_state import Review
+from core.ui import places, show
+from core.ui.datasets import dataset_view
 from core.ui.sign_in import require_user
+from core.ui.uploads import review_columns, review_import, review_options, review_rows, review_state, waiting_uploads
+from core.ui.uploads.review_state import Review
 from core.uploads import Upload
 
 

@@ -5,7 +5,8 @@ import streamlit as st
 from core.errors import ValidationError
 from core.people import sessions, users
 from core.people.users import User
-from core.ui import session, show, sign_in, webhook_view
+from core.ui import session, show, sign_in
+from core.ui.alerts import webhook_view
 
 
 def rename(user: User) -> None:

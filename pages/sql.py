@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from core.ui import places, show, sql_run, sql_view
+from core.ui import places, show
 from core.ui.elements import sql_editor
+from core.ui.query import sql_run, sql_view
 from core.ui.sign_in import require_user
 
 LIMITS = {100: "100 rows", 1000: "1,000 rows", 10000: "10,000 rows"}

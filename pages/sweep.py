@@ -6,7 +6,8 @@ import streamlit as st
 
 from core.fine_tuning import sweeps
 from core.people.users import User
-from core.ui import places, show, sign_in, sweep_view
+from core.ui import places, show, sign_in
+from core.ui.fine_tuning import sweep_view
 
 DELETED = "_deleted_sweep"
 

@@ -7,7 +7,8 @@ import streamlit as st
 from core.clock import now
 from core.people import usage
 from core.people.usage import GroupBy
-from core.ui import show, usage_view
+from core.ui import show
+from core.ui.people import usage_view
 from core.ui.sign_in import require_user
 
 PERIODS = {"7": "Last 7 days", "30": "Last 30 days", "90": "Last 90 days", "365": "Last year"}

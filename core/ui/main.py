@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.people.users import User
-from core.ui import alert_view, menu, session, sign_in
+from core.ui import menu, session, sign_in
+from core.ui.alerts import alert_view
 
 HERE = Path(__file__).parent
 SHOWN_PAGE = "_shown_page"

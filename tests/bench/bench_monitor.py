@@ -75,7 +75,7 @@ def _print(what: str, cost: Cost, anew: Cost, *, aim: str, of: int = 1) -> None:
 
 
 def _repaint(user: Any, job_id: str) -> None:
-    """What ``core.ui.job_monitor`` computes each time."""
+    """What ``core.ui.fine_tuning.jobs.job_monitor`` computes each time."""
     job_cards, job_charts, pd, pa = _import_all()
     from core import fine_tuning
 
@@ -94,7 +94,7 @@ def _import_all() -> tuple[Any, Any, Any, Any]:
     import pandas as pd
     import pyarrow as pa
 
-    from core.ui import job_cards, job_charts
+    from core.ui.fine_tuning.jobs import job_cards, job_charts
 
     return job_cards, job_charts, pd, pa
 

@@ -13,8 +13,9 @@ from core.datasets import pages
 from core.datasets.pages.filters import as_filter
 from core.readers.sql import describe
 from core.reports import profile, quality
-from core.ui import column_words, rows_filter, rows_strip
+from core.ui.datasets.rows import rows_filter, rows_strip
 from core.ui.elements import grid
+from core.ui.reports import column_words
 
 NESTED = [
     "DECIMAL(38,0)[]",

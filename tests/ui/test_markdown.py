@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
-from core.ui import diff_view
+from core.ui.datasets import diff_view
 from core.ui.markdown import DEEPEST, MOST_BRACKETS, as_written, verbatim
 
 AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])  # raw HTML is read as such

@@ -15,8 +15,8 @@ from core.config import settings
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people.users import User
-from core.ui import use_snippets
-from core.ui.use_snippets import TASKS, Use
+from core.ui.datasets import use_snippets
+from core.ui.datasets.use_snippets import TASKS, Use
 from tests.api.live import serving
 from tests.conftest import PASSWORD
 from tests.ui.things import make_dataset

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core import datasets, query
 from core.datasets import Dataset, DatasetList
 from core.people.users import User
-from core.ui import row_view, rows_address
+from core.ui.datasets.rows import row_view, rows_address
 from tests.ui.conftest import Visit, jsonl, text_of
 
 CHAT = {"messages": [{"role": "user", "content": "How many strings?"}, {"role": "assistant", "content": "Four."}]}
@@ -198,7 +198,7 @@ def test_others_datasets_look_missing(visit: Visit, bob: User, numbers: Dataset)
 
 def test_a_row_of_messages_is_drawn_as_a_conversation() -> None:
     def script(row):  # type: ignore[no-untyped-def]
-        from core.ui import row_view
+        from core.ui.datasets.rows import row_view
 
         row_view.show_row(row, "chat")
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.datasets import Filter, pages
 from core.reports import profile
-from core.ui import rows_strip
+from core.ui.datasets.rows import rows_strip
 
 COLUMNS = {
     "few": "(range % 7)::INTEGER",

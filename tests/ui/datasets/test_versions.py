@@ -7,8 +7,8 @@ import pytest
 from core import datasets
 from core.datasets import DatasetList, Retention, Version
 from core.people.users import User
-from core.ui import lineage_view
-from core.ui.edit_state import ROW, Pending, fold, shown_rows
+from core.ui.datasets import lineage_view
+from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
 from tests.core.datasets.version_of_sql import make
 from tests.ui.conftest import Visit, text_of
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from core import exports, models
 from core.errors import NotFound
 from core.people.users import User
-from core.ui import export_snippets, export_view
+from core.ui.exports import export_snippets, export_view
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_export, make_model
 

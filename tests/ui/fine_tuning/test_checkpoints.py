@@ -10,7 +10,7 @@ from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
 from core.tables import CheckpointRow, ModelRow, ModelVersionRow
-from core.ui import checkpoint_view, evaluation_view
+from core.ui.fine_tuning import checkpoint_view, evaluation_view
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import Echo, make_dataset, make_job
 

@@ -12,8 +12,9 @@ from core.fine_tuning.before import process as preview_process
 from core.hardware import Machine
 from core.people.users import User
 from core.training import Hyperparameters
-from core.ui import column_mapping, places
-from core.ui import fine_tuning_form as form
+from core.ui import places
+from core.ui.datasets import column_mapping
+from core.ui.fine_tuning import form
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 

@@ -7,7 +7,7 @@ from core import fine_tuning, jobs
 from core.db import writing
 from core.people.users import User
 from core.tables import JobRow
-from core.ui import job_cards, job_charts, job_monitor
+from core.ui.fine_tuning.jobs import job_cards, job_charts, job_monitor
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_job, make_model
 

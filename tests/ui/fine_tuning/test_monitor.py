@@ -8,7 +8,7 @@ from core.db import writing
 from core.jobs import notes, row_files
 from core.people.users import User
 from core.training.method import RowLosses, Sample
-from core.ui import job_log
+from core.ui.fine_tuning.jobs import job_log
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
 

@@ -6,7 +6,7 @@ from core import fine_tuning
 from core.db import writing
 from core.people.users import User
 from core.tables import ModelVersionRow
-from core.ui import job_queue
+from core.ui.fine_tuning.jobs import job_queue
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_dataset, make_job, make_model
 

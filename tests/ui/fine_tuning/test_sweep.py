@@ -7,7 +7,7 @@ import pytest
 from core import fine_tuning
 from core.fine_tuning import sweeps
 from core.people.users import User
-from core.ui import sweep_charts, sweep_form, sweep_view
+from core.ui.fine_tuning import sweep_charts, sweep_form, sweep_view
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_dataset, make_model, make_sweep
 

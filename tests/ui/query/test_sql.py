@@ -14,8 +14,9 @@ from core.errors import SqlError
 from core.people.users import User
 from core.query import Progress, Running
 from core.sql_sandbox import shut_down
-from core.ui import charts, sql_run, sql_view
+from core.ui import charts
 from core.ui.elements import sql_tables
+from core.ui.query import sql_run, sql_view
 from tests.ui.conftest import Visit, jsonl, text_of
 
 ROWS = jsonl({"word": "bow", "n": 1}, {"word": "scroll", "n": 2}, {"word": "bridge", "n": 3})

@@ -32,7 +32,8 @@ SHORT_KINDS = {"LIST": "list", "STRUCT": "object", "MAP": "map", "UNION": "mixed
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``kind`` number, nested or empty; ``strip`` as ``core.ui.rows_strip`` makes it; ``sort`` asc, desc or None."""
+    """One column: ``kind`` number, nested or empty; ``strip`` as ``core.ui.datasets.rows.rows_strip`` makes it; ``sort`` asc, desc
+    or None."""
 
     name: str
     type: str

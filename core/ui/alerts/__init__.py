@@ -1,0 +1,1 @@
+"""Alerts: the bell, the list, the webhook."""

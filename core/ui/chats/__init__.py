@@ -1,0 +1,1 @@
+"""Chats: the conversation, and the settings that go with it."""

@@ -1,0 +1,173 @@
+"""How a chat is drawn: its messages, the reply that grows, the list of chats, and the controls around them.
+
+A reply belongs to the server. ``follow`` only watches it, so leaving the page, closing the tab or opening a second one changes
+nothing; what stops it is the Stop button, which asks the service.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import chats, datasets, fine_tuning, models
+from core.errors import LuthierError
+from core.people.users import User
+from core.providers.base import Delta
+from core.ui import conversation, markdown, show
+from core.ui.models import model_view
+
+FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
+THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"
+LOADING_SECONDS = 3.0  # a model that is loaded has begun by then
+FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "error": "failed"}
+COMMANDS = ("/describe", "/sql SELECT * FROM data LIMIT 5")
+SMALL_TALK = ("Hello! Who are you?", "What can you do?", "Thank you for your help!")
+EXAMPLES = 3
+# A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above them on a phone.
+LAYOUT = """<style>
+[class*="st-key-chats_"] button { padding-inline: 0.75rem; }
+[class*="st-key-chats_"] button, [class*="st-key-chats_"] button > * { justify-content: flex-start; text-align: left; }
+[data-testid="stColumn"]:has(.st-key-chat_list) { position: sticky; top: 4rem; align-self: flex-start; }
+@media (max-width: 640px) { [data-testid="stColumn"]:has(.st-key-chat_list) { display: none; } }
+@media (min-width: 641px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-chat_list_phone) { display: none; }
+  .st-key-chat_input, .st-key-chat_above_input, .st-key-chat_below_input {
+    width: calc(100% * 7 / 9 - 1rem); align-self: flex-end;
+  }
+}
+</style>"""
+
+
+# Messages
+
+
+def show_message(message: chats.Message, model: str | None) -> None:
+    """One stored message: text, or the table that a command has asked for, and in small print where it came from."""
+    with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
+        if message.content:
+            written = markdown.as_written if message.role == "assistant" else markdown.verbatim
+            st.markdown(written(message.content))
+        if message.table:
+            show_table(message.id, message.table)
+        if message.error:
+            st.error(show.plain(str(message.error.get("message") or "The reply failed.")), icon=":material/error:")
+        if message.role == "assistant" and message.state == "complete":
+            st.caption(describe_reply(message, model))
+
+
+def describe_reply(message: chats.Message, model: str | None) -> str:
+    """``support-bot · 54 tokens · stopped``"""
+    usage = message.usage or {}
+    tokens = usage.get("completion_tokens")
+    words = [
+        describe_table(message.table) if message.table else show.plain(model or ""),
+        show.count(int(tokens), "token") if tokens else "",
+        FINISHED.get(message.finish_reason or "", ""),
+    ]
+    return " · ".join(word for word in words if word)
+
+
+def show_table(key: str, table: dict[str, Any]) -> None:
+    """Rows of a query: names made unique, since SQL allows a name twice."""
+    names: list[str] = []
+    for column in table["columns"]:
+        name = str(column["name"])
+        names.append(name if name not in names else f"{name} ({len(names) + 1})")
+    frame = pd.DataFrame(table["rows"], columns=names)
+    st.dataframe(frame, hide_index=True, key=f"chat_table_{key}", alt="Result of the query")
+
+
+def describe_table(table: dict[str, Any]) -> str:
+    rows = show.count(int(table.get("row_count") or len(table["rows"])), "row")
+    return f"{rows}{', the rest is left out' if table.get('truncated') else ''} · from the dataset, without a model"
+
+
+def follow(user: User, reply: chats.Message) -> None:
+    """Draw a reply while it grows, about twelve times a second, then run the page again to show it as stored."""
+    with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
+        slot = st.empty()
+        text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
+        for part in chats.tail(user, reply.id):
+            if isinstance(part, Delta):
+                text += part.text
+            if time.monotonic() - drawn >= pause:  # also without new text: only here does Streamlit notice a click
+                drawn = time.monotonic()
+                waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
+                slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))  # a long text takes a fifth of a core, not a whole one
+    st.rerun()
+
+
+# Around the messages
+
+
+def show_chats(found: Sequence[chats.Chat], current: str | None, *, key: str) -> None:
+    """The list of chats, newest first; the open one stands out."""
+    st.button("New chat", key=f"{key}_new", icon=":material/add:", width="stretch", on_click=open_chat, args=(None,))
+    for chat in found:
+        st.button(
+            show.plain(chat.title),
+            key=f"{key}_{chat.id}",
+            type="secondary" if chat.id == current else "tertiary",
+            width="stretch",
+            wrap=False,
+            help=f"{show.count(chat.message_count, 'message')}, {show.ago(chat.updated_at)}",
+            on_click=open_chat,
+            args=(chat.id,),
+        )
+    if not found:
+        st.caption("Your chats will be listed here.")
+
+
+def open_chat(chat_id: str | None) -> None:
+    """Show another chat: the address says which, so the link can be kept."""
+    st.query_params.clear()
+    if chat_id:
+        st.query_params["id"] = chat_id
+
+
+def show_welcome(model: models.Model | None, hints: Sequence[str], ask: Any, *, data: str | None) -> None:
+    """What an empty chat shows: who answers, and something to press."""
+    st.space("large")
+    who = show.plain(model.name) if model else "a model"
+    st.markdown(f"### Ask {who} anything it has learned", text_alignment="center", anchors=False)
+    if data:
+        about = f"{show.plain(data)} is attached: `/sql` and `/describe` answer about it without any model."
+    else:
+        about = "Attach a dataset above to question it here with `/sql` and `/describe`."
+    st.caption(about, text_alignment="center")
+    with st.container(horizontal=True, horizontal_alignment="center", key="chat_hints"):
+        for index, hint in enumerate(hints):
+            shown = hint if len(hint) <= 60 else hint[:57] + "…"
+            st.button(show.plain(shown), key=f"chat_hint_{index}", on_click=ask, args=(hint,))
+
+
+def build_hints(user: User, model: models.Model | None, *, with_data: bool) -> list[str]:
+    """Questions the model has learned to answer, if it was tuned; small talk for a base; commands when a dataset is attached."""
+    commands = list(COMMANDS) if with_data else []
+    if model is None:
+        return commands
+    return commands + (_learned_questions(user, model) or list(SMALL_TALK))
+
+
+def _learned_questions(user: User, model: models.Model) -> list[str]:
+    """The first user messages of the rows the newest version was trained on; [] when there are none or they are gone."""
+    try:
+        made = models.resolve(user, model.id).version
+        if not made.dataset_version_id or not made.finetune_job_id:
+            return []
+        columns = fine_tuning.get(user, made.finetune_job_id).columns
+        rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)
+    except LuthierError:
+        return []
+    asked = (next((m["content"] for m in getattr(row, "messages", ()) if m["role"] == "user"), None) for _, row in rows)
+    return [question for question in asked if question]
+
+
+def show_small_print(model: models.Model | None) -> None:
+    """Below the input, wherever the starter or its offspring answers."""
+    note = model_view.starter_note(model) if model else None
+    if note:
+        st.caption(note, text_alignment="center")

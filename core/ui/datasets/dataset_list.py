@@ -1,0 +1,113 @@
+"""The list of datasets: a table with search, filters and an order, all of it kept in the address."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from core import datasets
+from core.datasets import Dataset, DatasetList
+from core.fields import parse
+from core.listing import Listed
+from core.people.users import User
+from core.ui import lists, places, show
+from core.ui.datasets import dataset_view
+from core.ui.elements import dataset_table
+
+PER_PAGE = 25
+PAGE, SORT, LAST = "datasets_page", "datasets_sort", "_datasets_shown"
+NEWEST = "-updated_at"
+STATES = {"": "All states", "ready": "Ready", "processing": "Converting", "failed": "Failed"}
+KINDS = {"": "All kinds", **{name: label for name, (label, _) in dataset_view.FORMATS.items()}}
+TRAINS = {"": "Trains or not", "true": "Trains as it is", "false": "Does not train as it is"}
+COLUMNS = [
+    {"name": "name", "label": "Name", "sort": "name", "kind": "name"},
+    {"name": "training", "label": "Training", "sort": "-training", "kind": "training"},
+    {"name": "rows", "label": "Rows", "sort": "-num_rows", "kind": "number"},
+    {"name": "columns", "label": "Columns", "sort": "-num_columns", "kind": "number"},
+    {"name": "size", "label": "Size", "sort": "-size_bytes", "kind": "number unitless"},
+    {"name": "version", "label": "Version", "sort": "-version", "kind": "number unitless version"},
+    {"name": "owner", "label": "Owner", "sort": "", "kind": "short least"},
+    {"name": "changed", "label": "Changed", "sort": NEWEST, "kind": "short"},
+]
+SORTS = {column["sort"].removeprefix("-") for column in COLUMNS if column["sort"]}
+
+
+def show_list(user: User) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="datasets_toolbar"):
+        text = lists.search("datasets_q", placeholder="Search names and descriptions")
+        kind = lists.choose("datasets_kind", "Kind", KINDS)
+        trains = lists.choose("datasets_trains", "Training", TRAINS)
+        state = lists.choose("datasets_state", "State", STATES)
+    wanted = {"q": text, "format": kind or None, "trains": trains or None, "status": state or None, "sort": _sort()}
+    _begin_again_when(wanted)
+    every = 2.0 if datasets.list_datasets(user, DatasetList(status="processing", limit=1)).total else None
+    st.fragment(_show_page, run_every=every)(user, wanted)
+
+
+def _show_page(user: User, wanted: dict[str, Any]) -> None:
+    """Drawn again by itself while something is being converted."""
+    wanted = wanted | {"sort": _sort()}
+    found = lists.page_of(
+        lambda limit, offset: datasets.list_datasets(user, parse(DatasetList, limit=limit, offset=offset, **wanted)),
+        key=PAGE,
+        per_page=PER_PAGE,
+    )
+    if not found.total:
+        show.empty("Nothing matches", "Try another word, or all kinds and states.", icon="search_off")
+        return
+    doubled = datasets.doubled_names(user)
+    rows = [build_row(dataset, user, is_doubled=dataset.name.lower() in doubled) for dataset in found.items]
+    dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(_counted(found), width="content")
+        lists.pages(found, key=PAGE)
+
+
+def build_row(dataset: Dataset, user: User, *, is_doubled: bool) -> dict[str, Any]:
+    """One line of the table, every cell as it is read."""
+    verdict, is_ready = dataset_view.judge(dataset), dataset.status == "ready"
+    return {
+        "id": dataset.id,
+        "href": f"dataset?{urlencode({'id': dataset.id})}",
+        "name": dataset.name,
+        "about": dataset.description.splitlines()[0][:200] if dataset.description else "",
+        "mark": "name used twice" if is_doubled else "",
+        "mark_help": f"Another dataset has this name. SQL tells them apart by id: {dataset.id}",
+        "tone": verdict.tone,
+        "state": verdict.state,
+        "why": verdict.why,
+        "progress": dataset.progress if dataset.status == "processing" else None,
+        "rows": show.number(dataset.num_rows) if is_ready else None,
+        "columns": show.number(dataset.num_columns) if is_ready else None,
+        "size": show.bytes_(dataset.size_bytes),
+        "version": str(dataset.version) if dataset.version else None,
+        "owner": user.name or user.email,
+        "changed": show.ago(dataset.updated_at),
+        "changed_help": show.when(dataset.updated_at),
+    }
+
+
+def _sort() -> str:
+    """The order in the address, or what changed last."""
+    chosen = places.query(SORT) or NEWEST
+    return chosen if chosen.removeprefix("-") in SORTS else NEWEST
+
+
+def _sort_by(chosen: str) -> None:
+    if chosen.removeprefix("-") in SORTS:
+        st.query_params[SORT] = chosen
+        st.session_state[PAGE] = 1
+
+
+def _begin_again_when(wanted: dict[str, Any]) -> None:
+    """Another question begins on its first page; a reload stays where it was."""
+    if st.session_state.get(LAST, wanted) != wanted:
+        st.session_state[PAGE] = 1
+    st.session_state[LAST] = wanted
+
+
+def _counted(found: Listed[Dataset]) -> str:
+    if found.total <= found.limit:
+        return show.count(found.total, "dataset")
+    return f"{found.offset + 1:,} to {found.offset + len(found.items):,} of {show.count(found.total, 'dataset')}"

@@ -1,0 +1,233 @@
+"""The table editor: a page of rows to mend, search to find them, and saving all of it as the next version."""
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import Any, NoReturn
+
+import pandas as pd
+import streamlit as st
+
+from core import datasets
+from core.datasets import Dataset, Preview, Version, View
+from core.errors import Conflict, LuthierError
+from core.people.users import User
+from core.ui import lists, places, show
+from core.ui.datasets.rows import rows_address, rows_filter
+from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
+from core.ui.elements import edit_guard
+
+PER_PAGE = 50
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+LARGEST_SHOWN = 2**53  # a browser's numbers are floats
+STATE = "_editing_{}"
+
+
+@dataclass
+class Editing:
+    """``ground``: what was changed before the present editor was put on the page; ``now``: with what it reports.
+
+    ``rows`` are those the editor was given, ``times`` counts the editors. ``heard``: the last run the guard asked for.
+    """
+
+    version: Version
+    ground: Pending = field(default_factory=Pending)
+    now: Pending = field(default_factory=Pending)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    page: tuple[Any, ...] = ()
+    times: int = 0
+    heard: int = 0
+    saving: bool = False
+    saved: Version | None = None
+    error: LuthierError | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def widget(self) -> str:
+        return f"edit_table_{self.version.id}_{self.times}"
+
+
+def show_editor(user: User, dataset: Dataset) -> None:
+    state = _state(user, dataset)
+    if state.saved is not None:
+        _leave(state, state.saved)
+    version = state.version
+    _gather(state)
+    _say_what(dataset, version)
+    search = lists.search("edit_search", placeholder="Find rows by their words")
+    view = _show_filters(state)
+    with st.spinner("Reading the rows …", show_time=False):
+        found = lists.page_of(
+            lambda limit, offset: datasets.rows_of(
+                user, dataset.id, view.model_copy(update={"search": search}), limit=limit, offset=offset
+            ),
+            key="edit_page",
+            per_page=PER_PAGE,
+        )
+    _turn_to(state, (found.offset, search, view.model_dump_json()))
+    with st.container(key="edit_box"):
+        _show_table(state, found)
+    edit_guard.show("edit_guard", table="edit_box", heard=state.heard, pending=bool(state.now), on_told=partial(_hear, state))
+    lists.pages(found, key="edit_page")
+    _show_saving(user, dataset, state)
+
+
+def _state(user: User, dataset: Dataset) -> Editing:
+    """Edits belong to the version they were made on: they stay with it when a newer one appears meanwhile."""
+    newest, key = datasets.version_of(user, dataset.id), STATE.format(dataset.id)
+    state: Editing | None = st.session_state.get(key)
+    if state is not None and (state.version.id == newest.id or state.now or state.saving or state.saved):
+        return state
+    state = st.session_state[key] = Editing(newest, times=state.times + 1 if state else 0)
+    return state
+
+
+def _hear(state: Editing, number: int) -> None:
+    state.heard = max(state.heard, number)
+
+
+def _say_what(dataset: Dataset, version: Version) -> None:
+    st.caption(
+        f"Version {version.version}, {show.count(version.num_rows, 'row')}. Change cells, add rows at the end of the table, or "
+        "choose rows at their left edge to delete them. Types stay as they are; an emptied cell has no value."
+    )
+    if (dataset.version or 0) > version.version:
+        st.warning(
+            f"The dataset has version {dataset.version} by now; what you changed here was made on version {version.version}. "
+            "Drop it to start from the newest version.",
+            icon=":material/update:",
+        )
+
+
+def _show_filters(state: Editing) -> View:
+    """The filters of the Rows tab, when the reader came from there."""
+    view = rows_address.read(state.version).view
+    said = [f"{name} {rows_filter.words(rows_address.filter_of(view, name))}" for name in view.where]
+    said += ["the rows of a finding"] if view.finding else []
+    if said:
+        with st.container(horizontal=True, vertical_alignment="center", key="edit_filters"):
+            st.markdown(":material/filter_alt: Only " + ", ".join(map(show.plain, said)), width="content")
+            st.button("All rows", key="edit_all_rows", type="tertiary", on_click=_forget_filters)
+    return View(version=state.version.version, where=view.where, finding=view.finding)
+
+
+def _forget_filters() -> None:
+    rows_address.change(where=None, finding=None)
+
+
+def _gather(state: Editing) -> None:
+    """First of all: what came with this run, whatever started it, belongs to the rows that the editor still shows."""
+    reported = st.session_state.get(state.widget)
+    if reported is not None:
+        state.now = fold(state.ground, state.rows, reported)
+    elif STATE.format(state.version.dataset_id) not in st.session_state:
+        st.stop()  # this run was overtaken by another one, which has the session now; what it would say here is not so
+    elif state.times:  # the reader was on another page of the app: the editor begins anew
+        state.page = ()
+
+
+def _turn_to(state: Editing, page: tuple[Any, ...]) -> None:
+    if state.page != page or state.saving:  # a closed editor is another one: it reports nothing
+        state.ground, state.page, state.times = state.now, page, state.times + 1
+
+
+def _show_table(state: Editing, found: Preview) -> None:
+    state.rows = rows = shown_rows(list(found.items), state.ground)
+    types = {column["name"]: column["type"] for column in state.version.columns}
+    table = pd.DataFrame({ROW: pd.array([row[ROW] for row in rows], dtype="Int64")})
+    for name, type_ in types.items():
+        table[name] = _values([row.get(name) for row in rows], type_)
+    st.data_editor(
+        table,
+        key=state.widget,
+        on_change="ignore",  # edits wait in the browser and come with the next run, so that no other event overtakes them
+        num_rows="dynamic",
+        hide_index=True,
+        disabled=True if state.saving else [ROW],
+        column_config={ROW: st.column_config.NumberColumn("#", width=70, pinned=True, format="localized")},
+        column_order=[ROW, *types],
+        height=min(36 * (len(rows) + 2) + 2, 560),
+    )
+    state.now = fold(state.ground, rows, st.session_state[state.widget])
+
+
+def _values(cells: list[Any], type_: str) -> Any:
+    """Numbers and truth values as such, all else as the text that it is saved from."""
+    if type_ in WHOLE and all(cell is None or (isinstance(cell, int) and abs(cell) < LARGEST_SHOWN) for cell in cells):
+        return pd.array(cells, dtype="Int64")
+    if type_ in ("DOUBLE", "FLOAT") and all(cell is None or isinstance(cell, (int, float)) for cell in cells):
+        return pd.array([None if cell is None else float(cell) for cell in cells], dtype="Float64")
+    if type_ == "BOOLEAN" and all(cell is None or isinstance(cell, bool) for cell in cells):
+        return pd.array(cells, dtype="boolean")
+    return pd.array([_text(cell) for cell in cells], dtype="string")
+
+
+def _text(cell: Any) -> str | None:
+    return cell if cell is None or isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+
+
+def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:
+    said = _said(state.now)
+    with st.container(border=True, key="edit_saving"):
+        st.markdown(f"**{said}**, not saved yet" if state.now else "Nothing is changed yet")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input(
+                "Note", key="edit_note", max_chars=500, placeholder="What was wrong, and what is right now", width="stretch"
+            )
+            st.button("Drop", key="edit_drop", disabled=not state.now or state.saving, on_click=_drop, args=(state,))
+            label = f"Save as version {(dataset.version or 0) + 1}"
+            st.button(
+                label,
+                key="edit_save",
+                type="primary",
+                icon=":material/save:",
+                disabled=state.saving,
+                on_click=_begin,
+                args=(state,),
+            )
+        force = isinstance(state.error, Conflict) and st.checkbox("Save over the newer version", key="edit_force")
+        if state.saving:
+            _save(user, state, force=force)
+        if state.error is not None:
+            show.error(state.error)
+
+
+def _said(pending: Pending) -> str:
+    parts = [
+        (show.count(len(pending.cells), "cell") + " changed") if pending.cells else "",
+        (show.count(len(pending.added), "row") + " added") if pending.added else "",
+        (show.count(len(pending.deleted), "row") + " deleted") if pending.deleted else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _drop(state: Editing) -> None:
+    state.ground, state.now, state.page, state.error = Pending(), Pending(), (), None
+    state.times += 1
+
+
+def _begin(state: Editing) -> None:
+    """The run that follows saves, with the table closed: nothing can be typed that would not be saved."""
+    state.saving = True
+
+
+def _save(user: User, state: Editing, *, force: bool) -> None:
+    """What does not fit is said below, and the edits stay as they are."""
+    with st.spinner("Making the new version …"), state.lock:  # a run that overtakes this one waits, and finds it saved
+        if state.saving and state.saved is None:
+            try:
+                edits = state.now.edits(note=st.session_state.get("edit_note") or "", force=force)
+                state.saved, state.error = datasets.edit(user, state.version.id, edits), None
+            except LuthierError as err:
+                state.error = err
+            state.saving = False
+    if state.saved is None:
+        st.rerun()
+    _leave(state, state.saved)
+
+
+def _leave(state: Editing, made: Version) -> NoReturn:
+    st.session_state.pop(STATE.format(made.dataset_id), None)
+    show.flash(f"Version {made.version} is saved: {_said(state.now)}.")
+    places.go("dataset", id=made.dataset_id, view="Versions")

@@ -1,0 +1,235 @@
+"""The Training view tab: what a model would read of a version, and why it cannot read the rest.
+
+The recognised format comes first; every other one is a click away and asks which column plays which role. What is chosen lives in
+the address (``training_as`` and the columns), and goes along into the form of a fine-tuning.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core import datasets, formats
+from core.datasets import Dataset, Lesson, Version
+from core.formats import Chat, Example, Format, Preference
+from core.people.users import User
+from core.ui import conversation, lists, places, show
+from core.ui.datasets import column_mapping
+from core.ui.datasets.column_mapping import Columns
+from core.ui.reports import quality_view
+
+PER_PAGE, ERRORS_PER_PAGE = 5, 10
+LONGEST = 2_000  # characters of one message that are drawn; the row has all of them
+ORDER = ("chat", "completion", "text", "preference")
+
+
+def show_training(user: User, dataset: Dataset, version: Version) -> None:
+    if not version.num_rows:
+        show.empty("Nothing to learn", "This version has no rows.", icon="hourglass_empty")
+        return
+    shape, columns = _choose(version)
+    if shape is None:
+        return
+    found = _lesson(user, user.id, version.id, tuple((columns or {}).items()))
+    with st.container(border=True, key="training_verdict"):
+        _show_verdict(dataset, version, shape, columns, found)
+    _show_numbers(found)
+    if found.errors:
+        _show_errors(version, found)
+    _show_examples(user, version, columns)
+
+
+@st.cache_data(max_entries=50, show_spinner="Reading the rows as a model would …")
+def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
+    """Versions never change, so what they teach stays true."""
+    return datasets.lesson(_user, version_id, dict(columns) or None)
+
+
+# How the rows are read
+
+
+def _choose(version: Version) -> tuple[Format | None, Columns | None]:
+    """The format to read the rows as, and its columns when they are not its own. (None, None) while a column is missing."""
+    native = formats.FORMATS[version.format]
+    names = [column["name"] for column in version.columns]
+    offered = [formats.FORMATS[name] for name in ORDER]
+    first = native if native.trainable else column_mapping.guess_format(names)
+    shape = formats.FORMATS[
+        st.segmented_control(
+            "Read each row as" if native.trainable else "This is a plain table. Read each row as",
+            [format_.name for format_ in offered],
+            default=first.name,
+            required=True,
+            format_func=lambda name: _describe(formats.FORMATS[name], native),
+            help="\n\n".join(f"**{format_.title}**: {format_.help}" for format_ in offered),
+            key="training_as",
+            bind="query-params",
+        )
+    ]
+    st.caption(_explain(shape, native))
+    if shape is native:
+        return shape, None
+    columns = column_mapping.pick_roles(shape, names, {}, key=f"training_{shape.name}", bind=True)
+    if columns is not None and len(set(columns.values())) < len(columns):
+        st.warning("One column cannot play two roles. Choose another for one of them.", icon=":material/call_merge:")
+        return None, None
+    return (shape, columns) if columns else (None, None)
+
+
+def _describe(format_: Format, native: Format) -> str:
+    return f"{format_.title} · recognised" if format_ is native else format_.title
+
+
+def _explain(shape: Format, native: Format) -> str:
+    if shape is native:
+        return f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
+    return f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."
+
+
+# Whether it trains
+
+
+def _show_verdict(dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        with st.container(width="stretch", gap=None):
+            st.markdown(_verdict(shape, found))
+            st.caption(_reason(found))
+        places.button(
+            "Fine-tune on this version",
+            "fine_tuning",
+            key="training_fine_tune",
+            icon="model_training",
+            primary=found.ok,
+            disabled=not found.num_examples,
+            dataset=dataset.id,
+            version=version.version,
+            columns=column_mapping.to_address(columns),
+        )
+
+
+def _verdict(shape: Format, found: Lesson) -> str:
+    title = shape.title.lower()
+    if found.ok:
+        return f":green[:material/check_circle:] **Trains as {title}**"
+    if found.num_examples:
+        return f":orange[:material/warning:] **Some rows do not train as {title}**"
+    return f":red[:material/cancel:] **Does not train as {title}**"
+
+
+def _reason(found: Lesson) -> str:
+    seen = "" if found.num_checked == found.num_rows else f" among the first {found.num_checked:,}; a job reads all when it starts"
+    if found.ok:
+        return f"{show.count(found.num_examples, 'example')}, nothing wrong with any of them{seen}."
+    first = next((error for error in found.errors if error.get("line")), None)
+    where = f" First in row {first['line']:,}: {show.code(first['field'])} {show.plain(first['message'])}." if first else ""
+    return f"{show.count(found.num_bad, 'row')} cannot be learned{seen}.{where} A job starts when every row can be."
+
+
+def _show_numbers(found: Lesson) -> None:
+    with st.grid(4, min_column_width=150):
+        st.metric("Examples", show.number(found.num_examples), border=True)
+        st.metric("Cannot be learned", show.number(found.num_bad), border=True)
+        st.metric("Empty rows", _share(found.num_empty, found), border=True, help=EMPTY_HELP)
+        st.metric("Very short answers", _share(found.num_short, found), border=True, help=SHORT_HELP)
+    if found.words:
+        sampled = "" if found.num_sampled == found.num_rows else f" Shares and lengths are of the first {found.num_sampled:,} rows."
+        st.caption(
+            f"Half of the examples teach {show.count(found.words['median'], 'word')} or fewer, "
+            f"the longest {found.words['longest']:,}.{sampled}"
+        )
+
+
+EMPTY_HELP = "Rows that lack what is to be learned: an empty question or answer, no messages, no text."
+SHORT_HELP = "Examples that teach fewer than three words. Right for labels and yes or no, a sign of broken data otherwise."
+
+
+def _share(count: int, found: Lesson) -> str:
+    share = count / max(found.num_sampled, 1)
+    return "none" if not count else f"{share:.0%}" if share >= 0.005 else f"{show.number(count)} rows"
+
+
+# What is wrong
+
+
+def _show_errors(version: Version, found: Lesson) -> None:
+    """The first hundred, each with the way to its row."""
+    title = f"What is wrong: {show.count(found.num_bad, 'row')}"
+    with st.expander(title, icon=":material/rule:", expanded=not found.ok, key="training_errors"):
+        pages = -(-len(found.errors) // ERRORS_PER_PAGE)
+        at = min(lists.current_page("training_errors_page"), pages)
+        for number, error in enumerate(found.errors[(at - 1) * ERRORS_PER_PAGE : at * ERRORS_PER_PAGE]):
+            _show_error(version, error, number)
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(_advice(found), width="stretch")
+            if pages > 1:
+                st.pagination(pages, key="training_errors_page")
+
+
+def _show_error(version: Version, error: Mapping[str, Any], number: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"training_error_{number}"):
+        if error.get("line"):
+            _link_to_row(version, error["line"], key=f"training_error_row_{number}")
+        st.markdown(f"{show.code(error['field'])} {show.plain(error['message'])}", width="stretch")
+
+
+def _link_to_row(version: Version, line: int, *, key: str) -> None:
+    """A button, since a link to the page that is open would leave its tab as it is."""
+    st.button(
+        f"Row {line:,}",
+        key=key,
+        icon=":material/table_rows:",
+        on_click=quality_view.go_to_rows,
+        args=(version,),
+        kwargs={"row": line},
+    )
+
+
+def _advice(found: Lesson) -> str:
+    more = f"The first {len(found.errors)} are listed. " if len(found.errors) >= 100 else ""
+    return f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new version."
+
+
+# The examples
+
+
+def _show_examples(user: User, version: Version, columns: Columns | None) -> None:
+    pages = -(-version.num_rows // PER_PAGE)
+    at = min(lists.current_page("training_page"), pages)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("As the model reads them", anchor=False, width="content")
+        if pages > 1:
+            st.pagination(pages, key="training_page", bind="query-params")
+    rows = datasets.training_preview(user, version.id, columns, PER_PAGE, offset=(at - 1) * PER_PAGE)
+    for line, example in rows:
+        with st.container(border=True, key=f"example_{line}"):
+            _link_to_row(version, line, key=f"example_row_{line}")
+            show_example(example)
+
+
+def show_example(example: Example | list[Any]) -> None:
+    """One row as a conversation, as text, or as what is wrong with it."""
+    if isinstance(example, Chat):
+        _show_messages(example.messages)
+    elif isinstance(example, Preference):
+        _show_messages(example.messages)
+        better, worse = st.columns(2)
+        with better:
+            st.caption(":green[:material/thumb_up:] Preferred")
+            _show_messages(example.preferred)
+        with worse:
+            st.caption(":material/thumb_down: Not preferred")
+            _show_messages(example.non_preferred)
+    elif isinstance(example, list):
+        for detail in example:
+            st.error(f"{show.code(detail.field)} {show.plain(detail.message)}", icon=":material/rule:")
+    else:
+        st.code(_shortened(example.text), language=None, wrap_lines=True)
+
+
+def _show_messages(messages: list[dict[str, Any]]) -> None:
+    for message in messages:
+        conversation.show_message(message["role"], _shortened(message["content"]))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters in all)"

@@ -1,0 +1,1 @@
+"""Exports of a model: choose a form, follow, take away, use."""

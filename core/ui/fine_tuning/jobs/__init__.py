@@ -1,0 +1,1 @@
+"""Jobs: the list, the queue, and the page of one run with its curves, samples, rows and log."""

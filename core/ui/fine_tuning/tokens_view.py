@@ -1,0 +1,276 @@
+"""What the model sees: any row as coloured tokens, and all rows counted, with a way to every row that is a problem.
+
+Rows and totals come from ``fine_tuning.preview``, which asks the code that trains. The part redraws itself while rows are counted;
+when that is done the page is drawn again, since the plan knows more then.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from core import datasets
+from core.datasets import Lesson
+from core.errors import LuthierError
+from core.fine_tuning import NewJob
+from core.fine_tuning.before import preview
+from core.fine_tuning.before.preview import Progress, Row, Totals
+from core.people.users import User
+from core.ui import lists, places, show
+from core.ui.datasets import training_view
+from core.ui.elements import tokens
+from core.ui.fine_tuning.form_data import Data
+
+ROW = "ft_row"
+COUNT_AT_ONCE = 50_000  # rows; more are counted when somebody asks
+SECONDS = 1.0
+LEGEND = (
+    ":green-background[learned]: the model has to produce it · plain: it is only read · "
+    ":red[~~cut~~]: beyond the longest row · :blue[**special**]: a token of the template"
+)
+PROBLEMS_PER_PAGE = 8
+
+
+def show_data(user: User, data: Data, new: NewJob) -> bool:
+    """The row picker with one row, then all rows. Returns whether every row that was checked can be learned."""
+    with st.container(border=True, key="ft_sees"):
+        _show_row(user, data, new)
+    lesson = _lesson(user, user.id, data.version.id, tuple((data.columns or {}).items()))
+    with st.container(border=True, key="ft_totals"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown("**All rows**", width="content")
+            st.markdown(_count(lesson), width="content")
+        _show_totals(user, data, new)
+    return lesson.ok
+
+
+@st.cache_data(max_entries=100, show_spinner="Checking the rows …")
+def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
+    """Versions never change, so what was found stays true. Of a long table under a mapping the first rows are checked."""
+    return datasets.lesson(_user, version_id, dict(columns) or None)
+
+
+def _count(lesson: Lesson) -> str:
+    if lesson.num_bad:
+        return f":red-badge[:material/warning: {lesson.num_examples:,} of {show.count(lesson.num_checked, 'row')} usable]"
+    return f":green-badge[:material/check_circle: {show.count(lesson.num_examples, 'usable row')}]"
+
+
+# One row
+
+
+@st.fragment
+def _show_row(user: User, data: Data, new: NewJob) -> None:
+    count = data.version.num_rows
+    if not count:
+        return
+    st.session_state[ROW] = min(max(1, st.session_state.get(ROW) or 1), count)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="ft_row_bar"):
+        st.number_input("Row", min_value=1, max_value=count, step=1, key=ROW, width=150)
+        _turn("Previous", "chevron_left", -1, count, key="ft_row_previous")
+        _turn("Next", "chevron_right", 1, count, key="ft_row_next")
+        st.button("Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,))
+    line = st.session_state[ROW]
+    try:
+        row = preview.look(user, new, line)
+    except LuthierError as error:
+        show.error(error)
+        return
+    if isinstance(row, Progress):
+        _wait_for_row(user, new, line)
+        return
+    if row.errors:
+        _show_wrong(data, row)
+        return
+    _show_sequences(row)
+    as_conversation, as_text = st.tabs(["As a conversation", "As the template renders it"], key="ft_row_as")
+    with as_conversation:
+        _show_conversation(user, data, line)
+    with as_text:
+        for sequence in row.sequences:
+            st.code(sequence.text, language=None, wrap_lines=True)
+
+
+@st.fragment(run_every=SECONDS)
+def _wait_for_row(user: User, new: NewJob, line: int) -> None:
+    try:
+        found = preview.look(user, new, line, wait=0.2)
+    except LuthierError as error:
+        show.error(error)
+        return
+    if not isinstance(found, Progress):
+        st.rerun()
+    st.markdown(":material/progress_activity: The tokenizer is being loaded. It stays loaded for a while.")
+
+
+def _turn(label: str, icon: str, by: int, count: int, *, key: str) -> None:
+    ends = (st.session_state[ROW] == 1) if by < 0 else (st.session_state[ROW] == count)
+    st.button(f":material/{icon}:", key=key, help=f"{label} row", on_click=_go_by, args=(by, count), disabled=ends)
+
+
+def _go_by(by: int, count: int) -> None:
+    st.session_state[ROW] = min(max(1, st.session_state[ROW] + by), count)
+
+
+def _go_to_random(count: int) -> None:
+    st.session_state[ROW] = random.randint(1, count)
+
+
+def go_to(line: int) -> None:
+    st.session_state[ROW] = line
+
+
+def _show_wrong(data: Data, row: Row) -> None:
+    for detail in row.errors:
+        st.error(f"{show.code(detail['field'])} {show.plain(detail['message'])}", icon=":material/rule:")
+    places.button("Open the row to fix it", "dataset", key="ft_row_open", icon="edit", **_address(data, row.line))
+
+
+def _show_sequences(row: Row) -> None:
+    if not row.trains:
+        st.warning(
+            f"Nothing of this row is learned: what would be lies beyond its first {row.max_length:,} tokens, or it has no answer.",
+            icon=":material/block:",
+        )
+    boundaries = st.toggle("Token boundaries", key="ft_boundaries")
+    pair = len(row.sequences) > 1
+    places_ = st.columns(2, gap="small") if pair else [st.container()]
+    for place, sequence in zip(places_, row.sequences, strict=True):
+        better = sequence.part == "preferred"
+        with place:
+            tokens.show(
+                f"ft_tokens_{sequence.part or 'row'}",
+                sequence,
+                title=("Preferred answer" if better else "Other answer") if pair else "",
+                tone=("better" if better else "worse") if pair else "",
+                boundaries=boundaries,
+            )
+    st.caption(LEGEND)
+
+
+def _show_conversation(user: User, data: Data, line: int) -> None:
+    for _, example in datasets.training_preview(user, data.version.id, data.columns, 1, offset=line - 1):
+        training_view.show_example(example)
+
+
+# All rows
+
+
+def _show_totals(user: User, data: Data, new: NewJob) -> None:
+    asked = f"ft_count_{data.version.id}"
+    is_long = data.version.num_rows > COUNT_AT_ONCE
+    if is_long and asked not in st.session_state and preview.known_totals(preview.find(user, new)) is None:
+        st.caption(f"{data.version.num_rows:,} rows are not counted by themselves.")
+        st.button("Count all rows", key="ft_count", icon=":material/functions:", on_click=_remember, args=(asked, True))
+        return
+    if st.session_state.get(asked) is False:
+        st.caption("Counting was stopped.")
+        st.button("Count again", key="ft_count_again", icon=":material/functions:", on_click=_remember, args=(asked, True))
+        return
+    try:
+        found = preview.totals(user, new, wait=0.5)
+    except LuthierError as error:
+        show.error(error)
+        return
+    if isinstance(found, Totals):
+        _show_found(data, found)
+    else:
+        _wait(user, new, asked)
+
+
+def _remember(key: str, value: bool) -> None:
+    st.session_state[key] = value
+
+
+@st.fragment(run_every=SECONDS)
+def _wait(user: User, new: NewJob, asked: str) -> None:
+    try:
+        found = preview.totals(user, new)
+    except LuthierError as error:
+        show.error(error)
+        return
+    if not isinstance(found, Progress):
+        st.rerun()
+    share = found.done / found.of if found.of else 0.0
+    st.progress(min(share, 1.0), text=f"Counting tokens: {found.done:,} of {show.count(found.of, 'row')}")
+    if st.button("Stop counting", key="ft_count_stop", icon=":material/stop:"):
+        st.session_state[asked] = False
+        preview.cancel_totals(user, new)
+        st.rerun()
+
+
+def _show_found(data: Data, found: Totals) -> None:
+    with st.grid(2, min_column_width=120):
+        st.metric("Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted.")
+        st.metric("Learned", f"{found.share_learned:.0%}", help=f"{found.num_learned:,} tokens that the model has to produce.")
+        st.metric("Median row", f"{found.median_length:,}", help="Tokens of the row in the middle, before anything is cut.")
+        st.metric("Longest row", f"{found.longest_row:,}", help=f"Tokens. Rows are cut at {found.max_length:,}.")
+    if found.histogram:
+        _draw_lengths(found)
+    _show_problems(data, found)
+
+
+def _draw_lengths(found: Totals) -> None:
+    bars = pd.DataFrame(found.histogram)
+    bars["end"] = bars["to"] + 1
+    bars.loc[bars.index[-1], "end"] = bars["from"].iloc[-1] + (bars["end"].iloc[0] - bars["from"].iloc[0])
+    bars["tokens"] = [f"{bar['from']:,} – {bar['to']:,}" for bar in found.histogram]
+    chart = (
+        alt.Chart(bars)
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=alt.X("from:Q", bin="binned", title="tokens in a row", axis=alt.Axis(tickCount=5, format=",d", grid=False)),
+            x2="end:Q",
+            y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickCount=3, format="~s")),
+            tooltip=[alt.Tooltip("tokens:N", title="Tokens"), alt.Tooltip("rows:Q", title="Rows", format=",")],
+        )
+    )
+    limit = alt.Chart(pd.DataFrame({"at": [found.max_length]})).mark_rule(strokeDash=[4, 3]).encode(x="at:Q")
+    shown = chart + limit if found.max_length <= int(bars["end"].iloc[-1]) else chart
+    st.altair_chart(shown.properties(height=130), key="ft_lengths")
+
+
+def _show_problems(data: Data, found: Totals) -> None:
+    """Rows that cannot be learned, that teach nothing, or that lose their end; and the longest ones."""
+    if found.num_wrong:
+        _show_lines(data, "wrong", f"{show.count(found.num_wrong, 'row')} cannot be learned", found.wrong, "error", fix=True)
+    if found.num_empty:
+        lines = [{"line": line} for line in found.empty]
+        _show_lines(data, "empty", f"{show.count(found.num_empty, 'row')} would teach nothing and are left out", lines, "block")
+    if found.num_cut:
+        lines = [{"line": line} for line in found.cut]
+        title = f"{show.count(found.num_cut, 'row')} would be cut to {found.max_length:,} tokens"
+        _show_lines(data, "cut", title, lines, "content_cut")
+    if not (found.num_wrong or found.num_empty or found.num_cut):
+        st.caption(":green[:material/check_circle:] Every row is learned whole.")
+    longest = [{"line": one["line"], "message": show.count(one["tokens"], "token")} for one in found.longest]
+    _show_lines(data, "longest", "The longest rows", longest, "straighten")
+
+
+def _show_lines(data: Data, name: str, title: str, found: Sequence[Mapping[str, Any]], icon: str, *, fix: bool = False) -> None:
+    with st.expander(title, icon=f":material/{icon}:", key=f"ft_problem_{name}"):
+        pages = -(-len(found) // PROBLEMS_PER_PAGE)
+        at = min(lists.current_page(f"ft_problem_{name}_page"), pages)
+        for number, one in enumerate(found[(at - 1) * PROBLEMS_PER_PAGE : at * PROBLEMS_PER_PAGE]):
+            _show_line(data, one, key=f"{name}_{number}", fix=fix)
+        if pages > 1:
+            st.pagination(pages, key=f"ft_problem_{name}_page")
+        if len(found) >= 100:
+            st.caption("The first hundred are listed.")
+
+
+def _show_line(data: Data, one: Mapping[str, Any], *, key: str, fix: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"ft_line_{key}"):
+        st.button(f"Row {one['line']:,}", key=f"ft_look_{key}", icon=":material/visibility:", on_click=go_to, args=(one["line"],))
+        field = f"{show.code(one['field'])} " if one.get("field") else ""
+        if field or one.get("message"):
+            st.markdown(f"{field}{show.plain(str(one.get('message', '')))}", width="stretch")
+        if fix:
+            places.button("Fix", "dataset", key=f"ft_fix_{key}", icon="edit", **_address(data, one["line"]))
+
+
+def _address(data: Data, line: int) -> dict[str, Any]:
+    return {"id": data.dataset.id, "version": data.version.version, "view": "Rows", "row": line}

@@ -1,0 +1,1 @@
+"""Models of the registry: their forms, one in full, what is known about a version."""

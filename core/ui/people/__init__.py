@@ -1,0 +1,1 @@
+"""Accounts: keys, usage, and what an admin sees."""

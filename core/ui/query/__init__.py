@@ -1,0 +1,1 @@
+"""The SQL page: the text, its run, its answer."""

@@ -1,0 +1,1 @@
+"""Profile and quality of a version: cards of columns, findings."""
