@@ -12,8 +12,8 @@ pass (rows per pass times the longest row; a preference counts twice), in bytes:
     logits       12 · n · V    the logits, their softmax and their gradient in float32; n at most what the loop puts into one pass
     program      what Python and torch take before a model is there
 
-The terms were compared with what was measured (tests/core/test_memory.py): the truth lies within a third of it for dense Llama-like
-models. Models with other parts (experts, vision towers) need more; a measured run tells.
+The terms were compared with what was measured (tests/core/training/test_memory.py): the truth lies within a third of it for dense
+Llama-like models. Models with other parts (experts, vision towers) need more; a measured run tells.
 """
 
 import json
@@ -25,7 +25,10 @@ from typing import Any
 from core.training.hyperparameters import Settings
 
 PROGRAM = {"cpu": 480 * 2**20, "cuda": 600 * 2**20}
-LOGITS_OF_A_PASS = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}  # numbers; loop.MAX_LOGITS, which tests/core/test_memory.py compares
+LOGITS_OF_A_PASS = {
+    "cpu": 64 * 2**20,
+    "cuda": 512 * 2**20,
+}  # numbers; loop.MAX_LOGITS, which tests/core/training/test_memory.py compares
 FOUR_BITS = 0.55  # bytes per weight, its scales included
 ALL_LINEAR = ("attention", "mlp")
 SHORTEST_ROW, MOST_ACCUMULATION = 128, 1024

@@ -22,7 +22,7 @@ from typing import Any
 
 from core.config import ROOT
 from core.formats import Chat
-from tests.core.training import STARTER, Kept, make_loop
+from tests.core.training.shared import STARTER, Kept, make_loop
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 WARM_UP = 4

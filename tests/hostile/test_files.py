@@ -29,7 +29,7 @@ from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
 from core.tables import DatasetRow, DatasetVersionRow
-from tests.core.uploads import in_process, left_on_disk, rows, stage, types, upload
+from tests.core.uploads.shared import in_process, left_on_disk, rows, stage, types, upload
 from tests.waiting import wait_until
 
 __all__ = ["in_process"]

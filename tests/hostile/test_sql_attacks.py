@@ -10,7 +10,7 @@ from core import query, sql_sandbox, storage
 from core.errors import LuthierError, SqlError
 from core.people.users import User
 from core.query import NewArrowQuery, NewQuery
-from tests.core.sql_texts import ATTACKS
+from tests.core.sql_sandbox.sql_texts import ATTACKS
 from tests.hostile.sql_data import add_table, users
 
 SECRET = "sk-ants-and-bees"

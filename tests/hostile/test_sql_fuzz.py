@@ -18,7 +18,7 @@ import pytest
 
 from core.sql_sandbox import Limits, QueryFailed, child, gate, run, shut_down
 from core.sql_sandbox.functions import FUNCTIONS, TABLE_FUNCTIONS
-from tests.core.sql_texts import ATTACKS, QUERIES
+from tests.core.sql_sandbox.sql_texts import ATTACKS, QUERIES
 
 SEED, MUTATIONS, ON_THE_REAL_PATH = 20_261_123, 6_000, 100
 KNOWN = {"t", "u", "faq@2", "ünïcode"}

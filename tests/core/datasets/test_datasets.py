@@ -26,7 +26,7 @@ from core.ingest import queue as conversions
 from core.listing import ListQuery
 from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, UsageRow
-from tests.core.uploads import in_process, left_on_disk, rows, stage, upload
+from tests.core.uploads.shared import in_process, left_on_disk, rows, stage, upload
 from tests.waiting import wait_until
 
 __all__ = ["in_process"]

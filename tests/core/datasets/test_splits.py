@@ -16,7 +16,7 @@ from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.people.users import User
 from tests.core.datasets.version_of_sql import make
-from tests.core.uploads import in_process
+from tests.core.uploads.shared import in_process
 
 __all__ = ["in_process"]
 NUMBERED = "SELECT (i % 700) AS n, 'text ' || (i % 700) AS s, {} AS kind FROM range(2000) t(i)"

@@ -19,7 +19,7 @@ from core.security import new_id
 from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
 from core.training import METHODS
 from tests.core.datasets.version_of_sql import make
-from tests.core.uploads import in_process, stage
+from tests.core.uploads.shared import in_process, stage
 
 __all__ = ["in_process"]
 KINDS = """SELECT i AS n, i + 0.25 AS x, 'row ' || i AS s, DATE '2024-01-01' + i::INTEGER AS d, i % 2 = 0 AS ok,

@@ -30,7 +30,7 @@ from core.readers import IngestOptions, Progress, Task, big_integers
 from core.readers.base import write_parquet
 from core.readers.sql import describe
 from core.tables import DatasetRow, DatasetVersionRow
-from tests.core.uploads import in_process, left_on_disk, rows, types, upload
+from tests.core.uploads.shared import in_process, left_on_disk, rows, types, upload
 
 pytestmark = pytest.mark.usefixtures("in_process")
 __all__ = ["in_process"]

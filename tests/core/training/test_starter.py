@@ -16,7 +16,7 @@ from core.training.starter.sql import Column, link
 from core.training.starter.text import MIXTURE, conversations, write
 from core.training.starter.words import PRODUCTS, Draw
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WEIGHTS = ROOT / "core/training/starter/weights"
 SAMPLES = ROOT / "data/samples"
 CHAT = [

@@ -8,7 +8,7 @@ import pytest
 
 from core.formats import Chat, Preference, Text
 from core.training.batches import Order
-from tests.core.training import STARTER, ask, make_loop, prefer
+from tests.core.training.shared import STARTER, ask, make_loop, prefer
 
 pytestmark = pytest.mark.slow
 STEPS, BATCH, RATE = 8, 4, 1e-4  # larger steps amplify the last digit until it is the fourth

@@ -8,7 +8,7 @@ import pytest
 
 from core.sql_sandbox import child, gate
 from core.sql_sandbox.explain import explain
-from tests.core.sql_texts import ATTACKS, QUERIES
+from tests.core.sql_sandbox.sql_texts import ATTACKS, QUERIES
 
 JOB = child.Job("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, "", 1, 64, 1, 1, 1)
 

@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 
 LINUX = pytest.mark.skipif(not lock.landlock_version(), reason="this kernel has no Landlock")
 ENDLESS = "SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from core.storage import pairing, trash
 from core.tables import DatasetVersionRow, ExportRow, ModelVersionRow, Row, ServerSettingRow
 from core.uploads import NewUpload
 from core.workers.supervisor import Supervisor
-from tests.core.uploads import stage
+from tests.core.uploads.shared import stage
 
 Files = dict[str, bytes]
 

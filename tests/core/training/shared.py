@@ -12,7 +12,7 @@ from core.training.method import RowLosses, Sample, Silent, Step
 from core.training.samples import Sampler
 from core.weights import Weights, read_facts
 
-STARTER = Path(__file__).parents[2] / "core/training/starter/weights"
+STARTER = Path(__file__).parents[3] / "core/training/starter/weights"
 
 
 def weights_at(folder: Path, adapter: Path | None = None) -> Weights:

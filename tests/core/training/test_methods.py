@@ -14,7 +14,7 @@ import pytest
 from core.training import METHODS, checkpoints
 from core.training.loop import Loop
 from core.training.method import Interrupted, Wish
-from tests.core.training import STARTER, Kept, ask, make_loop, prefer, rows_for, weights_at
+from tests.core.training.shared import STARTER, Kept, ask, make_loop, prefer, rows_for, weights_at
 
 pytestmark = pytest.mark.slow
 
