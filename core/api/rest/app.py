@@ -1,6 +1,6 @@
 """The application behind ``/api``.
 
-To add a resource: a file beside this one with a ``router``, and a line in ``ROUTERS``.
+To add a resource: a file beside this one, or in the folder of its concept, with a ``router``, and a line in ``ROUTERS``.
 """
 
 from fastapi import FastAPI
@@ -9,29 +9,9 @@ from starlette.middleware import Middleware
 from core.api.edge import Edge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
-from core.api.rest import (
-    alerts,
-    apikeys,
-    auth,
-    chats,
-    checkpoints,
-    dataset_rows,
-    dataset_work,
-    datasets,
-    docs,
-    exports,
-    finetune,
-    finetune_before,
-    messages,
-    models,
-    monitor,
-    query,
-    queue,
-    run_reports,
-    sweeps,
-    uploads,
-    usage,
-)
+from core.api.rest import alerts, apikeys, auth, chats, docs, exports, messages, models, query, uploads, usage
+from core.api.rest.datasets import datasets, rows, work
+from core.api.rest.fine_tuning import before, checkpoints, jobs, monitor, queue, run, sweeps
 
 ROUTERS = (
     docs.router,
@@ -40,19 +20,19 @@ ROUTERS = (
     chats.router,
     messages.router,
     datasets.router,
-    dataset_rows.router,
-    dataset_work.router,
+    rows.router,
+    work.router,
     uploads.router,
     query.router,
     models.router,
     queue.router,  # before the jobs: their {job_id} would take its address
     exports.router,
-    finetune_before.router,
+    before.router,
     monitor.router,
-    finetune.router,
+    jobs.router,
     sweeps.router,
     checkpoints.router,
-    run_reports.router,
+    run.router,
     apikeys.router,
     alerts.router,
     usage.router,
