@@ -11,9 +11,18 @@ The ideas that carry the code:
 5. Four families grow by one file and one line in a literal registry: formats, providers, training methods, runners.
 6. Files first, row last. Datasets, checkpoints and models are immutable folders, published by rename; the row comes after.
 
-Imports run one way (``tests/test_layers.py`` enforces it)::
+A file directly in this folder is ground floor, used by many; every other concept is one folder, and it has the same name in
+``core/``, in ``core/ui/`` and inside ``tests/core``, ``tests/api`` and ``tests/ui``. Where something is shown is
+``core/ui/NAME``; who runs it is ``core/NAME/queue.py``, or ``core/workers`` for trainings. Each folder's docstring says what
+belongs there and what does not.
 
-    errors config security clock sql_types -> db tables listing -> storage, formats, providers
-    -> limits users sessions api_keys usage -> ingest reports quality datasets -> uploads -> query models
-    -> alerts jobs training -> runners -> chats fine_tuning -> worker supervisor -> cli guide -> api ui -> pages app
+Imports run one way, from right to left; what stands between two arrows does not know each other (``tests/test_layers.py`` reads
+this)::
+
+    cells clock config errors sql_types stopping
+    -> db fields formats hardware network processes security sql_sandbox tables weights
+    -> listing migrations providers storage
+    -> people readers training -> alerts models reports -> exports ingest jobs -> datasets runners
+    -> fine_tuning query uploads -> chats workers -> api cli worker -> guide server -> ui
+    -> pages app launch __main__
 """

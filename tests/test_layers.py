@@ -1,54 +1,39 @@
-"""Imports run one way, services know no web framework, pages know no database, and torch stays out of the web process."""
+"""The order of the house: imports run one way, services know no web framework, pages no database, the web process no torch."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+import core
 from core.config import ROOT
 
 WEB = {"streamlit", "fastapi", "starlette", "streamlit_authenticator"}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "gguf", "huggingface_hub"}
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
-# Lower layers first. A module may import its own layer and those above it in this list; a package stands for all of its modules.
-LAYERS = [
-    {
-        "core.errors",
-        "core.clock",
-        "core.config",
-        "core.stopping",
-        "core.cells",
-        "core.sql_types",
-        "core.hardware",
-        "core.network",
-        "core.processes",
-    },
-    {"core.security", "core.fields"},
-    {"core.db", "core.tables", "core.migrations"},
-    {"core.listing"},
-    {"core.storage", "core.formats", "core.sql_sandbox", "core.readers", "core.weights"},
-    {"core.people"},
-    {"core.reports"},
-    {"core.ingest", "core.datasets"},
-    {"core.uploads"},
-    {"core.query", "core.providers", "core.models"},
-    {"core.exports"},
-    {
-        "core.alerts",
-        "core.jobs",
-        "core.training",
-    },
-    {"core.runners"},
-    {"core.chats", "core.fine_tuning"},
-    {"core.workers", "core.worker"},
-    {"core.cli"},
-    {"core.guide"},
-    {"core.api", "core.ui", "core.server"},
-    {"core.launch", "core.__main__", "pages", "app"},
-]
+# The door of a folder: the files directly in it. Beyond some twenty a newcomer reads a list instead of seeing an order.
+MOST_AT_THE_DOOR, MOST_IN_CORE = 22, 17
+# Imports of our own inside functions, each with the reason on its line or above it
+LATE_IMPORTS = {
+    "core.api": {"core.api.openai.app", "core.api.rest.app"},
+    "core.reports.computing": {"core.reports.quality", "core.reports.token_lengths"},
+    "core.sql_sandbox.client": {"core.config"},
+}
+
+
+def _layers() -> list[set[str]]:
+    """Lower ones first, as the docstring of ``core`` has them."""
+    order = core.__doc__.partition("reads\nthis)::")[2]  # type: ignore[union-attr]
+    layers = [set(layer.split()) for layer in order.split("->")]
+    return [{name if name in ("pages", "app") else f"core.{name}" for name in layer} for layer in layers]
+
+
+LAYERS = _layers()
 
 
 def _modules() -> list[Path]:
@@ -74,23 +59,71 @@ def _is_one_of(module: str, names: set[str]) -> bool:
     return any(module == name or module.startswith(name + ".") for name in names)
 
 
+def _room(module: str) -> str:
+    """The file or folder directly under ``core`` that a module lies in; ``pages`` and ``app`` are one each."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "core" else parts[0]
+
+
 def _layer(module: str) -> int | None:
-    return next((i for i, layer in enumerate(LAYERS) if _is_one_of(module, layer)), None)
+    return next((i for i, layer in enumerate(LAYERS) if _room(module) in layer), None)
 
 
 def _is_service(name: str) -> bool:
     return name.startswith("core.") and not _is_one_of(name, {"core.api", "core.ui", "core.server", "core.launch"})
 
 
+def test_every_room_has_its_layer() -> None:
+    rooms = {_room(_name(path)) for path in _modules()} - {"core"}
+    assert rooms == set().union(*LAYERS), "a file or folder under core that core/__init__.py does not name, or the other way round"
+
+
 @pytest.mark.parametrize("path", _modules(), ids=_name)
 def test_imports_run_one_way(path: Path) -> None:
     name, own = _name(path), _layer(_name(path))
-    if name == "core":
-        return
-    assert own is not None, f"{name} has no layer: give it one in tests/test_layers.py"
-    for module in _imports(path):
+    for module in _imports(path) if own is not None else ():
         theirs = _layer(module)
-        assert theirs is None or theirs <= own, f"{name} imports {module}, which is a layer above it"
+        fits = theirs is None or theirs < own or _room(module) == _room(name)
+        assert fits, f"{name} imports {module}, which is not below it"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    known = {_name(path): path for path in _modules()}
+    graph = {name: {m for m in _imports(path) if m in known and not name.startswith(m)} for name, path in known.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_own_modules_are_imported_at_the_top(path: Path) -> None:
+    late = {m for m in set(_imports(path)) - set(_imports(path, top_level_only=True)) if m in {_name(p) for p in _modules()}}
+    assert late == LATE_IMPORTS.get(_name(path), set())
+
+
+def test_a_newcomer_sees_an_order_at_each_door() -> None:
+    folders = {path.parent for path in ROOT.glob("core/**/*.py")} | {ROOT / "pages"}
+    doors = {folder: [path for path in folder.glob("*.py") if path.name != "__init__.py"] for folder in folders}
+    assert len(list((ROOT / "core").glob("*.py"))) <= MOST_IN_CORE
+    assert {str(folder): len(files) for folder, files in doors.items() if len(files) > MOST_AT_THE_DOOR} == {}
+
+
+def test_every_folder_says_what_belongs_there() -> None:
+    folders = {path.parent for path in ROOT.glob("core/**/*.py") if "migrations" not in path.parts}
+    docstrings = {folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) for folder in folders}
+    assert not [str(folder) for folder, said in docstrings.items() if not said]
+
+
+def test_rooms_have_one_name_everywhere() -> None:
+    rooms = {room.removeprefix("core.") for layer in LAYERS for room in layer}
+    shared = {"core/ui": {"elements", "static"}, "tests/core": set(), "tests/api": {"openai"}, "tests/ui": {"elements"}}
+    for where, own in shared.items():
+        found = {path.name for path in (ROOT / where).iterdir() if path.is_dir() and not path.name.startswith("__")}
+        assert found - own <= rooms, where
+
+
+def test_the_readme_names_every_room() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("    core/ ")[2].partition("    data/ ")[0]
+    named = {word.removesuffix("/") for word in tree.split()}
+    assert {room.removeprefix("core.") for layer in LAYERS for room in layer} - {"pages", "app"} <= named
 
 
 @pytest.mark.parametrize("path", [p for p in _modules() if _is_service(_name(p))], ids=_name)
@@ -131,6 +164,21 @@ def test_web_process_imports_no_torch() -> None:
     code = f"import core.api, core.ui, core.server, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_in_the_web_process_is_hidden_by_a_folder_of_the_pages() -> None:
+    """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs: ``import datasets`` would find our folder there."""
+    ours = {path.stem for path in (ROOT / "core/ui").iterdir() if not path.name.startswith("__")}
+    modules = [_name(path) for path in _modules() if _is_one_of(_name(path), {"core.ui", "core.api", "core.server", "core.cli"})]
+    late = ["pandas", "altair", "tokenizers", "huggingface_hub", *(["mlflow"] if find_spec("mlflow") else [])]
+    names = [name for name in modules if name != "core.ui.main"] + late
+    code = (
+        f"import importlib, sys; sys.path.insert(0, {str(ROOT / 'core/ui')!r})\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        f"print(sorted({ours} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
 
 
 def test_app_stays_small() -> None:

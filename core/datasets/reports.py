@@ -27,8 +27,7 @@ Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobod
 
 @dataclass(frozen=True)
 class Quality:
-    """What may be wrong with a version. ``findings`` are dicts of ``core.reports.quality.Finding``, the worst first, examples
-    masked.
+    """What may be wrong with a version. ``findings`` are dicts of ``Finding``, the worst first, examples masked.
 
     ``num_rows_scanned`` is smaller than ``num_rows`` where a sample stands for the whole.
     """

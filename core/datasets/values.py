@@ -90,7 +90,8 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is in each column; see ``core.reports.profile.compute`` for the shapes. While it is not ready the columns say less."""
+    """What is in each column, in the shapes that ``compute`` of the profile describes. While it is not ready the columns say
+    less."""
 
     columns: list[dict[str, Any]]
     num_rows: int

@@ -1,6 +1,6 @@
 """A view: which rows of a version are shown, in which order, with which columns. The same for a page, a link and a file.
 
-Whose dataset it is comes first, as everywhere; what the parts of a view mean is told in ``filters`` and ``pages``.
+Whose dataset it is comes first, as everywhere; what the parts of a view mean is told in ``pages``.
 """
 
 import json

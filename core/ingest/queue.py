@@ -11,7 +11,7 @@ import time
 
 from sqlalchemy import select
 
-from core import storage
+from core import errors, storage
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
 from core.ingest import converter, spare
@@ -142,8 +142,6 @@ def _sweep(settled: set[str], alive: set[str], waiting: set[str]) -> None:
 
 def error_of(row: DatasetVersionRow) -> LuthierError:
     """The error a converter left in its row, as it was raised there."""
-    from core import errors
-
     entries = row.errors or [{"line": None, "message": converter.CRASHED}]
     lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
     message = entries[0].get("summary") or entries[0]["message"]

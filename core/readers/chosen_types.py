@@ -7,6 +7,7 @@ its row, or skipped and listed. Text from CSV is typed by ``column_types`` while
 from dataclasses import dataclass
 
 from core.readers.base import Reading, Task, unreadable_rows, write_parquet
+from core.readers.options import TYPES
 from core.readers.rejects import MAX_LISTED
 from core.readers.sql import describe, literal, quoted
 from core.sql_types import FLOATS, is_decimal, is_moment, is_nested
@@ -42,8 +43,6 @@ def apply(task: Task, reading: Reading) -> None:
 
 def label(type_: str) -> str:
     """``BIGINT`` as a person says it."""
-    from core.readers.options import TYPES
-
     return TYPES.get(type_, type_).lower()
 
 

@@ -32,7 +32,7 @@ from core import formats
 from core.errors import LuthierError
 from core.processes import line_server
 from core.processes.line_server import Lines
-from core.training import METHODS, probe
+from core.training import METHODS, pretrained, probe
 from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
 from core.training.preview_rows import Counting, look
@@ -154,10 +154,8 @@ def load_tokenizer(sent: Json) -> Any:
 
 @lru_cache(maxsize=4)
 def _tokenizer(_version_id: str, sent: str) -> Any:
-    from core.training.pretrained import load_tokenizer
-
     try:
-        return load_tokenizer(Weights.from_json(json.loads(sent)))
+        return pretrained.load_tokenizer(Weights.from_json(json.loads(sent)))
     except (OSError, ValueError) as error:
         raise TrainingFailed("The tokenizer of this base model cannot be read. Choose another base.", code="unavailable") from error
 

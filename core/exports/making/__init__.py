@@ -10,5 +10,5 @@ torch, transformers, peft and gguf are imported inside functions. Who may export
 - ``llama_cpp``: everything a configured llama.cpp does
 - ``ollama``: a chat template in Ollama's words
 - ``card`` ``packing`` ``hub``: the README, the archive, the push
-- ``making``: all of it in order
+- ``whole``: all of it in order
 """

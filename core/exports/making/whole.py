@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
-from core.exports.llama_like import NotMapped, mapping_of
+from core.exports.llama_like import NotMapped, mapping_of, read_tokenizer
 from core.exports.making import answers, card, hub, llama_cpp, ollama, packing, prompts
 from core.exports.making.folders import write_adapter, write_merged
 from core.exports.making.gguf_file import write_gguf
@@ -181,8 +181,6 @@ def _require_same_template(order: Order, folder: Path) -> None:
 def _require_vocabulary(order: Order, file: Path) -> None:
     """transformers' reader is given our tokenizer, so what the file says of tokens and template is read back here."""
     import gguf
-
-    from core.exports.llama_like import read_tokenizer
 
     fields = gguf.GGUFReader(file).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()

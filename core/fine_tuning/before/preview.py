@@ -1,6 +1,6 @@
 """What the model sees of the data before a start: any row as tokens, and all rows counted.
 
-A child process answers with the code that trains (``preview_process``). A row is answered at once. Totals are counted in the
+A child process answers with the code that trains (``process``). A row is answered at once. Totals are counted in the
 background while somebody asks for them again and again: ``totals`` returns how far it is until it is done, and counting stops when
 nobody asks any more. What was counted is kept in memory and in a small file, by everything that changes it:
 version, base version, mapping, longest row and what the loss is on. Other settings share it.

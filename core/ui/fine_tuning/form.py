@@ -1,7 +1,7 @@
 """The form that starts a fine-tuning, but for data and settings: base, validation, name, what goes along, and the request itself.
 
 The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed. Data and method are in
-``fine_tuning_data``, settings in ``fine_tuning_settings``, plan and start in ``fine_tuning_plan``, files in ``fine_tuning_recipe``.
+``form_data``, settings in ``form_settings``, plan and start in ``form_plan``, files in ``form_recipe``.
 """
 
 from dataclasses import replace

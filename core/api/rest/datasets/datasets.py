@@ -1,4 +1,4 @@
-"""``/api/datasets``: files become versions; versions are listed, described, taken away again. Their rows: ``dataset_rows``."""
+"""``/api/datasets``: files become versions; versions are listed, described, taken away again. Their rows: ``rows``."""
 
 from typing import Annotated, Any
 
