@@ -99,9 +99,6 @@ def describe(edits: Edits) -> str:
     return ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'} {verb}" for count, noun, verb in parts if count)
 
 
-# Private -----------------------------------------------------------------------------------------------------------------------
-
-
 def _check(old: Version, edits: Edits) -> None:
     if not (edits.cells or edits.added or edits.deleted):
         raise ValidationError.of("cells", "nothing is changed")

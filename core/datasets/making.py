@@ -65,9 +65,6 @@ class DatasetChange(Input):
     description: Text2000 | None = None
 
 
-# Making ------------------------------------------------------------------------------------------------------------------------
-
-
 def create(
     user: User,
     new: NewDataset,
@@ -225,9 +222,6 @@ def samples() -> list[Sample]:
     return [sample for sample in SAMPLES if sample_path(sample).exists()]
 
 
-# Changing ----------------------------------------------------------------------------------------------------------------------
-
-
 def update(user: User, dataset_id: str, change: DatasetChange) -> Dataset:
     """Rename or describe. Raises NotFound, ValidationError."""
     given = {name: value for name, value in change.model_dump(exclude_unset=True).items() if value is not None}
@@ -283,9 +277,6 @@ def take_back(version_id: str) -> None:
         row = session.get(DatasetVersionRow, version_id)
     if row is not None:
         _forget(row)
-
-
-# Private -----------------------------------------------------------------------------------------------------------------------
 
 
 class _taking:

@@ -95,9 +95,6 @@ def split(user: User, version_id: str, new: NewSplit) -> list[Dataset]:
             path.unlink(missing_ok=True)
 
 
-# Private -----------------------------------------------------------------------------------------------------------------------
-
-
 def _source(user: User, version_id: str, new: NewSplit) -> Version:
     source = looking.get_version(user, version_id)
     rows.require_readable(source)

@@ -66,9 +66,6 @@ def of_job(job: Job) -> NewJob:
     return parse(NewJob, **fields, hyperparameters=known)
 
 
-# Writing
-
-
 def _settings_lines(chosen: Mapping[str, Any]) -> Iterator[str]:
     yield "hyperparameters:"
     section = ""
@@ -91,9 +88,6 @@ def _entry(name: str, value: Any, help: str | None) -> list[str]:
 
 def _comment(text: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(text, COMMENT_WIDTH)]
-
-
-# Reading
 
 
 def _values(text: str, lines: dict[str, int]) -> dict[str, Any]:

@@ -67,9 +67,6 @@ class Error:
         return {"code": self.code, "message": self.message, "line": self.line}
 
 
-# What a user asks for ------------------------------------------------------------------------------------------------------------
-
-
 def cancel(session: Session, job_id: str) -> bool:
     """Any active state -> cancelled."""
     return _change(session, job_id, ACTIVE_STATUSES, status="cancelled", finished_at=now(), eta_seconds=None)
@@ -97,9 +94,6 @@ def remove(session: Session, job_id: str) -> bool:
     """A job that has ended, and what is kept about it, are gone; its files are the caller's. Not while a worker still lets go."""
     gone = delete(JobRow).where(JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None))
     return cast(CursorResult[Any], session.execute(gone)).rowcount == 1
-
-
-# What the supervisor does --------------------------------------------------------------------------------------------------------
 
 
 def admit(session: Session, job_id: str, *, resolved: Mapping[str, Any], total_steps: int) -> bool:
@@ -214,9 +208,6 @@ def leased(session: Session) -> Sequence[JobRow]:
 
 def waiting_for_check(session: Session) -> Sequence[str]:
     return session.scalars(select(JobRow.id).where(JobRow.status == "validating").order_by(JobRow.created_at)).all()
-
-
-# What the worker does ------------------------------------------------------------------------------------------------------------
 
 
 def take(session: Session, job_id: str, *, pid: int, started: float) -> JobRow:

@@ -33,9 +33,6 @@ class AccessToken:
     user: User
 
 
-# Browsers ----------------------------------------------------------------------------------------------------------------------
-
-
 def issue_ticket(user: User) -> str:
     """A single-use ticket by which this user's browser may fetch its cookie within 30 seconds."""
     ticket = new_token()
@@ -84,9 +81,6 @@ def end_all(user: User, *, keep: str | None = None) -> None:
     """Sign this user out everywhere: browsers and API tokens; the browser with the cookie ``keep`` may stay."""
     with writing() as session:
         end_sessions(session, user.id, keep=keep)
-
-
-# Programs ----------------------------------------------------------------------------------------------------------------------
 
 
 def issue_jwt(user: User) -> AccessToken:

@@ -104,9 +104,6 @@ class Invitation:
     token: str | None = None
 
 
-# Getting in --------------------------------------------------------------------------------------------------------------------
-
-
 def register(new: Registration, *, address: str) -> User:
     """Make an account. Raises RegistrationClosed, EmailTaken or RateLimited."""
     with reading() as session:  # before the slow hash: most refusals are known already
@@ -159,9 +156,6 @@ def registration_mode() -> RegistrationMode:
         return _registration_mode(session)
 
 
-# The own account ---------------------------------------------------------------------------------------------------------------
-
-
 def get(user_id: str) -> User:
     with reading() as session:
         row = session.get(UserRow, user_id)
@@ -199,9 +193,6 @@ def end_sessions(session: Session, user_id: str, *, keep: str | None = None) -> 
     session.execute((others.where(SessionRow.token_hash != digest(keep)) if keep else others).values(revoked_at=at))
     session.execute(delete(TicketRow).where(TicketRow.user_id == user_id))
     session.execute(update(UserRow).where(UserRow.id == user_id).values(tokens_valid_from=at))
-
-
-# For the admin -----------------------------------------------------------------------------------------------------------------
 
 
 def list_all(user: User) -> list[User]:
@@ -251,9 +242,6 @@ def revoke_invitation(user: User, invitation_id: str) -> None:
     with writing() as session:
         if not _changed_one(session, unused.values(revoked_at=clock.now())):
             raise NotFound
-
-
-# -------------------------------------------------------------------------------------------------------------------------------
 
 
 def present(row: UserRow) -> User:

@@ -82,9 +82,6 @@ def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading, *, orig
     _tell(reading, has_header, columns, sample, task)
 
 
-# Which columns, of which types ---------------------------------------------------------------------------------------------------
-
-
 def _columns_of(sample: Sample, dialect: Dialect, task: Task) -> tuple[bool, list[Column]]:
     """Whether the first row names the columns, and the columns with what they may be."""
     if not sample.rows:
@@ -137,9 +134,6 @@ def _settled(source: str, path: Path, columns: list[Column], task: Task) -> list
         count, *fits = itertools.islice(rest, len(questions))
         answers.append((int(str(count)), [fit is not False for fit in fits]))
     return column_types.settle(columns, answers)
-
-
-# Reading it -----------------------------------------------------------------------------------------------------------------------
 
 
 def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str:
@@ -204,9 +198,6 @@ def _reject_misfits(misfits: dict[int, str], origin: tuple[Path, Dialect], has_h
         raise unreadable_rows(bad, len(bad), advice="Mend the file, choose another type, or skip bad rows.")
 
 
-# The slow way ---------------------------------------------------------------------------------------------------------------------
-
-
 def _walk(path: Path, dialect: Dialect, task: Task) -> Iterator[Record]:
     """Every record that is not blank, with its problem, also that of a wrong width."""
     resume = task.options.skip_bad_rows and not task.is_head
@@ -251,9 +242,6 @@ def _wrong_width(record: Record, dialect: Dialect) -> str | None:
         return None
     where = f"column {min(count, width) + 1}"
     return f"{count} value{'s' * (count != 1)} where the first row has {width} (from {where})"
-
-
-# What else ------------------------------------------------------------------------------------------------------------------------
 
 
 def _require_date_format(task: Task) -> None:

@@ -105,9 +105,6 @@ def _footer_of(statistics: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
-# The pass ----------------------------------------------------------------------------------------------------------------------
-
-
 def _summarize(
     connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column], *, charted: int
 ) -> Iterator[ColumnProfile]:
@@ -190,9 +187,6 @@ def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
     if not quantiles or quantiles[0] is None:
         return None
     return {f"p{round(share * 100)}": json_safe(value) for share, value in zip(QUANTILES, quantiles, strict=True)}
-
-
-# Histograms --------------------------------------------------------------------------------------------------------------------
 
 
 def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, Bounds]:
@@ -284,9 +278,6 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
     counts = [count for _, count in (bars.items() if isinstance(bars, dict) else bars)]
     counts = counts[: len(edges)][::-1]  # without the infinities behind; the first is then what equals the last edge
     return {"edges": edges, "counts": [*counts[:-2], counts[-2] + counts[-1]]}
-
-
-# Values ------------------------------------------------------------------------------------------------------------------------
 
 
 def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:

@@ -181,8 +181,6 @@ class Loop:
         finally:
             self.model.train()
 
-    # What happens between steps ------------------------------------------------------------------------------------------------
-
     def _obey(self) -> None:
         wish = WISHES[self.world.decide(WISHES.index(self.report.wish()))]
         if wish is None:
@@ -245,8 +243,6 @@ class Loop:
     def _saving_is_cheap(self) -> bool:
         return time.monotonic() - self.saved_at >= SAVING_SHARE * self.saving_seconds
 
-    # Guarding and telling ------------------------------------------------------------------------------------------------------
-
     def _is_sound(self, loss: float, norm: float) -> bool:
         """A step without finite numbers changes nothing; several in a row end the training."""
         if math.isfinite(loss) and math.isfinite(norm):
@@ -286,8 +282,6 @@ class Loop:
         eta = schedule.eta_seconds(state.step, total=self.total, start=start, elapsed=time.monotonic() - since)
         epoch = state.step / self.order.steps_per_epoch
         self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta, extra))
-
-    # Making and mending --------------------------------------------------------------------------------------------------------
 
     def _make_units(self) -> list[list[int]]:
         if not self.settings.packing:

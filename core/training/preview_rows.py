@@ -135,9 +135,6 @@ def _template_text(messages: Sequence[Json], tokenizer: Any) -> str:
     return str(tokenizer.apply_chat_template(plain, tokenize=False))
 
 
-# All rows
-
-
 @dataclass
 class Counting:
     """The totals of a version as they grow, row by row. Holds numbers only: a million rows take a few megabytes."""

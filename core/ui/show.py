@@ -55,9 +55,6 @@ BADGES = {
 }
 
 
-# Page furniture
-
-
 def header(title: str, subtitle: str | None = None, icon: str | None = None) -> DeltaGenerator:
     """The page's title; ``icon`` is a Material symbol's name. Names of users' things are shown as they are, never as markdown.
 
@@ -96,9 +93,6 @@ def badge_text(status: str) -> str:
 
 def look_of(status: str) -> Badge:
     return BADGES.get(status) or Badge(status.replace("_", " ").capitalize(), "circle", "gray")
-
-
-# Errors and messages
 
 
 def error(err: LuthierError) -> None:
@@ -175,9 +169,6 @@ def attempt(act: Callable[[], object]) -> None:
         act()
     except LuthierError as err:
         flash_error(err)
-
-
-# How values are written
 
 
 def ago(moment: datetime | None) -> str:

@@ -73,8 +73,6 @@ class Recorder:
         """The process was told to end (SIGTERM). Safe in a signal handler: it only sets a value."""
         self._is_to_stop = True
 
-    # What the training calls ------------------------------------------------------------------------------------------------
-
     def wish(self) -> Wish | None:
         """A pause that was taken back before the training asked is no wish any more; a server that stops stays one."""
         return self._wish or (Wish.STOP if self._is_to_stop else None)
@@ -146,8 +144,6 @@ class Recorder:
         self._later(
             lambda session: notes.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
         )
-
-    # What the worker calls --------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Write everything that waits. Raises jobs.Lost when the job is no longer ours."""

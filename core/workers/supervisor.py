@@ -89,8 +89,6 @@ class Supervisor:
             except Exception:  # the outermost loop: the next look may succeed, and without it no job would ever run
                 _log.exception("the supervisor could not finish its round")
 
-    # New jobs -------------------------------------------------------------------------------------------------------------------
-
     def _check_new(self) -> None:
         self._checking = {job_id: check for job_id, check in self._checking.items() if not check.done()}
         with reading() as session:
@@ -145,8 +143,6 @@ class Supervisor:
         with writing() as session:
             for job_id in session.scalars(select(JobRow.id).where(JobRow.status == "queued")).all():
                 notes.add_event(session, job_id, "The disk is nearly full. The job waits until there is space.", level="warn")
-
-    # Workers --------------------------------------------------------------------------------------------------------------------
 
     def _see_to(self, row: JobRow) -> None:
         if row.runner not in RUNNERS:
@@ -226,8 +222,6 @@ class Supervisor:
         self._unwanted = {token: since for token, since in self._unwanted.items() if token in unwanted}
         self._hung = {token: reason for token, reason in self._hung.items() if token in tokens}
 
-    # Upkeep ---------------------------------------------------------------------------------------------------------------------
-
     def _clean_up(self) -> None:
         """Once an hour, old checkpoints go by the rule that ``fine_tuning.describe_checkpoint_rule`` says."""
         if time.monotonic() - self._cleaned_at < CLEAN_UP_SECONDS:
@@ -235,8 +229,6 @@ class Supervisor:
         self._cleaned_at = time.monotonic()
         if swept := fine_tuning.sweep_checkpoints(now()):
             _log.info("old checkpoints of %s jobs were removed", swept)
-
-    # At the start ---------------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
         with reading() as session:

@@ -148,9 +148,6 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
     )
 
 
-# How a training ends without a model -------------------------------------------------------------------------------------------
-
-
 def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.CANCEL) -> int:
     """The job was paused, cancelled or taken away, or the server stops: give the lease back.
 
@@ -239,9 +236,6 @@ def _flush_quietly(recorder: Recorder) -> None:
 def _meter(session: Session, job: JobRow, recorder: Recorder, seconds: float, *, model_id: str | None = None) -> None:
     tokens = recorder.tokens - (recorder.first_tokens or 0)
     usage.record(session, user_id=job.user_id, kind="training", model_id=model_id, trained_tokens=tokens, seconds=seconds)
-
-
-# What the method is given ------------------------------------------------------------------------------------------------------
 
 
 def _task(job: JobRow, *, threads: int) -> Task:

@@ -248,9 +248,6 @@ def test_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_
         assert (seed, curve_of(job)) == (seed, curve_of(straight))
 
 
-# A small disk
-
-
 @pytest.fixture
 def small_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The data folder on a file system of 48 MiB, 16 of them in reserve."""
@@ -315,9 +312,6 @@ def fill(folder: Path, *, leave: int) -> Path:
         except OSError:
             assert leave == 0
     return filler
-
-
-# What is looked at
 
 
 def row_of(job: JobRow) -> Any:

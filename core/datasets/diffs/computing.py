@@ -141,9 +141,6 @@ def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> li
     return columns
 
 
-# Private -----------------------------------------------------------------------------------------------------------------------
-
-
 def _compute(old: Version, new: Version, key: list[str], limit: int) -> Diff:
     with scratch(SECONDS) as work:
         columns = prepare(work, old, new, key)

@@ -40,9 +40,6 @@ LAYOUT = """<style>
 </style>"""
 
 
-# Messages
-
-
 def show_message(message: chats.Message, model: str | None) -> None:
     """One stored message: text, or the table that a command has asked for, and in small print where it came from."""
     with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
@@ -98,9 +95,6 @@ def follow(user: User, reply: chats.Message) -> None:
                 slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
                 pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))  # a long text takes a fifth of a core, not a whole one
     st.rerun()
-
-
-# Around the messages
 
 
 def show_chats(found: Sequence[chats.Chat], current: str | None, *, key: str) -> None:

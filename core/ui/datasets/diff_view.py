@@ -54,9 +54,6 @@ def previous(versions: list[Version], version: Version) -> Version | None:
     return next((other for other in older if other.id in version.parents), older[0] if older else None)
 
 
-# Choosing
-
-
 def choose_sides(user: User, pair: Pair) -> None:
     found = datasets.list_datasets(user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")).items
     names = {dataset.id: dataset.name for dataset in found} | {pair.dataset.id: pair.dataset.name}
@@ -144,9 +141,6 @@ def _take_key(widget: str) -> None:
 @st.cache_data(max_entries=100, show_spinner=False)
 def _likely_keys(_user: User, user_id: str, from_id: str, to_id: str) -> list[str]:
     return datasets.suggest_keys(_user, from_id, to_id)
-
-
-# What came of it
 
 
 def show_diff(user: User, pair: Pair, key: list[str]) -> None:

@@ -108,9 +108,6 @@ def _show_made(user: User, made: list[str]) -> None:
         st.rerun()
 
 
-# Leaks
-
-
 @st.dialog("Look for leaks", icon=":material/water_drop:", width="large")
 def ask_for_leaks(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``leaks_with``, ``leaks_columns``."""

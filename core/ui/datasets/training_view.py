@@ -45,9 +45,6 @@ def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str
     return datasets.lesson(_user, version_id, dict(columns) or None)
 
 
-# How the rows are read
-
-
 def _choose(version: Version) -> tuple[Format | None, Columns | None]:
     """The format to read the rows as, and its columns when they are not its own. (None, None) while a column is missing."""
     native = formats.FORMATS[version.format]
@@ -84,9 +81,6 @@ def _explain(shape: Format, native: Format) -> str:
     if shape is native:
         return f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
     return f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."
-
-
-# Whether it trains
 
 
 def _show_verdict(dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson) -> None:
@@ -148,9 +142,6 @@ def _share(count: int, found: Lesson) -> str:
     return "none" if not count else f"{share:.0%}" if share >= 0.005 else f"{show.number(count)} rows"
 
 
-# What is wrong
-
-
 def _show_errors(version: Version, found: Lesson) -> None:
     """The first hundred, each with the way to its row."""
     title = f"What is wrong: {show.count(found.num_bad, 'row')}"
@@ -187,9 +178,6 @@ def _link_to_row(version: Version, line: int, *, key: str) -> None:
 def _advice(found: Lesson) -> str:
     more = f"The first {len(found.errors)} are listed. " if len(found.errors) >= 100 else ""
     return f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new version."
-
-
-# The examples
 
 
 def _show_examples(user: User, version: Version, columns: Columns | None) -> None:

@@ -81,9 +81,6 @@ def _curl(rest: str) -> str:
     return f'curl -s -H "Authorization: Bearer $TOKEN" {rest}'
 
 
-# The tasks
-
-
 def _download_python(use: Use) -> str:
     return f"""# as: parquet, csv, jsonl, or original for the uploaded file
 answer = requests.get(url + "{use.path}/content?version={use.version.version}&as=parquet", headers=headers, stream=True)

@@ -29,9 +29,6 @@ VALIDATION_HELP = (
 PRIORITIES = {-1: "Low", 0: "Normal", 1: "High"}
 
 
-# Where the fields are filled from
-
-
 def given_request(user: User, job_id: str | None) -> NewJob | None:
     """A loaded file, or the job whose settings are tried again. Fills the fields once."""
     loaded: NewJob | None = st.session_state.get(FILE)
@@ -72,9 +69,6 @@ def _fill(found: NewJob) -> None:
     state[VALIDATED] = None  # the choice is made: see pick_validation
 
 
-# The base
-
-
 def pick_base(user: User, wanted: str | None) -> models.Model | None:
     """Any model that can be tuned: bases, and own models to go on from."""
     every = models.list_models(user, models.ModelList(limit=100, sort="created_at")).items
@@ -105,9 +99,6 @@ def _describe_base(model: models.Model) -> str:
     return f"{model.name} · {model_view.describe_size(model)}"
 
 
-# Validation
-
-
 def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, Any]:
     """Rows the model never learns from, by which one sees whether it generalises. A small table needs every row for learning."""
     state = st.session_state
@@ -135,9 +126,6 @@ def _pick_other(user: User, data: Data, wanted: str | None) -> str | None:
         key="ft_validation_dataset",
         placeholder="Choose a dataset with the same columns",
     )
-
-
-# What goes along
 
 
 def pick_more() -> dict[str, Any]:

@@ -74,9 +74,6 @@ def _start(user: User, new: NewJob, sweep: dict[str, Any] | None) -> None:
     places.go(page, id=started)
 
 
-# Steps and time
-
-
 def _show_steps(new: NewJob, found: Forecast) -> None:
     plan = found.plan
     facts = [show.count(plan.num_examples, "example")]
@@ -91,9 +88,6 @@ def _show_steps(new: NewJob, found: Forecast) -> None:
     chosen = {name: value for name, value in asked.items() if value != settings.AUTO}
     told = {n: v for n, v in plan.resolved.items() if n in asked and settings.is_telling(n, v, chosen)}
     st.caption(" · ".join(settings.describe_setting(name, value) for name, value in told.items()))
-
-
-# Memory
 
 
 def _show_memory(memory: Memory) -> None:
@@ -129,9 +123,6 @@ def _describe_way(way: Way) -> str:
 
 def _take(changes: dict[str, Any]) -> None:
     settings.fill(changes, others_automatic=False)
-
-
-# Measuring
 
 
 def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:

@@ -77,9 +77,6 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value != AUTO}
 
 
-# Presets
-
-
 def _pick_preset(method: str) -> None:
     st.session_state[PRESET] = _present_preset(method)
     name = st.segmented_control(
@@ -105,9 +102,6 @@ def _apply_preset() -> None:
     fill(preset.changes)
     if preset.validates:
         st.session_state["ft_validation"] = "A share of the rows"
-
-
-# Fields
 
 
 def _every_field() -> Fields:
@@ -187,9 +181,6 @@ def _from_state(field: Mapping[str, Any], state: Any) -> Any:
     if state in (None, "", AUTO):
         return AUTO
     return state == "on" if state in ("on", "off") else state
-
-
-# Words for plans
 
 
 PHRASES = {

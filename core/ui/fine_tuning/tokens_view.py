@@ -59,9 +59,6 @@ def _count(lesson: Lesson) -> str:
     return f":green-badge[:material/check_circle: {show.count(lesson.num_examples, 'usable row')}]"
 
 
-# One row
-
-
 @st.fragment
 def _show_row(user: User, data: Data, new: NewJob) -> None:
     count = data.version.num_rows
@@ -154,9 +151,6 @@ def _show_sequences(row: Row) -> None:
 def _show_conversation(user: User, data: Data, line: int) -> None:
     for _, example in datasets.training_preview(user, data.version.id, data.columns, 1, offset=line - 1):
         training_view.show_example(example)
-
-
-# All rows
 
 
 def _show_totals(user: User, data: Data, new: NewJob) -> None:

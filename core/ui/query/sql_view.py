@@ -32,9 +32,6 @@ def show_tables(tables: list[QueryTable]) -> None:
     sql_tables.show(tables, key="sql_tables")
 
 
-# The outcome
-
-
 def show_outcome(user: User) -> None:
     is_over = sql_run.settle()
     last = sql_run.last()
@@ -120,9 +117,6 @@ def _draw_plan(plan: Plan) -> None:
     plan_tree.draw(plan, key="sql_plan")
     with st.expander("As text", icon=":material/content_copy:"):
         st.code(plan.text, language=None)
-
-
-# History, downloads and saving
 
 
 def show_history(*, editor: str) -> None:

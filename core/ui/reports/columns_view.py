@@ -47,9 +47,6 @@ def _ask_for_missing(user: User, version: Version, profile: Profile, quality: Qu
         datasets.start_report(user, version.id, "quality")
 
 
-# Above the cards
-
-
 def _show_toolbar(user: User, version: Version) -> TokenLengths | None:
     """The search, and the tokenizer whose lengths are shown; None while none is chosen."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="columns_toolbar"):
@@ -131,9 +128,6 @@ def _show_token_words(tokens: TokenLengths) -> None:
     sampled = tokens.num_rows_measured < tokens.num_rows
     some = f", counted in {tokens.num_rows_measured:,} rows spread over the whole" if sampled else ""
     st.caption(f"Tokens: {'; '.join(parts[:6]) or 'no text'}{some}. Lengths stand in the details of each column.")
-
-
-# The cards
 
 
 def _show_cards(version: Version, profile: Profile, quality: Quality, tokens: TokenLengths | None) -> None:

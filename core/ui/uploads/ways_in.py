@@ -52,9 +52,6 @@ def show_ways(user: User, dataset: Dataset | None = None) -> None:
     waiting_uploads.show_waiting(user, dataset_id=way.dataset_id)
 
 
-# Files
-
-
 def _show_files(way: Way) -> None:
     new = way.dataset is None
     arrived = upload.field(
@@ -67,9 +64,6 @@ def _show_files(way: Way) -> None:
         places.go("review", id=arrived[0].upload_id)
     for one in arrived:
         st.toast(f"{show.plain(one.name)} has arrived.", icon=":material/check_circle:")
-
-
-# A pasted table
 
 
 def _show_paste(way: Way) -> None:
@@ -117,9 +111,6 @@ def _is_json(line: str) -> bool:
         return False
 
 
-# An address
-
-
 def _show_address(way: Way) -> None:
     if not uploads.url_allowed():
         st.info(
@@ -136,9 +127,6 @@ def _show_address(way: Way) -> None:
         made = uploads.from_url(way.user, (address or "").strip(), dataset_id=way.dataset_id)
         show.flash(f"{made.filename} is being fetched; it waits below when it is here.", icon="cloud_download")
         st.rerun()
-
-
-# A folder of the server
 
 
 def _show_server(way: Way) -> None:

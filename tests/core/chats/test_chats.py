@@ -101,9 +101,6 @@ def living_replies() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("reply-")]
 
 
-# Stored -------------------------------------------------------------------------------------------------------------------------
-
-
 def test_a_new_chat_has_the_defaults_of_the_contract(ada: User, echo_model: str) -> None:
     made = chats.create(ada, chats.NewChat(model_id=echo_model))
     assert (made.title, made.dataset_id, made.system_prompt, made.message_count) == ("New chat", None, None, 0)
@@ -211,9 +208,6 @@ def test_deleting_a_chat_removes_its_messages(ada: User, chat: chats.Chat) -> No
         chats.get_message(ada, message.id)
     with reading() as session:
         assert session.scalars(select(MessageRow)).all() == []
-
-
-# Answered -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_message_is_answered_and_the_reply_is_charged(ada: User, chat: chats.Chat) -> None:
@@ -333,9 +327,6 @@ def test_rewind_takes_back_a_message_and_what_followed(ada: User, chat: chats.Ch
     assert [m.content for m in chats.list_messages(ada, chats.MessageList(chat_id=chat.id)).items] == ["one", "one"]
 
 
-# Gone wrong ---------------------------------------------------------------------------------------------------------------------
-
-
 def test_a_deleted_model_leaves_the_chat_but_cannot_answer(ada: User, echo_model: str) -> None:
     custom = models.create_custom(ada, models.NewModel(name="short-lived", base_model_id=echo_model))
     made = chats.create(ada, chats.NewChat(model_id=custom.id))
@@ -409,9 +400,6 @@ def test_shutting_down_stores_every_reply_within_seconds(ada: User, echo: Echo, 
     assert {chats.get_message(ada, reply.id).finish_reason for reply in growing} == {"cancelled"}
 
 
-# /v1 ----------------------------------------------------------------------------------------------------------------------------
-
-
 def complete(user: User, content: str) -> Iterator[Delta | Finish]:
     messages = [{"role": "user", "content": content}]
     return chats.complete(user, model=models.resolve(user, "echo"), messages=messages, parameters={"seed": 1})
@@ -434,9 +422,6 @@ def test_closing_a_completion_cancels_it_and_charges_what_was_written(ada: User,
     events.close()  # type: ignore[attr-defined]
     with reading() as session:
         assert [row.completion_tokens for row in session.scalars(select(UsageRow))] == [2]
-
-
-# Commands -----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

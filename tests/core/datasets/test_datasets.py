@@ -33,9 +33,6 @@ __all__ = ["in_process"]
 CSV = "n,s\n" + "".join(f"{i},row {i}\n" for i in range(1, 51))
 
 
-# Making, in the real process ----------------------------------------------------------------------------------------------------
-
-
 def test_an_upload_becomes_a_dataset(ada: User) -> None:
     dataset = upload(ada, "C:\\Users\\ada\\numbers.csv", CSV)
     assert (dataset.name, dataset.filename, dataset.status, dataset.version) == ("numbers", "numbers.csv", "ready", 1)
@@ -87,8 +84,6 @@ def test_a_killed_converter_is_noticed(ada: User, monkeypatch: pytest.MonkeyPatc
     assert datasets.list_datasets(ada, DatasetList()).total == 0
     assert left_on_disk() == []
 
-
-# Making, quickly ----------------------------------------------------------------------------------------------------------------
 
 quick = pytest.mark.usefixtures("in_process")
 
@@ -197,9 +192,6 @@ def test_samples_come_in(ada: User) -> None:
         assert datasets.add_sample(ada, sample.name).name == f"{sample.title} 2"
     with pytest.raises(NotFound):
         datasets.add_sample(ada, "../secret")
-
-
-# Looking ------------------------------------------------------------------------------------------------------------------------
 
 
 @quick
@@ -320,9 +312,6 @@ def test_a_table_trains_through_a_mapping(ada: User) -> None:
     assert datasets.training_report(ada, version).errors[0]["field"] == "columns"
 
 
-# Changing -----------------------------------------------------------------------------------------------------------------------
-
-
 @quick
 def test_names_and_descriptions_change(ada: User) -> None:
     dataset = upload(ada, "a.csv", "a\n1\n")
@@ -384,9 +373,6 @@ def test_a_stranger_finds_nothing(ada: User, bob: User) -> None:
     assert datasets.list_datasets(bob, DatasetList()).total == 0
     assert datasets.get(ada, dataset.id) == dataset
     assert not list(storage.staging_dir().iterdir())
-
-
-# Cancel and recover -------------------------------------------------------------------------------------------------------------
 
 
 def processing(ada: User, **values: Any) -> str:

@@ -217,9 +217,6 @@ def test_a_search_that_takes_too_long_is_stopped(read: Callable[..., pages.Previ
     assert read(TABLE).total == 5
 
 
-# Views: the same on a page, in a link and in a file
-
-
 @pytest.mark.parametrize(
     "view",
     [

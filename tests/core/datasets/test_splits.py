@@ -105,8 +105,6 @@ def test_a_split_that_makes_no_sense_is_refused(ada: User, wrong: dict[str, Any]
     assert caught.value.details[0].field == field
 
 
-# Leaks -------------------------------------------------------------------------------------------------------------------------
-
 TALE = "of the garden behind the old house in which nobody has lived for as long as anybody in this little town can remember"
 LONG = f"'The fox number ' || i || ' jumps over the lazy dog while ' || (i * 7) || ' cats watch it from the wall {TALE}'"
 

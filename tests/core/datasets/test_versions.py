@@ -35,9 +35,6 @@ def data(user: User, version: Any) -> list[dict[str, Any]]:
     return [item["data"] for item in datasets.preview(user, version.dataset_id, version=version.version, limit=100).items]
 
 
-# Edits -------------------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.usefixtures("in_process")
 def test_cells_change_rows_come_and_go_and_types_stay(ada: User) -> None:
     old = make(ada, KINDS)
@@ -152,9 +149,6 @@ def test_an_edit_is_refused_when_a_version_is_made_while_it_is_being_written(ada
     assert not list(storage.staging_dir().iterdir())
 
 
-# Appends -----------------------------------------------------------------------------------------------------------------------
-
-
 def append(user: User, dataset_id: str, text: str, filename: str = "more.csv", **options: Any) -> Any:
     return datasets.append_rows(
         user, dataset_id, file=stage(text.encode()), filename=filename, note="more", options=IngestOptions(**options)
@@ -251,9 +245,6 @@ def test_two_appends_at_once_cannot_lose_rows(ada: User) -> None:
     make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id, status="processing", content_hash=None)
     with pytest.raises(Conflict, match="Another version of this dataset is being made"):
         append(ada, old.dataset_id, "n\n1\n")
-
-
-# Removing ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User) -> None:
@@ -378,9 +369,6 @@ def test_sql_is_told_which_versions_are_gone(ada: User, bob: User) -> None:
     assert datasets.removed_tables(bob) == []
 
 
-# Retention ---------------------------------------------------------------------------------------------------------------------
-
-
 def aged(user: User, count: int, **fields: Any) -> list[Any]:
     """Versions, one a day, the last one today."""
     found: list[Any] = []
@@ -424,9 +412,6 @@ def test_the_newest_and_what_a_job_needs_stay_however_old(ada: User, make_job: C
     datasets.set_retention(ada, Retention(enabled=True, keep_newest=1, keep_days=0))
     assert [one.version for one in sweep_versions()] == [3, 1]
     assert readable(ada, versions[0].dataset_id) == [4, 2]
-
-
-# Lineage -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_lineage_joins_versions_jobs_and_models(ada: User, bob: User, make_job: Callable[..., JobRow]) -> None:

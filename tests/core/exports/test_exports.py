@@ -324,9 +324,6 @@ def answer_of_provider(version_id: str, prompt: str) -> str:
     return "".join(event.text for event in said if isinstance(event, Delta))
 
 
-# What is refused ---------------------------------------------------------------------------------------------------------------
-
-
 def test_answers_that_differ_are_shown_and_not_offered(
     ada: User, tuned: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,9 +423,6 @@ def test_questions_that_leave_no_room_are_not_asked(starter: str) -> None:
     reference = answers.Reference(models.location(version.id))
     long, short = ([{"role": "user", "content": text}] for text in ("word " * 2000, "Hi"))
     assert reference.choose([long, short]) == [short]
-
-
-# GGUF --------------------------------------------------------------------------------------------------------------------------
 
 
 def base_of(kind: str, folder: Path, tokenizer: Path, *, tied: bool = False) -> Path:
@@ -557,8 +551,6 @@ def test_ollama_gets_the_template_in_its_own_words(ada: User, starter: str) -> N
     assert form["stops"] == ["<|end|>"]
 
 
-# llama.cpp ---------------------------------------------------------------------------------------------------------------------
-
 CONVERTER = """
 import shutil, sys
 source, kind = sys.argv[1], sys.argv[sys.argv.index("--outtype") + 1]
@@ -614,9 +606,6 @@ def test_a_converter_that_fails_is_quoted(tmp_path: Path, llama_folder: Path) ->
     (llama_folder / llama_cpp.SCRIPT).write_text("import sys; sys.exit('NotImplementedError: Architecture x not supported')")
     with pytest.raises(CannotExport, match="Architecture x not supported"):
         llama_cpp.convert(tmp_path, tmp_path / "x.gguf", "gguf-f16")
-
-
-# The hub -----------------------------------------------------------------------------------------------------------------------
 
 
 class Hub:
@@ -681,9 +670,6 @@ def test_without_internet_a_push_says_what_to_do_instead(tmp_path: Path, monkeyp
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CannotExport, match="push it from a machine with internet"):
         hub.push(tmp_path, "acme/bot", token="hf_x", private=True)
-
-
-# Processes ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -57,9 +57,6 @@ def version_of(version_id: str) -> ModelVersionRow:
         return session.get_one(ModelVersionRow, version_id)
 
 
-# Called ------------------------------------------------------------------------------------------------------------------------
-
-
 def test_the_folder_is_the_one_that_the_training_writes(trained: JobRow) -> None:
     step = checkpoints.steps(storage.job_dir(trained.id))[-1]
     assert storage.checkpoint_model_dir(trained.id, step) == checkpoints.model_folder(storage.job_dir(trained.id), step)
@@ -133,9 +130,6 @@ def test_the_chat_of_a_deleted_job_asks_for_another_model(ada: User, half_way: J
         chats.send(ada, chats.NewMessage(chat_id=chat.id, content="hello"))
 
 
-# Kept and deleted --------------------------------------------------------------------------------------------------------------
-
-
 def test_a_kept_checkpoint_survives_the_sweep_of_its_running_job(ada: User, half_way: JobRow) -> None:
     assert fine_tuning.pin_checkpoint(ada, half_way.id, 4).pinned
     assert worker._pinned(half_way.id) == {4}
@@ -177,9 +171,6 @@ def test_only_the_owner_may(bob: User, half_way: JobRow, act: Callable[..., Any]
     with pytest.raises(NotFound):
         act(bob, half_way.id, 8)
     assert storage.checkpoint_model_dir(half_way.id, 8).is_dir()
-
-
-# Promoted ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_promoted_checkpoint_is_a_version_that_outlives_it(ada: User, half_way: JobRow) -> None:
@@ -254,9 +245,6 @@ def test_a_promoted_adapter_can_be_trained_further(ada: User, tiny_base: Path, m
         row = session.get_one(JobRow, further.id)
         row.base_version_id, row.base_model_id = version.id, made.model_id
     assert worker.main(claim()) == 0
-
-
-# What the registry remembers -----------------------------------------------------------------------------------------------------
 
 
 def test_a_version_knows_how_it_was_made(ada: User, trained: JobRow) -> None:

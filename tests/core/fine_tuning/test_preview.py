@@ -105,9 +105,6 @@ def test_the_histogram_counts_every_row_once() -> None:
     assert preview_rows.histogram(np.zeros(0, dtype=np.int64)) == []
 
 
-# The service
-
-
 @pytest.fixture
 def new(ada: User, base_model: ModelRow, tiny_base: Path, make_version: MakeVersion) -> Callable[..., NewJob]:
     """``new(rows, **fields)``: a request of Ada's."""

@@ -39,9 +39,6 @@ def names(found: list[tuple[str, Any]]) -> list[str]:
     return [name for name, _ in found]
 
 
-# The rule
-
-
 def test_users_take_turns_whatever_they_queued_first() -> None:
     found = foresee(*[job(f"a{n}", age=n) for n in range(3)], job("b0", "bob", age=9), job("b1", "bob", age=10))
     assert names(found) == ["a0", "b0", "a1", "b1", "a2"]
@@ -91,9 +88,6 @@ def test_a_thousand_jobs_are_foreseen_at_once() -> None:
     found = foresee(*[job(f"{n}", f"user{n % 7}", age=n) for n in range(1000)], places=3)
     assert len(found) == 1000
     assert (now() - began).total_seconds() < 2
-
-
-# The rule at work in the database
 
 
 def claim_all(*, all_devices: int | None = None) -> list[str]:
@@ -169,9 +163,6 @@ def test_devices_are_the_gpus_and_without_any_the_cores(monkeypatch: pytest.Monk
     assert hardware.device_count() == hardware.cores() >= 1
     monkeypatch.setattr(hardware, "gpus", lambda: (hardware.Gpu("one", 2**34, 2**33, True),) * 3)
     assert hardware.device_count() == 3
-
-
-# What its users see and change
 
 
 def test_others_jobs_are_counted_and_not_named(ada: User, bob: User, make_job: MakeJob) -> None:
@@ -254,9 +245,6 @@ def test_priority_is_changed_until_the_job_has_ended(ada: User, bob: User, make_
     fine_tuning.cancel(ada, b.id)
     with pytest.raises(Conflict):
         fine_tuning.set_priority(ada, b.id, 0)
-
-
-# Once more, and no more
 
 
 def test_a_rerun_is_the_same_job_even_when_newer_versions_exist(

@@ -186,9 +186,6 @@ def test_axes_hold_all_values_at_round_numbers(low: float, high: float) -> None:
     assert 2 <= (end - first) / step <= 12
 
 
-# MLflow --------------------------------------------------------------------------------------------------------------------------
-
-
 class FakeClient:
     """Keeps what it is told, with the limits that MLflow has."""
 

@@ -31,9 +31,6 @@ def new_sweep(ada: User, base_model: ModelRow, make_version: Any) -> MakeSweep:
     return make
 
 
-# What is tried
-
-
 def combine(space: dict[str, Any], kind: str = "grid", count: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
     new = parse(NewSweep, job={"base_model_id": "m", "dataset_id": "d"}, space=space, kind=kind, count=count, seed=seed)
     return sweeps.draw(new)
@@ -113,9 +110,6 @@ def test_names_say_what_differs_and_fit() -> None:
     assert len(long) == 100
     assert long.endswith("-lr-0.001-batch-8-lora-packing-on")
     assert sweep_space.shown(values) == "learning rate 0.001, batch size 8, lora, packing on"
-
-
-# A group of jobs
 
 
 def test_a_sweep_is_jobs_that_differ_in_nothing_else(ada: User, new_sweep: MakeSweep) -> None:

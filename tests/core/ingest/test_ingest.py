@@ -93,8 +93,6 @@ TABLE = pa.table({"n": [1, 2, 3], "s": ["a", None, "c"]})
 BOMB = b"0" * (3 * 2**20)
 
 
-# Whole numbers in JSON ----------------------------------------------------------------------------------------------------------
-
 BEYOND = 2**63  # one more than 64 bits with a sign hold
 BOTH_SIGNS: dict[str, tuple[list[Any], str]] = {
     "column": ([5, -3, None], "BIGINT"),
@@ -265,9 +263,6 @@ def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(ada: User, monkeypa
         upload(ada, "v.csv", "n\n1\n")
     assert "too much" not in caught.value.message
     assert "a fault of ours" in caplog.text
-
-
-# Files that must come in -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -478,9 +473,6 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
     assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [3, 6]
     lines = upload(ada, "bad.jsonl", '{"a":1}\n{"a":2,}\nnope\n[1]\n{"a":3}\n', skip_bad_rows=True)
     assert (lines.num_rows, [error["line"] for error in lines.errors]) == (2, [2, 3, 4])
-
-
-# Files that must not ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,6 @@ def custom(user: User, name: str, base_id: str, **more: Any) -> models.Model:
     return models.create_custom(user, parse(models.NewModel, name=name, base_model_id=base_id, **more))
 
 
-# Seen ---------------------------------------------------------------------------------------------------------------------------
-
-
 def test_everyone_sees_bases_and_only_the_owner_what_is_owned(ada: User, bob: User, base_model: ModelRow) -> None:
     mine = custom(ada, "mine", base_model.id)
     assert {m.name for m in models.list_models(ada, models.ModelList()).items} == {"tiny", "mine"}
@@ -92,9 +89,6 @@ def test_what_breaks_a_field_rule_is_refused(values: dict[str, Any]) -> None:
         parse(models.ModelChange, **values)
 
 
-# Called -------------------------------------------------------------------------------------------------------------------------
-
-
 def test_name_version_alias_and_id_are_callable(ada: User, publish: Callable[..., publishing.Published]) -> None:
     first, second = publish(), publish()
     assert first.model_id == second.model_id
@@ -146,9 +140,6 @@ def test_an_adapter_is_located_with_its_base(ada: User, tiny_base: Path, publish
         models.location("mdv_nothere")
 
 
-# Deleted ------------------------------------------------------------------------------------------------------------------------
-
-
 def test_bases_are_read_only(ada: User, bob: User, base_model: ModelRow) -> None:
     with pytest.raises(ReadOnly):
         models.delete(bob, base_model.id)
@@ -198,9 +189,6 @@ def test_a_model_that_something_stands_on_is_not_deleted(ada: User, publish: Cal
     models.delete(ada, made.model_id)
 
 
-# Published ----------------------------------------------------------------------------------------------------------------------
-
-
 def test_publishing_gives_a_model_with_its_lineage(
     ada: User, base_model: ModelRow, tiny_base: Path, publish: Callable[..., publishing.Published]
 ) -> None:
@@ -246,9 +234,6 @@ def test_recover_sweeps_folders_that_no_row_names(
     monkeypatch.setattr(publishing, "SWEEP_AFTER_SECONDS", 0)
     models.recover()
     assert (kept.exists(), orphan.exists()) == (True, False)
-
-
-# Bases --------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

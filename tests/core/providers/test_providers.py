@@ -65,9 +65,6 @@ def read(events: Iterator[Delta | Finish]) -> tuple[str, Finish]:
     raise AssertionError("no Finish")
 
 
-# Text ---------------------------------------------------------------------------------------------------------------------------
-
-
 def decode_bytes(tokens: list[int]) -> str:
     return bytes(tokens).decode("utf-8", "replace")
 
@@ -104,9 +101,6 @@ def test_a_stop_string_ends_the_text_wherever_it_is_cut(size: int) -> None:
 def test_what_only_looked_like_a_stop_string_is_shown_in_the_end() -> None:
     stops = StopFilter(["STOP"])
     assert stops.push("abc STO") + stops.finish() == "abc STO"
-
-
-# The inference process ----------------------------------------------------------------------------------------------------------
 
 
 def test_greedy_answers_are_the_same_every_time_and_count_their_tokens(provider: LocalProvider, talker: Path) -> None:
@@ -237,9 +231,6 @@ def test_the_process_ends_with_its_pipe(talker: Path) -> None:
         os.kill(pid, 0)
 
 
-# Adapters -----------------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="session")
 def make_adapter(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     def make(seed: int) -> Path:
@@ -321,9 +312,6 @@ def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(talker: Pat
         assert (mixed[1] - bare[0]).abs().max() < 1e-3
 
 
-# Looking at a folder ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.slow
 def test_a_model_folder_is_inspected_without_loading_it(tiny_base: Path) -> None:
     found = inspect(str(tiny_base))
@@ -358,9 +346,6 @@ def test_a_folder_that_is_no_model_says_what_is_missing(
 def test_what_is_wrong_with_a_folder_reaches_the_admin_as_a_field_error(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"config\.json is missing"):
         inspect(str(tmp_path))
-
-
-# The contract -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(PROVIDERS))

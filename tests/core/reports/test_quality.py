@@ -38,8 +38,6 @@ def unlike(count: int) -> list[str]:
     return [f"w{n * 7919 % 10007}" for n in range(count)]
 
 
-# Personal data -----------------------------------------------------------------------------------------------------------------
-
 PEOPLE = {
     "email": ["ada@example.com", "Write to a.b+c@mail.example.co.uk.", "<max.mustermann@firma.de>", "JOHN_DOE99@UNI.EDU"],
     "phone": [
@@ -129,9 +127,6 @@ def test_a_row_counts_once_and_the_first_thousand_lines_are_kept(examine: Examin
     assert (found["num_rows"], found["lines"], found["share"]) == (1500, list(range(1, 1001)), 1.0)
 
 
-# Suspicious values -------------------------------------------------------------------------------------------------------------
-
-
 def test_garbled_characters(examine: Examine) -> None:
     broken = ["François".encode().decode("cp1252"), "itâ€™s", "lost \ufffd here"]
     fine = ["François", "Ünïcode", "naïve café", "Straße", "SÃO PAULO", "日本語", "Ελλάδα", "emoji 🎉", "“quotes” – dashes…"]
@@ -200,9 +195,6 @@ def test_one_way_to_write_numbers_is_no_finding(examine: Examine, cells: list[st
     assert not {"mixed_numbers.0", "mixed_percent.0"} & set(examine(price=cells))
 
 
-# Rows and columns --------------------------------------------------------------------------------------------------------------
-
-
 def test_exact_copies_are_counted_beyond_the_first(examine: Examine) -> None:
     found = examine(n=[1, 2, 1, 3, 1, None, None], deep=[["a"], ["a"], ["a"], [], ["a"], None, None])["duplicates"]
     assert (found["num_rows"], found["lines"], found["column"]) == (3, [3, 5, 7], None)
@@ -263,9 +255,6 @@ def test_of_a_large_table_row_groups_spread_over_it_are_looked_at(examine: Exami
     monkeypatch.setattr(quality, "SCANNED_CELLS", 1400)
     found = examine(text=[f"a{n}@b.org" for n in range(2800)])["email.0"]  # four row groups, two of them fit
     assert (found["num_rows"], found["lines"][699:701]) == (1400, [700, 1401])
-
-
-# MinHash -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_pairs_within_and_across() -> None:

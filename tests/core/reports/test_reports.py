@@ -57,9 +57,6 @@ def living_worker() -> dict[str, Any]:
     return {"worker_pid": me.pid, "worker_started": me.create_time(), "heartbeat_at": now()}
 
 
-# Computing ---------------------------------------------------------------------------------------------------------------------
-
-
 def test_quality_goes_from_none_to_ready_and_opens_its_rows(ada: User, version: DatasetVersionRow) -> None:
     assert datasets.quality(ada, version.id).status == "none"
     datasets.start_report(ada, version.id, "quality")
@@ -166,9 +163,6 @@ def test_a_large_version_gets_its_profile_later_a_small_one_with_it(version: Dat
     assert (status_of(version.id, "profile"), status_of(version.id)) == (None, "waiting")
 
 
-# Processes ---------------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> ReportQueue:
     """A queue that writes down what it would start."""
@@ -227,9 +221,6 @@ def test_after_a_restart_what_died_is_computed_again_and_what_lives_goes_on(
     report_queue.recover()
     assert [status_of(version_id) for version_id in (died, lives, done)] == ["waiting", "running", "ready"]
     assert [computing.spill_path(version_id, "quality").exists() for version_id in (died, lives)] == [False, True]
-
-
-# Whose it is -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -245,9 +245,6 @@ def test_an_address_that_is_no_web_address_stops_the_start(monkeypatch: pytest.M
     settings.cache_clear()
 
 
-# A real one
-
-
 @pytest.fixture(scope="module")
 def real_cluster() -> Iterator[str]:
     """A Ray head on this machine with a token, in a folder and on ports of its own. Never ``ray stop``: it ends everybody's."""
@@ -314,9 +311,6 @@ def test_a_job_runs_on_a_real_cluster_is_cancelled_and_resumed_there(
         watch.stop()
     assert row_of(long.id).status == "cancelled"
     assert "goes on from its last checkpoint" in " ".join(told(long.id))
-
-
-# What tests share
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

@@ -115,9 +115,6 @@ def test_killing_the_first_worker_ends_the_group(ada: User, make_job: MakeJob) -
     assert watch
 
 
-# What tests share
-
-
 def make_long(make_job: MakeJob, user: User) -> JobRow:
     return make_job(user, num_processes=2, rows=LONG, hyperparameters={"n_epochs": 50, "batch_size": 1})
 

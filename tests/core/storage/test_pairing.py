@@ -263,9 +263,6 @@ def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     settings.cache_clear()
 
 
-# What starts as ever ------------------------------------------------------------------------------------------------------------
-
-
 def test_a_first_start_gives_both_sides_one_id(data_dir: Path) -> None:
     _remove_database()
     pairing.open_database()
@@ -346,9 +343,6 @@ def test_joined_strangers_start_and_lose_nothing(
     start()
     assert _files(made) == files
     assert trash.list_all() == []
-
-
-# An older database beside a newer folder -----------------------------------------------------------------------------------------
 
 
 def test_an_older_dump_moves_to_the_trash_what_it_does_not_know_and_the_newer_one_brings_it_back(

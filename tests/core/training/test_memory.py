@@ -95,9 +95,6 @@ def test_a_shape_is_read_where_the_config_tells_it(tiny_base: Path, tmp_path: Pa
     assert memory.read_shape(tmp_path, num_parameters=1) is None
 
 
-# In the service
-
-
 @pytest.fixture
 def request_(ada: User, base_model: ModelRow, tiny_base: Path, make_version: Callable[..., Any]) -> NewJob:
     return parse(NewJob, base_model_id=base_model.id, dataset_id=make_version(ada).dataset_id, hyperparameters={"n_epochs": 2})

@@ -246,9 +246,6 @@ def test_connection_goes_to_the_address_that_was_checked(ada: User, monkeypatch:
     assert asked == [("1.1.1.1", 80)]
 
 
-# Folders of the server ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "tables"
@@ -323,9 +320,6 @@ def test_only_readable_kinds_come_in(ada: User, folder: Path, monkeypatch: pytes
     monkeypatch.setattr(ways_in.receiving, "require_size", lambda size: (_ for _ in ()).throw(TooLarge()))
     with pytest.raises(TooLarge):
         uploads.from_folder(ada, "tables", "a.csv")
-
-
-# Pasted text -------------------------------------------------------------------------------------------------------------------
 
 
 def test_pasted_text_is_an_upload(ada: User) -> None:

@@ -329,9 +329,6 @@ class FullDisk:
         return getattr(self.file, name)
 
 
-# The same bytes again ----------------------------------------------------------------------------------------------------------
-
-
 def test_new_dataset_of_known_bytes_shares_the_files(ada: User, bob: User) -> None:
     first = uploads.commit(ada, send(ada).id)
     upload = send(ada)
@@ -369,9 +366,6 @@ def test_same_bytes_of_another_kind_are_another_file(ada: User) -> None:
     assert other.same_as is None
 
 
-# What is left over -------------------------------------------------------------------------------------------------------------
-
-
 def test_unfinished_uploads_are_swept_in_time(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import timedelta
 
@@ -401,9 +395,6 @@ def test_files_without_row_and_rows_without_file_go_at_start(ada: User) -> None:
     assert not stray.exists()
     with reading() as session:
         assert session.get(UploadRow, lost.id) is None
-
-
-# From Python -------------------------------------------------------------------------------------------------------------------
 
 
 def tables() -> dict[str, Any]:

@@ -324,9 +324,6 @@ def test_a_job_resumed_after_its_last_attempt_died_starts_afresh(
     assert (found.status, found.lease_token, found.error) == ("queued", None, None)
 
 
-# Orphans: what a server finds that comes back after a crash, or on a machine that was switched off
-
-
 @pytest.mark.parametrize("status", ["running", "paused", "cancelled"])
 def test_an_orphan_whose_pid_is_somebody_elses_by_now_is_not_touched(
     ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, status: str
@@ -379,9 +376,6 @@ def test_a_job_for_a_runner_that_is_gone_stops_nobody_elses(
     assert (row_of(odd.id).status, row_of(odd.id).lease_token) == ("cancelled" if status == "cancelled" else "failed", None)
     if status != "cancelled":
         assert "no runner 'nowhere'" in row_of(odd.id).error["message"]
-
-
-# Old checkpoints
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])

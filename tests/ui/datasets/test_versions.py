@@ -21,9 +21,6 @@ def pair(ada: User) -> tuple[Version, Version]:
     return old, make(ada, changed, dataset_id=old.dataset_id, note="better", sql=sql, origin="query")
 
 
-# The timeline
-
-
 def test_the_timeline_says_who_how_and_what(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
     app = visit(ada, "dataset", id=pair[0].dataset_id, view="Versions", lineage="true")
     assert not app.exception
@@ -51,9 +48,6 @@ def test_names_cannot_break_out_of_the_picture(ada: User) -> None:
     dot = lineage_view.build_dot(datasets.lineage(ada, version.dataset_id), version.dataset_id, 2)
     assert dot.count("\n") == len(["digraph", "rankdir", "node", "edge", "n0", "n1", "n0->n1", "}"]) - 1
     assert 'a\\"]; b [label=\\"x\\\\' in dot
-
-
-# Comparing
 
 
 def test_two_versions_are_compared_by_a_key(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
@@ -88,8 +82,6 @@ def test_strangers_cannot_compare_or_edit(visit: Visit, bob: User, pair: tuple[V
         assert app.error
         assert "faq" not in text_of(app)
 
-
-# Editing
 
 ITEMS: list[dict[str, Any]] = [{"line": n, "data": {"a": n, "b": str(n)}} for n in (4, 5, 6)]
 
@@ -133,9 +125,6 @@ def test_the_editor_saves_the_next_version_and_keeps_edits_on_an_error(
     assert (newest.version, newest.origin, newest.note) == (3, "edit", "mended")
 
 
-# Splits
-
-
 def test_a_split_shows_its_counts_and_makes_its_parts(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
     app = visit(ada, "dataset", id=pair[0].dataset_id, view="Versions")
     app.button(key="versions_split").click().run()
@@ -145,9 +134,6 @@ def test_a_split_shows_its_counts_and_makes_its_parts(visit: Visit, ada: User, p
     found = datasets.list_datasets(ada, DatasetList(q="faq ")).items
     assert {dataset.name for dataset in found} == {"faq train", "faq validation", "faq test"}
     assert sum(dataset.num_rows for dataset in found) == 21
-
-
-# The admin's rule
 
 
 def test_the_admin_sets_how_long_versions_stay(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:

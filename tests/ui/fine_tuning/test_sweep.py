@@ -116,9 +116,6 @@ def test_another_users_sweep_looks_missing(ada: User, bob: User, visit: Visit) -
     assert "support-sweep" not in text_of(theirs)
 
 
-# The plot
-
-
 def test_axes_are_logarithmic_where_values_span_much() -> None:
     axis = sweep_charts.build_axis("Rate", [1e-4, 1e-3, 1e-2])
     assert axis.places == pytest.approx([0, 0.5, 1])

@@ -149,9 +149,6 @@ def _finding_title(user: User, version: Version, key: str) -> str:
         return key
 
 
-# The form's entry
-
-
 def _show_entry(entry: str, column: str, type_: str, profile: dict[str, Any]) -> None:
     if entry == "text":
         st.text_input("Value", key="filter_value", placeholder=_hint(type_))

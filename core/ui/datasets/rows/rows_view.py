@@ -66,9 +66,6 @@ def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
     st.caption(f":material/hourglass_top: The columns' statistics are being computed: {found.progress:.0%}")
 
 
-# Above the grid
-
-
 def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="rows_toolbar"):
         st.session_state["rows_q"] = address.view.search or ""
@@ -137,9 +134,6 @@ def _show_downloads(dataset: Dataset, version: Version, address: Address) -> Non
             st.link_button(label, f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}", key=f"rows_download_{as_}")
 
 
-# The grid
-
-
 def _show_grid(found: Preview, version: Version, address: Address, profile: dict[str, Any]) -> None:
     view, where = address.view, {name: rows_address.filter_of(address.view, name) for name in address.view.where}
     columns = [
@@ -205,9 +199,6 @@ def _kind(type_: str) -> str:
         return "number"
     is_talk = "role" in type_ and "content" in type_  # shown as it is said
     return "nested" if not is_talk and (is_nested(type_) or type_ == "JSON") else ""
-
-
-# Below the grid
 
 
 def _show_foot(found: Preview, version: Version, address: Address) -> None:

@@ -83,9 +83,6 @@ def describe_times(job: fine_tuning.Job) -> str:
     return " · ".join(word for word in words if word)
 
 
-# Progress
-
-
 def show_progress(job: fine_tuning.Job) -> None:
     st.progress(min(max(job.progress, 0.0), 1.0), text=describe_progress(job))
 
@@ -101,9 +98,6 @@ def describe_progress(job: fine_tuning.Job) -> str:
     epochs = job.resolved.get("n_epochs") or job.asked.get("n_epochs")
     of = f" of {epochs}" if isinstance(epochs, int) else ""
     return f"Step {job.step:,} / {job.total_steps:,} · epoch {job.epoch:.1f}{of}"
-
-
-# Curves and checkpoints
 
 
 def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
@@ -153,9 +147,6 @@ def describe_overfitting(points: Points) -> str | None:
     return f"Validation loss was lowest at step {step:,} ({lowest:.3f}). Since then the model rather learns the rows by heart."
 
 
-# Details below
-
-
 def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
     draw = {
         "Charts": lambda: show_small_charts(job, series),
@@ -198,9 +189,6 @@ def show_settings(job: fine_tuning.Job) -> None:
         key="job_settings_table",
         alt="Settings of this job as asked and as run",
     )
-
-
-# What comes next
 
 
 def show_next(job: fine_tuning.Job) -> None:
