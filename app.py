@@ -12,4 +12,6 @@ from core.server.client import believe_no_proxy_but_ours
 from core.ui import show
 
 believe_no_proxy_but_ours()
-app = st.App("core/ui/main.py", middleware=[Middleware(FrontDoor)], lifespan=lifespan, on_script_error=show.problem)
+app = st.App(
+    "core/ui/main.py", middleware=[Middleware(FrontDoor)], lifespan=lifespan, on_script_error=show.problem
+)

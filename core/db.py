@@ -35,7 +35,10 @@ def writing() -> Iterator[Session]:
         raise RuntimeError("writing() inside writing(): pass the session on instead")
     _held.writing = True
     try:
-        with Session(engine().execution_options(luthier_write=True), expire_on_commit=False) as session, session.begin():
+        with (
+            Session(engine().execution_options(luthier_write=True), expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
     finally:
         _held.writing = False
@@ -63,7 +66,11 @@ def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     made = create_engine(
-        url, connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS}, pool_size=20, max_overflow=40, hide_parameters=True
+        url,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        pool_size=20,
+        max_overflow=40,
+        hide_parameters=True,
     )
     event.listen(made, "connect", _configure_sqlite)
     event.listen(made, "begin", _begin_sqlite)
@@ -72,7 +79,12 @@ def _engine(url: str) -> Engine:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin by itself: we do, below
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -154,7 +154,9 @@ class UnreadableFile(ValidationError):
     """The file could not be read."""
 
     def __init__(self, message: str, *, lines: Sequence[tuple[int, str]] = ()) -> None:
-        super().__init__(message, details=[Detail(f"line {n}", text) for n, text in lines] or [Detail("file", message)])
+        super().__init__(
+            message, details=[Detail(f"line {n}", text) for n, text in lines] or [Detail("file", message)]
+        )
         self.lines = tuple(lines)
 
 
@@ -162,7 +164,10 @@ class ContextLengthExceeded(ValidationError):
     """The conversation is longer than the model can read. Start a new one, or send less."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__, details=[Detail("messages", message or "longer than the model can read")])
+        super().__init__(
+            message or type(self).__doc__,
+            details=[Detail("messages", message or "longer than the model can read")],
+        )
 
 
 class SqlError(LuthierError):

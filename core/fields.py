@@ -17,7 +17,19 @@ from core.errors import Detail, ValidationError
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _FIELD_NAME = re.compile(r"^[a-z_][A-Za-z0-9_]*$")
-_TYPE_NAMES = {"str", "int", "float", "bool", "list", "dict", "bytes", "datetime", "date", "function", "constrained"}
+_TYPE_NAMES = {
+    "str",
+    "int",
+    "float",
+    "bool",
+    "list",
+    "dict",
+    "bytes",
+    "datetime",
+    "date",
+    "function",
+    "constrained",
+}
 MAX_DETAILS = 20
 
 Name100 = Annotated[str, Field(min_length=1, max_length=100)]
@@ -53,7 +65,9 @@ def parse(model: type[M], /, **values: Any) -> M:
     try:
         return model.model_validate(values, strict=False)
     except pydantic.ValidationError as error:
-        raise ValidationError(details=details_of(error.errors(include_url=False, include_input=False))) from error
+        raise ValidationError(
+            details=details_of(error.errors(include_url=False, include_input=False))
+        ) from error
 
 
 def require_clean_text(value: Any) -> Any:

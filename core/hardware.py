@@ -78,7 +78,9 @@ def set_up_torch(*, threads: int) -> None:
     them, and the gradients of attention are full of them. They are some 1e-38, where a training's own rounding is 1e-7."""
     import torch
 
-    torch.set_flush_denormal(True)  # threads made from now on inherit it; a CPU that cannot says False and goes on
+    torch.set_flush_denormal(
+        True
+    )  # threads made from now on inherit it; a CPU that cannot says False and goes on
     torch.set_num_threads(threads)
 
 
@@ -196,7 +198,9 @@ def _gpu_load() -> tuple[int | None, float | None]:
 
     with suppress(pynvml.NVMLError):
         taken = sum(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in used)
-        return taken, sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in used) / 100 / len(used)
+        return taken, sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in used) / 100 / len(
+            used
+        )
     return None, None
 
 

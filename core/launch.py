@@ -19,7 +19,10 @@ def main() -> None:
     chosen = _read_settings()
     _require_free_port(chosen.host, chosen.port)
     _open_database()
-    print(f"Luthier is starting at http://{_shown_host(chosen.host)}:{chosen.port}  (Ctrl+C stops it)", flush=True)
+    print(
+        f"Luthier is starting at http://{_shown_host(chosen.host)}:{chosen.port}  (Ctrl+C stops it)",
+        flush=True,
+    )
     _run_streamlit(chosen)
 
 
@@ -73,7 +76,15 @@ def _allowed_hosts(chosen: Settings) -> list[str]:
 def _run_streamlit(chosen: Settings) -> None:
     from streamlit.web import cli
 
-    sys.argv = ["streamlit", "run", str(ROOT / "app.py"), "--server.address", chosen.host, "--server.port", str(chosen.port)]
+    sys.argv = [
+        "streamlit",
+        "run",
+        str(ROOT / "app.py"),
+        "--server.address",
+        chosen.host,
+        "--server.port",
+        str(chosen.port),
+    ]
     for name in _allowed_hosts(chosen):
         sys.argv += ["--server.allowedHosts", name]
     cli.main()

@@ -70,7 +70,9 @@ def fetch(
     """
     descending, name = query.sort.startswith("-"), query.sort.removeprefix("-")
     if name not in sortable:
-        raise ValidationError.of("sort", f"must be one of {', '.join(sorted(sortable))}, with - in front for descending")
+        raise ValidationError.of(
+            "sort", f"must be one of {', '.join(sorted(sortable))}, with - in front for descending"
+        )
     total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
     column = sortable[name].desc() if descending else sortable[name].asc()
     order = [column.nulls_last(), tie.desc() if descending else tie.asc()]

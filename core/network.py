@@ -24,7 +24,10 @@ MOST_CHARACTERS = 4000
 PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 # Public by their number, but a door to private ones: IPv6 addresses that carry an IPv4 address which a gateway would unpack
-_CARRIERS = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")]
+_CARRIERS = [
+    ipaddress.ip_network(text)
+    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+]
 Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -57,7 +60,9 @@ def is_listed(address: Address, hosts: Sequence[str]) -> bool:
     return named_port or (address.host in hosts and address.port == PORTS[address.scheme])
 
 
-def connect(address: Address, *, may_be_private: bool = False, seconds: float | None = None) -> http.client.HTTPConnection:
+def connect(
+    address: Address, *, may_be_private: bool = False, seconds: float | None = None
+) -> http.client.HTTPConnection:
     """A connection to one of the host's addresses, each of which was checked to be public unless ``may_be_private``.
 
     ``seconds`` bounds each wait. Raises UnreadableFile.
@@ -71,7 +76,9 @@ def connect(address: Address, *, may_be_private: bool = False, seconds: float | 
         except ssl.SSLCertVerificationError:
             problem = "its certificate is not valid"
         except OSError as error:
-            problem = "it took too long to answer" if isinstance(error, TimeoutError) else "it does not answer"
+            problem = (
+                "it took too long to answer" if isinstance(error, TimeoutError) else "it does not answer"
+            )
     raise UnreadableFile(f"{address.host} could not be reached: {problem}.")
 
 
@@ -95,7 +102,9 @@ def _refuse(why: str) -> ValidationError:
 
 def _split(url: str) -> SplitResult:
     if len(url) > MOST_CHARACTERS or _CONTROL.search(url) or not url.isascii() or "\\" in url:
-        raise _refuse("must be an address as a browser shows it, without spaces; other characters are written as %XX")
+        raise _refuse(
+            "must be an address as a browser shows it, without spaces; other characters are written as %XX"
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -124,7 +133,9 @@ def _checked_ips(address: Address, *, may_be_private: bool) -> list[str]:
         raise UnreadableFile(f"There is no host {address.host}. Check the address.") from error
     ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
     if not ips or (not may_be_private and not all(is_public(ipaddress.ip_address(ip)) for ip in ips)):
-        raise UnreadableFile(f"{address.host} is inside a private network. Only public addresses may be asked.")
+        raise UnreadableFile(
+            f"{address.host} is inside a private network. Only public addresses may be asked."
+        )
     return ips
 
 

@@ -54,7 +54,13 @@ def sign_jwt(user_id: str, *, issued_at: datetime, minutes: int) -> tuple[str, s
     import jwt
 
     jti, expires = secrets.token_urlsafe(16), issued_at + timedelta(minutes=minutes)
-    claims = {"sub": user_id, "iat": issued_at, "exp": expires, "jti": jti, "iat_us": int(issued_at.timestamp() * 1_000_000)}
+    claims = {
+        "sub": user_id,
+        "iat": issued_at,
+        "exp": expires,
+        "jti": jti,
+        "iat_us": int(issued_at.timestamp() * 1_000_000),
+    }
     return jwt.encode(claims, jwt_secret(), algorithm=JWT_ALGORITHM), jti, expires
 
 
@@ -63,7 +69,9 @@ def read_jwt(token: str) -> dict[str, Any] | None:
     import jwt
 
     try:
-        return jwt.decode(token, jwt_secret(), algorithms=[JWT_ALGORITHM], options={"require": ["sub", "iat", "exp", "jti"]})
+        return jwt.decode(
+            token, jwt_secret(), algorithms=[JWT_ALGORITHM], options={"require": ["sub", "iat", "exp", "jti"]}
+        )
     except jwt.PyJWTError:
         return None
 
@@ -89,7 +97,9 @@ def _stored_secret(path: Path) -> str:
         pass
     secret = path.read_text().strip()
     if len(secret) < 32:
-        raise RuntimeError("The stored signing secret is damaged. Delete secrets/jwt in the data folder; everyone signs in again.")
+        raise RuntimeError(
+            "The stored signing secret is damaged. Delete secrets/jwt in the data folder; everyone signs in again."
+        )
     return secret
 
 

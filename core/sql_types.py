@@ -10,7 +10,18 @@ from typing import Any
 
 import duckdb
 
-WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+WHOLE = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+)
 HUGE = ("HUGEINT", "UHUGEINT")  # 128 bits; neither Parquet nor Arrow holds them
 FLOATS = ("FLOAT", "DOUBLE")
 NESTED = ("LIST", "STRUCT", "MAP", "UNION")

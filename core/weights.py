@@ -48,12 +48,23 @@ class Weights:
         """For a process that is told by a line of text."""
         places = {name: str(getattr(self, name)) for name in ("folder", "base")}
         adapter = str(self.adapter) if self.adapter else None
-        return {"version_id": self.version_id, **places, "adapter": adapter, "chat_template_sha256": self.chat_template_sha256}
+        return {
+            "version_id": self.version_id,
+            **places,
+            "adapter": adapter,
+            "chat_template_sha256": self.chat_template_sha256,
+        }
 
     @classmethod
     def from_json(cls, sent: dict[str, Any]) -> "Weights":
         adapter = Path(sent["adapter"]) if sent["adapter"] else None
-        return cls(sent["version_id"], Path(sent["folder"]), Path(sent["base"]), adapter, sent["chat_template_sha256"])
+        return cls(
+            sent["version_id"],
+            Path(sent["folder"]),
+            Path(sent["base"]),
+            adapter,
+            sent["chat_template_sha256"],
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ if not user.is_admin:
     st.stop()
 
 tabs = ["People", "Base models", "Old versions", "Server"]
-people, base_models, old_versions, server = st.tabs(tabs, key="admin_tab", on_change="rerun", bind="query-params")
+people, base_models, old_versions, server = st.tabs(
+    tabs, key="admin_tab", on_change="rerun", bind="query-params"
+)
 if people.open:
     with people, show.guarded():
         admin_view.show_registration(user)

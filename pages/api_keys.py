@@ -13,7 +13,11 @@ from core.ui.session import origin
 from core.ui.sign_in import require_user
 
 user = require_user()
-header = show.header("API keys", "A key lets your own programs call your models. It acts in your name: keep it secret.", icon="key")
+header = show.header(
+    "API keys",
+    "A key lets your own programs call your models. It acts in your name: keep it secret.",
+    icon="key",
+)
 
 if header.button("New key", key="new_key", type="primary", icon=":material/add:"):
     key_view.ask_for_new(user, [m.name for m in models.list_models(user, ModelList(limit=100)).items])
@@ -24,7 +28,11 @@ with_revoked = st.toggle("Show revoked keys", key="show_revoked", bind="query-pa
 with show.guarded():
     found = api_keys.list_keys(user, parse(KeyList, limit=100, include_revoked=with_revoked))
     if not found.items:
-        show.empty("No keys yet", "Make one, and call your models with the OpenAI SDK or any HTTP client.", icon="key")
+        show.empty(
+            "No keys yet",
+            "Make one, and call your models with the OpenAI SDK or any HTTP client.",
+            icon="key",
+        )
     for api_key in found.items:
         key_view.show_key(user, api_key)
 

@@ -56,7 +56,9 @@ def read_messages(owner: User, chat: chats.Chat) -> Listed[chats.Message]:
     return replace(found, items=list(reversed(found.items)))
 
 
-def show_conversation(owner: User, chat: chats.Chat, found: Listed[chats.Message], names: dict[str, str]) -> None:
+def show_conversation(
+    owner: User, chat: chats.Chat, found: Listed[chats.Message], names: dict[str, str]
+) -> None:
     """The complete messages; the one that grows is followed last, when all else is drawn."""
     if found.total > len(found.items):
         st.caption(f"The last {len(found.items)} of {found.total:,} messages.", text_alignment="center")
@@ -76,9 +78,21 @@ def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Mes
     regenerate = partial(chats.regenerate, user, chat.id)
     with st.container(horizontal=True, key="chat_second_tries"):
         st.button(
-            again, key="chat_regenerate", icon=":material/refresh:", type="tertiary", on_click=show.attempt, args=(regenerate,)
+            again,
+            key="chat_regenerate",
+            icon=":material/refresh:",
+            type="tertiary",
+            on_click=show.attempt,
+            args=(regenerate,),
         )
-        st.button("Edit", key="chat_edit", icon=":material/edit:", type="tertiary", on_click=edit, args=(user, asked))
+        st.button(
+            "Edit",
+            key="chat_edit",
+            icon=":material/edit:",
+            type="tertiary",
+            on_click=edit,
+            args=(user, asked),
+        )
 
 
 def edit(user: User, asked: chats.Message) -> None:
@@ -92,14 +106,30 @@ def show_input(owner: User, growing: chats.Message | None, model: models.Model |
     if growing:
         stop = partial(chats.stop, owner, growing.id)
         with st.bottom.container(horizontal_alignment="center", key="chat_above_input"):
-            st.button("Stop", key="chat_stop", icon=":material/stop_circle:", on_click=show.attempt, args=(stop,))
-    waiting = "The reply is being written" if growing else f"Message {model.name}" if model else "Choose a model first"
-    st.chat_input(waiting, key="chat_input", max_chars=100_000, on_submit=ask_input, disabled=bool(growing) or model is None)
+            st.button(
+                "Stop", key="chat_stop", icon=":material/stop_circle:", on_click=show.attempt, args=(stop,)
+            )
+    waiting = (
+        "The reply is being written"
+        if growing
+        else f"Message {model.name}"
+        if model
+        else "Choose a model first"
+    )
+    st.chat_input(
+        waiting,
+        key="chat_input",
+        max_chars=100_000,
+        on_submit=ask_input,
+        disabled=bool(growing) or model is None,
+    )
     with st.bottom.container(key="chat_below_input"):
         chat_view.show_small_print(model)
 
 
-def load_settings(chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables) -> None:
+def load_settings(
+    chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables
+) -> None:
     """A new chat takes what the address asks for, else the model of the last chat, else the newest one."""
     model, data = places.query("model"), places.query("dataset")
     usual = next((c.model_id for c in recent if c.model_id in offered), next(iter(offered), None))
@@ -110,7 +140,9 @@ def load_settings(chat: chats.Chat | None, recent: Sequence[chats.Chat], offered
         st.session_state["chat_model"] = None
 
 
-def show_controls(user: User, chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables) -> Picked:
+def show_controls(
+    user: User, chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables
+) -> Picked:
     with st.container(horizontal=True, vertical_alignment="center", key="chat_controls"):
         with st.container(key="chat_list_phone", width="content"):
             phone = st.popover("Chats", icon=":material/forum:", key="chats_popover", on_change="rerun")
@@ -129,8 +161,14 @@ st.html(chat_view.LAYOUT)
 with show.guarded():
     recent = chats.list_chats(user, chats.ChatList(limit=50, sort="-updated_at")).items
     chat = chats.get(user, wanted) if (wanted := places.query("id")) else None
-    offered = {m.id: m for m in models.list_models(user, models.ModelList(limit=100)).items if m.capabilities.get("chat")}
-    tables = {d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items}
+    offered = {
+        m.id: m
+        for m in models.list_models(user, models.ModelList(limit=100)).items
+        if m.capabilities.get("chat")
+    }
+    tables = {
+        d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
+    }
     offered |= chat_settings.offer_checkpoints(user, chat.model_id if chat else None, places.query("model"))
     load_settings(chat, recent, offered, tables)
     side, main = st.columns(COLUMNS, gap="medium")
@@ -140,7 +178,11 @@ with show.guarded():
         show.flush_flash()
         model, data = show_controls(user, chat, recent, offered, tables)
         found = read_messages(user, chat) if chat else None
-        growing = next((message for message in found.items if message.state == "generating"), None) if found else None
+        growing = (
+            next((message for message in found.items if message.state == "generating"), None)
+            if found
+            else None
+        )
         # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied place has no past.
         area = st.empty().container() if growing else st.container()
         with area:

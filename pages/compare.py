@@ -33,11 +33,15 @@ def pick_runs(user: User) -> list[str]:
 
 
 user = sign_in.require_user()
-show.header("Compare runs", "Their curves in one picture, and what made the difference.", icon="compare_arrows")
+show.header(
+    "Compare runs", "Their curves in one picture, and what made the difference.", icon="compare_arrows"
+)
 places.link("fine_tuning", "All jobs", icon="arrow_back")
 with show.guarded():
     runs = pick_runs(user)
     if len(runs) < 2:
-        show.empty("Choose at least two runs", "Pick them above, or mark them in the list of jobs.", "compare_arrows")
+        show.empty(
+            "Choose at least two runs", "Pick them above, or mark them in the list of jobs.", "compare_arrows"
+        )
     if runs:
         compare_view.show_comparison(user, runs)

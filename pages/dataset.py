@@ -73,7 +73,11 @@ except LuthierError:
     if dataset_actions.was_just_deleted(places.query("id") or ""):
         places.go("datasets")
     show.header("Dataset", icon="table_view")
-    show.empty("There is no such dataset", "It may have been deleted, or the link is not complete.", icon="search_off")
+    show.empty(
+        "There is no such dataset",
+        "It may have been deleted, or the link is not complete.",
+        icon="search_off",
+    )
     places.link("datasets", "All datasets", icon="arrow_back")
     st.stop()
 
@@ -86,7 +90,10 @@ with show.guarded():
 dataset_view.show_errors(dataset)
 if version is not None:
     if version.version != dataset.version:
-        st.info(f"You are looking at version {version.version}; the newest is {dataset.version}.", icon=":material/history:")
+        st.info(
+            f"You are looking at version {version.version}; the newest is {dataset.version}.",
+            icon=":material/history:",
+        )
     show_tabs(user, dataset, version)
 elif dataset.status == "failed":
     dataset_actions.show_after_failure(user, dataset)

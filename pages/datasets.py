@@ -10,7 +10,9 @@ from core.ui.sign_in import require_user
 from core.ui.uploads import ways_in
 
 user = require_user()
-show.header("Datasets", "Your files as tables: question them with SQL, train models on them.", icon="database")
+show.header(
+    "Datasets", "Your files as tables: question them with SQL, train models on them.", icon="database"
+)
 
 with show.guarded():
     ways_in.show_ways(user)

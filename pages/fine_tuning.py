@@ -23,7 +23,11 @@ from core.ui.fine_tuning.jobs import job_list, job_queue
 
 
 def show_list(user: User) -> None:
-    with show.header("Fine-tuning", "Teach a model your rows. Each job ends as a version in the registry.", icon="model_training"):
+    with show.header(
+        "Fine-tuning",
+        "Teach a model your rows. Each job ends as a version in the registry.",
+        icon="model_training",
+    ):
         places.button("New fine-tuning", "fine_tuning", key="ft_new", icon="add", primary=True, new=1)
     jobs, sweeps = st.tabs(("Jobs", "Sweeps"), key="ft_tabs", on_change="rerun")
     if jobs.open:
@@ -47,7 +51,9 @@ def show_form(user: User) -> None:
         with st.container(border=True, key="ft_data"):
             st.subheader("1 · Data and method", anchor=False)
             columns = column_mapping.from_address(places.query("columns"))
-            data = form_data.pick_data(user, places.query("dataset"), places.query("version"), columns=columns, given=given)
+            data = form_data.pick_data(
+                user, places.query("dataset"), places.query("version"), columns=columns, given=given
+            )
             if data is None:
                 return
             method = form_data.pick_method(data, given)
@@ -61,10 +67,18 @@ def show_form(user: User) -> None:
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
             validation = form.pick_validation(user, data, given)
-            name = st.text_input("Name of the model", key="ft_name", max_chars=100, placeholder="Chosen for you", help=NAME_HELP)
+            name = st.text_input(
+                "Name of the model",
+                key="ft_name",
+                max_chars=100,
+                placeholder="Chosen for you",
+                help=NAME_HELP,
+            )
             more = form.pick_more()
     request = build_request(data, base, method, hyperparameters, {**validation, **more}, name)
-    request["copied_from"] = places.query("job") if given is not None and not st.session_state.get(form.FILE) else None
+    request["copied_from"] = (
+        places.query("job") if given is not None and not st.session_state.get(form.FILE) else None
+    )
     with right:
         st.subheader("What the model sees", anchor=False)
         new = check_request(request)
@@ -85,7 +99,12 @@ def find_automatic(user: User, data: Data, base: models.Model, method: str) -> t
 
 
 def build_request(
-    data: Data, base: models.Model, method: str, hyperparameters: dict[str, Any], others: dict[str, Any], name: str | None
+    data: Data,
+    base: models.Model,
+    method: str,
+    hyperparameters: dict[str, Any],
+    others: dict[str, Any],
+    name: str | None,
 ) -> dict[str, Any]:
     return {
         "base_model_id": base.id,

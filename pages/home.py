@@ -4,7 +4,11 @@ from core.ui import home_view, show
 from core.ui.sign_in import require_user
 
 user = require_user()
-show.header(f"Welcome, {user.name}" if user.name else "Welcome", "From your data to a model you can call.", icon="home")
+show.header(
+    f"Welcome, {user.name}" if user.name else "Welcome",
+    "From your data to a model you can call.",
+    icon="home",
+)
 
 with show.guarded():
     seen = home_view.look_around(user)

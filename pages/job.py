@@ -33,7 +33,14 @@ def show_buttons(user: User, job: fine_tuning.Job) -> None:
         act_button("Resume", "play_arrow", partial(fine_tuning.resume, user, job.id))
     if job.status in fine_tuning.ACTIVE and st.button("Cancel", key="job_cancel", icon=":material/stop:"):
         cancel = partial(fine_tuning.cancel, user, job.id)
-        show.confirm("job_cancel", "Cancel this job?", CANNOT_BE_UNDONE, cancel, yes="Cancel the job", keep="Keep it running")
+        show.confirm(
+            "job_cancel",
+            "Cancel this job?",
+            CANNOT_BE_UNDONE,
+            cancel,
+            yes="Cancel the job",
+            keep="Keep it running",
+        )
 
     if job.status not in fine_tuning.ACTIVE:
         show_end_buttons(user, job)
@@ -49,7 +56,9 @@ def show_end_buttons(user: User, job: fine_tuning.Job) -> None:
     places.button("Duplicate", "fine_tuning", key="job_duplicate", icon="content_copy", job=job.id)
     if st.button("Delete", key="job_delete", icon=":material/delete:"):
         kept = " The model that it made stays." if job.model_id else ""
-        text = f"**{show.plain(job.name)}** will be gone for good, with its curves, checkpoints and log.{kept}"
+        text = (
+            f"**{show.plain(job.name)}** will be gone for good, with its curves, checkpoints and log.{kept}"
+        )
         show.confirm("job_delete", "Delete this job?", text, partial(delete, user, job))
 
 
@@ -60,7 +69,9 @@ def delete(user: User, job: fine_tuning.Job) -> None:
 
 
 def act_button(label: str, icon: str, act: Callable[[], object]) -> None:
-    st.button(label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=show.attempt, args=(act,))
+    st.button(
+        label, key=f"job_{label.lower()}", icon=f":material/{icon}:", on_click=show.attempt, args=(act,)
+    )
 
 
 def show_facts(user: User, job: fine_tuning.Job) -> None:

@@ -18,7 +18,9 @@ def show_header(user: User, model: models.Model) -> None:
             model_view.show_type(model)
             places.button("Chat", "chat", key="model_chat", icon="chat", primary=True, model=model.id)
             if model.capabilities.get("finetune"):
-                places.button("Fine-tune", "fine_tuning", key="model_tune", icon="model_training", base=model.id, new=1)
+                places.button(
+                    "Fine-tune", "fine_tuning", key="model_tune", icon="model_training", base=model.id, new=1
+                )
     st.caption(model_view.describe(user, model))
     if model.description:
         st.markdown(show.plain(model.description))
@@ -35,7 +37,9 @@ def show_body(user: User, model: models.Model) -> None:
             draw(name, user, model)
     st.space("small")
     with st.container(horizontal=True):
-        if model.type != "custom" and st.button("Make a custom model from it", key="model_custom", icon=":material/tune:"):
+        if model.type != "custom" and st.button(
+            "Make a custom model from it", key="model_custom", icon=":material/tune:"
+        ):
             model_forms.ask_custom(user, model)
         if model.type != "base" and st.button("Delete", key="model_delete", icon=":material/delete:"):
             ask_delete(user, model)
@@ -56,7 +60,11 @@ def draw(tab: str, user: User, model: models.Model) -> None:
 
 
 def ask_delete(user: User, model: models.Model) -> None:
-    versions = show.count(model.latest_version or 0, "version") if model.type == "finetuned" else "its prompt and parameters"
+    versions = (
+        show.count(model.latest_version or 0, "version")
+        if model.type == "finetuned"
+        else "its prompt and parameters"
+    )
     show.confirm(
         "model_delete",
         "Delete this model?",

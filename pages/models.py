@@ -50,12 +50,17 @@ def show_empty(*, filtered: bool) -> None:
 
 
 user = sign_in.require_user()
-with show.header("Models", "Each has versions you can go back to, and a name your programs can call.", icon="deployed_code"):
+with show.header(
+    "Models", "Each has versions you can go back to, and a name your programs can call.", icon="deployed_code"
+):
     places.button("New fine-tuning", "fine_tuning", key="models_new", icon="add", primary=True, new=1)
 with show.guarded():
     words, kind = show_filters()
     found = lists.page_of(
-        lambda limit, offset: models.list_models(user, models.ModelList(q=words, type=kind, limit=limit, offset=offset)), key=PAGE
+        lambda limit, offset: models.list_models(
+            user, models.ModelList(q=words, type=kind, limit=limit, offset=offset)
+        ),
+        key=PAGE,
     )
     for model in found.items:
         show_model(user, model)

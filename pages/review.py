@@ -8,7 +8,14 @@ from core.people.users import User
 from core.ui import places, show
 from core.ui.datasets import dataset_view
 from core.ui.sign_in import require_user
-from core.ui.uploads import review_columns, review_import, review_options, review_rows, review_state, waiting_uploads
+from core.ui.uploads import (
+    review_columns,
+    review_import,
+    review_options,
+    review_rows,
+    review_state,
+    waiting_uploads,
+)
 from core.ui.uploads.review_state import Review
 from core.uploads import Upload
 
@@ -28,7 +35,11 @@ def show_header(user: User, upload: Upload) -> None:
 def show_facts(review: Review) -> None:
     """What is at hand, in one line."""
     look, upload = review.look, review.upload
-    rows = show.count(look.num_rows, "row") if look.num_rows is not None else f"more than {show.count(len(look.rows), 'row')}"
+    rows = (
+        show.count(look.num_rows, "row")
+        if look.num_rows is not None
+        else f"more than {show.count(len(look.rows), 'row')}"
+    )
     parts = [show.plain(upload.filename) if upload.dataset_id else "", show.bytes_(upload.size_bytes)]
     parts += [rows, show.count(len(look.columns), "column")] if look.columns else []
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="review_facts"):
@@ -72,7 +83,11 @@ def show_tables(review: Review) -> None:
 
 def show_gone() -> None:
     show.header("Review before the import", icon="fact_check")
-    show.empty("There is no such upload", "It was imported or discarded already, or the link is not complete.", icon="search_off")
+    show.empty(
+        "There is no such upload",
+        "It was imported or discarded already, or the link is not complete.",
+        icon="search_off",
+    )
     places.link("datasets", "All datasets", icon="arrow_back")
 
 

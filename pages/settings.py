@@ -20,11 +20,16 @@ def change_password(user: User) -> None:
     if new != again:
         raise ValidationError("The two new passwords differ. Type the same one twice.")
     users.change_password(user, old=old, new=new, keep=session.token())
-    st.toast("Your password is changed. Other browsers and API tokens are signed out.", icon=":material/check_circle:")
+    st.toast(
+        "Your password is changed. Other browsers and API tokens are signed out.",
+        icon=":material/check_circle:",
+    )
 
 
 user = sign_in.require_user()
-show.header("Settings", "You are an admin of this server." if user.is_admin else "Your own account.", icon="settings")
+show.header(
+    "Settings", "You are an admin of this server." if user.is_admin else "Your own account.", icon="settings"
+)
 
 with st.container(width=640):
     st.subheader("Profile", anchor=False)
@@ -37,11 +42,19 @@ with st.container(width=640):
 
     st.subheader("Password", anchor=False)
     with st.form("password", clear_on_submit=True):
-        st.text_input("Present password", type="password", key="old_password", autocomplete="current-password")
         st.text_input(
-            "New password", type="password", key="new_password", autocomplete="new-password", help="10 to 128 characters."
+            "Present password", type="password", key="old_password", autocomplete="current-password"
         )
-        st.text_input("New password again", type="password", key="again_password", autocomplete="new-password")
+        st.text_input(
+            "New password",
+            type="password",
+            key="new_password",
+            autocomplete="new-password",
+            help="10 to 128 characters.",
+        )
+        st.text_input(
+            "New password again", type="password", key="again_password", autocomplete="new-password"
+        )
         if st.form_submit_button("Change password", key="save_password"):
             with show.guarded():
                 change_password(user)
@@ -51,7 +64,9 @@ with st.container(width=640):
 
     st.subheader("Sessions", anchor=False)
     with st.container(border=True):
-        st.caption("Ends every browser session and API token of yours, this one too. API keys stay: revoke those on their page.")
+        st.caption(
+            "Ends every browser session and API token of yours, this one too. API keys stay: revoke those on their page."
+        )
         if st.button("Sign out everywhere", key="end_all", icon=":material/logout:"):
             show.confirm(
                 "end_all",
@@ -62,4 +77,6 @@ with st.container(width=640):
             )
 
     st.subheader("Appearance", anchor=False)
-    st.caption("Luthier follows your system's light or dark mode. The ⋮ menu at the top right lets you choose one yourself.")
+    st.caption(
+        "Luthier follows your system's light or dark mode. The ⋮ menu at the top right lets you choose one yourself."
+    )

@@ -19,10 +19,22 @@ show.header("Usage", "What you have used on this server, from pages and keys ali
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     period = st.selectbox(
-        "Period", list(PERIODS), index=1, format_func=PERIODS.__getitem__, key="period", bind="query-params", width=180
+        "Period",
+        list(PERIODS),
+        index=1,
+        format_func=PERIODS.__getitem__,
+        key="period",
+        bind="query-params",
+        width=180,
     )
     group = st.segmented_control(
-        "By", list(GROUPS), default="day", required=True, format_func=GROUPS.__getitem__, key="by", bind="query-params"
+        "By",
+        list(GROUPS),
+        default="day",
+        required=True,
+        format_func=GROUPS.__getitem__,
+        key="by",
+        bind="query-params",
     )
 
 with show.guarded():
@@ -34,5 +46,7 @@ with show.guarded():
         usage_view.show_table(lines, GROUPS[group or "day"])
     else:
         show.empty(
-            "Nothing used in this time", "Chat with a model, run a query or fine-tune: it is counted here.", icon="bar_chart"
+            "Nothing used in this time",
+            "Chat with a model, run a query or fine-tune: it is counted here.",
+            icon="bar_chart",
         )

@@ -70,12 +70,16 @@ def _layer(module: str) -> int | None:
 
 
 def _is_service(name: str) -> bool:
-    return name.startswith("core.") and not _is_one_of(name, {"core.api", "core.ui", "core.server", "core.launch"})
+    return name.startswith("core.") and not _is_one_of(
+        name, {"core.api", "core.ui", "core.server", "core.launch"}
+    )
 
 
 def test_every_room_has_its_layer() -> None:
     rooms = {_room(_name(path)) for path in _modules()} - {"core"}
-    assert rooms == set().union(*LAYERS), "a file or folder under core that core/__init__.py does not name, or the other way round"
+    assert rooms == set().union(*LAYERS), (
+        "a file or folder under core that core/__init__.py does not name, or the other way round"
+    )
 
 
 @pytest.mark.parametrize("path", _modules(), ids=_name)
@@ -89,39 +93,60 @@ def test_imports_run_one_way(path: Path) -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     known = {_name(path): path for path in _modules()}
-    graph = {name: {m for m in _imports(path) if m in known and not name.startswith(m)} for name, path in known.items()}
+    graph = {
+        name: {m for m in _imports(path) if m in known and not name.startswith(m)}
+        for name, path in known.items()
+    }
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("path", _modules(), ids=_name)
 def test_own_modules_are_imported_at_the_top(path: Path) -> None:
-    late = {m for m in set(_imports(path)) - set(_imports(path, top_level_only=True)) if m in {_name(p) for p in _modules()}}
+    late = {
+        m
+        for m in set(_imports(path)) - set(_imports(path, top_level_only=True))
+        if m in {_name(p) for p in _modules()}
+    }
     assert late == LATE_IMPORTS.get(_name(path), set())
 
 
 def test_a_newcomer_sees_an_order_at_each_door() -> None:
     folders = {path.parent for path in ROOT.glob("core/**/*.py")} | {ROOT / "pages"}
-    doors = {folder: [path for path in folder.glob("*.py") if path.name != "__init__.py"] for folder in folders}
+    doors = {
+        folder: [path for path in folder.glob("*.py") if path.name != "__init__.py"] for folder in folders
+    }
     assert len(list((ROOT / "core").glob("*.py"))) <= MOST_IN_CORE
     assert {str(folder): len(files) for folder, files in doors.items() if len(files) > MOST_AT_THE_DOOR} == {}
 
 
 def test_every_folder_says_what_belongs_there() -> None:
     folders = {path.parent for path in ROOT.glob("core/**/*.py") if "migrations" not in path.parts}
-    docstrings = {folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) for folder in folders}
+    docstrings = {
+        folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        for folder in folders
+    }
     assert not [str(folder) for folder, said in docstrings.items() if not said]
 
 
 def test_rooms_have_one_name_everywhere() -> None:
     rooms = {room.removeprefix("core.") for layer in LAYERS for room in layer}
-    shared = {"core/ui": {"elements", "static"}, "tests/core": set(), "tests/api": {"openai"}, "tests/ui": {"elements"}}
+    shared = {
+        "core/ui": {"elements", "static"},
+        "tests/core": set(),
+        "tests/api": {"openai"},
+        "tests/ui": {"elements"},
+    }
     for where, own in shared.items():
-        found = {path.name for path in (ROOT / where).iterdir() if path.is_dir() and not path.name.startswith("__")}
+        found = {
+            path.name for path in (ROOT / where).iterdir() if path.is_dir() and not path.name.startswith("__")
+        }
         assert found - own <= rooms, where
 
 
 def test_the_readme_names_every_room() -> None:
-    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("    core/ ")[2].partition("    data/ ")[0]
+    tree = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("    core/ ")[2].partition("    data/ ")[0]
+    )
     named = {word.removesuffix("/") for word in tree.split()}
     assert {room.removeprefix("core.") for layer in LAYERS for room in layer} - {"pages", "app"} <= named
 
@@ -161,7 +186,9 @@ def test_only_config_reads_the_environment(path: Path) -> None:
 
 
 def test_web_process_imports_no_torch() -> None:
-    code = f"import core.api, core.ui, core.server, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"
+    code = (
+        f"import core.api, core.ui, core.server, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -169,7 +196,11 @@ def test_web_process_imports_no_torch() -> None:
 def test_nothing_in_the_web_process_is_hidden_by_a_folder_of_the_pages() -> None:
     """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs: ``import datasets`` would find our folder there."""
     ours = {path.stem for path in (ROOT / "core/ui").iterdir() if not path.name.startswith("__")}
-    modules = [_name(path) for path in _modules() if _is_one_of(_name(path), {"core.ui", "core.api", "core.server", "core.cli"})]
+    modules = [
+        _name(path)
+        for path in _modules()
+        if _is_one_of(_name(path), {"core.ui", "core.api", "core.server", "core.cli"})
+    ]
     late = ["pandas", "altair", "tokenizers", "huggingface_hub", *(["mlflow"] if find_spec("mlflow") else [])]
     names = [name for name in modules if name != "core.ui.main"] + late
     code = (

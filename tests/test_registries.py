@@ -19,7 +19,11 @@ def _members(family: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_names_are_unique_and_plain(family: str) -> None:
-    names = [m.name for m in FAMILIES[family]] if not isinstance(FAMILIES[family], dict) else list(FAMILIES[family])
+    names = (
+        [m.name for m in FAMILIES[family]]
+        if not isinstance(FAMILIES[family], dict)
+        else list(FAMILIES[family])
+    )
     assert names
     assert len(names) == len(set(names))
     assert all(NAME.match(name) for name in names)

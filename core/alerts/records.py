@@ -71,7 +71,14 @@ def list_alerts(user: User, query: AlertList | None = None) -> Listed[Alert]:
         statement = statement.where(AlertRow.job_id == query.job_id)
     with reading() as session:
         sortable = {"created_at": AlertRow.created_at}
-        return fetch(session, statement, query, sortable=sortable, tie=AlertRow.id, present=lambda row: _present(session, row))
+        return fetch(
+            session,
+            statement,
+            query,
+            sortable=sortable,
+            tie=AlertRow.id,
+            present=lambda row: _present(session, row),
+        )
 
 
 def count_unseen(user: User) -> int:

@@ -38,8 +38,15 @@ SIGNATURE = "X-Luthier-Signature"
 
 
 class NewWebhook(Input):
-    url: str = Field(min_length=1, max_length=2000, title="Address", description="Receives a POST with JSON for each alert.")
-    kinds: list[Kind] = Field(default_factory=lambda: list(KINDS), title="Which alerts", max_length=len(KINDS))
+    url: str = Field(
+        min_length=1,
+        max_length=2000,
+        title="Address",
+        description="Receives a POST with JSON for each alert.",
+    )
+    kinds: list[Kind] = Field(
+        default_factory=lambda: list(KINDS), title="Which alerts", max_length=len(KINDS)
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,9 @@ def get(user: User) -> Webhook:
         row = session.get(WebhookRow, user.id)
         if row is None:
             raise NotFound("No webhook is set. Set one with an address that receives your alerts.")
-        last = select(AlertRow.delivery_error).where(AlertRow.user_id == user.id, AlertRow.delivery_attempts > 0)
+        last = select(AlertRow.delivery_error).where(
+            AlertRow.user_id == user.id, AlertRow.delivery_attempts > 0
+        )
         error = session.scalar(last.order_by(AlertRow.id.desc()).limit(1))
         return Webhook(row.url, row.kinds, row.secret, error, row.created_at)
 
@@ -117,9 +126,13 @@ def check(url: str) -> Address:
     if _is_listed(address):
         return address
     if address.scheme != "https":
-        raise ValidationError.of("url", "must begin with https://, unless an admin lists the host in LUTHIER_WEBHOOK_HOSTS")
+        raise ValidationError.of(
+            "url", "must begin with https://, unless an admin lists the host in LUTHIER_WEBHOOK_HOSTS"
+        )
     if address.port != network.PORTS["https"]:
-        raise ValidationError.of("url", "must use the usual port, unless an admin lists host:port in LUTHIER_WEBHOOK_HOSTS")
+        raise ValidationError.of(
+            "url", "must use the usual port, unless an admin lists host:port in LUTHIER_WEBHOOK_HOSTS"
+        )
     return address
 
 
@@ -131,7 +144,9 @@ def send(url: str, secret: str, body: dict[str, Any]) -> Delivery:
         connection = network.connect(address, may_be_private=_is_listed(address), seconds=SECONDS)
     except LuthierError as error:
         return Delivery(False, None, error.message)
-    ending = threading.Timer(SECONDS, _cut, args=(connection.sock,))  # a drip of bytes would pass each wait's own limit
+    ending = threading.Timer(
+        SECONDS, _cut, args=(connection.sock,)
+    )  # a drip of bytes would pass each wait's own limit
     ending.start()
     try:
         connection.request("POST", address.target, body=sent, headers=_headers(address, secret, sent))

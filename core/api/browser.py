@@ -28,7 +28,9 @@ from core.uploads import NewUpload, Upload
 
 
 def owns(path: str) -> bool:
-    return path in ("/healthz", "/health", "/uploads") or path.startswith(("/session/", "/download/", "/uploads/"))
+    return path in ("/healthz", "/health", "/uploads") or path.startswith(
+        ("/session/", "/download/", "/uploads/")
+    )
 
 
 class Piece(Input):
@@ -105,13 +107,17 @@ async def cancel_upload(request: Request) -> Response:
 
 def _present(upload: Upload, status: int = 200) -> Response:
     body = TypeAdapter(Upload).dump_json(upload)
-    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 async def send_dataset(request: Request) -> Response:
     """``/download/{dataset_id}?version=&as=``, and the parameters of a view: an attachment."""
     user = await require_user(request)
-    content = await run_in_threadpool(downloads.content_of, user, request.path_params["dataset_id"], request.query_params)
+    content = await run_in_threadpool(
+        downloads.content_of, user, request.path_params["dataset_id"], request.query_params
+    )
     return downloads.send_content(content, request)
 
 
@@ -128,8 +134,13 @@ async def send_log(request: Request) -> Response:
     """``/download/job/{job_id}/log``"""
     user = await require_user(request)
     path = await run_in_threadpool(fine_tuning.log_path, user, request.path_params["job_id"])
-    headers = {"Content-Disposition": downloads.disposition(f"{request.path_params['job_id']}.log"), "Cache-Control": "no-store"}
-    text = await run_in_threadpool(path.read_bytes) if path.exists() else b""  # not as a file: it may grow while it is sent
+    headers = {
+        "Content-Disposition": downloads.disposition(f"{request.path_params['job_id']}.log"),
+        "Cache-Control": "no-store",
+    }
+    text = (
+        await run_in_threadpool(path.read_bytes) if path.exists() else b""
+    )  # not as a file: it may grow while it is sent
     return Response(text, media_type="text/plain", headers=headers)
 
 
@@ -143,10 +154,14 @@ async def send_export(request: Request) -> Response:
 async def send_report(request: Request) -> Response:
     """``/download/job/{job_id}/report?as=``: the run as a notebook, as plain files or for TensorBoard."""
     user = await require_user(request)
-    form = parse(downloads.RunForm, **{"as": request.query_params["as"]} if "as" in request.query_params else {}).form
+    form = parse(
+        downloads.RunForm, **{"as": request.query_params["as"]} if "as" in request.query_params else {}
+    ).form
     address = downloads.address_of(request)
     return downloads.send_report(
-        await run_in_threadpool(fine_tuning.open_report, user, request.path_params["job_id"], form, address=address)
+        await run_in_threadpool(
+            fine_tuning.open_report, user, request.path_params["job_id"], form, address=address
+        )
     )
 
 

@@ -42,7 +42,9 @@ class JsonRequest(Request):
         try:
             return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise _unreadable(str(error) if isinstance(error, json.JSONDecodeError) else "it is not valid UTF-8 JSON") from error
+            raise _unreadable(
+                str(error) if isinstance(error, json.JSONDecodeError) else "it is not valid UTF-8 JSON"
+            ) from error
 
     async def _read_body(self) -> bytes:
         chunks = bytearray()
@@ -54,7 +56,9 @@ class JsonRequest(Request):
 
     def _require_json(self) -> None:
         stated = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if stated != "application/json" and not (stated.startswith("application/") and stated.endswith("+json")):
+        if stated != "application/json" and not (
+            stated.startswith("application/") and stated.endswith("+json")
+        ):
             raise BadRequest("Send JSON, with the header Content-Type: application/json.")
         if not self._body.strip():
             raise BadRequest("The body is empty; send a JSON object.")

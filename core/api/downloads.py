@@ -51,7 +51,9 @@ def send_content(content: Content, request: Request) -> Response:
         return Response(headers=headers, media_type=content.media_type)
     if content.path is not None:
         return FileResponse(content.path, headers=headers, media_type=content.media_type)
-    return StreamingResponse(closed_at_the_end(content.chunks), headers=headers, media_type=content.media_type)
+    return StreamingResponse(
+        closed_at_the_end(content.chunks), headers=headers, media_type=content.media_type
+    )
 
 
 def send_export(file: ExportFile, request: Request) -> Response:
@@ -59,7 +61,9 @@ def send_export(file: ExportFile, request: Request) -> Response:
     headers = {"Content-Disposition": disposition(file.filename), "Cache-Control": "private, no-store"}
     media_type = "application/zip" if file.filename.endswith(".zip") else "application/octet-stream"
     if "luthier.head" in request.scope:
-        return Response(headers=headers | {"Content-Length": str(file.path.stat().st_size)}, media_type=media_type)
+        return Response(
+            headers=headers | {"Content-Length": str(file.path.stat().st_size)}, media_type=media_type
+        )
     return FileResponse(file.path, headers=headers, media_type=media_type)
 
 

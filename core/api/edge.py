@@ -71,7 +71,12 @@ def _with_cors(send: Send, scope: Scope) -> Send:
             headers = MutableHeaders(scope=message)
             headers.add_vary_header("Origin")
             if origin in allowed:
-                headers.update({"Access-Control-Allow-Origin": origin, **(CORS_HEADERS if scope["method"] == "OPTIONS" else {})})
+                headers.update(
+                    {
+                        "Access-Control-Allow-Origin": origin,
+                        **(CORS_HEADERS if scope["method"] == "OPTIONS" else {}),
+                    }
+                )
         await send(message)
 
     return answering_send

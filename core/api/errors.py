@@ -74,7 +74,9 @@ def body(error: errors.LuthierError, request_id: str) -> dict[str, Any]:
 
 def render(error: errors.LuthierError, request_id: str) -> Response:
     """``/api``'s answer to an error."""
-    return json_response({"error": body(error, request_id)}, status=status_of(error), headers=headers_of(error))
+    return json_response(
+        {"error": body(error, request_id)}, status=status_of(error), headers=headers_of(error)
+    )
 
 
 def headers_of(error: errors.LuthierError) -> dict[str, str]:

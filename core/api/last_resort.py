@@ -37,7 +37,9 @@ class LastResort:
             await self.app(scope, receive, noting_send)
         except Exception as error:
             answer = answer_error(scope, error, self.render)
-            if began:  # the status is out already: only breaking the connection says that something went wrong
+            if (
+                began
+            ):  # the status is out already: only breaking the connection says that something went wrong
                 raise
             await answer(scope, receive, send)
 

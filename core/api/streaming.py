@@ -34,7 +34,9 @@ def event(data: Any) -> str:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-async def respond(make: Callable[[Stop], Iterator[str]], *, say_error: Callable[[LuthierError], str]) -> StreamingResponse:
+async def respond(
+    make: Callable[[Stop], Iterator[str]], *, say_error: Callable[[LuthierError], str]
+) -> StreamingResponse:
     """Stream the events that ``make(stop)`` yields, then ``[DONE]``.
 
     What it raises before the first event is raised here, with its own HTTP status; later errors are worded by ``say_error``.
@@ -129,7 +131,9 @@ def _stopping() -> Unavailable:
     return Unavailable("The server is stopping. Try again in a moment.")
 
 
-async def _events(pull: Pull[str], first: list[str], say_error: Callable[[LuthierError], str]) -> AsyncIterator[str]:
+async def _events(
+    pull: Pull[str], first: list[str], say_error: Callable[[LuthierError], str]
+) -> AsyncIterator[str]:
     silent = 0.0
     try:
         for item in first:

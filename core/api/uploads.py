@@ -59,7 +59,9 @@ async def receive_chunk(request: Request, user: User, upload_id: str, *, offset:
     try:
         await _pour(request, receiver.write)
     finally:
-        with CancelScope(shield=True):  # the server stops, or the client has left: the bytes are here all the same
+        with CancelScope(
+            shield=True
+        ):  # the server stops, or the client has left: the bytes are here all the same
             await run_in_threadpool(receiver.close)
     return await run_in_threadpool(receiver.finish)
 
@@ -108,7 +110,9 @@ class _Sink:
         self._waiting += data
         self.total += len(data)
         if self.total > self._most:
-            raise TooLarge(f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts.")
+            raise TooLarge(
+                f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts."
+            )
 
     async def flush_when_full(self) -> None:
         if len(self._waiting) >= FLUSH_BYTES:
@@ -208,7 +212,9 @@ def _require_room(request: Request) -> None:
     stated = request.headers.get("content-length", "")
     length = int(stated) if stated.isdecimal() else 0
     if length > settings().max_upload_mb * 2**20 + OVERHEAD_BYTES:
-        raise TooLarge(f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts.")
+        raise TooLarge(
+            f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts."
+        )
     storage.require_space(length)
 
 

@@ -165,7 +165,13 @@ def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
 
 
 def _begin(
-    user: User, chat: Chat, reply: MessageRow, answering: Answering, *, parameters: dict[str, Any], api_key_id: str | None
+    user: User,
+    chat: Chat,
+    reply: MessageRow,
+    answering: Answering,
+    *,
+    parameters: dict[str, Any],
+    api_key_id: str | None,
 ) -> None:
     """From here on the reply's thread owns it; also what goes wrong while the conversation is put together ends the reply."""
 
@@ -179,7 +185,9 @@ def _begin(
             yield from sources.from_query(user, chat.dataset_id, question)
             return
         messages = sources.conversation(history, system_prompt=chat.system_prompt)
-        request = sources.build_request(answering, messages, parameters={**chat.parameters, **parameters}, forget=True)
+        request = sources.build_request(
+            answering, messages, parameters={**chat.parameters, **parameters}, forget=True
+        )
         yield from sources.provider_of(answering).generate(request, stop=stop)
 
     bill = None if answering == "query" else Bill(user.id, chat.model_id, api_key_id)
@@ -189,7 +197,9 @@ def _begin(
 def _history(chat_id: str, *, before: int) -> list[MessageRow]:
     earlier = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.position < before)
     with reading() as session:
-        newest_first = session.scalars(earlier.order_by(MessageRow.position.desc()).limit(sources.LONGEST_HISTORY)).all()
+        newest_first = session.scalars(
+            earlier.order_by(MessageRow.position.desc()).limit(sources.LONGEST_HISTORY)
+        ).all()
     return list(reversed(newest_first))
 
 
@@ -207,7 +217,10 @@ def _watch_row(user: User, message: Message) -> Iterator[Delta]:
 
 
 def _is_generating(session: Session, chat_id: str) -> bool:
-    return session.scalar(select(MessageRow.id).filter_by(chat_id=chat_id, state="generating").limit(1)) is not None
+    return (
+        session.scalar(select(MessageRow.id).filter_by(chat_id=chat_id, state="generating").limit(1))
+        is not None
+    )
 
 
 def _last_question(chat_id: str) -> Any:

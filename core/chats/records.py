@@ -113,12 +113,21 @@ def create(user: User, new: NewChat) -> Chat:
 def list_chats(user: User, query: ChatList) -> Listed[Chat]:
     statement = select(ChatRow).where(ChatRow.user_id == user.id, query.found_in(ChatRow.title))
     if query.model_id is not None:
-        statement = statement.where(or_(ChatRow.model_id == query.model_id, ChatRow.checkpoint == query.model_id))
+        statement = statement.where(
+            or_(ChatRow.model_id == query.model_id, ChatRow.checkpoint == query.model_id)
+        )
     if query.dataset_id is not None:
         statement = statement.where(ChatRow.dataset_id == query.dataset_id)
     sortable = {"created_at": ChatRow.created_at, "updated_at": ChatRow.updated_at, "title": ChatRow.title}
     with reading() as session:
-        return fetch(session, statement, query, sortable=sortable, tie=ChatRow.id, present=lambda row: _present(session, row))
+        return fetch(
+            session,
+            statement,
+            query,
+            sortable=sortable,
+            tie=ChatRow.id,
+            present=lambda row: _present(session, row),
+        )
 
 
 def get(user: User, chat_id: str) -> Chat:
@@ -158,12 +167,19 @@ def delete(user: User, chat_id: str) -> None:
 def list_messages(user: User, query: MessageList) -> Listed[Message]:
     with reading() as session:
         chat = find(session, user, query.chat_id)
-        statement = select(MessageRow).where(MessageRow.chat_id == chat.id, query.found_in(MessageRow.content))
+        statement = select(MessageRow).where(
+            MessageRow.chat_id == chat.id, query.found_in(MessageRow.content)
+        )
         if query.role:
             statement = statement.where(MessageRow.role == query.role)
         # position counts up with created_at and has no ties
         return fetch(
-            session, statement, query, sortable={"created_at": MessageRow.position}, tie=MessageRow.id, present=present_message
+            session,
+            statement,
+            query,
+            sortable={"created_at": MessageRow.position},
+            tie=MessageRow.id,
+            present=present_message,
         )
 
 
@@ -184,7 +200,9 @@ def rewind(user: User, message_id: str) -> None:
     with writing() as session:
         row = find_message(session, user, message_id)
         from_there = (MessageRow.chat_id == row.chat_id) & (MessageRow.position >= row.position)
-        growing = session.scalars(select(MessageRow.id).where(from_there, MessageRow.state == "generating")).all()
+        growing = session.scalars(
+            select(MessageRow.id).where(from_there, MessageRow.state == "generating")
+        ).all()
         session.execute(delete_rows(MessageRow).where(from_there))
     for gone in growing:
         replies.stop(gone)
@@ -223,7 +241,11 @@ def add_message(session: Session, chat: ChatRow, **fields: Any) -> MessageRow:
 def who_answers(model_id: str | None) -> dict[str, str | None]:
     """The columns of a row that say it. A checkpoint is no model of the registry, so it has a column of its own."""
     is_checkpoint = model_id is not None and models.is_reference(model_id)
-    return {"model_id": None, "checkpoint": model_id} if is_checkpoint else {"model_id": model_id, "checkpoint": None}
+    return (
+        {"model_id": None, "checkpoint": model_id}
+        if is_checkpoint
+        else {"model_id": model_id, "checkpoint": None}
+    )
 
 
 def _require_model(user: User, model_id: str) -> None:

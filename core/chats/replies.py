@@ -88,7 +88,9 @@ def begin(message_id: str, source: Source, *, bill: Bill | None) -> None:
     live = Live(message_id)
     with _live_lock:
         _live[message_id] = live
-    threading.Thread(target=_write, args=(live, source, bill), name=f"reply-{message_id[-6:]}", daemon=True).start()
+    threading.Thread(
+        target=_write, args=(live, source, bill), name=f"reply-{message_id[-6:]}", daemon=True
+    ).start()
 
 
 def watch(message_id: str) -> Iterator[Delta] | None:
@@ -179,7 +181,9 @@ def _store_text(live: Live) -> None:
     """Store what is there; a row that is gone, or that somebody asked to stop, ends the reply."""
     mine = (MessageRow.id == live.message_id) & (MessageRow.state == "generating")
     with writing() as session:
-        statement = update(MessageRow).where(mine).values(content=live.text).returning(MessageRow.stop_requested)
+        statement = (
+            update(MessageRow).where(mine).values(content=live.text).returning(MessageRow.stop_requested)
+        )
         row = session.execute(statement).first()
     if row is None or row.stop_requested:
         live.stop_asked.set()
@@ -197,7 +201,9 @@ def _store_end(live: Live, outcome: _Outcome, *, bill: Bill | None, seconds: flo
     }
     mine = (MessageRow.id == live.message_id) & (MessageRow.state == "generating")
     with writing() as session:
-        chat_id = session.execute(update(MessageRow).where(mine).values(**values).returning(MessageRow.chat_id)).scalar()
+        chat_id = session.execute(
+            update(MessageRow).where(mine).values(**values).returning(MessageRow.chat_id)
+        ).scalar()
         if chat_id:
             session.execute(update(ChatRow).where(ChatRow.id == chat_id).values(updated_at=clock.now()))
         if bill and counts:

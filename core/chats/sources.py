@@ -14,7 +14,9 @@ from core.tables import MessageRow
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
 LARGEST_TABLE = 200  # rows kept with the reply
 NO_DATASET = "Attach a dataset to this chat first. Then `/describe` sums up its columns and `/sql SELECT … FROM data` questions it."
-NO_SQL = "Write the query behind it: `/sql SELECT * FROM data LIMIT 5`. The attached dataset is called `data`."
+NO_SQL = (
+    "Write the query behind it: `/sql SELECT * FROM data LIMIT 5`. The attached dataset is called `data`."
+)
 
 
 def is_command(content: str) -> bool:
@@ -36,7 +38,11 @@ def build_request(
 ) -> Generation:
     """The model's own system prompt and parameters fill in what the caller leaves open."""
     says_who_it_is = any(message["role"] == "system" for message in messages)
-    prompt = [] if says_who_it_is or not model.system_prompt else [{"role": "system", "content": model.system_prompt}]
+    prompt = (
+        []
+        if says_who_it_is or not model.system_prompt
+        else [{"role": "system", "content": model.system_prompt}]
+    )
     return Generation(
         weights=models.location(model.version.id),
         messages=[*prompt, *messages],
@@ -48,7 +54,9 @@ def build_request(
 def provider_of(model: models.Callable) -> Provider:
     """Raises Conflict when this server no longer has the model's provider."""
     if model.model.provider not in PROVIDERS:
-        raise Conflict(f"This server has no provider named {model.model.provider}, so the model cannot answer.")
+        raise Conflict(
+            f"This server has no provider named {model.model.provider}, so the model cannot answer."
+        )
     return PROVIDERS[model.model.provider]
 
 

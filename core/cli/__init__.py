@@ -42,7 +42,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m core", description="Luthier from the command line.", formatter_class=Help)
+    parser = argparse.ArgumentParser(
+        "python -m core", description="Luthier from the command line.", formatter_class=Help
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for group in GROUPS:
         group.add_commands(commands)

@@ -18,9 +18,22 @@ from core.people.users import User
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
 
-NAMED = {"base_model_id": "--base", "validation_dataset_id": "--validation-dataset", "dataset_version_id": "--dataset-version-id"}
-NAMED |= {"columns": "--column", "sample_prompts": "--sample-prompt", "tags": "--tag", "num_processes": "--devices"}
-APART = ("dataset_id", "hyperparameters", "copied_from")  # the argument, the settings as options of their own, what `rerun` is for
+NAMED = {
+    "base_model_id": "--base",
+    "validation_dataset_id": "--validation-dataset",
+    "dataset_version_id": "--dataset-version-id",
+}
+NAMED |= {
+    "columns": "--column",
+    "sample_prompts": "--sample-prompt",
+    "tags": "--tag",
+    "num_processes": "--devices",
+}
+APART = (
+    "dataset_id",
+    "hyperparameters",
+    "copied_from",
+)  # the argument, the settings as options of their own, what `rerun` is for
 STARTING = """
 The job waits in the queue of the server that works on this data folder. --watch follows it and exits with 0 when the model is
 there, with 1 when the job failed or was cancelled, with 3 when it was paused. Where no server runs, --run trains here.
@@ -38,11 +51,19 @@ def add_commands(commands: Any) -> None:
     _add_job_options(parser)
     parser.add_argument("--plan", action="store_true", help="only say what would be done")
     parser.add_argument("--watch", action="store_true", help="follow the job until it ends")
-    parser.add_argument("--run", action="store_true", help="run it from here: for a machine on which no server runs")
-    parser = add_command(commands, "sweep", sweep, "Start a group of trainings that differ in a few settings.", more=SWEEPING)
+    parser.add_argument(
+        "--run", action="store_true", help="run it from here: for a machine on which no server runs"
+    )
+    parser = add_command(
+        commands, "sweep", sweep, "Start a group of trainings that differ in a few settings.", more=SWEEPING
+    )
     _add_job_options(parser)
-    parser.add_argument("--vary", action="append", required=True, metavar="NAME=VALUES", help="a setting and what to try")
-    parser.add_argument("--random", type=int, metavar="N", help="draw N combinations at random instead of trying all")
+    parser.add_argument(
+        "--vary", action="append", required=True, metavar="NAME=VALUES", help="a setting and what to try"
+    )
+    parser.add_argument(
+        "--random", type=int, metavar="N", help="draw N combinations at random instead of trying all"
+    )
     parser.add_argument("--sweep-name", metavar="TEXT", help="name of the sweep")
 
 
@@ -64,7 +85,10 @@ def fine_tune(user: User, chosen: argparse.Namespace) -> int:
 def sweep(user: User, chosen: argparse.Namespace) -> int:
     space = dict(_read_variation(text) for text in chosen.vary)
     search = {"kind": "random", "count": chosen.random} if chosen.random else {"kind": "grid"}
-    made = sweeps.create(user, parse(sweeps.NewSweep, job=_new_job(user, chosen), space=space, name=chosen.sweep_name, **search))
+    made = sweeps.create(
+        user,
+        parse(sweeps.NewSweep, job=_new_job(user, chosen), space=space, name=chosen.sweep_name, **search),
+    )
     if chosen.json:
         output.show(made)
     else:
@@ -74,7 +98,9 @@ def sweep(user: User, chosen: argparse.Namespace) -> int:
 
 
 def _add_job_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", nargs="?", metavar="DATASET", help="the dataset to learn from: its name or id")
+    parser.add_argument(
+        "dataset", nargs="?", metavar="DATASET", help="the dataset to learn from: its name or id"
+    )
     parser.add_argument("--recipe", metavar="FILE", type=Path, help="settings from a YAML file")
     about = parser.add_argument_group("the job")
     parser.usage = f"{parser.prog} [DATASET] [options]"
@@ -147,7 +173,11 @@ def _show_plan(user: User, new: NewJob, *, as_json: bool) -> int:
 
 
 def _chosen_settings(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in resolved.items() if name in Hyperparameters.model_fields and value is not None}
+    return {
+        name: value
+        for name, value in resolved.items()
+        if name in Hyperparameters.model_fields and value is not None
+    }
 
 
 def _tell_created(job: fine_tuning.Job, *, as_json: bool) -> int:

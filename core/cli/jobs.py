@@ -21,18 +21,27 @@ HEADS = ("JOB", "NAME", "STATUS", "DONE", "LOSS", "VALID", "AGE")
 def add_commands(commands: Any) -> None:
     parser = add_command(commands, "jobs", list_jobs, "List fine-tuning jobs, newest first.")
     parser.add_argument(
-        "--status", choices=get_args(Status), metavar="STATUS", help=f"only those that are {', '.join(get_args(Status))}"
+        "--status",
+        choices=get_args(Status),
+        metavar="STATUS",
+        help=f"only those that are {', '.join(get_args(Status))}",
     )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
     parser = _add_job_command(commands, "watch", watch, "Follow a job until it ends.")
-    parser.add_argument("--run", action="store_true", help="also run it from here: for a machine on which no server runs")
+    parser.add_argument(
+        "--run", action="store_true", help="also run it from here: for a machine on which no server runs"
+    )
     _add_job_command(commands, "pause", _steer("pause"), "Save a checkpoint and set the job aside.")
     _add_job_command(commands, "resume", _steer("resume"), "Go on from the last checkpoint.")
     _add_job_command(commands, "cancel", _steer("cancel"), "End the job; no model is made.")
-    _add_job_command(commands, "rerun", _steer("rerun"), "Start the job once more, with everything as it was.")
+    _add_job_command(
+        commands, "rerun", _steer("rerun"), "Start the job once more, with everything as it was."
+    )
     parser = _add_job_command(commands, "logs", show_log, "Print the log of a job.", as_json=False)
     parser.add_argument("--follow", action="store_true", help="go on as it grows, until the job ends")
-    parser.add_argument("--tail", type=int, default=200, metavar="N", help="only the last lines (default 200)")
+    parser.add_argument(
+        "--tail", type=int, default=200, metavar="N", help="only the last lines (default 200)"
+    )
 
 
 def list_jobs(user: User, chosen: argparse.Namespace) -> int:
@@ -40,7 +49,12 @@ def list_jobs(user: User, chosen: argparse.Namespace) -> int:
     if chosen.json:
         output.show(found)
     else:
-        output.table(HEADS, map(_line, found), flexible=1, empty="No job yet. Start one: python -m core fine-tune DATASET")
+        output.table(
+            HEADS,
+            map(_line, found),
+            flexible=1,
+            empty="No job yet. Start one: python -m core fine-tune DATASET",
+        )
     return 0
 
 
@@ -72,7 +86,9 @@ def show_log(user: User, chosen: argparse.Namespace) -> int:
         time.sleep(LOOK_SECONDS)
 
 
-def _add_job_command(commands: Any, name: str, act: Any, help: str, *, as_json: bool = True) -> argparse.ArgumentParser:
+def _add_job_command(
+    commands: Any, name: str, act: Any, help: str, *, as_json: bool = True
+) -> argparse.ArgumentParser:
     parser = add_command(commands, name, act, help, as_json=as_json)
     parser.add_argument("job", metavar="JOB", help=JOB)
     return parser
@@ -92,4 +108,12 @@ def _steer(verb: str) -> Callable[[User, argparse.Namespace], int]:
 
 
 def _line(job: Job) -> tuple[Any, ...]:
-    return job.id, job.name, job.status, f"{job.progress:.0%}", job.train_loss, job.valid_loss, output.age(job.created_at)
+    return (
+        job.id,
+        job.name,
+        job.status,
+        f"{job.progress:.0%}",
+        job.train_loss,
+        job.valid_loss,
+        output.age(job.created_at),
+    )

@@ -17,7 +17,12 @@ from core.fields import properties_of
 
 WIDTH = 80  # of help and tables, where the terminal is not narrower
 METAVARS = {"integer": "N", "number": "X", "boolean": "on|off", "object": "ROLE=NAME"}
-BOUNDS = {"minimum": "at least {}", "exclusiveMinimum": "more than {}", "maximum": "at most {}", "exclusiveMaximum": "less than {}"}
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+}
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -29,18 +34,33 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = (" ".join(part.split()) for part in text.strip().split("\n\n"))
-        return "\n\n".join(textwrap.fill(part, width, initial_indent=indent, subsequent_indent=indent) for part in parts)
+        return "\n\n".join(
+            textwrap.fill(part, width, initial_indent=indent, subsequent_indent=indent) for part in parts
+        )
 
 
 def add_command(
-    commands: Any, name: str, act: Any, help: str, *, more: str = "", needs_user: bool = True, as_json: bool = True
+    commands: Any,
+    name: str,
+    act: Any,
+    help: str,
+    *,
+    more: str = "",
+    needs_user: bool = True,
+    as_json: bool = True,
 ) -> argparse.ArgumentParser:
     """A command with the options that all share. ``act(user, chosen)`` does it and returns the exit status."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=f"{help}\n\n{more}", formatter_class=Help)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=f"{help}\n\n{more}", formatter_class=Help
+    )
     parser.set_defaults(act=act, needs_user=needs_user, user=None)
     shared = parser.add_argument_group("for all commands")
     if needs_user:
-        shared.add_argument("--user", metavar="EMAIL", help="the account to work as; else LUTHIER_USER, else the only one there is")
+        shared.add_argument(
+            "--user",
+            metavar="EMAIL",
+            help="the account to work as; else LUTHIER_USER, else the only one there is",
+        )
     if as_json:
         shared.add_argument("--json", action="store_true", help="write JSON, for programs")
     return parser
@@ -62,12 +82,17 @@ def add_fields(
             _add_field(parser, name, field, flag=(named or {}).get(name) or flag_of(name))
 
 
-def read_fields(chosen: argparse.Namespace, model: type[BaseModel], *, without: Iterable[str] = ()) -> dict[str, Any]:
+def read_fields(
+    chosen: argparse.Namespace, model: type[BaseModel], *, without: Iterable[str] = ()
+) -> dict[str, Any]:
     """The values that were given. Raises ValidationError for a pair that is none."""
     given = {name: getattr(chosen, name) for name in model.model_fields if name not in set(without)}
     fields = properties_of(model)
     found = {name: value for name, value in given.items() if value is not None}
-    return {name: _pairs(name, value) if _kind(fields[name]) == "object" else value for name, value in found.items()}
+    return {
+        name: _pairs(name, value) if _kind(fields[name]) == "object" else value
+        for name, value in found.items()
+    }
 
 
 def flag_of(name: str) -> str:
@@ -77,7 +102,9 @@ def flag_of(name: str) -> str:
 def _add_field(parser: Any, name: str, field: Mapping[str, Any], *, flag: str) -> None:
     kind = _kind(field)
     repeated = {"action": "append"} if kind in ("array", "object") else {}
-    parser.add_argument(flag, dest=name, metavar=_metavar(field), help=_help(field).replace("%", "%%"), **repeated)
+    parser.add_argument(
+        flag, dest=name, metavar=_metavar(field), help=_help(field).replace("%", "%%"), **repeated
+    )
 
 
 def _kinds(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -100,7 +127,9 @@ def _metavar(field: Mapping[str, Any]) -> str:
 
 def _help(field: Mapping[str, Any]) -> str:
     """The field's own sentence, then its bounds."""
-    bounds = [BOUNDS[name].format(f"{kind[name]:,}") for kind in _kinds(field) for name in BOUNDS if name in kind]
+    bounds = [
+        BOUNDS[name].format(f"{kind[name]:,}") for kind in _kinds(field) for name in BOUNDS if name in kind
+    ]
     about = str(field.get("description") or field.get("title") or "")
     return about + (f" ({', '.join(bounds)})" if bounds else "")
 

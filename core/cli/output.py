@@ -13,7 +13,10 @@ from core.errors import LuthierError, ValidationError
 WIDTH = 80
 SHORTEST = 8  # a column is not cut below this
 NOTHING = "–"
-REORDERING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # would turn what stands after a name around, too
+REORDERING = (
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)  # would turn what stands after a name around, too
 UNPRINTABLE = dict.fromkeys(range(32), " ") | dict.fromkeys(REORDERING)
 
 
@@ -22,7 +25,9 @@ def show(things: Any) -> None:
     print(json.dumps(_plain(things), indent=2, ensure_ascii=False))
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, flexible: int = 0, empty: str = "Nothing yet.") -> None:
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[Any]], *, flexible: int = 0, empty: str = "Nothing yet."
+) -> None:
     """Columns side by side; the one numbered ``flexible`` is cut where the line would pass 80 characters."""
     texts = [[_cell(value) for value in row] for row in rows]
     if not texts:

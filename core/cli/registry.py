@@ -15,7 +15,11 @@ from core.people.users import User
 
 LOOK_SECONDS = 0.5
 OPEN = ("waiting", "running")
-PUSHING = ("repository", "private", "token")  # a push is for the page: the server's memory holds its token, and a shell keeps words
+PUSHING = (
+    "repository",
+    "private",
+    "token",
+)  # a push is for the page: the server's memory holds its token, and a shell keeps words
 KINDS = tuple(kind for kind in exports.KINDS if kind != "hub")
 EXPORTING = """
 The export is made by a process of its own and offered only when it answers like the model here. The server that works on this data
@@ -30,10 +34,14 @@ def add_commands(commands: Any) -> None:
     ):
         parser = add_command(commands, name, act, help)
         parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
-    parser = add_command(commands, "export", export, "Make a model into a form that runs elsewhere.", more=EXPORTING)
+    parser = add_command(
+        commands, "export", export, "Make a model into a form that runs elsewhere.", more=EXPORTING
+    )
     parser.add_argument("model", metavar="MODEL", help="its name or id")
     parser.add_argument("--wait", action="store_true", help="wait until it is ready")
-    parser.add_argument("--run", action="store_true", help="make it from here: for a machine on which no server runs")
+    parser.add_argument(
+        "--run", action="store_true", help="make it from here: for a machine on which no server runs"
+    )
     add_fields(parser, NewExport, named={"kind": "--as"}, words={"kind": KINDS}, without=PUSHING)
 
 
@@ -42,8 +50,12 @@ def list_datasets(user: User, chosen: argparse.Namespace) -> int:
     if chosen.json:
         output.show(found)
     else:
-        lines = [(d.id, d.name, d.status, d.format, f"{d.num_rows:,}", output.age(d.created_at)) for d in found]
-        output.table(("DATASET", "NAME", "STATUS", "FORMAT", "ROWS", "AGE"), lines, flexible=1, empty="No dataset yet.")
+        lines = [
+            (d.id, d.name, d.status, d.format, f"{d.num_rows:,}", output.age(d.created_at)) for d in found
+        ]
+        output.table(
+            ("DATASET", "NAME", "STATUS", "FORMAT", "ROWS", "AGE"), lines, flexible=1, empty="No dataset yet."
+        )
     return 0
 
 
@@ -52,8 +64,13 @@ def list_models(user: User, chosen: argparse.Namespace) -> int:
     if chosen.json:
         output.show(found)
     else:
-        lines = [(m.id, m.name, m.type, m.latest_version, output.size(m.num_parameters), output.age(m.created_at)) for m in found]
-        output.table(("MODEL", "NAME", "TYPE", "VERSION", "SIZE", "AGE"), lines, flexible=1, empty="No model yet.")
+        lines = [
+            (m.id, m.name, m.type, m.latest_version, output.size(m.num_parameters), output.age(m.created_at))
+            for m in found
+        ]
+        output.table(
+            ("MODEL", "NAME", "TYPE", "VERSION", "SIZE", "AGE"), lines, flexible=1, empty="No model yet."
+        )
     return 0
 
 

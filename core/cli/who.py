@@ -23,7 +23,9 @@ def find_user(email: str | None) -> User:
             raise NotFound(f"There is no account {wanted} in {settings().data_dir}.")
         return users.present(found[0])
     if not rows:
-        raise NotFound(f"There is no account in {settings().data_dir} yet. Start Luthier and create one, or set LUTHIER_DATA_DIR.")
+        raise NotFound(
+            f"There is no account in {settings().data_dir} yet. Start Luthier and create one, or set LUTHIER_DATA_DIR."
+        )
     if len(rows) > 1:
         raise NotFound("There are several accounts. Say which one by --user EMAIL or LUTHIER_USER.")
     return users.present(rows[0])

@@ -43,7 +43,9 @@ class Edits(Input):
     """What to change. Lines are those of the version that is edited, whatever else is added or deleted."""
 
     cells: list[Cell] = Field(default_factory=list, max_length=MAX_EDITS)
-    added: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_EDITS, description="Rows for the end.")
+    added: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=MAX_EDITS, description="Rows for the end."
+    )
     deleted: list[int] = Field(default_factory=list, max_length=MAX_EDITS, description="Lines.")
     note: str = Field("", max_length=500)
     force: bool = Field(False, description="Also when the dataset has a newer version by now.")
@@ -74,10 +76,14 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
     types = {column["name"]: column["type"] for column in old.columns}
     staged = storage.new_staging_path()
     try:
-        with scratch(SECONDS, threads=1) as work:  # one thread and no reordered joins: rows stay in the order of the file
+        with scratch(
+            SECONDS, threads=1
+        ) as work:  # one thread and no reordered joins: rows stay in the order of the file
             work.run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             _require_fitting(work, types, [*_changed(edits), *_new(edits)])
-            work.run(f"COPY ({_edited(work, old, edits, types)}) TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
+            work.run(
+                f"COPY ({_edited(work, old, edits, types)}) TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
+            )
         _, made = making.create_from_table(
             user,
             parquet=staged,
@@ -95,8 +101,14 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
 
 def describe(edits: Edits) -> str:
     """``3 cells changed, 1 row deleted``: for people."""
-    parts = [(len(edits.cells), "cell", "changed"), (len(edits.added), "row", "added"), (len(edits.deleted), "row", "deleted")]
-    return ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'} {verb}" for count, noun, verb in parts if count)
+    parts = [
+        (len(edits.cells), "cell", "changed"),
+        (len(edits.added), "row", "added"),
+        (len(edits.deleted), "row", "deleted"),
+    ]
+    return ", ".join(
+        f"{count:,} {noun}{'' if count == 1 else 's'} {verb}" for count, noun, verb in parts if count
+    )
 
 
 def _check(old: Version, edits: Edits) -> None:
@@ -116,12 +128,16 @@ def _check(old: Version, edits: Edits) -> None:
 def _changed(edits: Edits) -> list[_Wanted]:
     """The last word on each cell."""
     last = {(cell.line, cell.column): cell.value for cell in edits.cells}
-    return [_Wanted(f"row {line:,}", line - 1, column, _text(value)) for (line, column), value in last.items()]
+    return [
+        _Wanted(f"row {line:,}", line - 1, column, _text(value)) for (line, column), value in last.items()
+    ]
 
 
 def _new(edits: Edits) -> list[_Wanted]:
     return [
-        _Wanted(f"new row {n}", n, column, _text(value)) for n, row in enumerate(edits.added, 1) for column, value in row.items()
+        _Wanted(f"new row {n}", n, column, _text(value))
+        for n, row in enumerate(edits.added, 1)
+        for column, value in row.items()
     ]
 
 
@@ -139,10 +155,16 @@ def _require_fitting(work: Scratch, types: dict[str, str], wanted: Sequence[_Wan
         given = [want for want in wanted if want.column == column and want.text is not None]
         if types[column] == "BLOB" and given:
             raise ValidationError.of(column, "holds bytes, which cannot be edited here")
-        table = pa.table({"n": range(len(given)), "text": pa.array([want.text for want in given], pa.string())})
+        table = pa.table(
+            {"n": range(len(given)), "text": pa.array([want.text for want in given], pa.string())}
+        )
         work.connection.register("given", table)
-        for n, made in work.run(f"SELECT n, to_json({cast_text('text', types[column])})::VARCHAR FROM given ORDER BY n"):
-            if made is None or (is_nested(types[column]) and not _is_whole(json.loads(given[n].text or ""), json.loads(made))):
+        for n, made in work.run(
+            f"SELECT n, to_json({cast_text('text', types[column])})::VARCHAR FROM given ORDER BY n"
+        ):
+            if made is None or (
+                is_nested(types[column]) and not _is_whole(json.loads(given[n].text or ""), json.loads(made))
+            ):
                 said = f"{str(given[n].text)[:60]!r} is not {_said(types[column])}"
                 wrong.append(Detail(f"{given[n].row}, column {column}", said))
         work.connection.unregister("given")
@@ -191,7 +213,11 @@ def _said(type_: str) -> str:
         return f"a whole number ({type_})"
     if type_ in FLOATS or is_decimal(type_):
         return f"a number ({type_})"
-    return f"a point in time such as 2026-01-31 12:00:00 ({type_})" if is_moment(type_) else f"a value of type {type_}"
+    return (
+        f"a point in time such as 2026-01-31 12:00:00 ({type_})"
+        if is_moment(type_)
+        else f"a value of type {type_}"
+    )
 
 
 def _edited(work: Scratch, old: Version, edits: Edits, types: dict[str, str]) -> str:
@@ -203,7 +229,9 @@ def _edited(work: Scratch, old: Version, edits: Edits, types: dict[str, str]) ->
         else f"d.{quoted(name)}"
         for name in types
     ]
-    work.connection.register("gone", pa.table({"gone_line": pa.array([line - 1 for line in set(edits.deleted)], pa.int64())}))
+    work.connection.register(
+        "gone", pa.table({"gone_line": pa.array([line - 1 for line in set(edits.deleted)], pa.int64())})
+    )
     kept = (
         f"SELECT {', '.join(cells)} FROM {parquet(old.id)} d LEFT JOIN patch p ON p.line = d.file_row_number "
         "ANTI JOIN gone g ON g.gone_line = d.file_row_number"
@@ -232,9 +260,14 @@ def _patch(work: Scratch, edits: Edits, types: dict[str, str]) -> dict[str, int]
 
 
 def _added(work: Scratch, edits: Edits, types: dict[str, str]) -> str:
-    columns = {f"t{i}": pa.array([_text(row.get(name)) for row in edits.added], pa.string()) for i, name in enumerate(types)}
+    columns = {
+        f"t{i}": pa.array([_text(row.get(name)) for row in edits.added], pa.string())
+        for i, name in enumerate(types)
+    }
     work.connection.register("added", pa.table(columns))
-    cells = ", ".join(f"{cast_text(f't{i}', type_)} AS {quoted(name)}" for i, (name, type_) in enumerate(types.items()))
+    cells = ", ".join(
+        f"{cast_text(f't{i}', type_)} AS {quoted(name)}" for i, (name, type_) in enumerate(types.items())
+    )
     return f"SELECT {cells} FROM added"
 
 

@@ -29,7 +29,9 @@ def write_parquet(table: Table) -> Path:
                 _write_relation(connection.from_arrow(_widened(_as_reader(table))), target)
     except (pa.ArrowException, duckdb.Error, ValueError, TypeError) as error:
         target.unlink(missing_ok=True)
-        raise ValidationError.of("table", f"cannot be kept as a table: {str(error).splitlines()[0][:300]}") from error
+        raise ValidationError.of(
+            "table", f"cannot be kept as a table: {str(error).splitlines()[0][:300]}"
+        ) from error
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -45,12 +47,16 @@ def _as_reader(table: Table) -> pa.RecordBatchReader:
         return table.to_reader(max_chunksize=BATCH_ROWS)
     if type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns"):
         return _from_pandas(table).to_reader(max_chunksize=BATCH_ROWS)
-    raise ValidationError.of("table", "must be a pandas DataFrame, a pyarrow Table or RecordBatchReader, or a DuckDB relation")
+    raise ValidationError.of(
+        "table", "must be a pandas DataFrame, a pyarrow Table or RecordBatchReader, or a DuckDB relation"
+    )
 
 
 def _from_pandas(frame: Any) -> pa.Table:
     named = frame.rename(columns=str)
-    keep_index = any(name is not None for name in frame.index.names) or type(frame.index).__name__ != "RangeIndex"
+    keep_index = (
+        any(name is not None for name in frame.index.names) or type(frame.index).__name__ != "RangeIndex"
+    )
     return pa.Table.from_pandas(named.reset_index() if keep_index else named, preserve_index=False)
 
 
@@ -70,7 +76,9 @@ def _widen(type_: pa.DataType) -> pa.DataType:
 def _write_relation(relation: Any, target: Path) -> None:
     """Through DuckDB, also for Arrow's tables: its own writer would keep a duration as a bare number."""
     columns = zip(relation.columns, relation.types, strict=True)
-    relation.project(", ".join(_kept_whole(name, type_) for name, type_ in columns)).write_parquet(str(target), compression="zstd")
+    relation.project(", ".join(_kept_whole(name, type_) for name, type_ in columns)).write_parquet(
+        str(target), compression="zstd"
+    )
 
 
 def _kept_whole(name: str, type_: Any) -> str:

@@ -66,7 +66,9 @@ def leaks(user: User, version_ids: Sequence[str], *, columns: Sequence[str] = ()
         rows.require_readable(version)
     shared = _shared(versions, columns)
     texts = [
-        name for name in shared if all(_type(version, name) == "VARCHAR" or is_nested(_type(version, name)) for version in versions)
+        name
+        for name in shared
+        if all(_type(version, name) == "VARCHAR" or is_nested(_type(version, name)) for version in versions)
     ]
     with scratch(SECONDS) as work:
         for n, version in enumerate(versions):
@@ -78,7 +80,9 @@ def leaks(user: User, version_ids: Sequence[str], *, columns: Sequence[str] = ()
 
 
 def _shared(versions: Sequence[Version], wanted: Sequence[str]) -> list[str]:
-    shared = [c["name"] for c in versions[0].columns if all(_type(version, c["name"]) for version in versions)]
+    shared = [
+        c["name"] for c in versions[0].columns if all(_type(version, c["name"]) for version in versions)
+    ]
     if unknown := [name for name in wanted if name not in shared]:
         raise ValidationError.of("columns", f"not every version has a column {unknown[0][:100]!r}")
     if not shared:
@@ -117,7 +121,13 @@ def _signatures(work: Scratch, n: int) -> tuple[list[int], near.Signatures]:
     return table["line"].to_pylist(), near.signatures(table["text"].to_pylist())
 
 
-def _leak(work: Scratch, versions: Sequence[Version], i: int, j: int, signed: Sequence[tuple[list[int], near.Signatures]]) -> Leak:
+def _leak(
+    work: Scratch,
+    versions: Sequence[Version],
+    i: int,
+    j: int,
+    signed: Sequence[tuple[list[int], near.Signatures]],
+) -> Leak:
     work.run(
         f"CREATE OR REPLACE TEMP TABLE twins AS SELECT min(a.line) AS la, b.line AS lb FROM r{i} a "
         f"JOIN r{j} b ON a.h0 = b.h0 AND a.h1 = b.h1 GROUP BY b.line"
@@ -129,7 +139,9 @@ def _leak(work: Scratch, versions: Sequence[Version], i: int, j: int, signed: Se
     return Leak(versions[i].id, versions[j].id, exact, len(alike), _examples(work, i, j, lines))
 
 
-def _near(work: Scratch, i: int, j: int, signed: Sequence[tuple[list[int], near.Signatures]]) -> dict[int, tuple[int, float]]:
+def _near(
+    work: Scratch, i: int, j: int, signed: Sequence[tuple[list[int], near.Signatures]]
+) -> dict[int, tuple[int, float]]:
     """Line of ``j`` → its likest line of ``i``; rows with an exact twin are left out."""
     (a_lines, a), (b_lines, b) = signed[i], signed[j]
     twins = {lb for (lb,) in work.run("SELECT lb FROM twins")}
@@ -150,7 +162,9 @@ def _examples(work: Scratch, i: int, j: int, lines: Sequence[tuple[int, int, flo
             "b_line": lb + 1,
             "a": texts[0].get(la, "")[:LONGEST_EXAMPLE],
             "b": texts[1].get(lb, "")[:LONGEST_EXAMPLE],
-            "similarity": share if share == 1.0 else round(near.similarity(texts[0].get(la, ""), texts[1].get(lb, "")), 2),
+            "similarity": share
+            if share == 1.0
+            else round(near.similarity(texts[0].get(la, ""), texts[1].get(lb, "")), 2),
         }
         for la, lb, share in lines
     ]
@@ -160,4 +174,7 @@ def _texts(work: Scratch, n: int, lines: Sequence[int]) -> dict[int, str]:
     if not lines:
         return {}
     wanted = ", ".join(str(int(line)) for line in lines)
-    return {line: str(json_safe(text)) for line, text in work.run(f"SELECT line, text FROM s{n} WHERE line IN ({wanted})")}
+    return {
+        line: str(json_safe(text))
+        for line, text in work.run(f"SELECT line, text FROM s{n} WHERE line IN ({wanted})")
+    }

@@ -49,18 +49,26 @@ class Lesson:
         return self.num_examples > 0 and not self.num_bad
 
 
-def lesson(user: User, version_id: str, mapping: Mapping[str, str] | None = None, *, sample: int = SAMPLE_ROWS) -> Lesson:
+def lesson(
+    user: User, version_id: str, mapping: Mapping[str, str] | None = None, *, sample: int = SAMPLE_ROWS
+) -> Lesson:
     """The version as it is, or under a mapping. Raises NotFound, Conflict (not ready), ValidationError (the mapping)."""
     found = _ready(user, version_id)
     format_ = formats.mapped(found.columns, mapping)
     taught: list[int] = []
     bad = empty = 0
     errors: list[dict[str, Any]] = []
-    for line, example in islice(formats.read_examples(storage.parquet_path(found.id), format_, mapping or None), sample):
+    for line, example in islice(
+        formats.read_examples(storage.parquet_path(found.id), format_, mapping or None), sample
+    ):
         if isinstance(example, list):
             bad += 1
             empty += all(detail.message in NOTHING_THERE for detail in example)
-            errors += [{"line": line, "field": d.field, "message": d.message} for d in example if len(errors) < MAX_ERRORS]
+            errors += [
+                {"line": line, "field": d.field, "message": d.message}
+                for d in example
+                if len(errors) < MAX_ERRORS
+            ]
         else:
             taught.append(count_words(example))
     seen = Lesson(
@@ -82,14 +90,22 @@ def _with_stored(seen: Lesson, stored: Mapping[str, Any]) -> Lesson:
     """The stored report has read every row."""
     bad = stored.get("num_errors", seen.num_rows - stored["num_examples"])
     return replace(
-        seen, num_checked=seen.num_rows, num_examples=stored["num_examples"], num_bad=bad, errors=stored["errors"] or seen.errors
+        seen,
+        num_checked=seen.num_rows,
+        num_examples=stored["num_examples"],
+        num_bad=bad,
+        errors=stored["errors"] or seen.errors,
     )
 
 
 def count_words(example: Example) -> int:
     """How many words a model learns from an example: the assistant's, not the user's."""
     if isinstance(example, Chat):
-        said = [message for message in example.messages if message["role"] == "assistant" and message.get("weight") != 0]
+        said = [
+            message
+            for message in example.messages
+            if message["role"] == "assistant" and message.get("weight") != 0
+        ]
         return sum(len(message["content"].split()) for message in said)
     if isinstance(example, Preference):
         return sum(len(message["content"].split()) for message in example.preferred)
@@ -102,7 +118,9 @@ def training_preview(
     """Some rows as examples, or what is wrong with them. Raises ValidationError for a mapping that does not fit."""
     found = _ready(user, version_id)
     format_ = formats.mapped(found.columns, mapping)
-    examples = formats.read_examples(storage.parquet_path(found.id), format_, mapping or None, first=offset + 1)
+    examples = formats.read_examples(
+        storage.parquet_path(found.id), format_, mapping or None, first=offset + 1
+    )
     return list(islice(examples, limit))
 
 
@@ -112,7 +130,9 @@ def training_report(user: User, version_id: str, mapping: Mapping[str, str] | No
     if not mapping and found.training:
         return TrainingReport(**found.training)
     format_ = formats.mapped(found.columns, mapping)
-    return TrainingReport(**converter.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None))
+    return TrainingReport(
+        **converter.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None)
+    )
 
 
 def _ready(user: User, version_id: str) -> Version:

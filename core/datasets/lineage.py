@@ -16,7 +16,14 @@ from core.people.users import User
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow, VersionParentRow
 
 MOST_NODES = 80
-MADE_BY = {"query": "SQL", "edit": "edit", "append": "append", "split": "split", "python": "Python", "upload": "upload"}
+MADE_BY = {
+    "query": "SQL",
+    "edit": "edit",
+    "append": "append",
+    "split": "split",
+    "python": "Python",
+    "upload": "upload",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ def lineage(user: User, dataset_id: str) -> Lineage:
     """Raises NotFound."""
     with reading() as session:
         rows.own(session, user.id, dataset_id)
-        own = select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id, rows.is_listed(dataset_id))
+        own = select(DatasetVersionRow.id).where(
+            DatasetVersionRow.dataset_id == dataset_id, rows.is_listed(dataset_id)
+        )
         start = list(session.scalars(own.order_by(DatasetVersionRow.number.desc()).limit(MOST_NODES)))
         version_ids = _related(session, start)
         versions, edges = _versions(session, version_ids)
@@ -61,7 +70,9 @@ def lineage(user: User, dataset_id: str) -> Lineage:
         models, model_edges = _models(session, user.id, version_ids, {job.id for job in jobs})
         nodes = [*versions, *jobs, *models]
         shown = {node.id for node in nodes[:MOST_NODES]}
-        kept = [edge for edge in (*edges, *job_edges, *model_edges) if edge.from_ in shown and edge.to in shown]
+        kept = [
+            edge for edge in (*edges, *job_edges, *model_edges) if edge.from_ in shown and edge.to in shown
+        ]
         return Lineage(nodes[:MOST_NODES], kept, len(nodes) > MOST_NODES)
 
 
@@ -86,12 +97,22 @@ def _versions(session: Session, version_ids: set[str]) -> tuple[list[Node], list
         .order_by(version.created_at, version.number)
     ).all()
     nodes = [
-        Node(row.id, "version", f"{name} · version {row.number}", _text(row), row.dataset_id, _status(row), row.number)
+        Node(
+            row.id,
+            "version",
+            f"{name} · version {row.number}",
+            _text(row),
+            row.dataset_id,
+            _status(row),
+            row.number,
+        )
         for row, name in found
     ]
     how = {row.id: MADE_BY.get(row.origin, row.origin) for row, _ in found}
     links = session.scalars(select(VersionParentRow).where(VersionParentRow.version_id.in_(version_ids)))
-    edges = [Edge(link.parent_id, link.version_id, how[link.version_id]) for link in links if link.parent_id in how]
+    edges = [
+        Edge(link.parent_id, link.version_id, how[link.version_id]) for link in links if link.parent_id in how
+    ]
     return nodes, edges + _followers([row for row, _ in found], {edge.to for edge in edges})
 
 
@@ -123,7 +144,9 @@ def _jobs(session: Session, version_ids: set[str]) -> tuple[list[Node], list[Edg
     return nodes, [Edge(version_id, job.id, how) for job, version_id, how in pairs if version_id]
 
 
-def _models(session: Session, user_id: str, version_ids: set[str], job_ids: set[str]) -> tuple[list[Node], list[Edge]]:
+def _models(
+    session: Session, user_id: str, version_ids: set[str], job_ids: set[str]
+) -> tuple[list[Node], list[Edge]]:
     made = ModelVersionRow
     found = session.execute(
         select(made, ModelRow.name)
@@ -132,10 +155,15 @@ def _models(session: Session, user_id: str, version_ids: set[str], job_ids: set[
         .order_by(made.created_at)
     ).all()
     nodes = [
-        Node(row.id, "model", f"{name} · version {row.version}", "model", row.model_id, "ready", row.version) for row, name in found
+        Node(row.id, "model", f"{name} · version {row.version}", "model", row.model_id, "ready", row.version)
+        for row, name in found
     ]
     edges = [
-        Edge(row.finetune_job_id if row.finetune_job_id in job_ids else row.dataset_version_id or "", row.id, "training")
+        Edge(
+            row.finetune_job_id if row.finetune_job_id in job_ids else row.dataset_version_id or "",
+            row.id,
+            "training",
+        )
         for row, _ in found
     ]
     return nodes, edges

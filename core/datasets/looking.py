@@ -43,7 +43,9 @@ As = Literal["original", "parquet", "csv", "jsonl", "rejects"]
 class DatasetList(SearchQuery):
     format: Literal["chat", "preference", "completion", "text", "table"] | None = None
     status: Literal["processing", "ready", "failed"] | None = None
-    trains: bool | None = Field(None, description="Whether every row of the newest version can be learned as it is.")
+    trains: bool | None = Field(
+        None, description="Whether every row of the newest version can be learned as it is."
+    )
 
 
 def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
@@ -54,7 +56,9 @@ def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
         )
         if query.trains is not None:
             statement = statement.where(func.coalesce(TRAINS, False) == query.trains)
-        found = fetch(session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row)
+        found = fetch(
+            session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row
+        )
         return Listed(rows.present_all(session, found.items), found.total, found.limit, found.offset)
 
 
@@ -78,17 +82,28 @@ def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -
     with reading() as session:
         rows.own(session, user.id, dataset_id)
         statement = (
-            select(version).where(version.dataset_id == dataset_id, rows.is_listed(dataset_id)).options(defer(version.profile))
+            select(version)
+            .where(version.dataset_id == dataset_id, rows.is_listed(dataset_id))
+            .options(defer(version.profile))
         )
         sortable = {"created_at": version.number, "version": version.number}
-        found = fetch(session, statement, query or ListQuery(), sortable=sortable, tie=version.id, present=lambda row: row)
+        found = fetch(
+            session,
+            statement,
+            query or ListQuery(),
+            sortable=sortable,
+            tie=version.id,
+            present=lambda row: row,
+        )
         return Listed(rows.present_versions(session, found.items), found.total, found.limit, found.offset)
 
 
 def list_converting(user: User, dataset_id: str | None = None) -> list[Version]:
     """Versions that are being made right now, oldest first: of one dataset, or of all the user's."""
     version = DatasetVersionRow
-    statement = select(version).join(DatasetRow, DatasetRow.id == version.dataset_id).options(defer(version.profile))
+    statement = (
+        select(version).join(DatasetRow, DatasetRow.id == version.dataset_id).options(defer(version.profile))
+    )
     statement = statement.where(DatasetRow.owner_id == user.id, version.status == "processing")
     if dataset_id:
         statement = statement.where(version.dataset_id == dataset_id)
@@ -158,9 +173,13 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
     parquet, original = storage.parquet_path(found.id), storage.original_path(found.id)
     stem = rows.file_stem(dataset.name)
     if as_ == "csv":
-        return Content(f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: files.csv_chunks(parquet))
+        return Content(
+            f"{stem}.csv", "text/csv; charset=utf-8", open_chunks=lambda: files.csv_chunks(parquet)
+        )
     if as_ == "jsonl":
-        return Content(f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: files.jsonl_chunks(parquet))
+        return Content(
+            f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: files.jsonl_chunks(parquet)
+        )
     if as_ == "rejects":
         return _rejects(found, stem)
     if as_ == "original" and original.exists():

@@ -83,7 +83,9 @@ def create(
     if file is None:
         return _create_of(user, new, table)
     with _taking(file):
-        row = _uploaded_row(user, file, filename, {**new.options.model_dump(), "format": new.format}, sha256=sha256)
+        row = _uploaded_row(
+            user, file, filename, {**new.options.model_dump(), "format": new.format}, sha256=sha256
+        )
         with reading() as session:
             twin = same_bytes.find_twin(session, row, owner_id=user.id)
             known_as = same_bytes.name_twin(session, twin) if twin else None
@@ -153,7 +155,11 @@ def append_rows(
         newest = version_of(user, dataset_id)
         given = options or IngestOptions()
         types = appended.types_for(newest.columns) | (given.types or {})
-        chosen = {**given.model_copy(update={"types": types or None}).model_dump(), "append_to": newest.id, "keep_original": False}
+        chosen = {
+            **given.model_copy(update={"types": types or None}).model_dump(),
+            "append_to": newest.id,
+            "keep_original": False,
+        }
         row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
         row.origin = "append"
         with writing() as session:
@@ -189,7 +195,13 @@ def create_from_table(
         chosen = {**(options or {}), "keep_original": False}  # the table itself is the original
         made_by = origin or ("query" if sql else "python")
         row = _version_row(
-            user, filename="result.parquet", file=parquet, options=chosen, note=_checked_note(note), sql=sql, origin=made_by
+            user,
+            filename="result.parquet",
+            file=parquet,
+            options=chosen,
+            note=_checked_note(note),
+            sql=sql,
+            origin=made_by,
         )
         with writing() as session:
             _require_own_versions(session, user, parents)
@@ -200,7 +212,9 @@ def create_from_table(
             else:
                 title = name or rows.free_name(session, user.id, "query result")
                 rows.insert(session, user.id, title[:200], description, row)
-            session.add_all(VersionParentRow(version_id=row.id, parent_id=parent) for parent in dict.fromkeys(parents))
+            session.add_all(
+                VersionParentRow(version_id=row.id, parent_id=parent) for parent in dict.fromkeys(parents)
+            )
         _convert(row, parquet)
     return get(user, row.dataset_id), get_version(user, row.id)
 
@@ -214,7 +228,9 @@ def add_sample(user: User, name: str) -> Dataset:
     staged.write_bytes(sample_path(sample).read_bytes())
     with reading() as session:
         title = rows.free_name(session, user.id, sample.title)
-    return create(user, NewDataset(name=title, description=sample.description), file=staged, filename=sample.filename)
+    return create(
+        user, NewDataset(name=title, description=sample.description), file=staged, filename=sample.filename
+    )
 
 
 def samples() -> list[Sample]:
@@ -224,7 +240,9 @@ def samples() -> list[Sample]:
 
 def update(user: User, dataset_id: str, change: DatasetChange) -> Dataset:
     """Rename or describe. Raises NotFound, ValidationError."""
-    given = {name: value for name, value in change.model_dump(exclude_unset=True).items() if value is not None}
+    given = {
+        name: value for name, value in change.model_dump(exclude_unset=True).items() if value is not None
+    }
     with writing() as session:
         row = rows.own(session, user.id, dataset_id)
         for name, value in given.items():
@@ -237,9 +255,13 @@ def delete(user: User, dataset_id: str) -> None:
     """Delete a dataset with all versions and files. Raises NotFound, or InUse while an active job needs it."""
     with writing() as session:
         row = rows.own(session, user.id, dataset_id)
-        ids = list(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id)))
+        ids = list(
+            session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id))
+        )
         removing.require_unused(session, dataset_id, ids)
-        sent = list(session.scalars(select(UploadRow.id).where(UploadRow.dataset_id == dataset_id)))  # to become versions of it
+        sent = list(
+            session.scalars(select(UploadRow.id).where(UploadRow.dataset_id == dataset_id))
+        )  # to become versions of it
         stored = sum(storage.folder_bytes(storage.version_dir(version_id)) for version_id in ids)
         session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.id))
         usage.record(session, user_id=user.id, kind="storage", bytes=-stored)
@@ -310,7 +332,12 @@ def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
             name = rows.free_name(session, user.id, "table")
     parquet = from_tables.write_parquet(table)
     made, _ = create_from_table(
-        user, parquet=parquet, name=name, description=new.description, origin="python", options={"format": new.format}
+        user,
+        parquet=parquet,
+        name=name,
+        description=new.description,
+        origin="python",
+        options={"format": new.format},
     )
     return made
 
@@ -378,7 +405,9 @@ def _forget(row: DatasetVersionRow) -> None:
     with writing() as session:
         session.execute(sql_delete(DatasetVersionRow).where(DatasetVersionRow.id == row.id))
         left = session.scalar(
-            select(func.count()).select_from(DatasetVersionRow).where(DatasetVersionRow.dataset_id == row.dataset_id)
+            select(func.count())
+            .select_from(DatasetVersionRow)
+            .where(DatasetVersionRow.dataset_id == row.dataset_id)
         )
         if not left:
             session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.dataset_id))

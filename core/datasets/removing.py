@@ -87,7 +87,9 @@ def removed_tables(user: User) -> list[SqlTable]:
             .options(defer(version.profile))
         ).all()
     return [
-        SqlTable(row.dataset_id, name, row.id, row.number, False, row.columns, row.num_rows, why=rows.removal(row))
+        SqlTable(
+            row.dataset_id, name, row.id, row.number, False, row.columns, row.num_rows, why=rows.removal(row)
+        )
         for row, name in found
     ]
 
@@ -109,10 +111,14 @@ def needed(session: Session, version_ids: Iterable[str]) -> set[str]:
     """Those of the versions that an active job or an alias needs."""
     wanted = set(version_ids)
     jobs = session.execute(
-        select(JobRow.dataset_version_id, JobRow.validation_version_id).where(JobRow.status.in_(ACTIVE_STATUSES))
+        select(JobRow.dataset_version_id, JobRow.validation_version_id).where(
+            JobRow.status.in_(ACTIVE_STATUSES)
+        )
     ).all()
     aliased = session.scalars(
-        select(ModelVersionRow.dataset_version_id).where(ModelVersionRow.id.in_(select(ModelAliasRow.version_id)))
+        select(ModelVersionRow.dataset_version_id).where(
+            ModelVersionRow.id.in_(select(ModelAliasRow.version_id))
+        )
     )
     return wanted & ({found for pair in jobs for found in pair if found} | set(filter(None, aliased)))
 
@@ -121,7 +127,12 @@ def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
     """The row first, the files after it: a crash in between leaves files that the sweep at the next start takes."""
     row.removed_at, row.removed_why = now(), why[:200]
     session.execute(delete(VersionReportRow).where(VersionReportRow.version_id == row.id))
-    usage.record(session, user_id=row.created_by, kind="storage", bytes=-storage.folder_bytes(storage.version_dir(row.id)))
+    usage.record(
+        session,
+        user_id=row.created_by,
+        kind="storage",
+        bytes=-storage.folder_bytes(storage.version_dir(row.id)),
+    )
 
 
 def remove_files(version_id: str) -> None:
@@ -133,14 +144,19 @@ def remove_files(version_id: str) -> None:
 def _require_another(session: Session, row: DatasetVersionRow) -> None:
     version = DatasetVersionRow
     others = select(func.count()).where(
-        version.dataset_id == row.dataset_id, version.id != row.id, version.status == "ready", version.removed_at.is_(None)
+        version.dataset_id == row.dataset_id,
+        version.id != row.id,
+        version.status == "ready",
+        version.removed_at.is_(None),
     )
     if not session.scalar(others):
         raise Conflict("This is the only version with rows. Delete the whole dataset instead.")
 
 
 def _version_ids(session: Session, dataset_id: str) -> list[str]:
-    return list(session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id)))
+    return list(
+        session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id))
+    )
 
 
 def _uses(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:
@@ -154,10 +170,15 @@ def _uses(session: Session, dataset_id: str | None, version_ids: Sequence[str]) 
 
 
 def _jobs(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:
-    reads: list[ColumnElement[bool]] = [JobRow.dataset_version_id.in_(version_ids), JobRow.validation_version_id.in_(version_ids)]
+    reads: list[ColumnElement[bool]] = [
+        JobRow.dataset_version_id.in_(version_ids),
+        JobRow.validation_version_id.in_(version_ids),
+    ]
     if dataset_id:
         reads.append(JobRow.dataset_id == dataset_id)
-    found = session.execute(_newest(select(JobRow.id, JobRow.name, JobRow.status).where(or_(*reads)), JobRow.created_at))
+    found = session.execute(
+        _newest(select(JobRow.id, JobRow.name, JobRow.status).where(or_(*reads)), JobRow.created_at)
+    )
     return [Use("job", job_id, name, status in ACTIVE_STATUSES) for job_id, name, status in found]
 
 
@@ -169,7 +190,9 @@ def _models(session: Session, version_ids: Sequence[str]) -> list[Use]:
         .where(ModelVersionRow.dataset_version_id.in_(version_ids))
     )
     return [
-        Use("alias", model_id, f"{name}@{alias}", True) if alias else Use("model", model_id, f"{name} version {number}")
+        Use("alias", model_id, f"{name}@{alias}", True)
+        if alias
+        else Use("model", model_id, f"{name} version {number}")
         for model_id, name, number, alias in session.execute(_newest(made, ModelVersionRow.created_at))
     ]
 
@@ -180,7 +203,11 @@ def _children(session: Session, version_ids: Sequence[str]) -> list[Use]:
     made = (
         select(version.id, DatasetRow.name, version.number)
         .join(DatasetRow, DatasetRow.id == version.dataset_id)
-        .where(version.id.in_(select(VersionParentRow.version_id).where(VersionParentRow.parent_id.in_(version_ids))))
+        .where(
+            version.id.in_(
+                select(VersionParentRow.version_id).where(VersionParentRow.parent_id.in_(version_ids))
+            )
+        )
         .where(version.id.not_in(version_ids), version.removed_at.is_(None))
     )
     return [
@@ -192,7 +219,9 @@ def _children(session: Session, version_ids: Sequence[str]) -> list[Use]:
 def _chats(session: Session, dataset_id: str | None) -> list[Use]:
     if not dataset_id:
         return []
-    found = session.execute(_newest(select(ChatRow.id, ChatRow.title).where(ChatRow.dataset_id == dataset_id), ChatRow.updated_at))
+    found = session.execute(
+        _newest(select(ChatRow.id, ChatRow.title).where(ChatRow.dataset_id == dataset_id), ChatRow.updated_at)
+    )
     return [Use("chat", chat_id, title) for chat_id, title in found]
 
 

@@ -72,7 +72,9 @@ def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profi
     if row.profile:
         return Profile(columns=row.profile.get("columns", []), num_rows=row.num_rows)
     columns = _footer(row.id, tuple((column["name"], column["type"]) for column in row.columns))
-    return Profile(columns, row.num_rows, report.status if report else "none", report.progress if report else 0.0)
+    return Profile(
+        columns, row.num_rows, report.status if report else "none", report.progress if report else 0.0
+    )
 
 
 def quality(user: User, version_id: str) -> Quality:
@@ -130,7 +132,9 @@ def _start(user: User, version_id: str, kind: str) -> None:
 
 def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, VersionReportRow | None]:
     with reading() as session:
-        return rows.own_version(session, user.id, version_id), session.get(VersionReportRow, (version_id, kind))
+        return rows.own_version(session, user.id, version_id), session.get(
+            VersionReportRow, (version_id, kind)
+        )
 
 
 def _state(report: VersionReportRow | None) -> tuple[Any, float, str | None]:
@@ -148,4 +152,6 @@ def _require_model(session: Session, user: User, model_version_id: str) -> None:
 @lru_cache(maxsize=64)
 def _footer(version_id: str, columns: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
     """Versions never change: a page that waits for a profile reads the footer once."""
-    return from_footer(storage.parquet_path(version_id), [{"name": name, "type": type_} for name, type_ in columns])
+    return from_footer(
+        storage.parquet_path(version_id), [{"name": name, "type": type_} for name, type_ in columns]
+    )

@@ -31,7 +31,9 @@ class Retention(Input):
     """The rule. Both must hold for a version to go: it is older than ``keep_days`` and not among the ``keep_newest``."""
 
     enabled: bool = Field(False, title="Remove old versions")
-    keep_newest: int = Field(10, ge=1, le=1000, title="Newest versions to keep", description="Of each dataset.")
+    keep_newest: int = Field(
+        10, ge=1, le=1000, title="Newest versions to keep", description="Of each dataset."
+    )
     keep_days: int = Field(90, ge=0, le=3650, title="Days to keep every version")
 
 
@@ -74,7 +76,9 @@ def sweep_versions(now: datetime | None = None) -> list[Expired]:
     rule = retention()
     if not rule.enabled:
         return []
-    why = f"by the server's rule: older than {rule.keep_days} days and not among the newest {rule.keep_newest}"
+    why = (
+        f"by the server's rule: older than {rule.keep_days} days and not among the newest {rule.keep_newest}"
+    )
     with writing() as session:
         gone = _expired(session, rule, now or clock.now())
         for one in gone:
@@ -110,7 +114,15 @@ def _require_admin(user: User) -> None:
 def _expired(session: Session, rule: Retention, now: datetime) -> list[Expired]:
     version = DatasetVersionRow
     found = session.execute(
-        select(version.id, DatasetRow.id, DatasetRow.name, UserRow.email, version.number, version.size_bytes, version.created_at)
+        select(
+            version.id,
+            DatasetRow.id,
+            DatasetRow.name,
+            UserRow.email,
+            version.number,
+            version.size_bytes,
+            version.created_at,
+        )
         .join(DatasetRow, DatasetRow.id == version.dataset_id)
         .join(UserRow, UserRow.id == DatasetRow.owner_id)
         .where(version.status == "ready", version.removed_at.is_(None))
@@ -118,6 +130,10 @@ def _expired(session: Session, rule: Retention, now: datetime) -> list[Expired]:
     ).all()
     old = now - timedelta(days=rule.keep_days)
     listed = [Expired(*row) for row in found]
-    beyond = [one for _, group in groupby(listed, lambda one: one.dataset_id) for one in list(group)[rule.keep_newest :]]
+    beyond = [
+        one
+        for _, group in groupby(listed, lambda one: one.dataset_id)
+        for one in list(group)[rule.keep_newest :]
+    ]
     kept = removing.needed(session, [one.version_id for one in beyond])
     return [one for one in beyond if one.created_at < old and one.version_id not in kept]

@@ -42,7 +42,10 @@ def file_stem(name: str) -> str:
 def free_name(session: Session, owner_id: str, wanted: str) -> str:
     """``wanted``, or with 2, 3 … behind it when the owner has that already (letter case does not tell them apart)."""
     wanted = wanted.strip()[: MAX_NAME - 8] or "dataset"
-    taken = {name.lower() for name in session.scalars(select(DatasetRow.name).where(DatasetRow.owner_id == owner_id))}
+    taken = {
+        name.lower()
+        for name in session.scalars(select(DatasetRow.name).where(DatasetRow.owner_id == owner_id))
+    }
     candidates = (wanted if number == 1 else f"{wanted} {number}" for number in range(1, len(taken) + 2))
     return next(name for name in candidates if name.lower() not in taken)
 
@@ -55,7 +58,11 @@ def own(session: Session, owner_id: str, dataset_id: str) -> DatasetRow:
 
 
 def own_version(session: Session, owner_id: str, version_id: str) -> DatasetVersionRow:
-    statement = _versions_of(owner_id).where(DatasetVersionRow.id == version_id).options(defer(DatasetVersionRow.profile))
+    statement = (
+        _versions_of(owner_id)
+        .where(DatasetVersionRow.id == version_id)
+        .options(defer(DatasetVersionRow.profile))
+    )
     row = session.scalar(statement)
     if row is None:
         raise NotFound
@@ -91,8 +98,12 @@ def insert(session: Session, owner_id: str, name: str, description: str, version
 def append(session: Session, dataset: DatasetRow, version: DatasetVersionRow) -> None:
     """The next version of a dataset. Tries that failed are forgotten now, so that people see numbers without gaps."""
     version_row = DatasetVersionRow
-    session.execute(delete(version_row).where(version_row.dataset_id == dataset.id, version_row.status == "failed"))
-    highest = session.scalar(select(func.max(DatasetVersionRow.number)).where(DatasetVersionRow.dataset_id == dataset.id))
+    session.execute(
+        delete(version_row).where(version_row.dataset_id == dataset.id, version_row.status == "failed")
+    )
+    highest = session.scalar(
+        select(func.max(DatasetVersionRow.number)).where(DatasetVersionRow.dataset_id == dataset.id)
+    )
     version.dataset_id, version.number = dataset.id, (highest or 0) + 1
     dataset.updated_at = now()
     session.add(version)
@@ -102,14 +113,20 @@ def append(session: Session, dataset: DatasetRow, version: DatasetVersionRow) ->
 def is_listed(dataset_id: str) -> ColumnElement[bool]:
     """Whether people see a version of this dataset: a failed try only while nothing newer is ready."""
     version, other = DatasetVersionRow, aliased(DatasetVersionRow)
-    newest_ready = select(func.max(other.number)).where(other.dataset_id == dataset_id, other.status == "ready").scalar_subquery()
+    newest_ready = (
+        select(func.max(other.number))
+        .where(other.dataset_id == dataset_id, other.status == "ready")
+        .scalar_subquery()
+    )
     return or_(version.status != "failed", version.number > func.coalesce(newest_ready, 0))
 
 
 def matching(owner_id: str, *, format_: str | None, status: str | None) -> Select[DatasetRow]:
     """A user's datasets, joined with the version each of them shows."""
     version = DatasetVersionRow
-    statement = select(DatasetRow).join(version, version.id == _shown_id().correlate(DatasetRow).scalar_subquery())
+    statement = select(DatasetRow).join(
+        version, version.id == _shown_id().correlate(DatasetRow).scalar_subquery()
+    )
     conditions: list[ColumnElement[bool]] = [DatasetRow.owner_id == owner_id]
     if format_:
         conditions.append(version.format == format_)
@@ -121,7 +138,9 @@ def matching(owner_id: str, *, format_: str | None, status: str | None) -> Selec
 def newest_upload(session: Session, dataset_id: str) -> DatasetVersionRow | None:
     """The newest version that was made of a file: the next file is read as it was."""
     version = DatasetVersionRow
-    made = select(version).where(version.dataset_id == dataset_id, version.status == "ready", version.origin == "upload")
+    made = select(version).where(
+        version.dataset_id == dataset_id, version.status == "ready", version.origin == "upload"
+    )
     return session.scalar(made.order_by(version.number.desc()).limit(1).options(defer(version.profile)))
 
 
@@ -141,7 +160,11 @@ def present_all(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
 
 def parents_of(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    statement = select(VersionParentRow).where(VersionParentRow.version_id.in_(version_ids)).order_by(VersionParentRow.parent_id)
+    statement = (
+        select(VersionParentRow)
+        .where(VersionParentRow.version_id.in_(version_ids))
+        .order_by(VersionParentRow.parent_id)
+    )
     for link in session.scalars(statement):
         found[link.version_id].append(link.parent_id)
     return found
@@ -168,7 +191,9 @@ def present_versions(session: Session, rows: Sequence[DatasetVersionRow]) -> lis
     """The versions with their parents and the names of their authors, in two queries."""
     parents = parents_of(session, [row.id for row in rows])
     people = session.execute(
-        select(UserRow.id, UserRow.name, UserRow.email).where(UserRow.id.in_({row.created_by for row in rows}))
+        select(UserRow.id, UserRow.name, UserRow.email).where(
+            UserRow.id.in_({row.created_by for row in rows})
+        )
     )
     names = {user_id: name or email for user_id, name, email in people}
     return [present_version(row, parents[row.id], names.get(row.created_by, "")) for row in rows]
@@ -180,16 +205,22 @@ def require_readable(version: Version | DatasetVersionRow) -> None:
         raise Conflict(_not_ready(version.status))
     if version.removed_at:
         number = version.version if isinstance(version, Version) else version.number
-        raise Conflict(f"The files of version {number} were removed on {removal(version)}. Choose another version.")
+        raise Conflict(
+            f"The files of version {number} were removed on {removal(version)}. Choose another version."
+        )
 
 
 def require_unchanged(session: Session, newest: Version) -> None:
     """Raises Conflict when a version newer than this one is there or being made."""
     version = DatasetVersionRow
-    newer = select(version.status).where(version.dataset_id == newest.dataset_id, version.number > newest.version)
+    newer = select(version.status).where(
+        version.dataset_id == newest.dataset_id, version.number > newest.version
+    )
     found = set(session.scalars(newer.where(version.status != "failed")))
     if "processing" in found:
-        raise Conflict("Another version of this dataset is being made. Wait until it is ready, then try again.")
+        raise Conflict(
+            "Another version of this dataset is being made. Wait until it is ready, then try again."
+        )
     if found:
         raise Conflict(f"The dataset has a newer version than {newest.version} by now. Try again.")
 

@@ -91,22 +91,34 @@ def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRo
     after its version: by now perhaps.
     """
     row.content_hash = (
-        session.scalar(select(DatasetVersionRow.content_hash).where(DatasetVersionRow.id == twin.id)) or row.content_hash
+        session.scalar(select(DatasetVersionRow.content_hash).where(DatasetVersionRow.id == twin.id))
+        or row.content_hash
     )
     found = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
     for report in [report for report in found if report.status == "ready"]:
-        session.add(VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS}))
+        session.add(
+            VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS})
+        )
     session.flush()
     computing.request_all(session, row.id, profiled=row.profile is not None)
-    usage.record(session, user_id=row.created_by, kind="storage", bytes=storage.folder_bytes(storage.version_dir(row.id)))
+    usage.record(
+        session,
+        user_id=row.created_by,
+        kind="storage",
+        bytes=storage.folder_bytes(storage.version_dir(row.id)),
+    )
 
 
 def share_original(session: Session, file: Path, *, owner_id: str, sha256: str) -> None:
     """Let a staged file be a second name of an original with the same bytes, where one is kept."""
     version = DatasetVersionRow
     statement = select(version.id).join(DatasetRow, DatasetRow.id == version.dataset_id)
-    statement = statement.where(DatasetRow.owner_id == owner_id, version.sha256 == sha256, version.status == "ready")
-    kept = next((path for id_ in session.scalars(statement) if (path := storage.original_path(id_)).exists()), None)
+    statement = statement.where(
+        DatasetRow.owner_id == owner_id, version.sha256 == sha256, version.status == "ready"
+    )
+    kept = next(
+        (path for id_ in session.scalars(statement) if (path := storage.original_path(id_)).exists()), None
+    )
     if kept is None:
         return
     link = storage.new_staging_path()

@@ -67,7 +67,9 @@ def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
     """Raises RateLimited when no place becomes free, QueryTimeout after ``seconds``, DiskFull, Unavailable (out of memory)."""
     storage.require_space()
     if not _places.acquire(timeout=WAIT_SECONDS):
-        raise RateLimited("Other heavy work on datasets is going on. Wait for it to finish, then try again.", retry_after=30)
+        raise RateLimited(
+            "Other heavy work on datasets is going on. Wait for it to finish, then try again.", retry_after=30
+        )
     folder = storage.staging_dir() / f"work-{new_token()}"
     try:
         folder.mkdir(mode=0o700)
@@ -85,7 +87,9 @@ def parquet(version_id: str) -> str:
     return f"read_parquet({literal(str(storage.parquet_path(version_id)))}, file_row_number=true)"
 
 
-def rows_at(work: Scratch, version_id: str, names: Sequence[str], lines: Sequence[int]) -> dict[int, dict[str, Any]]:
+def rows_at(
+    work: Scratch, version_id: str, names: Sequence[str], lines: Sequence[int]
+) -> dict[int, dict[str, Any]]:
     """The rows at these places (from 0), as JSON can hold them."""
     if not lines or not names:
         return {line: {} for line in lines}
@@ -137,11 +141,15 @@ def _translated(seconds: float) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException as error:
-        raise QueryTimeout(f"This took longer than {seconds:g} seconds and was stopped. Try it on fewer rows.") from error
+        raise QueryTimeout(
+            f"This took longer than {seconds:g} seconds and was stopped. Try it on fewer rows."
+        ) from error
     except duckdb.OutOfMemoryException as error:
         if is_full_disk(error):
             raise DiskFull from error
-        raise Unavailable("The server has not enough memory for this. Try it on fewer rows or columns.") from error
+        raise Unavailable(
+            "The server has not enough memory for this. Try it on fewer rows or columns."
+        ) from error
     except duckdb.IOException as error:
         if "No space left" in str(error):
             raise DiskFull from error

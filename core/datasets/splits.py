@@ -39,10 +39,15 @@ class NewSplit(Input):
     train: float = Field(0.8, ge=0, le=1, allow_inf_nan=False, title="Train")
     validation: float = Field(0.1, ge=0, le=1, allow_inf_nan=False, title="Validation")
     test: float = Field(0.1, ge=0, le=1, allow_inf_nan=False, title="Test")
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="The same seed cuts the same rows the same way.")
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, title="Seed", description="The same seed cuts the same rows the same way."
+    )
     stratify: str | None = Field(None, title="Same shares of each", description="A column with few values.")
     by: list[str] = Field(
-        default_factory=list, max_length=100, title="Keep together", description="Equal rows; empty: all columns."
+        default_factory=list,
+        max_length=100,
+        title="Keep together",
+        description="Equal rows; empty: all columns.",
     )
 
     @model_validator(mode="after")
@@ -117,10 +122,14 @@ def _assign(work: Scratch, source: Version, new: NewSplit) -> None:
         return
     work.run(f"CREATE TEMP TABLE hashed AS {hashed}")
     if work.one("SELECT count(DISTINCT stratum) FROM hashed")[0] > MOST_STRATA:
-        raise ValidationError.of("stratify", f"has more than {MOST_STRATA:,} different values: choose a column with few")
+        raise ValidationError.of(
+            "stratify", f"has more than {MOST_STRATA:,} different values: choose a column with few"
+        )
     so_far = [round(sum(list(new.shares.values())[: n + 1]), 9) for n in range(len(new.shares) - 1)]
     places = ", ".join(map(str, so_far))
-    work.run(f"CREATE TEMP TABLE cuts AS SELECT stratum, quantile_disc(h, [{places}]) AS q FROM hashed GROUP BY stratum")
+    work.run(
+        f"CREATE TEMP TABLE cuts AS SELECT stratum, quantile_disc(h, [{places}]) AS q FROM hashed GROUP BY stratum"
+    )
     cases = " ".join(f"WHEN h <= q[{n + 1}] THEN {n}" for n in range(len(so_far)))
     work.run(
         f"CREATE TEMP TABLE parts AS SELECT line, CASE {cases} ELSE {len(so_far)} END AS part, hashed.stratum "
@@ -131,7 +140,9 @@ def _assign(work: Scratch, source: Version, new: NewSplit) -> None:
 def _content(source: Version, by: Sequence[str]) -> str:
     """A row as JSON, columns by name, so that their order says nothing; minus zero is zero."""
     columns = sorted((c["name"], c["type"]) for c in source.columns if not by or c["name"] in by)
-    cells = ", ".join(f"{quoted(name)} := {quoted(name)}{' + 0.0' if type_ in FLOATS else ''}" for name, type_ in columns)
+    cells = ", ".join(
+        f"{quoted(name)} := {quoted(name)}{' + 0.0' if type_ in FLOATS else ''}" for name, type_ in columns
+    )
     return f"to_json(struct_pack({cells}))::VARCHAR"
 
 
@@ -150,8 +161,13 @@ def _count(work: Scratch, new: NewSplit) -> SplitCounts:
     counts = dict(zip(names, work.one(f"SELECT {each} FROM parts"), strict=True))
     if not new.stratify:
         return SplitCounts(counts, [])
-    found = work.run(f"SELECT stratum, {each} FROM parts GROUP BY stratum ORDER BY count(*) DESC, stratum LIMIT {LISTED_STRATA}")
-    return SplitCounts(counts, [{"value": value, **dict(zip(names, found_counts, strict=True))} for value, *found_counts in found])
+    found = work.run(
+        f"SELECT stratum, {each} FROM parts GROUP BY stratum ORDER BY count(*) DESC, stratum LIMIT {LISTED_STRATA}"
+    )
+    return SplitCounts(
+        counts,
+        [{"value": value, **dict(zip(names, found_counts, strict=True))} for value, *found_counts in found],
+    )
 
 
 def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
@@ -211,4 +227,11 @@ def _part_of(user: User, source_id: str, part: str) -> str | None:
         .order_by(version.created_at.desc())
     )
     with reading() as session:
-        return next((found for found, options in session.execute(statement) if options.get("split", {}).get("part") == part), None)
+        return next(
+            (
+                found
+                for found, options in session.execute(statement)
+                if options.get("split", {}).get("part") == part
+            ),
+            None,
+        )

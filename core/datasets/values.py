@@ -43,7 +43,9 @@ class Version:
     options: dict[str, Any] = field(default_factory=dict)  # what was chosen when it was made
     removed_at: datetime | None = None  # its files are gone since then; the rest stays
     removed_why: str | None = None
-    same_as: dict[str, Any] | None = None  # the version that already had these bytes, said once by the call that found it
+    same_as: dict[str, Any] | None = (
+        None  # the version that already had these bytes, said once by the call that found it
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Dataset:
     note: str
     created_at: datetime
     updated_at: datetime
-    same_as: dict[str, Any] | None = None  # the version that already had these bytes, said once by the call that found it
+    same_as: dict[str, Any] | None = (
+        None  # the version that already had these bytes, said once by the call that found it
+    )
 
 
 @dataclass(frozen=True)

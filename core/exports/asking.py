@@ -45,10 +45,18 @@ class NewExport(Input):
 
     kind: Kind = Field(title="Form", description="What it becomes; the guide says which runs where.")
     version: int | None = Field(None, ge=1, title="Version", description="Left out: the newest.")
-    precision: Precision = Field("stored", title="Precision", description="stored: what loses nothing that the version has.")
-    repository: str | None = Field(None, max_length=193, title="Repository", description="organisation/name on the hub")
-    private: bool = Field(True, title="Private", description="Only you and your organisation see the repository.")
-    token: str | None = Field(None, max_length=500, repr=False, title="Token", description="With write permission; never stored.")
+    precision: Precision = Field(
+        "stored", title="Precision", description="stored: what loses nothing that the version has."
+    )
+    repository: str | None = Field(
+        None, max_length=193, title="Repository", description="organisation/name on the hub"
+    )
+    private: bool = Field(
+        True, title="Private", description="Only you and your organisation see the repository."
+    )
+    token: str | None = Field(
+        None, max_length=500, repr=False, title="Token", description="With write permission; never stored."
+    )
 
     @field_validator("repository")
     @classmethod
@@ -121,7 +129,9 @@ class ExportFile(NamedTuple):
     filename: str
 
 
-def list_offers(user: User, model_id: str, *, version: int | None = None, precision: Precision = "stored") -> list[Offer]:
+def list_offers(
+    user: User, model_id: str, *, version: int | None = None, precision: Precision = "stored"
+) -> list[Offer]:
     """Every kind with its size, in the order in which pages show them. Raises NotFound, Conflict (no weights)."""
     with reading() as session:
         row = _version(session, user, model_id, version)
@@ -195,7 +205,13 @@ def open_export(user: User, export_id: str) -> ExportFile:
 def filename_of(name: str, version: int, kind: str, target: str = "") -> str:
     """``support-bot-v2-merged.zip``, ``support-bot-v2-f16.gguf``"""
     stem = _UNSAFE.sub("-", name).strip("-.")[:80] or "model"
-    form = kind.removeprefix("gguf-") if kind.startswith("gguf") else f"{kind}-{target}" if target and kind == "merged" else kind
+    form = (
+        kind.removeprefix("gguf-")
+        if kind.startswith("gguf")
+        else f"{kind}-{target}"
+        if target and kind == "merged"
+        else kind
+    )
     return f"{stem}-v{version}-{form}.{'gguf' if kind.startswith('gguf') else 'zip'}"
 
 
@@ -241,13 +257,18 @@ def _same(session: Session, user: User, version_id: str, new: NewExport) -> Expo
     return session.scalar(select(ExportRow).filter_by(**named))
 
 
-def _insert(session: Session, user: User, version: ModelVersionRow, new: NewExport, *, export_id: str, offer: Offer) -> ExportRow:
+def _insert(
+    session: Session, user: User, version: ModelVersionRow, new: NewExport, *, export_id: str, offer: Offer
+) -> ExportRow:
     """A failed try makes room for the next one. The file keeps its name when the model gets another."""
     if failed := _same(session, user, version.id, new):
         session.delete(failed)
         session.flush()
     name = session.get_one(ModelRow, version.model_id).name
-    facts = {"precision": offer.precision, "filename": filename_of(name, version.version, new.kind, new.target)}
+    facts = {
+        "precision": offer.precision,
+        "filename": filename_of(name, version.version, new.kind, new.target),
+    }
     row = ExportRow(
         id=export_id,
         user_id=user.id,

@@ -50,10 +50,14 @@ def mapping_of(base: Path, tokenizer_folder: Path) -> Mapping:
     if architecture not in ARCHITECTURES:
         raise NotMapped(f"{architecture} cannot be written as GGUF by Luthier itself. {CONFIGURE}")
     if what := _unusual(config):
-        raise NotMapped(f"This {architecture} has {what}, which Luthier does not write as GGUF itself. {CONFIGURE}")
+        raise NotMapped(
+            f"This {architecture} has {what}, which Luthier does not write as GGUF itself. {CONFIGURE}"
+        )
     pre_tokenizer = PRE_TOKENIZERS.get(_rules(tokenizer_folder))
     if pre_tokenizer is None:
-        raise NotMapped(f"This {architecture} has a tokenizer that Luthier does not write as GGUF itself. {CONFIGURE}")
+        raise NotMapped(
+            f"This {architecture} has a tokenizer that Luthier does not write as GGUF itself. {CONFIGURE}"
+        )
     return Mapping(ARCHITECTURES[architecture], pre_tokenizer)
 
 

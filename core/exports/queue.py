@@ -52,17 +52,26 @@ class ExportQueue(TendedQueue):
         rows = export_rows.list_open()
         living = {row.id for row in rows if row.status == "running"} | set(self.children)
         for row in rows:
-            if row.status == "waiting" and row.id not in living and self._may_start(row) and len(living) < SLOTS:
+            if (
+                row.status == "waiting"
+                and row.id not in living
+                and self._may_start(row)
+                and len(living) < SLOTS
+            ):
                 self._start(row)
                 living.add(row.id)
         return bool(rows or self.children)
 
     def _settle_dead(self) -> None:
-        for export_id, child in [(key, child) for key, child in self.children.items() if child.poll() is not None]:
+        for export_id, child in [
+            (key, child) for key, child in self.children.items() if child.poll() is not None
+        ]:
             del self.children[export_id]
             _note_output(export_id, child.returncode)
             _clear_drafts(export_id)
-            export_rows.fail(export_id, export_rows.CRASHED)  # without effect where the process has settled its row
+            export_rows.fail(
+                export_id, export_rows.CRASHED
+            )  # without effect where the process has settled its row
         for row in export_rows.list_open():
             if row.status == "running" and row.id not in self.children and not export_rows.is_alive(row):
                 _clear_drafts(row.id)
@@ -150,7 +159,11 @@ def _sweep(living: set[str]) -> None:
     with reading() as session:
         known = set(session.scalars(select(ExportRow.id).where(ExportRow.status == "ready")))
     folder = settings().data_dir / "exports"
-    drafts = {path.name for path in folder.glob(".*") if path.name.split(".")[1] in living} if folder.is_dir() else set()
+    drafts = (
+        {path.name for path in folder.glob(".*") if path.name.split(".")[1] in living}
+        if folder.is_dir()
+        else set()
+    )
     trash.sweep("exports", known | living | drafts)
     for output in _log_path("").parent.glob("export-*.log"):
         if output.stem.removeprefix("export-") not in living:

@@ -11,9 +11,7 @@ from core.db import reading, writing
 from core.processes import living
 from core.tables import ExportRow
 
-CRASHED = (
-    "Making the export ended unexpectedly. Start it again; if it happens twice, the model is too large for this server's memory."
-)
+CRASHED = "Making the export ended unexpectedly. Start it again; if it happens twice, the model is too large for this server's memory."
 
 
 def claim(export_id: str) -> ExportRow | None:
@@ -34,13 +32,17 @@ def report(export_id: str, *, progress: float, facts: dict[str, Any]) -> bool:
 def settle(export_id: str, *, size_bytes: int, checks: list[dict[str, Any]], facts: dict[str, Any]) -> bool:
     """It may be taken away now. False: it was deleted meanwhile."""
     done = {"size_bytes": size_bytes, "checks": checks, "facts": facts, "progress": 1.0}
-    return _change(export_id, ("running",), status="ready", error=None, finished_at=now(), heartbeat_at=now(), **done)
+    return _change(
+        export_id, ("running",), status="ready", error=None, finished_at=now(), heartbeat_at=now(), **done
+    )
 
 
 def fail(export_id: str, message: str, *, checks: list[dict[str, Any]] | None = None) -> bool:
     """End one that is not over yet. Without effect where its process has settled it."""
     told = {"checks": checks} if checks else {}
-    return _change(export_id, ("waiting", "running"), status="failed", error=message, finished_at=now(), **told)
+    return _change(
+        export_id, ("waiting", "running"), status="failed", error=message, finished_at=now(), **told
+    )
 
 
 def ask_again(export_id: str, worker_pid: int | None) -> bool:
@@ -54,7 +56,11 @@ def ask_again(export_id: str, worker_pid: int | None) -> bool:
 def list_open() -> list[ExportRow]:
     """What waits or runs, oldest first."""
     with reading() as session:
-        statement = select(ExportRow).where(ExportRow.status.in_(("waiting", "running"))).options(defer(ExportRow.checks))
+        statement = (
+            select(ExportRow)
+            .where(ExportRow.status.in_(("waiting", "running")))
+            .options(defer(ExportRow.checks))
+        )
         return list(session.scalars(statement.order_by(ExportRow.created_at, ExportRow.id)))
 
 
@@ -66,5 +72,7 @@ def is_alive(row: ExportRow) -> bool:
 def _change(export_id: str, from_: tuple[str, ...], **values: Any) -> bool:
     row = ExportRow
     with writing() as session:
-        changed = session.execute(update(row).where(row.id == export_id, row.status.in_(from_)).values(**values))
+        changed = session.execute(
+            update(row).where(row.id == export_id, row.status.in_(from_)).values(**values)
+        )
         return bool(changed.rowcount)  # type: ignore[attr-defined]

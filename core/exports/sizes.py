@@ -55,7 +55,9 @@ def precision_of(weights: Weights, wanted: str) -> str:
 def beside_bytes(weights: Weights) -> int:
     """Tokenizer, configuration and card."""
     tokenizer = tokenizer_folder(weights)
-    config = sum((weights.base / name).stat().st_size for name in ("config.json",) if (weights.base / name).is_file())
+    config = sum(
+        (weights.base / name).stat().st_size for name in ("config.json",) if (weights.base / name).is_file()
+    )
     return _files_bytes(tokenizer) + (0 if tokenizer == weights.base else config) + CARD_BYTES
 
 
@@ -98,7 +100,9 @@ def _vocabulary_bytes(folder: Path) -> int:
     """Each token and each merge as text with its length before it, each token with a type."""
     model = read_tokenizer(folder).get("model") or {}
     tokens = sum(len(token.encode()) + 12 for token in model.get("vocab") or ())
-    merges = sum(len((m if isinstance(m, str) else " ".join(m)).encode()) + 8 for m in model.get("merges") or ())
+    merges = sum(
+        len((m if isinstance(m, str) else " ".join(m)).encode()) + 8 for m in model.get("merges") or ()
+    )
     template = folder / "chat_template.jinja"
     own = (
         template.stat().st_size

@@ -24,7 +24,9 @@ from core.tables import ExportRow
 NICENESS = 10
 TICK_SECONDS = 0.5
 DISK_FULL = "The server's disk is full. Free some space, then export it again."
-NO_MEMORY = "There was not enough memory to load the model. Try again when the server does less, or on a larger one."
+NO_MEMORY = (
+    "There was not enough memory to load the model. Try again when the server does less, or on a larger one."
+)
 log = logging.getLogger("luthier.exports")
 
 
@@ -53,7 +55,9 @@ def run(export_id: str, token: str = "") -> bool:
 
 def _make(row: ExportRow, progress: Progress, token: str) -> None:
     final = storage.export_dir(row.id)
-    trash.put("exports", row.id, why="was made, but its row says that it was not")  # a process died in between, or the row is old
+    trash.put(
+        "exports", row.id, why="was made, but its row says that it was not"
+    )  # a process died in between, or the row is old
     with storage.publishing(final) as draft:
         made = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}

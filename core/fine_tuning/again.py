@@ -52,7 +52,14 @@ def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job
             _require_sources(session, user, earlier)
             same: dict[str, Any] = {name: getattr(earlier, name) for name in SAME}
             as_run = {name: value for name, value in earlier.resolved.items() if name == "threads"}
-            row = JobRow(id=new_id("ftj"), user_id=user.id, copied_from=job_id, idempotency_key=key, resolved=as_run, **same)
+            row = JobRow(
+                id=new_id("ftj"),
+                user_id=user.id,
+                copied_from=job_id,
+                idempotency_key=key,
+                resolved=as_run,
+                **same,
+            )
             session.add(row)
             session.flush()
             notes.add_event(session, row.id, f"Created: {earlier.name} once more, with everything as it was.")
@@ -93,4 +100,6 @@ def _require_data(session: Session, user: User, version_id: str | None, what: st
     if row is None:
         raise Conflict(f"The {what} of this job was deleted. Start a new job on another dataset.")
     if row.removed_at:
-        raise Conflict(f"The files of the {what} of this job were removed. Start a new job on another version.")
+        raise Conflict(
+            f"The files of the {what} of this job were removed. Start a new job on another version."
+        )

@@ -34,7 +34,9 @@ class Annotation(Input):
 def tags(user: User) -> list[str]:
     """The tags of the user's jobs, by the alphabet."""
     with reading() as session:
-        found = session.scalars(select(JobRow.tags).where(JobRow.user_id == user.id, cast(JobRow.tags, String) != "[]"))
+        found = session.scalars(
+            select(JobRow.tags).where(JobRow.user_id == user.id, cast(JobRow.tags, String) != "[]")
+        )
         return sorted({tag for given in found for tag in given}, key=str.casefold)
 
 

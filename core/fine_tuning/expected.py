@@ -32,7 +32,9 @@ def durations(session: Session, job_ids: Sequence[str]) -> dict[str, float | Non
 def _paces(session: Session, bases: set[str]) -> list[Pace]:
     """Newest first, those that run now before those that ended."""
     measured = select(JobRow).where(
-        JobRow.base_version_id.in_(bases), JobRow.status.in_(("running", "succeeded")), JobRow.tokens_per_second.is_not(None)
+        JobRow.base_version_id.in_(bases),
+        JobRow.status.in_(("running", "succeeded")),
+        JobRow.tokens_per_second.is_not(None),
     )
     rows = session.scalars(measured.order_by(JobRow.started_at.desc()).limit(LOOKED_AT)).all()
     found = ((row, _seconds_per_row(row)) for row in rows)
@@ -53,11 +55,17 @@ def _duration(row: JobRow, paces: Sequence[Pace]) -> float | None:
     ran = [pace for pace in paces if pace.base_version_id == row.base_version_id]
     alike = [pace for pace in ran if pace.dataset_version_id == row.dataset_version_id]
     pace = next(iter(alike or ran), None)
-    return START_SECONDS + pace.seconds_per_row * per_step * max(0, row.total_steps - row.step) if pace else None
+    return (
+        START_SECONDS + pace.seconds_per_row * per_step * max(0, row.total_steps - row.step) if pace else None
+    )
 
 
 def _rows_per_step(row: JobRow) -> int | None:
     settings: dict[str, Any] = row.resolved or {}
     if not isinstance(settings.get("batch_size"), int):
         return None
-    return int(settings["batch_size"]) * int(settings.get("gradient_accumulation") or 1) * max(1, row.num_processes)
+    return (
+        int(settings["batch_size"])
+        * int(settings.get("gradient_accumulation") or 1)
+        * max(1, row.num_processes)
+    )

@@ -70,7 +70,14 @@ def list_jobs(user: User, query: JobList | None = None) -> Listed[Job]:
     if query.tag:
         statement = statement.where(contains(cast(JobRow.tags, String), json.dumps(query.tag)))
     with reading() as session:
-        return fetch(session, statement, query, sortable=SORTABLE, tie=JobRow.id, present=lambda row: present(session, row))
+        return fetch(
+            session,
+            statement,
+            query,
+            sortable=SORTABLE,
+            tie=JobRow.id,
+            present=lambda row: present(session, row),
+        )
 
 
 def get(user: User, job_id: str) -> Job:
@@ -118,16 +125,22 @@ def list_checkpoints(user: User, job_id: str, query: CheckpointList | None = Non
         find(session, user, job_id)
         statement = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
         sortable = {"step": CheckpointRow.step, "created_at": CheckpointRow.created_at}
-        return fetch(session, statement, query, sortable=sortable, tie=CheckpointRow.id, present=present_checkpoint)
+        return fetch(
+            session, statement, query, sortable=sortable, tie=CheckpointRow.id, present=present_checkpoint
+        )
 
 
-def _steer(user: User, job_id: str, change: Callable[[Session, str], bool], verb: str, told: Mapping[str, str]) -> Job:
+def _steer(
+    user: User, job_id: str, change: Callable[[Session, str], bool], verb: str, told: Mapping[str, str]
+) -> Job:
     """``told``: new status -> the event that says so."""
     with writing() as session:
         row = find(session, user, job_id)
         if not change(session, job_id):
             raise Conflict(
-                f"A job that is {row.status} cannot {verb}." if verb != "cancel" else f"The job is already {row.status}."
+                f"A job that is {row.status} cannot {verb}."
+                if verb != "cancel"
+                else f"The job is already {row.status}."
             )
         session.refresh(row)
         notes.add_event(session, job_id, told[row.status])

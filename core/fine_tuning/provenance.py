@@ -24,7 +24,9 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 GIT_SECONDS = 2.0
 
 
-def describe(session: Session, job: JobRow, *, model: Path | None, step: int | None, seconds: float) -> dict[str, Any]:
+def describe(
+    session: Session, job: JobRow, *, model: Path | None, step: int | None, seconds: float
+) -> dict[str, Any]:
     """The ``settings`` of a version: everything needed to run the training again and to know what it took.
 
     ``model``: the folder that becomes the version, None for a run without one. ``seconds``: how long the training took to get
@@ -40,7 +42,8 @@ def describe(session: Session, job: JobRow, *, model: Path | None, step: int | N
         "checkpoint_step": step,
         "dataset": _data(session, job.dataset_version_id),
         "validation": _validation(session, job),
-        "chat_template_sha256": (template_sha256(model) if model else None) or (base.chat_template_sha256 if base else None),
+        "chat_template_sha256": (template_sha256(model) if model else None)
+        or (base.chat_template_sha256 if base else None),
         "environment": environment(),
         "hardware": job.hardware or hardware(),
         "cost": cost(seconds, devices=job.num_processes),
@@ -74,7 +77,9 @@ def luthier_version() -> str:
         return number
     ask = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     try:
-        told = subprocess.run(ask, capture_output=True, text=True, timeout=GIT_SECONDS, check=True).stdout.strip()
+        told = subprocess.run(
+            ask, capture_output=True, text=True, timeout=GIT_SECONDS, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return number
     return f"{number}+{told}"

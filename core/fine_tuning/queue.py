@@ -88,7 +88,9 @@ def queue(user: User) -> Queue:
         else:
             others += 1
     in_use = sum(one.devices for one in holding)
-    return Queue(items, others, running=len(holding), places=places, devices=all_devices, devices_in_use=in_use)
+    return Queue(
+        items, others, running=len(holding), places=places, devices=all_devices, devices_in_use=in_use
+    )
 
 
 def move(user: User, job_id: str, move: Move) -> Queue:
@@ -143,7 +145,9 @@ def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devi
 def _holding(session: Session) -> list[Held]:
     """What runs, and what still saves: that lets go in a moment."""
     rows = session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()
-    starting = durations(session, [row.id for row in rows if row.status == "running" and row.eta_seconds is None])
+    starting = durations(
+        session, [row.id for row in rows if row.status == "running" and row.eta_seconds is None]
+    )
     left = {row.id: row.eta_seconds if row.status == "running" else 0.0 for row in rows}
     return [Held(row.user_id, turns.devices_of(row), starting.get(row.id, left[row.id])) for row in rows]
 
@@ -175,7 +179,9 @@ def _present(row: JobRow, start: Start, *, place: int, others_ahead: int, moment
 
 def _require_waiting(row: JobRow) -> None:
     if row.status != "queued":
-        raise Conflict(f"A job that is {row.status} has no place in the queue. Only waiting jobs can be moved.")
+        raise Conflict(
+            f"A job that is {row.status} has no place in the queue. Only waiting jobs can be moved."
+        )
 
 
 def _target(order: Sequence[str], at: int, move: Move) -> int:
@@ -184,12 +190,16 @@ def _target(order: Sequence[str], at: int, move: Move) -> int:
         if move.before not in order:
             raise NotFound("There is no such job of yours in the queue.")
         return order.index(move.before)
-    return {"first": 0, "up": max(0, at - 1), "down": min(len(order), at + 1), "last": len(order)}[move.to or "first"]
+    return {"first": 0, "up": max(0, at - 1), "down": min(len(order), at + 1), "last": len(order)}[
+        move.to or "first"
+    ]
 
 
 def _write_order(session: Session, order: Sequence[str], *, moved: str, target: int) -> None:
     """Positions for all, and for the moved job the priority of a neighbour if its own would put it elsewhere."""
-    priorities = dict(session.execute(select(JobRow.id, JobRow.priority).where(JobRow.id.in_(order))).tuples().all())
+    priorities = dict(
+        session.execute(select(JobRow.id, JobRow.priority).where(JobRow.id.in_(order))).tuples().all()
+    )
     above = priorities[order[target - 1]] if target else 1
     below = priorities[order[target + 1]] if target + 1 < len(order) else -1
     for position, job_id in enumerate(order, start=1):

@@ -43,7 +43,9 @@ def from_yaml(text: str) -> NewJob:
     values = _values(text, lines)
     unknown = _unknown(values)
     if unknown:
-        raise ValidationError(details=[_with_line(Detail(name, "there is no such setting"), lines) for name in unknown])
+        raise ValidationError(
+            details=[_with_line(Detail(name, "there is no such setting"), lines) for name in unknown]
+        )
     try:
         return parse(NewJob, **values)
     except ValidationError as error:
@@ -76,13 +78,17 @@ def _settings_lines(chosen: Mapping[str, Any]) -> Iterator[str]:
             section = str(extra.get("section"))
             yield from ("", f"  # --- {section} ---")
         methods = extra.get("methods")
-        only = f" Only for {' and '.join(map(str, methods))}." if isinstance(methods, list) and methods else ""
+        only = (
+            f" Only for {' and '.join(map(str, methods))}." if isinstance(methods, list) and methods else ""
+        )
         yield from (f"  {line}" for line in _entry(name, value, f"{field.description}{only}")[:-1])
 
 
 def _entry(name: str, value: Any, help: str | None) -> list[str]:
     """Comment, field, empty line."""
-    written = yaml.safe_dump({name: value}, allow_unicode=True, default_flow_style=False, sort_keys=False, width=10_000)
+    written = yaml.safe_dump(
+        {name: value}, allow_unicode=True, default_flow_style=False, sort_keys=False, width=10_000
+    )
     return [*_comment(help or ""), *written.rstrip("\n").split("\n"), ""]
 
 
@@ -112,7 +118,9 @@ def _note_lines(node: Any, name: str, lines: dict[str, int]) -> None:
             inner = f"{name}.{key.value}" if name else str(key.value)
             line = key.start_mark.line + 1
             if inner in lines:
-                raise ValidationError(details=[Detail(inner, f"stands twice, in lines {lines[inner]} and {line}")])
+                raise ValidationError(
+                    details=[Detail(inner, f"stands twice, in lines {lines[inner]} and {line}")]
+                )
             lines[inner] = line
             _note_lines(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):

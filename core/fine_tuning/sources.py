@@ -73,11 +73,19 @@ def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:
     try:
         return read_facts(models.location(version_id).base).num_parameters
     except (OSError, ValueError) as error:
-        raise Conflict("The files of the model below this adapter cannot be read. Choose another base model.") from error
+        raise Conflict(
+            "The files of the model below this adapter cannot be read. Choose another base model."
+        ) from error
 
 
 def find_rows(
-    user: User, dataset_id: str, *, version_id: str | None, mapping: Mapping, method: Method, must_be_sound: bool = True
+    user: User,
+    dataset_id: str,
+    *,
+    version_id: str | None,
+    mapping: Mapping,
+    method: Method,
+    must_be_sound: bool = True,
 ) -> Rows:
     """Raises NotFound, Conflict (not ready, or of no use for the method), ValidationError (the mapping).
 
@@ -95,11 +103,22 @@ def find_rows(
         raise Conflict(
             f"{method.title} cannot learn from {format_.title.lower()} rows. It learns from {', '.join(method.formats)}."
         )
-    rows = Rows(dataset.id, version.id, dataset.name, version.num_rows, version.columns, mapping, format_.name, mapping is None)
+    rows = Rows(
+        dataset.id,
+        version.id,
+        dataset.name,
+        version.num_rows,
+        version.columns,
+        mapping,
+        format_.name,
+        mapping is None,
+    )
     if not must_be_sound:
         return rows
     if rows.num_rows < FEWEST_ROWS:
-        raise Conflict(f"{dataset.name} has {rows.num_rows} rows; at least {FEWEST_ROWS} are needed to train.")
+        raise Conflict(
+            f"{dataset.name} has {rows.num_rows} rows; at least {FEWEST_ROWS} are needed to train."
+        )
     if mapping is None:
         _require_sound_report(dataset.name, version.training)
     return rows
@@ -111,7 +130,11 @@ def require_sound(rows: Rows) -> None:
     if found is None:
         return
     told = f"line {found[0]}: {found[1].field} {found[1].message}"
-    raise ValidationError(details=[Detail("columns", told)]) if rows.mapping else Conflict(f"{rows.name}, {told}")
+    raise (
+        ValidationError(details=[Detail("columns", told)])
+        if rows.mapping
+        else Conflict(f"{rows.name}, {told}")
+    )
 
 
 def find_wrong_row(rows: Rows, *, limit: int | None = None) -> tuple[int, Detail] | None:
@@ -122,7 +145,9 @@ def find_wrong_row(rows: Rows, *, limit: int | None = None) -> tuple[int, Detail
 
 def tokens_per_row(rows: Rows) -> float:
     """A rough mean, from the characters of the first rows."""
-    counts = [_rough_tokens(example) for _, example in islice(rows.read(), SAMPLE) if not isinstance(example, list)]
+    counts = [
+        _rough_tokens(example) for _, example in islice(rows.read(), SAMPLE) if not isinstance(example, list)
+    ]
     return sum(counts) / len(counts) if counts else 0.0
 
 
@@ -130,7 +155,11 @@ def _require_sound_report(name: str, report: Any) -> None:
     report = report if isinstance(report, dict) or report is None else vars(report)
     if report and not report.get("ok", True) and report.get("errors"):
         first = report["errors"][0]
-        raise Conflict(f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}".replace("  ", " "))
+        raise Conflict(
+            f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}".replace(
+                "  ", " "
+            )
+        )
 
 
 def _rough_tokens(example: Example) -> float:
@@ -138,7 +167,10 @@ def _rough_tokens(example: Example) -> float:
         return len(example.text) / CHARACTERS_PER_TOKEN + 1
     if isinstance(example, Chat):
         return _rough_chat_tokens(example.messages)
-    return sum(_rough_chat_tokens([*example.messages, *answer]) for answer in (example.preferred, example.non_preferred))
+    return sum(
+        _rough_chat_tokens([*example.messages, *answer])
+        for answer in (example.preferred, example.non_preferred)
+    )
 
 
 def _rough_chat_tokens(messages: Sequence[Message]) -> float:

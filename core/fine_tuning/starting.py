@@ -38,7 +38,9 @@ class NewJob(Input):
 
     base_model_id: str = Field(max_length=64, title="Base model", description="The model to start from.")
     dataset_id: str = Field(max_length=64, title="Dataset", description="The dataset to learn from.")
-    dataset_version_id: str | None = Field(None, max_length=64, title="Version", description="Of the dataset. Empty: the newest.")
+    dataset_version_id: str | None = Field(
+        None, max_length=64, title="Version", description="Of the dataset. Empty: the newest."
+    )
     validation_dataset_id: str | None = Field(
         None,
         max_length=64,
@@ -54,7 +56,9 @@ class NewJob(Input):
         description="Share of the rows that is not learned but used to measure. The same row is always on the same side.",
     )
     columns: dict[str, str] | None = Field(
-        None, title="Columns", description="Which column of a table plays which role, where the rows have no training format."
+        None,
+        title="Columns",
+        description="Which column of a table plays which role, where the rows have no training format.",
     )
     name: str | None = Field(
         None,
@@ -63,10 +67,14 @@ class NewJob(Input):
         title="Name of the model",
         description="What comes out. Empty: from base and dataset.",
     )
-    suffix: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name.")
+    suffix: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name."
+    )
     method: str = Field("supervised", title="Method", description="How it learns.")
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
-    seed: int | None = Field(None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training.")
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training."
+    )
     sample_prompts: list[str] = Field(
         default_factory=list,
         max_length=8,
@@ -74,15 +82,31 @@ class NewJob(Input):
         description="Asked again and again while the model trains, so that you can see it learn. Empty: taken from the data.",
     )
     priority: int = Field(
-        0, ge=-1, le=1, title="Priority", description="1 goes before 0, 0 before -1, within a fair turn of users."
+        0,
+        ge=-1,
+        le=1,
+        title="Priority",
+        description="1 goes before 0, 0 before -1, within a fair turn of users.",
     )
-    runner: str = Field("subprocess", title="Where it runs", description="The runner that starts the training.")
+    runner: str = Field(
+        "subprocess", title="Where it runs", description="The runner that starts the training."
+    )
     num_processes: int = Field(
-        1, ge=1, le=64, title="Devices", description="Processes that share each step, one per GPU (or CPU core)."
+        1,
+        ge=1,
+        le=64,
+        title="Devices",
+        description="Processes that share each step, one per GPU (or CPU core).",
     )
-    copied_from: str | None = Field(None, max_length=64, title="Copied from", description="The job of yours that this one varies.")
-    notes: str = Field("", max_length=10_000, title="Notes", description="For people; no training reads them.")
-    tags: list[str] = Field(default_factory=list, max_length=20, title="Tags", description="Words to find the job by.")
+    copied_from: str | None = Field(
+        None, max_length=64, title="Copied from", description="The job of yours that this one varies."
+    )
+    notes: str = Field(
+        "", max_length=10_000, title="Notes", description="For people; no training reads them."
+    )
+    tags: list[str] = Field(
+        default_factory=list, max_length=20, title="Tags", description="Words to find the job by."
+    )
     idempotency_key: str | None = Field(
         None, max_length=200, title="Idempotency key", description="The same key never starts two jobs."
     )
@@ -153,7 +177,9 @@ def create(user: User, new: NewJob) -> Job:
         raise NotFound(GONE) from error
 
 
-def automatic(user: User, base_model_id: str, hyperparameters: Hyperparameters, *, method: str, num_rows: int) -> Settings:
+def automatic(
+    user: User, base_model_id: str, hyperparameters: Hyperparameters, *, method: str, num_rows: int
+) -> Settings:
     """What the settings that are left alone become beside those that are not. Raises NotFound, Conflict about the base."""
     return _resolve(hyperparameters, sources.find_base(user, base_model_id), num_rows, method=method)
 
@@ -180,7 +206,13 @@ def find_sources(user: User, new: NewJob) -> Sources:
 
 
 def insert(
-    session: Session, user: User, new: NewJob, found: Sources, *, key: str | None = None, group_id: str | None = None
+    session: Session,
+    user: User,
+    new: NewJob,
+    found: Sources,
+    *,
+    key: str | None = None,
+    group_id: str | None = None,
 ) -> JobRow:
     """Write a job, in the queue when all its rows are known to be sound. Raises Conflict, IntegrityError."""
     base, rows, validation = found
@@ -213,7 +245,10 @@ def admit(job_id: str) -> None:
     for part in filter(None, (rows, validation)):
         if wrong := sources.find_wrong_row(part):
             line, detail = wrong
-            return _reject(job_id, jobs.Error("invalid_training_file", f"Line {line}: {detail.field} {detail.message}", line))
+            return _reject(
+                job_id,
+                jobs.Error("invalid_training_file", f"Line {line}: {detail.field} {detail.message}", line),
+            )
     asked = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
     settled = _resolve(asked, base, counts[0], method=row.method), *counts
@@ -231,7 +266,9 @@ def _require_files(session: Any, job: JobRow) -> None:
 def _reject(job_id: str, error: jobs.Error) -> None:
     with writing() as session:
         if jobs.reject(session, job_id, error=error):
-            notes.add_event(session, job_id, error.message, level="error", data={"code": error.code, "line": error.line})
+            notes.add_event(
+                session, job_id, error.message, level="error", data={"code": error.code, "line": error.line}
+            )
 
 
 def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
@@ -250,12 +287,18 @@ def _find(user: User, new: NewJob) -> Sources:
     if problem := RUNNERS[new.runner].problem():
         raise Conflict(problem)
     base = sources.find_base(user, new.base_model_id)
-    rows = sources.find_rows(user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method)
+    rows = sources.find_rows(
+        user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method
+    )
     if new.validation_dataset_id is None:
         return base, rows, None
     if new.validation_fraction:
-        raise ValidationError.of("validation_fraction", "give either a validation dataset or a fraction, not both")
-    validation = sources.find_rows(user, new.validation_dataset_id, version_id=None, mapping=new.columns, method=method)
+        raise ValidationError.of(
+            "validation_fraction", "give either a validation dataset or a fraction, not both"
+        )
+    validation = sources.find_rows(
+        user, new.validation_dataset_id, version_id=None, mapping=new.columns, method=method
+    )
     return base, rows, validation
 
 
@@ -263,7 +306,9 @@ def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     """Raises ValidationError for settings that cannot run here."""
     settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
     if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
-        raise ValidationError.of("hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA")
+        raise ValidationError.of(
+            "hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA"
+        )
     return settings
 
 
@@ -291,7 +336,9 @@ def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: s
     )
 
 
-def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | None, key: str | None) -> JobRow:
+def _row(
+    user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | None, key: str | None
+) -> JobRow:
     return JobRow(
         id=new_id("ftj"),
         user_id=user.id,
@@ -320,7 +367,10 @@ def _row(user: User, new: NewJob, *, base: Base, rows: Rows, validation: Rows | 
 
 def _stored_sources(session: Any, job: JobRow) -> Sources | None:
     """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
-    version, model = session.get(ModelVersionRow, job.base_version_id), session.get(ModelRow, job.base_model_id)
+    version, model = (
+        session.get(ModelVersionRow, job.base_version_id),
+        session.get(ModelRow, job.base_model_id),
+    )
     rows = _stored_rows(session, job.dataset_version_id, job)
     if version is None or model is None or rows is None:
         return None
@@ -333,15 +383,28 @@ def _stored_rows(session: Any, version_id: str | None, job: JobRow) -> Rows | No
     row = session.get(DatasetVersionRow, version_id) if version_id else None
     if row is None:
         return None
-    return Rows(row.dataset_id, row.id, "The dataset", row.num_rows, row.columns, job.columns, row.format, job.columns is None)
+    return Rows(
+        row.dataset_id,
+        row.id,
+        "The dataset",
+        row.num_rows,
+        row.columns,
+        job.columns,
+        row.format,
+        job.columns is None,
+    )
 
 
 def _warnings(settings: Settings, num_examples: int, num_validation: int) -> list[str]:
     found = []
     if num_examples < FEW_ROWS:
-        found.append(f"{num_examples} rows are very few: the model will repeat them rather than learn from them.")
+        found.append(
+            f"{num_examples} rows are very few: the model will repeat them rather than learn from them."
+        )
     if num_examples < settings.batch_size:
-        found.append(f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows.")
+        found.append(
+            f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows."
+        )
     if num_validation and num_validation < FEW_ROWS:
         found.append(f"{num_validation} validation rows give a noisy validation loss.")
     return found
@@ -350,7 +413,11 @@ def _warnings(settings: Settings, num_examples: int, num_validation: int) -> lis
 def _estimate(base: Base, tokens: float) -> float | None:
     """From the last finished job on the same base, else from the size of the model."""
     with reading() as session:
-        last = select(JobRow.tokens_per_second).where(JobRow.base_version_id == base.version_id, JobRow.status == "succeeded")
-        pace = session.scalar(last.where(JobRow.tokens_per_second.is_not(None)).order_by(JobRow.finished_at.desc()).limit(1))
+        last = select(JobRow.tokens_per_second).where(
+            JobRow.base_version_id == base.version_id, JobRow.status == "succeeded"
+        )
+        pace = session.scalar(
+            last.where(JobRow.tokens_per_second.is_not(None)).order_by(JobRow.finished_at.desc()).limit(1)
+        )
     pace = pace or FLOPS_PER_SECOND / (6 * base.num_parameters) if base.num_parameters else pace
     return START_SECONDS + math.ceil(tokens / pace) if pace else None

@@ -62,9 +62,14 @@ Space = dict[str, list[Any] | Range]
 class Search(Input):
     """``space``: a list of values or a range per setting; ``seed`` is that of the random search."""
 
-    space: Space = Field(max_length=10, description="Setting -> values, or a range with low, high and scale for a random search.")
+    space: Space = Field(
+        max_length=10,
+        description="Setting -> values, or a range with low, high and scale for a random search.",
+    )
     kind: Literal["grid", "random"] = "grid"
-    count: int | None = Field(None, ge=1, le=MAX_JOBS, title="Jobs", description="How many a random search starts. Default: 10.")
+    count: int | None = Field(
+        None, ge=1, le=MAX_JOBS, title="Jobs", description="How many a random search starts. Default: 10."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed of the search")
 
 
@@ -72,11 +77,19 @@ def draw(search: Search) -> list[Values]:
     """The settings of each job, no two alike. Raises ValidationError about what cannot be tried."""
     require_sound(search.space, kind=search.kind)
     if search.kind == "grid":
-        values = {name: _without_repeats(choices) for name, choices in search.space.items() if isinstance(choices, list)}
+        values = {
+            name: _without_repeats(choices)
+            for name, choices in search.space.items()
+            if isinstance(choices, list)
+        }
         number = math.prod(map(len, values.values()))
         if number > MAX_JOBS:
-            raise ValidationError.of("space", f"that would be {number:,} jobs, at most {MAX_JOBS}; try fewer values or at random")
-        return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+            raise ValidationError.of(
+                "space", f"that would be {number:,} jobs, at most {MAX_JOBS}; try fewer values or at random"
+            )
+        return [
+            dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
+        ]
     return _draw(search.space, count=search.count or DEFAULT_JOBS, seed=search.seed)
 
 
@@ -91,7 +104,9 @@ def require_sound(space: Space, *, kind: str) -> None:
 
 def name_of(base: str, values: Values, *, longest: int = 100) -> str:
     """``helpdesk-lr-0.001-batch-8``: the base is cut, what differs is not."""
-    suffix = "-".join(part for name, value in values.items() for part in (SHORT.get(name, name), _write(value)) if part)[:80]
+    suffix = "-".join(
+        part for name, value in values.items() for part in (SHORT.get(name, name), _write(value)) if part
+    )[:80]
     return f"{base[: longest - len(suffix) - 1]}-{suffix}"
 
 
@@ -118,7 +133,11 @@ def _faults(name: str, choices: list[Any] | Range, kind: str) -> list[Detail]:
             return [Detail(field, "a grid takes a list of values; a range needs a random search")]
         if not is_number(name):
             return [Detail(field, "is no number: give a list of values")]
-        return [Detail(field, told) for end in (choices.low, choices.high) if (told := _fault(name, _fit(name, end)))][:1]
+        return [
+            Detail(field, told)
+            for end in (choices.low, choices.high)
+            if (told := _fault(name, _fit(name, end)))
+        ][:1]
     if not choices or len(choices) > MAX_VALUES:
         return [Detail(field, f"give 1 to {MAX_VALUES} values")]
     found = [(index, _fault(name, value)) for index, value in enumerate(choices)]

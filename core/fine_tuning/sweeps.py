@@ -97,7 +97,10 @@ def draw(new: NewSweep) -> list[Values]:
 
 def create(user: User, new: NewSweep) -> Sweep:
     """Start all jobs, or none. The same key never starts two sweeps. Raises what ``fine_tuning.create`` raises."""
-    keys = [starting.key_of(user, f"sweep {n} {new.idempotency_key}") if new.idempotency_key else None for n in range(MAX_JOBS)]
+    keys = [
+        starting.key_of(user, f"sweep {n} {new.idempotency_key}") if new.idempotency_key else None
+        for n in range(MAX_JOBS)
+    ]
     if keys[0] and (existing := _find_by_key(user, keys[0])):
         return existing
     drawn = draw(new)
@@ -108,7 +111,13 @@ def create(user: User, new: NewSweep) -> Sweep:
     base_name = shared.name or starting.default_name(found, shared.suffix)
     try:
         with writing() as session:
-            group = JobGroupRow(id=new_id("swp"), user_id=user.id, name=new.name or base_name, kind=new.kind, space=_stored(new))
+            group = JobGroupRow(
+                id=new_id("swp"),
+                user_id=user.id,
+                name=new.name or base_name,
+                kind=new.kind,
+                space=_stored(new),
+            )
             session.add(group)
             session.flush()
             for values, key in zip(drawn, keys, strict=False):
@@ -164,7 +173,9 @@ def delete(user: User, sweep_id: str) -> None:
         _find(session, user, sweep_id)
         job_ids = [row.id for row in session.scalars(_jobs_of(sweep_id))]
         if not all(jobs.remove(session, job_id) for job_id in job_ids):
-            raise InUse("Jobs of this sweep have not ended. Cancel the sweep first; workers need a moment to let go.")
+            raise InUse(
+                "Jobs of this sweep have not ended. Cancel the sweep first; workers need a moment to let go."
+            )
         session.execute(sql_delete(JobGroupRow).where(JobGroupRow.id == sweep_id))
     for job_id in job_ids:
         storage.remove(storage.job_dir(job_id))
@@ -176,17 +187,28 @@ def _vary(job: NewJob, values: Values, *, name: str | None = None) -> NewJob:
     try:
         hyperparameters = Hyperparameters.model_validate(job.hyperparameters.model_dump() | settings)
     except pydantic.ValidationError as error:
-        raise ValidationError(details=details_of(error.errors(include_url=False, include_input=False))) from error
-    changes = {"hyperparameters": hyperparameters, "seed": values.get(SEED, job.seed), "name": name or job.name}
+        raise ValidationError(
+            details=details_of(error.errors(include_url=False, include_input=False))
+        ) from error
+    changes = {
+        "hyperparameters": hyperparameters,
+        "seed": values.get(SEED, job.seed),
+        "name": name or job.name,
+    }
     return job.model_copy(update=changes)
 
 
 def _stored(new: NewSweep) -> dict[str, Any]:
-    return {name: choices.model_dump() if isinstance(choices, Range) else choices for name, choices in new.space.items()}
+    return {
+        name: choices.model_dump() if isinstance(choices, Range) else choices
+        for name, choices in new.space.items()
+    }
 
 
 def _find(session: Session, user: User, sweep_id: str) -> JobGroupRow:
-    row = session.scalar(select(JobGroupRow).where(JobGroupRow.id == sweep_id, JobGroupRow.user_id == user.id))
+    row = session.scalar(
+        select(JobGroupRow).where(JobGroupRow.id == sweep_id, JobGroupRow.user_id == user.id)
+    )
     if row is None:
         raise NotFound
     return row
@@ -205,7 +227,9 @@ def _present(session: Session, group: JobGroupRow) -> Sweep:
     rows = session.scalars(_jobs_of(group.id)).all()
     trials = [_trial(row, list(group.space)) for row in rows]
     measure = "valid_loss" if any(trial.valid_loss is not None for trial in trials) else "train_loss"
-    measured = [(getattr(trial, measure), trial.job_id) for trial in trials if getattr(trial, measure) is not None]
+    measured = [
+        (getattr(trial, measure), trial.job_id) for trial in trials if getattr(trial, measure) is not None
+    ]
     best = min(measured)[1] if measured else None
     return Sweep(
         id=group.id,
@@ -216,7 +240,9 @@ def _present(session: Session, group: JobGroupRow) -> Sweep:
         num_jobs=len(trials),
         statuses=dict(Counter(trial.status for trial in trials)),
         active=any(trial.status in ACTIVE_STATUSES for trial in trials),
-        progress=sum(1.0 if t.status not in ACTIVE_STATUSES else t.progress for t in trials) / len(trials) if trials else 1.0,
+        progress=sum(1.0 if t.status not in ACTIVE_STATUSES else t.progress for t in trials) / len(trials)
+        if trials
+        else 1.0,
         measure=measure,
         best_job_id=best,
         trials=[replace(trial, best=trial.job_id == best) for trial in trials],
@@ -248,12 +274,16 @@ def _sorted(trials: list[Trial], sort: str) -> list[Trial]:
     descending, name = sort.startswith("-"), sort.removeprefix("-")
     settings = set(trials[0].values) if trials else set()
     if name not in SORTS and name not in settings:
-        raise ValidationError.of("sort", f"must be one of {', '.join([*SORTS, *sorted(settings)])}, with - in front for descending")
+        raise ValidationError.of(
+            "sort", f"must be one of {', '.join([*SORTS, *sorted(settings)])}, with - in front for descending"
+        )
 
     def value(trial: Trial) -> Any:
         return trial.values[name] if name in trial.values else getattr(trial, name)
 
-    known = sorted((t for t in trials if value(t) is not None), key=lambda t: _comparable(value(t)), reverse=descending)
+    known = sorted(
+        (t for t in trials if value(t) is not None), key=lambda t: _comparable(value(t)), reverse=descending
+    )
     return known + [trial for trial in trials if value(trial) is None]
 
 

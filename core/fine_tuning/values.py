@@ -124,7 +124,8 @@ def present(session: Session, row: JobRow) -> Job:
     return Job(
         **{name: getattr(row, name) for name in Job.__dataclass_fields__ if name not in _MADE},
         validation_dataset_id=_dataset_of(session, row.validation_version_id),
-        hyperparameters=row.hyperparameters | {name: row.resolved[name] for name in row.hyperparameters if name in row.resolved},
+        hyperparameters=row.hyperparameters
+        | {name: row.resolved[name] for name in row.hyperparameters if name in row.resolved},
         asked=row.hyperparameters,
         trained_tokens=row.trained_tokens if row.status == "succeeded" else None,
     )
@@ -139,7 +140,10 @@ def present_event(row: JobEventRow) -> Event:
 
 
 def present_checkpoint(row: CheckpointRow) -> Checkpoint:
-    return Checkpoint(**{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__} | {"metrics": settled(row.metrics)})
+    return Checkpoint(
+        **{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__}
+        | {"metrics": settled(row.metrics)}
+    )
 
 
 _MADE = ("validation_dataset_id", "hyperparameters", "asked", "trained_tokens")

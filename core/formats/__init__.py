@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 FORMATS: dict[str, Format] = {
-    format_.name: format_ for format_ in (ChatFormat(), PreferenceFormat(), CompletionFormat(), TextFormat(), TableFormat())
+    format_.name: format_
+    for format_ in (ChatFormat(), PreferenceFormat(), CompletionFormat(), TextFormat(), TableFormat())
 }
 BATCH_ROWS = 1024
 
@@ -59,7 +60,11 @@ def mapped(columns: Sequence[Column], mapping: ColumnMapping | None) -> Format:
     if not mapping:
         return _native(columns)
     present = {column["name"] for column in columns}
-    unknown = [Detail(f"columns.{role}", f"there is no column {name!r}") for role, name in mapping.items() if name not in present]
+    unknown = [
+        Detail(f"columns.{role}", f"there is no column {name!r}")
+        for role, name in mapping.items()
+        if name not in present
+    ]
     if unknown:
         raise ValidationError(f"{unknown[0].message}. The columns are {_names(columns)}.", details=unknown)
     if len(set(mapping.values())) < len(mapping):
@@ -79,7 +84,9 @@ def read_examples(
     with ParquetFile(parquet) as file:
         columns = [{"name": name, "type": ""} for name in file.schema_arrow.names]
         groups, line = _groups_from(file.metadata, first)
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=format_.columns_used(columns, mapping)):
+        for batch in file.iter_batches(
+            BATCH_ROWS, row_groups=groups, columns=format_.columns_used(columns, mapping)
+        ):
             skipped = min(max(0, first - 1 - line), batch.num_rows)
             line += skipped
             for row in batch.slice(skipped).to_pylist(maps_as_pydicts="lossy"):
@@ -102,7 +109,8 @@ def _native(columns: Sequence[Column]) -> Format:
     found = FORMATS[detect(columns)]
     if not found.trainable:
         raise ValidationError.of(
-            "columns", f"say which column is the prompt and which the completion; the columns are {_names(columns)}"
+            "columns",
+            f"say which column is the prompt and which the completion; the columns are {_names(columns)}",
         )
     return found
 
@@ -113,7 +121,9 @@ def _format_with(roles: set[str]) -> Format:
         required = {role.name for role in format_.roles if role.required}
         if required and required <= roles <= allowed:
             return format_
-    known = "; ".join(" + ".join(role.name for role in f.roles if role.required) for f in FORMATS.values() if f.trainable)
+    known = "; ".join(
+        " + ".join(role.name for role in f.roles if role.required) for f in FORMATS.values() if f.trainable
+    )
     raise ValidationError.of("columns", f"map the columns to one of: {known}")
 
 

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from core.errors import Detail
-from core.formats.base import Chat, Column, ColumnMapping, Format, Record, Role, column_of, is_nested, types_of
+from core.formats.base import (
+    Chat,
+    Column,
+    ColumnMapping,
+    Format,
+    Record,
+    Role,
+    column_of,
+    is_nested,
+    types_of,
+)
 from core.formats.conversation import check_messages, read_messages
 
 

@@ -6,7 +6,18 @@ It is learned as a conversation of one turn (prompt: user, completion: assistant
 from collections.abc import Sequence
 
 from core.errors import Detail
-from core.formats.base import Chat, Column, ColumnMapping, Format, Message, Record, Role, as_text, column_of, types_of
+from core.formats.base import (
+    Chat,
+    Column,
+    ColumnMapping,
+    Format,
+    Message,
+    Record,
+    Role,
+    as_text,
+    column_of,
+    types_of,
+)
 from core.sql_types import is_nested
 
 _SPEAKERS = (("system", "system"), ("prompt", "user"), ("completion", "assistant"))
@@ -33,6 +44,9 @@ class CompletionFormat(Format):
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Chat:
         said: list[Message] = [
-            {"role": speaker, "content": as_text(row.get(column_of(role, mapping)))} for role, speaker in _SPEAKERS
+            {"role": speaker, "content": as_text(row.get(column_of(role, mapping)))}
+            for role, speaker in _SPEAKERS
         ]
-        return Chat([message for message in said if message["role"] != "system" or message["content"].strip()])
+        return Chat(
+            [message for message in said if message["role"] != "system" or message["content"].strip()]
+        )

@@ -16,10 +16,21 @@ def check_messages(value: Any, field: str, *, needs_assistant: bool, only: str |
     """What is wrong with a list of messages. ``only``: every message must have this role."""
     messages = unpacked(value)
     if not isinstance(messages, list):
-        return [Detail(field, "is missing" if messages is None else "must be a list of messages, each with role and content")]
+        return [
+            Detail(
+                field,
+                "is missing"
+                if messages is None
+                else "must be a list of messages, each with role and content",
+            )
+        ]
     if not messages:
         return [Detail(field, "has no messages")]
-    found = [detail for i, message in enumerate(messages) for detail in _check_message(message, f"{field}[{i}]", only)]
+    found = [
+        detail
+        for i, message in enumerate(messages)
+        for detail in _check_message(message, f"{field}[{i}]", only)
+    ]
     if not found and needs_assistant and not any(_role(message) == "assistant" for message in messages):
         found = [Detail(field, "has no message of the assistant, so there is nothing to learn")]
     return found

@@ -49,13 +49,17 @@ class PreferenceFormat(Format):
         found = check_messages(value, field, needs_assistant=False)
         for role in _OUTPUTS:
             column = column_of(role, mapping)
-            found += check_messages(_opened(row.get(column), "assistant"), column, needs_assistant=True, only="assistant")
+            found += check_messages(
+                _opened(row.get(column), "assistant"), column, needs_assistant=True, only="assistant"
+            )
         return found
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Preference:
         value = _opened(row[column_of("input", mapping)], "user")
         messages = read_messages(value["messages"] if isinstance(value, dict) else value)
-        better, worse = (read_messages(_opened(row[column_of(role, mapping)], "assistant")) for role in _OUTPUTS)
+        better, worse = (
+            read_messages(_opened(row[column_of(role, mapping)], "assistant")) for role in _OUTPUTS
+        )
         return Preference(messages, better, worse)
 
 

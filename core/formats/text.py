@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 
 from core.errors import Detail
-from core.formats.base import Column, ColumnMapping, Format, Record, Role, Text, as_text, column_of, is_text, types_of
+from core.formats.base import (
+    Column,
+    ColumnMapping,
+    Format,
+    Record,
+    Role,
+    Text,
+    as_text,
+    column_of,
+    is_text,
+    types_of,
+)
 
 
 class TextFormat(Format):

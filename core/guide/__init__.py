@@ -76,7 +76,9 @@ def search(text: str) -> list[Hit]:
     words = text.lower().split()
     if not words:
         return []
-    found = [(chapter, section) for chapter in CHAPTERS for section in chapter.sections if _has(section, words)]
+    found = [
+        (chapter, section) for chapter in CHAPTERS for section in chapter.sections if _has(section, words)
+    ]
     found.sort(key=lambda pair: not any(word in pair[1].title.lower() for word in words))
     return [Hit(chapter, section, _excerpt(section.text, words)) for chapter, section in found]
 
@@ -97,7 +99,9 @@ def _cut(name: str) -> tuple[str, list[tuple[str, str]]]:
     """(introduction, [(heading, text)])"""
     text = BLOCK.sub(lambda found: BLOCKS[found[1]](), (HERE / f"{name}.md").read_text(encoding="utf-8"))
     intro, *rest = HEADING.split(text)
-    return intro.strip(), [(title.strip(), body.strip()) for title, body in zip(rest[::2], rest[1::2], strict=True)]
+    return intro.strip(), [
+        (title.strip(), body.strip()) for title, body in zip(rest[::2], rest[1::2], strict=True)
+    ]
 
 
 def _has(section: Section, words: list[str]) -> bool:

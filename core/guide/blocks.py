@@ -35,7 +35,10 @@ def settings() -> str:
 
 
 def methods() -> str:
-    return "\n\n".join(_entry(one.title, name, one.help, f"learns from {_names(one.formats)}") for name, one in METHODS.items())
+    return "\n\n".join(
+        _entry(one.title, name, one.help, f"learns from {_names(one.formats)}")
+        for name, one in METHODS.items()
+    )
 
 
 def presets() -> str:
@@ -44,7 +47,9 @@ def presets() -> str:
 
 
 def formats() -> str:
-    return "\n\n".join(_entry(one.title, name, _first_sentence(one)) for name, one in FORMATS.items() if one.trainable)
+    return "\n\n".join(
+        _entry(one.title, name, _first_sentence(one)) for name, one in FORMATS.items() if one.trainable
+    )
 
 
 def runners() -> str:
@@ -61,9 +66,12 @@ def commands() -> str:
 
 def server_settings() -> str:
     """Those of the server that concern training."""
-    found = {name: field for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS)}
+    found = {
+        name: field for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS)
+    }
     return "\n\n".join(
-        _lines(f"`LUTHIER_{name.upper()}` · {_default(field.default)}", str(field.description)) for name, field in found.items()
+        _lines(f"`LUTHIER_{name.upper()}` · {_default(field.default)}", str(field.description))
+        for name, field in found.items()
     )
 
 
@@ -72,7 +80,8 @@ def alerts() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    one.__name__: one for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts)
+    one.__name__: one
+    for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts)
 }
 
 
@@ -91,7 +100,10 @@ def _default(value: Any) -> str:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
 
 
 def _values(field: Mapping[str, Any]) -> str:
@@ -135,5 +147,7 @@ def _about(parser: argparse.ArgumentParser) -> str:
 
 def _help(parser: argparse.ArgumentParser) -> str:
     """The command's help without the options of single settings."""
-    parser._action_groups = [group for group in parser._action_groups if not str(group.title).startswith(SETTINGS_GROUP)]
+    parser._action_groups = [
+        group for group in parser._action_groups if not str(group.title).startswith(SETTINGS_GROUP)
+    ]
     return parser.format_help().strip().replace("```", "'''")

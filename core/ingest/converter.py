@@ -32,7 +32,17 @@ from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
 from core.ingest.look import TOO_MUCH
 from core.people import usage
-from core.readers import Cancelled, IngestOptions, Progress, Reading, Task, appended, chosen_types, moments, reader_for
+from core.readers import (
+    Cancelled,
+    IngestOptions,
+    Progress,
+    Reading,
+    Task,
+    appended,
+    chosen_types,
+    moments,
+    reader_for,
+)
 from core.readers.base import MAX_ERRORS, describe, literal, quoted
 from core.readers.opening import configure, open_plain
 from core.reports import computing, profile
@@ -40,7 +50,9 @@ from core.storage import trash
 from core.tables import DatasetRow, DatasetVersionRow
 
 SPARE = "--spare"
-HASHED_AT_ONCE = 2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
+HASHED_AT_ONCE = (
+    2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
+)
 HASHED_LATER = ""
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
@@ -159,7 +171,9 @@ def convert(
         appended.put_behind(connection, behind, target)
     shutil.rmtree(work)
     sha256 = sha256 or _sha256_of(staged)
-    return _measure(target, sha256, task, reading, stated_format=stated_format, connection=connection, progress=progress)
+    return _measure(
+        target, sha256, task, reading, stated_format=stated_format, connection=connection, progress=progress
+    )
 
 
 def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: list[dict[str, str]]) -> str:
@@ -183,22 +197,39 @@ def training_report(
     errors: list[dict[str, Any]] = []
     if not chosen.trainable:
         help_ = "Map the columns to train from this table."
-        return {"format": format_, "ok": False, "num_examples": 0, "errors": [{"line": None, "field": "columns", "message": help_}]}
+        return {
+            "format": format_,
+            "ok": False,
+            "num_examples": 0,
+            "errors": [{"line": None, "field": "columns", "message": help_}],
+        }
     for line, example in formats.read_examples(parquet, chosen, mapping):
         if not isinstance(example, list):
             count += 1
         else:
             bad += 1
-            errors += [{"line": line, "field": d.field, "message": d.message} for d in example if len(errors) < MAX_ERRORS]
+            errors += [
+                {"line": line, "field": d.field, "message": d.message}
+                for d in example
+                if len(errors) < MAX_ERRORS
+            ]
         if progress and line % 1000 == 0:
             progress.advance(0)
-    return {"format": format_, "ok": count > 0 and not bad, "num_examples": count, "num_errors": bad, "errors": errors}
+    return {
+        "format": format_,
+        "ok": count > 0 and not bad,
+        "num_examples": count,
+        "num_errors": bad,
+        "errors": errors,
+    }
 
 
 def fail(version_id: str, error: LuthierError) -> None:
     """Settle a version as failed; the first entry carries the error's code and whole message."""
     lines = error.lines if isinstance(error, UnreadableFile) and error.lines else [(None, error.message)]
-    entries: list[dict[str, Any]] = [{"line": line, "message": message} for line, message in lines[:MAX_ERRORS]]
+    entries: list[dict[str, Any]] = [
+        {"line": line, "message": message} for line, message in lines[:MAX_ERRORS]
+    ]
     entries[0] |= {"code": error.code, "summary": error.message}
     with writing() as session:
         session.execute(
@@ -207,7 +238,9 @@ def fail(version_id: str, error: LuthierError) -> None:
             .values(status="failed", errors=entries)
         )
     remove_drafts(version_id)
-    trash.put("datasets", version_id, why="was made, but its row did not become ready")  # a crash in between, or the row is old
+    trash.put(
+        "datasets", version_id, why="was made, but its row did not become ready"
+    )  # a crash in between, or the row is old
 
 
 def remove_drafts(version_id: str) -> None:
@@ -227,7 +260,9 @@ def _claim(version_id: str) -> DatasetVersionRow | None:
         return row
 
 
-def _convert_and_publish(row: DatasetVersionRow, connection: duckdb.DuckDBPyConnection, progress: Progress) -> None:
+def _convert_and_publish(
+    row: DatasetVersionRow, connection: duckdb.DuckDBPyConnection, progress: Progress
+) -> None:
     options = dict(row.options)
     stated, keeps_original = options.pop("format", "auto"), options.pop("keep_original", True)
     first = options.pop("append_to", None)  # the version whose rows come first
@@ -253,7 +288,9 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
             .values(status="ready", progress=1.0, heartbeat_at=now(), **asdict(converted))
         )
         if settled.rowcount:  # type: ignore[attr-defined]
-            session.execute(update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now()))
+            session.execute(
+                update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now())
+            )
             computing.request_all(session, row.id, profiled=converted.profile is not None)
             stored = storage.folder_bytes(storage.version_dir(row.id))
             usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
@@ -272,7 +309,9 @@ def _complete(version_id: str) -> bool:
         configure(connection, Path(work))
         made = content_hash(connection, storage.parquet_path(version_id), row.columns)
     with writing() as session:
-        session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=made))
+        session.execute(
+            update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=made)
+        )
     return True
 
 
@@ -293,7 +332,9 @@ def _watching(version_id: str, connection: duckdb.DuckDBPyConnection, progress: 
         thread.join()
 
 
-def _watch(version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event) -> None:
+def _watch(
+    version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event
+) -> None:
     while not done.wait(TICK_SECONDS):
         progress.follow(connection.query_progress())
         if _beat(version_id, progress.value):
@@ -313,7 +354,9 @@ def _beat(version_id: str, share: float) -> bool:
     with writing() as session:
         told = session.execute(
             update(version)
-            .where(version.id == version_id, version.status == "processing", version.cancel_requested.is_(False))
+            .where(
+                version.id == version_id, version.status == "processing", version.cancel_requested.is_(False)
+            )
             .values(progress=share, heartbeat_at=now())
         )
         return bool(told.rowcount)  # type: ignore[attr-defined]
@@ -329,7 +372,10 @@ def _measure(
     connection: duckdb.DuckDBPyConnection,
     progress: Progress,
 ) -> Converted:
-    columns = [{"name": name, "type": type_} for name, type_ in describe(connection, f"FROM read_parquet({literal(str(target))})")]
+    columns = [
+        {"name": name, "type": type_}
+        for name, type_ in describe(connection, f"FROM read_parquet({literal(str(target))})")
+    ]
     (num_rows,) = connection.execute("SELECT count(*) FROM read_parquet(?)", [str(target)]).fetchall()[0]
     if not num_rows or not columns:
         raise UnreadableFile("The file has a header but no rows." if columns else "The file holds no data.")
@@ -343,7 +389,9 @@ def _measure(
         num_rows=num_rows,
         num_columns=len(columns),
         columns=columns,
-        content_hash=content_hash(connection, target, columns) if num_rows * len(columns) <= HASHED_AT_ONCE else HASHED_LATER,
+        content_hash=content_hash(connection, target, columns)
+        if num_rows * len(columns) <= HASHED_AT_ONCE
+        else HASHED_LATER,
         format=format_,
         training=report,
         profile=_profile(connection, target, columns) if computing.is_small(num_rows, len(columns)) else None,
@@ -353,7 +401,9 @@ def _measure(
     )
 
 
-def _profile(connection: duckdb.DuckDBPyConnection, target: Path, columns: list[dict[str, str]]) -> dict[str, Any] | None:
+def _profile(
+    connection: duckdb.DuckDBPyConnection, target: Path, columns: list[dict[str, str]]
+) -> dict[str, Any] | None:
     """None when that fails: the data is whole without it, and the report that then tries again says so where it fails, too."""
     try:
         return {"columns": profile.compute(connection, target, columns)}

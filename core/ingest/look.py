@@ -16,7 +16,9 @@ from core.readers.look import Look, failed
 
 LOOK_SECONDS = 60.0
 LOOKS_AT_ONCE = 3
-UNFORESEEN_LOOK = "It could not be looked at, for a reason that is not known here. The details are in the server's log."
+UNFORESEEN_LOOK = (
+    "It could not be looked at, for a reason that is not known here. The details are in the server's log."
+)
 TOO_MUCH = "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, or split the file."
 _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
@@ -41,12 +43,16 @@ def look_in_child(path: Path, filename: str, options: IngestOptions) -> Look:
         return Look(**json.loads(child.stdout))
     except subprocess.TimeoutExpired:
         return failed(
-            UnreadableFile(f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it.")
+            UnreadableFile(
+                f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it."
+            )
         )
     except (subprocess.CalledProcessError, ValueError) as error:
         said = getattr(error, "stderr", b"")
         log.error("look at %s: %s", filename, said[-2000:] or error)
-        has_no_memory = getattr(error, "returncode", 0) < 0 or b"MemoryError" in said or b"OutOfMemory" in said
+        has_no_memory = (
+            getattr(error, "returncode", 0) < 0 or b"MemoryError" in said or b"OutOfMemory" in said
+        )
         return failed(UnreadableFile(TOO_MUCH if has_no_memory else UNFORESEEN_LOOK))
     finally:
         shutil.rmtree(work, ignore_errors=True)

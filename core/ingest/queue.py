@@ -59,7 +59,9 @@ def _run_new(version_id: str) -> int:
 
 
 def run_in_background(version_id: str) -> None:
-    threading.Thread(target=run_and_wait, args=(version_id,), daemon=True, name=f"ingest-{version_id}").start()
+    threading.Thread(
+        target=run_and_wait, args=(version_id,), daemon=True, name=f"ingest-{version_id}"
+    ).start()
 
 
 def settle_dead(version_id: str) -> None:
@@ -75,15 +77,23 @@ def settle_dead(version_id: str) -> None:
 def recover() -> None:
     """At the start of a server, before anything uploads: adopt, start or fail what is processing; sweep what nobody needs."""
     with reading() as session:
-        processing = list(session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing")))
-        kept = select(DatasetVersionRow.id).where(DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None))
+        processing = list(
+            session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing"))
+        )
+        kept = select(DatasetVersionRow.id).where(
+            DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None)
+        )
         settled = set(session.scalars(kept))
     with reading() as session:  # a converter died between "ready" and the hash of a large content
-        unhashed = select(DatasetVersionRow.id).where(DatasetVersionRow.content_hash == converter.HASHED_LATER)
+        unhashed = select(DatasetVersionRow.id).where(
+            DatasetVersionRow.content_hash == converter.HASHED_LATER
+        )
         incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
     trash.put_back("staging", {row.id for row in processing})
     alive = {row.id for row in processing if _is_alive(row)}
-    waiting = {row.id for row in processing if row.worker_pid is None and converter.staged_path(row.id).exists()}
+    waiting = {
+        row.id for row in processing if row.worker_pid is None and converter.staged_path(row.id).exists()
+    }
     for row in processing:
         if row.id not in alive | waiting:
             settle_dead(row.id)

@@ -27,28 +27,50 @@ def add_event(
     data: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> None:
-    row = {"job_id": job_id, "message": message, "level": level, "data": dict(data or {}), "created_at": at or now()}
+    row = {
+        "job_id": job_id,
+        "message": message,
+        "level": level,
+        "data": dict(data or {}),
+        "created_at": at or now(),
+    }
     session.execute(insert(JobEventRow).values(row))
 
 
 def add_points(session: Session, job_id: str, points: Sequence[tuple[str, int, float]]) -> None:
     """Write (series, step, value); a step that was trained again overwrites what it said before."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    last = {(name, step): value for name, step, value in points}  # PostgreSQL refuses the same key twice in one statement
-    rows = [{"job_id": job_id, "name": name, "step": step, "value": value} for (name, step), value in last.items()]
+    last = {
+        (name, step): value for name, step, value in points
+    }  # PostgreSQL refuses the same key twice in one statement
+    rows = [
+        {"job_id": job_id, "name": name, "step": step, "value": value} for (name, step), value in last.items()
+    ]
     for start in range(0, len(rows), 200):
         statement = dialect.insert(MetricPointRow).values(rows[start : start + 200])
         key = [MetricPointRow.job_id, MetricPointRow.name, MetricPointRow.step]
-        session.execute(statement.on_conflict_do_update(index_elements=key, set_={"value": statement.excluded.value}))
+        session.execute(
+            statement.on_conflict_do_update(index_elements=key, set_={"value": statement.excluded.value})
+        )
 
 
 def note_checkpoint(
-    session: Session, job_id: str, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Sequence[int]
+    session: Session,
+    job_id: str,
+    step: int,
+    *,
+    size_bytes: int,
+    metrics: Mapping[str, float],
+    kept: Sequence[int],
 ) -> None:
     """A checkpoint came to disk, and others went."""
     gone = or_(CheckpointRow.step.not_in(list(kept)), CheckpointRow.step == step)
     session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == job_id, gone))
-    session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)))
+    session.add(
+        CheckpointRow(
+            id=new_id("ckpt"), job_id=job_id, step=step, size_bytes=size_bytes, metrics=dict(metrics)
+        )
+    )
 
 
 def note_best(session: Session, job_id: str, *, step: int, loss: float) -> None:

@@ -92,18 +92,24 @@ def resume(session: Session, job_id: str) -> bool:
 
 def remove(session: Session, job_id: str) -> bool:
     """A job that has ended, and what is kept about it, are gone; its files are the caller's. Not while a worker still lets go."""
-    gone = delete(JobRow).where(JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None))
+    gone = delete(JobRow).where(
+        JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None)
+    )
     return cast(CursorResult[Any], session.execute(gone)).rowcount == 1
 
 
 def admit(session: Session, job_id: str, *, resolved: Mapping[str, Any], total_steps: int) -> bool:
     """validating -> queued: the dataset was checked."""
-    return _change(session, job_id, ("validating",), status="queued", resolved=dict(resolved), total_steps=total_steps)
+    return _change(
+        session, job_id, ("validating",), status="queued", resolved=dict(resolved), total_steps=total_steps
+    )
 
 
 def reject(session: Session, job_id: str, *, error: Error) -> bool:
     """validating -> failed."""
-    changed = _change(session, job_id, ("validating",), status="failed", error=error.as_json(), finished_at=now())
+    changed = _change(
+        session, job_id, ("validating",), status="failed", error=error.as_json(), finished_at=now()
+    )
     return changed and _alert(session, job_id, "failed", error.message)
 
 
@@ -120,7 +126,9 @@ def claim(session: Session, *, devices: int | None = None) -> str | None:
     return job_id if _change(session, job_id, ("queued",), JobRow.lease_token.is_(None), **changes) else None
 
 
-def requeue(session: Session, job_id: str, *, token: str | None, counts: bool = True, fresh: bool = False) -> bool:
+def requeue(
+    session: Session, job_id: str, *, token: str | None, counts: bool = True, fresh: bool = False
+) -> bool:
     """running -> queued, lease given back. ``counts`` False: the attempt was ended by us and is not held against the job.
 
     ``fresh``: it got on in this attempt, so the attempts before it are forgotten.
@@ -186,8 +194,12 @@ def note_ref(session: Session, job_id: str, *, ref: str) -> bool:
 
 def hold(session: Session, ref: str) -> bool:
     """The worker has not reported itself because the cluster has no room for it yet: its lease goes on."""
-    mine = update(JobRow).where(JobRow.worker_ref == ref, JobRow.worker_pid.is_(None), JobRow.status == "running")
-    held = session.execute(mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False))
+    mine = update(JobRow).where(
+        JobRow.worker_ref == ref, JobRow.worker_pid.is_(None), JobRow.status == "running"
+    )
+    held = session.execute(
+        mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False)
+    )
     return bool(held.rowcount == 1)  # type: ignore[attr-defined]
 
 
@@ -207,30 +219,47 @@ def leased(session: Session) -> Sequence[JobRow]:
 
 
 def waiting_for_check(session: Session) -> Sequence[str]:
-    return session.scalars(select(JobRow.id).where(JobRow.status == "validating").order_by(JobRow.created_at)).all()
+    return session.scalars(
+        select(JobRow.id).where(JobRow.status == "validating").order_by(JobRow.created_at)
+    ).all()
 
 
 def take(session: Session, job_id: str, *, pid: int, started: float) -> JobRow:
     """The worker process of a claimed job reports itself; a second one finds the place taken. Raises Lost."""
-    if not _change(session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_pid=pid, worker_started=started):
+    if not _change(
+        session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_pid=pid, worker_started=started
+    ):
         raise Lost
     return session.scalars(select(JobRow).where(JobRow.id == job_id)).one()
 
 
-def heartbeat(session: Session, job_id: str, *, token: str, progress: float | None = None, **facts: Any) -> str:
+def heartbeat(
+    session: Session, job_id: str, *, token: str, progress: float | None = None, **facts: Any
+) -> str:
     """Renew the lease and write where the training stands; returns the job's status (running or paused). Raises Lost."""
     if unknown := set(facts) - PROGRESS_FIELDS:
         raise TypeError(f"not a fact about progress: {', '.join(sorted(unknown))}")
     if progress is not None:
-        facts["progress"] = case((JobRow.progress > progress, JobRow.progress), else_=progress)  # never decreases
-    held = _change(session, job_id, ("running", "paused"), JobRow.lease_token == token, lease_until=now() + LEASE, **facts)
+        facts["progress"] = case(
+            (JobRow.progress > progress, JobRow.progress), else_=progress
+        )  # never decreases
+    held = _change(
+        session,
+        job_id,
+        ("running", "paused"),
+        JobRow.lease_token == token,
+        lease_until=now() + LEASE,
+        **facts,
+    )
     status = session.scalar(select(JobRow.status).where(JobRow.id == job_id))
     if not held or status is None:
         raise Lost
     return status
 
 
-def succeed(session: Session, job_id: str, *, token: str, model_id: str, model_version_id: str, trained_tokens: int) -> bool:
+def succeed(
+    session: Session, job_id: str, *, token: str, model_id: str, model_version_id: str, trained_tokens: int
+) -> bool:
     """running -> succeeded, in the transaction that also makes the model's rows."""
     end = {
         "status": "succeeded",

@@ -84,8 +84,14 @@ def held(session: Session) -> list[Held]:
 def last_served(session: Session) -> dict[str, float]:
     """When each user who waits was served last, as seconds since 1970. Deleting a job gives no turn back."""
     who = select(JobRow.user_id).where(JobRow.status == "queued").distinct()
-    started = select(JobRow.user_id, func.max(JobRow.started_at)).where(JobRow.user_id.in_(who)).group_by(JobRow.user_id)
-    trained = select(UsageRow.user_id, func.max(UsageRow.created_at)).where(UsageRow.kind == "training", UsageRow.user_id.in_(who))
+    started = (
+        select(JobRow.user_id, func.max(JobRow.started_at))
+        .where(JobRow.user_id.in_(who))
+        .group_by(JobRow.user_id)
+    )
+    trained = select(UsageRow.user_id, func.max(UsageRow.created_at)).where(
+        UsageRow.kind == "training", UsageRow.user_id.in_(who)
+    )
     served: dict[str, float] = {}
     for user_id, moment in [*session.execute(started), *session.execute(trained.group_by(UsageRow.user_id))]:
         if moment:
@@ -118,7 +124,13 @@ def choose(jobs: Iterable[Waiting], *, busy: Mapping[str, int], served: Mapping[
 
 
 def foresee(
-    jobs: Sequence[Waiting], *, holding: Sequence[Held], served: Mapping[str, float], places: int, devices: int, at: float
+    jobs: Sequence[Waiting],
+    *,
+    holding: Sequence[Held],
+    served: Mapping[str, float],
+    places: int,
+    devices: int,
+    at: float,
 ) -> list[Start]:
     """All waiting jobs in the order in which they will start if nothing changes, and when; ``at`` is now, in seconds since 1970.
 
@@ -160,7 +172,10 @@ def with_seconds(jobs: Iterable[Waiting], seconds: Mapping[str, float | None]) -
 
 def _in_turn(firsts: Iterable[Waiting], busy: Mapping[str, int], served: Mapping[str, float]) -> Waiting:
     never = float("-inf")
-    return min(firsts, key=lambda job: (busy.get(job.user_id, 0), served.get(job.user_id, never), job.created_at, job.id))
+    return min(
+        firsts,
+        key=lambda job: (busy.get(job.user_id, 0), served.get(job.user_id, never), job.created_at, job.id),
+    )
 
 
 def _busy(holding: Iterable[Held]) -> Counter[str]:

@@ -16,7 +16,16 @@ where the weights lie; generating is the providers' business, training the jobs'
 
 from core.models.calling import Callable, location, resolve
 from core.models.checkpoint_calls import is_reference, reference, whole_base
-from core.models.publishing import STARTER, NewBase, Publication, Published, add_base, ensure_starter, publish, recover
+from core.models.publishing import (
+    STARTER,
+    NewBase,
+    Publication,
+    Published,
+    add_base,
+    ensure_starter,
+    publish,
+    recover,
+)
 from core.models.registry import (
     ModelChange,
     ModelList,

@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 from core.db import reading
 from core.errors import Conflict, NotFound
 from core.models import checkpoint_calls
-from core.models.values import Model, ModelVersion, latest_version, present, present_version, require_weights_model, visible_to
+from core.models.values import (
+    Model,
+    ModelVersion,
+    latest_version,
+    present,
+    present_version,
+    require_weights_model,
+    visible_to,
+)
 from core.people.users import User
 from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
 from core.weights import Weights, real_path
@@ -35,7 +43,9 @@ def resolve(user: User, name: str) -> Callable:
     """Raises NotFound for an unknown name, alias or version, Conflict when the model has no weights any more."""
     with reading() as session:
         if checkpoint_calls.is_meant(name) and _by_name_or_id(session, user.id, name) is None:
-            return Callable(name, *checkpoint_calls.find(session, user.id, name), system_prompt=None, parameters={})
+            return Callable(
+                name, *checkpoint_calls.find(session, user.id, name), system_prompt=None, parameters={}
+            )
         row, pin = _find(session, user.id, name)
         below = require_weights_model(session, row)
         version = _version(session, row, below=below, pin=pin)

@@ -43,7 +43,13 @@ def write_card(folder: Path, card: Card) -> None:
 
 def render(card: Card) -> str:
     """The card as Markdown, with the metadata block that Hugging Face reads."""
-    head = ["---", "library_name: " + ("peft" if card.kind == "adapter" else "transformers"), "tags: [luthier]", "---", ""]
+    head = [
+        "---",
+        "library_name: " + ("peft" if card.kind == "adapter" else "transformers"),
+        "tags: [luthier]",
+        "---",
+        "",
+    ]
     parts = [
         "\n".join(head),
         f"# {_plain(card.name)}\n",

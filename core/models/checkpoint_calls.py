@@ -83,7 +83,9 @@ def _job(session: Session, user_id: str, text: str) -> JobRow | None:
 
 
 def _gone(step: int) -> Conflict:
-    return Conflict(f"The checkpoint of step {step} was removed. Choose another checkpoint or model; keep those you still need.")
+    return Conflict(
+        f"The checkpoint of step {step} was removed. Choose another checkpoint or model; keep those you still need."
+    )
 
 
 def _present(session: Session, job: JobRow, row: CheckpointRow) -> Model:

@@ -73,7 +73,9 @@ class Published(NamedTuple):
 AfterPublishing = Callable[[Session, Published], None]
 
 
-def publish(new: Publication, *, draft: Path, then: AfterPublishing = lambda _session, _made: None) -> Published:
+def publish(
+    new: Publication, *, draft: Path, then: AfterPublishing = lambda _session, _made: None
+) -> Published:
     """Move the files in ``draft`` (same file system) into the registry and name them.
 
     My fine-tuned model of that name gets its next version; if something else of mine has the name, a number is added to it.
@@ -119,11 +121,20 @@ def ensure_starter() -> None:
     facts = read_facts(STARTER_WEIGHTS)
     version_id = _store([], copied_from=STARTER_WEIGHTS)
     with writing() as session:
-        row = session.scalar(select(ModelRow).filter_by(owner_id=None, name=STARTER)) or _add_base_row(session, STARTER)
+        row = session.scalar(select(ModelRow).filter_by(owner_id=None, name=STARTER)) or _add_base_row(
+            session, STARTER
+        )
         row.description = STARTER_DESCRIPTION.format(millions=facts.num_parameters / 1e6)
         row.context_length = facts.context_length
         how = {"source": "bundled", "content_sha256": content}
-        _add_version(session, row, version_id=version_id, folder=storage.model_dir(version_id), facts=facts, settings=how)
+        _add_version(
+            session,
+            row,
+            version_id=version_id,
+            folder=storage.model_dir(version_id),
+            facts=facts,
+            settings=how,
+        )
 
 
 def add_base(user: User, new: NewBase) -> Model:
@@ -136,7 +147,9 @@ def add_base(user: User, new: NewBase) -> Model:
     _require_free_base_name(new.name)
     folder = Path(new.source).expanduser()
     if folder.is_absolute() or folder.exists():
-        return _register_base(new, folder=folder.resolve(), found=inspect(str(folder.resolve())), version_id=new_id("mdv"))
+        return _register_base(
+            new, folder=folder.resolve(), found=inspect(str(folder.resolve())), version_id=new_id("mdv")
+        )
     version_id = new_id("mdv")
     with storage.publishing(storage.model_dir(version_id)) as draft:
         found = inspect(new.source, download_to=draft)
@@ -146,7 +159,9 @@ def add_base(user: User, new: NewBase) -> Model:
 def _published(job_id: str) -> Published | None:
     """The job's own result, if it is there already. Checkpoints that were promoted meanwhile are others."""
     with reading() as session:
-        made = select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc())
+        made = (
+            select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc())
+        )
         row = next((row for row in session.scalars(made) if not row.settings.get("promoted")), None)
         return Published(row.model_id, row.id) if row else None
 
@@ -195,7 +210,12 @@ def _insert(session: Session, new: Publication, *, version_id: str, facts: Facts
         row,
         version_id=version_id,
         folder=storage.model_dir(version_id),
-        facts=Facts(whole, facts.size_bytes, facts.context_length, facts.chat_template_sha256 or base.chat_template_sha256),
+        facts=Facts(
+            whole,
+            facts.size_bytes,
+            facts.context_length,
+            facts.chat_template_sha256 or base.chat_template_sha256,
+        ),
         settings=new.settings | ({"promoted": True} if new.is_promotion else {}),
     )
     version.kind, version.base_version_id = new.kind, base.id

@@ -39,11 +39,19 @@ LARGEST_SEED = 2**63 - 1
 class Parameters(Input):
     """How an answer is drawn. What is left out falls to the chat's, then the model's, then the server's default."""
 
-    temperature: float | None = Field(None, ge=0, le=2, title="Temperature", description="0 always takes the likeliest word.")
-    top_p: float | None = Field(None, gt=0, le=1, title="Top p", description="Draw only from the likeliest words of this share.")
+    temperature: float | None = Field(
+        None, ge=0, le=2, title="Temperature", description="0 always takes the likeliest word."
+    )
+    top_p: float | None = Field(
+        None, gt=0, le=1, title="Top p", description="Draw only from the likeliest words of this share."
+    )
     max_tokens: int | None = Field(None, ge=1, le=8192, title="Longest answer", description="In tokens.")
-    seed: int | None = Field(None, ge=-LARGEST_SEED, le=LARGEST_SEED, title="Seed", description="Same seed, same draw.")
-    stop: list[StopText] | None = Field(None, max_length=4, title="Stop at", description="Up to four texts that end the answer.")
+    seed: int | None = Field(
+        None, ge=-LARGEST_SEED, le=LARGEST_SEED, title="Seed", description="Same seed, same draw."
+    )
+    stop: list[StopText] | None = Field(
+        None, max_length=4, title="Stop at", description="Up to four texts that end the answer."
+    )
 
     def chosen(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True)
@@ -87,7 +95,14 @@ def list_models(user: User, query: ModelList) -> Listed[Model]:
         statement = statement.where(ModelRow.type == query.type)
     sortable = {"created_at": ModelRow.created_at, "name": ModelRow.name}
     with reading() as session:
-        return fetch(session, statement, query, sortable=sortable, tie=ModelRow.id, present=lambda row: present(session, row))
+        return fetch(
+            session,
+            statement,
+            query,
+            sortable=sortable,
+            tie=ModelRow.id,
+            present=lambda row: present(session, row),
+        )
 
 
 def get(user: User, model_id: str) -> Model:
@@ -153,7 +168,14 @@ def list_versions(user: User, model_id: str, query: VersionList | None = None) -
         below = require_weights_model(session, find(session, user.id, model_id))
         statement = select(ModelVersionRow).where(ModelVersionRow.model_id == below.id)
         sortable = {"version": ModelVersionRow.version, "created_at": ModelVersionRow.created_at}
-        return fetch(session, statement, query or VersionList(), sortable=sortable, tie=ModelVersionRow.id, present=present_version)
+        return fetch(
+            session,
+            statement,
+            query or VersionList(),
+            sortable=sortable,
+            tie=ModelVersionRow.id,
+            present=present_version,
+        )
 
 
 def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
@@ -202,16 +224,30 @@ def _flush_name(session: Session, name: str) -> None:
 
 def _require_unused(session: Session, row: ModelRow) -> None:
     versions = select(ModelVersionRow.id).where(ModelVersionRow.model_id == row.id)
-    if aliases := session.scalars(select(ModelAliasRow.alias).where(ModelAliasRow.version_id.in_(versions))).all():
+    if aliases := session.scalars(
+        select(ModelAliasRow.alias).where(ModelAliasRow.version_id.in_(versions))
+    ).all():
         raise InUse(f"{row.name}@{aliases[0]} points at this model. Remove the alias first.")
     if session.scalar(select(exists().where(ModelAliasRow.model_id == row.id))):
         raise InUse(f"{row.name} has an alias. Remove it first.")
-    needs_it = (JobRow.base_model_id == row.id) | (JobRow.base_version_id.in_(versions)) | (JobRow.model_id == row.id)
+    needs_it = (
+        (JobRow.base_model_id == row.id)
+        | (JobRow.base_version_id.in_(versions))
+        | (JobRow.model_id == row.id)
+    )
     if job := session.scalar(select(JobRow.id).where(needs_it, JobRow.status.in_(ACTIVE_STATUSES)).limit(1)):
-        raise InUse(f"{row.name} is used by job {job}. Cancel the job first." if row.owner_id else f"{row.name} is used by a job.")
+        raise InUse(
+            f"{row.name} is used by job {job}. Cancel the job first."
+            if row.owner_id
+            else f"{row.name} is used by a job."
+        )
     trained_on_it = (ModelVersionRow.base_version_id.in_(versions)) & (ModelVersionRow.kind == "adapter")
     stands_on_it = ((ModelRow.base_model_id == row.id) & (ModelRow.type == "custom")) | ModelRow.id.in_(
         select(ModelVersionRow.model_id).where(trained_on_it)
     )
     if name := session.scalar(select(ModelRow.name).where(stands_on_it, ModelRow.id != row.id).limit(1)):
-        raise InUse(f"{name} stands on {row.name}. Delete that first." if row.owner_id else f"Other models stand on {row.name}.")
+        raise InUse(
+            f"{name} stands on {row.name}. Delete that first."
+            if row.owner_id
+            else f"Other models stand on {row.name}."
+        )

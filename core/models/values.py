@@ -156,7 +156,11 @@ def require_weights_model(session: Session, row: ModelRow) -> ModelRow:
 
 
 def latest_version(session: Session, model_id: str) -> ModelVersionRow | None:
-    newest_first = select(ModelVersionRow).where(ModelVersionRow.model_id == model_id).order_by(ModelVersionRow.version.desc())
+    newest_first = (
+        select(ModelVersionRow)
+        .where(ModelVersionRow.model_id == model_id)
+        .order_by(ModelVersionRow.version.desc())
+    )
     return session.scalar(newest_first.limit(1))
 
 

@@ -97,14 +97,20 @@ def list_keys(user: User, query: KeyList | None = None) -> Listed[ApiKey]:
     statement = select(ApiKeyRow).where(ApiKeyRow.user_id == user.id, query.found_in(ApiKeyRow.name))
     if not query.include_revoked:
         statement = statement.where(ApiKeyRow.revoked_at.is_(None))
-    sortable = {"created_at": ApiKeyRow.created_at, "name": ApiKeyRow.name, "last_used_at": ApiKeyRow.last_used_at}
+    sortable = {
+        "created_at": ApiKeyRow.created_at,
+        "name": ApiKeyRow.name,
+        "last_used_at": ApiKeyRow.last_used_at,
+    }
     with reading() as session:
         return fetch(session, statement, query, sortable=sortable, tie=ApiKeyRow.id, present=_present)
 
 
 def revoke(user: User, key_id: str) -> None:
     """Refused from the next request on. Raises NotFound, also when it is revoked already."""
-    mine = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None))
+    mine = update(ApiKeyRow).where(
+        ApiKeyRow.id == key_id, ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None)
+    )
     with writing() as session:
         if session.scalar(mine.values(revoked_at=clock.now()).returning(ApiKeyRow.id)) is None:
             raise NotFound("There is no such key.")
@@ -141,7 +147,9 @@ def require_tokens(caller: Caller) -> None:
     with reading() as session:
         used = usage.tokens_this_month(session, caller.key_id)
     if used >= caller.monthly_token_limit:
-        raise RateLimited("This key has used up its tokens for this month.", retry_after=_seconds_to_next_month())
+        raise RateLimited(
+            "This key has used up its tokens for this month.", retry_after=_seconds_to_next_month()
+        )
 
 
 def _count_active(session: Session, user: User) -> int:

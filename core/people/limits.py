@@ -47,7 +47,9 @@ def note_failed_sign_in(session: Session, *, email: str, address: str) -> None:
 def require_registration_allowed(session: Session, *, address: str) -> None:
     """Raises RateLimited when this address has made its accounts for this hour."""
     allowed = settings().registrations_per_hour
-    _require_below(session, allowed, REGISTRATION_WINDOW, AttemptRow.kind == "register", AttemptRow.address == address)
+    _require_below(
+        session, allowed, REGISTRATION_WINDOW, AttemptRow.kind == "register", AttemptRow.address == address
+    )
 
 
 def note_registration(session: Session, *, email: str, address: str) -> None:
@@ -56,7 +58,11 @@ def note_registration(session: Session, *, email: str, address: str) -> None:
 
 def sweep(session: Session) -> None:
     """Forget the attempts that no window reaches any more."""
-    session.execute(delete(AttemptRow).where(AttemptRow.created_at < clock.now() - max(FAILURE_WINDOW, REGISTRATION_WINDOW)))
+    session.execute(
+        delete(AttemptRow).where(
+            AttemptRow.created_at < clock.now() - max(FAILURE_WINDOW, REGISTRATION_WINDOW)
+        )
+    )
 
 
 def _require_below(session: Session, allowed: int, window: timedelta, *conditions: Any) -> None:

@@ -38,7 +38,11 @@ def issue_ticket(user: User) -> str:
     ticket = new_token()
     with writing() as session:
         session.add(
-            TicketRow(ticket_hash=digest(ticket), user_id=user.id, expires_at=clock.now() + timedelta(seconds=TICKET_SECONDS))
+            TicketRow(
+                ticket_hash=digest(ticket),
+                user_id=user.id,
+                expires_at=clock.now() + timedelta(seconds=TICKET_SECONDS),
+            )
         )
     return ticket
 
@@ -62,7 +66,9 @@ def user_for(token: str | None) -> User | None:
         return None
     alive = select(UserRow).join(SessionRow, SessionRow.user_id == UserRow.id)
     alive = alive.where(
-        SessionRow.token_hash == digest(token), SessionRow.revoked_at.is_(None), SessionRow.expires_at > clock.now()
+        SessionRow.token_hash == digest(token),
+        SessionRow.revoked_at.is_(None),
+        SessionRow.expires_at > clock.now(),
     )
     with reading() as session:
         row = session.scalar(alive)
@@ -74,7 +80,9 @@ def end(token: str | None) -> None:
     if not token:
         return
     with writing() as session:
-        session.execute(update(SessionRow).where(SessionRow.token_hash == digest(token)).values(revoked_at=clock.now()))
+        session.execute(
+            update(SessionRow).where(SessionRow.token_hash == digest(token)).values(revoked_at=clock.now())
+        )
 
 
 def end_all(user: User, *, keep: str | None = None) -> None:

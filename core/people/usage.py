@@ -72,7 +72,10 @@ def summary(
 ) -> list[UsageLine]:
     """The caller's own usage from ``since`` (default: 30 days ago) to before ``until`` (default: now), by group."""
     key, label = _GROUPS[group_by]
-    mine = [UsageRow.user_id == user.id, UsageRow.created_at >= (since or clock.now() - timedelta(days=DEFAULT_DAYS))]
+    mine = [
+        UsageRow.user_id == user.id,
+        UsageRow.created_at >= (since or clock.now() - timedelta(days=DEFAULT_DAYS)),
+    ]
     if until:
         mine.append(UsageRow.created_at < until)
     statement = select(key, label, *_SUMS).outerjoin(ModelRow, ModelRow.id == UsageRow.model_id)
@@ -84,7 +87,11 @@ def summary(
 
 def total(lines: Sequence[UsageLine]) -> UsageLine:
     """The sum over all groups."""
-    sums = {f.name: sum(getattr(line, f.name) for line in lines) for f in fields(UsageLine) if f.name not in ("group", "label")}
+    sums = {
+        f.name: sum(getattr(line, f.name) for line in lines)
+        for f in fields(UsageLine)
+        if f.name not in ("group", "label")
+    }
     return UsageLine(group=None, label="total", **sums)
 
 
@@ -92,7 +99,9 @@ def tokens_this_month(session: Session, key_id: str) -> int:
     """Prompt and completion tokens that this API key has used since the first of the month, UTC."""
     start = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     used = func.sum(UsageRow.prompt_tokens + UsageRow.completion_tokens)
-    return int(session.scalar(select(used).where(UsageRow.api_key_id == key_id, UsageRow.created_at >= start)) or 0)
+    return int(
+        session.scalar(select(used).where(UsageRow.api_key_id == key_id, UsageRow.created_at >= start)) or 0
+    )
 
 
 _GROUPS: dict[GroupBy, tuple[Any, Any]] = {

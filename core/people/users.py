@@ -19,7 +19,14 @@ from sqlalchemy.orm import Session
 from core import clock
 from core.config import RegistrationMode, settings
 from core.db import reading, writing
-from core.errors import EmailTaken, Forbidden, InvalidCredentials, NotFound, RegistrationClosed, ValidationError
+from core.errors import (
+    EmailTaken,
+    Forbidden,
+    InvalidCredentials,
+    NotFound,
+    RegistrationClosed,
+    ValidationError,
+)
 from core.fields import Input, parse
 from core.people import limits, passwords
 from core.security import digest, hash_password, new_id, new_token, verify_password
@@ -190,7 +197,9 @@ def end_sessions(session: Session, user_id: str, *, keep: str | None = None) -> 
     """End every session, ticket and API token of this user, except the session with the token ``keep``."""
     at = clock.now()
     others = update(SessionRow).where(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None))
-    session.execute((others.where(SessionRow.token_hash != digest(keep)) if keep else others).values(revoked_at=at))
+    session.execute(
+        (others.where(SessionRow.token_hash != digest(keep)) if keep else others).values(revoked_at=at)
+    )
     session.execute(delete(TicketRow).where(TicketRow.user_id == user_id))
     session.execute(update(UserRow).where(UserRow.id == user_id).values(tokens_valid_from=at))
 
@@ -198,7 +207,9 @@ def end_sessions(session: Session, user_id: str, *, keep: str | None = None) -> 
 def list_all(user: User) -> list[User]:
     _require_admin(user)
     with reading() as session:
-        return [present(row) for row in session.scalars(select(UserRow).order_by(UserRow.created_at, UserRow.id))]
+        return [
+            present(row) for row in session.scalars(select(UserRow).order_by(UserRow.created_at, UserRow.id))
+        ]
 
 
 def set_registration_mode(user: User, mode: str) -> None:
@@ -230,7 +241,9 @@ def invitations(user: User) -> list[Invitation]:
     """All invitations, newest first."""
     _require_admin(user)
     with reading() as session:
-        rows = session.scalars(select(InvitationRow).order_by(InvitationRow.created_at.desc(), InvitationRow.id)).all()
+        rows = session.scalars(
+            select(InvitationRow).order_by(InvitationRow.created_at.desc(), InvitationRow.id)
+        ).all()
     return [_present_invitation(row) for row in rows]
 
 
@@ -306,7 +319,12 @@ def _use_up(session: Session, invitation: InvitationRow, user: UserRow) -> None:
 def _insert(session: Session, new: Registration, password_hash: str) -> UserRow:
     role = "member" if _has_any(session) else "admin"
     row = UserRow(
-        id=new_id("usr"), email=new.email, name=new.name, password_hash=password_hash, role=role, tokens_valid_from=clock.now()
+        id=new_id("usr"),
+        email=new.email,
+        name=new.name,
+        password_hash=password_hash,
+        role=role,
+        tokens_valid_from=clock.now(),
     )
     session.add(row)
     try:

@@ -126,15 +126,24 @@ def _check_tokenizer(folder: Path) -> None:
 def _notes(folder: Path) -> list[str]:
     template = read_template(folder)
     if template is None:
-        return ["It has no chat template, so a plain one is used: good for fine-tuning, poor for chatting before that."]
+        return [
+            "It has no chat template, so a plain one is used: good for fine-tuning, poor for chatting before that."
+        ]
     if "generation" not in template:
-        return ["Its chat template does not mark what the assistant says; training finds that by comparing prefixes."]
+        return [
+            "Its chat template does not mark what the assistant says; training finds that by comparing prefixes."
+        ]
     return []
 
 
 def _download(hub_id: str, folder: Path) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
 
     try:
         snapshot_download(hub_id, local_dir=folder, allow_patterns=WANTED, ignore_patterns=["*/*"])

@@ -29,7 +29,13 @@ class Inspected:
 
 def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
     """Raises ValidationError (field ``source``) with what is missing, Unavailable when the hub cannot be reached."""
-    command = [sys.executable, "-m", "core.providers.check_model", source, *([str(download_to)] if download_to else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "core.providers.check_model",
+        source,
+        *([str(download_to)] if download_to else []),
+    ]
     seconds = DOWNLOAD_SECONDS if download_to else FOLDER_SECONDS
     offline = {} if download_to else {"HF_HUB_OFFLINE": "1"}
     try:
@@ -43,12 +49,16 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
             text=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise Unavailable("Looking at the model took too long. Try again when the server is less busy.") from error
+        raise Unavailable(
+            "Looking at the model took too long. Try again when the server is less busy."
+        ) from error
     answer = _last_json(done.stdout)
     if answer is None:
         raise ValidationError.of("source", "could not be read as a model: the check ended unexpectedly")
     if error_text := answer.get("error"):
-        raise Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)
+        raise (
+            Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)
+        )
     return Inspected(**{**answer, "notes": tuple(answer["notes"])})
 
 

@@ -75,7 +75,9 @@ class ClosedWhileIdle(Exception):
 class _Exchange:
     """One request's answers as Deltas and a Finish, with deadlines."""
 
-    def __init__(self, process: LineProcess, request_id: int, answers: Answers, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, process: LineProcess, request_id: int, answers: Answers, stop: Callable[[], bool]
+    ) -> None:
         self._process, self._id, self._answers, self._stop = process, request_id, answers, stop
         self._deadline = time.monotonic() + FIRST_SIGN_SECONDS
         self._has_begun = False
@@ -123,7 +125,12 @@ class _Exchange:
 
 
 def _start() -> LineProcess:
-    chosen = ("--threads", str(settings().inference_threads), "--idle-seconds", str(settings().inference_idle_seconds))
+    chosen = (
+        "--threads",
+        str(settings().inference_threads),
+        "--idle-seconds",
+        str(settings().inference_idle_seconds),
+    )
     return LineProcess("core.providers.local_server", *chosen, name="inference", last=("finish", "error"))
 
 

@@ -116,7 +116,9 @@ class Batch:
                 past_key_values=self._cache,
                 use_cache=True,
             ).logits[:, -1]
-            pieces = [(row, row.take(token)) for row, token in zip(self.rows, _draw(logits, self.rows), strict=True)]
+            pieces = [
+                (row, row.take(token)) for row, token in zip(self.rows, _draw(logits, self.rows), strict=True)
+            ]
             self._let_go()
         return pieces
 
@@ -139,7 +141,9 @@ class Batch:
         self._mask = torch.cat([_pad_left(self._mask, width, dim=1), _pad_left(mask, width, dim=1)])
         for ours, new in zip(self._cache.layers, cache.layers, strict=True):
             ours.keys = torch.cat([_pad_left(ours.keys, width, dim=2), _pad_left(new.keys, width, dim=2)])
-            ours.values = torch.cat([_pad_left(ours.values, width, dim=2), _pad_left(new.values, width, dim=2)])
+            ours.values = torch.cat(
+                [_pad_left(ours.values, width, dim=2), _pad_left(new.values, width, dim=2)]
+            )
 
     def _let_go(self) -> None:
         """Rows that are done leave, and with them the columns that only they filled."""
@@ -172,7 +176,10 @@ def _pad_left(block: Any, width: int, *, dim: int) -> Any:
 def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
     """The next token of each row. Logits are [rows, vocabulary]."""
     likeliest = logits.argmax(-1).tolist()
-    return [likeliest[place] if row.drawing.temperature == 0 else _draw_one(logits[place], row) for place, row in enumerate(rows)]
+    return [
+        likeliest[place] if row.drawing.temperature == 0 else _draw_one(logits[place], row)
+        for place, row in enumerate(rows)
+    ]
 
 
 def _draw_one(logits: Any, row: Answer) -> int:

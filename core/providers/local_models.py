@@ -40,13 +40,23 @@ class Tongue:
         text_config = base_config.get_text_config()
         self.context_length = int(getattr(text_config, "max_position_embeddings", None) or DEFAULT_CONTEXT)
         has_defaults = (weights.base / "generation_config.json").is_file()
-        defaults = GenerationConfig.from_pretrained(weights.base, local_files_only=True) if has_defaults else GenerationConfig()
+        defaults = (
+            GenerationConfig.from_pretrained(weights.base, local_files_only=True)
+            if has_defaults
+            else GenerationConfig()
+        )
         self.temperature = float(defaults.temperature or 1.0) if defaults.do_sample else 0.0
         self.top_p = float(defaults.top_p or 1.0)
-        self.end_tokens = _as_set(defaults.eos_token_id) | _as_set(text_config.eos_token_id) | _as_set(self.tokenizer.eos_token_id)
+        self.end_tokens = (
+            _as_set(defaults.eos_token_id)
+            | _as_set(text_config.eos_token_id)
+            | _as_set(self.tokenizer.eos_token_id)
+        )
 
     def decode(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
 
 
 class LoadedModel:
@@ -139,7 +149,9 @@ class Shelf:
         return found
 
     def drop_idle(self, seconds: float) -> None:
-        self._drop(each for each in self if not each.batch.rows and time.monotonic() - each.last_used > seconds)
+        self._drop(
+            each for each in self if not each.batch.rows and time.monotonic() - each.last_used > seconds
+        )
 
     def drop(self, loaded: LoadedModel) -> None:
         self._drop([loaded])
@@ -177,7 +189,9 @@ def _load(folder: Path) -> Any:
         model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         log.exception("cannot load %s", folder)
-        raise CannotLoad("The model's files could not be loaded. The server's inference log says why.") from error
+        raise CannotLoad(
+            "The model's files could not be loaded. The server's inference log says why."
+        ) from error
     log.info("loaded %s in %.1f s", folder.name, time.monotonic() - started)
     return model.eval()
 
@@ -195,7 +209,9 @@ def _check_template(template: str | None, weights: Weights) -> None:
     if weights.chat_template_sha256 is None:
         return
     if template is None or hashlib.sha256(template.encode()).hexdigest() != weights.chat_template_sha256:
-        raise CannotLoad("The chat template of this model is not the one it was registered with. Register the model again.")
+        raise CannotLoad(
+            "The chat template of this model is not the one it was registered with. Register the model again."
+        )
 
 
 def _as_set(token: int | list[int] | None) -> set[int]:

@@ -149,7 +149,9 @@ def make_answer(request: Json, *, tongue: Tongue, adapter: str | None) -> Answer
     """Render and count the conversation. Raises Refused when it is too long or the template refuses it."""
     parameters = request["parameters"]
     most = parameters.get("max_tokens") or LONGEST_ANSWER
-    prompt = _fit(request["messages"], tongue=tongue, forget=request["forget"], room=min(most, ROOM_FOR_ANSWER))
+    prompt = _fit(
+        request["messages"], tongue=tongue, forget=request["forget"], room=min(most, ROOM_FOR_ANSWER)
+    )
     temperature, top_p = parameters.get("temperature"), parameters.get("top_p")
     if temperature is None:
         temperature = tongue.temperature or (1.0 if top_p is not None and top_p < 1 else 0.0)
@@ -197,11 +199,15 @@ def _render(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
     try:
         return _apply_template(_system_into_first(messages), tongue)
     except TemplateError as error:
-        raise Refused("validation_error", f"The model's chat template refuses these messages: {error}") from error
+        raise Refused(
+            "validation_error", f"The model's chat template refuses these messages: {error}"
+        ) from error
 
 
 def _apply_template(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
-    rendered: Any = tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    rendered: Any = tongue.tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=True
+    )
     return list(rendered["input_ids"])
 
 

@@ -14,7 +14,10 @@ from core.sql_sandbox.gate import fold
 
 MAX_LISTED = 8
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FILE = re.compile(r"[/\\]|://|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|feather|xlsx?|db|duckdb|gz|zst)$", re.IGNORECASE)
+_FILE = re.compile(
+    r"[/\\]|://|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|arrow|feather|xlsx?|db|duckdb|gz|zst)$",
+    re.IGNORECASE,
+)
 _RESERVED = frozenset(
     """all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
     deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
@@ -51,13 +54,23 @@ class Names:
         self._found: dict[str, tuple[str, list[Table]]] = {}
         for name, table in (extra or {}).items():
             self._found[fold(name)] = (name, [table])
-        for naming in (_latest_by_name, _by_name_and_number, _latest_by_id, _by_id_and_number, _by_version_id):
+        for naming in (
+            _latest_by_name,
+            _by_name_and_number,
+            _latest_by_id,
+            _by_id_and_number,
+            _by_version_id,
+        ):
             self._add(naming(table) for table in self.tables)
 
     def mentioned(self, sql: str) -> dict[str, Table]:
         """The tables whose name stands in the text; names that fit several datasets are left out, so that they get explained."""
         text = fold(sql)
-        return {name: tables[0] for key, (name, tables) in self._found.items() if len(tables) == 1 and _stands_in(key, text)}
+        return {
+            name: tables[0]
+            for key, (name, tables) in self._found.items()
+            if len(tables) == 1 and _stands_in(key, text)
+        }
 
     def explain(self, parts: tuple[str, ...]) -> str:
         """What to say about a table name that could not be used."""

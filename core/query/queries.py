@@ -12,19 +12,33 @@ from core.fields import parse
 from core.people.users import User
 from core.query.names import Names, quoted
 from core.query.turn import Progress, ask, largest_result, limits, private_folder
-from core.query.values import MAX_ROWS, ArrowResult, NewArrowQuery, NewQuery, Operator, Plan, QueryResult, QueryTable, SavedQuery
+from core.query.values import (
+    MAX_ROWS,
+    ArrowResult,
+    NewArrowQuery,
+    NewQuery,
+    Operator,
+    Plan,
+    QueryResult,
+    QueryTable,
+    SavedQuery,
+)
 from core.sql_sandbox import Stop
 from core.sql_sandbox.rows import json_rows
 
 SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets three times the deadline
 
 
-def run(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None) -> QueryResult:
+def run(
+    user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None
+) -> QueryResult:
     """Answer a query. Raises SqlError, QueryTimeout, QueryStopped (``stop`` was set), RateLimited, Unavailable, DiskFull."""
     return _run(user, new, Names(datasets.sql_tables(user)), progress or Progress(stop or Stop()))
 
 
-def run_on(user: User, dataset_id: str, sql: str, *, limit: int = 1_000, stop: Stop | None = None) -> QueryResult:
+def run_on(
+    user: User, dataset_id: str, sql: str, *, limit: int = 1_000, stop: Stop | None = None
+) -> QueryResult:
     """Answer a query in which the dataset's newest version is also called ``data``. Raises as :func:`run`, and NotFound."""
     tables = datasets.sql_tables(user)
     names = Names(tables, extra={"data": _latest(tables, dataset_id)})
@@ -45,7 +59,16 @@ def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowR
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
-        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters, form="arrow")
+        asked = ask(
+            user,
+            new.sql,
+            names,
+            folder=folder,
+            limits=allowed,
+            progress=progress,
+            parameters=new.parameters,
+            form="arrow",
+        )
         assert asked.answer.file is not None
         stream = asked.answer.file.open("rb")
     return ArrowResult(
@@ -63,7 +86,16 @@ def plan(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progr
     progress = progress or Progress(stop or Stop())
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
-        asked = ask(user, new.sql, names, folder=folder, limits=limits(), progress=progress, parameters=new.parameters, form="plan")
+        asked = ask(
+            user,
+            new.sql,
+            names,
+            folder=folder,
+            limits=limits(),
+            progress=progress,
+            parameters=new.parameters,
+            form="plan",
+        )
     steps = asked.answer.plan
     whole = sum(map(_seconds, steps)) or 1.0
     return Plan(
@@ -94,7 +126,15 @@ def save(
     names = Names(datasets.sql_tables(user))
     allowed = limits(seconds=settings().query_seconds * SAVING_TAKES, file_bytes=largest_result())
     with private_folder() as folder:
-        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress or Progress(), form="parquet")
+        asked = ask(
+            user,
+            new.sql,
+            names,
+            folder=folder,
+            limits=allowed,
+            progress=progress or Progress(),
+            form="parquet",
+        )
         assert asked.answer.file is not None
         parents = sorted({table.version_id for table in asked.used})
         return datasets.create_from_table(
@@ -110,14 +150,19 @@ def save(
 
 def tables(user: User) -> list[QueryTable]:
     """The newest version of every dataset the user may query, by name."""
-    found = sorted((t for t in datasets.sql_tables(user) if t.is_latest), key=lambda t: (t.dataset_name.lower(), t.dataset_id))
+    found = sorted(
+        (t for t in datasets.sql_tables(user) if t.is_latest),
+        key=lambda t: (t.dataset_name.lower(), t.dataset_id),
+    )
     return [QueryTable(quoted(t.dataset_name), t.dataset_id, list(t.columns), t.num_rows) for t in found]
 
 
 def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryResult:
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
-        asked = ask(user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters)
+        asked = ask(
+            user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters
+        )
     assert asked.answer.table is not None
     rows = json_rows(asked.answer.table)
     result = QueryResult(

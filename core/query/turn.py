@@ -73,7 +73,9 @@ class Asked:
     def rows_scanned(self) -> int:
         """With a filter in the scan DuckDB counts what passed it; looked at were the rows of the row groups that it opened."""
         named = dict(zip(self.answer.used, self.used, strict=True))
-        return sum(_rows_of(scan, named[scan["table"]].num_rows) for scan in self.answer.scanned.get("tables", ()))
+        return sum(
+            _rows_of(scan, named[scan["table"]].num_rows) for scan in self.answer.scanned.get("tables", ())
+        )
 
 
 def ask(
@@ -93,7 +95,13 @@ def ask(
     try:
         with _a_turn(user, progress), _recorded(user):
             answer = sql_sandbox.run(
-                sql, tables=files, folder=folder, limits=limits, parameters=parameters, form=form, stop=progress.stop
+                sql,
+                tables=files,
+                folder=folder,
+                limits=limits,
+                parameters=parameters,
+                form=form,
+                stop=progress.stop,
             )
     except QueryFailed as failed:
         raise translated(failed, user, sql, names, limits=limits, saving=form == "parquet") from None
@@ -165,7 +173,9 @@ def _free_bytes() -> int:
 def _existing(files: Mapping[str, Path]) -> dict[str, Path]:
     for name, path in files.items():
         if not path.is_file():
-            raise Unavailable(f'The file of "{name}" is missing on the server. Ask the admin to restore it from a backup.')
+            raise Unavailable(
+                f'The file of "{name}" is missing on the server. Ask the admin to restore it from a backup.'
+            )
     return dict(files)
 
 

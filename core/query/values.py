@@ -16,16 +16,23 @@ MAX_ARROW_ROWS = 1_000_000
 class NewQuery(Input):
     """One question. ``limit`` cuts the answer, it does not change the query."""
 
-    sql: str = Field(min_length=1, max_length=MAX_CHARACTERS, description="One SELECT, DESCRIBE or SUMMARIZE.")
+    sql: str = Field(
+        min_length=1, max_length=MAX_CHARACTERS, description="One SELECT, DESCRIBE or SUMMARIZE."
+    )
     limit: int = Field(1_000, ge=1, le=MAX_ROWS, description="Rows to answer at most.")
-    parameters: list[Any] | dict[str, Any] | None = Field(None, description="Values for ? and $1, or for $name.")
+    parameters: list[Any] | dict[str, Any] | None = Field(
+        None, description="Values for ? and $1, or for $name."
+    )
 
 
 class NewArrowQuery(NewQuery):
     """A question whose answer is an Arrow stream, which may be a hundred times longer."""
 
     limit: int = Field(
-        1_000, ge=1, le=MAX_ARROW_ROWS, description="Rows to answer at most: 10,000 as JSON, 1,000,000 as an Arrow stream."
+        1_000,
+        ge=1,
+        le=MAX_ARROW_ROWS,
+        description="Rows to answer at most: 10,000 as JSON, 1,000,000 as an Arrow stream.",
     )
 
 
@@ -119,4 +126,7 @@ class QueryTable:
 def _lines(step: Operator, *, depth: int) -> list[str]:
     told = "; ".join(f"{key.lower()}: {text}" for key, text in step.details)
     line = f"{'  ' * depth}{step.name}  {step.rows:,} rows  {step.seconds * 1000:,.1f} ms ({step.share:.0%})"
-    return [line + (f"  {told}" if told else ""), *(x for child in step.children for x in _lines(child, depth=depth + 1))]
+    return [
+        line + (f"  {told}" if told else ""),
+        *(x for child in step.children for x in _lines(child, depth=depth + 1)),
+    ]

@@ -17,7 +17,9 @@ MAX_LISTED = 8
 _UNKNOWN_COLUMN = re.compile(r'Unknown column "(.*?)"\.(?P<advice> Did you mean)?', re.DOTALL)
 
 
-def translated(failed: QueryFailed, user: User, sql: str, names: Names, *, limits: Limits, saving: bool = False) -> LuthierError:
+def translated(
+    failed: QueryFailed, user: User, sql: str, names: Names, *, limits: Limits, saving: bool = False
+) -> LuthierError:
     """The error for ``user``, who wrote ``sql``."""
     failure = failed.failure
     if failure.kind == "unknown_tables":
@@ -29,8 +31,14 @@ def translated(failed: QueryFailed, user: User, sql: str, names: Names, *, limit
             f"The query took longer than {limits.seconds:g} seconds and was stopped. Filter earlier, or ask for less."
         )
     if failure.kind in ("memory", "died"):
-        what = "ran out of memory" if failure.kind == "memory" else "was stopped, most likely because it ran out of memory"
-        return SqlError(f"The query {what}: one query may use {limits.memory_mb} MiB. Filter earlier, or select fewer columns.")
+        what = (
+            "ran out of memory"
+            if failure.kind == "memory"
+            else "was stopped, most likely because it ran out of memory"
+        )
+        return SqlError(
+            f"The query {what}: one query may use {limits.memory_mb} MiB. Filter earlier, or select fewer columns."
+        )
     if failure.kind == "disk":
         return DiskFull()
     if failure.kind == "size":
@@ -44,7 +52,9 @@ def _removed(user: User, name: str) -> str | None:
     """What to say of a version whose files were removed while its line in the history stays."""
     wanted = fold(name)
     for gone in datasets.removed_tables(user):
-        if wanted in map(fold, (f"{gone.dataset_name}@{gone.number}", f"{gone.dataset_id}@{gone.number}", gone.version_id)):
+        if wanted in map(
+            fold, (f"{gone.dataset_name}@{gone.number}", f"{gone.dataset_id}@{gone.number}", gone.version_id)
+        ):
             return f"The files of version {gone.number} of {quoted(gone.dataset_name)} were removed on {gone.why}."
     return None
 
@@ -62,7 +72,9 @@ def _with_advice(message: str, sql: str, position: int | None, names: Names) -> 
     if unknown["advice"] or not columns:
         return message
     more = ", …" if len(columns) > MAX_LISTED else ""
-    return f'Unknown column "{unknown[1]}". Columns here: {", ".join(map(quoted, columns[:MAX_LISTED]))}{more}.'
+    return (
+        f'Unknown column "{unknown[1]}". Columns here: {", ".join(map(quoted, columns[:MAX_LISTED]))}{more}.'
+    )
 
 
 def _column_advice(sql: str, names: Names) -> str:
@@ -70,7 +82,11 @@ def _column_advice(sql: str, names: Names) -> str:
     text = fold(sql)
     for name in _columns(sql, names):
         folded = fold(name)
-        if needs_quotes(name) and f'"{folded}"' not in text and re.search(rf"(?<![\w'\"]){re.escape(folded)}(?![\w'\"])", text):
+        if (
+            needs_quotes(name)
+            and f'"{folded}"' not in text
+            and re.search(rf"(?<![\w'\"]){re.escape(folded)}(?![\w'\"])", text)
+        ):
             return f" If you mean the column, put its name in double quotes: {quoted(name)}."
     return ""
 
@@ -89,9 +105,15 @@ def _stands_around(name: str, text: str, position: int) -> bool:
 
 def _columns(sql: str, names: Names) -> list[str]:
     """The columns of the tables that the text names."""
-    return list(dict.fromkeys(column["name"] for table in names.mentioned(sql).values() for column in table.columns))
+    return list(
+        dict.fromkeys(column["name"] for table in names.mentioned(sql).values() for column in table.columns)
+    )
 
 
 def _characters(sql: str, position: int | None) -> int | None:
     """DuckDB counts bytes, people count characters."""
-    return None if position is None else len(sql.encode("utf-8", "surrogatepass")[:position].decode("utf-8", "ignore"))
+    return (
+        None
+        if position is None
+        else len(sql.encode("utf-8", "surrogatepass")[:position].decode("utf-8", "ignore"))
+    )

@@ -39,7 +39,9 @@ READERS = {
     ".xlsx": "excel",
     ".xls": "excel",
 }
-TEXTS = tuple(suffix for suffix, reader in READERS.items() if reader in ("delimited", "json_lines"))  # readable line by line
+TEXTS = tuple(
+    suffix for suffix, reader in READERS.items() if reader in ("delimited", "json_lines")
+)  # readable line by line
 COMPRESSIONS = (".gz", ".zst", ".zip")
 
 

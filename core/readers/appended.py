@@ -24,12 +24,15 @@ def types_for(columns: list[dict[str, str]]) -> dict[str, str]:
 
 def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path) -> None:
     """``target``, just written, becomes ``first`` with the rows of ``target`` behind it. Raises UnreadableFile."""
-    old, new = (dict(describe(connection, f"FROM read_parquet({literal(str(path))})")) for path in (first, target))
+    old, new = (
+        dict(describe(connection, f"FROM read_parquet({literal(str(path))})")) for path in (first, target)
+    )
     _require_same_names(old, new)
     casts = {name: type_ for name, type_ in old.items() if new[name] != type_}
     _require_same_values(connection, target, new, casts)
     values = ", ".join(
-        f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name) for name, type_ in old.items()
+        f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name)
+        for name, type_ in old.items()
     )
     names = ", ".join(quoted(name) for name in old)
     joined = target.with_name("joined.parquet")
@@ -53,10 +56,14 @@ def _require_same_names(old: Columns, new: Columns) -> None:
         )
 
 
-def _require_same_values(connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, casts: Columns) -> None:
+def _require_same_values(
+    connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, casts: Columns
+) -> None:
     if not casts:
         return
-    counts = ", ".join(f"count(*) FILTER ({_is_lost(quoted(name), new[name], type_)})" for name, type_ in casts.items())
+    counts = ", ".join(
+        f"count(*) FILTER ({_is_lost(quoted(name), new[name], type_)})" for name, type_ in casts.items()
+    )
     lost = connection.execute(f"SELECT {counts} FROM read_parquet({literal(str(target))})").fetchall()[0]
     wrong = [
         f"column {name!r} is {new[name]} here and {type_} in the dataset"
@@ -66,7 +73,9 @@ def _require_same_values(connection: duckdb.DuckDBPyConnection, target: Path, ne
     if wrong:
         more = f", and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         advice = "Mend the file, or choose the types when it is read."
-        raise UnreadableFile(f"The rows do not fit behind the others: {'; '.join(wrong[:10])}{more}. {advice}")
+        raise UnreadableFile(
+            f"The rows do not fit behind the others: {'; '.join(wrong[:10])}{more}. {advice}"
+        )
 
 
 def _is_lost(x: str, mine: str, theirs: str) -> str:
@@ -81,11 +90,15 @@ def _are_alike(mine: sql_types.Type, theirs: sql_types.Type) -> bool:
     inside, inside_theirs = sql_types.children(mine), sql_types.children(theirs)
     if not inside and not inside_theirs:
         a, b = str(mine), str(theirs)
-        return a == b or any(is_kind(a) and is_kind(b) for is_kind in (sql_types.is_number, sql_types.is_moment))
+        return a == b or any(
+            is_kind(a) and is_kind(b) for is_kind in (sql_types.is_number, sql_types.is_moment)
+        )
     if not inside or not inside_theirs or {mine.id, theirs.id} not in ({mine.id}, {"list", "array"}):
         return False
     fields, fields_theirs = dict(inside), dict(inside_theirs)
-    return fields.keys() == fields_theirs.keys() and all(_are_alike(type_, fields_theirs[name]) for name, type_ in inside)
+    return fields.keys() == fields_theirs.keys() and all(
+        _are_alike(type_, fields_theirs[name]) for name, type_ in inside
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -16,14 +16,18 @@ def read(task: Task) -> Reading:
     try:
         with pa.memory_map(str(task.source)) as mapped:
             schema, batches, layout = _open(mapped)
-            schema = pa.schema([_storable(f).with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)])
+            schema = pa.schema(
+                [_storable(f).with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)]
+            )
             incoming = pa.RecordBatchReader.from_batches(schema, _checked(batches, schema, task))
             task.connection.register("incoming", incoming)
             write_parquet(task, "SELECT * FROM incoming")
     except (pa.ArrowException, duckdb.Error, OSError) as error:
         if isinstance(error, OSError) and error.errno in (28, 122):  # the disk, not the file
             raise
-        raise UnreadableFile(f"The Arrow file is damaged, cut off, or of a kind that cannot be read: {explain(error)}") from error
+        raise UnreadableFile(
+            f"The Arrow file is damaged, cut off, or of a kind that cannot be read: {explain(error)}"
+        ) from error
     return Reading(detected={"layout": layout})
 
 

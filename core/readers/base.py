@@ -77,7 +77,9 @@ class Task:
     def __post_init__(self) -> None:
         self.rejects = Rejects(self.work / "rejects.jsonl")
         self.columns: list[str] = []  # as options speak of them, once something was written
-        self.detected: dict[str, str] = {}  # types of columns for which the user chose others while they were read
+        self.detected: dict[
+            str, str
+        ] = {}  # types of columns for which the user chose others while they were read
 
 
 @dataclass
@@ -112,7 +114,9 @@ def write_parquet(
     require_columns(len(columns))
     group_rows = _group_rows(row_bytes, len(columns))
     try:
-        _copy(task, select, parameters, _projection(columns, big_integers.in_64_bits(columns), task), group_rows)
+        _copy(
+            task, select, parameters, _projection(columns, big_integers.in_64_bits(columns), task), group_rows
+        )
     except duckdb.ConversionException:
         if not big_integers.are_in(columns):
             raise
@@ -123,11 +127,17 @@ def write_parquet(
 def require_columns(count: int) -> None:
     """Raises UnreadableFile when there are too many."""
     if count > MAX_COLUMNS:
-        raise UnreadableFile(f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, or turn it around.")
+        raise UnreadableFile(
+            f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, or turn it around."
+        )
 
 
 def unreadable_rows(
-    first: Sequence[tuple[int, str]], count: int, *, of: str = "Line", advice: str = "Mend the file, or skip bad rows."
+    first: Sequence[tuple[int, str]],
+    count: int,
+    *,
+    of: str = "Line",
+    advice: str = "Mend the file, or skip bad rows.",
 ) -> UnreadableFile:
     """The error about ``count`` rows: the first one in the message, those in ``first`` listed."""
     line, problem = first[0]
@@ -135,7 +145,9 @@ def unreadable_rows(
     return UnreadableFile(f"{of} {line:,}: {problem}{more}. {advice}", lines=list(first[:MAX_ERRORS]))
 
 
-def _projection(columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple[str, str]], task: Task) -> str:
+def _projection(
+    columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple[str, str]], task: Task
+) -> str:
     task.columns = clean_names([name for name, _ in columns])
     renamed = task.options.names or {}
     wanted = clean_names([renamed.get(name, name) for name in task.columns])
@@ -149,7 +161,9 @@ def _projection(columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple
 
 def _storable(plain: str) -> str:
     """Parquet holds no bignums, no bits, no enums and no typeless nulls."""
-    return "VARCHAR" if sql_types.kind(plain) in ("ENUM", "BIGNUM", "VARINT", '"NULL"', "NULL", "BIT") else plain
+    return (
+        "VARCHAR" if sql_types.kind(plain) in ("ENUM", "BIGNUM", "VARINT", '"NULL"', "NULL", "BIT") else plain
+    )
 
 
 def _group_rows(row_bytes: int, columns: int) -> int:
@@ -163,9 +177,15 @@ def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str, g
     limit = f" LIMIT {task.most_rows}" if task.most_rows else ""
     layout = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows}"
     try:
-        _run_copy(task, f"COPY (SELECT {projection} FROM ({select}){limit}) TO {literal(str(task.target))} ({layout})", parameters)
+        _run_copy(
+            task,
+            f"COPY (SELECT {projection} FROM ({select}){limit}) TO {literal(str(task.target))} ({layout})",
+            parameters,
+        )
     except duckdb.OutOfMemoryException as error:
-        raise UnreadableFile("Reading it takes more memory than a conversion may use. Split the file.") from error
+        raise UnreadableFile(
+            "Reading it takes more memory than a conversion may use. Split the file."
+        ) from error
     except duckdb.IOException as error:
         if "No space left" in str(error) or "quota" in str(error).lower():
             raise DiskFull from error

@@ -29,7 +29,9 @@ def exactly(
     connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any], columns: Columns
 ) -> list[tuple[str, str]]:
     """The columns with the narrowest type for each of their big integers that holds all of its values. Reads all rows."""
-    values = [value for name, type_ in columns for value in _big_values(quoted(name), sql_types.parsed(type_), 0)]
+    values = [
+        value for name, type_ in columns for value in _big_values(quoted(name), sql_types.parsed(type_), 0)
+    ]
     bounds = ", ".join(f"min(list_min({value})), max(list_max({value}))" for value in values)
     found = iter(connection.execute(f"SELECT {bounds} FROM ({select})", list(parameters)).fetchall()[0])
     wanted = iter([_narrowest(low, high) for low, high in zip(found, found, strict=True)])

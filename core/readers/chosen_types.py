@@ -65,7 +65,10 @@ def _rewrite(task: Task, changes: list[_Change]) -> None:
 
 def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
     """Whether rows are to be skipped. Raises UnreadableFile when they are there and must not be skipped."""
-    values = ", ".join(f"CASE WHEN {test} THEN {quoted(c.name)}::VARCHAR END AS v{i}" for i, (c, test) in enumerate(tests.items()))
+    values = ", ".join(
+        f"CASE WHEN {test} THEN {quoted(c.name)}::VARCHAR END AS v{i}"
+        for i, (c, test) in enumerate(tests.items())
+    )
     any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(tests)))
     found = task.connection.execute(
         f"SELECT * FROM (SELECT row_number() OVER (), to_json(t)::VARCHAR, {values} FROM {source} t) WHERE {any_of}"
@@ -81,13 +84,17 @@ def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
         elif count <= MAX_LISTED:
             first.append((row[0], message))
     if first:
-        raise unreadable_rows(first, count, of="Row", advice="Mend the file, choose another type, or skip bad rows.")
+        raise unreadable_rows(
+            first, count, of="Row", advice="Mend the file, choose another type, or skip bad rows."
+        )
     return count > 0
 
 
 def _value(x: str, type_: str, chosen: str) -> str:
     if is_nested(type_):
-        return f"CAST(to_json({x}) AS {chosen})" if chosen in ("JSON", "VARCHAR") else f"CAST(NULL AS {chosen})"
+        return (
+            f"CAST(to_json({x}) AS {chosen})" if chosen in ("JSON", "VARCHAR") else f"CAST(NULL AS {chosen})"
+        )
     if type_ == "JSON" and chosen != "VARCHAR":
         x = f"({x} ->> '$')"
     if chosen == "JSON":

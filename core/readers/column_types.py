@@ -73,7 +73,9 @@ class Column:
         """The value as text, NULL where it is missing."""
         text = quoted(self.name)
         if self.nulls:
-            text = f"CASE WHEN trim({text}) IN ({', '.join(map(literal, self.nulls))}) THEN NULL ELSE {text} END"
+            text = (
+                f"CASE WHEN trim({text}) IN ({', '.join(map(literal, self.nulls))}) THEN NULL ELSE {text} END"
+            )
         return f"nullif(trim({text}), '')" if self.careful and self.candidates else text
 
     def converted(self, number: int) -> tuple[str, str]:
@@ -114,7 +116,11 @@ def settle(columns: Sequence[Column], answers: Sequence[tuple[int, Sequence[bool
     settled = []
     for column, (count, fits) in zip(columns, answers, strict=True):
         left = tuple(c for c, is_fit in zip(column.candidates, fits, strict=True) if is_fit and count)
-        settled.append(replace(column, careful=True, unseen=False, candidates=left or column.candidates[-1:] * column.chosen))
+        settled.append(
+            replace(
+                column, careful=True, unseen=False, candidates=left or column.candidates[-1:] * column.chosen
+            )
+        )
     return settled
 
 
@@ -165,7 +171,9 @@ def _cast(type_: str) -> str:
 
 
 def _guarded(type_: str, pattern: str, *, value: str | None = None) -> Candidate:
-    return Candidate(type_, f"({{v}} IS NOT NULL AND {_matches(pattern)})", value or _cast(type_), _pattern(pattern))
+    return Candidate(
+        type_, f"({{v}} IS NOT NULL AND {_matches(pattern)})", value or _cast(type_), _pattern(pattern)
+    )
 
 
 def _exact(type_: str, pattern: str) -> Candidate:
@@ -178,14 +186,22 @@ def _dates(formats: Sequence[str]) -> list[Candidate]:
 
 
 def _dated(format_: str) -> Candidate:
-    shape = "".join(_DIRECTIVES.get(part) or re.escape(part).replace("\\ ", " ") for part in re.findall(r"%.|[^%]|%$", format_))
-    has_zone, has_clock = "%z" in format_ or "%Z" in format_, any(f"%{d}" in format_.replace("-", "") for d in "HIMSfT")
+    shape = "".join(
+        _DIRECTIVES.get(part) or re.escape(part).replace("\\ ", " ")
+        for part in re.findall(r"%.|[^%]|%$", format_)
+    )
+    has_zone, has_clock = (
+        "%z" in format_ or "%Z" in format_,
+        any(f"%{d}" in format_.replace("-", "") for d in "HIMSfT"),
+    )
     type_ = "TIMESTAMP WITH TIME ZONE" if has_zone else "TIMESTAMP" if has_clock else "DATE"
     parsed = f"try_strptime({{x}}, {literal(format_)})"
     is_plain = all(part in _DIRECTIVES for part in re.findall(r"%-?.", format_))
     fits = f"({{v}} IS NOT NULL AND {_matches(shape)})" if is_plain else "{v} IS NOT NULL"
     looks = re.compile(shape).fullmatch if is_plain else None
-    return Candidate(type_, fits, f"{parsed}::{type_}", lambda value: _is_date(value, format_, looks), format_)
+    return Candidate(
+        type_, fits, f"{parsed}::{type_}", lambda value: _is_date(value, format_, looks), format_
+    )
 
 
 def _is_date(value: str, format_: str, looks: Callable[[str], object] | None) -> bool:
@@ -201,12 +217,17 @@ def _is_date(value: str, format_: str, looks: Callable[[str], object] | None) ->
 
 
 _BOOLEAN = Candidate(
-    "BOOLEAN", "({x} IN ('true', 'false') OR lower({x}) IN ('true', 'false'))", _cast("BOOLEAN"), _pattern("(?i:true|false)")
+    "BOOLEAN",
+    "({x} IN ('true', 'false') OR lower({x}) IN ('true', 'false'))",
+    _cast("BOOLEAN"),
+    _pattern("(?i:true|false)"),
 )
 _WHOLE = _exact("BIGINT", r"-?(?:0|[1-9][0-9]{0,18})")
 _BIG_WHOLE = _guarded("DECIMAL(38,0)", r"-?(?:0|[1-9][0-9]{0,37})")
 _DOUBLE = _guarded("DOUBLE", _NUMBER)
-_COMMA_DOUBLE = _guarded("DOUBLE", _COMMA_NUMBER, value="TRY_CAST(replace(replace({x}, '.', ''), ',', '.') AS DOUBLE)")
+_COMMA_DOUBLE = _guarded(
+    "DOUBLE", _COMMA_NUMBER, value="TRY_CAST(replace(replace({x}, '.', ''), ',', '.') AS DOUBLE)"
+)
 _ISO = [
     _exact("DATE", r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
     _guarded("TIME", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?"),

@@ -58,7 +58,9 @@ def _convert_mended(path: Path, dialect: Dialect, task: Task, reading: Reading) 
     return _convert(mended, even, task, reading, origin=(path, dialect))
 
 
-def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading, *, origin: tuple[Path, Dialect] | None = None) -> None:
+def _convert(
+    path: Path, dialect: Dialect, task: Task, reading: Reading, *, origin: tuple[Path, Dialect] | None = None
+) -> None:
     require_columns(dialect.width)
     if dialect.width > WIDE:  # every column takes vectors of its own: measured 1.6 GB for 10,000 of them
         task.connection.execute(f"SET threads = 1; SET memory_limit = '{WIDE_MEMORY_MB}MB'")
@@ -66,7 +68,9 @@ def _convert(path: Path, dialect: Dialect, task: Task, reading: Reading, *, orig
     has_header, columns = _columns_of(sample, dialect, task)
     source = _source(columns, dialect, has_header=has_header)
     if sample.is_all:
-        columns = [replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns]  # nothing in it: text
+        columns = [
+            replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns
+        ]  # nothing in it: text
     elif any(column.unseen or _is_unclear(column) for column in columns):
         columns = _settled(source, path, columns, task)
     try:
@@ -101,7 +105,9 @@ def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Colum
     for i, name in enumerate(names):
         if name in (task.options.types or {}):
             task.detected[name] = column_types.propose(name, (row[i] for row in rows), free).type
-    return [column_types.propose(name, (row[i] for row in rows), task.options) for i, name in enumerate(names)]
+    return [
+        column_types.propose(name, (row[i] for row in rows), task.options) for i, name in enumerate(names)
+    ]
 
 
 def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool:
@@ -112,7 +118,11 @@ def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool
         if value and column.candidates and not column.unseen and column.candidates[0].looks(value.strip())
     ]
     years = [int(value) for value in fitting if value.isdecimal() and 1500 < int(value) < 2200]
-    are_years = len(fitting) > 1 and len(years) == len(fitting) and years == list(range(years[0], years[0] + len(years)))
+    are_years = (
+        len(fitting) > 1
+        and len(years) == len(fitting)
+        and years == list(range(years[0], years[0] + len(years)))
+    )
     return not any_rows or not fitting or (are_years and len(fitting) < len(first))
 
 
@@ -147,7 +157,9 @@ def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str
     )
 
 
-def _write(source: str, path: Path, columns: list[Column], sample: Sample, task: Task, *, skips: bool = False) -> None:
+def _write(
+    source: str, path: Path, columns: list[Column], sample: Sample, task: Task, *, skips: bool = False
+) -> None:
     steps = [column.converted(number) for number, column in enumerate(columns)]
     read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
     where = f" WHERE NOT ({_any_misfit(columns)})" if skips else ""
@@ -174,7 +186,8 @@ def _misfits(source: str, path: Path, columns: list[Column], task: Task) -> dict
     values = ", ".join(f"CASE WHEN {c.misfit} THEN {c.text} END AS v{i}" for i, c in enumerate(chosen))
     any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(chosen)))
     answers = task.connection.execute(
-        f"SELECT * FROM (SELECT row_number() OVER () - 1, {values} FROM {source}) WHERE {any_of}{limit}", [str(path)]
+        f"SELECT * FROM (SELECT row_number() OVER () - 1, {values} FROM {source}) WHERE {any_of}{limit}",
+        [str(path)],
     )
     found: dict[int, str] = {}
     while row := answers.fetchone():
@@ -183,7 +196,9 @@ def _misfits(source: str, path: Path, columns: list[Column], task: Task) -> dict
     return found
 
 
-def _reject_misfits(misfits: dict[int, str], origin: tuple[Path, Dialect], has_header: bool, task: Task) -> None:
+def _reject_misfits(
+    misfits: dict[int, str], origin: tuple[Path, Dialect], has_header: bool, task: Task
+) -> None:
     """List them with their lines, or raise UnreadableFile when bad rows are not to be skipped."""
     path, dialect = origin
     bad: list[tuple[int, str]] = []
@@ -250,7 +265,9 @@ def _require_date_format(task: Task) -> None:
     try:
         task.connection.execute("SELECT try_strptime('1', ?)", [task.options.date_format]).fetchall()
     except duckdb.Error as error:
-        raise ValidationError.of("options.date_format", f"is not a date format such as %d/%m/%Y: {explain(error)}") from error
+        raise ValidationError.of(
+            "options.date_format", f"is not a date format such as %d/%m/%Y: {explain(error)}"
+        ) from error
 
 
 def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sample, task: Task) -> None:
@@ -264,13 +281,17 @@ def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sam
         if order and not task.options.date_format:
             names = ", ".join(column.name for column in dated[:5])
             either = " Both orders fit." if _is_unclear(dated[0]) else ""
-            reading.note(f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it.")
+            reading.note(
+                f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it."
+            )
     elif task.options.date_format:
         reading.note(f"No column fits the date format {task.options.date_format}.")
     kept = [
         column.name
         for i, column in enumerate(columns)
-        if not column.candidates and not column.chosen and column_types.is_nearly_number(row[i] for row in sample.rows[has_header:])
+        if not column.candidates
+        and not column.chosen
+        and column_types.is_nearly_number(row[i] for row in sample.rows[has_header:])
     ]
     if kept:
         reading.note(f"Kept as text, because reading it as numbers would change it: {', '.join(kept[:10])}.")

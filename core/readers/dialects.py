@@ -40,13 +40,19 @@ class Sample:
 
 def settle_dialect(path: Path, task: Task, reading: Reading) -> Dialect:
     lines, _ = sample_lines(path)
-    above, stated = task.options.skip_lines or 0, task.options.delimiter or ("\t" if task.suffix == ".tsv" else None)
+    above, stated = (
+        task.options.skip_lines or 0,
+        task.options.delimiter or ("\t" if task.suffix == ".tsv" else None),
+    )
     first = lines[above].rstrip("\r\n") if len(lines) > above else ""
     if first.lower().startswith("sep=") and len(first) == 5:
         above, stated = above + 1, task.options.delimiter or first[4]  # Excel's own way to say it
     _refuse_json(lines, task.suffix)
     first_lines = lines[above : above + FITTED_LINES]
-    fits = [_fit(first_lines, delimiter, is_stated=task.options.skip_lines is not None) for delimiter in (stated or DELIMITERS)]
+    fits = [
+        _fit(first_lines, delimiter, is_stated=task.options.skip_lines is not None)
+        for delimiter in (stated or DELIMITERS)
+    ]
     matching, best = max(fits, key=lambda fit: (fit[1].width > 1, fit[0]))  # the first of equals
     if task.suffix == ".txt" and not stated and matching < 1:
         best = replace(best, width=1)  # prose with commas in it
@@ -68,7 +74,11 @@ def sample_lines(path: Path) -> tuple[list[str], bool]:
 def sample_of(path: Path, dialect: Dialect) -> Sample:
     """The first whole rows below what is skipped."""
     lines, is_all = sample_lines(path)
-    found = [r for r in records(iter(lines[dialect.skip :]), dialect.delimiter, dialect.escape) if r.values and not r.problem]
+    found = [
+        r
+        for r in records(iter(lines[dialect.skip :]), dialect.delimiter, dialect.escape)
+        if r.values and not r.problem
+    ]
     even = [record.values for record in found if len(record.values) >= dialect.width]
     return Sample(even, is_all, max(sum(map(len, lines)) // max(len(even), 1), 1))
 
@@ -100,8 +110,12 @@ def _sample_rows(lines: Sequence[str], delimiter: str) -> tuple[list[list[str]],
 def _refuse_json(lines: list[str], suffix: str) -> None:
     """A table whose first line is a JSON object is a mislabelled JSON Lines file."""
     try:
-        is_json = bool(lines) and isinstance(json.loads(lines[0]), (dict, list)) and lines[0].lstrip()[0] in "{["
+        is_json = (
+            bool(lines) and isinstance(json.loads(lines[0]), (dict, list)) and lines[0].lstrip()[0] in "{["
+        )
     except ValueError:
         return
     if is_json and suffix != ".txt":
-        raise UnreadableFile(f"The file is called {suffix} but holds JSON. Rename it to .jsonl or .json and upload it again.")
+        raise UnreadableFile(
+            f"The file is called {suffix} but holds JSON. Rename it to .jsonl or .json and upload it again."
+        )

@@ -24,7 +24,11 @@ def read(task: Task) -> Reading:
     rows, reading = _rows_of_sheet(task)
     task.progress.advance(0.5)
     has_header = task.options.header is not False
-    names = [_as_text(cell) or "" for cell in rows[0]] if has_header else [f"column{i}" for i in range(len(rows[0]))]
+    names = (
+        [_as_text(cell) or "" for cell in rows[0]]
+        if has_header
+        else [f"column{i}" for i in range(len(rows[0]))]
+    )
     body = [row for row in rows[has_header:] if any(cell != "" for cell in row)]
     if not body:
         raise UnreadableFile("The sheet has a header but no rows.")
@@ -39,14 +43,24 @@ def _rows_of_sheet(task: Task) -> tuple[list[list[Any]], Reading]:
     try:
         with CalamineWorkbook.from_path(str(task.source)) as book:
             name = _choose_sheet(book.sheet_names, task.options.sheet)
-            rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)[task.options.skip_lines or 0 :]
+            rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)[
+                task.options.skip_lines or 0 :
+            ]
             reading = Reading(
-                detected={"sheet": name, "sheets": list(book.sheet_names), "skip_lines": task.options.skip_lines or 0}
+                detected={
+                    "sheet": name,
+                    "sheets": list(book.sheet_names),
+                    "skip_lines": task.options.skip_lines or 0,
+                }
             )
     except (CalamineError, OSError, ValueError) as error:
-        raise UnreadableFile(f"The workbook is damaged, locked, or no Excel file: {explain(error)}") from error
+        raise UnreadableFile(
+            f"The workbook is damaged, locked, or no Excel file: {explain(error)}"
+        ) from error
     if not rows or not rows[0]:
-        raise UnreadableFile(f"The sheet {name!r} is empty{' below the lines left out' if task.options.skip_lines else ''}.")
+        raise UnreadableFile(
+            f"The sheet {name!r} is empty{' below the lines left out' if task.options.skip_lines else ''}."
+        )
     return (rows if task.options.skip_lines is not None else _below_titles(rows, reading)), reading
 
 
@@ -64,7 +78,9 @@ def _choose_sheet(names: Sequence[str], wanted: str | None) -> str:
     if not names:
         raise UnreadableFile("The workbook has no sheets.")
     if wanted and wanted not in names:
-        raise ValidationError.of("options.sheet", f"there is no sheet {wanted!r}; the sheets are {', '.join(names[:20])}")
+        raise ValidationError.of(
+            "options.sheet", f"there is no sheet {wanted!r}; the sheets are {', '.join(names[:20])}"
+        )
     return wanted or names[0]
 
 
@@ -74,7 +90,10 @@ def _column(cells: list[Any]) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {int, float}:
         whole = all(value is None or (float(value).is_integer() and abs(value) <= _EXACT) for value in values)
-        return pa.array([None if v is None else int(v) for v in values] if whole else values, pa.int64() if whole else pa.float64())
+        return pa.array(
+            [None if v is None else int(v) for v in values] if whole else values,
+            pa.int64() if whole else pa.float64(),
+        )
     if kinds and kinds <= {dt.date, dt.datetime}:
         return pa.array(values) if kinds == {dt.date} else _timestamps(values)
     if len(kinds) == 1 and kinds <= {bool, dt.time, dt.timedelta}:
@@ -84,7 +103,8 @@ def _column(cells: list[Any]) -> pa.Array:
 
 def _timestamps(values: list[Any]) -> pa.Array:
     moments = [
-        dt.datetime.combine(v, dt.time()) if isinstance(v, dt.date) and not isinstance(v, dt.datetime) else v for v in values
+        dt.datetime.combine(v, dt.time()) if isinstance(v, dt.date) and not isinstance(v, dt.datetime) else v
+        for v in values
     ]
     if all(moment is None or moment.time() == dt.time() for moment in moments):
         return pa.array([None if moment is None else moment.date() for moment in moments])

@@ -82,7 +82,9 @@ def elements(path: Path, *, resume: bool, is_head: bool = False) -> Iterator[Ele
                 wants_comma = False
                 continue
             if is_array and wants_comma and not is_first and not resume:
-                yield Element(window.line, "", problem="not valid JSON: expecting ',' between two elements", fatal=True)
+                yield Element(
+                    window.line, "", problem="not valid JSON: expecting ',' between two elements", fatal=True
+                )
                 return
             element = _next_element(window, resume=resume)
             if is_head and window.is_end and element.problem:
@@ -141,7 +143,9 @@ def _problem(error: Exception, window: _Window) -> str:
         return why_not(error)
     if len(window.text) - window.at > LARGEST:
         return f"one object is larger than {LARGEST >> 20} MiB; cut it into rows"
-    if window.is_end and (error.pos >= len(window.text.rstrip()) or error.msg.startswith("Unterminated string")):
+    if window.is_end and (
+        error.pos >= len(window.text.rstrip()) or error.msg.startswith("Unterminated string")
+    ):
         return NOT_CLOSED
     return f"not valid JSON: {error.msg.lower()} at column {error.pos - window.text.rfind(chr(10), 0, error.pos)}"
 

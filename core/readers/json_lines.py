@@ -21,10 +21,18 @@ from core.readers.sql import describe, explain, literal, quoted
 
 OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
-_GUESSED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "DATE", "TIME", "UUID")  # of what is a string in the file
+_GUESSED = (
+    "TIMESTAMP WITH TIME ZONE",
+    "TIMESTAMP",
+    "DATE",
+    "TIME",
+    "UUID",
+)  # of what is a string in the file
 _STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 _LEAST = "9223372036854775808"  # with a minus sign the least of 64 bits; DuckDB takes what is less for floating point
-_LESS = "|".join(rf"{_LEAST[:i]}[{int(digit) + 1}-9]\d{{{18 - i}}}" for i, digit in enumerate(_LEAST) if digit != "9")
+_LESS = "|".join(
+    rf"{_LEAST[:i]}[{int(digit) + 1}-9]\d{{{18 - i}}}" for i, digit in enumerate(_LEAST) if digit != "9"
+)
 _BIG_INTEGER = re.compile(rf"[:\[,\s](?:-?\d{{20,}}|-(?:{_LESS}))[,}}\]\s]".encode())
 
 
@@ -40,7 +48,9 @@ def read(task: Task) -> Reading:
     try:
         inferred = describe(task.connection, _select(layout), [str(plain)])
         kept = _kept_types(task, inferred)
-        write_parquet(task, _select(layout, kept), [str(plain)], columns=list(kept.items()) if kept else inferred)
+        write_parquet(
+            task, _select(layout, kept), [str(plain)], columns=list(kept.items()) if kept else inferred
+        )
     except duckdb.Error as error:
         raise _explained(plain, task, error, is_document=is_document) from error
     _flatten_scalars(task)
@@ -68,7 +78,11 @@ def _is_json(line: str) -> bool:
 
 def _select(layout: str, types: dict[str, str] | None = None) -> str:
     columns = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in (types or {}).items())
-    stated = f", columns={{{columns}}}" if types else ", sample_size=-1, map_inference_threshold=-1, field_appearance_threshold=0"
+    stated = (
+        f", columns={{{columns}}}"
+        if types
+        else ", sample_size=-1, map_inference_threshold=-1, field_appearance_threshold=0"
+    )
     return f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, maximum_object_size={OBJECT_BYTES}{stated})"
 
 
@@ -78,12 +92,18 @@ def _kept_types(task: Task, inferred: Sequence[tuple[str, str]]) -> dict[str, st
     JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation, or in a column that is
     taught, a date is a word. And where a nested value is now text, now a list, the whole column stays JSON, or texts get quotes.
     """
-    wanted = {name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")}
+    wanted = {
+        name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")
+    }
     task.detected = {name: _kept_type(name, type_) for name, type_ in inferred if name in wanted}
     kept = {name: wanted.get(name) or _kept_type(name, type_) for name, type_ in inferred}
     names = {name.lower() for name in kept}
-    has_twins = any(re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept)
-    return None if has_twins or kept == dict(inferred) else kept  # a twin (A and a) was renamed: its key is not its name
+    has_twins = any(
+        re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept
+    )
+    return (
+        None if has_twins or kept == dict(inferred) else kept
+    )  # a twin (A and a) was renamed: its key is not its name
 
 
 def _kept_type(name: str, type_: str) -> str:
@@ -101,7 +121,9 @@ def _flatten_scalars(task: Task) -> None:
     found = [name for name, type_ in describe(task.connection, f"SELECT * FROM {source}") if type_ == "JSON"]
     if not found:
         return
-    tests = ", ".join(f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false)" for name in found)
+    tests = ", ".join(
+        f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false)" for name in found
+    )
     nested = task.connection.execute(f"SELECT {tests} FROM {source}").fetchall()[0]
     plain = [name for name, is_nested in zip(found, nested, strict=True) if not is_nested]
     if plain:
@@ -142,7 +164,9 @@ def _has_stray_comma(path: Path) -> bool:
             block += file.readline()
             codes = np.frombuffer(block, np.uint8)
             before, closes = codes[:-1], (codes[1:] | 32) == ord("}")  # ] | 32 is } too
-            if (closes & ((before == ord(",")) | (before <= 32))).any():  # four times as fast as the expression
+            if (
+                closes & ((before == ord(",")) | (before <= 32))
+            ).any():  # four times as fast as the expression
                 lines = (_line_at(block, match.start()) for match in _STRAY_COMMA.finditer(block))
                 if not all(_is_json(line) for line in lines):
                     return True
@@ -151,7 +175,9 @@ def _has_stray_comma(path: Path) -> bool:
 
 def _line_at(block: bytes, at: int) -> str:
     end = block.find(b"\n", at)
-    return block[block.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(block)].decode(errors="surrogateescape")
+    return block[block.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(block)].decode(
+        errors="surrogateescape"
+    )
 
 
 def _rewritten(path: Path, task: Task, *, is_document: bool) -> Path:
@@ -190,5 +216,7 @@ def _explained(path: Path, task: Task, error: duckdb.Error, *, is_document: bool
     if "expected records" in str(error):
         return UnreadableFile("The objects have no fields, so there are no columns.")
     if "maximum_object_size" in str(error):
-        return UnreadableFile(f"One object is larger than {OBJECT_BYTES >> 20} MiB. Cut it into rows, one object each.")
+        return UnreadableFile(
+            f"One object is larger than {OBJECT_BYTES >> 20} MiB. Cut it into rows, one object each."
+        )
     return UnreadableFile(f"It could not be read as JSON: {explain(error)}")

@@ -28,7 +28,15 @@ MEMORY_MB = 512
 ADDRESS_SPACE = 4 * 2**30  # most of it is only reserved: libraries, stacks, the allocator's arenas
 _TEXT_CHOICES = ["encoding", "names", "types", "skip_bad_rows"]
 _CHOICES = {  # which options make sense for a kind of file
-    "delimited": ["delimiter", "header", "skip_lines", "date_format", "decimal", "null_values", *_TEXT_CHOICES],
+    "delimited": [
+        "delimiter",
+        "header",
+        "skip_lines",
+        "date_format",
+        "decimal",
+        "null_values",
+        *_TEXT_CHOICES,
+    ],
     "json_lines": _TEXT_CHOICES,
     "excel": ["sheet", "header", "skip_lines", "names", "types"],
     "parquet": ["names", "types"],
@@ -74,10 +82,21 @@ def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) ->
             try:
                 return _read(opened, options, connection, work, choices)
             except LuthierError as error:
-                look = _rest_of(opened, options, connection, work, choices) if _has_good_rows(error, options) else Look()
+                look = (
+                    _rest_of(opened, options, connection, work, choices)
+                    if _has_good_rows(error, options)
+                    else Look()
+                )
                 told = failed(error).error or {}
                 told["count"] = max(told["count"], look.num_skipped)
-                return replace(look, detected=opened.found | look.detected, choices=choices, error=told, num_skipped=0, skipped=[])
+                return replace(
+                    look,
+                    detected=opened.found | look.detected,
+                    choices=choices,
+                    error=told,
+                    num_skipped=0,
+                    skipped=[],
+                )
     except LuthierError as error:
         return failed(error)
 
@@ -86,7 +105,13 @@ def _has_good_rows(error: LuthierError, options: IngestOptions) -> bool:
     return isinstance(error, UnreadableFile) and bool(error.lines) and not options.skip_bad_rows
 
 
-def _rest_of(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyConnection, work: Path, choices: list[str]) -> Look:
+def _rest_of(
+    opened: Opened,
+    options: IngestOptions,
+    connection: duckdb.DuckDBPyConnection,
+    work: Path,
+    choices: list[str],
+) -> Look:
     """What can be read of a file with bad rows, so that there is something to see."""
     try:
         return _read(opened, options.model_copy(update={"skip_bad_rows": True}), connection, work, choices)
@@ -94,7 +119,13 @@ def _rest_of(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPy
         return Look()
 
 
-def _read(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyConnection, work: Path, choices: list[str]) -> Look:
+def _read(
+    opened: Opened,
+    options: IngestOptions,
+    connection: duckdb.DuckDBPyConnection,
+    work: Path,
+    choices: list[str],
+) -> Look:
     is_text = opened.suffix in TEXTS
     task = Task(
         opened.path, opened.suffix, work / "data.parquet", work, options, connection, Progress(),
@@ -108,7 +139,9 @@ def _read(opened: Opened, options: IngestOptions, connection: duckdb.DuckDBPyCon
     look = _shown(task, detected)
     is_sample = opened.is_head or bool(task.most_rows and look.num_rows == task.most_rows)
     if is_sample:
-        reading.note(f"This is a look at the first {look.num_rows:,} rows; the types are checked against the whole file.")
+        reading.note(
+            f"This is a look at the first {look.num_rows:,} rows; the types are checked against the whole file."
+        )
     return replace(
         look,
         detected=opened.found | reading.detected,

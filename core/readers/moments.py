@@ -15,7 +15,9 @@ def require_known_years(task: Task) -> None:
     """Raises UnreadableFile for the first value of the target that lies outside."""
     source = f"read_parquet({literal(str(task.target))}, file_row_number=true)"
     columns = describe(task.connection, f"FROM read_parquet({literal(str(task.target))})")
-    tests = {name: test for name, type_ in columns if (test := _outside(quoted(name), sql_types.parsed(type_), 0))}
+    tests = {
+        name: test for name, type_ in columns if (test := _outside(quoted(name), sql_types.parsed(type_), 0))
+    }
     if not tests:
         return
     rows = ", ".join(f"min(file_row_number) FILTER ({test})" for test in tests.values())
@@ -36,9 +38,15 @@ def _outside(cell: str, type_: sql_types.Type, depth: int) -> str | None:
     if not inside:
         plain = str(type_)
         is_watched = sql_types.is_moment(plain) and not plain.endswith(_NANOSECONDS)
-        return f"({cell} < '0001-01-01'::{plain} OR {cell} > '{_LAST}'::TIMESTAMP::{plain})" if is_watched else None
+        return (
+            f"({cell} < '0001-01-01'::{plain} OR {cell} > '{_LAST}'::TIMESTAMP::{plain})"
+            if is_watched
+            else None
+        )
     if type_.id in ("struct", "union"):
-        parts = [_outside(f"{type_.id}_extract({cell}, {literal(name)})", child, depth) for name, child in inside]
+        parts = [
+            _outside(f"{type_.id}_extract({cell}, {literal(name)})", child, depth) for name, child in inside
+        ]
     else:
         lists = [f"map_keys({cell})", f"map_values({cell})"] if type_.id == "map" else [cell]
         parts = [

@@ -47,7 +47,13 @@ def configure(connection: duckdb.DuckDBPyConnection, work: Path, *, memory_mb: i
 
 
 def open_plain(
-    staged: Path, filename: str, work: Path, *, options: IngestOptions, progress: Progress, head: int | None = None
+    staged: Path,
+    filename: str,
+    work: Path,
+    *,
+    options: IngestOptions,
+    progress: Progress,
+    head: int | None = None,
 ) -> Opened:
     """The file to read. ``head``: it is only a look, for which so many bytes of a text, and the first table of a zip, will do."""
     kind = kind_of(filename)
@@ -55,7 +61,9 @@ def open_plain(
     if kind.compression:
         require_kind(staged, kind.compression)
         path = work / "plain"
-        wanted = Wanted(options.member, first=head is not None, head=head if kind.suffix in ("", *TEXTS) else None)
+        wanted = Wanted(
+            options.member, first=head is not None, head=head if kind.suffix in ("", *TEXTS) else None
+        )
         unpacked = unpack(staged, kind.compression, path, wanted=wanted, progress=progress)
         is_cut = unpacked.is_cut
         if unpacked.member is not None:
@@ -74,12 +82,16 @@ def _suffix_of(member: str) -> str:
     return inside.suffix
 
 
-def _head_of(path: Path, suffix: str, target: Path, found: dict[str, object], size: int, *, is_cut: bool) -> Opened:
+def _head_of(
+    path: Path, suffix: str, target: Path, found: dict[str, object], size: int, *, is_cut: bool
+) -> Opened:
     """The whole lines at its beginning. A file without line ends is taken as it is, unless that would be too much."""
     with path.open("rb") as file:
         head = file.read(size)
     width = 2 if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head[:4].count(0) == 2 else 1
-    ends = b"\n" if width == 1 else b"\n\0" if head[1] == 0 or head.startswith(codecs.BOM_UTF16_LE) else b"\0\n"
+    ends = (
+        b"\n" if width == 1 else b"\n\0" if head[1] == 0 or head.startswith(codecs.BOM_UTF16_LE) else b"\0\n"
+    )
     at = head.rfind(ends)
     while at > 0 and at % width:
         at = head.rfind(ends, 0, at)

@@ -24,30 +24,53 @@ TYPES: dict[str, str] = {
 class IngestOptions(Input):
     """How to read an upload. Everything is detected unless it is given. Columns are named as they stand in the file."""
 
-    delimiter: str | None = Field(None, title="Delimiter", description="What separates values in a text file. Empty: detected.")
-    encoding: str | None = Field(None, title="Encoding", description="Text encoding such as utf-8 or cp1252. Empty: detected.")
-    header: bool | None = Field(None, title="Header", description="Whether the first row holds the column names. Empty: detected.")
-    skip_lines: int | None = Field(
-        None, title="Lines above the table", description="Lines to leave out above the first row. Empty: detected.", ge=0, le=10_000
+    delimiter: str | None = Field(
+        None, title="Delimiter", description="What separates values in a text file. Empty: detected."
     )
-    date_format: str | None = Field(None, title="Date format", description="Such as %d/%m/%Y. Empty: detected.", max_length=40)
+    encoding: str | None = Field(
+        None, title="Encoding", description="Text encoding such as utf-8 or cp1252. Empty: detected."
+    )
+    header: bool | None = Field(
+        None, title="Header", description="Whether the first row holds the column names. Empty: detected."
+    )
+    skip_lines: int | None = Field(
+        None,
+        title="Lines above the table",
+        description="Lines to leave out above the first row. Empty: detected.",
+        ge=0,
+        le=10_000,
+    )
+    date_format: str | None = Field(
+        None, title="Date format", description="Such as %d/%m/%Y. Empty: detected.", max_length=40
+    )
     decimal: Literal[".", ","] | None = Field(
         None, title="Decimal mark", description="What stands before the fraction: 1.5 or 1,5. Empty: a point."
     )
     null_values: list[str] | None = Field(
-        None, title="Missing values", description="Words that mean there is no value. Empty: only an empty field.", max_length=50
+        None,
+        title="Missing values",
+        description="Words that mean there is no value. Empty: only an empty field.",
+        max_length=50,
     )
-    sheet: str | None = Field(None, title="Sheet", description="Name of the Excel sheet. Empty: the first one.", max_length=200)
+    sheet: str | None = Field(
+        None, title="Sheet", description="Name of the Excel sheet. Empty: the first one.", max_length=200
+    )
     member: str | None = Field(
         None, title="File in the archive", description="Which file of a ZIP archive to read.", max_length=1000
     )
     types: dict[str, str] | None = Field(
         None, title="Types", description="Type per column. Others are detected.", max_length=10_000
     )
-    names: dict[str, str] | None = Field(None, title="Names", description="New name per column.", max_length=10_000)
-    skip_bad_rows: bool = Field(False, title="Skip bad rows", description="Leave out rows that cannot be read, and list them.")
+    names: dict[str, str] | None = Field(
+        None, title="Names", description="New name per column.", max_length=10_000
+    )
+    skip_bad_rows: bool = Field(
+        False, title="Skip bad rows", description="Leave out rows that cannot be read, and list them."
+    )
 
-    @field_validator("delimiter", "encoding", "date_format", "sheet", "member", "types", "names", "null_values")
+    @field_validator(
+        "delimiter", "encoding", "date_format", "sheet", "member", "types", "names", "null_values"
+    )
     @classmethod
     def _empty_means_detected(cls, value: object) -> object:
         return value or None

@@ -19,6 +19,10 @@ def read(task: Task) -> Reading:
     try:
         write_parquet(task, "SELECT * FROM read_parquet(?, hive_partitioning=false)", [str(task.source)])
     except duckdb.Error as error:
-        raise UnreadableFile(f"The Parquet file is damaged or of a kind that cannot be read: {explain(error)}") from error
-    (num_rows,) = task.connection.execute("SELECT num_rows FROM parquet_file_metadata(?)", [str(task.source)]).fetchall()[0]
+        raise UnreadableFile(
+            f"The Parquet file is damaged or of a kind that cannot be read: {explain(error)}"
+        ) from error
+    (num_rows,) = task.connection.execute(
+        "SELECT num_rows FROM parquet_file_metadata(?)", [str(task.source)]
+    ).fetchall()[0]
     return Reading(num_rows=num_rows)

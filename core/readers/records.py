@@ -59,7 +59,9 @@ class _Lines:
 
 def records(lines: Iterator[str], delimiter: str, escape: str, *, resume: bool = False) -> Iterator[Record]:
     """Each record, a blank line with no values. ``resume``: go on behind the first line of a broken one, else behind all of it."""
-    style: dict[str, Any] = {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
+    style: dict[str, Any] = (
+        {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
+    )
     source = _Lines(lines, MOST_LINES if resume else None)
     reader = csv.reader(source, delimiter=delimiter, strict=True, **style)
     while True:
@@ -71,7 +73,9 @@ def records(lines: Iterator[str], delimiter: str, escape: str, *, resume: bool =
             return
         except (csv.Error, _TooLong) as error:
             is_open = isinstance(error, _TooLong) or "unexpected end" in str(error)
-            problem = "a quote is opened and never closed" if is_open else "a quote ends in the middle of a value"
+            problem = (
+                "a quote is opened and never closed" if is_open else "a quote ends in the middle of a value"
+            )
             if resume:
                 source.give_back_all_but_first()
             reader = csv.reader(source, delimiter=delimiter, strict=True, **style)

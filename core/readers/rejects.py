@@ -30,7 +30,9 @@ class Rejects:
             self._file = self.path.open("w", encoding="utf-8")
         shown = raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         cut = shown if len(shown) <= RAW_CHARACTERS else shown[:RAW_CHARACTERS] + "…"
-        self._file.write(json.dumps({"line": line, "message": message, "raw": cut}, ensure_ascii=False) + "\n")
+        self._file.write(
+            json.dumps({"line": line, "message": message, "raw": cut}, ensure_ascii=False) + "\n"
+        )
 
     def clear(self) -> None:
         """Forget all: the file is read again in another way."""

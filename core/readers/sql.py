@@ -10,7 +10,9 @@ MAX_NAME = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
-def describe(connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any] = ()) -> list[tuple[str, str]]:
+def describe(
+    connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any] = ()
+) -> list[tuple[str, str]]:
     """The columns of a query as (name, DuckDB type)."""
     return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {select}", list(parameters)).fetchall()]
 
@@ -28,7 +30,10 @@ def clean_names(names: Sequence[str]) -> list[str]:
     taken = {"file_row_number"}  # what a Parquet reader calls the number of a row
     cleaned = []
     for number, name in enumerate(names, 1):
-        base = _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip() or f"column{number}"
+        base = (
+            _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip()
+            or f"column{number}"
+        )
         unique, copy = base, 1
         while unique.lower() in taken:
             unique, copy = f"{base}_{copy}", copy + 1
@@ -39,7 +44,9 @@ def clean_names(names: Sequence[str]) -> list[str]:
 
 def explain(error: BaseException) -> str:
     """The sentence of a library's error that helps a person: no paths, no SQL, no advice about parameters."""
-    text = re.split(r"\n\nLINE|Possible (?:fixes|Solution)|Try (?:increasing|setting)|Detail:|Traceback", str(error))[0]
+    text = re.split(
+        r"\n\nLINE|Possible (?:fixes|Solution)|Try (?:increasing|setting)|Detail:|Traceback", str(error)
+    )[0]
     text = re.sub(r"^[A-Z][\w ]*(Error|Exception): ", "", text.strip())
     text = re.sub(r"""(in |reading |open |file )?(file )?["'](/|[A-Za-z]:\\)[^"']*["']:?""", "", text)
     text = re.sub(r"\(?(duckdb|pyarrow|arrow|calamine|yyjson|thrift)\w*\)?", "", text, flags=re.IGNORECASE)

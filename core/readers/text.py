@@ -24,8 +24,22 @@ _HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
 SAMPLE = 1 << 18
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-_PLAUSIBLE = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "shift_jis", "gb18030", "big5", "euc_jp", "euc_kr", "koi8_r"]
-_SIGNATURES: tuple[tuple[bytes, str, str], ...] = (  # first bytes, the suffixes they belong to, what people call it
+_PLAUSIBLE = [
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp1253",
+    "cp1254",
+    "shift_jis",
+    "gb18030",
+    "big5",
+    "euc_jp",
+    "euc_kr",
+    "koi8_r",
+]
+_SIGNATURES: tuple[
+    tuple[bytes, str, str], ...
+] = (  # first bytes, the suffixes they belong to, what people call it
     (b"PAR1", ".parquet", "a Parquet file"),
     (b"ARROW1", ".arrow .feather", "an Arrow file"),
     (b"FEA1", ".feather", "an old Feather file"),
@@ -65,7 +79,9 @@ def require_kind(path: Path, suffix: str) -> None:
                 raise UnreadableFile(f"The file is called {suffix} but is {name}. {_advice(suffixes)}")
             return
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
-        raise UnreadableFile(f"The file is called {suffix} but is a web page. Download the data itself and upload that.")
+        raise UnreadableFile(
+            f"The file is called {suffix} but is a web page. Download the data itself and upload that."
+        )
 
 
 def as_utf8(task: Task, reading: Reading) -> Plain:
@@ -92,7 +108,9 @@ def as_utf8(task: Task, reading: Reading) -> Plain:
         raise UnreadableFile(message, lines=damaged[:MAX_ERRORS])
     if chosen is None:
         chosen = _guess(source, bad_at or 0)
-        reading.note(f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, choose another encoding.")
+        reading.note(
+            f"The file is not UTF-8; it was read as {chosen}. If letters look wrong, choose another encoding."
+        )
     target = task.work / "utf8"
     _translate(source, target, chosen, progress)
     reading.detected["encoding"] = chosen.removesuffix("-sig")
@@ -113,14 +131,21 @@ def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
                 good += sum(map(str.isalpha, _HIGH_LETTERS.findall(line)))
                 damaged += len(wrong)
                 if wrong and (count := count + 1) <= MAX_ERRORS:
-                    first.append((number, f"a byte that is not UTF-8 at character {line.index(wrong[0]) + 1:,}"))
+                    first.append(
+                        (number, f"a byte that is not UTF-8 at character {line.index(wrong[0]) + 1:,}")
+                    )
             number += line.endswith("\n")
     return first if is_stated or good >= max(damaged, 1) or count * RARE < number else []
 
 
 def _first_bad_byte(task: Task) -> int | None:
     """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte, if not asked to skip."""
-    decoder, seen, size, in_letter = codecs.getincrementaldecoder("utf-8")(), 0, max(task.source.stat().st_size, 1), False
+    decoder, seen, size, in_letter = (
+        codecs.getincrementaldecoder("utf-8")(),
+        0,
+        max(task.source.stat().st_size, 1),
+        False,
+    )
     with task.source.open("rb") as file:
         while chunk := file.read(IN_CACHE):
             if b"\0" in chunk and not task.options.skip_bad_rows:
@@ -163,7 +188,9 @@ def _translate(source: Path, target: Path, encoding: str, progress: Progress) ->
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 line = lines + error.object[: error.start].count(b"\n")
-                raise UnreadableFile(f"It is not {encoding} text.", lines=[(line, f"a byte that is not {encoding}")]) from error
+                raise UnreadableFile(
+                    f"It is not {encoding} text.", lines=[(line, f"a byte that is not {encoding}")]
+                ) from error
             _refuse_nul(text, "\0", lines)
             plain.write(text)
             lines += text.count("\n")
@@ -222,8 +249,14 @@ def _refuse_nul(chunk: bytes | str, nul: bytes | str, line: int) -> None:
     if at >= 0:
         newline = b"\n" if isinstance(chunk, bytes) else "\n"
         line += chunk[:at].count(newline)  # type: ignore[arg-type]
-        raise UnreadableFile("The file holds NUL bytes, so it is binary or damaged.", lines=[(line, "a NUL byte")])
+        raise UnreadableFile(
+            "The file holds NUL bytes, so it is binary or damaged.", lines=[(line, "a NUL byte")]
+        )
 
 
 def _advice(suffixes: str) -> str:
-    return f"Rename it to {suffixes.split()[0]} and upload it again." if suffixes else "Export the data as CSV and upload that."
+    return (
+        f"Rename it to {suffixes.split()[0]} and upload it again."
+        if suffixes
+        else "Export the data as CSV and upload that."
+    )

@@ -66,7 +66,9 @@ def count_zip(path: Path, *, progress: Progress) -> None:
                         _require_below_cap(total)
                         progress.advance(0)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-        raise UnreadableFile("The workbook is damaged or locked with a password. Save it again without one.") from error
+        raise UnreadableFile(
+            "The workbook is damaged or locked with a password. Save it again without one."
+        ) from error
 
 
 def _inflate_gzip(packed: IO[bytes]) -> Iterator[bytes]:
@@ -109,13 +111,17 @@ def _unzip(packed: IO[bytes], target: Path, wanted: Wanted, progress: Progress) 
             member = _chosen(readable, wanted)
             head = wanted.head if PurePosixPath(member.filename).suffix.lower() in TEXTS else None
             with archive.open(member) as stream:
-                chunks = _watched(iter(lambda: stream.read(CHUNK), b""), packed, max(member.compress_size, 1), progress)
+                chunks = _watched(
+                    iter(lambda: stream.read(CHUNK), b""), packed, max(member.compress_size, 1), progress
+                )
                 is_cut = _write(chunks, target, head)
             return Unpacked(member.filename, tuple(info.filename for info in readable), is_cut)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UnreadableFile(CUT_OFF) from error
     except (RuntimeError, NotImplementedError) as error:
-        raise UnreadableFile("The archive is locked with a password, or packed in a way that cannot be read here.") from error
+        raise UnreadableFile(
+            "The archive is locked with a password, or packed in a way that cannot be read here."
+        ) from error
 
 
 def _readable(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -131,10 +137,14 @@ def _chosen(members: list[zipfile.ZipInfo], wanted: Wanted) -> zipfile.ZipInfo:
     if wanted.member:
         found = next((m for m in members if m.filename == wanted.member), None)
         if found is None:
-            raise ValidationError.of("options.member", f"the archive holds no {wanted.member[-60:]!r}; it holds {names}")
+            raise ValidationError.of(
+                "options.member", f"the archive holds no {wanted.member[-60:]!r}; it holds {names}"
+            )
         return found
     if len(members) > 1 and not wanted.first:
-        raise UnsupportedMediaType(f"The archive holds {len(members)} files ({names}). Say which one to read (options.member).")
+        raise UnsupportedMediaType(
+            f"The archive holds {len(members)} files ({names}). Say which one to read (options.member)."
+        )
     return members[0]
 
 
@@ -167,4 +177,6 @@ def _write(chunks: Iterator[bytes], target: Path, head: int | None) -> bool:
 
 def _require_below_cap(total: int) -> None:
     if total > settings().max_expanded_mb * 2**20:
-        raise TooLarge(f"The file expands to more than the {settings().max_expanded_mb:,} MiB this server accepts.")
+        raise TooLarge(
+            f"The file expands to more than the {settings().max_expanded_mb:,} MiB this server accepts."
+        )

@@ -43,7 +43,9 @@ CRASHED = (
     "memory. Start it again; if it happens twice, ask your administrator."
 )
 TOO_MUCH = "The computation takes more memory than it may use."
-UNFORESEEN = "It could not be computed, for a reason that is not known here. The details are in the server's log."
+UNFORESEEN = (
+    "It could not be computed, for a reason that is not known here. The details are in the server's log."
+)
 log = logging.getLogger("luthier.reports")
 
 
@@ -68,7 +70,13 @@ def request(session: Session, version_id: str, kind: str) -> None:
     if row is None:
         session.add(VersionReportRow(version_id=version_id, kind=kind, created_at=now()))
     elif row.status == "failed":
-        row.status, row.error, row.progress, row.worker_pid, row.created_at = "waiting", None, 0.0, None, now()
+        row.status, row.error, row.progress, row.worker_pid, row.created_at = (
+            "waiting",
+            None,
+            0.0,
+            None,
+            now(),
+        )
 
 
 def request_all(session: Session, version_id: str, *, profiled: bool) -> None:
@@ -131,7 +139,9 @@ def _change(version_id: str, kind: str, from_: tuple[str, ...], **values: Any) -
     report = VersionReportRow
     with writing() as session:
         changed = session.execute(
-            update(report).where(report.version_id == version_id, report.kind == kind, report.status.in_(from_)).values(**values)
+            update(report)
+            .where(report.version_id == version_id, report.kind == kind, report.status.in_(from_))
+            .values(**values)
         )
         return bool(changed.rowcount)  # type: ignore[attr-defined]
 
@@ -143,10 +153,18 @@ def _settle(version_id: str, kind: str, result: dict[str, Any]) -> None:
             update(report)
             .where(report.version_id == version_id, report.kind == kind, report.status == "running")
             .where(report.worker_pid == os.getpid())
-            .values(status="ready", progress=1.0, result=None if is_profile else result, finished_at=now(), heartbeat_at=now())
+            .values(
+                status="ready",
+                progress=1.0,
+                result=None if is_profile else result,
+                finished_at=now(),
+                heartbeat_at=now(),
+            )
         )
         if is_profile and settled.rowcount:  # type: ignore[attr-defined]
-            session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(profile=result))
+            session.execute(
+                update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(profile=result)
+            )
 
 
 @contextmanager
@@ -157,7 +175,9 @@ def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.
     spill.mkdir(parents=True)  # DuckDB makes one folder, not those above it
     with duckdb.connect() as connection:
         configure(connection, spill, memory_mb=MEMORY_MB)
-        thread = threading.Thread(target=_watch, args=(version_id, kind, connection, progress, done, spill), daemon=True)
+        thread = threading.Thread(
+            target=_watch, args=(version_id, kind, connection, progress, done, spill), daemon=True
+        )
         thread.start()
         try:
             yield connection
@@ -168,7 +188,12 @@ def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.
 
 
 def _watch(
-    version_id: str, kind: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event, spill: Path
+    version_id: str,
+    kind: str,
+    connection: duckdb.DuckDBPyConnection,
+    progress: Progress,
+    done: threading.Event,
+    spill: Path,
 ) -> None:
     while not done.wait(TICK_SECONDS):
         progress.follow(connection.query_progress())
@@ -179,22 +204,30 @@ def _watch(
 
 def _profile(task: Task) -> dict[str, Any]:
     version = task.version
-    return {"columns": profile.compute(task.connection, task.parquet, version.columns, progress=task.progress)}
+    return {
+        "columns": profile.compute(task.connection, task.parquet, version.columns, progress=task.progress)
+    }
 
 
 def _quality(task: Task) -> dict[str, Any]:
-    from core.reports import quality  # the converter imports this module too, and starts faster without what quality needs
+    from core.reports import (
+        quality,
+    )  # the converter imports this module too, and starts faster without what quality needs
 
     version = task.version
     profiled = (version.profile or {}).get("columns", [])
-    return quality.examine(task.connection, task.parquet, version.columns, profiled=profiled, progress=task.progress)
+    return quality.examine(
+        task.connection, task.parquet, version.columns, profiled=profiled, progress=task.progress
+    )
 
 
 def _tokens(task: Task) -> dict[str, Any]:
     from core.reports import token_lengths
 
     folder = tokenizer_folder(_weights(task.about))
-    return token_lengths.measure(task.parquet, task.version.columns, folder / "tokenizer.json", progress=task.progress)
+    return token_lengths.measure(
+        task.parquet, task.version.columns, folder / "tokenizer.json", progress=task.progress
+    )
 
 
 def _weights(model_version_id: str) -> Weights:
@@ -205,10 +238,20 @@ def _weights(model_version_id: str) -> Weights:
     if row is None or base is None:
         raise NotFound("The model was deleted. Choose another one.")
     folder = real_path(row.folder)
-    return Weights(row.id, folder, real_path(base.folder), folder if row.kind == "adapter" else None, row.chat_template_sha256)
+    return Weights(
+        row.id,
+        folder,
+        real_path(base.folder),
+        folder if row.kind == "adapter" else None,
+        row.chat_template_sha256,
+    )
 
 
-COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {PROFILE: _profile, QUALITY: _quality, TOKENS: _tokens}
+COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {
+    PROFILE: _profile,
+    QUALITY: _quality,
+    TOKENS: _tokens,
+}
 
 
 def main() -> None:

@@ -37,9 +37,26 @@ FEW_NUMBERS = 1_000_000
 FEW = 100_000  # a column with fewer different values gets its commonest counted
 SUMMED_DIGITS = 18  # of longer decimals the sum may need more than the 128 bits in which it is made
 FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
-_PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME")  # beside numbers and moments: what has a smallest and a commonest value
+_PLAIN = (
+    "VARCHAR",
+    "BOOLEAN",
+    "UUID",
+    "TIME",
+)  # beside numbers and moments: what has a smallest and a commonest value
 
-_COUNTED = ("nulls", "distinct", "distinct_exact", "empty", "zeros", "negatives", "min", "max", "mean", "quantiles", "lengths")
+_COUNTED = (
+    "nulls",
+    "distinct",
+    "distinct_exact",
+    "empty",
+    "zeros",
+    "negatives",
+    "min",
+    "max",
+    "mean",
+    "quantiles",
+    "lengths",
+)
 NOTHING: dict[str, Any] = dict.fromkeys((*_COUNTED, "histogram")) | {"top_values": [], "examples": []}
 
 Column = dict[str, str]
@@ -48,7 +65,11 @@ Bounds = tuple[float, float]
 
 
 def compute(
-    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column], *, progress: Progress | None = None
+    connection: duckdb.DuckDBPyConnection,
+    parquet: Path,
+    columns: Sequence[Column],
+    *,
+    progress: Progress | None = None,
 ) -> list[ColumnProfile]:
     """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths, histogram, top_values,
     examples; null where a type has none.
@@ -77,10 +98,14 @@ def from_footer(parquet: Path, columns: Sequence[Column]) -> list[ColumnProfile]
     with ParquetFile(parquet) as file:
         footer = file.metadata
         plain = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
-        groups = range(footer.num_row_groups if footer.num_row_groups * footer.num_columns <= FOOTER_CHUNKS else 0)
+        groups = range(
+            footer.num_row_groups if footer.num_row_groups * footer.num_columns <= FOOTER_CHUNKS else 0
+        )
         for name, profiled in found.items():
             if name in plain and len(groups):
-                profiled.update(_footer_of([footer.row_group(g).column(plain[name]).statistics for g in groups]))
+                profiled.update(
+                    _footer_of([footer.row_group(g).column(plain[name]).statistics for g in groups])
+                )
     return list(found.values())
 
 
@@ -101,7 +126,10 @@ def _footer_of(statistics: Sequence[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"nulls": sum(one.null_count for one in statistics)}
     bounded = [one for one in statistics if one.has_min_max]
     if bounded and all(one.has_min_max or one.num_values == 0 for one in statistics):
-        found |= {"min": _cell(min(one.min for one in bounded)), "max": _cell(max(one.max for one in bounded))}
+        found |= {
+            "min": _cell(min(one.min for one in bounded)),
+            "max": _cell(max(one.max for one in bounded)),
+        }
     return found
 
 
@@ -110,7 +138,9 @@ def _summarize(
 ) -> Iterator[ColumnProfile]:
     bounds = _bounds(connection, source, columns[:charted])
     wanted = [_aggregates(column, bounds.get(column["name"])) for column in columns]
-    selected = ", ".join(f"{part} AS a{i}" for i, part in enumerate(part for parts in wanted for part in parts.values()))
+    selected = ", ".join(
+        f"{part} AS a{i}" for i, part in enumerate(part for parts in wanted for part in parts.values())
+    )
     row = _table(connection, f"SELECT count(*) AS total, {selected} FROM {source}").to_pydict()
     total, *values = [cells[0] for cells in row.values()]
     examples, left = _examples(connection, source, columns), iter(values)
@@ -121,7 +151,10 @@ def _summarize(
             "nulls": total - counted["present"],
             "distinct": min(counted["distinct"], counted["present"]),
             "distinct_exact": False,
-            **{name: json_safe(counted[name]) for name in ("empty", "zeros", "negatives", "min", "max", "mean")},
+            **{
+                name: json_safe(counted[name])
+                for name in ("empty", "zeros", "negatives", "min", "max", "mean")
+            },
             "quantiles": _named(counted["quantiles"]),
             "lengths": _lengths(counted),
             "histogram": _histogram(counted["bars"], column["type"], bounds.get(column["name"])),
@@ -180,33 +213,53 @@ def _of_lengths(length: str) -> dict[str, str]:
 
 def _lengths(counted: dict[str, Any]) -> dict[str, Any] | None:
     quantiles = _named(counted["length_quantiles"])
-    return quantiles and {**quantiles, "mean": json_safe(counted["length_mean"]), "max": counted["length_max"]}
+    return quantiles and {
+        **quantiles,
+        "mean": json_safe(counted["length_mean"]),
+        "max": counted["length_max"],
+    }
 
 
 def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
     if not quantiles or quantiles[0] is None:
         return None
-    return {f"p{round(share * 100)}": json_safe(value) for share, value in zip(QUANTILES, quantiles, strict=True)}
+    return {
+        f"p{round(share * 100)}": json_safe(value) for share, value in zip(QUANTILES, quantiles, strict=True)
+    }
 
 
-def _bounds(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, Bounds]:
+def _bounds(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]
+) -> dict[str, Bounds]:
     """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column holds infinities or
     not-a-number they are looked for."""
     drawn = [column for column in columns if is_number(column["type"]) or is_moment(column["type"])]
     found = _least_and_most(connection, source, [_as_number(column) for column in drawn])
     unclear = [at for at, (low, high) in enumerate(found) if low is not None and not _is_finite(low, high)]
-    finite = [f"CASE WHEN isfinite(({_as_number(drawn[at])})::DOUBLE) THEN {_as_number(drawn[at])} END" for at in unclear]
+    finite = [
+        f"CASE WHEN isfinite(({_as_number(drawn[at])})::DOUBLE) THEN {_as_number(drawn[at])} END"
+        for at in unclear
+    ]
     for at, bounds in zip(unclear, _least_and_most(connection, source, finite), strict=True):
         found[at] = bounds
     named = zip([column["name"] for column in drawn], found, strict=True)
-    return {name: (low, high) for name, (low, high) in named if low is not None and _is_finite(low, high) and low < high}
+    return {
+        name: (low, high)
+        for name, (low, high) in named
+        if low is not None and _is_finite(low, high) and low < high
+    }
 
 
-def _least_and_most(connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[str]) -> list[tuple[Any, Any]]:
+def _least_and_most(
+    connection: duckdb.DuckDBPyConnection, source: str, values: Sequence[str]
+) -> list[tuple[Any, Any]]:
     if not values:
         return []
     parts = [f"{part} AS b{i}" for i, part in enumerate(p for v in values for p in _both_ends(v))]
-    cells = [cell[0] for cell in _table(connection, f"SELECT {', '.join(parts)} FROM {source}").to_pydict().values()]
+    cells = [
+        cell[0]
+        for cell in _table(connection, f"SELECT {', '.join(parts)} FROM {source}").to_pydict().values()
+    ]
     return [(_float(low, -math.inf), _float(high, math.inf)) for low, high in _cut(cells, 2)]
 
 
@@ -215,7 +268,9 @@ def _float(value: Any, towards: float) -> float | None:
     if value is None:
         return None
     nearest = float(value)
-    is_inside = isinstance(value, Decimal) and (Decimal(repr(nearest)) > value if towards < 0 else Decimal(repr(nearest)) < value)
+    is_inside = isinstance(value, Decimal) and (
+        Decimal(repr(nearest)) > value if towards < 0 else Decimal(repr(nearest)) < value
+    )
     return math.nextafter(nearest, towards) if is_inside else nearest
 
 
@@ -234,7 +289,9 @@ def _as_number(column: Column) -> str:
     name, type_ = quoted(column["name"]), column["type"]
     if not is_moment(type_):
         return name
-    return f"epoch({name}::TIMESTAMPTZ)" if type_ == "TIMESTAMPTZ_NS" else f"epoch({name})"  # which DuckDB lacks for that type
+    return (
+        f"epoch({name}::TIMESTAMPTZ)" if type_ == "TIMESTAMPTZ_NS" else f"epoch({name})"
+    )  # which DuckDB lacks for that type
 
 
 def _edges(type_: str, bounds: Bounds) -> list[float]:
@@ -257,7 +314,9 @@ def _bars(column: Column, bounds: Bounds) -> str:
     value = _as_number(column)
     if type_ in FLOATS:
         value = f"CASE WHEN isfinite({value}) THEN {value} END"
-    compared = type_ if type_ == "FLOAT" or is_decimal(type_) else "DOUBLE"  # a double would be another number
+    compared = (
+        type_ if type_ == "FLOAT" or is_decimal(type_) else "DOUBLE"
+    )  # a double would be another number
     upside_down = ", ".join(_edge(type_, -edge) for edge in reversed(edges))
     return f"histogram(-({value})::{compared}, [{upside_down}]::{compared}[])"
 
@@ -276,7 +335,9 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
         return None
     edges = _edges(type_, bounds)
     counts = [count for _, count in (bars.items() if isinstance(bars, dict) else bars)]
-    counts = counts[: len(edges)][::-1]  # without the infinities behind; the first is then what equals the last edge
+    counts = counts[: len(edges)][
+        ::-1
+    ]  # without the infinities behind; the first is then what equals the last edge
     return {"edges": edges, "counts": [*counts[:-2], counts[-2] + counts[-1]]}
 
 
@@ -292,7 +353,9 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
         f"SELECT {cell} AS cell, count(*) AS n, count(*) OVER () AS d FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} "
         f"ORDER BY 2 DESC, 1 LIMIT {TOP}",  # by position: a column may be called n
     ).to_pylist()
-    column["top_values"] = [{"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1]
+    column["top_values"] = [
+        {"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1
+    ]
     column["distinct"], column["distinct_exact"] = (found[0]["d"] if found else 0), True
 
 
@@ -304,7 +367,9 @@ def _few(column: ColumnProfile) -> int:
     return FEW if column["type"] == "VARCHAR" else FEW_NUMBERS
 
 
-def _examples(connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]) -> dict[str, list[Any]]:
+def _examples(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]
+) -> dict[str, list[Any]]:
     """A few different values per column, from the first rows."""
     names = ", ".join(f"{quoted(column['name'])} AS e{i}" for i, column in enumerate(columns))
     rows = _table(connection, f"SELECT {names} FROM {source} LIMIT {EXAMPLE_ROWS}")

@@ -54,7 +54,12 @@ class ReportQueue(TendedQueue):
             _note_output(key, child.returncode)
             computing.fail(*key, computing.CRASHED)  # without effect where the process has settled its row
         for row in open_reports:
-            if row.status == "running" and _key(row) not in self.children and _key(row) not in ended and not is_alive(row):
+            if (
+                row.status == "running"
+                and _key(row) not in self.children
+                and _key(row) not in ended
+                and not is_alive(row)
+            ):
                 computing.fail(*_key(row), computing.CRASHED)
 
     def _start(self, key: Key) -> None:
@@ -99,7 +104,9 @@ def is_alive(row: VersionReportRow) -> bool:
 def _open_reports() -> list[VersionReportRow]:
     report = VersionReportRow
     with reading() as session:
-        statement = select(report).where(report.status.in_(("waiting", "running"))).options(defer(report.result))
+        statement = (
+            select(report).where(report.status.in_(("waiting", "running"))).options(defer(report.result))
+        )
         return list(session.scalars(statement.order_by(report.created_at, report.kind)))
 
 
@@ -119,7 +126,11 @@ def _ask_again(row: VersionReportRow) -> None:
     with writing() as session:
         session.execute(
             update(report)
-            .where(report.version_id == row.version_id, report.kind == row.kind, report.worker_pid == row.worker_pid)
+            .where(
+                report.version_id == row.version_id,
+                report.kind == row.kind,
+                report.worker_pid == row.worker_pid,
+            )
             .where(report.status == "running")
             .values(status="waiting", progress=0.0, worker_pid=None, worker_started=None)
         )

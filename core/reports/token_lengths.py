@@ -56,7 +56,9 @@ def _counter(tokenizer: Path) -> Count:
     try:
         loaded = Tokenizer.from_file(str(tokenizer))
     except Exception as error:  # the library raises nothing narrower
-        raise ValidationError("This model has no tokenizer.json that can be read. Choose another model.") from error
+        raise ValidationError(
+            "This model has no tokenizer.json that can be read. Choose another model."
+        ) from error
     loaded.no_truncation()
     loaded.no_padding()
     return lambda texts: [len(one) for one in loaded.encode_batch_fast(texts, add_special_tokens=False)]
@@ -74,7 +76,9 @@ def _groups(parquet: Path) -> tuple[list[int], int, int]:
 def _row_lengths(cells: pa.Array, count: Count) -> NDArray[np.int64]:
     """One length per row; 0 for nulls. Equal texts are counted once."""
     found = texts_of(cells, 0, without=ROLE_FIELDS)
-    tokens = np.array(count(found.values.to_pylist()), np.int64) if len(found.values) else np.empty(0, np.int64)
+    tokens = (
+        np.array(count(found.values.to_pylist()), np.int64) if len(found.values) else np.empty(0, np.int64)
+    )
     return np.bincount(found.lines, weights=tokens[found.at], minlength=len(cells)).astype(np.int64)
 
 
@@ -90,7 +94,8 @@ def _summary(lengths: NDArray[np.int64], lines: NDArray[np.int64]) -> dict[str, 
         "total": int(filled.sum()),
         "mean": float(filled.mean()),
         "quantiles": {
-            f"p{share * 100:.0f}": float(value) for share, value in zip(shares, np.quantile(filled, shares), strict=True)
+            f"p{share * 100:.0f}": float(value)
+            for share, value in zip(shares, np.quantile(filled, shares), strict=True)
         },
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
         "longest": {"line": int(lines[longest]), "tokens": int(lengths[longest])},

@@ -43,7 +43,10 @@ class Runner(Protocol):
 
 LAUNCHER = "torch.distributed.run"
 WORKER = "core.workers.worker"
-WORKER_NAMES = (WORKER, "core.worker")  # by which a running one is found; the second is what earlier releases started
+WORKER_NAMES = (
+    WORKER,
+    "core.worker",
+)  # by which a running one is found; the second is what earlier releases started
 
 
 def worker_command(job_id: str, num_processes: int) -> list[str]:
@@ -55,5 +58,13 @@ def worker_command(job_id: str, num_processes: int) -> list[str]:
     worker = ["-m", WORKER, job_id]
     if num_processes == 1:
         return [sys.executable, *worker]
-    group = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(num_processes), "--max-restarts", "0"]
+    group = [
+        "--standalone",
+        "--local-addr",
+        "127.0.0.1",
+        "--nproc-per-node",
+        str(num_processes),
+        "--max-restarts",
+        "0",
+    ]
     return [sys.executable, "-m", LAUNCHER, *group, *worker]

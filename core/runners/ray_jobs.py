@@ -30,7 +30,9 @@ class RayJobs:
         self._headers = {"Content-Type": "application/json", "User-Agent": "luthier"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a cluster is never behind a web proxy
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({})
+        )  # a cluster is never behind a web proxy
 
     def submit(self, submission_id: str, entrypoint: str, **options: Any) -> None:
         """Hand over a command. ``options``: ``entrypoint_num_cpus``, ``entrypoint_num_gpus``, ``runtime_env`` and so on."""

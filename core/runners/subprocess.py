@@ -38,7 +38,9 @@ class SubprocessRunner:
 
     def start(self, job_id: str) -> Worker | None:
         self._collect()
-        _end(_processes_of(job_id))  # a group whose first worker died may have members that have not noticed yet
+        _end(
+            _processes_of(job_id)
+        )  # a group whose first worker died may have members that have not noticed yet
         num_processes = _num_processes(job_id)
         folder = storage.job_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,11 @@ def _job_of(process: psutil.Process) -> str | None:
 
 def _processes_of(job_id: str) -> list[psutil.Process]:
     """Launcher and workers, wherever they stand in the tree: torchrun's children are adopted by init when it dies."""
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _job_of(process) == job_id]
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and _job_of(process) == job_id
+    ]
 
 
 def _group_of(process: psutil.Process) -> list[psutil.Process]:

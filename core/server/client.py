@@ -29,7 +29,9 @@ def put_real_client(scope: Scope) -> None:
     if not trusted or not scope.get("client") or scope["client"][0] not in trusted:
         return
     headers = Headers(scope=scope)
-    hops = [hop.strip() for line in headers.getlist("x-forwarded-for") for hop in line.split(",") if hop.strip()]
+    hops = [
+        hop.strip() for line in headers.getlist("x-forwarded-for") for hop in line.split(",") if hop.strip()
+    ]
     strangers = [hop for hop in hops if hop not in trusted]
     if hops:
         scope["client"] = ((strangers or hops)[-1][:64], 0)

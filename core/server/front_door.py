@@ -71,7 +71,9 @@ class FrontDoor:
 
     async def _hand_over(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        own = next((edge for edge in EDGES if path == edge.prefix or path.startswith(edge.prefix + "/")), None)
+        own = next(
+            (edge for edge in EDGES if path == edge.prefix or path.startswith(edge.prefix + "/")), None
+        )
         if own is not None:
             await own(scope, receive, send)
         elif browser.owns(path):

@@ -100,7 +100,9 @@ async def _stop_services() -> None:
         fine_tuning.preview.stop,
         _stop_answering,
     ]
-    await asyncio.wait([asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS)
+    await asyncio.wait(
+        [asyncio.ensure_future(asyncio.to_thread(stop)) for stop in stops], timeout=STOP_SECONDS
+    )
 
 
 def _stop_answering() -> None:

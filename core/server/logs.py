@@ -19,7 +19,9 @@ class JsonLines(logging.Formatter):
     """``record.facts``, where there are some, are the line's fields; else the message is."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts: dict[str, Any] = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        facts: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        }
         facts |= getattr(record, "facts", None) or {
             "level": record.levelname,
             "logger": record.name,
@@ -42,6 +44,8 @@ def configure() -> None:
             logger.addHandler(handler)
 
 
-def note_request(*, request_id: str, user_id: str | None, method: str, path: str, status: int, seconds: float) -> None:
+def note_request(
+    *, request_id: str, user_id: str | None, method: str, path: str, status: int, seconds: float
+) -> None:
     facts = {"request_id": request_id, "user": user_id, "method": method, "path": path, "status": status}
     requests.info("request", extra={"facts": facts | {"ms": round(seconds * 1000, 1)}})

@@ -12,7 +12,15 @@ The caller kills the child at the deadline. Every query of every user takes this
 This package knows files and limits, no users: names, ownership, queueing and accounting are ``core.query``'s.
 """
 
-from core.sql_sandbox.client import Answer, Limits, QueryFailed, SandboxUnavailable, UnknownTable, run, shut_down
+from core.sql_sandbox.client import (
+    Answer,
+    Limits,
+    QueryFailed,
+    SandboxUnavailable,
+    UnknownTable,
+    run,
+    shut_down,
+)
 from core.sql_sandbox.lock import protection
 from core.sql_sandbox.stops import Stop, Stopped
 

@@ -54,7 +54,9 @@ class RunError(Exception):
         self.before = before
 
 
-def answer(connection: "duckdb.DuckDBPyConnection", job: Job, used: Mapping[str, str]) -> tuple[dict[str, Any], bytes | memoryview]:
+def answer(
+    connection: "duckdb.DuckDBPyConnection", job: Job, used: Mapping[str, str]
+) -> tuple[dict[str, Any], bytes | memoryview]:
     """Run the admitted text. The head of the answer, and an Arrow stream where ``table`` is asked. Raises RunError."""
     tables = {name: job.tables[name] for name in used.values()}
     _make_tables(connection, tables)
@@ -81,7 +83,9 @@ def rehearse(connection: "duckdb.DuckDBPyConnection") -> None:
     list(relation.to_arrow_reader(1))
 
 
-def _run(relation: "duckdb.DuckDBPyRelation", job: Job, file: str, head: dict[str, Any]) -> bytes | memoryview:
+def _run(
+    relation: "duckdb.DuckDBPyRelation", job: Job, file: str, head: dict[str, Any]
+) -> bytes | memoryview:
     if job.form == "parquet":
         _save(relation, file)
         return b""
@@ -107,11 +111,17 @@ def _write_stream(relation: "duckdb.DuckDBPyRelation", file: str, rows: int) -> 
         return _write_batches(relation, file, rows, huge=pa.decimal256(39, 0))
 
 
-def _write_batches(relation: "duckdb.DuckDBPyRelation", file: str, rows: int, *, huge: pa.DataType) -> tuple[int, bool]:
+def _write_batches(
+    relation: "duckdb.DuckDBPyRelation", file: str, rows: int, *, huge: pa.DataType
+) -> tuple[int, bool]:
     reader = relation.limit(rows + 1).to_arrow_reader(BATCH_ROWS)
     schema = pa.schema([field.with_type(huge) if _is_huge(field.type) else field for field in reader.schema])
     written = seen = 0
-    with reader, open(file, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:  # closed, so that a second try is possible
+    with (
+        reader,
+        open(file, "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as writer,
+    ):  # closed, so that a second try is possible
         for batch in reader:
             seen += batch.num_rows
             kept = batch.slice(0, rows - written)
@@ -158,11 +168,15 @@ def _lock_settings(connection: "duckdb.DuckDBPyConnection", paths: list[str]) ->
         connection.execute(statement).fetchall()
 
 
-def _bind(connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Parameters) -> "duckdb.DuckDBPyRelation":
+def _bind(
+    connection: "duckdb.DuckDBPyConnection", sql: str, parameters: Parameters
+) -> "duckdb.DuckDBPyRelation":
     try:
         relation = connection.sql(sql, params=parameters) if parameters else connection.sql(sql)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        if not is_explained(error):  # relations say no position; the same text executed does, and fails as early
+        if not is_explained(
+            error
+        ):  # relations say no position; the same text executed does, and fails as early
             connection.execute(sql, parameters or None).fetchall()
         raise
     if relation is None:
@@ -182,7 +196,10 @@ def _plain(relation: "duckdb.DuckDBPyRelation") -> "duckdb.DuckDBPyRelation":
 
 
 def _columns(relation: "duckdb.DuckDBPyRelation") -> list[dict[str, str]]:
-    return [{"name": name, "type": str(kind).strip('"')} for name, kind in zip(relation.columns, relation.types, strict=True)]
+    return [
+        {"name": name, "type": str(kind).strip('"')}
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    ]
 
 
 def _save(relation: "duckdb.DuckDBPyRelation", path: str) -> None:
@@ -194,7 +211,10 @@ def _save(relation: "duckdb.DuckDBPyRelation", path: str) -> None:
 
 
 def _write(relation: "duckdb.DuckDBPyRelation", path: str, *, huge: str) -> None:
-    wanted = [sql_types.with_leaves(kind, lambda plain: huge if plain in sql_types.HUGE else plain) for kind in relation.types]
+    wanted = [
+        sql_types.with_leaves(kind, lambda plain: huge if plain in sql_types.HUGE else plain)
+        for kind in relation.types
+    ]
     casts = [
         f"CAST({_identifier(name)} AS {stored}) AS {_identifier(name)}"
         for name, kind, stored in zip(relation.columns, relation.types, wanted, strict=True)
@@ -220,7 +240,9 @@ def _fitting(table: pa.Table, limit: int) -> pa.Table:
     """The first rows that fit into ``limit`` bytes."""
     while table.nbytes > limit and table.num_rows:
         if table.num_rows == 1:
-            raise gate.Refused(f"One row of this result is larger than {limit // MIB} MiB. Select fewer or shorter columns.")
+            raise gate.Refused(
+                f"One row of this result is larger than {limit // MIB} MiB. Select fewer or shorter columns."
+            )
         table = table.slice(0, table.num_rows // 2)
     return table
 

@@ -61,7 +61,15 @@ def serve(wire: Wire, connection: "duckdb.DuckDBPyConnection | None") -> None:
         wire.send({"failure": {"kind": "unknown_tables", "message": "", "tables": named}})
     except RunError as error:
         wire.send({"failure": vars(_placed(error, unsaid))})
-    except (duckdb.Error, pa.ArrowException, MemoryError, ValueError, TypeError, RuntimeError, OSError) as error:
+    except (
+        duckdb.Error,
+        pa.ArrowException,
+        MemoryError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OSError,
+    ) as error:
         wire.send({"failure": vars(explain(error, unsaid=unsaid))})
 
 

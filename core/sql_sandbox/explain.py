@@ -15,7 +15,10 @@ import duckdb
 
 Kind = Literal["sql", "memory", "died", "size", "disk", "unknown_tables", "timeout"]
 MAX_MESSAGE = 1_000
-UNSAID = re.compile(r"parquet|duckdb|allowed_|temp_directory|\bSET [a-z_]+\s*=|max_expression_depth|configuration", re.IGNORECASE)
+UNSAID = re.compile(
+    r"parquet|duckdb|allowed_|temp_directory|\bSET [a-z_]+\s*=|max_expression_depth|configuration",
+    re.IGNORECASE,
+)
 GENERIC = "The query could not be run. Try writing it differently."
 
 
@@ -39,7 +42,11 @@ def explain(error: BaseException, *, unsaid: Iterable[str] = ()) -> Failure:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EFBIG or "File too large" in message:
         return Failure("size", "file too large")
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in message or "quota exceeded" in message.lower():
+    if (
+        number in (errno.ENOSPC, errno.EDQUOT)
+        or "No space left" in message
+        or "quota exceeded" in message.lower()
+    ):
         return Failure("disk", "disk full")
     position = int(facts["position"]) if str(facts.get("position", "")).isdigit() else None
     return Failure("sql", _words(error, message, facts, tuple(unsaid)), position)
@@ -64,7 +71,10 @@ def _words(error: BaseException, message: str, facts: dict[str, Any], unsaid: tu
         return _unknown_column(str(facts.get("name", "")), str(facts.get("candidates", "")))
     if "max_expression_depth" in message or "Max expression depth" in message:
         return "The query is nested too deeply. Split it with WITH … AS (…)."
-    broken = isinstance(error, (duckdb.IOException, duckdb.PermissionException, duckdb.InternalException, duckdb.FatalException))
+    broken = isinstance(
+        error,
+        (duckdb.IOException, duckdb.PermissionException, duckdb.InternalException, duckdb.FatalException),
+    )
     if broken or not message or any(text and text in message for text in unsaid):
         return GENERIC
     lines = [line for line in message.strip().splitlines() if not UNSAID.search(line)]

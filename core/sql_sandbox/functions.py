@@ -83,6 +83,11 @@ _WINDOWS = """
 cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number
 """
 
-OPERATORS = frozenset("!= !~~ !~~* % & && * ** + - -> ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~".split())
-FUNCTIONS = frozenset("".join((_JSON, _LISTS, _DATES, _TEXT, _NUMBERS_AND_OTHERS, _AGGREGATES, _WINDOWS)).split()) | OPERATORS
+OPERATORS = frozenset(
+    "!= !~~ !~~* % & && * ** + - -> ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~".split()
+)
+FUNCTIONS = (
+    frozenset("".join((_JSON, _LISTS, _DATES, _TEXT, _NUMBERS_AND_OTHERS, _AGGREGATES, _WINDOWS)).split())
+    | OPERATORS
+)
 TABLE_FUNCTIONS = frozenset("range generate_series unnest json_each json_tree".split())

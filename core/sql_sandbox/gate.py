@@ -46,8 +46,12 @@ EXPRESSIONS: dict[str, frozenset[str] | None] = {
     "WINDOW": None,
 }
 NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
-TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"})
-PARTS = frozenset({"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"})
+TABLES = frozenset(
+    {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT", "SHOW_REF"}
+)
+PARTS = frozenset(
+    {"DISTINCT_MODIFIER", "LIMIT_MODIFIER", "ORDER_MODIFIER", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"}
+)
 SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
 OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
 
@@ -147,10 +151,14 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
         raise Refused("Write a SELECT.", 0)
     if len(statements) > 1:
         second = statements[1].query.strip()
-        raise Refused("One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second)))
+        raise Refused(
+            "One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second))
+        )
     kind = _statement_kind(statements[0])
     if kind not in ("SELECT", "MULTI"):
-        raise Refused(f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0)
+        raise Refused(
+            f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0
+        )
     return kind
 
 
@@ -254,7 +262,9 @@ def _check_function(tree: Tree, allowed: frozenset[str]) -> None:
         raise Refused("EXPORT_STATE cannot be used here.", _position(tree))
     if tree.get("catalog"):
         raise Refused(f'Write the function "{name}" without anything in front of it.', _position(tree))
-    if fold(name) in allowed:  # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
+    if (
+        fold(name) in allowed
+    ):  # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
         return
     close = get_close_matches(fold(name), allowed, n=1, cutoff=0.75)
     advice = f' Did you mean "{close[0]}"?' if close else ""
@@ -270,7 +280,9 @@ def _check_table(tree: Tree, scope: Scope, walk: _Walk) -> None:
     elif kind == "SHOW_REF" and (tree.get("show_type") not in SUMMARIES or tree.get("query") is None):
         raise Refused("SHOW is not available here. Write DESCRIBE table or SUMMARIZE table.", 0)
     elif kind == "PIVOT":
-        walk.pivot_values += [_constant(entry.get("star_expr")) for pivot in tree["pivots"] for entry in pivot["entries"]]
+        walk.pivot_values += [
+            _constant(entry.get("star_expr")) for pivot in tree["pivots"] for entry in pivot["entries"]
+        ]
     rest = {k: v for k, v in tree.items() if not (kind == "TABLE_FUNCTION" and k == "function")}
     _visit_children(rest, scope, walk)
 

@@ -156,7 +156,9 @@ def _forbid_new_privileges() -> None:
 def _lock_files(read: Iterable[Path], write: Path) -> None:
     version = landlock_version()
     everything = (1 << _FILE_RIGHTS_BY_ABI.get(version, 16)) - 1
-    fields = [everything] + ([3] if version >= 4 else []) + ([3] if version >= 6 else [])  # files; TCP; sockets and signals
+    fields = (
+        [everything] + ([3] if version >= 4 else []) + ([3] if version >= 6 else [])
+    )  # files; TCP; sockets and signals
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _libc().syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
@@ -193,7 +195,12 @@ def _refuse_system_calls() -> None:
     load, jump_equal, jump_at_least, give = 0x20, 0x15, 0x35, 0x06
     allow, deny = 0x7FFF0000, 0x00050001  # SECCOMP_RET_ALLOW; SECCOMP_RET_ERRNO | EPERM
     count = len(refused)
-    code = [(load, 0, 0, 4), (jump_equal, 0, count + 3, architecture), (load, 0, 0, 0), (jump_at_least, count + 1, 0, 0x40000000)]
+    code = [
+        (load, 0, 0, 4),
+        (jump_equal, 0, count + 3, architecture),
+        (load, 0, 0, 0),
+        (jump_at_least, count + 1, 0, 0x40000000),
+    ]
     code += [(jump_equal, count - i, 0, number) for i, number in enumerate(refused)]
     code += [(give, 0, 0, allow), (give, 0, 0, deny)]
     packed = b"".join(struct.pack("=HBBI", *line) for line in code)

@@ -35,7 +35,14 @@ def with_markers(sql: str) -> Marked | None:
     """``sql`` with a value list wherever a PIVOT lacks one, None where no PIVOT does."""
     data = sql.encode("utf-8", "surrogatepass")
     tokens = _tokens(data)
-    places = sorted({place for index, token in enumerate(tokens) if token.text in PIVOTS for place in _missing(tokens, index)})
+    places = sorted(
+        {
+            place
+            for index, token in enumerate(tokens)
+            if token.text in PIVOTS
+            for place in _missing(tokens, index)
+        }
+    )
     if not places:
         return None
     marker = secrets.token_hex(16)

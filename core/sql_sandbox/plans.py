@@ -30,7 +30,12 @@ _REFERENCE = re.compile(r"#(\d{1,4})\b")
 _CAST = re.compile(r"CAST\((#\d+) AS [A-Z]+\)")
 _REPACKED = re.compile(r"(CAST\()?#\d+( AS [A-Z]+\))?|__internal_\w+\(.*\)")
 WRAPPERS = frozenset({"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"})
-_TITLES = {"PARQUET_SCAN": "Table scan", "TABLE_SCAN": "Table scan", "READ_PARQUET": "Table scan", "DUMMY_SCAN": "One row"}
+_TITLES = {
+    "PARQUET_SCAN": "Table scan",
+    "TABLE_SCAN": "Table scan",
+    "READ_PARQUET": "Table scan",
+    "DUMMY_SCAN": "One row",
+}
 Tree = dict[str, Any]
 
 

@@ -20,7 +20,9 @@ import pyarrow as pa
 def json_rows(table: pa.Table) -> list[list[Any]]:
     """One list per row, in the order of the columns."""
     columns = [_column_values(table.column(index)) for index in range(table.num_columns)]
-    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
+    return (
+        [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
+    )
 
 
 def json_value(value: Any) -> Any:
@@ -77,7 +79,9 @@ def _datetime_value(value: datetime) -> str:
 
 
 def _list_value(values: "list[Any] | tuple[Any, ...]") -> Any:
-    is_map = bool(values) and all(isinstance(v, tuple) and len(v) == 2 for v in values)  # how Arrow gives a nested map
+    is_map = bool(values) and all(
+        isinstance(v, tuple) and len(v) == 2 for v in values
+    )  # how Arrow gives a nested map
     return _map_value(values) if is_map else [json_value(v) for v in values]
 
 

@@ -33,7 +33,13 @@ class Turns:
 
     @contextmanager
     def take(
-        self, user_id: str, *, places: int, seconds: float, stop: Stop | None = None, tell: Callable[[int], None] = lambda _: None
+        self,
+        user_id: str,
+        *,
+        places: int,
+        seconds: float,
+        stop: Stop | None = None,
+        tell: Callable[[int], None] = lambda _: None,
     ) -> Iterator[None]:
         """Hold a place. Raises TooBusy when none is free within ``seconds``, Stopped when ``stop`` is set meanwhile.
 
@@ -50,7 +56,9 @@ class Turns:
                 self.running[user_id] -= 1
                 self._tell_all()
 
-    def _enter(self, user_id: str, *, places: int, seconds: float, stop: Stop, tell: Callable[[int], None]) -> None:
+    def _enter(
+        self, user_id: str, *, places: int, seconds: float, stop: Stop, tell: Callable[[int], None]
+    ) -> None:
         deadline = time.monotonic() + seconds
         with self._changed:
             if sum(1 for _, user in self.waiting if user == user_id) >= MAX_WAITING_EACH:

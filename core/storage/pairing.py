@@ -94,7 +94,10 @@ def join() -> str:
 
 def look_at_folder() -> Side:
     root = settings().data_dir
-    names = {kind: {path.name for path in _children(root / kind) if trash.is_ours(kind, path.name)} for kind in NAMED_BY}
+    names = {
+        kind: {path.name for path in _children(root / kind) if trash.is_ours(kind, path.name)}
+        for kind in NAMED_BY
+    }
     return Side(_read_id(), names)
 
 
@@ -124,7 +127,11 @@ def database_name() -> str:
 def _what_parts(folder: Side, database: Side) -> str | None:
     """Why the two do not belong together, as a sentence; None when they do."""
     if folder.id and database.id:
-        return None if folder.id == database.id else f"the folder has the id {folder.id}, the database knows {database.id}."
+        return (
+            None
+            if folder.id == database.id
+            else f"the folder has the id {folder.id}, the database knows {database.id}."
+        )
     if folder.all_names & database.all_names:
         return None
     if folder.all_names:
@@ -159,7 +166,11 @@ def _read_side(connection: Connection) -> Side:
         for kind, row in NAMED_BY.items()
         if row.__tablename__ in tables
     }
-    columns = {column["name"] for column in inspector.get_columns("dataset_versions")} if "datasets" in names else set()
+    columns = (
+        {column["name"] for column in inspector.get_columns("dataset_versions")}
+        if "datasets" in names
+        else set()
+    )
     return Side(_known_id(connection, tables), names, _count_needed(connection, columns) if columns else 0)
 
 
@@ -186,7 +197,9 @@ def _remember(folder_id: str | None) -> None:
         stored = session.get(ServerSettingRow, KEY)
     if stored is None:
         with writing() as session:
-            stored = session.get(ServerSettingRow, KEY) or ServerSettingRow(key=KEY, value={"id": folder_id or new_id("fld")})
+            stored = session.get(ServerSettingRow, KEY) or ServerSettingRow(
+                key=KEY, value={"id": folder_id or new_id("fld")}
+            )
             session.add(stored)
     if folder_id is None:
         _write_id(stored.value["id"])
@@ -205,7 +218,9 @@ def _write_id(folder_id: str) -> None:
     path = settings().data_dir / ID_FILE
     draft = path.with_name(f".{ID_FILE}.{os.getpid()}")
     with draft.open("w", encoding="utf-8") as file:
-        file.write(f"{folder_id}\n\nThe database of this folder knows this id. Keep this file with the folder.\n")
+        file.write(
+            f"{folder_id}\n\nThe database of this folder knows this id. Keep this file with the folder.\n"
+        )
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)

@@ -78,7 +78,11 @@ def sweep(kind: str, known: Set[str], *, older_than_seconds: float = 0) -> list[
     """
     put_back(kind, known)
     newest = time.time() - older_than_seconds
-    strays = [path for path in _children(settings().data_dir / kind) if path.name not in known and _changed_at(path) <= newest]
+    strays = [
+        path
+        for path in _children(settings().data_dir / kind)
+        if path.name not in known and _changed_at(path) <= newest
+    ]
     for draft in strays:
         if is_draft(kind, draft.name):
             _delete(draft)
@@ -100,7 +104,9 @@ def put(kind: str, name: str, *, why: str = NAMELESS) -> bool:
         log.error("%s/%s %s and could not be moved to the trash: %s", kind, name, why, error)
         return False
     days = settings().trash_days
-    log.warning("%s/%s %s: moved to trash/%s/%s and kept for %s days", kind, name, why, kind, target.name, days)
+    log.warning(
+        "%s/%s %s: moved to trash/%s/%s and kept for %s days", kind, name, why, kind, target.name, days
+    )
     return True
 
 

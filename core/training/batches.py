@@ -28,7 +28,11 @@ class Order:
         chance = random.Random(f"{self.seed}:{epoch}")
         rows = list(range(len(self.lengths)))
         chance.shuffle(rows)
-        batches = [batch for bucket in _cut(rows, self.batch_size * BATCHES_PER_BUCKET) for batch in self._by_length(bucket)]
+        batches = [
+            batch
+            for bucket in _cut(rows, self.batch_size * BATCHES_PER_BUCKET)
+            for batch in self._by_length(bucket)
+        ]
         chance.shuffle(batches)
         return batches
 
@@ -36,7 +40,9 @@ class Order:
         return _cut(sorted(bucket, key=self.lengths.__getitem__), self.batch_size)
 
 
-def split_to_fit(rows: Sequence[int], lengths: Sequence[int], *, max_tokens: int, max_rows: int | None = None) -> list[list[int]]:
+def split_to_fit(
+    rows: Sequence[int], lengths: Sequence[int], *, max_tokens: int, max_rows: int | None = None
+) -> list[list[int]]:
     """Cut one batch into passes of at most ``max_rows`` whose padded size stays below ``max_tokens`` (one row always passes)."""
     passes: list[list[int]] = [[]]
     longest = 0
@@ -55,7 +61,9 @@ def pack(lengths: Sequence[int], *, max_length: int) -> list[list[int]]:
 
     Best-fit decreasing; a pure function of the lengths. Rows keep their order within a group.
     """
-    free: list[list[int]] = [[] for _ in range(max_length + 1)]  # by free tokens: the groups that have so many
+    free: list[list[int]] = [
+        [] for _ in range(max_length + 1)
+    ]  # by free tokens: the groups that have so many
     groups: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         size = min(lengths[row], max_length)

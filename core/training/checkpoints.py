@@ -79,7 +79,9 @@ def steps(job: Path) -> list[int]:
     """The steps of all checkpoints, ascending."""
     if not folder(job).is_dir():
         return []
-    return sorted(int(p.name.removeprefix("step-")) for p in folder(job).iterdir() if p.name.startswith("step-"))
+    return sorted(
+        int(p.name.removeprefix("step-")) for p in folder(job).iterdir() if p.name.startswith("step-")
+    )
 
 
 def _bytes_of(value: Any) -> int:

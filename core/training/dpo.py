@@ -25,22 +25,35 @@ BATCH = 16  # pairs per pass when the reference is computed
 class Preference:
     """Mean loss over pairs. ``reward`` is beta times how much likelier an answer became than it was at the start, in nats."""
 
-    sum_names: tuple[str, ...] = ("reward_margin", "reward_accuracy", "reward_preferred", "reward_non_preferred")
+    sum_names: tuple[str, ...] = (
+        "reward_margin",
+        "reward_accuracy",
+        "reward_preferred",
+        "reward_non_preferred",
+    )
     measured_names = sum_names
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
-        self._reference: dict[int, tuple[float, float]] = {}  # by id of the pair: log ref of the better, of the worse answer
+        self._reference: dict[
+            int, tuple[float, float]
+        ] = {}  # by id of the pair: log ref of the better, of the worse answer
 
     def prepare(self, model: Any, units: Sequence[Unit], cache: Path, measuring: Measuring) -> None:
         pairs = [pair for unit in units for pair in unit]
         known = _read(cache, len(pairs))
         if known is None:
             with measuring():
-                parts = [log_probabilities(model, pairs[i : i + BATCH]).cpu().numpy() for i in range(0, len(pairs), BATCH)]
+                parts = [
+                    log_probabilities(model, pairs[i : i + BATCH]).cpu().numpy()
+                    for i in range(0, len(pairs), BATCH)
+                ]
             known = np.concatenate(parts)
             _write(cache, known)
-        self._reference = {id(pair): (float(better), float(worse)) for pair, (better, worse) in zip(pairs, known, strict=True)}
+        self._reference = {
+            id(pair): (float(better), float(worse))
+            for pair, (better, worse) in zip(pairs, known, strict=True)
+        }
 
     def weight(self, items: Sequence[Pair]) -> float:
         return float(len(items))

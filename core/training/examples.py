@@ -95,7 +95,11 @@ def read(rows: Rows, tokenizer: Any, settings: Settings) -> Reading:
     reading = Reading()
     for line, example in rows:
         if isinstance(example, list):
-            raise TrainingFailed(f"Line {line}: {example[0].field} {example[0].message}", code="invalid_training_file", line=line)
+            raise TrainingFailed(
+                f"Line {line}: {example[0].field} {example[0].message}",
+                code="invalid_training_file",
+                line=line,
+            )
         add(reading, line, example, tokenizer, settings)
     return reading
 
@@ -129,7 +133,9 @@ def split(items: Sequence[Any], *, fraction: float, seed: int) -> tuple[list[Any
     """(train, validation) by a hash of the content: the same row is never on both sides, wherever it stands."""
     if fraction <= 0:
         return list(items), []
-    contents = sorted({s.key for s in items}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+    contents = sorted(
+        {s.key for s in items}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    )
     held_out = set(contents[: min(len(contents) - 1, max(1, round(fraction * len(contents))))])
     return [s for s in items if s.key not in held_out], [s for s in items if s.key in held_out]
 
@@ -184,7 +190,9 @@ def _render_text(text: str, tokenizer: Any) -> Rendered:
 def _rendered(ids: list[int], said: list[bool], *, part: str = "", learn_all: bool = False) -> Rendered:
     """``said``: what the assistant says. An answer follows a token that it does not say."""
     starts = [i for i in range(1, len(said)) if said[i] and not said[i - 1]]
-    return Rendered(ids, _without_first([True] * len(ids) if learn_all else said), part, starts[-1] if starts else None)
+    return Rendered(
+        ids, _without_first([True] * len(ids) if learn_all else said), part, starts[-1] if starts else None
+    )
 
 
 def _without_first(learned: list[bool]) -> list[bool]:
@@ -192,14 +200,19 @@ def _without_first(learned: list[bool]) -> list[bool]:
     return [False, *learned[1:]]
 
 
-def _render_by_turns(messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any) -> tuple[list[int], list[bool]]:
+def _render_by_turns(
+    messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any
+) -> tuple[list[int], list[bool]]:
     whole = tokenizer.apply_chat_template(messages, tokenize=False)
     spans = [
-        _answer_span(messages[: i + 1], whole, tokenizer) for i, m in enumerate(messages) if m["role"] == "assistant" and wanted[i]
+        _answer_span(messages[: i + 1], whole, tokenizer)
+        for i, m in enumerate(messages)
+        if m["role"] == "assistant" and wanted[i]
     ]
     made = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
     learned = [
-        any(begin <= start and end > start and start < stop for begin, stop in spans) for start, end in made["offset_mapping"]
+        any(begin <= start and end > start and start < stop for begin, stop in spans)
+        for start, end in made["offset_mapping"]
     ]
     return made["input_ids"], learned
 

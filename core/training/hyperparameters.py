@@ -36,7 +36,9 @@ class Hyperparameters(Input):
         "Epochs", "How often the model sees every row. Auto: more for fewer rows.", "Length", basic=True
     )
     max_steps: Annotated[int, Field(ge=1, le=10_000_000)] | Auto = _field(
-        "Most steps", "The training ends after this many steps, whatever the epochs say. Auto: no limit.", "Length"
+        "Most steps",
+        "The training ends after this many steps, whatever the epochs say. Auto: no limit.",
+        "Length",
     )
     early_stopping: Annotated[int, Field(ge=0, le=100)] | Auto = _field(
         "Early stopping",
@@ -53,17 +55,24 @@ class Hyperparameters(Input):
         basic=True,
     )
     lora_rank: Annotated[int, Field(ge=1, le=256)] | Auto = _field(
-        "LoRA rank", "Size of the adapter; a higher rank learns more and needs more memory. Auto: 16.", "What is tuned"
+        "LoRA rank",
+        "Size of the adapter; a higher rank learns more and needs more memory. Auto: 16.",
+        "What is tuned",
     )
     lora_alpha: Annotated[int, Field(ge=1, le=1024)] | Auto = _field(
-        "LoRA alpha", "Strength of the adapter: its output is scaled by alpha over rank. Auto: twice the rank.", "What is tuned"
+        "LoRA alpha",
+        "Strength of the adapter: its output is scaled by alpha over rank. Auto: twice the rank.",
+        "What is tuned",
     )
     lora_dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = _field(
         "LoRA dropout",
         "Share of the adapter's input that is left out at random, against learning by heart. Auto: 0.",
         "What is tuned",
     )
-    lora_targets: Annotated[str, Field(min_length=1, max_length=MAX_LORA_TARGETS, pattern=r"^[A-Za-z0-9_.,\- ]+$")] | Auto = _field(
+    lora_targets: (
+        Annotated[str, Field(min_length=1, max_length=MAX_LORA_TARGETS, pattern=r"^[A-Za-z0-9_.,\- ]+$")]
+        | Auto
+    ) = _field(
         "LoRA targets",
         "Which layers get an adapter: all-linear, attention, mlp, or names such as q_proj, v_proj. Auto: all-linear.",
         "What is tuned",
@@ -84,7 +93,9 @@ class Hyperparameters(Input):
         basic=True,
     )
     max_length: Annotated[int, Field(ge=16, le=131072)] | Auto = _field(
-        "Longest row", "Rows longer than this many tokens are cut. Auto: what the model can read, at most 2,048.", "What is learned"
+        "Longest row",
+        "Rows longer than this many tokens are cut. Auto: what the model can read, at most 2,048.",
+        "What is learned",
     )
     packing: bool | Auto = _field(
         "Packing",
@@ -95,7 +106,10 @@ class Hyperparameters(Input):
 
     # Optimizer
     learning_rate_multiplier: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | Auto = _field(
-        "Learning rate multiplier", "Scales the automatic learning rate; below 1 is gentler. Auto: 1.", "Optimizer", basic=True
+        "Learning rate multiplier",
+        "Scales the automatic learning rate; below 1 is gentler. Auto: 1.",
+        "Optimizer",
+        basic=True,
     )
     learning_rate: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | Auto = _field(
         "Learning rate",
@@ -103,7 +117,9 @@ class Hyperparameters(Input):
         "Optimizer",
     )
     batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = _field(
-        "Batch size", "Rows per pass and device. Larger is steadier and needs more memory. Auto: from the rows.", "Optimizer"
+        "Batch size",
+        "Rows per pass and device. Larger is steadier and needs more memory. Auto: from the rows.",
+        "Optimizer",
     )
     gradient_accumulation: Annotated[int, Field(ge=1, le=1024)] | Auto = _field(
         "Gradient accumulation",
@@ -117,10 +133,14 @@ class Hyperparameters(Input):
         "Warm-up", "Share of the steps in which the learning rate rises from zero. Auto: 0.05.", "Optimizer"
     )
     weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | Auto = _field(
-        "Weight decay", "Pulls weights towards zero at each step, against learning by heart. Auto: 0.", "Optimizer"
+        "Weight decay",
+        "Pulls weights towards zero at each step, against learning by heart. Auto: 0.",
+        "Optimizer",
     )
     max_grad_norm: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | Auto = _field(
-        "Gradient clipping", "Longer gradients are shortened to this norm; 0 leaves them. Auto: 1.", "Optimizer"
+        "Gradient clipping",
+        "Longer gradients are shortened to this norm; 0 leaves them. Auto: 1.",
+        "Optimizer",
     )
 
     # Memory
@@ -225,11 +245,16 @@ def resolve(
         lora_alpha=chosen("lora_alpha", 2 * rank) if rank else None,
         lora_dropout=chosen("lora_dropout", 0.0) if adapter else 0.0,
         lora_targets=chosen("lora_targets", "all-linear") if adapter else None,
-        loss_on="all" if method == "continued" else chosen("loss_on", "answers") if method == "supervised" else "answers",
+        loss_on="all"
+        if method == "continued"
+        else chosen("loss_on", "answers")
+        if method == "supervised"
+        else "answers",
         beta=chosen("beta", DEFAULT_BETA) if method == "dpo" else None,
         max_length=min(context_length, chosen("max_length", 2048)),
         packing=chosen("packing", False) if method != "dpo" else False,
-        learning_rate=chosen("learning_rate", _auto_learning_rate(num_parameters, tuning, method)) * multiplier,
+        learning_rate=chosen("learning_rate", _auto_learning_rate(num_parameters, tuning, method))
+        * multiplier,
         learning_rate_multiplier=multiplier,
         batch_size=batch_size,
         gradient_accumulation=accumulation,
@@ -238,7 +263,9 @@ def resolve(
         weight_decay=chosen("weight_decay", 0.0),
         max_grad_norm=chosen("max_grad_norm", 1.0),
         precision=chosen("precision", "bfloat16" if gpu else "float32"),
-        gradient_checkpointing=chosen("gradient_checkpointing", num_parameters >= CHECKPOINTING_FROM_PARAMETERS),
+        gradient_checkpointing=chosen(
+            "gradient_checkpointing", num_parameters >= CHECKPOINTING_FROM_PARAMETERS
+        ),
         evaluate_every=chosen("evaluate_every", None),
         samples_every=chosen("samples_every", None),
         keep=chosen("keep", "best" if patience else "last"),

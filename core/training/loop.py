@@ -23,10 +23,17 @@ from core.training.pretrained import trainable
 from core.training.row_losses import RowLog
 from core.training.samples import Sampler
 
-MAX_LOGITS = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}  # logits of one pass: tokens times vocabulary, 4 bytes each
+MAX_LOGITS = {
+    "cpu": 64 * 2**20,
+    "cuda": 512 * 2**20,
+}  # logits of one pass: tokens times vocabulary, 4 bytes each
 BAD_STEPS_ALLOWED = 3  # steps in a row without a finite loss before giving up
 SAVING_SHARE = 20  # a checkpoint may take a twentieth of the time, no more; so may the samples
-DIVERGED = (2.0, 1.0, 20)  # the running loss is so many times its lowest, by at least so much, after so many steps
+DIVERGED = (
+    2.0,
+    1.0,
+    20,
+)  # the running loss is so many times its lowest, by at least so much, after so many steps
 WISHES = (None, *Wish)
 
 
@@ -72,7 +79,9 @@ class Loop:
 
         self.units = self._make_units()
         self.lengths = [sum(len(self.train[row]) for row in unit) for unit in self.units]
-        self.order = Order(self.lengths, batch_size=self.settings.rows_per_step * self.world.size, seed=self.seed)
+        self.order = Order(
+            self.lengths, batch_size=self.settings.rows_per_step * self.world.size, seed=self.seed
+        )
         self.total = self.settings.n_epochs * self.order.steps_per_epoch
         if self.settings.max_steps:
             self.total = min(self.total, self.settings.max_steps)
@@ -86,9 +95,13 @@ class Loop:
             fused=True,
         )
         self.device = next(self.model.parameters()).device
-        self.max_tokens = max(1, MAX_LOGITS[self.device.type] // self.model.config.get_text_config().vocab_size)
+        self.max_tokens = max(
+            1, MAX_LOGITS[self.device.type] // self.model.config.get_text_config().vocab_size
+        )
         self.row_losses = {"train": RowLog(self.train), "validation": RowLog(self.validation)}
-        self.pace_since: tuple[float, int] | None = None  # when the first step of this attempt, which warms up, was over
+        self.pace_since: tuple[float, int] | None = (
+            None  # when the first step of this attempt, which warms up, was over
+        )
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
         self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 
@@ -129,7 +142,9 @@ class Loop:
         torch.manual_seed(hash((self.seed, self.state.step, self.world.rank)) % 2**63)
         units = self.order.rows(self.state.step)
         loss, extra = self.backward(units)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm or math.inf))
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm or math.inf)
+        )
         if self._is_sound(loss, norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -148,10 +163,14 @@ class Loop:
         totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.sum_names)}
         for part in self._passes(mine, self.lengths) if mine else []:
             with self._precision():
-                found = self.objective.losses(self.model, [[self.train[row] for row in self.units[unit]] for unit in part])
+                found = self.objective.losses(
+                    self.model, [[self.train[row] for row in self.units[unit]] for unit in part]
+                )
             (found.total / weight).backward()
             _add(totals, found)
-            self.row_losses["train"].note([row for unit in part for row in self.units[unit]], found.rows, self.state.step)
+            self.row_losses["train"].note(
+                [row for unit in part for row in self.units[unit]], found.rows, self.state.step
+            )
         self.world.add_gradients(self.weights.values())
         return self._means(totals, weight)
 
@@ -164,7 +183,9 @@ class Loop:
         totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.measured_names)}
         with self.measuring():
             for part in self._passes(order[self.world.rank :: self.world.size], lengths):
-                found = self.objective.losses(self.model, [[self.validation[row]] for row in part], measuring=True)
+                found = self.objective.losses(
+                    self.model, [[self.validation[row]] for row in part], measuring=True
+                )
                 _add(totals, found)
                 self.row_losses["validation"].note(part, found.rows, self.state.step)
         return self._means(totals, self.objective.weight(self.validation))
@@ -195,7 +216,9 @@ class Loop:
             if self.validation:
                 self._judge(*self.validate())
             self._tell_rows()
-        if schedule.is_due(step, every=settings.samples_every, total=self.total) or (self.state.is_over and settings.samples_every):
+        if schedule.is_due(step, every=settings.samples_every, total=self.total) or (
+            self.state.is_over and settings.samples_every
+        ):
             self._sample()
 
     def _judge(self, loss: float, extra: dict[str, float]) -> None:
@@ -227,10 +250,18 @@ class Loop:
         """Only the first process; where nobody asked for a number of steps, not more often than it takes time."""
         too_soon = time.monotonic() - self.sampled_at < SAVING_SHARE * self.sampling_seconds
         is_end = self.state.step == self.total or self.state.is_over
-        if self.sampler is None or not self.world.is_first or (self._samples_are_automatic and too_soon and not is_end):
+        if (
+            self.sampler is None
+            or not self.world.is_first
+            or (self._samples_are_automatic and too_soon and not is_end)
+        ):
             return
         began = time.monotonic()
-        rows, log = (self.validation, self.row_losses["validation"]) if self.validation else (self.train, self.row_losses["train"])
+        rows, log = (
+            (self.validation, self.row_losses["validation"])
+            if self.validation
+            else (self.train, self.row_losses["train"])
+        )
         with self.measuring():
             self.report.sampled(self.state.step, self.sampler.take(self.model, rows, log.losses))
         self.sampled_at, self.sampling_seconds = time.monotonic(), time.monotonic() - began
@@ -268,18 +299,22 @@ class Loop:
         state.running_loss = loss if math.isnan(state.running_loss) else 0.9 * state.running_loss + 0.1 * loss
         state.lowest_running_loss = min(state.lowest_running_loss, state.running_loss)
         lowest = state.lowest_running_loss
-        if not state.has_diverged and state.step > first and state.running_loss > max(times * lowest, lowest + gap):
+        if (
+            not state.has_diverged
+            and state.step > first
+            and state.running_loss > max(times * lowest, lowest + gap)
+        ):
             state.has_diverged = True
-            told = (
-                f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: the training may be diverging."
-            )
+            told = f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: the training may be diverging."
             self.report.event(told, level="warn", data={"step": state.step})
             self.report.alert("diverged", told)
 
     def _tell(self, rate: float, norm: float, extra: dict[str, float]) -> None:
         state = self.state
         since, start = self.pace_since = self.pace_since or (time.monotonic(), state.step)
-        eta = schedule.eta_seconds(state.step, total=self.total, start=start, elapsed=time.monotonic() - since)
+        eta = schedule.eta_seconds(
+            state.step, total=self.total, start=start, elapsed=time.monotonic() - since
+        )
         epoch = state.step / self.order.steps_per_epoch
         self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta, extra))
 
@@ -292,7 +327,9 @@ class Loop:
         """The intervals, now that the number of steps is known."""
         chosen = self.settings
         self._samples_are_automatic = chosen.samples_every is None
-        every = chosen.evaluate_every or schedule.evaluation_interval(total=self.total, steps_per_epoch=self.order.steps_per_epoch)
+        every = chosen.evaluate_every or schedule.evaluation_interval(
+            total=self.total, steps_per_epoch=self.order.steps_per_epoch
+        )
         samples = chosen.samples_every
         if samples is None:
             samples = schedule.sample_interval(total=self.total, evaluate_every=every)
@@ -301,7 +338,11 @@ class Loop:
     def _learning_rate(self) -> float:
         chosen = self.settings
         return schedule.learning_rate(
-            self.state.step, total=self.total, peak=chosen.learning_rate, warmup_share=chosen.warmup_share, shape=chosen.schedule
+            self.state.step,
+            total=self.total,
+            peak=chosen.learning_rate,
+            warmup_share=chosen.warmup_share,
+            shape=chosen.schedule,
         )
 
     def _passes(self, rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
@@ -344,7 +385,9 @@ class Loop:
         self.optimizer.load_state_dict(saved["optimizer"])
         for name, state in saved.get("row_losses", {}).items():
             self.row_losses[name].restore(state)
-        self.report.event(f"Resumed from the checkpoint of step {self.state.step}.", data={"step": self.state.step})
+        self.report.event(
+            f"Resumed from the checkpoint of step {self.state.step}.", data={"step": self.state.step}
+        )
 
 
 def _add(totals: dict[str, Any], found: Losses) -> None:

@@ -59,7 +59,12 @@ def measure(wanted: Wanted, progress: Callable[[float], None]) -> dict[str, Any]
     with _measuring(model, wanted.settings):
         found = _losses(model, objective, items, wanted.settings, lambda done: progress(done * share))
         if wanted.with_answers:
-            found |= _answers(model, tokenizer, _spread(items, MAX_ANSWERS), lambda done: progress(share + done * (1 - share)))
+            found |= _answers(
+                model,
+                tokenizer,
+                _spread(items, MAX_ANSWERS),
+                lambda done: progress(share + done * (1 - share)),
+            )
     return {**found, "num_rows": len(items)}
 
 
@@ -69,7 +74,9 @@ def _items(wanted: Wanted, tokenizer: Any) -> list[Any]:
         fraction, seed = wanted.held_out
         items = examples.split(items, fraction=fraction, seed=seed)[1]
     if not items:
-        raise TrainingFailed("These rows leave nothing to measure within the longest row the training allowed.")
+        raise TrainingFailed(
+            "These rows leave nothing to measure within the longest row the training allowed."
+        )
     return _spread(items, MAX_ROWS)
 
 
@@ -83,13 +90,18 @@ def _compare_with_start(wanted: Wanted, objective: Objective, items: Sequence[An
     model = _load(wanted.start, wanted.settings)
     with tempfile.TemporaryDirectory() as folder:
         objective.prepare(
-            model, [[item] for item in items], Path(folder) / "reference.npy", lambda: _measuring(model, wanted.settings)
+            model,
+            [[item] for item in items],
+            Path(folder) / "reference.npy",
+            lambda: _measuring(model, wanted.settings),
         )
 
 
 def _load(weights: Weights, settings: Settings) -> Any:
     tuning = "lora" if weights.adapter else "full"
-    return pretrained.load_model(weights, replace(settings, tuning=tuning, gradient_checkpointing=False), seed=0)
+    return pretrained.load_model(
+        weights, replace(settings, tuning=tuning, gradient_checkpointing=False), seed=0
+    )
 
 
 @contextmanager
@@ -103,7 +115,11 @@ def _measuring(model: Any, settings: Settings) -> Iterator[None]:
 
 
 def _losses(
-    model: Any, objective: Objective, items: Sequence[Any], settings: Settings, progress: Callable[[float], None]
+    model: Any,
+    objective: Objective,
+    items: Sequence[Any],
+    settings: Settings,
+    progress: Callable[[float], None],
 ) -> dict[str, Any]:
     device = next(model.parameters()).device.type
     most = max(1, MAX_LOGITS[device] // model.config.get_text_config().vocab_size)
@@ -121,14 +137,21 @@ def _losses(
     return {name: value / weight for name, value in sums.items()}
 
 
-def _answers(model: Any, tokenizer: Any, items: Sequence[Any], progress: Callable[[float], None]) -> dict[str, Any]:
+def _answers(
+    model: Any, tokenizer: Any, items: Sequence[Any], progress: Callable[[float], None]
+) -> dict[str, Any]:
     """Greedy answers to the rows' questions, compared as text."""
     asked = sorted(((item, item.asked) for item in items), key=lambda pair: pair[1])
     seen: list[dict[str, Any]] = []
     for start in range(0, len(asked), ANSWERS_AT_ONCE):
         some = asked[start : start + ANSWERS_AT_ONCE]
         longest = min(LONGEST_ANSWER, max(len(item) - place for item, place in some) + 8)
-        made = generate(model, tokenizer, [[int(i) for i in item.ids[:place]] for item, place in some], max_new_tokens=longest)
+        made = generate(
+            model,
+            tokenizer,
+            [[int(i) for i in item.ids[:place]] for item, place in some],
+            max_new_tokens=longest,
+        )
         for (item, place), answer in zip(some, made, strict=True):
             seen.append(_compared(tokenizer, item, place, answer))
         progress(len(seen) / len(asked))
@@ -139,7 +162,8 @@ def _answers(model: Any, tokenizer: Any, items: Sequence[Any], progress: Callabl
 
 def _compared(tokenizer: Any, item: Any, place: int, answer: str) -> dict[str, Any]:
     prompt, expected = (
-        str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in (item.ids[:place], item.ids[place:])
+        str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        for ids in (item.ids[:place], item.ids[place:])
     )
     texts = {"prompt": prompt, "expected": expected, "answer": answer}
     cut = {name: text[:SHOWN_CHARACTERS] for name, text in texts.items()}

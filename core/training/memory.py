@@ -113,7 +113,9 @@ def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, p
     )
 
 
-def ways_to_fit(shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, pairs: bool = False) -> list[Way]:
+def ways_to_fit(
+    shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, pairs: bool = False
+) -> list[Way]:
     """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does."""
     found: list[Way] = []
     for title, changes in _candidates(settings, longest_row=longest_row, gpu=gpu):
@@ -155,7 +157,10 @@ def _known(changes: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """An adapter needs its size, too."""
     rank = settings.lora_rank or 16
     adapter = {"lora_rank": rank, "lora_alpha": settings.lora_alpha or 2 * rank, "lora_targets": "all-linear"}
-    return {**(adapter if changes.get("tuning") in ("lora", "qlora") and settings.tuning == "full" else {}), **changes}
+    return {
+        **(adapter if changes.get("tuning") in ("lora", "qlora") and settings.tuning == "full" else {}),
+        **changes,
+    }
 
 
 def _trained(shape: Shape, settings: Settings) -> int:

@@ -134,7 +134,9 @@ class Report(Protocol):
     def settle(self) -> None:
         """Store what was reported so far: a checkpoint is about to make it happened, and nobody will report it again."""
 
-    def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
+    def checkpointed(
+        self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
+    ) -> None:
         """A checkpoint is on disk; only the steps in ``kept`` still are."""
 
     def wish(self) -> Wish | None:
@@ -152,7 +154,9 @@ class Silent:
     def sampled(self, step: int, samples: Sequence[Sample]) -> None: ...
     def rows(self, losses: RowLosses) -> None: ...
     def settle(self) -> None: ...
-    def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None: ...
+    def checkpointed(
+        self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
+    ) -> None: ...
 
     def wish(self) -> Wish | None:
         return None
@@ -171,4 +175,6 @@ class Method:
     formats: tuple[str, ...]
     objective: Callable[[Settings], Any]
     series: tuple[tuple[str, str], ...] = ()  # further series it reports: (name, title)
-    asks_in_chat: bool = True  # sample prompts are put as a user's message; False: the model goes on writing them
+    asks_in_chat: bool = (
+        True  # sample prompts are put as a user's message; False: the model goes on writing them
+    )

@@ -15,7 +15,9 @@ import numpy as np
 from core.training.examples import Tokens
 
 Unit = Sequence[Any]  # of Tokens or Pair
-Measuring = Callable[[], AbstractContextManager[None]]  # the model in evaluation mode, without gradients, in the right precision
+Measuring = Callable[
+    [], AbstractContextManager[None]
+]  # the model in evaluation mode, without gradients, in the right precision
 IGNORED = -100
 
 
@@ -78,7 +80,8 @@ def token_losses(model: Any, batch: Sequence[Unit], *, accuracy: bool = False) -
     laid = lay_out(batch)
     unit, place = np.nonzero(laid.labels != IGNORED)
     targets, owners, lines, before = (
-        torch.from_numpy(part).to(device) for part in (laid.labels[unit, place], laid.owner[unit, place], unit, place - 1)
+        torch.from_numpy(part).to(device)
+        for part in (laid.labels[unit, place], laid.owner[unit, place], unit, place - 1)
     )
     logits = _logits_at(model, laid, lines, before).float()
     nothing = torch.zeros(laid.num_items, device=device)
@@ -93,7 +96,9 @@ def _logits_at(model: Any, laid: "Layout", lines: Any, places: Any) -> Any:
     import torch
 
     ids = torch.from_numpy(laid.ids).to(lines.device)
-    position = {} if laid.positions is None else {"position_ids": torch.from_numpy(laid.positions).to(lines.device)}
+    position = (
+        {} if laid.positions is None else {"position_ids": torch.from_numpy(laid.positions).to(lines.device)}
+    )
     head, was_given = model.get_output_embeddings(), []
 
     def give(_head: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -14,10 +14,32 @@ from core.training.hyperparameters import Settings
 from core.training.method import TrainingFailed
 from core.weights import Weights, tokenizer_folder
 
-KEEP_FLOAT32_UP_TO = 100_000_000  # a small model is stored as trained; a large one in the precision of its base
+KEEP_FLOAT32_UP_TO = (
+    100_000_000  # a small model is stored as trained; a large one in the precision of its base
+)
 TARGETS = {
-    "attention": ["q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "query_key_value", "c_attn", "out_proj"],
-    "mlp": ["gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "dense_h_to_4h", "dense_4h_to_h", "c_fc", "c_proj"],
+    "attention": [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "qkv_proj",
+        "query_key_value",
+        "c_attn",
+        "out_proj",
+    ],
+    "mlp": [
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+        "gate_up_proj",
+        "fc1",
+        "fc2",
+        "dense_h_to_4h",
+        "dense_4h_to_h",
+        "c_fc",
+        "c_proj",
+    ],
 }
 
 
@@ -25,7 +47,9 @@ def load_tokenizer(weights: Weights) -> Any:
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(weights)
-    return prepare_tokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True))
+    return prepare_tokenizer(
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    )
 
 
 def load_model(weights: Weights, settings: Settings, *, seed: int, device: str | None = None) -> Any:
@@ -76,10 +100,16 @@ def _load_base(folder: Path, settings: Settings, device: str) -> Any:
 
     more: dict[str, Any] = {"dtype": torch.float32}
     if settings.tuning == "qlora":
-        more = {"dtype": torch.bfloat16, "quantization_config": _four_bits(device), "device_map": {"": device}}
+        more = {
+            "dtype": torch.bfloat16,
+            "quantization_config": _four_bits(device),
+            "device_map": {"": device},
+        }
     elif settings.tuning == "lora" and settings.precision == "bfloat16" and device.startswith("cuda"):
         more = {"dtype": torch.bfloat16}
-    return AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **more)
+    return AutoModelForCausalLM.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True, **more
+    )
 
 
 def _four_bits(device: str) -> Any:
@@ -87,9 +117,14 @@ def _four_bits(device: str) -> Any:
     from transformers import BitsAndBytesConfig
 
     if not device.startswith("cuda"):
-        raise TrainingFailed("QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu")
+        raise TrainingFailed(
+            "QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu"
+        )
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
     )
 
 
@@ -97,7 +132,9 @@ def _with_new_adapter(model: Any, settings: Settings) -> Any:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if settings.tuning == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
+        model = prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=settings.gradient_checkpointing
+        )
     assert settings.lora_rank is not None
     assert settings.lora_alpha is not None
     config = LoraConfig(
@@ -128,12 +165,17 @@ def _targets(asked: str, model: Any) -> str | list[str]:
     if asked == "all-linear":
         return asked
     wanted = TARGETS.get(asked) or [name.strip() for name in asked.split(",") if name.strip()]
-    present = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight") and name}
+    present = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if hasattr(module, "weight") and name
+    }
     found = [name for name in wanted if name in present]
     if not found or (asked not in TARGETS and len(found) < len(wanted)):
         missing = ", ".join(name for name in wanted if name not in present)
         raise TrainingFailed(
-            f"LoRA targets: this model has no layer named {missing}. It has {', '.join(sorted(present))}.", code="invalid_settings"
+            f"LoRA targets: this model has no layer named {missing}. It has {', '.join(sorted(present))}.",
+            code="invalid_settings",
         )
     return found
 

@@ -50,7 +50,8 @@ def look(example: Example, tokenizer: Any, settings: Settings) -> Json:
         "trains": not reading.empty,
         "max_length": settings.max_length,
         "sequences": [
-            _sequence(one, _kept(reading.items, one.part), text, tokenizer) for one, text in zip(rendered, texts, strict=True)
+            _sequence(one, _kept(reading.items, one.part), text, tokenizer)
+            for one, text in zip(rendered, texts, strict=True)
         ],
     }
 
@@ -126,7 +127,10 @@ def _template_texts(example: Example, tokenizer: Any) -> list[str]:
     if isinstance(example, Chat):
         return [_template_text(example.messages, tokenizer)]
     if isinstance(example, Preference):
-        return [_template_text([*example.messages, *answer], tokenizer) for answer in (example.preferred, example.non_preferred)]
+        return [
+            _template_text([*example.messages, *answer], tokenizer)
+            for answer in (example.preferred, example.non_preferred)
+        ]
     return [example.text]
 
 
@@ -141,7 +145,9 @@ class Counting:
 
     num_rows: int = 0
     lines: list[int] = field(default_factory=list)  # of the rows in ``lengths``
-    lengths: list[int] = field(default_factory=list)  # of each right row before it is cut; of a preference its longer sequence
+    lengths: list[int] = field(
+        default_factory=list
+    )  # of each right row before it is cut; of a preference its longer sequence
     kept: list[int] = field(default_factory=list)  # of each trained sequence (pair)
     num_learned: int = 0
     num_cut: int = 0
@@ -162,7 +168,9 @@ class Counting:
             examples.add(reading, line, example, tokenizer, settings)
             unsure = reading.cut or not reading.items  # the items do not tell how long the row was
             length = (
-                max(len(one.ids) for one in examples.render(example, tokenizer, settings)) if unsure else _length(reading.items)
+                max(len(one.ids) for one in examples.render(example, tokenizer, settings))
+                if unsure
+                else _length(reading.items)
             )
         except TemplateError as error:
             return self._note_wrong(line, [Detail("messages", f"the chat template refuses them: {error}")])
@@ -185,7 +193,9 @@ class Counting:
             "median_length": int(np.median(lengths)) if len(lengths) else 0,
             "max_length": settings.max_length,
             "histogram": histogram(lengths),
-            "longest": [{"line": self.lines[place], "tokens": int(lengths[place])} for place in longest.tolist()],
+            "longest": [
+                {"line": self.lines[place], "tokens": int(lengths[place])} for place in longest.tolist()
+            ],
             "num_cut": self.num_cut,
             "cut": self.cut,
             "num_empty": self.num_empty,

@@ -93,14 +93,22 @@ class Server:
         line, example = next(iter(read_rows(request["rows"], first=request["line"])), (request["line"], None))
         if example is None:
             raise TrainingFailed(f"There is no row {line:,}.", code="not_found")
-        found: Json = {"line": line, "errors": [], "trains": False, "max_length": settings.max_length, "sequences": []}
+        found: Json = {
+            "line": line,
+            "errors": [],
+            "trains": False,
+            "max_length": settings.max_length,
+            "sequences": [],
+        }
         if isinstance(example, list):
             found["errors"] = [{"field": d.field, "message": d.message} for d in example]
         else:
             try:
                 found |= look(example, tokenizer, settings)
             except TemplateError as error:
-                found["errors"] = [{"field": "messages", "message": f"the chat template refuses them: {error}"}]
+                found["errors"] = [
+                    {"field": "messages", "message": f"the chat template refuses them: {error}"}
+                ]
         self._send({"id": request["id"], "result": found})
         yield
 
@@ -112,14 +120,20 @@ class Server:
             moment = time.monotonic()
             if moment - told > TOLD_EVERY:
                 told = moment
-                self._send({"id": request["id"], "done": counting.num_rows, "of": request["rows"]["num_rows"]})
+                self._send(
+                    {"id": request["id"], "done": counting.num_rows, "of": request["rows"]["num_rows"]}
+                )
             if moment - slice_began > SLICE_SECONDS:
                 yield
                 slice_began = time.monotonic()
         self._send({"id": request["id"], "result": counting.totals(settings)})
 
     def _probe(self, request: Json) -> Iterator[None]:
-        rows = read_lines(request["rows"], request["lines"]) if request.get("lines") else read_rows(request["rows"])
+        rows = (
+            read_lines(request["rows"], request["lines"])
+            if request.get("lines")
+            else read_rows(request["rows"])
+        )
         found = probe.measure(
             METHODS[request["method"]],
             Weights.from_json(request["weights"]),
@@ -157,11 +171,17 @@ def _tokenizer(_version_id: str, sent: str) -> Any:
     try:
         return pretrained.load_tokenizer(Weights.from_json(json.loads(sent)))
     except (OSError, ValueError) as error:
-        raise TrainingFailed("The tokenizer of this base model cannot be read. Choose another base.", code="unavailable") from error
+        raise TrainingFailed(
+            "The tokenizer of this base model cannot be read. Choose another base.", code="unavailable"
+        ) from error
 
 
 def _sentence(error: Exception) -> str:
-    if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower() or isinstance(error, MemoryError):
+    if (
+        "out of memory" in str(error).lower()
+        or "can't allocate memory" in str(error).lower()
+        or isinstance(error, MemoryError)
+    ):
         return "There is not enough memory for these settings. Choose smaller ones."
     return "The preview failed. The server's preview log says why."
 

@@ -26,7 +26,13 @@ ROWS_LOOKED_AT = 2_000  # for the longest ones, when nobody has counted them
 
 
 def measure(
-    method: Method, weights: Weights, rows: Rows, settings: Settings, *, threads: int, told: Callable[[str], None]
+    method: Method,
+    weights: Weights,
+    rows: Rows,
+    settings: Settings,
+    *,
+    threads: int,
+    told: Callable[[str], None],
 ) -> dict[str, Any]:
     """{"seconds_per_step", "tokens_per_second", "memory_bytes", "gpu_memory_bytes", …}. Raises TrainingFailed."""
     import torch

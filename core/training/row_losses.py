@@ -46,7 +46,9 @@ class RowLog:
         found = torch.stack(every).cpu().numpy()  # [processes, 3, rows]
         latest, rows = found[:, 2].argmax(0), np.arange(len(self))
         self.losses = found[latest, 0, rows].astype(np.float32)
-        self.first = np.nanmax(np.where(found[:, 2] >= 0, found[:, 1], np.nan), axis=0, initial=-np.inf).astype(np.float32)
+        self.first = np.nanmax(
+            np.where(found[:, 2] >= 0, found[:, 1], np.nan), axis=0, initial=-np.inf
+        ).astype(np.float32)
         self.first[~np.isfinite(self.first)] = np.nan
         self.steps = found[latest, 2, rows].astype(np.int64)
 

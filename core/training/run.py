@@ -43,7 +43,9 @@ def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -
         folder=task.folder,
         report=report,
         write_model=lambda folder: pretrained.write_model(model, tokenizer, task.weights, folder),
-        sampler=_sampler(method, task, tokenizer, held_out or learned) if settings.samples_every != 0 else None,
+        sampler=_sampler(method, task, tokenizer, held_out or learned)
+        if settings.samples_every != 0
+        else None,
         world=world,
         pinned=task.pinned,
         checkpoint_seconds=task.checkpoint_seconds,
@@ -102,9 +104,17 @@ def _chosen_step(state: State, settings: Settings) -> int:
 def _write_draft(task: Task, model: Any, tokenizer: Any, *, step: int, is_last: bool, report: Report) -> None:
     if is_last:
         return pretrained.save_draft(model, tokenizer, task.weights, task.draft)
-    report.event(f"The checkpoint of step {step} had the lowest validation loss: it becomes the model.", data={"step": step})
+    report.event(
+        f"The checkpoint of step {step} had the lowest validation loss: it becomes the model.",
+        data={"step": step},
+    )
     with storage.publishing(task.draft) as folder:
-        shutil.copytree(checkpoints.model_folder(task.folder, step), folder, dirs_exist_ok=True, copy_function=storage.link)
+        shutil.copytree(
+            checkpoints.model_folder(task.folder, step),
+            folder,
+            dirs_exist_ok=True,
+            copy_function=storage.link,
+        )
     return None
 
 
@@ -120,28 +130,46 @@ def _metrics(state: State, chosen: int) -> dict[str, Any]:
     }
 
 
-def _tell_about_data(reading: Reading, learned: Sequence[Any], held_out: Sequence[Any], settings: Settings, report: Report) -> None:
+def _tell_about_data(
+    reading: Reading, learned: Sequence[Any], held_out: Sequence[Any], settings: Settings, report: Report
+) -> None:
     if len(learned) < 2:
         raise TrainingFailed(
-            f"Only {len(learned)} rows have something to learn; at least 2 are needed.", code="invalid_training_file"
+            f"Only {len(learned)} rows have something to learn; at least 2 are needed.",
+            code="invalid_training_file",
         )
     tokens, trained = sum(map(len, learned)), sum(item.num_learned for item in learned)
     held = f", {len(held_out):,} rows kept for validation" if held_out else ""
     report.event(
         f"{len(learned):,} rows to learn, {tokens:,} tokens, {trained / tokens:.0%} of them learned{held}.",
-        data={"num_examples": len(learned), "num_validation": len(held_out), "num_tokens": tokens, "num_learned": trained},
+        data={
+            "num_examples": len(learned),
+            "num_validation": len(held_out),
+            "num_tokens": tokens,
+            "num_learned": trained,
+        },
     )
     if len(learned) < FEW_ROWS:
-        report.event("These are very few rows: the model will repeat them rather than learn from them.", level="warn")
+        report.event(
+            "These are very few rows: the model will repeat them rather than learn from them.", level="warn"
+        )
     if reading.cut:
-        report.event(f"{len(reading.cut):,} rows are longer than {settings.max_length:,} tokens and were cut.", level="warn")
+        report.event(
+            f"{len(reading.cut):,} rows are longer than {settings.max_length:,} tokens and were cut.",
+            level="warn",
+        )
     if reading.empty:
-        report.event(f"{len(reading.empty):,} rows have nothing to learn within that length and were left out.", level="warn")
+        report.event(
+            f"{len(reading.empty):,} rows have nothing to learn within that length and were left out.",
+            level="warn",
+        )
 
 
 def _tell_about_model(model: object, settings: Settings, report: Report, *, seconds: float) -> None:
     count = sum(p.numel() for p in pretrained.trainable(model).values())
-    what = {"full": "all of them", "lora": "LoRA adapter", "qlora": "LoRA adapter over a 4-bit base"}[settings.tuning]
+    what = {"full": "all of them", "lora": "LoRA adapter", "qlora": "LoRA adapter over a 4-bit base"}[
+        settings.tuning
+    ]
     report.event(
         f"Training {count:,} weights ({what}), "
         f"{settings.n_epochs} epochs of batches of {settings.batch_size}, learning rate {settings.learning_rate:.2g}.",

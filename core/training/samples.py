@@ -47,13 +47,19 @@ class Sampler:
     def _of_row(self, row: Tokens | Pair) -> Question:
         """Up to the last answer of a row; of a text the first third."""
         tokens = row.preferred if isinstance(row, Pair) else row
-        return [int(i) for i in tokens.ids[: tokens.asked]], self._decode(tokens.ids[tokens.asked :]), row.line
+        return (
+            [int(i) for i in tokens.ids[: tokens.asked]],
+            self._decode(tokens.ids[tokens.asked :]),
+            row.line,
+        )
 
     def _decode(self, ids: Any) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
+def generate(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, max_new_tokens: int = MAX_NEW_TOKENS
+) -> list[str]:
     """Greedy answers to tokenized prompts, in one batch. The caller sets evaluation mode and precision."""
     import torch
 
@@ -62,7 +68,9 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], *, max_ne
     prompts = [ids[-LONGEST_PROMPT:] for ids in prompts]
     width = max(map(len, prompts))
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    ids = torch.tensor([[filler] * (width - len(p)) + p for p in prompts], device=next(model.parameters()).device)
+    ids = torch.tensor(
+        [[filler] * (width - len(p)) + p for p in prompts], device=next(model.parameters()).device
+    )
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or width + max_new_tokens
     most = min(max_new_tokens, limit - width)

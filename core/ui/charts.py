@@ -7,7 +7,15 @@ import pyarrow as pa
 import streamlit as st
 
 MARKS = {"bar": "Bar", "line": "Line", "area": "Area", "point": "Scatter"}
-SUMS = {"": "As it is", "count": "Count", "sum": "Sum", "mean": "Mean", "median": "Median", "min": "Minimum", "max": "Maximum"}
+SUMS = {
+    "": "As it is",
+    "count": "Count",
+    "sum": "Sum",
+    "mean": "Mean",
+    "median": "Median",
+    "min": "Minimum",
+    "max": "Maximum",
+}
 MAX_POINTS = 5000
 FEW = 60
 
@@ -21,24 +29,47 @@ def build(table: pa.Table, *, key: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         mark = st.segmented_control(
-            "Type", list(MARKS), default="bar", required=True, format_func=MARKS.__getitem__, key=f"{key}_type"
+            "Type",
+            list(MARKS),
+            default="bar",
+            required=True,
+            format_func=MARKS.__getitem__,
+            key=f"{key}_type",
         )
-        x = st.selectbox("X", names, index=names.index(_best_x(table, names, numbers)), key=f"{key}_x", width=170)
+        x = st.selectbox(
+            "X", names, index=names.index(_best_x(table, names, numbers)), key=f"{key}_x", width=170
+        )
         start = list(SUMS).index("mean" if _repeats(table, x) else "")
-        total = st.selectbox("Summary", list(SUMS), index=start, format_func=SUMS.__getitem__, key=f"{key}_sum", width=140)
-        y = st.selectbox("Y", numbers or names, index=_first(numbers, [n for n in numbers if n != x]), key=f"{key}_y", width=170)
-        colour = st.selectbox("Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170)
+        total = st.selectbox(
+            "Summary", list(SUMS), index=start, format_func=SUMS.__getitem__, key=f"{key}_sum", width=140
+        )
+        y = st.selectbox(
+            "Y",
+            numbers or names,
+            index=_first(numbers, [n for n in numbers if n != x]),
+            key=f"{key}_y",
+            width=170,
+        )
+        colour = st.selectbox(
+            "Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170
+        )
     if table.num_rows > MAX_POINTS:
         st.caption(f"The first {MAX_POINTS:,} rows are drawn. Summarise in SQL to draw all.")
     chosen = list(dict.fromkeys(name for name in (x, y, colour) if name))
     frame = table.select(chosen).slice(0, MAX_POINTS).to_pandas()
-    st.vega_lite_chart(_plain(frame), _spec(table, mark or "bar", x, y, total, colour), height=380, key=f"{key}_drawn")
+    st.vega_lite_chart(
+        _plain(frame), _spec(table, mark or "bar", x, y, total, colour), height=380, key=f"{key}_drawn"
+    )
 
 
 def _best_x(table: pa.Table, names: list[str], numbers: list[str]) -> str:
     """A time, else words that repeat, else a number: free text makes no axis."""
     times = [name for name in names if _kind(table, name) == "temporal"]
-    words = [n for n in names if n not in numbers and n not in times and len(table[n].slice(0, MAX_POINTS).unique()) <= FEW]
+    words = [
+        n
+        for n in names
+        if n not in numbers and n not in times and len(table[n].slice(0, MAX_POINTS).unique()) <= FEW
+    ]
     return next(iter([*times, *words, *numbers, *names]))
 
 
@@ -48,7 +79,11 @@ def _repeats(table: pa.Table, x: str) -> bool:
 
 
 def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -> dict[str, Any]:
-    upright = {"field": _path(y), "type": _kind(table, y), "title": f"{SUMS[total].lower()} of {y}" if total else y}
+    upright = {
+        "field": _path(y),
+        "type": _kind(table, y),
+        "title": f"{SUMS[total].lower()} of {y}" if total else y,
+    }
     if total == "count":
         upright = {"aggregate": "count", "type": "quantitative", "title": "count"}
     elif total:
@@ -66,9 +101,18 @@ def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -
     encoding: dict[str, Any] = {"x": across, "y": upright}
     if colour:
         kind = _kind(table, colour)
-        encoding["color"] = {"field": _path(colour), "type": kind, "title": colour, "legend": {"orient": "top"}}
+        encoding["color"] = {
+            "field": _path(colour),
+            "type": kind,
+            "title": colour,
+            "legend": {"orient": "top"},
+        }
     return {
-        "mark": {"type": mark, "tooltip": True, **({"filled": True, "opacity": 0.7} if mark == "point" else {})},
+        "mark": {
+            "type": mark,
+            "tooltip": True,
+            **({"filled": True, "opacity": 0.7} if mark == "point" else {}),
+        },
         "encoding": encoding,
     }
 

@@ -21,7 +21,9 @@ def show_chapter(chapter: Chapter, *, section: str | None) -> None:
     with st.container(width=READABLE, key="guide_text"):
         if chosen:
             label, back = f"All of “{chapter.title}”", ":material/arrow_back:"
-            st.button(label, key="guide_all", icon=back, type="tertiary", on_click=_open, args=(chapter.name,))
+            st.button(
+                label, key="guide_all", icon=back, type="tertiary", on_click=_open, args=(chapter.name,)
+            )
         else:
             st.markdown(chapter.intro)
             show_contents(chapter)
@@ -40,7 +42,9 @@ def show_section(section: Section) -> None:
 
 def show_hits(text: str, hits: list[Hit]) -> None:
     if not hits:
-        show.empty("Nothing found", "No section has all these words. Try fewer, or another one.", icon="search_off")
+        show.empty(
+            "Nothing found", "No section has all these words. Try fewer, or another one.", icon="search_off"
+        )
         return
     st.caption(show.count(len(hits), "section"))
     for hit in hits:

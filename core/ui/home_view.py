@@ -73,10 +73,14 @@ def next_step(seen: Seen) -> Step | None:
             {"id": job.id},
         )
     if not seen.models.total:
-        ready = sorted((d for d in seen.datasets.items if d.status == "ready"), key=lambda d: d.format == "table")
+        ready = sorted(
+            (d for d in seen.datasets.items if d.status == "ready"), key=lambda d: d.format == "table"
+        )
         newest = ready[0] if ready else None  # one that trains as it is comes first
         query = {"dataset": newest.id} if newest else {"new": "1"}
-        text = f"Teach the starter model your {newest.name}." if newest else "Choose a dataset and a base model."
+        text = (
+            f"Teach the starter model your {newest.name}." if newest else "Choose a dataset and a base model."
+        )
         return Step("Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query)
     model = seen.models.items[0]
     if not any(chat.model_id == model.id for chat in seen.chats.items):
@@ -84,7 +88,12 @@ def next_step(seen: Seen) -> Step | None:
         return Step("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
     if not seen.keys:
         return Step(
-            "Call it from your own program", "Make a key; the OpenAI SDK is the client.", "Make a key", "key", "api_keys", {}
+            "Call it from your own program",
+            "Make a key; the OpenAI SDK is the client.",
+            "Make a key",
+            "key",
+            "api_keys",
+            {},
         )
     return None
 
@@ -92,13 +101,23 @@ def next_step(seen: Seen) -> Step | None:
 def _begin_with_sample() -> Step | None:
     found = datasets.samples()
     if not found:
-        return Step("Bring your data", "Upload a file: it becomes a table.", "Upload", "upload", "datasets", {})
+        return Step(
+            "Bring your data", "Upload a file: it becomes a table.", "Upload", "upload", "datasets", {}
+        )
     sample = found[0]
     text = (
         f"Three clicks to a model of your own: add the sample “{sample.title}” ({show.count(sample.num_rows, 'row')}), "
         "fine-tune the starter model on it in a minute or two, then chat with the result."
     )
-    return Step("Make your first model", text, "Begin with a sample", "rocket_launch", "fine_tuning", {}, sample=sample.name)
+    return Step(
+        "Make your first model",
+        text,
+        "Begin with a sample",
+        "rocket_launch",
+        "fine_tuning",
+        {},
+        sample=sample.name,
+    )
 
 
 def show_next_step(user: User, step: Step | None) -> None:
@@ -154,7 +173,12 @@ def _show_progress(user: User, job_ids: Sequence[str]) -> None:
 def show_recent(seen: Seen) -> None:
     columns = st.columns(3, gap="medium")
     with columns[0]:
-        _show_list("Recent datasets", "datasets", [_dataset_line(d) for d in seen.datasets.items], "Nothing uploaded yet.")
+        _show_list(
+            "Recent datasets",
+            "datasets",
+            [_dataset_line(d) for d in seen.datasets.items],
+            "Nothing uploaded yet.",
+        )
     with columns[1]:
         _show_list("New models", "models", [_model_line(m) for m in seen.models.items], "No model made yet.")
     with columns[2]:
@@ -187,13 +211,29 @@ def _dataset_line(dataset: Dataset) -> Line:
 
 
 def _dataset_facts(dataset: Dataset) -> str:
-    state = show.count(dataset.num_rows, "row") if dataset.status == "ready" else show.look_of(dataset.status).label
+    state = (
+        show.count(dataset.num_rows, "row")
+        if dataset.status == "ready"
+        else show.look_of(dataset.status).label
+    )
     return f"{state} · {show.ago(dataset.updated_at)}"
 
 
 def _model_line(model: Model) -> Line:
-    return Line("model", model.id, model.name, f"version {model.latest_version} · {show.ago(model.created_at)}", "deployed_code")
+    return Line(
+        "model",
+        model.id,
+        model.name,
+        f"version {model.latest_version} · {show.ago(model.created_at)}",
+        "deployed_code",
+    )
 
 
 def _chat_line(chat: Chat) -> Line:
-    return Line("chat", chat.id, chat.title, f"{show.count(chat.message_count, 'message')} · {show.ago(chat.updated_at)}", "forum")
+    return Line(
+        "chat",
+        chat.id,
+        chat.title,
+        f"{show.count(chat.message_count, 'message')} · {show.ago(chat.updated_at)}",
+        "forum",
+    )

@@ -38,7 +38,12 @@ def search(key: str, *, placeholder: str) -> str | None:
 def choose(key: str, label: str, options: dict[str, str]) -> str:
     """A compact select box; ``options`` maps what is returned to what is shown. The first one is the default."""
     return st.selectbox(
-        label, list(options), format_func=lambda name: options[name], key=key, label_visibility="collapsed", bind="query-params"
+        label,
+        list(options),
+        format_func=lambda name: options[name],
+        key=key,
+        label_visibility="collapsed",
+        bind="query-params",
     )
 
 

@@ -36,7 +36,9 @@ def scroll_up(page: str) -> None:
     st.session_state[SHOWN_PAGE] = page
 
 
-st.set_page_config(page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT})
+st.set_page_config(
+    page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT}
+)
 user = session.current_user()
 session.leave_if_ended(user)
 if user is not None:

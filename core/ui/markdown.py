@@ -18,10 +18,16 @@ from markdown_it.token import Token
 
 from core.ui import show
 
-DEEPEST = 50  # levels of lists and quotes; the parser leaves out what lies deeper, so such a text is shown as it is
-MOST_BRACKETS = 2_000  # the parser takes quadratic time over brackets that nothing closes: 20,000 take a second
+DEEPEST = (
+    50  # levels of lists and quotes; the parser leaves out what lies deeper, so such a text is shown as it is
+)
+MOST_BRACKETS = (
+    2_000  # the parser takes quadratic time over brackets that nothing closes: 20,000 take a second
+)
 PARSER = (
-    MarkdownIt("commonmark", {"maxNesting": DEEPEST + 10}).enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
+    MarkdownIt("commonmark", {"maxNesting": DEEPEST + 10})
+    .enable(["table", "strikethrough"])
+    .disable(["html_block", "html_inline"])
 )
 SPECIAL = re.compile(r"[\\`*_\[\]<>#|~:$&!{}]|^\s*[-+=]|^\s*\d{1,9}[.)]")
 LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
@@ -107,7 +113,8 @@ def _list(token: Token, tokens: Iterator[Token]) -> str:
             is_tight &= part.type != "paragraph_open" or part.hidden
             parts.append((part.type.endswith("list_open"), _block(part, tokens)))
         body = "".join(
-            ("\n" if n and is_tight and is_list else "\n\n" if n else "") + text for n, (is_list, text) in enumerate(parts)
+            ("\n" if n and is_tight and is_list else "\n\n" if n else "") + text
+            for n, (is_list, text) in enumerate(parts)
         )
         indented = TASK.sub(r"[\1]", body).replace("\n", "\n" + " " * len(marker))
         items.append(marker + re.sub(r"\n +(?=\n)", "\n", indented))

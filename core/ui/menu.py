@@ -32,7 +32,13 @@ ENTRIES = (
     Entry("edit", "Edit rows", "edit", "Data", in_menu=False),
     Entry("diff", "Compare versions", "difference", "Data", in_menu=False),
     Entry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
-    Entry("fine_tuning", "Fine-tuning", "model_training", "Models", "Start a fine-tuning and follow those that run."),
+    Entry(
+        "fine_tuning",
+        "Fine-tuning",
+        "model_training",
+        "Models",
+        "Start a fine-tuning and follow those that run.",
+    ),
     Entry("job", "Fine-tuning job", "monitoring", "Models", in_menu=False),
     Entry("sweep", "Sweep", "scatter_plot", "Models", in_menu=False),
     Entry("compare", "Compare runs", "compare_arrows", "Models", in_menu=False),
@@ -44,7 +50,14 @@ ENTRIES = (
     Entry("guide", "Guide", "menu_book", "Access", "How training works, several devices, the command line."),
     Entry("alerts", "Alerts", "notifications", "Access", in_menu=False),
     Entry("settings", "Settings", "settings", "Access", "Your name, your password, your sessions."),
-    Entry("admin", "Admin", "admin_panel_settings", "Access", "People, base models and the server.", admin_only=True),
+    Entry(
+        "admin",
+        "Admin",
+        "admin_panel_settings",
+        "Access",
+        "People, base models and the server.",
+        admin_only=True,
+    ),
 )
 
 

@@ -8,7 +8,9 @@ import streamlit as st
 BROWSERS_COUNT_TO = 2**53
 
 
-def pick_number(schema: Mapping[str, Any], *, key: str, value: Any, placeholder: str, **more: Any) -> int | float | None:
+def pick_number(
+    schema: Mapping[str, Any], *, key: str, value: Any, placeholder: str, **more: Any
+) -> int | float | None:
     """``schema`` is a property of ``model_json_schema()`` that allows a number; limits, title and help are its own."""
     kind = number_kind(schema)
     assert kind is not None, f"{key} is no number"
@@ -31,7 +33,9 @@ def pick_number(schema: Mapping[str, Any], *, key: str, value: Any, placeholder:
 
 def number_kind(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The branch of the schema that is a number, None if there is none."""
-    return next((kind for kind in schema.get("anyOf", [schema]) if kind.get("type") in ("integer", "number")), None)
+    return next(
+        (kind for kind in schema.get("anyOf", [schema]) if kind.get("type") in ("integer", "number")), None
+    )
 
 
 def _limits(kind: Mapping[str, Any], cast: type[int] | type[float]) -> dict[str, int | float]:

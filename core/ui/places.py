@@ -18,7 +18,9 @@ def go(page: str, **query: str | int | None) -> NoReturn:
     st.switch_page(path(page), query_params=_present(query))
 
 
-def link(page: str, label: str, *, icon: str | None = None, help: str | None = None, **query: str | int | None) -> None:
+def link(
+    page: str, label: str, *, icon: str | None = None, help: str | None = None, **query: str | int | None
+) -> None:
     """A link to another page; ``icon`` is a Material symbol's name."""
     st.page_link(path(page), label=label, icon=_symbol(icon), help=help, query_params=_present(query))
 
@@ -34,7 +36,9 @@ def button(
     **query: str | int | None,
 ) -> None:
     """A button that opens another page: for the step that should be taken, where a link would be overlooked."""
-    if st.button(label, key=key, icon=_symbol(icon), type="primary" if primary else "secondary", disabled=disabled):
+    if st.button(
+        label, key=key, icon=_symbol(icon), type="primary" if primary else "secondary", disabled=disabled
+    ):
         go(page, **query)
 
 

@@ -101,7 +101,11 @@ def error(err: LuthierError) -> None:
     if isinstance(err, RateLimited):
         text += f" Try again in {duration(err.retry_after)}."
     if isinstance(err, ValidationError):
-        text += "".join(f"\n- {plain(d.field)}: {plain(d.message)}" for d in err.details[:20] if d.message not in err.message)
+        text += "".join(
+            f"\n- {plain(d.field)}: {plain(d.message)}"
+            for d in err.details[:20]
+            if d.message not in err.message
+        )
     st.error(text, icon=":material/error:")
 
 
@@ -145,7 +149,15 @@ def flush_flash() -> None:
             error(err)
 
 
-def confirm(key: str, title: str, text: str, on_yes: Callable[[], object], *, yes: str = "Delete", keep: str = "Cancel") -> None:
+def confirm(
+    key: str,
+    title: str,
+    text: str,
+    on_yes: Callable[[], object],
+    *,
+    yes: str = "Delete",
+    keep: str = "Cancel",
+) -> None:
     """Ask before something is lost. Call it where the opening button was pressed; ``on_yes`` runs as a callback.
 
     Keys: ``{key}_yes`` and ``{key}_no``. An error of ``on_yes`` is shown on the page once the dialog has closed.

@@ -42,11 +42,15 @@ class Accounts:
         self.user = users.sign_in(credentials, address=session.address())
         return True
 
-    def register_user(self, first: str, last: str, email: str, _: str, password: str, again: str, *__: Any) -> users.User:
+    def register_user(
+        self, first: str, last: str, email: str, _: str, password: str, again: str, *__: Any
+    ) -> users.User:
         if password != again:
             raise ValidationError("The two passwords differ. Type the same one twice.")
         name = f"{first.strip()} {last.strip()}".strip()
-        new = fields.parse(users.Registration, email=email, password=password, name=name, invitation=_invitation())
+        new = fields.parse(
+            users.Registration, email=email, password=password, name=name, invitation=_invitation()
+        )
         self.user = users.register(new, address=session.address())
         return self.user
 
@@ -90,7 +94,11 @@ class Authenticator(Authenticate):
 
     def _register(self) -> Any:
         return self.register_user(
-            fields=REGISTER_FIELDS, captcha=False, password_hint=False, merge_username_email=True, key="register"
+            fields=REGISTER_FIELDS,
+            captcha=False,
+            password_hint=False,
+            merge_username_email=True,
+            key="register",
         )
 
 
@@ -119,13 +127,16 @@ def draw() -> None:
 def _draw_forms(authenticator: Authenticator) -> None:
     if not users.has_any():
         st.info(
-            "Welcome. This server has no account yet: the one you create now will be its **admin**.", icon=":material/waving_hand:"
+            "Welcome. This server has no account yet: the one you create now will be its **admin**.",
+            icon=":material/waving_hand:",
         )
         authenticator.register_form()
         return
     if not users.registration_open_to_me(_invitation()):
         if _invitation():
-            st.warning("This invitation has been used, has expired or was revoked. Ask an admin for a new link.")
+            st.warning(
+                "This invitation has been used, has expired or was revoked. Ask an admin for a new link."
+            )
         authenticator.login_form()
         st.caption("New here? Ask an admin for an invitation link.")
         return

@@ -50,11 +50,14 @@ def check_address(url: str) -> Address:
     allowed = settings().url_host_list
     if not allowed:
         raise ValidationError.of(
-            "url", "fetching from addresses is off on this server; an admin can allow hosts with LUTHIER_URL_HOSTS"
+            "url",
+            "fetching from addresses is off on this server; an admin can allow hosts with LUTHIER_URL_HOSTS",
         )
     address = parse_address(url)
     if not is_listed(address, allowed):
-        raise ValidationError.of("url", f"{address.host} is not among the hosts that the admin allows: {', '.join(allowed)}")
+        raise ValidationError.of(
+            "url", f"{address.host} is not among the hosts that the admin allows: {', '.join(allowed)}"
+        )
     return address
 
 
@@ -101,33 +104,49 @@ def _ask(connection: http.client.HTTPConnection, address: Address) -> http.clien
         raise UnreadableFile(f"{address.host} gave no valid answer. Try again later.") from error
 
 
-def _accept(address: Address, answer: http.client.HTTPResponse, pieces: Iterator[bytes], close: Callable[[], None]) -> Fetched:
+def _accept(
+    address: Address, answer: http.client.HTTPResponse, pieces: Iterator[bytes], close: Callable[[], None]
+) -> Fetched:
     if answer.status != 200:
-        raise UnreadableFile(f"{address.host} answered {answer.status} {answer.reason[:80]}. Check the address.")
+        raise UnreadableFile(
+            f"{address.host} answered {answer.status} {answer.reason[:80]}. Check the address."
+        )
     stated = answer.headers.get("content-length", "")
-    size = int(stated) if stated.isdecimal() and "chunked" not in answer.headers.get("transfer-encoding", "") else None
+    size = (
+        int(stated)
+        if stated.isdecimal() and "chunked" not in answer.headers.get("transfer-encoding", "")
+        else None
+    )
     if size is not None and size > settings().max_upload_mb * 2**20:
-        raise TooLarge(f"The file is larger than {settings().max_upload_mb:,} MiB, the most this server accepts.")
+        raise TooLarge(
+            f"The file is larger than {settings().max_upload_mb:,} MiB, the most this server accepts."
+        )
     return Fetched(_name(address, answer.headers), size, pieces, close)
 
 
 def _name(address: Address, headers: Message) -> str:
     """The first name that says what kind of file it is: the one it is sent under, the address's, or that plus its content type."""
     suffix = SUFFIXES.get(headers.get_content_type(), "")
-    gz = ".gz" if headers.get("content-encoding", "") in ("gzip", "x-gzip") else ""  # though we asked for it plain
+    gz = (
+        ".gz" if headers.get("content-encoding", "") in ("gzip", "x-gzip") else ""
+    )  # though we asked for it plain
     sent = headers.get_filename() or ""
     for name in (sent, address.filename, f"{address.filename or address.host}{suffix}"):
         with suppress(UnsupportedMediaType):
             kind_of(name)
             return name if name.endswith(".gz") else name + gz
-    raise UnsupportedMediaType(f"{address.host} sends no file of a kind that can be read, but {headers.get_content_type()}.")
+    raise UnsupportedMediaType(
+        f"{address.host} sends no file of a kind that can be read, but {headers.get_content_type()}."
+    )
 
 
 def _read(answer: http.client.HTTPResponse, until: float) -> Iterator[bytes]:
     try:
         while piece := answer.read1(PIECE_BYTES):
             if time.monotonic() > until:
-                raise UnreadableFile("The transfer took too long. Fetch the file in another way and upload it.")
+                raise UnreadableFile(
+                    "The transfer took too long. Fetch the file in another way and upload it."
+                )
             yield piece
     except (OSError, http.client.HTTPException) as error:
         raise UnreadableFile("The connection broke before all of it was here. Start it again.") from error

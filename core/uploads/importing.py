@@ -51,17 +51,27 @@ def commit(
     return commit_dataset(user, upload_id, new, options=options)
 
 
-def commit_dataset(user: User, upload_id: str, new: NewDataset, *, options: IngestOptions | None = None) -> Dataset:
+def commit_dataset(
+    user: User, upload_id: str, new: NewDataset, *, options: IngestOptions | None = None
+) -> Dataset:
     """Import it as a new dataset, whatever it was begun for."""
     with _importing(user, upload_id) as upload:
         new = new.model_copy(update={"options": options or waiting.chosen(user, upload_id).options})
-        made = datasets.create(user, new, file=_second_name(upload), filename=upload.filename, sha256=upload.sha256)
+        made = datasets.create(
+            user, new, file=_second_name(upload), filename=upload.filename, sha256=upload.sha256
+        )
         _hand_over(upload, made.id, None if made.status == "ready" else _newest(made.id))
         return made
 
 
 def commit_version(
-    user: User, upload_id: str, dataset_id: str, *, options: IngestOptions | None = None, note: str = "", append: bool = False
+    user: User,
+    upload_id: str,
+    dataset_id: str,
+    *,
+    options: IngestOptions | None = None,
+    note: str = "",
+    append: bool = False,
 ) -> Version:
     """Import it as the next version of a dataset: in place of its rows, or behind them."""
     with _importing(user, upload_id) as upload:
@@ -69,7 +79,15 @@ def commit_version(
         chosen = options or waiting.chosen(user, upload_id).options
         file = _second_name(upload)
         make = datasets.append_rows if append else datasets.add_version
-        made = make(user, dataset_id, file=file, filename=upload.filename, options=chosen, note=note, sha256=upload.sha256)
+        made = make(
+            user,
+            dataset_id,
+            file=file,
+            filename=upload.filename,
+            options=chosen,
+            note=note,
+            sha256=upload.sha256,
+        )
         _hand_over(upload, dataset_id, None if made.status == "ready" else made.id)
         return made
 
@@ -113,7 +131,12 @@ def _hand_over(upload: Upload, dataset_id: str, version_id: str | None) -> None:
 def _newest(dataset_id: str) -> str | None:
     version = DatasetVersionRow
     with reading() as session:
-        return session.scalar(select(version.id).where(version.dataset_id == dataset_id).order_by(version.number.desc()).limit(1))
+        return session.scalar(
+            select(version.id)
+            .where(version.dataset_id == dataset_id)
+            .order_by(version.number.desc())
+            .limit(1)
+        )
 
 
 def _forget_failed(upload: Upload) -> None:
@@ -124,4 +147,6 @@ def _forget_failed(upload: Upload) -> None:
 
 def _tell(upload_id: str, message: str) -> None:
     with writing() as session:
-        session.execute(sql_update(UploadRow).where(UploadRow.id == upload_id).values(error=message, updated_at=now()))
+        session.execute(
+            sql_update(UploadRow).where(UploadRow.id == upload_id).values(error=message, updated_at=now())
+        )

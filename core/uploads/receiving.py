@@ -60,7 +60,12 @@ def begin(user: User, new: NewUpload, *, source: Source = "browser") -> Upload:
             return rows.present(session, known)
     storage.require_space(new.size_bytes)
     sha256 = new.sha256.lower() if new.sha256 else None
-    columns = {"dataset_id": new.dataset_id, "fingerprint": new.fingerprint, "size_bytes": new.size_bytes, "sha256": sha256}
+    columns = {
+        "dataset_id": new.dataset_id,
+        "fingerprint": new.fingerprint,
+        "size_bytes": new.size_bytes,
+        "sha256": sha256,
+    }
     with writing() as session:
         row = rows.insert(session, user.id, source=source, filename=name, **columns)
         return rows.present(session, row)
@@ -110,7 +115,9 @@ class Receiver:
             self._take_over()
             settled = self._settled_bytes()
             if offset != settled:
-                raise Conflict(f"The next byte wanted is number {settled}: send the file from offset={settled} on.")
+                raise Conflict(
+                    f"The next byte wanted is number {settled}: send the file from offset={settled} on."
+                )
             self._file = self._open_at(settled)
             self._settled = self._end = settled
             self._kept = False
@@ -126,7 +133,9 @@ class Receiver:
         with self._transfer.lock:
             self._require_writer()
             if self.size is not None and self._end + len(data) > self.size:
-                raise ValidationError.of("size_bytes", f"the file was announced with {self.size:,} bytes, and more were sent")
+                raise ValidationError.of(
+                    "size_bytes", f"the file was announced with {self.size:,} bytes, and more were sent"
+                )
             if self._end + len(data) > settings().max_upload_mb * 2**20:
                 raise TooLarge(too_large())
             self._file.write(data)
@@ -156,7 +165,9 @@ class Receiver:
         with self._transfer.lock:
             if self._kept and (whole or self._end == self.size):
                 self._require_hash()
-                self._mark(state="received", sha256=self._transfer.hash.hexdigest(), size_bytes=self._end, error=None)
+                self._mark(
+                    state="received", sha256=self._transfer.hash.hexdigest(), size_bytes=self._end, error=None
+                )
                 with _registry:
                     _transfers.pop(self.upload_id, None)
         with reading() as session:
@@ -167,7 +178,9 @@ class Receiver:
         if other is None:
             return
         if time.monotonic() - self._transfer.wrote_at < STALLED_SECONDS:
-            raise Conflict("This file is being sent already, perhaps by another window. Wait until it has arrived.")
+            raise Conflict(
+                "This file is being sent already, perhaps by another window. Wait until it has arrived."
+            )
         self._transfer.writer = None  # its connection is dead; what it had not settled is sent again
 
     def _settled_bytes(self) -> int:
@@ -175,7 +188,11 @@ class Receiver:
         with reading() as session:
             row = rows.own(session, self.user_id, self.upload_id)
         if row.state != "receiving":
-            raise Conflict("This file has arrived already." if row.state == "received" else f"This upload failed: {row.error}")
+            raise Conflict(
+                "This file has arrived already."
+                if row.state == "received"
+                else f"This upload failed: {row.error}"
+            )
         held = self._path.stat().st_size if self._path.exists() else 0
         if held < row.received_bytes:
             self._mark(received_bytes=held)
@@ -207,7 +224,9 @@ class Receiver:
 
     def _mark(self, **columns: Any) -> None:
         with writing() as session:
-            statement = update(UploadRow).where(UploadRow.id == self.upload_id, UploadRow.state == "receiving")
+            statement = update(UploadRow).where(
+                UploadRow.id == self.upload_id, UploadRow.state == "receiving"
+            )
             if not session.execute(statement.values(updated_at=now(), **columns)).rowcount:  # type: ignore[attr-defined]
                 raise NotFound
 
@@ -216,8 +235,13 @@ class Receiver:
             announced = rows.own(session, self.user_id, self.upload_id).sha256
         if announced and announced != self._transfer.hash.hexdigest():
             self._path.unlink(missing_ok=True)
-            self._mark(received_bytes=0, error="The bytes that arrived were not those that were sent. Send the file again.")
-            raise ValidationError.of("sha256", "is not that of the bytes that arrived; send the file again from offset=0")
+            self._mark(
+                received_bytes=0,
+                error="The bytes that arrived were not those that were sent. Send the file again.",
+            )
+            raise ValidationError.of(
+                "sha256", "is not that of the bytes that arrived; send the file again from offset=0"
+            )
 
 
 def _find_unfinished(session: Session, user: User, new: NewUpload, name: str) -> UploadRow | None:

@@ -52,7 +52,9 @@ def present(session: Session, row: UploadRow) -> Upload:
         error=_why_not(version) if version is not None and version.status == "failed" else row.error,
         version_id=row.version_id,
         is_importing=version is not None and version.status == "processing",
-        is_moving=row.state == "receiving" and row.received_bytes > 0 and idle < timedelta(seconds=MOVING_SECONDS),
+        is_moving=row.state == "receiving"
+        and row.received_bytes > 0
+        and idle < timedelta(seconds=MOVING_SECONDS),
         same_as=same_as(session, row) if row.state == "received" else None,
         created_at=row.created_at,
         updated_at=row.updated_at,

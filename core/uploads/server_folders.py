@@ -19,7 +19,12 @@ from core.errors import NotFound, UnsupportedMediaType
 from core.readers import kind_of
 
 MOST_ENTRIES = 2000
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 _UNSAFE = re.compile(r"[\x00\\:]" if os.name == "nt" else r"\x00")
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
 
@@ -66,7 +71,11 @@ def open_file(folder: str, path: str) -> BinaryIO:
         raise NotFound
     with _opened(folder, above) as (handle, place):
         try:
-            descriptor = os.open(name, os.O_RDONLY | _NO_LINK, dir_fd=handle) if _HAS_DESCRIPTORS else _open_plainly(place / name)
+            descriptor = (
+                os.open(name, os.O_RDONLY | _NO_LINK, dir_fd=handle)
+                if _HAS_DESCRIPTORS
+                else _open_plainly(place / name)
+            )
         except OSError as error:
             raise NotFound from error
     file = os.fdopen(descriptor, "rb")
@@ -132,7 +141,11 @@ def _seen(entry: "os.DirEntry[str]", above: list[str]) -> Found | None:
             _require_not_ours(entry.stat(follow_symlinks=False))
             return Found(entry.name, path, is_folder=True)
         kind_of(entry.name)
-        return Found(entry.name, path, False, entry.stat(follow_symlinks=False).st_size) if entry.is_file() else None
+        return (
+            Found(entry.name, path, False, entry.stat(follow_symlinks=False).st_size)
+            if entry.is_file()
+            else None
+        )
     except (OSError, UnsupportedMediaType, NotFound):
         return None
 

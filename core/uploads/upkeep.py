@@ -23,7 +23,9 @@ SENT_AGAIN = ("browser", "api")
 def recover() -> None:
     """At the start of a server, before anything is sent."""
     with reading() as session:
-        trash.put_back("uploads", set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed"))))
+        trash.put_back(
+            "uploads", set(session.scalars(select(UploadRow.id).where(UploadRow.state != "failed")))
+        )
     with writing() as session:
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "receiving")):
             told = sql_update(UploadRow).where(UploadRow.id == row.id)
@@ -72,7 +74,9 @@ def _changed_at(path: Path) -> float:
 
 def _interrupted(row: UploadRow) -> dict[str, str]:
     if row.source in SENT_AGAIN:
-        return {"error": f"The server was restarted when {_share(row)} had arrived. Choose the same file again to go on."}
+        return {
+            "error": f"The server was restarted when {_share(row)} had arrived. Choose the same file again to go on."
+        }
     return {"state": "failed", "error": "The server was restarted before all of it was here. Start it again."}
 
 

@@ -17,14 +17,18 @@ class NewUpload(Input):
 
     filename: str = Field(max_length=1000, description="Its suffix says what kind of file it is.")
     size_bytes: int = Field(ge=0, description="How long the whole file is.")
-    dataset_id: str | None = Field(None, description="The dataset it is to be the next version of. Empty: a new dataset.")
+    dataset_id: str | None = Field(
+        None, description="The dataset it is to be the next version of. Empty: a new dataset."
+    )
     fingerprint: str | None = Field(
         None,
         min_length=1,
         max_length=128,
         description="How the sender knows the file again: the same one goes on where it stopped.",
     )
-    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$", description="Of the whole file; checked when all has arrived.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F]{64}$", description="Of the whole file; checked when all has arrived."
+    )
 
 
 @dataclass(frozen=True)

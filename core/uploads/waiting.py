@@ -18,8 +18,22 @@ from core.tables import DatasetVersionRow, UploadRow
 from core.uploads import receiving, rows
 from core.uploads.values import Chosen, Upload
 
-SORTABLE = {"created_at": UploadRow.created_at, "updated_at": UploadRow.updated_at, "filename": UploadRow.filename}
-COPIED = ("dataset_id", "source", "state", "filename", "location", "size_bytes", "received_bytes", "sha256", "options")
+SORTABLE = {
+    "created_at": UploadRow.created_at,
+    "updated_at": UploadRow.updated_at,
+    "filename": UploadRow.filename,
+}
+COPIED = (
+    "dataset_id",
+    "source",
+    "state",
+    "filename",
+    "location",
+    "size_bytes",
+    "received_bytes",
+    "sha256",
+    "options",
+)
 
 
 def get(user: User, upload_id: str) -> Upload:
@@ -31,7 +45,9 @@ def get(user: User, upload_id: str) -> Upload:
 def list_uploads(user: User) -> list[Upload]:
     """All that is unfinished or waits, newest first; not what is being imported right now."""
     with reading() as session:
-        found = session.scalars(_waiting(user).order_by(UploadRow.created_at.desc(), UploadRow.id.desc())).all()
+        found = session.scalars(
+            _waiting(user).order_by(UploadRow.created_at.desc(), UploadRow.id.desc())
+        ).all()
         shown = [rows.present(session, row) for row in found]
     return [upload for upload in shown if not upload.is_importing]
 
@@ -54,7 +70,9 @@ def choose(user: User, upload_id: str, options: IngestOptions) -> Upload:
     """Remember how it is to be read. Raises NotFound."""
     with writing() as session:
         row = rows.own(session, user.id, upload_id)
-        session.execute(sql_update(UploadRow).where(UploadRow.id == row.id).values(options=options.model_dump()))
+        session.execute(
+            sql_update(UploadRow).where(UploadRow.id == row.id).values(options=options.model_dump())
+        )
         session.refresh(row)
         return rows.present(session, row)
 

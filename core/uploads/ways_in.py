@@ -29,7 +29,9 @@ _slots = threading.BoundedSemaphore(AT_ONCE)
 log = logging.getLogger("luthier.uploads")
 
 
-def from_text(user: User, text: str, *, filename: str = "pasted.csv", dataset_id: str | None = None) -> Upload:
+def from_text(
+    user: User, text: str, *, filename: str = "pasted.csv", dataset_id: str | None = None
+) -> Upload:
     """What was pasted, as a file of that name. Raises ValidationError, UnreadableFile (empty), TooLarge, NotFound."""
     try:
         body = require_clean_text(text).encode()
@@ -37,7 +39,9 @@ def from_text(user: User, text: str, *, filename: str = "pasted.csv", dataset_id
         raise ValidationError.of("text", str(error)) from error
     if not text.strip():
         raise UnreadableFile("There is nothing to import: the text is empty.")
-    upload = receiving.begin(user, NewUpload(filename=filename, size_bytes=len(body), dataset_id=dataset_id), source="text")
+    upload = receiving.begin(
+        user, NewUpload(filename=filename, size_bytes=len(body), dataset_id=dataset_id), source="text"
+    )
     return receiving.append(user, upload.id, offset=0, chunk=body)
 
 
@@ -49,7 +53,9 @@ def url_allowed() -> bool:
 def from_url(user: User, url: str, *, dataset_id: str | None = None) -> Upload:
     """Fetch a file in the background. Raises ValidationError when the address is not allowed, NotFound for the target."""
     address = fetching.check_address(url)
-    upload = _insert(user, "url", display_name(address.filename), location=address.text, dataset_id=dataset_id)
+    upload = _insert(
+        user, "url", display_name(address.filename), location=address.text, dataset_id=dataset_id
+    )
     _fill_in_background(upload, lambda: fetching.fetch(address))
     return upload
 
@@ -74,7 +80,9 @@ def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = 
     try:
         receiving.require_size(size)
         storage.require_space(size)
-        upload = _insert(user, "folder", name, location=f"{folder}/{path}", size_bytes=size, dataset_id=dataset_id)
+        upload = _insert(
+            user, "folder", name, location=f"{folder}/{path}", size_bytes=size, dataset_id=dataset_id
+        )
     except BaseException:
         file.close()
         raise
@@ -88,12 +96,24 @@ def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = 
 
 
 def _insert(
-    user: User, source: Source, name: str, *, location: str, size_bytes: int | None = None, dataset_id: str | None = None
+    user: User,
+    source: Source,
+    name: str,
+    *,
+    location: str,
+    size_bytes: int | None = None,
+    dataset_id: str | None = None,
 ) -> Upload:
     if dataset_id:
         datasets.get(user, dataset_id)
     with writing() as session:
-        columns = {"source": source, "filename": name, "location": location, "size_bytes": size_bytes, "dataset_id": dataset_id}
+        columns = {
+            "source": source,
+            "filename": name,
+            "location": location,
+            "size_bytes": size_bytes,
+            "dataset_id": dataset_id,
+        }
         return rows.present(session, rows.insert(session, user.id, **columns))
 
 

@@ -26,7 +26,9 @@ class EventFile:
         self.close()
         suffix = f".{now():%Y%m%d%H%M%S%f}"  # two attempts may begin within the second that names the file
         purge = start_step + 1 if start_step else None
-        self._writer = SummaryWriter(str(self.folder), purge_step=purge, flush_secs=FLUSH_SECONDS, filename_suffix=suffix)
+        self._writer = SummaryWriter(
+            str(self.folder), purge_step=purge, flush_secs=FLUSH_SECONDS, filename_suffix=suffix
+        )
 
     def add(self, name: str, step: int, value: float) -> None:
         if self._writer is not None:

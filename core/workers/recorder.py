@@ -33,7 +33,9 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
 
-    def __init__(self, job_id: str, *, token: str, log: logging.Logger, user_id: str, spent_before: float = 0.0) -> None:
+    def __init__(
+        self, job_id: str, *, token: str, log: logging.Logger, user_id: str, spent_before: float = 0.0
+    ) -> None:
         self.user_id = user_id
         self.job_id, self._token, self._job_log = job_id, token, log
         self.first_tokens: int | None = None
@@ -80,7 +82,9 @@ class Recorder:
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         self._job_log.log({"warn": logging.WARNING, "error": logging.ERROR}.get(level, logging.INFO), message)
         at = now()
-        self._later(lambda session: notes.add_event(session, self.job_id, message, level=level, data=data, at=at))
+        self._later(
+            lambda session: notes.add_event(session, self.job_id, message, level=level, data=data, at=at)
+        )
 
     def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None:
         self._total_steps = total_steps
@@ -111,7 +115,11 @@ class Recorder:
         self._log_step(facts)
 
     def alert(self, kind: str, message: str) -> None:
-        self._later(lambda session: alerts.note(session, user_id=self.user_id, job_id=self.job_id, kind=kind, message=message))
+        self._later(
+            lambda session: alerts.note(
+                session, user_id=self.user_id, job_id=self.job_id, kind=kind, message=message
+            )
+        )
 
     def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None:
         self._job_log.info("step %s: validation loss %.4f", step, loss)
@@ -136,13 +144,17 @@ class Recorder:
     def settle(self) -> None:
         self._flush_patiently()
 
-    def checkpointed(self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]) -> None:
+    def checkpointed(
+        self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
+    ) -> None:
         kept = list(kept)
         self._set(stepped_at=now())
         metrics = {**metrics, "trained_tokens": self.tokens, "seconds": round(self.spent_seconds, 1)}
         self._job_log.info("step %s: checkpoint saved", step)
         self._later(
-            lambda session: notes.note_checkpoint(session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept)
+            lambda session: notes.note_checkpoint(
+                session, self.job_id, step, size_bytes=size_bytes, metrics=metrics, kept=kept
+            )
         )
 
     def flush(self) -> None:
@@ -182,7 +194,9 @@ class Recorder:
     def _flush_patiently(self) -> None:
         try:
             self.flush()
-        except SQLAlchemyError as error:  # busy or away for a moment; what was not written waits for the next beat
+        except (
+            SQLAlchemyError
+        ) as error:  # busy or away for a moment; what was not written waits for the next beat
             _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def _beat(self) -> None:

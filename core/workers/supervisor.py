@@ -64,9 +64,13 @@ class Supervisor:
             self._thread.join(STOP_SECONDS)
         deadline = time.monotonic() + STOP_SECONDS
         for row in _leased():
-            if (worker := self._worker(row)) and worker.ref is None:  # what runs on a cluster goes on without this server
+            if (
+                worker := self._worker(row)
+            ) and worker.ref is None:  # what runs on a cluster goes on without this server
                 RUNNERS[row.runner].stop(worker)
-        while (running := [row for row in _running() if row.worker_ref is None]) and time.monotonic() < deadline:
+        while (
+            running := [row for row in _running() if row.worker_ref is None]
+        ) and time.monotonic() < deadline:
             time.sleep(0.05)
         for row in running:
             self._take_back(row)
@@ -86,7 +90,9 @@ class Supervisor:
         while not self._end.wait(TICK_SECONDS):
             try:
                 self.tick()
-            except Exception:  # the outermost loop: the next look may succeed, and without it no job would ever run
+            except (
+                Exception
+            ):  # the outermost loop: the next look may succeed, and without it no job would ever run
                 _log.exception("the supervisor could not finish its round")
 
     def _check_new(self) -> None:
@@ -100,7 +106,11 @@ class Supervisor:
     def _start_next(self) -> None:
         all_devices = hardware.device_count()
         _set_aside_too_wide(all_devices)
-        while not self._end.is_set() and len(_leased()) < settings().training_concurrency and _has_waiting(all_devices):
+        while (
+            not self._end.is_set()
+            and len(_leased()) < settings().training_concurrency
+            and _has_waiting(all_devices)
+        ):
             try:
                 storage.require_space()
             except DiskFull:
@@ -134,7 +144,9 @@ class Supervisor:
             for row in _running():
                 with writing() as session:
                     if jobs.set_aside(session, row.id, error=DISK_FULL):
-                        notes.add_event(session, row.id, DISK_FULL.message, level="error", data={"code": DISK_FULL.code})
+                        notes.add_event(
+                            session, row.id, DISK_FULL.message, level="error", data={"code": DISK_FULL.code}
+                        )
 
     def _tell_disk_is_full(self) -> None:
         if time.monotonic() - self._disk_told_at < DISK_EVENT_SECONDS:
@@ -142,7 +154,12 @@ class Supervisor:
         self._disk_told_at = time.monotonic()
         with writing() as session:
             for job_id in session.scalars(select(JobRow.id).where(JobRow.status == "queued")).all():
-                notes.add_event(session, job_id, "The disk is nearly full. The job waits until there is space.", level="warn")
+                notes.add_event(
+                    session,
+                    job_id,
+                    "The disk is nearly full. The job waits until there is space.",
+                    level="warn",
+                )
 
     def _see_to(self, row: JobRow) -> None:
         if row.runner not in RUNNERS:
@@ -154,7 +171,9 @@ class Supervisor:
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
             return self._bury(row, self._hung.get(str(row.lease_token), DIED))
         if expired and worker.ref:
-            expired = _has_expired(row.id)  # the runner renews the lease of a worker for which a cluster has no room yet
+            expired = _has_expired(
+                row.id
+            )  # the runner renews the lease of a worker for which a cluster has no room yet
         if expired:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
@@ -177,7 +196,9 @@ class Supervisor:
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS  # who never began saves nothing
+        patience = (
+            SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS
+        )  # who never began saves nothing
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 
@@ -261,7 +282,9 @@ def stop() -> None:
         _supervisor = None
 
 
-DISK_FULL = Error("disk_full", "The server's disk is nearly full, so the job was paused. Free some space, then resume it.")
+DISK_FULL = Error(
+    "disk_full", "The server's disk is nearly full, so the job was paused. Free some space, then resume it."
+)
 
 
 def _has_waiting(all_devices: int) -> bool:
@@ -300,7 +323,9 @@ def _validation_share(row: JobRow) -> float:
     if row.validation_version_id is None:
         return row.validation_fraction / (1 - row.validation_fraction)
     with reading() as session:
-        learned, held_out = (session.get(DatasetVersionRow, v) for v in (row.dataset_version_id, row.validation_version_id))
+        learned, held_out = (
+            session.get(DatasetVersionRow, v) for v in (row.dataset_version_id, row.validation_version_id)
+        )
     return held_out.num_rows / max(1, learned.num_rows) if learned and held_out else 0.0
 
 
@@ -325,7 +350,11 @@ def _check(job_id: str) -> None:
     except Exception as error:  # the outermost frame of this thread: the job must not stay "validating"
         _log.exception("job %s could not be checked", job_id)
         with writing() as session:
-            jobs.reject(session, job_id, error=Error("internal_error", f"The dataset could not be read ({type(error).__name__})."))
+            jobs.reject(
+                session,
+                job_id,
+                error=Error("internal_error", f"The dataset could not be read ({type(error).__name__})."),
+            )
 
 
 def _lost(row: JobRow, reason: str) -> Error:

@@ -42,8 +42,12 @@ SIGNS_OF_FULL_DISK = (
     "unexpected pos",
     "disk is full",
 )
-RESUMED_WHILE_ENDING = "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
-LAST_WORD_SECONDS = 30.0  # how long the end of a job is tried to be written when the database is busy or its disk full
+RESUMED_WHILE_ENDING = (
+    "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
+)
+LAST_WORD_SECONDS = (
+    30.0  # how long the end of a job is tried to be written when the database is busy or its disk full
+)
 _log = logging.getLogger("core.workers.worker")
 
 
@@ -57,7 +61,11 @@ def main(job_id: str) -> int:
     except jobs.Lost:
         _log.error("job %s is not waiting for a worker", job_id)
         return 1
-    known: dict[str, Any] = {"token": str(job.lease_token), "user_id": job.user_id, "spent_before": job.spent_seconds}
+    known: dict[str, Any] = {
+        "token": str(job.lease_token),
+        "user_id": job.user_id,
+        "spent_before": job.spent_seconds,
+    }
     with _job_log(job) as log, Recorder(job_id, log=log, **known) as recorder:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: recorder.ask_to_stop())
@@ -99,11 +107,15 @@ def _run(job: JobRow, recorder: Recorder) -> int:
 
 
 def _train(job: JobRow, recorder: Recorder, world: World) -> Outcome:
-    recorder.event("Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}.")
+    recorder.event(
+        "Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}."
+    )
     threads = world.decide(job.resolved.get("threads") or max(1, _choose_threads() // world.size))
     recorder.also_resolved(threads=threads, num_processes=world.size)
     if world.size != job.num_processes:
-        raise TrainingFailed(f"The job asked for {job.num_processes} processes and got {world.size}.", code="devices_missing")
+        raise TrainingFailed(
+            f"The job asked for {job.num_processes} processes and got {world.size}.", code="devices_missing"
+        )
     task = _task(job, threads=threads)
     checkpoints.clear_leftovers(task.folder)
     return run.train(METHODS[job.method], task, recorder, world=world)
@@ -135,7 +147,9 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
     """``seconds``: of all attempts."""
     step = outcome.metrics.get("step")
     with reading() as session:
-        told = provenance.describe(session, session.get_one(JobRow, job.id), model=outcome.draft, step=step, seconds=seconds)
+        told = provenance.describe(
+            session, session.get_one(JobRow, job.id), model=outcome.draft, step=step, seconds=seconds
+        )
     return models.Publication(
         user_id=job.user_id,
         name=job.name,
@@ -154,7 +168,11 @@ def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.
     Whatever the wish was, a job that runs goes back to the queue: it was resumed since the wish was seen.
     """
     token = str(job.lease_token)
-    back = "The server stops. The training goes on from here when it is back." if wish is Wish.STOP else RESUMED_WHILE_ENDING
+    back = (
+        "The server stops. The training goes on from here when it is back."
+        if wish is Wish.STOP
+        else RESUMED_WHILE_ENDING
+    )
 
     def end_job(session: Session) -> None:
         if jobs.requeue(session, job.id, token=token, counts=False):
@@ -182,7 +200,9 @@ def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception)
     def end_job(session: Session) -> None:
         end = jobs.pause_for_reason if is_about_space else jobs.fail
         if end(session, job.id, token=token, error=told):
-            notes.add_event(session, job.id, told.message, level="error", data={"code": told.code, "line": told.line})
+            notes.add_event(
+                session, job.id, told.message, level="error", data={"code": told.code, "line": told.line}
+            )
         else:
             jobs.release(session, job.id, token=token)
         _meter(session, job, recorder, time.monotonic() - began)
@@ -211,19 +231,28 @@ def _explain(error: Exception) -> Error:
     if isinstance(error, TrainingFailed):
         return Error(error.code, error.message, error.line)
     if isinstance(error, DiskFull):
-        return Error("disk_full", "The server's disk is full, so the job was paused. Free some space, then resume it.")
+        return Error(
+            "disk_full", "The server's disk is full, so the job was paused. Free some space, then resume it."
+        )
     if isinstance(error, LuthierError):
         return Error(error.code, error.message)
     _log.exception("the training failed")
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
-        return Error("out_of_memory", "There was not enough memory. Choose a smaller batch size, shorter rows or LoRA.")
-    return Error("internal_error", "The training stopped because of an unexpected error. Tell the admin the id of this job.")
+        return Error(
+            "out_of_memory", "There was not enough memory. Choose a smaller batch size, shorter rows or LoRA."
+        )
+    return Error(
+        "internal_error",
+        "The training stopped because of an unexpected error. Tell the admin the id of this job.",
+    )
 
 
 def _is_about_space(error: Exception) -> bool:
     """Libraries report a full disk in their own ways: torch and safetensors by a sentence, Python by a number."""
     said = str(error)
-    return (isinstance(error, OSError) and error.errno in (28, 122)) or any(sign in said for sign in SIGNS_OF_FULL_DISK)
+    return (isinstance(error, OSError) and error.errno in (28, 122)) or any(
+        sign in said for sign in SIGNS_OF_FULL_DISK
+    )
 
 
 def _flush_quietly(recorder: Recorder) -> None:
@@ -233,9 +262,18 @@ def _flush_quietly(recorder: Recorder) -> None:
         _log.info("the last numbers were not written: the job is no longer ours")
 
 
-def _meter(session: Session, job: JobRow, recorder: Recorder, seconds: float, *, model_id: str | None = None) -> None:
+def _meter(
+    session: Session, job: JobRow, recorder: Recorder, seconds: float, *, model_id: str | None = None
+) -> None:
     tokens = recorder.tokens - (recorder.first_tokens or 0)
-    usage.record(session, user_id=job.user_id, kind="training", model_id=model_id, trained_tokens=tokens, seconds=seconds)
+    usage.record(
+        session,
+        user_id=job.user_id,
+        kind="training",
+        model_id=model_id,
+        trained_tokens=tokens,
+        seconds=seconds,
+    )
 
 
 def _task(job: JobRow, *, threads: int) -> Task:
@@ -259,7 +297,11 @@ def _task(job: JobRow, *, threads: int) -> Task:
 def _pinned(job_id: str) -> set[int]:
     """The checkpoints that a person keeps."""
     with reading() as session:
-        return set(session.scalars(select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)))
+        return set(
+            session.scalars(
+                select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)
+            )
+        )
 
 
 def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Rows]:
@@ -270,9 +312,12 @@ def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Ro
             raise TrainingFailed("The dataset was deleted.", code="dataset_missing")
         if version.removed_at:
             raise TrainingFailed(
-                f"The files of version {version.number} were removed. Train on another version.", code="dataset_missing"
+                f"The files of version {version.number} were removed. Train on another version.",
+                code="dataset_missing",
             )
-        return formats.read_examples(storage.parquet_path(version_id), formats.mapped(version.columns, columns), columns)
+        return formats.read_examples(
+            storage.parquet_path(version_id), formats.mapped(version.columns, columns), columns
+        )
 
     return rows
 

@@ -20,7 +20,9 @@ def serving() -> Iterator[str]:
     """Its address, for instance ``http://127.0.0.1:41234``."""
     app = FrontDoor(Starlette(routes=[Mount("/", app=PlainTextResponse("streamlit"))]))
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1, lifespan="off")
+        uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1, lifespan="off"
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -45,7 +45,9 @@ def test_cookie_is_secure_over_https(client: TestClient, ada: User) -> None:
     assert "Secure" in claim(over_tls, ada).headers["Set-Cookie"]
 
 
-def test_cookie_is_secure_behind_a_tls_proxy(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cookie_is_secure_behind_a_tls_proxy(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_TRUSTED_PROXIES", "10.1.1.1")
     settings.cache_clear()
     answer = client.post(
@@ -56,7 +58,9 @@ def test_cookie_is_secure_behind_a_tls_proxy(client: TestClient, ada: User, monk
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
-def test_ticket_counts_once_and_for_thirty_seconds(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ticket_counts_once_and_for_thirty_seconds(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ticket, late = sessions.issue_ticket(ada), sessions.issue_ticket(ada)
     assert client.post("/session/claim", json={"ticket": ticket}).status_code == 204
     assert client.post("/session/claim", json={"ticket": ticket}).status_code == 401
@@ -121,7 +125,9 @@ FOREIGN: list[dict[str, str]] = [
         ("DELETE", "/uploads/ID"),
     ],
 )
-def test_other_sites_cannot_write(browser: TestClient, ada: User, method: str, path: str, headers: dict[str, str]) -> None:
+def test_other_sites_cannot_write(
+    browser: TestClient, ada: User, method: str, path: str, headers: dict[str, str]
+) -> None:
     upload = begin(browser)
     answer = browser.request(method, path.replace("ID", upload["id"]), content=CSV, headers=headers)
     assert answer.status_code == 403
@@ -131,14 +137,17 @@ def test_other_sites_cannot_write(browser: TestClient, ada: User, method: str, p
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}]
+    "headers",
+    [{"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}],
 )
 def test_own_pages_can(client: TestClient, ada: User, headers: dict[str, str]) -> None:
     answer = client.post("/session/claim", json={"ticket": sessions.issue_ticket(ada)}, headers=headers)
     assert answer.status_code == 204
 
 
-@pytest.mark.parametrize("path", ["/media/abc.png", "/media/", "/_stcore/upload_file/a/b", "/_stcore/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/media/abc.png", "/media/", "/_stcore/upload_file/a/b", "/_stcore/metrics"]
+)
 def test_streamlits_files_need_a_live_session(client: TestClient, ada: User, path: str) -> None:
     assert client.get(path).status_code == 401
     assert client.put(path, content=b"x").status_code == 401
@@ -204,7 +213,9 @@ def test_piece_at_the_wrong_place_is_told_the_right_one(browser: TestClient) -> 
         ([], 400),
     ],
 )
-def test_refused_upload_says_why_and_leaves_nothing(browser: TestClient, ada: User, body: Any, status: int) -> None:
+def test_refused_upload_says_why_and_leaves_nothing(
+    browser: TestClient, ada: User, body: Any, status: int
+) -> None:
     answer = browser.post("/uploads", json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["message"]
@@ -216,7 +227,9 @@ def test_offset_must_be_a_number(browser: TestClient, offset: str) -> None:
     assert browser.put(f"/uploads/{begin(browser)['id']}?offset={offset}", content=CSV).status_code == 422
 
 
-def test_full_disk_is_told_before_anything_is_read(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_told_before_anything_is_read(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload = begin(browser)
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", "1000000000")
     settings.cache_clear()
@@ -235,7 +248,9 @@ def test_every_form_is_an_attachment(browser: TestClient, ada: User, form: str) 
     assert browser.head(f"/download/{dataset_id}?as={form}").status_code == 200
 
 
-@pytest.mark.parametrize(("query", "status"), [("as=exe", 422), ("version=0", 422), ("version=x", 422), ("version=9", 404)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("as=exe", 422), ("version=0", 422), ("version=x", 422), ("version=9", 404)]
+)
 def test_broken_download_queries(browser: TestClient, ada: User, query: str, status: int) -> None:
     dataset_id = make_dataset(ada, [{"q": "a"}]).dataset_id
     assert browser.get(f"/download/{dataset_id}?{query}").status_code == status

@@ -26,7 +26,17 @@ def test_health_needs_nobody_and_tells_nothing(client: TestClient, path: str) ->
 
 @pytest.mark.parametrize(
     "path",
-    ["/api", "/api/", "/api/nothing", "/api/chats/", "/api//chats", "/api/auth", "/api/%00", "/api/%2e%2e/passwd", "/api/a%2fb"],
+    [
+        "/api",
+        "/api/",
+        "/api/nothing",
+        "/api/chats/",
+        "/api//chats",
+        "/api/auth",
+        "/api/%00",
+        "/api/%2e%2e/passwd",
+        "/api/a%2fb",
+    ],
 )
 def test_unknown_path_has_the_error_body(client: TestClient, as_ada: Caller, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "OPTIONS"):
@@ -50,7 +60,9 @@ def test_paths_beside_the_apis_are_streamlits(client: TestClient) -> None:
         ("/api/models/mdl_x/aliases/production", {"PUT", "DELETE", "OPTIONS"}),
     ],
 )
-def test_wrong_method_says_what_is_allowed(client: TestClient, as_ada: Caller, path: str, allowed: set[str]) -> None:
+def test_wrong_method_says_what_is_allowed(
+    client: TestClient, as_ada: Caller, path: str, allowed: set[str]
+) -> None:
     for method in {"GET", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - allowed:
         answer = as_ada(method, path)
         assert answer.status_code == 405
@@ -78,7 +90,8 @@ def test_method_overrides_have_no_effect(as_ada: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"name": }', b"{'name': 'x'}", b'{"name": NaN}', b'{"name": "x"} x', b"\xff\xfe{\x00}\x00"]
+    "body",
+    [b"", b"{", b'{"name": }', b"{'name': 'x'}", b'{"name": NaN}', b'{"name": "x"} x', b"\xff\xfe{\x00}\x00"],
 )
 def test_body_that_is_no_json_is_a_bad_request(as_ada: Caller, body: bytes) -> None:
     answer = as_ada.post("/api/apikeys", content=body, headers={"Content-Type": "application/json"})
@@ -88,20 +101,31 @@ def test_body_that_is_no_json_is_a_bad_request(as_ada: Caller, body: bytes) -> N
 
 def test_json_that_is_not_utf8_is_a_bad_request(as_ada: Caller) -> None:
     for body in ('{"name": "é"}'.encode("latin-1"), '{"name": "x"}'.encode("utf-16")):
-        assert as_ada.post("/api/apikeys", content=body, headers={"Content-Type": "application/json"}).status_code == 400
+        assert (
+            as_ada.post(
+                "/api/apikeys", content=body, headers={"Content-Type": "application/json"}
+            ).status_code
+            == 400
+        )
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png", ""]
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png", ""],
 )
 def test_other_content_types_are_a_bad_request(as_ada: Caller, kind: str) -> None:
     answer = as_ada.post("/api/apikeys", content=b'{"name": "x"}', headers={"Content-Type": kind})
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"])
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"]
+)
 def test_json_by_other_names_is_json(as_ada: Caller, kind: str) -> None:
-    assert as_ada.post("/api/apikeys", content=b'{"name": "x"}', headers={"Content-Type": kind}).status_code == 201
+    assert (
+        as_ada.post("/api/apikeys", content=b'{"name": "x"}', headers={"Content-Type": kind}).status_code
+        == 201
+    )
 
 
 @pytest.mark.parametrize("body", ["[]", '"x"', "null", "5", "true", "[{}]"])
@@ -117,7 +141,9 @@ def test_body_over_one_mebibyte_is_too_large(as_ada: Caller) -> None:
         answer = as_ada.post("/api/apikeys", body)
         assert answer.status_code == 413
         assert error_of(answer)["code"] == "too_large"
-    chunked = as_ada.post("/api/apikeys", content=iter([b"x" * 2**19] * 3), headers={"Content-Type": "application/json"})
+    chunked = as_ada.post(
+        "/api/apikeys", content=iter([b"x" * 2**19] * 3), headers={"Content-Type": "application/json"}
+    )
     assert chunked.status_code == 413
 
 
@@ -139,7 +165,9 @@ BROKEN_LISTS = """
 """.split()
 
 
-@pytest.mark.parametrize("path", ["/api/apikeys", "/api/models", "/api/chats", "/api/datasets", "/api/finetune"])
+@pytest.mark.parametrize(
+    "path", ["/api/apikeys", "/api/models", "/api/chats", "/api/datasets", "/api/finetune"]
+)
 def test_broken_list_queries_are_named(as_ada: Caller, path: str) -> None:
     for query in BROKEN_LISTS:
         assert fields_of(as_ada.get(f"{path}?{query}")) == {query.partition("=")[0]}, query
@@ -176,7 +204,11 @@ def with_origins(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
 
 
 def preflight(client: TestClient, origin: str, path: str = "/api/chats") -> Any:
-    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
     return client.options(path, headers=asked)
 
 
@@ -186,8 +218,16 @@ def test_configured_origin_is_answered(client: TestClient, monkeypatch: pytest.M
         answer = preflight(client, "http://localhost:3000", path)
         assert answer.status_code in (200, 204)
         assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
-        assert set(answer.headers["Access-Control-Allow-Methods"].split(", ")) >= {"GET", "POST", "PATCH", "DELETE"}
-        assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) >= {"Authorization", "Content-Type"}
+        assert set(answer.headers["Access-Control-Allow-Methods"].split(", ")) >= {
+            "GET",
+            "POST",
+            "PATCH",
+            "DELETE",
+        }
+        assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) >= {
+            "Authorization",
+            "Content-Type",
+        }
         assert "Origin" in answer.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
     refused = client.get("/api/auth/me", headers={"Origin": "https://app.example.com"})
@@ -258,16 +298,25 @@ def log_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     logs.requests.setLevel(before)
 
 
-def test_request_log_has_a_line_per_request(as_ada: Caller, ada: User, client: TestClient, log_lines: io.StringIO) -> None:
+def test_request_log_has_a_line_per_request(
+    as_ada: Caller, ada: User, client: TestClient, log_lines: io.StringIO
+) -> None:
     as_ada.get("/api/auth/me?secret=hunter2")
     client.get("/api/auth/me")
     first, second = map(json.loads, log_lines.getvalue().splitlines())
     assert set(first) == {"time", "request_id", "user", "method", "path", "status", "ms"}
-    assert (first["user"], first["method"], first["path"], first["status"]) == (ada.id, "GET", "/api/auth/me", 200)
+    assert (first["user"], first["method"], first["path"], first["status"]) == (
+        ada.id,
+        "GET",
+        "/api/auth/me",
+        200,
+    )
     assert (second["user"], second["status"]) == (None, 401)
 
 
-def test_request_log_holds_no_secret(as_ada: Caller, client: TestClient, ada: User, log_lines: io.StringIO) -> None:
+def test_request_log_holds_no_secret(
+    as_ada: Caller, client: TestClient, ada: User, log_lines: io.StringIO
+) -> None:
     key = as_ada.post("/api/apikeys", {"name": "x"}).json()["key"]
     client.get(f"/v1/models?key={key}", headers={"Authorization": f"Bearer {key}"})
     client.get(f"/?token={key}", headers={"Cookie": f"{sessions.COOKIE}={key}"})
@@ -295,6 +344,8 @@ def test_times_are_rfc_3339_in_utc(as_ada: Caller) -> None:
     datetime.fromisoformat(created)
 
 
-def test_api_key_is_refused_and_a_token_is_refused_by_v1(client: TestClient, ada: User, with_key: Any) -> None:
+def test_api_key_is_refused_and_a_token_is_refused_by_v1(
+    client: TestClient, ada: User, with_key: Any
+) -> None:
     assert with_key(ada).get("/api/auth/me").status_code == 401
     assert client.get("/v1/models", headers=signed_in(ada)).status_code == 401

@@ -45,7 +45,10 @@ BODIES: dict[str, Any] = {
 }
 # What a body or an address names. "own:x" is the other user's object x, "mine:x" the caller's own
 NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
-    "POST /api/chats": [{"model_id": "own:model_id"}, {"model_id": "mine:model_id", "dataset_id": "own:dataset_id"}],
+    "POST /api/chats": [
+        {"model_id": "own:model_id"},
+        {"model_id": "mine:model_id", "dataset_id": "own:dataset_id"},
+    ],
     "POST /api/messages": [
         {"chat_id": "own:chat_id", "content": "hello", "generate": False},
         {"chat_id": "own:chat_id", "content": "hello"},
@@ -60,7 +63,10 @@ NAMED_IN_BODY: dict[str, list[dict[str, Any]]] = {
         {"base_model_id": "base", "dataset_id": "mine:dataset_id", "copied_from": "own:job_id"},
     ],
     "POST /api/sweeps": [
-        {"job": {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"}, "space": {"n_epochs": [1, 2]}},
+        {
+            "job": {"base_model_id": "own:model_id", "dataset_id": "mine:dataset_id"},
+            "space": {"n_epochs": [1, 2]},
+        },
         {"job": {"base_model_id": "base", "dataset_id": "own:dataset_id"}, "space": {"n_epochs": [1, 2]}},
     ],
     "POST /api/finetune/plan": [
@@ -160,9 +166,13 @@ class Things:
     @classmethod
     def of(cls, user: User) -> "Things":
         model_id = make_model(user, f"model of {user.name}", provider="echo")
-        version = make_dataset(user, [{"prompt": f"p{i}", "completion": f"c{i}"} for i in range(20)], name=f"data_of_{user.name}")
+        version = make_dataset(
+            user, [{"prompt": f"p{i}", "completion": f"c{i}"} for i in range(20)], name=f"data_of_{user.name}"
+        )
         chat = chats.create(user, chats.NewChat(model_id=model_id))
-        message = chats.start(user, chats.NewMessage(chat_id=chat.id, content="secret", generate=False)).message
+        message = chats.start(
+            user, chats.NewMessage(chat_id=chat.id, content="secret", generate=False)
+        ).message
         key, _ = api_keys.create(user, NewKey(name="x"))
         return cls(
             {
@@ -187,7 +197,13 @@ class Things:
 
     @classmethod
     def that_nobody_has(cls) -> "Things":
-        names = {"model_name": "model of nobody", "name": "model of nobody", "alias": "production", "number": "1", "step": "1"}
+        names = {
+            "model_name": "model of nobody",
+            "name": "model of nobody",
+            "alias": "production",
+            "number": "1",
+            "step": "1",
+        }
         return cls({field: new_id(prefix) for field, prefix in PREFIXES.items()} | names)
 
 
@@ -248,7 +264,9 @@ def test_every_route_is_classified() -> None:
         assert named <= set(PREFIXES) | {"name", "alias", "number", "step"}, (
             f"{route}: name the parameter after the object, and put it into PREFIXES"
         )
-        assert named or route in NAMED_IN_BODY or route in WITHOUT_OBJECTS, f"{route}: say in this file what this route names"
+        assert named or route in NAMED_IN_BODY or route in WITHOUT_OBJECTS, (
+            f"{route}: say in this file what this route names"
+        )
 
 
 def test_nothing_is_classified_that_is_gone() -> None:
@@ -256,7 +274,9 @@ def test_nothing_is_classified_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize("route", sorted(filter(names_objects, routes())))
-def test_another_users_object_in_the_path_does_not_exist(route: str, adas: Things, as_bob_anywhere: Bob) -> None:
+def test_another_users_object_in_the_path_does_not_exist(
+    route: str, adas: Things, as_bob_anywhere: Bob
+) -> None:
     others = as_bob_anywhere(route, adas, BODIES.get(route))
     nobodys = as_bob_anywhere(route, Things.that_nobody_has(), BODIES.get(route))
     assert others == nobodys
@@ -277,7 +297,13 @@ def test_another_users_object_in_the_body_does_not_exist(
         if isinstance(value, dict):
             return {field: replace(inner, others) for field, inner in value.items()}
         whose, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
-        return {"own": others.ids, "mine": bobs.ids}[whose][name] if name else base_id if value == "base" else value
+        return (
+            {"own": others.ids, "mine": bobs.ids}[whose][name]
+            if name
+            else base_id
+            if value == "base"
+            else value
+        )
 
     nobody = Things.that_nobody_has()
     others, nobodys = as_bob_anywhere(route, adas, fill(adas)), as_bob_anywhere(route, nobody, fill(nobody))
@@ -288,7 +314,10 @@ def test_another_users_object_in_the_body_does_not_exist(
 def test_another_users_table_does_not_exist(adas: Things, as_bob_anywhere: Bob) -> None:
     for name in ("data_of_Ada", adas.ids["dataset_id"], adas.ids["version_id"], "data_of_Ada@1"):
         nobodys = name.replace("Ada", "Eve") if "Ada" in name else new_id(name.split("_")[0])
-        queries = [as_bob_anywhere("POST /api/query", adas, {"sql": f'SELECT * FROM "{table}"'}) for table in (name, nobodys)]
+        queries = [
+            as_bob_anywhere("POST /api/query", adas, {"sql": f'SELECT * FROM "{table}"'})
+            for table in (name, nobodys)
+        ]
         shown = [(status, text.replace(name, "IT").replace(nobodys, "IT")) for status, text in queries]
         assert shown[0] == shown[1]
         assert shown[0][0] == 422
@@ -303,13 +332,21 @@ def test_lists_hold_only_what_is_ones_own(path: str, adas: Things, as_bob_anywhe
 
 
 def test_filters_find_nothing_of_others(adas: Things, as_bob_anywhere: Bob) -> None:
-    for path, field in (("/api/chats", "model_id"), ("/api/chats", "dataset_id"), ("/api/finetune", "dataset_id")):
-        _, text = as_bob_anywhere(f"GET {path}", Things({"none": "none of these"}), {f"?{field}": adas.ids[field]})
+    for path, field in (
+        ("/api/chats", "model_id"),
+        ("/api/chats", "dataset_id"),
+        ("/api/finetune", "dataset_id"),
+    ):
+        _, text = as_bob_anywhere(
+            f"GET {path}", Things({"none": "none of these"}), {f"?{field}": adas.ids[field]}
+        )
         assert '"total":0' in text
 
 
 def test_names_of_others_are_free(adas: Things, bobs: Things, base_id: str, as_bob_anywhere: Bob) -> None:
-    status, _ = as_bob_anywhere("POST /api/models", bobs, {"name": adas.ids["model_name"], "base_model_id": base_id})
+    status, _ = as_bob_anywhere(
+        "POST /api/models", bobs, {"name": adas.ids["model_name"], "base_model_id": base_id}
+    )
     assert status == 201
 
 

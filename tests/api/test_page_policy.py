@@ -20,7 +20,9 @@ POLICY = "Content-Security-Policy"
 def answer(request: Request) -> Response:
     """Streamlit in its place: what the address asks for."""
     kind = request.query_params.get("type", "text/html; charset=utf-8")
-    return Response(b"x", status_code=int(request.query_params.get("status", 200)), headers={"Content-Type": kind})
+    return Response(
+        b"x", status_code=int(request.query_params.get("status", 200)), headers={"Content-Type": kind}
+    )
 
 
 def stricter(request: Request) -> Response:
@@ -36,7 +38,8 @@ def pages(ada: User) -> TestClient:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/chat?id=chat_x", "/no/such/page", "/nothing?status=404", "/broken?status=500", "/api/docs"]
+    "path",
+    ["/", "/chat?id=chat_x", "/no/such/page", "/nothing?status=404", "/broken?status=500", "/api/docs"],
 )
 def test_every_page_has_the_policy(pages: TestClient, path: str) -> None:
     found = pages.get(path)
@@ -47,13 +50,24 @@ def test_every_page_has_the_policy(pages: TestClient, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["image/svg+xml", "text/xml", "application/xml", "application/pdf", "text/plain", "application/octet-stream", ""]
+    "kind",
+    [
+        "image/svg+xml",
+        "text/xml",
+        "application/xml",
+        "application/pdf",
+        "text/plain",
+        "application/octet-stream",
+        "",
+    ],
 )
 def test_a_file_that_a_browser_shows_runs_nothing(pages: TestClient, kind: str) -> None:
     assert pages.get("/media/a", params={"type": kind}).headers[POLICY] == FILE
 
 
-@pytest.mark.parametrize("path", ["/download/ds_x", "/uploads/upl_x", "/api/nothing", "/v1/nothing", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/download/ds_x", "/uploads/upl_x", "/api/nothing", "/v1/nothing", "/healthz"]
+)
 def test_our_own_answers_are_no_pages(pages: TestClient, path: str) -> None:
     assert pages.get(path).headers[POLICY] == FILE
 

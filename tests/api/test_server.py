@@ -36,11 +36,25 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.data_dir, self.log, self.port = folder / "data", folder / "log.txt", _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = ["-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(self.port), "--server.address", "127.0.0.1"]
+        command = [
+            "-m",
+            "streamlit",
+            "run",
+            str(ROOT / "app.py"),
+            "--server.port",
+            str(self.port),
+            "--server.address",
+            "127.0.0.1",
+        ]
         environment = {**os.environ, "LUTHIER_DATA_DIR": str(self.data_dir), "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def wait(self) -> "Server":
@@ -88,7 +102,9 @@ def server(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def key(server: Server) -> str:
-    registered = ask("POST", f"{server.url}/api/auth/register", json={"email": "ada@example.com", "password": PASSWORD})
+    registered = ask(
+        "POST", f"{server.url}/api/auth/register", json={"email": "ada@example.com", "password": PASSWORD}
+    )
     headers = {"Authorization": f"Bearer {registered.json()['access_token']}"}
     made: str = ask("POST", f"{server.url}/api/apikeys", json={"name": "test"}, headers=headers).json()["key"]
     return made
@@ -112,10 +128,14 @@ def test_first_requests_without_a_cookie_get_no_data(server: Server) -> None:
     ):
         answer = ask("GET", f"{server.url}/{page}")
         assert answer.status_code == 200
-        assert '<div id="root">' in answer.text  # Streamlit's empty shell; what it shows comes over the websocket
+        assert (
+            '<div id="root">' in answer.text
+        )  # Streamlit's empty shell; what it shows comes over the websocket
     for path in ("/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics", "/download/ds_x"):
         assert ask("GET", server.url + path).status_code == 401
-    assert ask("POST", f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
+    assert (
+        ask("POST", f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
+    )
 
 
 def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
@@ -187,7 +207,9 @@ def test_log_is_json_without_secrets(server: Server, key: str) -> None:
     )
     wait_until(lambda: any(line.get("path") == "/v1/models" for line in server.lines()))
     requests = [line for line in server.lines() if "status" in line]
-    assert all(line.keys() == {"time", "request_id", "user", "method", "path", "status", "ms"} for line in requests)
+    assert all(
+        line.keys() == {"time", "request_id", "user", "method", "path", "status", "ms"} for line in requests
+    )
     text = server.log.read_text()
     for secret in (key, PASSWORD, "eyJ"):
         assert secret not in text
@@ -198,7 +220,11 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
     ended: list[str] = []
 
     def stream() -> None:
-        body = {"model": "luthier-starter", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+        body = {
+            "model": "luthier-starter",
+            "messages": [{"role": "user", "content": "hello"}],
+            "stream": True,
+        }
         headers = {"Authorization": f"Bearer {key}"}
         with contextlib.suppress(httpx.TransportError):
             ended.append(ask("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers).text)
@@ -207,10 +233,14 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
     for thread in threads:
         thread.start()
     page = connect(
-        f"ws://127.0.0.1:{server.port}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], origin=Origin(server.url)
+        f"ws://127.0.0.1:{server.port}/_stcore/stream",
+        subprotocols=[Subprotocol("streamlit")],
+        origin=Origin(server.url),
     )
     with page, socket.create_connection(("127.0.0.1", server.port)) as half:
-        half.sendall(b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+        half.sendall(
+            b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        )
         time.sleep(0.3)  # let them be under way
         took = server.stop()
     assert took < 3
@@ -222,7 +252,10 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
 def test_stopped_server_left_a_database_that_starts_again(folder: Path, server: Server, key: str) -> None:
     again = Server(folder).wait()
     try:
-        assert ask("GET", f"{again.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert (
+            ask("GET", f"{again.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code
+            == 200
+        )
         assert again.stop() < 3
     finally:
         again.process.kill()

@@ -38,7 +38,10 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
 
     db.migrate()
     models.ensure_starter()
-    user = register(Registration(email="bench@example.com", password="correct horse battery", name="Bench"), address="10.0.0.1")
+    user = register(
+        Registration(email="bench@example.com", password="correct horse battery", name="Bench"),
+        address="10.0.0.1",
+    )
     dataset = make_dataset(folder, arguments.rows, user)
     base = models.list_models(user, models.ModelList()).items[0]
     supervisor = Supervisor()
@@ -52,7 +55,11 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
                 "dataset_id": dataset.id,
                 "columns": {"prompt": "question", "completion": "answer"},
                 "validation_fraction": 0.02,
-                "hyperparameters": {"n_epochs": arguments.epochs, "packing": not arguments.no_packing, "evaluate_every": 20},
+                "hyperparameters": {
+                    "n_epochs": arguments.epochs,
+                    "packing": not arguments.no_packing,
+                    "evaluate_every": 20,
+                },
                 "seed": 1,
             }
         ),
@@ -76,7 +83,9 @@ def make_dataset(folder: Path, rows: int, user: object) -> object:
 
     lines = GSM8K.read_text(encoding="utf-8").splitlines()[:rows]
     (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return datasets.create(user, NewDataset(name="gsm8k"), table=pd.read_json(folder / "rows.jsonl", lines=True))  # type: ignore[arg-type]
+    return datasets.create(
+        user, NewDataset(name="gsm8k"), table=pd.read_json(folder / "rows.jsonl", lines=True)
+    )  # type: ignore[arg-type]
 
 
 def report(user: object, job: object, *, seconds: float) -> None:

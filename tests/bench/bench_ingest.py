@@ -24,7 +24,12 @@ from pathlib import Path
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda".split()
 BLOCK = 20_000
-KINDS = {"bare": "bare DuckDB COPY", "luthier": "luthier, until ready", "hashed": "luthier, with content hash", "pandas": "pandas"}
+KINDS = {
+    "bare": "bare DuckDB COPY",
+    "luthier": "luthier, until ready",
+    "hashed": "luthier, with content hash",
+    "pandas": "pandas",
+}
 ROUNDS = 3  # in turn; the best of each counts, for the others were disturbed
 AIM = 1.15
 
@@ -36,9 +41,13 @@ def main() -> None:
         rows = generate(source, megabytes)
         print(f"{source.stat().st_size / 2**20:,.0f} MiB, {rows:,} rows, 10 columns, {os.cpu_count()} cores")
         rounds = [{kind: measure(kind, source, Path(folder)) for kind in KINDS} for _ in range(ROUNDS)]
-    found = {kind: [min(values) for values in zip(*(one[kind] for one in rounds), strict=True)] for kind in KINDS}
+    found = {
+        kind: [min(values) for values in zip(*(one[kind] for one in rounds), strict=True)] for kind in KINDS
+    }
     for kind, (wall, cpu, peak) in found.items():
-        print(f"{KINDS[kind]:28} {wall:7.2f} s  {wall / found['bare'][0]:5.2f}x   {cpu:7.2f} CPU-s   peak {peak:6,.0f} MiB")
+        print(
+            f"{KINDS[kind]:28} {wall:7.2f} s  {wall / found['bare'][0]:5.2f}x   {cpu:7.2f} CPU-s   peak {peak:6,.0f} MiB"
+        )
     ratios = [found["luthier"][i] / found["bare"][i] for i in range(2)]
     print(f"luthier / bare: {ratios[0]:.2f} of its wall time, {ratios[1]:.2f} of its CPU time (aim {AIM})")
 
@@ -106,7 +115,13 @@ def run_luthier(source: Path, folder: Path, *, hashed: bool = False) -> tuple[fl
     with duckdb.connect() as connection:
         begin = time.perf_counter(), time.process_time()
         made = converter.convert(
-            source, "data.csv", draft, options=IngestOptions(), sha256=sha256, connection=connection, progress=Progress()
+            source,
+            "data.csv",
+            draft,
+            options=IngestOptions(),
+            sha256=sha256,
+            connection=connection,
+            progress=Progress(),
         )
         if hashed:
             converter.content_hash(connection, draft / "data.parquet", made.columns)

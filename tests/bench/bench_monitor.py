@@ -16,7 +16,15 @@ from typing import Any
 
 RUNS, STEPS, LONG, WATCHERS, PAGE = 200, 5_000, 100_000, 50, 20
 LIST_AIM, REPAINT_AIM = 300, 50  # milliseconds
-SERIES = ("train_loss", "valid_loss", "learning_rate", "tokens_per_second", "grad_norm", "memory_bytes", "elapsed_seconds")
+SERIES = (
+    "train_loss",
+    "valid_loss",
+    "learning_rate",
+    "tokens_per_second",
+    "grad_norm",
+    "memory_bytes",
+    "elapsed_seconds",
+)
 Cost = tuple[float, float]  # (milliseconds, milliseconds of CPU)
 
 
@@ -28,7 +36,10 @@ def main() -> None:
 
     _import_all()
     db.migrate()
-    user = register(Registration(email="ada@example.com", password="correct horse battery", name="Ada"), address="10.0.0.1")
+    user = register(
+        Registration(email="ada@example.com", password="correct horse battery", name="Ada"),
+        address="10.0.0.1",
+    )
     long, full = _make(user, LONG), _make(user, STEPS, SERIES)
     for _ in range(RUNS):
         _make(user, STEPS)
@@ -65,13 +76,18 @@ def _measure_repaint(user: Any, job_id: str, what: str) -> None:
 def _measure_watchers(user: Any, job_id: str) -> None:
     """All in this one process, as in production: they share its CPU, whoever asks first pays for the new step."""
     anew = _timed(lambda: [_read_all(job_id) for _ in range(WATCHERS)], times=1)
-    shown = _timed(lambda: [_repaint(user, job_id) for _ in range(WATCHERS)], before=lambda: _step(job_id), times=3)
+    shown = _timed(
+        lambda: [_repaint(user, job_id) for _ in range(WATCHERS)], before=lambda: _step(job_id), times=3
+    )
     _print(f"one step for {WATCHERS} sessions", shown, anew, aim=f"{shown[1] / WATCHERS:.1f} ms of CPU each")
 
 
 def _print(what: str, cost: Cost, anew: Cost, *, aim: str, of: int = 1) -> None:
     ratio = anew[of] / cost[of]
-    print(f"{what}: {cost[0]:.1f} ms, {cost[1]:.1f} ms of CPU ({aim}); anew {anew[of]:.1f}: {ratio:.1f} times as much", flush=True)
+    print(
+        f"{what}: {cost[0]:.1f} ms, {cost[1]:.1f} ms of CPU ({aim}); anew {anew[of]:.1f}: {ratio:.1f} times as much",
+        flush=True,
+    )
 
 
 def _repaint(user: Any, job_id: str) -> None:
@@ -82,7 +98,9 @@ def _repaint(user: Any, job_id: str) -> None:
     fine_tuning.get(user, job_id)
     series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
     tables = [job_charts.build_frame(job_charts.build_loss_curves(series))]
-    tables += [pd.DataFrame(series.get(small.name) or (), columns=["step", "value"]) for small in job_charts.SMALL]
+    tables += [
+        pd.DataFrame(series.get(small.name) or (), columns=["step", "value"]) for small in job_charts.SMALL
+    ]
     for table in tables:
         pa.Table.from_pandas(table)
     for points in series.values():
@@ -109,7 +127,9 @@ def _make(user: Any, steps: int, names: tuple[str, ...] = ("train_loss",)) -> st
     job_id = make_job(user)
     rows = [(job_id, name, step, 3.0 / step) for name in names for step in range(1, steps + 1)]
     with engine().begin() as connection:
-        connection.exec_driver_sql("INSERT INTO metric_points (job_id, name, step, value) VALUES (?, ?, ?, ?)", rows)
+        connection.exec_driver_sql(
+            "INSERT INTO metric_points (job_id, name, step, value) VALUES (?, ?, ?, ?)", rows
+        )
     return job_id
 
 

@@ -51,7 +51,10 @@ def generate(parquet: Path, rows: int) -> list[dict[str, str]]:
     table = TABLE.replace("ROWS", str(rows))
     with duckdb.connect(config={"memory_limit": "2GB"}) as connection:
         connection.execute(f"COPY ({table}) TO '{parquet}' (FORMAT parquet, COMPRESSION zstd)")
-        return [{"name": row[0], "type": row[1]} for row in connection.execute(f"DESCRIBE FROM '{parquet}'").fetchall()]
+        return [
+            {"name": row[0], "type": row[1]}
+            for row in connection.execute(f"DESCRIBE FROM '{parquet}'").fetchall()
+        ]
 
 
 def compare(parquet: Path, columns: list[dict[str, str]], rows: int) -> None:
@@ -71,16 +74,27 @@ def compare(parquet: Path, columns: list[dict[str, str]], rows: int) -> None:
 
     print(f"{'a page of 50 rows':34}{'ours':>10}{'bare DuckDB':>14}{'ratio':>8}")
     show("first", ours(), theirs(""))
-    show("in the middle (bare: OFFSET)", ours(offset=rows // 2), lambda: theirs_at(bare, everything, rows // 2))
+    show(
+        "in the middle (bare: OFFSET)", ours(offset=rows // 2), lambda: theirs_at(bare, everything, rows // 2)
+    )
     show("sorted by a number", ours(order_by="-amount"), theirs("ORDER BY amount DESC"), turns=3)
     show("sorted by a text, page 3", ours(order_by="name", offset=100), theirs("ORDER BY name"), turns=3)
-    show("filtered (bare: without a count)", ours(where=low), theirs("WHERE amount BETWEEN 100 AND 110"), turns=3)
+    show(
+        "filtered (bare: without a count)",
+        ours(where=low),
+        theirs("WHERE amount BETWEEN 100 AND 110"),
+        turns=3,
+    )
     pages.forget_counts()
     began = time.perf_counter()
     ours(search="zebra abc")()
     print(f"{'searched in all text, first time':34}{(time.perf_counter() - began) * 1000:>7.0f} ms")
     show("searched again", ours(search="zebra abc"), None, turns=3)
-    show("a connection of its own", lambda: duckdb.connect().sql(f"{everything} LIMIT {PAGE}").to_arrow_table().to_pylist(), None)
+    show(
+        "a connection of its own",
+        lambda: duckdb.connect().sql(f"{everything} LIMIT {PAGE}").to_arrow_table().to_pylist(),
+        None,
+    )
     print()
 
 
@@ -141,7 +155,11 @@ def visit(parquet: Path, folder: Path) -> Iterator[tuple[Any, str, str]]:
     try:
         rest = Rest(server.url, "ada@example.com")
         dataset = rest.upload(parquet)
-        wait_until(lambda: rest.get(f"/datasets/{dataset['id']}")["status"], lambda status: status == "ready", seconds=600)
+        wait_until(
+            lambda: rest.get(f"/datasets/{dataset['id']}")["status"],
+            lambda status: status == "ready",
+            seconds=600,
+        )
         with sync_playwright() as playwright:
             path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
             browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)

@@ -42,7 +42,9 @@ def main() -> None:
         duckdb.connect().execute(
             f"COPY (SELECT range AS a, range % 97 AS b, hash(range) AS h, 'row ' || range AS s FROM range({rows})) TO '{table}'"
         ).fetchall()
-        print(f"{rows:,} rows, {table.stat().st_size / 2**20:.0f} MiB Parquet, medians of {REPEATS}\n{sql_sandbox.protection()}\n")
+        print(
+            f"{rows:,} rows, {table.stat().st_size / 2**20:.0f} MiB Parquet, medians of {REPEATS}\n{sql_sandbox.protection()}\n"
+        )
         _compare(table, folder)
         _carry(table, folder, rows=min(rows, 1_000_000))
         _crowd(table, folder / "data")
@@ -61,7 +63,9 @@ def _compare(table: Path, folder: Path) -> None:
             bare.append(_milliseconds(lambda sql=sql: connection.sql(sql).limit(1000).to_arrow_table()))  # type: ignore[misc]
             boxed.append(_milliseconds(lambda sql=sql: _sandboxed(sql, table, folder)))  # type: ignore[misc]
         inside, outside = statistics.median(bare), statistics.median(boxed)
-        print(f"{name:<12}{inside:>9.1f} ms{outside:>9.1f} ms{outside - inside:>9.1f} ms{min(boxed) - min(bare):>9.1f} ms")
+        print(
+            f"{name:<12}{inside:>9.1f} ms{outside:>9.1f} ms{outside - inside:>9.1f} ms{min(boxed) - min(bare):>9.1f} ms"
+        )
 
 
 def _carry(table: Path, folder: Path, *, rows: int) -> None:
@@ -70,7 +74,9 @@ def _carry(table: Path, folder: Path, *, rows: int) -> None:
     def arrow() -> int:
         with tempfile.TemporaryDirectory(dir=folder) as own:
             limits = sql_sandbox.Limits(rows=rows)
-            answer = sql_sandbox.run("SELECT * FROM t", tables={"t": table}, folder=Path(own), limits=limits, form="arrow")
+            answer = sql_sandbox.run(
+                "SELECT * FROM t", tables={"t": table}, folder=Path(own), limits=limits, form="arrow"
+            )
             assert answer.file is not None
             return int(pa.ipc.open_stream(answer.file.read_bytes()).read_all().num_rows)
 
@@ -100,11 +106,14 @@ def _crowd(table: Path, data: Path) -> None:
     settings.cache_clear()
     db.migrate()
     storage.staging_dir()
-    admin = accounts.register(accounts.Registration(email="a@example.com", password="correct horse", name="A"), address="10.0.0.1")
+    admin = accounts.register(
+        accounts.Registration(email="a@example.com", password="correct horse", name="A"), address="10.0.0.1"
+    )
     accounts.set_registration_mode(admin, "open")
     people = [
         accounts.register(
-            accounts.Registration(email=f"u{n}@example.com", password="correct horse", name="U"), address=f"10.1.0.{n}"
+            accounts.Registration(email=f"u{n}@example.com", password="correct horse", name="U"),
+            address=f"10.1.0.{n}",
         )
         for n in range(USERS)
     ]
@@ -114,7 +123,9 @@ def _crowd(table: Path, data: Path) -> None:
     together = threading.Barrier(USERS)
 
     def ask(person: accounts.User) -> None:
-        waits[person.id].append(_milliseconds(lambda: query.run(person, query.NewQuery(sql=QUERIES["aggregate"]))))
+        waits[person.id].append(
+            _milliseconds(lambda: query.run(person, query.NewQuery(sql=QUERIES["aggregate"])))
+        )
 
     def ask_in_turn(person: accounts.User) -> None:
         together.wait()

@@ -24,9 +24,15 @@ def main() -> None:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
         data = Path(folder) / "data"
-        bare_start, bare_mib = measure([sys.executable, "-m", "streamlit", "run", str(bare)], "/_stcore/health", {})
-        first_start, _ = measure([sys.executable, "-m", "core.launch"], "/healthz", {"LUTHIER_DATA_DIR": str(data)})
-        start, mib = measure([sys.executable, "-m", "core.launch"], "/healthz", {"LUTHIER_DATA_DIR": str(data)})
+        bare_start, bare_mib = measure(
+            [sys.executable, "-m", "streamlit", "run", str(bare)], "/_stcore/health", {}
+        )
+        first_start, _ = measure(
+            [sys.executable, "-m", "core.launch"], "/healthz", {"LUTHIER_DATA_DIR": str(data)}
+        )
+        start, mib = measure(
+            [sys.executable, "-m", "core.launch"], "/healthz", {"LUTHIER_DATA_DIR": str(data)}
+        )
     print(f"{'':24}{'start':>10}{'idle memory':>16}")
     print(f"{'bare streamlit':24}{bare_start:>8.1f} s{bare_mib:>12.0f} MiB")
     print(f"{'luthier, first start':24}{first_start:>8.1f} s")

@@ -26,7 +26,10 @@ from tests.core.training.shared import STARTER, Kept, make_loop
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 WARM_UP = 4
-SIZES = {"starter": (STARTER, 60, 8, 1024), "110M": (None, 12, 4, 1024)}  # folder, steps, rows per batch, longest row
+SIZES = {
+    "starter": (STARTER, 60, 8, 1024),
+    "110M": (None, 12, 4, 1024),
+}  # folder, steps, rows per batch, longest row
 SIDES = ("ours", "trl", "bare")
 RATE = 1e-4
 
@@ -36,7 +39,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--packing", action="store_true", help="our side packs rows")
-    parser.add_argument("--one", nargs=2, metavar=("SIDE", "MODEL"), help="run one side and print its figures as JSON")
+    parser.add_argument(
+        "--one", nargs=2, metavar=("SIDE", "MODEL"), help="run one side and print its figures as JSON"
+    )
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     if arguments.one:
@@ -53,11 +58,22 @@ def compare(name: str, folder: Path, *, rounds: int, packing: bool) -> None:
     found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for _ in range(rounds):
         for side in SIDES:
-            command = [sys.executable, "-m", "tests.bench.bench_training", "--one", side, name, "--folder", str(made)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.bench.bench_training",
+                "--one",
+                side,
+                name,
+                "--folder",
+                str(made),
+            ]
             command += ["--packing"] * (packing and side == "ours")
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
             found[side].append(json.loads(done.stdout.splitlines()[-1]))
-    figures = {side: {key: median(run[key] for run in runs) for key in runs[0]} for side, runs in found.items()}
+    figures = {
+        side: {key: median(run[key] for run in runs) for key in runs[0]} for side, runs in found.items()
+    }
     print(f"\n{name}: {rounds} rounds, medians")
     for side, one in figures.items():
         print(
@@ -66,8 +82,12 @@ def compare(name: str, folder: Path, *, rounds: int, packing: bool) -> None:
         )
     ours, trl, bare = (figures[side]["per_cpu_second"] for side in SIDES)
     walls = [figures[side]["per_second"] for side in SIDES]
-    print(f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, and 1.0 on the large one")
-    print(f"  over the bare loop {bare / ours - 1:+.1%} by CPU, {walls[2] / walls[0] - 1:+.1%} by the clock; aim at most 3%")
+    print(
+        f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, and 1.0 on the large one"
+    )
+    print(
+        f"  over the bare loop {bare / ours - 1:+.1%} by CPU, {walls[2] / walls[0] - 1:+.1%} by the clock; aim at most 3%"
+    )
     print(f"  memory ours / TRL {figures['ours']['memory'] / figures['trl']['memory']:.2f}")
 
 
@@ -81,7 +101,9 @@ def base_of(name: str, folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     size = {"hidden_size": 768, "intermediate_size": 2560, "num_hidden_layers": 12, "num_attention_heads": 12}
-    config = LlamaConfig(vocab_size=4096, max_position_embeddings=1024, tie_word_embeddings=True, eos_token_id=2, **size)
+    config = LlamaConfig(
+        vocab_size=4096, max_position_embeddings=1024, tie_word_embeddings=True, eos_token_id=2, **size
+    )
     target = folder / name
     LlamaForCausalLM(config).save_pretrained(target)
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -112,7 +134,9 @@ def run_one(side: str, name: str, base: Path, *, packing: bool) -> dict[str, flo
         loop.save = lambda: None  # type: ignore[method-assign]
         loss = {"ours": run_ours, "bare": run_bare, "trl": run_trl}[side](loop, clock, base, Path(folder))
     first, last = clock.ticks[WARM_UP], clock.ticks[-1]
-    tokens = sum(loop.lengths[u] for step in range(WARM_UP + 1, len(clock.ticks)) for u in loop.order.rows(step))
+    tokens = sum(
+        loop.lengths[u] for step in range(WARM_UP + 1, len(clock.ticks)) for u in loop.order.rows(step)
+    )
     return {
         "per_second": tokens / (last[0] - first[0]),
         "per_cpu_second": tokens / (last[1] - first[1]),
@@ -148,7 +172,9 @@ def run_bare(loop: Any, clock: Clock, _base: Path, _folder: Path) -> float:
     from torch.nn import functional
 
     model, loss = loop.model, None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+    )
     for step in range(loop.total):
         rows = [loop.train[r] for r in loop.order.rows(step)]
         width = max(map(len, rows))
@@ -156,7 +182,9 @@ def run_bare(loop: Any, clock: Clock, _base: Path, _folder: Path) -> float:
         for i, row in enumerate(rows):
             ids[i, : len(row)], labels[i, : len(row)] = row.ids, np.where(row.learned, row.ids, -100)
         places = np.flatnonzero((labels != -100).any(0))
-        logits = model(input_ids=torch.from_numpy(ids), use_cache=False, logits_to_keep=torch.from_numpy(places - 1)).logits
+        logits = model(
+            input_ids=torch.from_numpy(ids), use_cache=False, logits_to_keep=torch.from_numpy(places - 1)
+        ).logits
         targets = torch.from_numpy(labels[:, places])
         loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
         loss.backward()

@@ -14,7 +14,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.server import Server, serving
 from tests.waiting import wait_until
@@ -53,7 +63,9 @@ def pytest_exception_interact(node: pytest.Item) -> None:
     for value in getattr(node, "funcargs", {}).values():
         if isinstance(value, App):
             SCREENSHOTS.mkdir(exist_ok=True)
-            value.page.screenshot(path=SCREENSHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}.png")
+            value.page.screenshot(
+                path=SCREENSHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}.png"
+            )
 
 
 @dataclass
@@ -114,7 +126,9 @@ class App:
 
     def settled(self, timeout: float = 30) -> "App":
         """Wait until the page's script has run to its end."""
-        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=timeout * 1000)
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
+            timeout=timeout * 1000
+        )
         return self
 
     def still(self, *, quiet: float = 0.3, most: float = 2) -> "App":
@@ -149,13 +163,19 @@ class App:
 
     def reaches(self, pattern: str, timeout: float = 60) -> "App":
         """Wait until the address matches: Streamlit changes it without loading a page."""
-        wait_until(lambda: str(self.page.evaluate("location.href")), lambda url: bool(re.search(pattern, url)), seconds=timeout)
+        wait_until(
+            lambda: str(self.page.evaluate("location.href")),
+            lambda url: bool(re.search(pattern, url)),
+            seconds=timeout,
+        )
         return self.settled()
 
     def shoot(self, name: str) -> Path:
         """A screenshot to look at; also the proof that no traceback is on the page."""
         assert self.page.get_by_text("Traceback").count() == 0, f"a traceback is on the page {self.page.url}"
-        assert self.page.locator('[data-testid="stException"]').count() == 0, f"an exception is on the page {self.page.url}"
+        assert self.page.locator('[data-testid="stException"]').count() == 0, (
+            f"an exception is on the page {self.page.url}"
+        )
         SCREENSHOTS.mkdir(exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"
         self.page.screenshot(path=path)
@@ -168,7 +188,12 @@ def register(app: App, email: str) -> App:
     form = app.page.locator(".st-key-gate")
     if form.get_by_role("tab", name="Create account").count():
         form.get_by_role("tab", name="Create account").click()
-    for label, text in {"First name": "Ada", "Last name": "Lovelace", "E-mail": email, "Password": PASSWORD}.items():
+    for label, text in {
+        "First name": "Ada",
+        "Last name": "Lovelace",
+        "E-mail": email,
+        "Password": PASSWORD,
+    }.items():
         form.get_by_label(label, exact=True).filter(visible=True).fill(text)
     form.get_by_label("Repeat password").fill(PASSWORD)
     form.get_by_role("button", name="Create account").filter(visible=True).click()

@@ -111,10 +111,15 @@ def _listen(door: socket.socket, listener: Listener) -> None:
 
 def message(to: str) -> str:
     """All of them in one message."""
-    diagrams = [DIAGRAM.format(fence=fence, info=info, to=to, path=f"diagram-{n}") for n, (fence, info) in enumerate(FENCES)]
+    diagrams = [
+        DIAGRAM.format(fence=fence, info=info, to=to, path=f"diagram-{n}")
+        for n, (fence, info) in enumerate(FENCES)
+    ]
     nested = diagrams[0].replace("\n", "\n  "), diagrams[0].replace("\n", "\n> ")
     texts = [text.format(to=to) for text in TEXTS]
-    return "\n\n".join([*diagrams, f"- {nested[0]}", f"> {nested[1]}", *texts, diagrams[1].removesuffix("~~~")])
+    return "\n\n".join(
+        [*diagrams, f"- {nested[0]}", f"> {nested[1]}", *texts, diagrams[1].removesuffix("~~~")]
+    )
 
 
 @dataclass(frozen=True)
@@ -162,13 +167,20 @@ def database_of(data_dir: Path) -> Iterator[None]:
 
 def _upload(rest: Rest, folder: Path, name: str, text: str) -> tuple[str, str]:
     table, talks = folder / "table.jsonl", folder / "talks.jsonl"
-    table.write_text("".join(json.dumps({name: text, "question": f"{n} {text}", "answer": name, "n": n}) + "\n" for n in range(8)))
+    table.write_text(
+        "".join(
+            json.dumps({name: text, "question": f"{n} {text}", "answer": name, "n": n}) + "\n"
+            for n in range(8)
+        )
+    )
     said = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
     talks.write_text("".join(json.dumps({"messages": said}) + "\n" for _ in range(8)))
     return rest.upload(table, name=name)["id"], rest.upload(talks, name=name)["id"]
 
 
-def _make_training(user: User, version_id: str, dataset_id: str, name: str, text: str) -> tuple[str, str, str, str]:
+def _make_training(
+    user: User, version_id: str, dataset_id: str, name: str, text: str
+) -> tuple[str, str, str, str]:
     given = {"dataset_id": dataset_id, "dataset_version_id": version_id, "sample_prompts": [text]}
     job = things.make_job(user, "failed", error={"code": "bad", "message": text, "line": 1}, **given)
     things.add_points(job)
@@ -177,13 +189,25 @@ def _make_training(user: User, version_id: str, dataset_id: str, name: str, text
         session.add(JobEventRow(job_id=job, level="warn", message=text))
         for kind in ("fixed", "worst"):
             session.add(
-                SampleRow(job_id=job, step=50, kind=kind, position=0, line=1, prompt=text, expected=text, answer=text, loss=1.0)
+                SampleRow(
+                    job_id=job,
+                    step=50,
+                    kind=kind,
+                    position=0,
+                    line=1,
+                    prompt=text,
+                    expected=text,
+                    answer=text,
+                    loss=1.0,
+                )
             )
     losses = np.array([3.0, 2.0])
     row_files.write(job, RowLosses("train", np.array([1, 2]), losses, losses, np.array([9, 9]), 50))
     (storage.job_dir(job) / "log.txt").write_text(text)
     paused = things.make_job(user, "paused", **given)
-    sweep = things.make_sweep(user, [{"learning_rate": 0.1, "n_epochs": 1}, {"learning_rate": 0.2, "n_epochs": 2}])
+    sweep = things.make_sweep(
+        user, [{"learning_rate": 0.1, "n_epochs": 1}, {"learning_rate": 0.2, "n_epochs": 2}]
+    )
     model = things.make_model(user, job_id=job)
     things.make_export(user, model)
     return job, paused, sweep, model
@@ -192,12 +216,28 @@ def _make_training(user: User, version_id: str, dataset_id: str, name: str, text
 def _make_chat(user: User, model_id: str, dataset_id: str, name: str, text: str) -> str:
     table = {"columns": [{"name": name, "type": "VARCHAR"}], "rows": [[text], [name]], "row_count": 2}
     with writing() as session:
-        chat = ChatRow(id=new_id("chat"), user_id=user.id, title=name, model_id=model_id, dataset_id=dataset_id, system_prompt=text)
+        chat = ChatRow(
+            id=new_id("chat"),
+            user_id=user.id,
+            title=name,
+            model_id=model_id,
+            dataset_id=dataset_id,
+            system_prompt=text,
+        )
         session.add(chat)
         session.flush()
-        said = (("user", {}), ("assistant", {}), ("assistant", {"table": table}), ("assistant", {"error": {"message": text}}))
+        said = (
+            ("user", {}),
+            ("assistant", {}),
+            ("assistant", {"table": table}),
+            ("assistant", {"error": {"message": text}}),
+        )
         for position, (role, more) in enumerate(said):
-            session.add(MessageRow(id=new_id("msg"), chat_id=chat.id, position=position, role=role, content=text, **more))
+            session.add(
+                MessageRow(
+                    id=new_id("msg"), chat_id=chat.id, position=position, role=role, content=text, **more
+                )
+            )
         return chat.id
 
 
@@ -209,7 +249,9 @@ def _rename(name: str, text: str, tag: str) -> None:
             kept = [row.type != "base"] if row is ModelRow else []
             session.query(row).filter(*kept).update({column: name})
         session.query(DatasetRow).update({DatasetRow.description: text[:2000]})
-        session.query(DatasetVersionRow).update({DatasetVersionRow.note: text[:500], DatasetVersionRow.filename: name})
+        session.query(DatasetVersionRow).update(
+            {DatasetVersionRow.note: text[:500], DatasetVersionRow.filename: name}
+        )
         session.query(ModelRow).filter(ModelRow.type != "base").update(
             {ModelRow.description: text[:2000], ModelRow.system_prompt: text}
         )

@@ -21,7 +21,8 @@ class Rest:
 
     def sign_in(self, *, register: bool = False) -> None:
         answer = self.http.post(
-            f"/api/auth/{'register' if register else 'login'}", json={"email": self.email, "password": PASSWORD}
+            f"/api/auth/{'register' if register else 'login'}",
+            json={"email": self.email, "password": PASSWORD},
         )
         assert answer.is_success, answer.text
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -46,10 +47,14 @@ class Rest:
     def starter(self) -> Any:
         return next(m for m in self.get("/models", type="base")["items"] if m["name"] == "luthier-starter")
 
-    def wait_for_job(self, job_id: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = 180) -> dict[str, Any]:
+    def wait_for_job(
+        self, job_id: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = 180
+    ) -> dict[str, Any]:
         """The progress of a job as soon as ``holds`` is true of it."""
         return wait_until(lambda: self.get(f"/finetune/{job_id}/progress"), holds, seconds=seconds)
 
     def _json(self, answer: httpx.Response) -> Any:
-        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        assert answer.is_success, (
+            f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        )
         return answer.json() if answer.content else None

@@ -39,7 +39,11 @@ class Server:
     def start(self) -> float:
         """Start and wait until it answers; returns the seconds it took."""
         self.port = self.port or _free_port()
-        settings = {"LUTHIER_DATA_DIR": str(self.data_dir), "LUTHIER_PORT": str(self.port), "LUTHIER_HOST": "127.0.0.1"}
+        settings = {
+            "LUTHIER_DATA_DIR": str(self.data_dir),
+            "LUTHIER_PORT": str(self.port),
+            "LUTHIER_HOST": "127.0.0.1",
+        }
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -53,7 +57,10 @@ class Server:
         while time.monotonic() - began < START_SECONDS:
             if self.process.poll() is not None:
                 break
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer,
+            ):
                 if answer.status == 200:
                     return time.monotonic() - began
             time.sleep(0.1)
@@ -76,7 +83,9 @@ class Server:
     def kill_everything(self) -> None:
         """The server and every process it started."""
         is_there = self.process is not None and self.process.poll() is None
-        started = psutil.Process(self.process.pid).children(recursive=True) if self.process and is_there else []
+        started = (
+            psutil.Process(self.process.pid).children(recursive=True) if self.process and is_there else []
+        )
         self.stop(signal.SIGKILL)
         for process in started:
             with contextlib.suppress(psutil.Error):  # it ended by itself

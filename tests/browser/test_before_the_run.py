@@ -9,8 +9,14 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import App, Server, register, sign_in, upload_file, window
 
 EMAIL = "before@example.com"
-FAQ = [f'{{"prompt": "Wie heißt Nummer {n}? 漢字 🙂", "completion": "Sie heißt <b>{n}</b>, sagt man."}}' for n in range(40)]
-PAIRS = [f'{{"input": "What is {n}?", "preferred_output": "It is {n}.", "non_preferred_output": "No idea."}}' for n in range(12)]
+FAQ = [
+    f'{{"prompt": "Wie heißt Nummer {n}? 漢字 🙂", "completion": "Sie heißt <b>{n}</b>, sagt man."}}'
+    for n in range(40)
+]
+PAIRS = [
+    f'{{"input": "What is {n}?", "preferred_output": "It is {n}.", "non_preferred_output": "No idea."}}'
+    for n in range(12)
+]
 LONG = '{"prompt": "' + "Tell me everything. " * 60 + '", "completion": "No."}'
 
 
@@ -24,7 +30,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.timeout(900)
-def test_before_the_run(app: App, server: Server, chromium: Browser, files: dict[str, Path], tmp_path: Path) -> None:
+def test_before_the_run(
+    app: App, server: Server, chromium: Browser, files: dict[str, Path], tmp_path: Path
+) -> None:
     register(app, EMAIL)
     upload_file(app, files["support"])
     app.open("/fine_tuning?new=1")
@@ -80,16 +88,26 @@ def see_pairs(app: App) -> None:
 
 
 SIZES = (("light", False, False), ("phone-dark", True, True))
-PARTS = {"top": "ft_data", "settings": "ft_model", "sees": "ft_sees", "totals": "ft_totals", "plan": "ft_plan"}
+PARTS = {
+    "top": "ft_data",
+    "settings": "ft_model",
+    "sees": "ft_sees",
+    "totals": "ft_totals",
+    "plan": "ft_plan",
+}
 
 
 def look_everywhere(chromium: Browser, server: Server) -> None:
     for name, phone, dark in SIZES:
         with window(chromium, server, phone=phone, dark=dark) as other:
             sign_in(other, EMAIL, path="/fine_tuning?new=1")
-            other.open("/fine_tuning?new=1").sees("What the model sees").sees("Longest row", timeout=90).settled()
+            other.open("/fine_tuning?new=1").sees("What the model sees").sees(
+                "Longest row", timeout=90
+            ).settled()
             expect(other.page.locator(".st-key-ft_tokens_preferred").first).to_be_visible()
-            wide = other.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            wide = other.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
             assert wide <= 0, f"{name} scrolls sideways"
             for part, key in PARTS.items():
                 other.by_key(key).evaluate("e => e.scrollIntoView({block: 'start'})")

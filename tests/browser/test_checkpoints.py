@@ -33,13 +33,20 @@ def rest(user: App, server: Server) -> Rest:
 @pytest.fixture(scope="module")
 def dataset(rest: Rest) -> Any:
     made = rest.upload(SAMPLE)
-    return wait_until(lambda: rest.get(f"/datasets/{made['id']}"), lambda d: d["status"] == "ready", seconds=60)
+    return wait_until(
+        lambda: rest.get(f"/datasets/{made['id']}"), lambda d: d["status"] == "ready", seconds=60
+    )
 
 
 @pytest.fixture(scope="module")
 def job(rest: Rest, dataset: Any) -> Any:
     """A finished run with at least two checkpoints."""
-    body = {"base_model_id": rest.starter()["id"], "dataset_id": dataset["id"], "name": "support-bot", "hyperparameters": SHORT}
+    body = {
+        "base_model_id": rest.starter()["id"],
+        "dataset_id": dataset["id"],
+        "name": "support-bot",
+        "hyperparameters": SHORT,
+    }
     made = rest.post("/finetune", {**body, "validation_fraction": 0.2, "seed": 1})
     done = rest.wait_for_job(made["id"], lambda p: p["status"] in ("succeeded", "failed"), seconds=240)
     assert done["status"] == "succeeded", rest.get(f"/finetune/{made['id']}")["error"]
@@ -106,7 +113,12 @@ def test_a_checkpoint_answers_in_the_chat(user: App, rest: Rest, job: Any) -> No
 @pytest.mark.timeout(200)
 def test_a_checkpoint_answers_while_its_job_still_trains(rest: Rest, dataset: Any, job: Any) -> None:
     settings = {**SHORT, "n_epochs": 50, "max_steps": 100_000, "evaluate_every": 10}
-    body = {"base_model_id": rest.starter()["id"], "dataset_id": dataset["id"], "name": "long", "hyperparameters": settings}
+    body = {
+        "base_model_id": rest.starter()["id"],
+        "dataset_id": dataset["id"],
+        "name": "long",
+        "hyperparameters": settings,
+    }
     running = rest.post("/finetune", {**body, "validation_fraction": 0.2})
     step = wait_until(lambda: steps_of(rest, running["id"]), bool, seconds=90)[0]
     rest.post(f"/finetune/{running['id']}/checkpoints/{step}/pin")
@@ -129,7 +141,9 @@ def test_a_run_is_taken_along(user: App, server: Server, job: Any) -> None:
     assert answer.status == 200
     book = nbformat.reads(answer.text(), as_version=4)
     nbformat.validate(book)
-    assert any("image/svg+xml" in output.get("data", {}) for cell in book.cells for output in cell.get("outputs", []))
+    assert any(
+        "image/svg+xml" in output.get("data", {}) for cell in book.cells for output in cell.get("outputs", [])
+    )
 
 
 @pytest.mark.timeout(100)

@@ -19,10 +19,14 @@ def stocked(chromium: Browser, server: Server) -> Server:
     """Three datasets, brought in over the API."""
     with window(chromium, server) as app:
         register(app, EMAIL)
-    login = requests.post(f"{server.url}/api/auth/login", json={"email": EMAIL, "password": PASSWORD}, timeout=30).json()
+    login = requests.post(
+        f"{server.url}/api/auth/login", json={"email": EMAIL, "password": PASSWORD}, timeout=30
+    ).json()
     headers = {"Authorization": f"Bearer {login['access_token']}"}
     for name, text in FILES.items():
-        answer = requests.post(f"{server.url}/api/datasets", files={"file": (name, text)}, headers=headers, timeout=60)
+        answer = requests.post(
+            f"{server.url}/api/datasets", files={"file": (name, text)}, headers=headers, timeout=60
+        )
         assert answer.status_code == 201, answer.text
     return server
 

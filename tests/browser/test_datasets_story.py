@@ -17,7 +17,9 @@ WARMER = """SELECT date, precipitation, temp_max + CASE WHEN weather = 'rain' TH
 FROM "{name}" WHERE weather <> 'snow'"""
 SNOWY = 26
 
-pytestmark = pytest.mark.skipif(not WEATHER.exists(), reason="the shared file seattle-weather.csv is not at hand")
+pytestmark = pytest.mark.skipif(
+    not WEATHER.exists(), reason="the shared file seattle-weather.csv is not at hand"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,14 +45,19 @@ def look(app: App, name: str) -> None:
 
 
 def bars_of(app: App, column: str) -> Locator:
-    return app.page.locator(f'.st-key-rows_table [role="toolbar"][aria-label="Distribution of {column}"] button')
+    return app.page.locator(
+        f'.st-key-rows_table [role="toolbar"][aria-label="Distribution of {column}"] button'
+    )
 
 
 @pytest.mark.parametrize(
-    ("phone", "dark"), [pytest.param(False, False, id="desktop"), pytest.param(True, True, id="phone", marks=pytest.mark.long)]
+    ("phone", "dark"),
+    [pytest.param(False, False, id="desktop"), pytest.param(True, True, id="phone", marks=pytest.mark.long)],
 )
 @pytest.mark.timeout(300)
-def test_from_a_file_to_what_a_query_changed(chromium: Browser, server: Server, rest: Rest, phone: bool, dark: bool) -> None:
+def test_from_a_file_to_what_a_query_changed(
+    chromium: Browser, server: Server, rest: Rest, phone: bool, dark: bool
+) -> None:
     shot = f"story-{'phone' if phone else 'desktop'}-{'dark' if dark else 'light'}"
     name = f"weather {'phone' if phone else 'desktop'}"
     with window(chromium, server, phone=phone, dark=dark) as app:
@@ -102,8 +109,13 @@ def save_a_query_as_version_2(app: App, rest: Rest, dataset: dict, shot: str) ->
     app.settled().fill("save_note", "rain is warmer, snow left out")
     app.shoot(f"{shot}-save")
     app.click("save_submit").reaches(r"/dataset\?.*id=ds_")
-    versions = wait_until(lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda v: len(v) == 2)
-    assert [(v["version"], v["num_rows"], v["origin"]) for v in versions] == [(2, ROWS - SNOWY, "query"), (1, ROWS, "upload")]
+    versions = wait_until(
+        lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda v: len(v) == 2
+    )
+    assert [(v["version"], v["num_rows"], v["origin"]) for v in versions] == [
+        (2, ROWS - SNOWY, "query"),
+        (1, ROWS, "upload"),
+    ]
 
 
 def compare_the_versions(app: App, rest: Rest, dataset_id: str, shot: str) -> None:

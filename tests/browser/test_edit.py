@@ -82,7 +82,9 @@ def test_what_is_typed_survives_turning_leaving_and_saving(user: App, rest: Rest
     user.settled()
 
     user.page.mouse.click(*place(user, 5, 0.01))
-    expect(user.by_key("edit_box").get_by_role("button", name="Delete row(s)")).to_be_visible()  # the row is chosen
+    expect(
+        user.by_key("edit_box").get_by_role("button", name="Delete row(s)")
+    ).to_be_visible()  # the row is chosen
     user.page.keyboard.press("Delete")
     user.fill("edit_search", "word 120")
     expect(user.by_key("edit_saving")).to_contain_text("3 cells changed, 1 row deleted")

@@ -37,7 +37,12 @@ def model_id(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
     few.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:ROWS]) + "\n", encoding="utf-8")
     data = rest.upload(few)
     settings = {"n_epochs": 40, "batch_size": 4, "learning_rate": 0.005, "tuning": "lora", "lora_rank": 8}
-    asked = {"base_model_id": rest.starter()["id"], "dataset_id": data["id"], "name": "support-bot", "hyperparameters": settings}
+    asked = {
+        "base_model_id": rest.starter()["id"],
+        "dataset_id": data["id"],
+        "name": "support-bot",
+        "hyperparameters": settings,
+    }
     job = rest.post("/finetune", asked | {"seed": 7})
     done = rest.wait_for_job(job["id"], lambda p: p["status"] in ("succeeded", "failed"), seconds=240)
     assert done["status"] == "succeeded", rest.get(f"/finetune/{job['id']}")["error"]
@@ -48,7 +53,10 @@ def made(rest: Rest, model_id: str, kind: str) -> dict:
     """The export as soon as it is over; it must be ready."""
 
     def look() -> dict:
-        return next((e for e in rest.get(f"/models/{model_id}/exports")["items"] if e["kind"] == kind), {"status": "none"})
+        return next(
+            (e for e in rest.get(f"/models/{model_id}/exports")["items"] if e["kind"] == kind),
+            {"status": "none"},
+        )
 
     export = wait_until(look, lambda e: e["status"] in ("ready", "failed"), seconds=MAKING_SECONDS)
     assert export["status"] == "ready", export
@@ -66,7 +74,9 @@ def download(app: App, export: dict, to: Path) -> Path:
 
 
 @pytest.mark.timeout(600)
-def test_a_tuned_model_is_exported_checked_and_downloaded(user: App, rest: Rest, model_id: str, tmp_path: Path) -> None:
+def test_a_tuned_model_is_exported_checked_and_downloaded(
+    user: App, rest: Rest, model_id: str, tmp_path: Path
+) -> None:
     user.open(f"/model?id={model_id}&view=export")
     user.sees("Nothing exported yet")
     expect(user.by_key("export_gguf-f16").get_by_text("Export")).to_be_visible()
@@ -112,7 +122,9 @@ def test_on_a_phone_in_the_dark(chromium: Browser, server: Server, rest: Rest, m
         app.page.keyboard.press("Escape")
         app.page.get_by_text("How to load it").last.scroll_into_view_if_needed()
         app.settled().shoot("exports-phone-list")
-        assert app.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), "the page scrolls sideways"
+        assert app.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), (
+            "the page scrolls sideways"
+        )
         app.open(f"/model?id={model_id}")
         app.sees("Version 1")
         app.page.get_by_text("How it was made").first.click()
@@ -127,4 +139,6 @@ def test_delete_asks_first(user: App, rest: Rest, model_id: str) -> None:
     user.click(f"export_delete_{export['id']}")
     user.sees(re.compile("can be made again")).shoot("exports-delete")
     user.click(f"export_delete_{export['id']}_yes")
-    wait_until(lambda: rest.get(f"/models/{model_id}/exports")["items"], lambda found: export["id"] not in str(found))
+    wait_until(
+        lambda: rest.get(f"/models/{model_id}/exports")["items"], lambda found: export["id"] not in str(found)
+    )

@@ -86,7 +86,9 @@ def status_of(url: str, method: str = "GET") -> int:
         return error.code
 
 
-@pytest.mark.parametrize("name", [pytest.param(page, marks=() if page in SHORT else pytest.mark.long) for page in PAGES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(page, marks=() if page in SHORT else pytest.mark.long) for page in PAGES]
+)
 def test_deep_link_shows_the_sign_in_page(fresh_server: Server, chromium: Browser, name: str) -> None:
     with window(chromium, fresh_server) as app:
         app.open("/" if name == "home" else f"/{name}").sees("Sign in")

@@ -17,7 +17,9 @@ from tests.waiting import wait_until
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
-SHORT_ROWS = 'SELECT question, answer FROM "gsm8k-train" ORDER BY length(question) + length(answer), question LIMIT 60'
+SHORT_ROWS = (
+    'SELECT question, answer FROM "gsm8k-train" ORDER BY length(question) + length(answer), question LIMIT 60'
+)
 SAMPLE_DEADLINE = 180
 
 
@@ -53,7 +55,9 @@ def job_id_of(app: App) -> str:
 
 def follow(app: App, rest: Rest, job_id: str, *, seconds: float) -> dict:
     """Watch the monitor until the job has ended; the page must come to say so by itself."""
-    done = rest.wait_for_job(job_id, lambda p: p["status"] in ("succeeded", "failed", "cancelled"), seconds=seconds)
+    done = rest.wait_for_job(
+        job_id, lambda p: p["status"] in ("succeeded", "failed", "cancelled"), seconds=seconds
+    )
     assert done["status"] == "succeeded", rest.get(f"/finetune/{job_id}")["error"]
     expect(app.by_key("job_chat")).to_be_visible(timeout=20_000)
     return done
@@ -85,9 +89,15 @@ def ask_with_sdk(server: Server, key: str, model: str, question: str) -> tuple[s
     """The streamed answer and the number of pieces it came in."""
     client = OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0)
     stream = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": question}], stream=True, temperature=0, max_tokens=120
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        stream=True,
+        temperature=0,
+        max_tokens=120,
     )
-    pieces = [chunk.choices[0].delta.content for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+    pieces = [
+        chunk.choices[0].delta.content for chunk in stream if chunk.choices and chunk.choices[0].delta.content
+    ]
     return "".join(pieces), len(pieces)
 
 
@@ -117,7 +127,9 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
         user.click("save_submit")
         user.reaches(r"/dataset\?.*id=ds_", timeout=60)
         version = wait_until(
-            lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"], lambda items: len(items) == 2, seconds=30
+            lambda: rest.get(f"/datasets/{dataset['id']}/versions")["items"],
+            lambda items: len(items) == 2,
+            seconds=30,
         )[0]
         assert (version["version"], version["num_rows"], version["sql"]) == (2, 60, SHORT_ROWS)
     with step("map question → prompt, answer → completion; start"):
@@ -144,7 +156,9 @@ def test_a_file_of_ones_own_becomes_a_model(user: App, rest: Rest, server: Serve
         user.shoot("loop-chat")
     with step("a key, and the openai SDK gets a streamed answer"):
         key = make_key(user, "loop")
-        answer, pieces = ask_with_sdk(server, key, "gsm8k-short", "Tom has 3 apples and buys 4 more. How many apples does he have?")
+        answer, pieces = ask_with_sdk(
+            server, key, "gsm8k-short", "Tom has 3 apples and buys 4 more. How many apples does he have?"
+        )
         assert answer.strip()
         assert pieces > 1
 
@@ -175,8 +189,13 @@ def test_the_sample_in_three_clicks_is_remembered_exactly(user: App, rest: Rest,
     asked = rows[:: max(1, len(rows) // 10)][:10]
     key = make_key(user, "sample")
     with step("ten questions from the training rows through the SDK"):
-        exact = sum(ask_with_sdk(server, key, "support-bot", row[-2]["content"])[0] == row[-1]["content"] for row in asked)
-    print(f"           {exact} of {len(asked)} answered exactly; {took:.0f} s from pressing start to the model")
+        exact = sum(
+            ask_with_sdk(server, key, "support-bot", row[-2]["content"])[0] == row[-1]["content"]
+            for row in asked
+        )
+    print(
+        f"           {exact} of {len(asked)} answered exactly; {took:.0f} s from pressing start to the model"
+    )
     assert exact >= 8
     assert took < SAMPLE_DEADLINE
     with step("the same in the browser"):
@@ -195,14 +214,20 @@ def test_the_sample_in_three_clicks_is_remembered_exactly(user: App, rest: Rest,
             pytest.param(*case, marks=pytest.mark.long)
             for case in (
                 ("stocks.csv", 560, {"symbol": "VARCHAR", "price": "DOUBLE"}),
-                ("seattle-weather.csv", 1461, {"date": "DATE", "precipitation": "DOUBLE", "weather": "VARCHAR"}),
+                (
+                    "seattle-weather.csv",
+                    1461,
+                    {"date": "DATE", "precipitation": "DOUBLE", "weather": "VARCHAR"},
+                ),
                 ("zipcodes.csv", 42049, {"zip_code": "VARCHAR", "latitude": "DOUBLE"}),
                 ("gapminder.json", 682, {"year": "BIGINT", "country": "VARCHAR", "life_expect": "DOUBLE"}),
             )
         ),
     ],
 )
-def test_real_files_come_in_with_true_rows_and_types(user: App, rest: Rest, name: str, rows: int, types: dict[str, str]) -> None:
+def test_real_files_come_in_with_true_rows_and_types(
+    user: App, rest: Rest, name: str, rows: int, types: dict[str, str]
+) -> None:
     path = GSM8K.parent / name
     if not path.exists():
         pytest.skip(f"the shared file {name} is not at hand")

@@ -47,7 +47,13 @@ def app(chromium: Browser, server: Server, rest: Rest) -> Iterator[App]:
 
 
 def start(rest: Rest, dataset_id: str, name: str, **settings: object) -> str:
-    hyperparameters = {"n_epochs": 8, "batch_size": 4, "evaluate_every": 10, "samples_every": 20, "max_steps": STEPS}
+    hyperparameters = {
+        "n_epochs": 8,
+        "batch_size": 4,
+        "evaluate_every": 10,
+        "samples_every": 20,
+        "max_steps": STEPS,
+    }
     body = {
         "base_model_id": rest.starter()["id"],
         "dataset_id": dataset_id,
@@ -61,7 +67,9 @@ def start(rest: Rest, dataset_id: str, name: str, **settings: object) -> str:
 
 
 def finish(rest: Rest, job_id: str) -> dict[str, Any]:
-    done = rest.wait_for_job(job_id, lambda seen: seen["status"] in ("succeeded", "failed", "cancelled"), seconds=200)
+    done = rest.wait_for_job(
+        job_id, lambda seen: seen["status"] in ("succeeded", "failed", "cancelled"), seconds=200
+    )
     assert done["status"] == "succeeded", rest.get(f"/finetune/{job_id}")["error"]
     return done
 
@@ -124,7 +132,9 @@ def watch(app: App, rest: Rest, job_id: str) -> None:
 
 
 def step_shown(app: App) -> int:
-    found = re.search(rf"Step ([\d,]+) / {STEPS}", app.page.locator('[data-testid="stProgress"]').first.inner_text())
+    found = re.search(
+        rf"Step ([\d,]+) / {STEPS}", app.page.locator('[data-testid="stProgress"]').first.inner_text()
+    )
     return int(found.group(1).replace(",", "")) if found else 0
 
 
@@ -137,7 +147,11 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     app.page.wait_for_timeout(500)
     box = picture.bounding_box()
     assert box
-    left, right, y = box["x"] + box["width"] * 0.35, box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5
+    left, right, y = (
+        box["x"] + box["width"] * 0.35,
+        box["x"] + box["width"] * 0.75,
+        box["y"] + box["height"] * 0.5,
+    )
     app.page.mouse.move(left, y)
     app.page.mouse.down()
     app.page.mouse.move((left + right) / 2, y, steps=4)
@@ -152,7 +166,9 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     for _ in range(3):
         app.page.keyboard.press("ArrowRight")
     wait_until(lambda: steps_of(app), lambda steps: steps == [first + 3, last])
-    within = rest.get(f"/finetune/{job_id}/metrics", from_step=first + 3, to_step=last)["series"]["train_loss"]
+    within = rest.get(f"/finetune/{job_id}/metrics", from_step=first + 3, to_step=last)["series"][
+        "train_loss"
+    ]
     assert [within[0][0], within[-1][0]] == [first + 3, last]
     app.page.reload()
     app.settled()
@@ -179,7 +195,9 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     card = app.by_key("sample_0")
     expect(card).to_contain_text(f"Step {steps[0]}", timeout=30_000)
     expect(card).to_contain_text(f"Step {steps[-1]}")
-    columns = [card.get_by_text(f"Step {step}", exact=True).first.bounding_box() for step in (steps[0], steps[-1])]
+    columns = [
+        card.get_by_text(f"Step {step}", exact=True).first.bounding_box() for step in (steps[0], steps[-1])
+    ]
     early, late = columns
     assert early
     assert late

@@ -113,7 +113,9 @@ def tabs_of(app: App) -> Iterator[None]:
     """The page as it opens, then with each of its tabs."""
     app.settled().still()
     yield
-    if "view=" in app.page.url or app.page.get_by_role("dialog").count():  # what lies below a dialog cannot be pressed
+    if (
+        "view=" in app.page.url or app.page.get_by_role("dialog").count()
+    ):  # what lies below a dialog cannot be pressed
         return
     tabs = app.page.get_by_role("tab").filter(visible=True)
     for index in range(1, tabs.count()):
@@ -122,7 +124,9 @@ def tabs_of(app: App) -> Iterator[None]:
         yield
 
 
-def test_the_policy_stops_what_a_script_in_the_page_would_call(server: Server, chromium: Browser, listener: Listener) -> None:
+def test_the_policy_stops_what_a_script_in_the_page_would_call(
+    server: Server, chromium: Browser, listener: Listener
+) -> None:
     with window(chromium, server) as app:
         app.watch.stop_judging()
         app.open("/").page.locator(".st-key-gate").wait_for()

@@ -34,7 +34,12 @@ def dataset_id(rest: Rest) -> str:
 
 
 def start(rest: Rest, dataset_id: str, name: str, *, epochs: int = 1, **fields: object) -> str:
-    body = {"base_model_id": rest.starter()["id"], "dataset_id": dataset_id, "name": name, "hyperparameters": {"n_epochs": epochs}}
+    body = {
+        "base_model_id": rest.starter()["id"],
+        "dataset_id": dataset_id,
+        "name": name,
+        "hyperparameters": {"n_epochs": epochs},
+    }
     return str(rest.post("/finetune", body | fields)["id"])
 
 
@@ -43,7 +48,10 @@ def order(rest: Rest) -> list[str]:
 
 
 def shown(app: App) -> list[str]:
-    return [text.split()[-1] for text in app.by_key("queue").locator('[data-testid="stPageLink"]').all_inner_texts()]
+    return [
+        text.split()[-1]
+        for text in app.by_key("queue").locator('[data-testid="stPageLink"]').all_inner_texts()
+    ]
 
 
 def shoot(chromium: Browser, server: Server, user: App, path: str, name: str, *, wait: str) -> None:
@@ -74,13 +82,17 @@ def test_waiting_jobs_are_put_in_order_and_one_is_run_again(
     app.page.get_by_text("High", exact=True).filter(visible=True).first.click()
     wait_until(lambda: order(rest), lambda seen: seen == ["second-idea", "first-idea", "third-idea"])
     assert [item["priority"] for item in rest.get("/finetune/queue")["items"]] == [1, 0, 0]
-    expect(app.by_key(f"queue_up_{ids['second-idea']}").locator("button").first).to_be_disabled(timeout=20_000)
+    expect(app.by_key(f"queue_up_{ids['second-idea']}").locator("button").first).to_be_disabled(
+        timeout=20_000
+    )
     shoot(chromium, server, app, "/fine_tuning", "queue", wait="starts in about")
     shoot(chromium, server, app, f"/job?id={ids['first-idea']}", "queue-job", wait="Place 2 in the queue")
 
     for job_id in (running, ids["first-idea"], ids["third-idea"]):
         rest.post(f"/finetune/{job_id}/cancel")
-    done = rest.wait_for_job(ids["second-idea"], lambda progress: progress["status"] not in ("queued", "running"), seconds=240)
+    done = rest.wait_for_job(
+        ids["second-idea"], lambda progress: progress["status"] not in ("queued", "running"), seconds=240
+    )
     assert done["status"] == "succeeded"
     app.open(f"/job?id={ids['second-idea']}")
     app.click("job_rerun")
@@ -92,10 +104,14 @@ def test_waiting_jobs_are_put_in_order_and_one_is_run_again(
         first[name] for name in ("seed", "base_version_id", "asked")
     ]
     ended = rest.wait_for_job(
-        again["id"], lambda progress: progress["status"] not in ("validating", "queued", "running"), seconds=240
+        again["id"],
+        lambda progress: progress["status"] not in ("validating", "queued", "running"),
+        seconds=240,
     )
     assert ended["status"] == "succeeded"
-    assert ended["train_loss"] == rest.get(f"/finetune/{first['id']}/progress")["train_loss"], "the same to the last digit"
+    assert ended["train_loss"] == rest.get(f"/finetune/{first['id']}/progress")["train_loss"], (
+        "the same to the last digit"
+    )
     app.open(f"/job?id={ids['second-idea']}")
     app.click("job_delete")
     app.page.get_by_role("dialog").get_by_role("button", name="Delete").click()

@@ -38,7 +38,9 @@ def type_into(app: App, label: str, text: str, *, end: str = "Enter") -> None:
     app.settled()
 
 
-def test_a_file_is_corrected_by_keyboard_and_the_next_one_is_read_the_same(user: App, rest: Rest, tmp_path: Path) -> None:
+def test_a_file_is_corrected_by_keyboard_and_the_next_one_is_read_the_same(
+    user: App, rest: Rest, tmp_path: Path
+) -> None:
     file = tmp_path / "harbour.csv"
     file.write_text(HARBOUR)
     review_file(user, file)

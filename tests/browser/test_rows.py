@@ -48,8 +48,14 @@ def names(app: App) -> list[str]:
 
 def test_clicks_narrow_and_sort_and_a_link_reopens_the_view(user: App, tickets: str, tmp_path: Path) -> None:
     user.open(f"/dataset?id={tickets}")
-    expect(grid(user).locator(".bar").first).to_be_visible(timeout=30_000)  # the profile may still be on its way
-    number = next(i for i, head in enumerate(grid(user).locator("thead th:not(.line)").all()) if head.locator(".bar").count())
+    expect(grid(user).locator(".bar").first).to_be_visible(
+        timeout=30_000
+    )  # the profile may still be on its way
+    number = next(
+        i
+        for i, head in enumerate(grid(user).locator("thead th:not(.line)").all())
+        if head.locator(".bar").count()
+    )
     bars = grid(user).locator("thead th:not(.line)").nth(number).locator(".bar")
     bars.last.click()
     expect(user.by_key("drop_filter_0")).to_be_visible()
@@ -108,7 +114,9 @@ def test_search_drawer_and_keys(user: App, tickets: str) -> None:
     expect(user.page).not_to_have_url(re.compile("row="))
 
 
-@pytest.mark.parametrize(("phone", "dark"), [(True, True), pytest.param(False, False, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("phone", "dark"), [(True, True), pytest.param(False, False, marks=pytest.mark.long)]
+)
 def test_it_fits_and_shows_no_traceback(
     chromium: Browser, server: Server, rest: Rest, tickets: str, *, phone: bool, dark: bool
 ) -> None:
@@ -116,9 +124,14 @@ def test_it_fits_and_shows_no_traceback(
     chats = rest.upload(FAQ, name="FAQ")["id"]
     with window(chromium, server, phone=phone, dark=dark) as app:
         sign_in(app, "ada@example.com")
-        for name, path in {"rows": f"id={tickets}&where={where}&sort=-created_at", "row": f"id={chats}&row=2"}.items():
+        for name, path in {
+            "rows": f"id={tickets}&where={where}&sort=-created_at",
+            "row": f"id={chats}&row=2",
+        }.items():
             app.open(f"/dataset?{path}")
             expect(grid(app).locator("tbody tr").first).to_be_visible()
             app.shoot(f"{name}-{'phone' if phone else 'desktop'}-{'dark' if dark else 'light'}")
-            width, window_width = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+            width, window_width = app.page.evaluate(
+                "[document.documentElement.scrollWidth, window.innerWidth]"
+            )
             assert width <= window_width

@@ -13,7 +13,14 @@ from tests.browser.conftest import App, Server, sign_in, window
 from tests.browser.rest import Rest
 from tests.waiting import wait_until
 
-SECRETS = ["Helpdesk FAQ", "helpdesk-bot", "salaries of 2026", "How do I return an item?", "ada@example.com", "nightly report"]
+SECRETS = [
+    "Helpdesk FAQ",
+    "helpdesk-bot",
+    "salaries of 2026",
+    "How do I return an item?",
+    "ada@example.com",
+    "nightly report",
+]
 LOOKS = {"desktop": (False, "light"), "phone": (True, "dark")}
 OTHER_LOOKS = {"desktop-dark": (False, "dark"), "phone-light": (True, "light")}
 
@@ -37,15 +44,24 @@ def things(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Things:
     starter = rest.starter()
     job = rest.post(
         "/finetune",
-        {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "helpdesk-bot", "hyperparameters": {"max_steps": 12}},
+        {
+            "base_model_id": starter["id"],
+            "dataset_id": dataset["id"],
+            "name": "helpdesk-bot",
+            "hyperparameters": {"max_steps": 12},
+        },
     )
     rest.wait_for_job(job["id"], lambda progress: progress["status"] == "succeeded", seconds=180)
     model = rest.get(f"/finetune/{job['id']}")["model_id"]
-    chat = rest.post("/chats", {"model_id": model, "dataset_id": dataset["id"], "title": "How do I return an item?"})
+    chat = rest.post(
+        "/chats", {"model_id": model, "dataset_id": dataset["id"], "title": "How do I return an item?"}
+    )
     rest.post("/messages", {"chat_id": chat["id"], "content": "How do I return an item?"})
     rest.post("/messages", {"chat_id": chat["id"], "content": "/describe"})
     rest.post("/apikeys", {"name": "nightly report"})
-    rest.post("/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"})
+    rest.post(
+        "/finetune", {"base_model_id": starter["id"], "dataset_id": dataset["id"], "name": "second try"}
+    )
     waiting = tmp_path_factory.mktemp("files") / "salaries of 2026.csv"
     waiting.write_text("name;born;salary\n" + "Ada;01/02/1990;5000,50\nGrace;31/12/1985;6000,75\n" * 30)
     return Things(dataset["id"], job["id"], model, chat["id"], rest.stage(waiting))
@@ -108,7 +124,9 @@ def test_every_page_fits_and_shows_no_traceback(
             assert wide <= room, f"{name} is {wide} px wide in a window of {room} px"
 
 
-def test_colours_follow_the_system_under_an_open_page(server: Server, chromium: Browser, things: Things) -> None:
+def test_colours_follow_the_system_under_an_open_page(
+    server: Server, chromium: Browser, things: Things
+) -> None:
     with window(chromium, server) as app:
         sign_in(app, "ada@example.com", path=f"/dataset?id={things.dataset}")
         light = ground_of(app)
@@ -137,5 +155,7 @@ def test_another_users_things_do_not_exist_for_bob(server: Server, chromium: Bro
         for name, path in pages(things).items():
             app.open(path)
             text = app.page.inner_text("body")
-            assert not [secret for secret in SECRETS if secret in text], f"{name} shows Bob something of Ada's"
+            assert not [secret for secret in SECRETS if secret in text], (
+                f"{name} shows Bob something of Ada's"
+            )
             app.shoot(f"bob-{name}")

@@ -46,8 +46,13 @@ def test_the_plan_is_drawn(user: App) -> None:
     page = user.open("/sql").page
     tables = page.locator(".st-key-sql_tables")
     tables.locator("summary .title").first.wait_for()
-    name, column = tables.locator("summary .title").first.text_content(), tables.locator(".column .name").first.text_content()
-    user.open(f"/sql?answer=Plan&sql={quote(f'SELECT count(*) FROM {name} a JOIN {name} b USING ({column})')}")
+    name, column = (
+        tables.locator("summary .title").first.text_content(),
+        tables.locator(".column .name").first.text_content(),
+    )
+    user.open(
+        f"/sql?answer=Plan&sql={quote(f'SELECT count(*) FROM {name} a JOIN {name} b USING ({column})')}"
+    )
     steps = page.locator(".st-key-sql_plan .step")
     steps.first.wait_for(timeout=30_000)
     assert steps.get_by_text("Table scan").count() >= 2

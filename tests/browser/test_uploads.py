@@ -120,7 +120,9 @@ def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) 
     discard_all(rest)
 
 
-def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(app: App, rest: Rest, tmp_path: Path) -> None:
+def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(
+    app: App, rest: Rest, tmp_path: Path
+) -> None:
     throttle(app, SLOW)
     row = choose(app, file_of(tmp_path, "cancelled.csv", 20 * MB))
     wait_for_percent(row, 5)
@@ -138,7 +140,9 @@ def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Res
     files = [file_of(tmp_path, f"{name}.csv", MB) for name in ("one", "two", "three")]
     app.settled()
     with app.page.expect_file_chooser() as chooser:
-        app.page.locator(".st-key-upload button.pick").press("Enter")  # focus and key in one: a redraw between them takes the focus
+        app.page.locator(".st-key-upload button.pick").press(
+            "Enter"
+        )  # focus and key in one: a redraw between them takes the focus
     chooser.value.set_files(files)
     found = wait_until(
         lambda: rest.get("/uploads", sort="created_at")["items"],
@@ -166,7 +170,9 @@ def test_server_killed_in_the_middle_of_a_piece(server: Server, rest: Rest, tmp_
     data = file.read_bytes()
     upload = rest.post("/uploads", {"filename": file.name, "size_bytes": len(data), "sha256": digest(file)})
     piece = _send_part(server, rest, upload["id"], data, part=20 * MB)
-    wait_until(lambda: rest.get(f"/uploads/{upload['id']}")["received_bytes"], lambda received: received >= 16 * MB)
+    wait_until(
+        lambda: rest.get(f"/uploads/{upload['id']}")["received_bytes"], lambda received: received >= 16 * MB
+    )
     server.stop(signal.SIGKILL)
     piece.close()
     server.start()
@@ -176,7 +182,9 @@ def test_server_killed_in_the_middle_of_a_piece(server: Server, rest: Rest, tmp_
     assert "restarted" in told["error"]
     assert rest.get("/datasets")["total"] == 0
     start = told["received_bytes"]
-    done = rest.http.put(f"/api/uploads/{upload['id']}", params={"offset": start}, content=data[start:]).json()
+    done = rest.http.put(
+        f"/api/uploads/{upload['id']}", params={"offset": start}, content=data[start:]
+    ).json()
     assert (done["state"], done["sha256"]) == ("received", digest(file))
     assert digest(server.data_dir / "uploads" / upload["id"]) == digest(file)
     assert [path.name for path in (server.data_dir / "uploads").iterdir()] == [upload["id"]]
@@ -188,7 +196,9 @@ def _send_part(server: Server, rest: Rest, upload_id: str, data: bytes, *, part:
     address = urlsplit(server.url)
     connection = socket.create_connection((str(address.hostname), int(address.port or 80)))
     head = f"PUT /api/uploads/{upload_id}?offset=0 HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(data)}\r\n"
-    connection.sendall(f"{head}Authorization: {rest.http.headers['Authorization']}\r\n\r\n".encode() + data[:part])
+    connection.sendall(
+        f"{head}Authorization: {rest.http.headers['Authorization']}\r\n\r\n".encode() + data[:part]
+    )
     return connection
 
 

@@ -15,7 +15,20 @@ from core.people.users import User
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 
-CAPITALS = ["Paris", "Rome", "Oslo", "Cairo", "Lima", "Quito", "Dakar", "Seoul", "Bern", "Riga", "Minsk", "Baku"]
+CAPITALS = [
+    "Paris",
+    "Rome",
+    "Oslo",
+    "Cairo",
+    "Lima",
+    "Quito",
+    "Dakar",
+    "Seoul",
+    "Bern",
+    "Riga",
+    "Minsk",
+    "Baku",
+]
 FAQ = [{"prompt": f"Capital number {n}?", "completion": f"It is {name}."} for n, name in enumerate(CAPITALS)]
 
 
@@ -29,7 +42,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-base")
     special = ["<|pad|>", "<|bos|>", "<|end|>", "<|user|>", "<|assistant|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(special + alphabet)}, merges=[]))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={token: i for i, token in enumerate(special + alphabet)}, merges=[])
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
@@ -49,7 +64,11 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = LlamaConfig(
-        vocab_size=len(special) + len(alphabet), max_position_embeddings=128, tie_word_embeddings=True, eos_token_id=2, **size
+        vocab_size=len(special) + len(alphabet),
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+        eos_token_id=2,
+        **size,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
@@ -61,12 +80,20 @@ def base_model(request: pytest.FixtureRequest) -> ModelRow:
     folder = request.getfixturevalue("tiny_base") if "tiny_base" in request.fixturenames else "nowhere"
     with writing() as session:
         row = ModelRow(
-            id=new_id("mdl"), name="tiny", type="base", context_length=128, capabilities={"chat": True, "finetune": True}
+            id=new_id("mdl"),
+            name="tiny",
+            type="base",
+            context_length=128,
+            capabilities={"chat": True, "finetune": True},
         )
         session.add(row)
         session.flush()
         count = 30_000
-        session.add(ModelVersionRow(id=new_id("mdv"), model_id=row.id, version=1, folder=str(folder), num_parameters=count))
+        session.add(
+            ModelVersionRow(
+                id=new_id("mdv"), model_id=row.id, version=1, folder=str(folder), num_parameters=count
+            )
+        )
     return row
 
 
@@ -115,7 +142,9 @@ def make_version() -> Callable[..., DatasetVersionRow]:
 def make_job(base_model: ModelRow, make_version: Callable[..., DatasetVersionRow]) -> Callable[..., JobRow]:
     """``make_job(user, status="queued", **columns)``: a job row on the FAQ, as the service would write it."""
 
-    def make(user: User, *, status: str = "queued", rows: list[dict[str, Any]] = FAQ, **columns: Any) -> JobRow:
+    def make(
+        user: User, *, status: str = "queued", rows: list[dict[str, Any]] = FAQ, **columns: Any
+    ) -> JobRow:
         version = make_version(user, rows)
         with writing() as session:
             base_version = session.query(ModelVersionRow).filter_by(model_id=base_model.id).one()
@@ -127,7 +156,10 @@ def make_job(base_model: ModelRow, make_version: Callable[..., DatasetVersionRow
                 base_version_id=base_version.id,
                 dataset_id=version.dataset_id,
                 dataset_version_id=version.id,
-                **({"name": "tuned", "seed": 7, "hyperparameters": {"n_epochs": 10, "batch_size": 4}} | columns),
+                **(
+                    {"name": "tuned", "seed": 7, "hyperparameters": {"n_epochs": 10, "batch_size": 4}}
+                    | columns
+                ),
             )
             session.add(job)
         return job

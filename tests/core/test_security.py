@@ -15,7 +15,9 @@ from core.config import ROOT, child_environment
 def test_started_server_leaves_nothing_readable_for_others(tmp_path: Path) -> None:
     code = "from core.security import make_private; make_private(); from core.db import migrate; migrate()"
     data = tmp_path / "data"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=child_environment(LUTHIER_DATA_DIR=str(data)), check=True)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=child_environment(LUTHIER_DATA_DIR=str(data)), check=True
+    )
     made = [data / "luthier.db", data / "secrets", data / "secrets" / "jwt"]
     assert all(path.exists() for path in made)
     assert not [path for path in made if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
@@ -31,7 +33,9 @@ def test_nobodys_password_is_never_right() -> None:
     assert not security.verify_password("nobody", None)
 
 
-@pytest.mark.parametrize("change", [lambda t: t[:-2] + "xx", lambda t: t + ".x", lambda t: "", lambda t: "a.b.c"])
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-2] + "xx", lambda t: t + ".x", lambda t: "", lambda t: "a.b.c"]
+)
 def test_changed_token_is_refused(change) -> None:
     token, _, _ = security.sign_jwt("usr_x", issued_at=now(), minutes=5)
     assert security.read_jwt(token) is not None

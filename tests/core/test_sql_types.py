@@ -44,7 +44,13 @@ PLAIN = {
 @pytest.mark.parametrize("type_", NESTED)
 def test_a_nested_type_is_none_of_the_types_in_it(type_: str) -> None:
     assert sql_types.is_nested(type_)
-    tests = (sql_types.is_number, sql_types.is_whole, sql_types.is_decimal, sql_types.is_moment, sql_types.holds_text)
+    tests = (
+        sql_types.is_number,
+        sql_types.is_whole,
+        sql_types.is_decimal,
+        sql_types.is_moment,
+        sql_types.holds_text,
+    )
     assert not any(test(type_) for test in tests)
     assert rows_filter.kind_of(type_) == "nested"
     assert grid.short_type(type_) in ("list", "object", "map", "mixed")
@@ -62,7 +68,10 @@ def test_what_lies_in_a_type_is_found_and_changed_whatever_its_fields_are_called
     assert sql_types.leaves(type_) == ("HUGEINT", "DATE", "VARCHAR", "HUGEINT")
     assert sql_types.holds_text(type_)
     changed = sql_types.with_leaves(type_, lambda plain: "BIGINT" if plain == "HUGEINT" else plain)
-    assert changed == 'STRUCT("HUGEINT" BIGINT, "a ""DATE"" b" DATE, "m" MAP(VARCHAR, STRUCT("JSON" BIGINT)[]))[]'
+    assert (
+        changed
+        == 'STRUCT("HUGEINT" BIGINT, "a ""DATE"" b" DATE, "m" MAP(VARCHAR, STRUCT("JSON" BIGINT)[]))[]'
+    )
     assert sql_types.with_leaves(type_, str) == type_
     assert sql_types.leaves("GEOMETRY('of an extension')[]") == ("GEOMETRY('of an extension')[]",)
 
@@ -89,7 +98,9 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("type_", DECIMALS)
-def test_decimals_of_any_size_at_any_depth_are_profiled_examined_and_shown(tmp_path: Path, type_: str) -> None:
+def test_decimals_of_any_size_at_any_depth_are_profiled_examined_and_shown(
+    tmp_path: Path, type_: str
+) -> None:
     path = tmp_path / "t.parquet"
     low, high, other = DECIMALS[type_]
     value = f"(CASE WHEN i = 0 THEN '{low}' WHEN i = 1 THEN '{high}' ELSE '{other}' END)::{type_}"
@@ -110,10 +121,14 @@ def test_decimals_of_any_size_at_any_depth_are_profiled_examined_and_shown(tmp_p
 
 
 @pytest.mark.parametrize("wanted", [NINES, f"-{NINES}", "1" + "0" * 38, "1" + "0" * 400])
-def test_numbers_up_to_38_digits_are_found_and_longer_ones_are_beyond_all(tmp_path: Path, wanted: str) -> None:
+def test_numbers_up_to_38_digits_are_found_and_longer_ones_are_beyond_all(
+    tmp_path: Path, wanted: str
+) -> None:
     path = tmp_path / "t.parquet"
     with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT unnest(['{NINES}', '-{NINES}', '0'])::DECIMAL(38,0) AS v) TO '{path}'")
+        connection.execute(
+            f"COPY (SELECT unnest(['{NINES}', '-{NINES}', '0'])::DECIMAL(38,0) AS v) TO '{path}'"
+        )
     columns = [{"name": "v", "type": "DECIMAL(38,0)"}]
 
     def count(**condition: str) -> int:
@@ -129,5 +144,7 @@ def test_an_array_with_a_null_is_read_by_others_too(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         cast = sql_types.with_leaves(connection.from_arrow(values).types[0], str)
         connection.register("t", values)
-        connection.execute(f"COPY (SELECT v::{cast} AS v FROM t) TO '{tmp_path / 't.parquet'}' (FORMAT parquet)")
+        connection.execute(
+            f"COPY (SELECT v::{cast} AS v FROM t) TO '{tmp_path / 't.parquet'}' (FORMAT parquet)"
+        )
     assert parquet.read_table(tmp_path / "t.parquet")["v"].to_pylist() == values["v"].to_pylist()

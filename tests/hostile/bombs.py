@@ -38,7 +38,9 @@ BOMBS = {
     "histogram": "SELECT histogram(range) FROM range(1000000000)",
     # rows
     "cross join": "SELECT count(*) FROM range(10000000000) a, range(10000000000) b WHERE a.range * b.range = 7",
-    "cross join of a table": "SELECT count(*) FROM " + ", ".join(f"t t{i}" for i in range(12)) + " WHERE t1.a + t2.a + t3.a > 1",
+    "cross join of a table": "SELECT count(*) FROM "
+    + ", ".join(f"t t{i}" for i in range(12))
+    + " WHERE t1.a + t2.a + t3.a > 1",
     "generate_series": "SELECT count(*) FROM generate_series(1, 100000000000)",
     "sort": "SELECT * FROM range(3000000000) ORDER BY hash(range)",
     "group": "SELECT count(*) FROM (SELECT md5(range::VARCHAR) FROM range(3000000000) GROUP BY ALL)",
@@ -59,7 +61,8 @@ BOMBS = {
     "IN list": "SELECT 1 WHERE 5 IN (" + ",".join(map(str, range(14_000))) + ")",
     "unions": " UNION ".join(["SELECT 1"] * 6_500),
     "joins": "SELECT count(*) FROM t " + " ".join(f"JOIN t t{i} USING (b)" for i in range(60)),
-    "outer joins": "SELECT count(*) FROM t " + " ".join(f"FULL JOIN t t{i} ON t.a < t{i}.b" for i in range(40)),
+    "outer joins": "SELECT count(*) FROM t "
+    + " ".join(f"FULL JOIN t t{i} ON t.a < t{i}.b" for i in range(40)),
     "columns": "SELECT " + ", ".join(f"{i} AS c{i}" for i in range(6_500)),
     "case": "SELECT " + "CASE WHEN a = 1 THEN " * 900 + "1" + " END" * 900 + " FROM t",
     "parentheses": "SELECT " + "(" * 40_000 + "1" + ")" * 40_000,

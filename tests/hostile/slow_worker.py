@@ -77,7 +77,9 @@ def _run_forked(job_id: str, output: Path, environment: dict[str, str]) -> None:
 
 def start(job_id: str, **more: Any) -> subprocess.Popen[bytes]:
     """The worker as a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "tests.hostile.slow_worker", job_id], cwd=ROOT, env=_environment(1), **more)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.hostile.slow_worker", job_id], cwd=ROOT, env=_environment(1), **more
+    )
 
 
 def serve() -> None:

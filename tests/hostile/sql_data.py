@@ -15,7 +15,10 @@ def users(admin: User, count: int) -> list[User]:
     """So many members."""
     accounts.set_registration_mode(admin, "open")
     return [
-        register(Registration(email=f"user{n}@example.com", password=PASSWORD, name=f"User {n}"), address=f"10.1.0.{n}")
+        register(
+            Registration(email=f"user{n}@example.com", password=PASSWORD, name=f"User {n}"),
+            address=f"10.1.0.{n}",
+        )
         for n in range(count)
     ]
 

@@ -52,7 +52,11 @@ def late(row: bytes, header: bytes = b"n,word\n") -> bytes:
 
 
 def late_json(row: bytes) -> bytes:
-    return b"".join(b'{"n": %d, "word": "x"}\n' % i for i in range(LATE - 1)) + row + b'\n{"n": 7, "word": "y"}\n'
+    return (
+        b"".join(b'{"n": %d, "word": "x"}\n' % i for i in range(LATE - 1))
+        + row
+        + b'\n{"n": 7, "word": "y"}\n'
+    )
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -142,7 +146,9 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], type[LuthierError], str, str]
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
-    ("filename", "make", "kind", "message", "advice"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE]
+    ("filename", "make", "kind", "message", "advice"),
+    [case[1:] for case in HOSTILE],
+    ids=[case[0] for case in HOSTILE],
 )
 def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
     ada: User,
@@ -182,7 +188,9 @@ def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
         ("objects.json", b'{\n "a": 1\n}\n{\n "a" 2\n}\n{\n "a": 3\n}\n', [[4, '{\n "a" 2\n}']], [[1], [3]]),
     ],
 )  # fmt: skip
-def test_skipped_rows_are_kept_with_their_text(ada: User, filename: str, content: bytes, bad: list[Any], kept: list[Any]) -> None:
+def test_skipped_rows_are_kept_with_their_text(
+    ada: User, filename: str, content: bytes, bad: list[Any], kept: list[Any]
+) -> None:
     dataset = upload(ada, filename, content, skip_bad_rows=True)
     assert [list(row.values()) for row in rows(ada, dataset)] == kept
     assert dataset.skipped_rows == len(bad)
@@ -194,7 +202,9 @@ def test_skipped_rows_are_kept_with_their_text(ada: User, filename: str, content
 
 @pytest.mark.usefixtures("in_process")
 def test_skipped_rows_are_listed_by_line_whoever_found_them(ada: User) -> None:
-    dataset = upload(ada, "mixed.csv", b"a,b\n1,x\nsix,y\n3\n4,z\n", skip_bad_rows=True, types={"a": "BIGINT"})
+    dataset = upload(
+        ada, "mixed.csv", b"a,b\n1,x\nsix,y\n3\n4,z\n", skip_bad_rows=True, types={"a": "BIGINT"}
+    )
     path = storage.version_dir(dataset.latest_version_id or "") / "rejects.jsonl"
     assert [json.loads(line)["line"] for line in path.read_text(encoding="utf-8").splitlines()] == [3, 4]
     assert [entry["line"] for entry in dataset.errors] == [3, 4]
@@ -227,7 +237,9 @@ def test_one_late_value_decides_the_type(ada: User, row: bytes, expected: str) -
     dataset = upload(ada, "late.csv", late(row) + csv_of(100_000, b""))
     assert types(dataset)["n"] == expected
     last = datasets.preview(ada, dataset.id, limit=1, offset=LATE - 2).items[0]["data"]["n"]
-    expected_value = {"BIGINT": None if b'""' in row else 12, "DOUBLE": 1.5}.get(expected, row.split(b",")[0].decode())
+    expected_value = {"BIGINT": None if b'""' in row else 12, "DOUBLE": 1.5}.get(
+        expected, row.split(b",")[0].decode()
+    )
     assert str(last) == str(expected_value)
 
 
@@ -266,7 +278,9 @@ def test_big_integers_stay_exact_in_an_array(ada: User) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-@pytest.mark.parametrize("member", ["../../../../tmp/evil.csv", "/etc/evil.csv", "..\\..\\evil.csv", "C:\\evil.csv"])
+@pytest.mark.parametrize(
+    "member", ["../../../../tmp/evil.csv", "/etc/evil.csv", "..\\..\\evil.csv", "C:\\evil.csv"]
+)
 def test_a_zip_slip_ends_in_our_own_folder(ada: User, data_dir: Path, member: str) -> None:
     dataset = upload(ada, "slip.zip", zipped({member: b"a,b\n1,2\n"}))
     assert rows(ada, dataset) == [{"a": 1, "b": 2}]
@@ -282,8 +296,12 @@ def test_a_member_of_a_zip_is_chosen_by_its_name(ada: User) -> None:
         upload(ada, "two.zip", content, member="c.csv")
 
 
-@pytest.mark.parametrize(("filename", "make"), [case[1:3] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
-def test_a_look_never_raises(tmp_path: Path, filename: str, make: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("filename", "make"), [case[1:3] for case in HOSTILE], ids=[case[0] for case in HOSTILE]
+)
+def test_a_look_never_raises(
+    tmp_path: Path, filename: str, make: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from core.readers.look import look_at
 
     monkeypatch.setattr("core.readers.unpack.settings", SmallCap)
@@ -300,7 +318,9 @@ def test_a_look_never_raises(tmp_path: Path, filename: str, make: Callable[[], b
 def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float) -> None:
     staged = stage(csv_of(3_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)
-    row = wait_until(lambda: _row(dataset) if (_row(dataset).worker_pid and _row(dataset).progress >= moment) else None)
+    row = wait_until(
+        lambda: _row(dataset) if (_row(dataset).worker_pid and _row(dataset).progress >= moment) else None
+    )
     os.kill(row.worker_pid, signal.SIGSTOP)
     assert _row(dataset).status == "processing"
     os.kill(row.worker_pid, signal.SIGKILL)
@@ -311,7 +331,9 @@ def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float)
     assert not psutil.pid_exists(row.worker_pid)
 
 
-def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody is left to notice: the start of the next server does."""
     monkeypatch.setattr(conversions, "run_in_background", lambda version_id: None)
     staged = stage(csv_of(2_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
@@ -391,4 +413,6 @@ def _begin(user: User, staged: Path) -> str:
 
 def _row(dataset_id: str) -> DatasetVersionRow:
     with reading() as session:
-        return session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == dataset_id)).one()
+        return session.scalars(
+            select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == dataset_id)
+        ).one()

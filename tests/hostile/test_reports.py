@@ -22,7 +22,9 @@ from tests.core.conftest import make_version as make_version
 from tests.waiting import wait_until
 
 SECONDS = 60.0
-LARGE = "SELECT i AS n, md5(i::VARCHAR) || ' is the name of row number ' || i AS text FROM range(1500000) t(i)"
+LARGE = (
+    "SELECT i AS n, md5(i::VARCHAR) || ' is the name of row number ' || i AS text FROM range(1500000) t(i)"
+)
 SMALL = "SELECT i AS n, 'a' || i || '@b.org' AS text FROM range(30) t(i)"
 
 
@@ -68,7 +70,9 @@ def ask_and_kill(ada: User, version: DatasetVersionRow, queue: ReportQueue) -> N
     assert report_of(version).status == "running"
 
 
-def test_a_killed_process_is_told_and_can_be_started_again(ada: User, version: DatasetVersionRow, queue: ReportQueue) -> None:
+def test_a_killed_process_is_told_and_can_be_started_again(
+    ada: User, version: DatasetVersionRow, queue: ReportQueue
+) -> None:
     ask_and_kill(ada, version, queue)
     queue.tick()
     found = datasets.quality(ada, version.id)
@@ -95,7 +99,9 @@ def test_what_died_with_its_server_is_computed_by_the_next(
         following.shut_down()
 
 
-def test_a_server_that_stops_leaves_its_processes_working(ada: User, version: DatasetVersionRow, queue: ReportQueue) -> None:
+def test_a_server_that_stops_leaves_its_processes_working(
+    ada: User, version: DatasetVersionRow, queue: ReportQueue
+) -> None:
     datasets.start_report(ada, version.id, "quality")
     queue.run()
     row = wait_for(version, "running")
@@ -107,7 +113,9 @@ def test_a_server_that_stops_leaves_its_processes_working(ada: User, version: Da
     assert report_queue.is_alive(row)  # so the next server leaves it alone
 
 
-def test_a_process_whose_version_is_deleted_ends_by_itself(ada: User, version: DatasetVersionRow, queue: ReportQueue) -> None:
+def test_a_process_whose_version_is_deleted_ends_by_itself(
+    ada: User, version: DatasetVersionRow, queue: ReportQueue
+) -> None:
     datasets.start_report(ada, version.id, "quality")
     queue.tick()
     wait_for(version, "running")

@@ -37,14 +37,21 @@ def rest(server: Server) -> Rest:
 @pytest.fixture(scope="module")
 def dataset_id(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("faq") / "faq.jsonl"
-    path.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:ROWS]) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:ROWS]) + "\n", encoding="utf-8"
+    )
     return str(rest.upload(path)["id"])
 
 
 @pytest.fixture
 def start_job(rest: Rest, dataset_id: str) -> Callable[..., str]:
     def start(*, epochs: int = EPOCHS) -> str:
-        asked = {"base_model_id": rest.starter()["id"], "dataset_id": dataset_id, "validation_fraction": 0.08, "seed": 7}
+        asked = {
+            "base_model_id": rest.starter()["id"],
+            "dataset_id": dataset_id,
+            "validation_fraction": 0.08,
+            "seed": 7,
+        }
         return str(rest.post("/finetune", asked | {"hyperparameters": SETTINGS | {"n_epochs": epochs}})["id"])
 
     return start
@@ -53,7 +60,11 @@ def start_job(rest: Rest, dataset_id: str) -> Callable[..., str]:
 def worker_of(job_id: str) -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if "core.workers.worker" in line and job_id in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if (
+            "core.workers.worker" in line
+            and job_id in line
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ):
             return process
     return None
 
@@ -71,24 +82,35 @@ def assert_curve_joins(rest: Rest, job_id: str, total_steps: int) -> None:
     steps = [step for step, _ in series]
     assert steps == sorted(set(steps)), "a step is there twice"
     assert steps[-1] == total_steps
-    assert max(b - a for a, b in itertools.pairwise(steps)) <= max(2, total_steps // 100 + 1), "the curve has a hole"
+    assert max(b - a for a, b in itertools.pairwise(steps)) <= max(2, total_steps // 100 + 1), (
+        "the curve has a hole"
+    )
     assert series[-1][1] < series[0][1] / 2
 
 
 @pytest.mark.long
-def test_killed_worker_goes_on_from_its_checkpoint(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
+def test_killed_worker_goes_on_from_its_checkpoint(
+    server: Server, rest: Rest, start_job: Callable[..., str]
+) -> None:
     job_id = start_job()
     before = rest.wait_for_job(job_id, running_at(20))
-    wait_until(lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90)
+    wait_until(
+        lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90
+    )
     victim = worker_of(job_id)
     assert victim is not None
     victim.kill()
-    rest.wait_for_job(job_id, lambda p: p["status"] != "running" or ((w := worker_of(job_id)) is not None and w.pid != victim.pid))
+    rest.wait_for_job(
+        job_id,
+        lambda p: p["status"] != "running" or ((w := worker_of(job_id)) is not None and w.pid != victim.pid),
+    )
     after = rest.wait_for_job(job_id, ended, seconds=240)
     assert after["status"] == "succeeded"
     assert after["total_steps"] == before["total_steps"]
     assert_curve_joins(rest, job_id, after["total_steps"])
-    assert any("resum" in e["message"].lower() for e in rest.get(f"/finetune/{job_id}/events", limit=100)["items"])
+    assert any(
+        "resum" in e["message"].lower() for e in rest.get(f"/finetune/{job_id}/events", limit=100)["items"]
+    )
 
 
 def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
@@ -103,15 +125,28 @@ def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
     server.start()
     after = rest.wait_for_job(job_id, ended, seconds=240)
     assert after["status"] == "succeeded"
-    assert len([e for e in rest.get(f"/finetune/{job_id}/events", limit=100)["items"] if "resum" in e["message"].lower()]) == 0
+    assert (
+        len(
+            [
+                e
+                for e in rest.get(f"/finetune/{job_id}/events", limit=100)["items"]
+                if "resum" in e["message"].lower()
+            ]
+        )
+        == 0
+    )
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
 @pytest.mark.long
-def test_machine_that_went_down_resumes_at_the_next_start(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
+def test_machine_that_went_down_resumes_at_the_next_start(
+    server: Server, rest: Rest, start_job: Callable[..., str]
+) -> None:
     job_id = start_job()
     rest.wait_for_job(job_id, running_at(10))
-    wait_until(lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90)
+    wait_until(
+        lambda: rest.get(f"/finetune/{job_id}/checkpoints"), lambda page: page["total"] > 0, seconds=90
+    )
     server.kill_everything()
     worker = worker_of(job_id)
     if worker is not None:

@@ -36,8 +36,16 @@ def test_no_attack_gets_through(ada: User, data_dir: Path) -> None:
         errors = list(pool.map(lambda sql: _error_of(ada, sql), ATTACKS))
     through = [sql for sql, error in zip(ATTACKS, errors, strict=True) if error is None]
     assert through == []
-    told = [error for error in errors if error and ("root:" in error or str(data_dir) in error or "parquet" in error.lower())]
-    assert [error for error in told if "parquet_" not in error and ".parquet" not in error and "_parquet" not in error] == []
+    told = [
+        error
+        for error in errors
+        if error and ("root:" in error or str(data_dir) in error or "parquet" in error.lower())
+    ]
+    assert [
+        error
+        for error in told
+        if "parquet_" not in error and ".parquet" not in error and "_parquet" not in error
+    ] == []
     assert _everything(data_dir) == before
     assert list(storage.staging_dir().iterdir()) == []
     assert _outside() == outside
@@ -97,7 +105,9 @@ def test_a_link_laid_beside_the_data_leads_nowhere(ada: User, data_dir: Path) ->
         assert "root:" not in error
 
 
-def test_a_dataset_whose_file_became_a_link_is_not_followed_to_anything_readable(ada: User, tmp_path: Path) -> None:
+def test_a_dataset_whose_file_became_a_link_is_not_followed_to_anything_readable(
+    ada: User, tmp_path: Path
+) -> None:
     row = add_table(ada, "t", "SELECT 1 AS a")
     path = storage.parquet_path(row.id)
     path.unlink()

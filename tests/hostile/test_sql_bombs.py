@@ -63,8 +63,12 @@ def test_every_bomb_ends_in_time_while_others_get_answers(ada: User) -> None:
         finally:
             over.set()
         asking.result()
-    late = {name: _explode(bomber, BOMBS[name]) for name, seconds in took.items() if seconds > DEADLINE + GRACE}
-    assert {name: seconds for name, seconds in late.items() if seconds > DEADLINE + GRACE} == {}, "alone, on a quiet machine"
+    late = {
+        name: _explode(bomber, BOMBS[name]) for name, seconds in took.items() if seconds > DEADLINE + GRACE
+    }
+    assert {name: seconds for name, seconds in late.items() if seconds > DEADLINE + GRACE} == {}, (
+        "alone, on a quiet machine"
+    )
     assert len(late) <= 3, f"late in company: {late}"
     assert len(answers) >= 10
     assert peak - before < 96 * 2**20
@@ -96,7 +100,9 @@ def test_children_stay_below_their_memory(tmp_path: Path) -> None:
     try:
         for name in ("list of strings", "lambda", "repeat", "flatten", "range"):
             with pytest.raises(QueryFailed):
-                sql_sandbox.run(BOMBS[name], tables={}, folder=tmp_path, limits=Limits(seconds=2.0, memory_mb=256))
+                sql_sandbox.run(
+                    BOMBS[name], tables={}, folder=tmp_path, limits=Limits(seconds=2.0, memory_mb=256)
+                )
     finally:
         over.set()
         watcher.join()

@@ -40,7 +40,22 @@ read_csv('/etc/passwd') | '/etc/passwd' | "x.parquet" | getenv('HOME') | COPY t 
     .replace("\n", " ")
     .split(" | ")
 )
-BYTES = [b"\0", b"\xff", b"\xc3", b"\xe2\x80\xae", b"\xc2\xa0", b"\xef\xbb\xbf", b"\n", b"\r", b"\t", b"'", b'"', b"\\", b";", b"`"]
+BYTES = [
+    b"\0",
+    b"\xff",
+    b"\xc3",
+    b"\xe2\x80\xae",
+    b"\xc2\xa0",
+    b"\xef\xbb\xbf",
+    b"\n",
+    b"\r",
+    b"\t",
+    b"'",
+    b'"',
+    b"\\",
+    b";",
+    b"`",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +67,9 @@ def data_dir() -> None:
 def connection() -> Iterator["duckdb.DuckDBPyConnection"]:
     depth = sys.getrecursionlimit()
     sys.setrecursionlimit(15_000)
-    made = duckdb.connect(config={"errors_as_json": "true", "threads": "1", "python_enable_replacements": "false"})
+    made = duckdb.connect(
+        config={"errors_as_json": "true", "threads": "1", "python_enable_replacements": "false"}
+    )
     yield made
     sys.setrecursionlimit(depth)
     shut_down()
@@ -74,7 +91,12 @@ def test_mutations_never_hurt_the_caller(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         try:
-            run(sql, tables={"t": path, "u": path, "faq@2": path}, folder=folder, limits=Limits(seconds=2, memory_mb=128))
+            run(
+                sql,
+                tables={"t": path, "u": path, "faq@2": path},
+                folder=folder,
+                limits=Limits(seconds=2, memory_mb=128),
+            )
         except QueryFailed as failed:
             words = failed.failure.message
             assert str(tmp_path) not in words, sql
@@ -89,7 +111,9 @@ def mutations(count: int, *, seed: int = SEED) -> Iterator[str]:
     for _ in range(count):
         sql = chance.choice(corpus)
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
-            sql = _mutate_bytes(sql, chance) if chance.random() < 0.25 else _mutate_tokens(sql, chance, corpus)
+            sql = (
+                _mutate_bytes(sql, chance) if chance.random() < 0.25 else _mutate_tokens(sql, chance, corpus)
+            )
         yield sql[:20_000]
 
 
@@ -148,7 +172,9 @@ def _require_harmless(connection: "duckdb.DuckDBPyConnection", sql: str) -> None
         return
     with suppress(duckdb.Error):  # it binds, too: not every admitted text has a meaning
         assert {name.casefold() for name in connection.get_table_names(sql)} <= KNOWN, sql
-    [[serialised]] = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [gate.without_end(connection, sql)]).fetchall()
+    [[serialised]] = connection.execute(
+        "SELECT json_serialize_sql(?::VARCHAR)", [gate.without_end(connection, sql)]
+    ).fetchall()
     defined: set[str] = set()
     for node in _dicts(json.loads(serialised)):
         defined |= {entry["key"].casefold() for entry in (node.get("cte_map") or {}).get("map", ())}

@@ -54,7 +54,9 @@ def test_a_killed_zygote_takes_its_queries_along_and_they_are_asked_again(ada: U
     _require_a_working_sandbox(ada)
 
 
-@pytest.mark.parametrize("round_", range(3))  # the end of a child and of the zygote are two events, heard in either order
+@pytest.mark.parametrize(
+    "round_", range(3)
+)  # the end of a child and of the zygote are two events, heard in either order
 def test_a_zygote_killed_twice_fails_the_query_in_words(ada: User, round_: int) -> None:
     running = _begin(ada, ENDLESS)
     first = _zygote()
@@ -95,7 +97,9 @@ def test_a_killed_server_leaves_no_process_and_the_next_start_no_file(ada: User)
     assert server.stdout is not None
     assert server.stdout.readline() == "[[21]]\n"
     zygote = psutil.Process(int(server.stdout.readline()))
-    wait_until(lambda: any(path.is_dir() for path in storage.staging_dir().iterdir()) and len(zygote.children()) > 1)
+    wait_until(
+        lambda: any(path.is_dir() for path in storage.staging_dir().iterdir()) and len(zygote.children()) > 1
+    )
     family = [zygote, *zygote.children()]
     os.kill(server.pid, signal.SIGKILL)
     server.wait()

@@ -31,7 +31,9 @@ def folder(data_dir: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_typo_in_the_address_of_the_database_costs_nobody_a_file(folder: Path, tmp_path: Path, command: list[str]) -> None:
+def test_a_typo_in_the_address_of_the_database_costs_nobody_a_file(
+    folder: Path, tmp_path: Path, command: list[str]
+) -> None:
     before = files(folder)
     ended = run(command, folder, database=f"sqlite:///{tmp_path / 'lutheir.db'}")
     assert ended.returncode == 2

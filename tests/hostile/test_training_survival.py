@@ -88,7 +88,9 @@ def server(one_thread: None) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     def start() -> subprocess.Popen[bytes]:
         stall = {"LUTHIER_TRAINING_STALL_SECONDS": str(settings().training_stall_seconds)}
         command = [sys.executable, "-m", "tests.hostile.slow_worker", "serve"]
-        started.append(subprocess.Popen(command, cwd=ROOT, env={**_environment(1), **stall}, start_new_session=True))
+        started.append(
+            subprocess.Popen(command, cwd=ROOT, env={**_environment(1), **stall}, start_new_session=True)
+        )
         return started[-1]
 
     yield start
@@ -137,7 +139,9 @@ def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(
 
 @pytest.mark.usefixtures("short_patience")
 @pytest.mark.parametrize("how", ["SIGSTOP", pytest.param("a step that never ends", marks=pytest.mark.long)])
-def test_a_hanging_worker_is_ended_and_the_job_goes_on(make: MakeJob, server: Serve, straight: dict[int, float], how: str) -> None:
+def test_a_hanging_worker_is_ended_and_the_job_goes_on(
+    make: MakeJob, server: Serve, straight: dict[int, float], how: str
+) -> None:
     job = make(**({"slow": 0.3} if how == "SIGSTOP" else {"slow": 0.05, "hang_at": 8}))
     server()
     wait_until(lambda: row_of(job).step >= 7)
@@ -181,7 +185,9 @@ def test_two_workers_for_one_lease_are_one(make: MakeJob, straight: dict[int, fl
     assert curve_of(job) == straight
 
 
-def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(make: MakeJob, straight: dict[int, float]) -> None:
+def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(
+    make: MakeJob, straight: dict[int, float]
+) -> None:
     job = make(slow=0.1)
     with writing() as session:
         assert jobs.claim(session) == job.id
@@ -254,9 +260,15 @@ def small_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     if os.geteuid() != 0 or not shutil.which("mount") or sys.platform != "linux":
         pytest.skip("NOT TESTED: a full disk needs a small file system, and mounting one needs root on Linux")
     database = (data_dir / "luthier.db").read_bytes()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "luthier-test", str(data_dir)], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "luthier-test", str(data_dir)],
+        capture_output=True,
+        text=True,
+    )
     if made.returncode:
-        pytest.skip(f"NOT TESTED: a full disk needs a small file system, and this machine mounts none: {made.stderr.strip()}")
+        pytest.skip(
+            f"NOT TESTED: a full disk needs a small file system, and this machine mounts none: {made.stderr.strip()}"
+        )
     (data_dir / "luthier.db").write_bytes(database)
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", "16")
     settings.cache_clear()
@@ -294,7 +306,13 @@ def test_a_disk_without_a_single_byte_loses_nothing(
     filler = fill(small_disk, leave=0)
     time.sleep(4)
     filler.unlink()
-    ended = wait_until(lambda: (row := row_of(job)).status in ("paused", "succeeded", "failed") and row.lease_token is None and row)
+    ended = wait_until(
+        lambda: (
+            (row := row_of(job)).status in ("paused", "succeeded", "failed")
+            and row.lease_token is None
+            and row
+        )
+    )
     assert ended.status != "failed"
     if ended.status == "paused":
         assert ended.error["code"] == "disk_full"
@@ -326,18 +344,27 @@ def leased() -> list[JobRow]:
 
 def curve_of(job: JobRow) -> dict[int, float]:
     with reading() as session:
-        found = session.query(MetricPointRow).filter_by(job_id=job.id, name="train_loss").order_by(MetricPointRow.step)
+        found = (
+            session.query(MetricPointRow)
+            .filter_by(job_id=job.id, name="train_loss")
+            .order_by(MetricPointRow.step)
+        )
         return {point.step: point.value for point in found}
 
 
 def kinds(job: JobRow) -> list[str]:
     with reading() as session:
-        return [alert.kind for alert in session.query(AlertRow).filter_by(job_id=job.id).order_by(AlertRow.id)]
+        return [
+            alert.kind for alert in session.query(AlertRow).filter_by(job_id=job.id).order_by(AlertRow.id)
+        ]
 
 
 def events(job: JobRow) -> list[str]:
     with reading() as session:
-        return [event.message for event in session.query(JobEventRow).filter_by(job_id=job.id).order_by(JobEventRow.id)]
+        return [
+            event.message
+            for event in session.query(JobEventRow).filter_by(job_id=job.id).order_by(JobEventRow.id)
+        ]
 
 
 def num_versions(job: JobRow) -> int:
@@ -346,4 +373,6 @@ def num_versions(job: JobRow) -> int:
 
 
 def wait_for(job: JobRow, status: str, *, seconds: float = 90) -> Any:
-    return wait_until(lambda: (row := row_of(job)).status == status and row, seconds=seconds, told=lambda: row_of(job).error)
+    return wait_until(
+        lambda: (row := row_of(job)).status == status and row, seconds=seconds, told=lambda: row_of(job).error
+    )

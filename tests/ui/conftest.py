@@ -28,7 +28,11 @@ Visit = Callable[..., AppTest]
 def look_for_components_once() -> Iterator[None]:
     """AppTest reads the metadata of every installed package at each run, a third of these tests' time: the answer is the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        patch.setattr(
+            manifest_scanner,
+            "scan_component_manifests",
+            functools.cache(manifest_scanner.scan_component_manifests),
+        )
         yield
 
 

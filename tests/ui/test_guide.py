@@ -32,7 +32,12 @@ def test_every_member_of_a_registry_is_in_the_guide(name: str) -> None:
 @pytest.mark.parametrize("name", cli.commands())
 def test_every_command_is_in_the_guide_with_its_options(name: str) -> None:
     assert f"#### {name}\n" in WHOLE
-    options = [flag for action in cli.commands()[name]._actions for flag in action.option_strings if flag.startswith("--")]
+    options = [
+        flag
+        for action in cli.commands()[name]._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    ]
     settings = {"--" + field.replace("_", "-") for field in Hyperparameters.model_fields}
     assert [flag for flag in options if flag not in settings and flag not in WHOLE] == []
 
@@ -54,7 +59,9 @@ def test_a_block_that_does_not_exist_is_noticed() -> None:
 
 def test_links_within_the_guide_lead_somewhere() -> None:
     anchors = {one.anchor for chapter in guide.CHAPTERS for one in chapter.sections}
-    assert len(anchors) == sum(len(chapter.sections) for chapter in guide.CHAPTERS), "an anchor stands for one section"
+    assert len(anchors) == sum(len(chapter.sections) for chapter in guide.CHAPTERS), (
+        "an anchor stands for one section"
+    )
     assert set(re.findall(r"\]\(#([a-z0-9-]+)\)", WHOLE)) <= anchors
 
 
@@ -109,4 +116,6 @@ def test_the_search_on_the_page(visit: Visit, ada: User) -> None:
 
 
 def _source() -> str:
-    return "\n".join((guide.HERE / f"{chapter.name}.md").read_text(encoding="utf-8") for chapter in guide.CHAPTERS)
+    return "\n".join(
+        (guide.HERE / f"{chapter.name}.md").read_text(encoding="utf-8") for chapter in guide.CHAPTERS
+    )

@@ -19,7 +19,9 @@ def starter() -> None:
     models.ensure_starter()
 
 
-def test_a_newcomer_begins_with_a_sample_and_lands_in_the_fine_tuning_form(visit: Visit, ada: User, starter: None) -> None:
+def test_a_newcomer_begins_with_a_sample_and_lands_in_the_fine_tuning_form(
+    visit: Visit, ada: User, starter: None
+) -> None:
     app = visit(ada, "home")
     assert not app.exception
     assert "Make your first model" in text_of(app)
@@ -49,7 +51,12 @@ def test_counts_and_recent_things_are_the_callers_own(
     chats.create(ada, NewChat(model_id=model.id, title="About violins"))
     api_keys.create(ada, NewKey(name="k"))
     app = visit(ada, "home")
-    assert {m.label: m.value for m in app.metric} == {"Datasets": "1", "Fine-tuned models": "0", "Fine-tunings": "0", "Chats": "1"}
+    assert {m.label: m.value for m in app.metric} == {
+        "Datasets": "1",
+        "Fine-tuned models": "0",
+        "Fine-tunings": "0",
+        "Chats": "1",
+    }
     assert "About violins" in [link.label for link in app.page_link]
     others = visit(bob, "home")
     assert {m.value for m in others.metric} == {"0"}

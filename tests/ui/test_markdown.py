@@ -13,10 +13,22 @@ from markdown_it.token import Token
 from core.ui.datasets import diff_view
 from core.ui.markdown import DEEPEST, MOST_BRACKETS, as_written, verbatim
 
-AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])  # raw HTML is read as such
+AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(
+    ["table", "strikethrough"]
+)  # raw HTML is read as such
 TO = "http://evil.example"
 DIAGRAM = f'flowchart TD\nA@{{ img: "{TO}/leak", label: "x" }}\nA --> B'
-INFOS = ("mermaid", "Mermaid", "MERMAID", " mermaid", "mermaid title='x'", "mermaid.js", "mermaid-x", "mer&#109;aid", "\\mermaid")
+INFOS = (
+    "mermaid",
+    "Mermaid",
+    "MERMAID",
+    " mermaid",
+    "mermaid title='x'",
+    "mermaid.js",
+    "mermaid-x",
+    "mer&#109;aid",
+    "\\mermaid",
+)
 
 
 def tokens_of(markdown: str) -> list[Token]:
@@ -49,7 +61,9 @@ def test_a_diagram_is_shown_as_its_source(first: str, further: str, fence: str) 
         written = first + f"\n{further}".join([f"{fence}{info}", *DIAGRAM.split("\n"), fence])
         drawn = as_written(written)
         assert_safe(drawn)
-        assert [token.content for token in tokens_of(drawn) if token.type == "fence"] == [DIAGRAM + "\n"], written
+        assert [token.content for token in tokens_of(drawn) if token.type == "fence"] == [DIAGRAM + "\n"], (
+            written
+        )
 
 
 @pytest.mark.parametrize("end", range(1, len(f"```mermaid\n{DIAGRAM}\n```") + 1, 3))
@@ -119,7 +133,11 @@ def test_what_means_something_stays(text: str, drawn: str) -> None:
 
 
 def test_addresses_in_text_stay_whole_for_whoever_makes_links_of_them() -> None:
-    (block,) = (token for token in tokens_of(as_written("See https://a.example/b_c_d?e=1&f=2.")) if token.type == "text")
+    (block,) = (
+        token
+        for token in tokens_of(as_written("See https://a.example/b_c_d?e=1&f=2."))
+        if token.type == "text"
+    )
     assert block.content == "See https://a.example/b_c_d?e=1&f=2."
 
 
@@ -146,7 +164,25 @@ def test_no_mixture_draws_anything_else(seed: int) -> None:
         "<",
         ">",
     ]
-    parts += ["<img src=x>", "|", "|---|", "\\", "*", "**", "_", "~~", "$", "a", " ", "[r]: /x\n", "[r]", "#", "&#33;", "\t", "!"]
+    parts += [
+        "<img src=x>",
+        "|",
+        "|---|",
+        "\\",
+        "*",
+        "**",
+        "_",
+        "~~",
+        "$",
+        "a",
+        " ",
+        "[r]: /x\n",
+        "[r]",
+        "#",
+        "&#33;",
+        "\t",
+        "!",
+    ]
     draw = random.Random(seed)
     for _ in range(150):
         text = "".join(draw.choices(parts, k=draw.randint(2, 24)))
@@ -156,7 +192,9 @@ def test_no_mixture_draws_anything_else(seed: int) -> None:
 
 
 def tokens_as_text(markdown: str) -> str:
-    return "".join(token.content for token in tokens_of(markdown) if token.type in ("text", "code_inline", "fence"))
+    return "".join(
+        token.content for token in tokens_of(markdown) if token.type in ("text", "code_inline", "fence")
+    )
 
 
 @pytest.mark.parametrize("text", [">" * (DEEPEST + 20) + " a", "[" * (MOST_BRACKETS + 1)])

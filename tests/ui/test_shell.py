@@ -39,7 +39,9 @@ def test_nobody_sees_a_page_without_signing_in(visit: Visit, ada: User, page: st
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_run_without_the_entry_script_asks_to_sign_in(ada: User, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_run_without_the_entry_script_asks_to_sign_in(
+    ada: User, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "current_user", lambda: None)
     app = AppTest.from_file(ROOT / "pages" / f"{page}.py", default_timeout=20).run()
     assert not app.exception
@@ -52,7 +54,9 @@ def test_the_entry_script_is_not_beside_pages() -> None:
 
 
 def test_a_cookie_that_is_no_text_signs_nobody_in(ada: User) -> None:
-    app = AppTest.from_file(ROOT / "core" / "ui" / "main.py", default_timeout=20).run()  # identity not patched: cookies are mocks
+    app = AppTest.from_file(
+        ROOT / "core" / "ui" / "main.py", default_timeout=20
+    ).run()  # identity not patched: cookies are mocks
     assert not app.title
     assert [one.label for one in app.text_input] == ["E-mail", "Password"]
 
@@ -60,7 +64,14 @@ def test_a_cookie_that_is_no_text_signs_nobody_in(ada: User) -> None:
 def test_a_fresh_server_says_that_the_first_account_is_the_admin(visit: Visit) -> None:
     app = visit(None, "home")
     assert "admin" in app.info[0].value
-    fill(app, First_name="Ada", Last_name="Lovelace", **{"E-mail": "ada@example.com"}, Password=PASSWORD, Repeat_password=PASSWORD)
+    fill(
+        app,
+        First_name="Ada",
+        Last_name="Lovelace",
+        **{"E-mail": "ada@example.com"},
+        Password=PASSWORD,
+        Repeat_password=PASSWORD,
+    )
     press(app, "Create account")
     assert "/session/claim" in app.html[0].value
     assert [(user.email, user.name, user.role) for user in users.list_all(_admin())] == [
@@ -82,7 +93,10 @@ def test_different_passwords_make_no_account(visit: Visit) -> None:
 
 def test_a_weak_password_is_refused_in_words(visit: Visit) -> None:
     app = visit(None, "home")
-    press(fill(app, **{"E-mail": "ada@example.com"}, Password="short", Repeat_password="short"), "Create account")
+    press(
+        fill(app, **{"E-mail": "ada@example.com"}, Password="short", Repeat_password="short"),
+        "Create account",
+    )
     assert "password" in app.error[0].value
     assert not users.has_any()
 
@@ -95,7 +109,9 @@ def test_signing_in_hands_the_browser_a_ticket_that_opens_a_session(visit: Visit
 
 
 def test_a_wrong_password_is_a_sentence_and_no_ticket(visit: Visit, ada: User) -> None:
-    app = press(fill(visit(None, "home"), **{"E-mail": "ada@example.com"}, Password="wrong but long"), "Sign in")
+    app = press(
+        fill(visit(None, "home"), **{"E-mail": "ada@example.com"}, Password="wrong but long"), "Sign in"
+    )
     assert "wrong" in app.error[0].value
     assert not app.html
 
@@ -125,7 +141,9 @@ def test_an_invitation_link_lets_one_person_register(visit: Visit, ada: User) ->
     assert "has been used" in visit(None, "home", invitation=token).warning[0].value
 
 
-def test_a_session_that_ends_under_an_open_page_loads_it_anew(visit: Visit, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_ends_under_an_open_page_loads_it_anew(
+    visit: Visit, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = visit(ada, "settings")
     monkeypatch.setattr(session, "current_user", lambda: None)
     app.run()
@@ -160,7 +178,9 @@ def test_errors_list_the_fields_that_are_wrong() -> None:
         from core.ui import show
 
         with show.guarded():
-            raise ValidationError("Some fields are not right.", details=[Detail("name", "at most 100 characters")])
+            raise ValidationError(
+                "Some fields are not right.", details=[Detail("name", "at most 100 characters")]
+            )
         with show.guarded():
             raise RateLimited(retry_after=90)
 
@@ -177,20 +197,29 @@ def test_guarded_lets_other_errors_through() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "just now"), (90, "1 min ago"), (7200, "2 h ago"), (86_400 * 1.5, "yesterday"), (86_400 * 3, "3 days ago")],
+    [
+        (0, "just now"),
+        (90, "1 min ago"),
+        (7200, "2 h ago"),
+        (86_400 * 1.5, "yesterday"),
+        (86_400 * 3, "3 days ago"),
+    ],
 )
 def test_ago(seconds: float, said: str) -> None:
     assert show.ago(now() - timedelta(seconds=seconds)) == said
 
 
 @pytest.mark.parametrize(
-    ("n", "said"), [(0, "0 B"), (812, "812 B"), (1_400_000, "1.4 MB"), (2_147_483_648, "2.15 GB"), (None, "–")]
+    ("n", "said"),
+    [(0, "0 B"), (812, "812 B"), (1_400_000, "1.4 MB"), (2_147_483_648, "2.15 GB"), (None, "–")],
 )
 def test_bytes(n: int | None, said: str) -> None:
     assert show.bytes_(n) == said
 
 
-@pytest.mark.parametrize(("n", "said"), [(0, "0 s"), (65, "1 min 5 s"), (3_600, "1 h"), (11_400, "3 h 10 min"), (None, "–")])
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, "0 s"), (65, "1 min 5 s"), (3_600, "1 h"), (11_400, "3 h 10 min"), (None, "–")]
+)
 def test_duration(n: float | None, said: str) -> None:
     assert show.duration(n) == said
 
@@ -204,7 +233,9 @@ def test_plain_text_cannot_turn_around_what_stands_after_it() -> None:
     assert show.plain("שלום") == "שלום"
 
 
-@pytest.mark.parametrize(("text", "said"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("```", "```` ``` ````"), ("\u202ea", "`a`")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("```", "```` ``` ````"), ("\u202ea", "`a`")]
+)
 def test_code_holds_any_text(text: str, said: str) -> None:
     assert show.code(text) == said
 
@@ -225,7 +256,9 @@ def test_only_another_page_is_scrolled_to_its_top(visit: Visit, ada: User) -> No
 def test_fonts_lie_beside_their_licences() -> None:
     static = Path(session.__file__).parent / "static"
     used = [
-        line.split('"')[1] for line in (ROOT / ".streamlit" / "config.toml").read_text().splitlines() if line.startswith("url = ")
+        line.split('"')[1]
+        for line in (ROOT / ".streamlit" / "config.toml").read_text().splitlines()
+        if line.startswith("url = ")
     ]
     assert used
     assert all((static / url.removeprefix("app/static/")).is_file() for url in used)

@@ -68,21 +68,29 @@ def make_job(user: User, status: str = "running", **fields: Any) -> str:
         return row.id
 
 
-def make_sweep(user: User, values: list[dict[str, Any]], *, statuses: tuple[str, ...] = ("succeeded",), **fields: Any) -> str:
+def make_sweep(
+    user: User, values: list[dict[str, Any]], *, statuses: tuple[str, ...] = ("succeeded",), **fields: Any
+) -> str:
     """A sweep with a job for each of ``values``; ``statuses`` go round. Later jobs have lower losses. Returns its id."""
     with writing() as session:
         space = {name: [one[name] for one in values] for name in values[0]}
         group = JobGroupRow(id=new_id("swp"), user_id=user.id, name="support-sweep", kind="grid", space=space)
         session.add(group)
     for number, one in enumerate(values):
-        losses = {"train_loss": 1.5 - number * 0.1, "valid_loss": 1.7 - number * 0.1, "best_loss": 1.6 - number * 0.1}
+        losses = {
+            "train_loss": 1.5 - number * 0.1,
+            "valid_loss": 1.7 - number * 0.1,
+            "best_loss": 1.6 - number * 0.1,
+        }
         status = statuses[number % len(statuses)]
         given = {"hyperparameters": one, "name": f"support-sweep-{number}", "group_id": group.id, **losses}
         make_job(user, status, **(given | fields))
     return group.id
 
 
-def make_alert(user: User, job_id: str, kind: str = "failed", message: str = "support-bot: It failed.") -> str:
+def make_alert(
+    user: User, job_id: str, kind: str = "failed", message: str = "support-bot: It failed."
+) -> str:
     """An unseen alert; returns its id."""
     with writing() as session:
         row = AlertRow(user_id=user.id, job_id=job_id, kind=kind, message=message)
@@ -95,13 +103,23 @@ def add_points(job_id: str, *, steps: int = 50) -> None:
     """A loss that falls, a validation every tenth step, two checkpoints and two events."""
     with writing() as session:
         for step in range(1, steps + 1):
-            session.add(MetricPointRow(job_id=job_id, name="train_loss", step=step, value=3 * math.exp(-step / 20)))
-            session.add(MetricPointRow(job_id=job_id, name="learning_rate", step=step, value=0.002 - step * 1e-5))
+            session.add(
+                MetricPointRow(job_id=job_id, name="train_loss", step=step, value=3 * math.exp(-step / 20))
+            )
+            session.add(
+                MetricPointRow(job_id=job_id, name="learning_rate", step=step, value=0.002 - step * 1e-5)
+            )
         for step in range(10, steps + 1, 10):
-            session.add(MetricPointRow(job_id=job_id, name="valid_loss", step=step, value=3.1 * math.exp(-step / 20)))
+            session.add(
+                MetricPointRow(job_id=job_id, name="valid_loss", step=step, value=3.1 * math.exp(-step / 20))
+            )
         for step, loss in ((20, 1.4), (40, 1.1)):
             metrics = {"valid_loss": loss}
-            session.add(CheckpointRow(id=new_id("ckpt"), job_id=job_id, step=step, metrics=metrics, size_bytes=5_000_000))
+            session.add(
+                CheckpointRow(
+                    id=new_id("ckpt"), job_id=job_id, step=step, metrics=metrics, size_bytes=5_000_000
+                )
+            )
         session.add(JobEventRow(job_id=job_id, level="info", message="Created."))
         session.add(JobEventRow(job_id=job_id, level="warn", message="2 rows were cut to 256 tokens."))
 
@@ -134,11 +152,22 @@ def make_dataset(user: User, rows: list[dict[str, str]], name: str = "faq") -> D
         return version
 
 
-def make_model(user: User | None, name: str = "support-bot", *, versions: int = 1, job_id: str | None = None, **fields: Any) -> str:
+def make_model(
+    user: User | None,
+    name: str = "support-bot",
+    *,
+    versions: int = 1,
+    job_id: str | None = None,
+    **fields: Any,
+) -> str:
     """A model with empty weights: enough for pages that only talk about it. ``user`` None: a base."""
     with writing() as session:
         model = ModelRow(
-            id=new_id("mdl"), owner_id=user.id if user else None, name=name, type="finetuned" if user else "base", **fields
+            id=new_id("mdl"),
+            owner_id=user.id if user else None,
+            name=name,
+            type="finetuned" if user else "base",
+            **fields,
         )
         session.add(model)
         session.flush()
@@ -159,14 +188,22 @@ def make_model(user: User | None, name: str = "support-bot", *, versions: int = 
         return model.id
 
 
-SAME = [{"prompt": f"Question {n}?", "reference": f"Answer {n}.", "export": f"Answer {n}.", "same": True} for n in range(9)]
+SAME = [
+    {"prompt": f"Question {n}?", "reference": f"Answer {n}.", "export": f"Answer {n}.", "same": True}
+    for n in range(9)
+]
 OTHER = {"prompt": "Question 9?", "reference": "Answer 9.", "export": "Something else.", "same": False}
 
 
 def make_export(user: User, model_id: str, kind: str = "merged", status: str = "ready", **fields: Any) -> str:
     """An export of a model's newest version, in whatever state, with nine same answers of ten; returns its id."""
     with writing() as session:
-        version = session.query(ModelVersionRow).filter_by(model_id=model_id).order_by(ModelVersionRow.version.desc()).first()
+        version = (
+            session.query(ModelVersionRow)
+            .filter_by(model_id=model_id)
+            .order_by(ModelVersionRow.version.desc())
+            .first()
+        )
         assert version
         ended = now() if status in ("ready", "failed") else None
         values = {
@@ -230,7 +267,13 @@ class FakePreview:
                 counting.add(line, example, Letters(), Settings(**request["settings"]))
             return counting.totals(Settings(**request["settings"]))
         line, example = rows[request["line"] - 1]
-        found: dict[str, Any] = {"line": line, "errors": [], "trains": False, "max_length": 9, "sequences": []}
+        found: dict[str, Any] = {
+            "line": line,
+            "errors": [],
+            "trains": False,
+            "max_length": 9,
+            "sequences": [],
+        }
         if isinstance(example, list):
             return found | {"errors": [{"field": d.field, "message": d.message} for d in example]}
         return found | preview_rows.look(example, Letters(), Settings(**request["settings"]))

@@ -83,7 +83,9 @@ class Answer:
     def _ending(self, finish: Finish) -> Iterator[str]:
         yield self._chunk({}, REASONS[finish.reason])
         if self.wants_usage:
-            yield streaming.event({**self.head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(finish)})
+            yield streaming.event(
+                {**self.head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(finish)}
+            )
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
@@ -110,4 +112,8 @@ def _say_error(error: Any) -> str:
 
 def _usage(finish: Finish) -> dict[str, int]:
     used = finish.usage
-    return {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens, "total_tokens": used.total_tokens}
+    return {
+        "prompt_tokens": used.prompt_tokens,
+        "completion_tokens": used.completion_tokens,
+        "total_tokens": used.total_tokens,
+    }

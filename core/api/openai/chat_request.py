@@ -65,7 +65,9 @@ class ChatRequest(Input):
         """Raises Unsupported with the first parameter that cannot be honoured."""
         for param, default_values in DEFAULTS.items():
             if getattr(self, param) not in default_values:
-                raise Unsupported(param, f"The parameter {param!r} is not supported by the models of this server.")
+                raise Unsupported(
+                    param, f"The parameter {param!r} is not supported by the models of this server."
+                )
         if self.response_format not in (None, {}) and self.response_format.get("type") != "text":
             raise Unsupported("response_format", "Only the response_format {'type': 'text'} is supported.")
         if self.stream_options is not None and not self.stream:
@@ -130,5 +132,8 @@ def _text(message: Message, place: str) -> str:
         return ""
     for i, part in enumerate(message.content):
         if part.type != "text" or part.text is None:
-            raise Unsupported(f"{place}.content[{i}]", f"Content parts of the type {part.type!r} are not supported, only text.")
+            raise Unsupported(
+                f"{place}.content[{i}]",
+                f"Content parts of the type {part.type!r} are not supported, only text.",
+            )
     return "\n".join(part.text or "" for part in message.content)

@@ -35,7 +35,14 @@ class OutOfTokens(errors.RateLimited):
 
 
 def body(error: errors.LuthierError) -> dict[str, object]:
-    return {"error": {"message": error.message, "type": _type(error), "param": _param(error), "code": _code(error)}}
+    return {
+        "error": {
+            "message": error.message,
+            "type": _type(error),
+            "param": _param(error),
+            "code": _code(error),
+        }
+    }
 
 
 def render(error: errors.LuthierError, request_id: str) -> Response:

@@ -20,7 +20,12 @@ PAGE = 100
 @router.get("/models")
 def list_models(caller: CurrentCaller) -> dict[str, Any]:
     """Names, and names with an alias; ``name@3`` is callable as well. Not paged, as the SDKs expect."""
-    entries = [_entry(model, name) for model in _all(caller) for name in _names(model) if _may_call(caller, model, name)]
+    entries = [
+        _entry(model, name)
+        for model in _all(caller)
+        for name in _names(model)
+        if _may_call(caller, model, name)
+    ]
     return {"object": "list", "data": entries, "has_more": False}
 
 

@@ -12,7 +12,11 @@ from core.api.deps import Public
 from core.errors import NotFound
 
 router = APIRouter(route_class=Public, include_in_schema=False)
-ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon-32x32.png": "image/png"}
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
 ERROR = {
     "type": "object",
     "properties": {
@@ -24,7 +28,10 @@ ERROR = {
                 "message": {"type": "string"},
                 "details": {
                     "type": "array",
-                    "items": {"type": "object", "properties": {"field": {"type": "string"}, "message": {"type": "string"}}},
+                    "items": {
+                        "type": "object",
+                        "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                    },
                 },
                 "request_id": {"type": "string"},
             },
@@ -41,7 +48,11 @@ def show_docs() -> HTMLResponse:
         swagger_js_url="/api/docs/swagger-ui-bundle.js",
         swagger_css_url="/api/docs/swagger-ui.css",
         swagger_favicon_url="/api/docs/favicon-32x32.png",
-        swagger_ui_parameters={"persistAuthorization": False, "docExpansion": "list", "tryItOutEnabled": True},
+        swagger_ui_parameters={
+            "persistAuthorization": False,
+            "docExpansion": "list",
+            "tryItOutEnabled": True,
+        },
     )
 
 
@@ -58,7 +69,11 @@ def describe(api: FastAPI) -> dict[str, Any]:
     if api.openapi_schema:
         return api.openapi_schema
     schema = get_openapi(
-        title=api.title, version=api.version, description=api.description, routes=api.routes, servers=[{"url": "/api"}]
+        title=api.title,
+        version=api.version,
+        description=api.description,
+        routes=api.routes,
+        servers=[{"url": "/api"}],
     )
     parts = schema.setdefault("components", {})
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
@@ -68,7 +83,10 @@ def describe(api: FastAPI) -> dict[str, Any]:
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["4XX"] = {"description": "Error", "content": _json("#/components/schemas/Error")}
+            operation["responses"]["4XX"] = {
+                "description": "Error",
+                "content": _json("#/components/schemas/Error"),
+            }
             if path not in ("/auth/register", "/auth/login"):
                 operation["security"] = [{"token": []}]
     api.openapi_schema = schema

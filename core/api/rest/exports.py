@@ -30,7 +30,9 @@ def list_exports(model_id: str, user: CurrentUser, query: Annotated[ExportList, 
 
 
 @router.get("/models/{model_id}/export-kinds")
-def list_kinds(model_id: str, user: CurrentUser, version: Version = None, precision: Precision = "stored") -> list[Offer]:
+def list_kinds(
+    model_id: str, user: CurrentUser, version: Version = None, precision: Precision = "stored"
+) -> list[Offer]:
     """What a version can be exported as, with the size before, or why it cannot."""
     return exports.list_offers(user, model_id, version=version, precision=precision)
 

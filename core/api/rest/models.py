@@ -43,7 +43,9 @@ def delete_model(model_id: str, user: CurrentUser) -> None:
 
 
 @router.get("/models/{model_id}/versions")
-def list_versions(model_id: str, user: CurrentUser, query: Annotated[VersionList, Query()]) -> Listed[ModelVersion]:
+def list_versions(
+    model_id: str, user: CurrentUser, query: Annotated[VersionList, Query()]
+) -> Listed[ModelVersion]:
     """The versions of a model, newest first."""
     return models.list_versions(user, model_id, query)
 

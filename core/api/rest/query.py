@@ -46,7 +46,9 @@ async def run_query(new: NewArrowQuery, user: CurrentUser, request: Request) -> 
 
 
 def _wants_arrow(request: Request) -> bool:
-    accepted = (part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(","))
+    accepted = (
+        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")
+    )
     return ARROW in accepted
 
 
@@ -70,12 +72,22 @@ async def _until_gone(request: Request, work: Callable[[Stop], T]) -> T:
                 stop.set()
         return done.result()
     except QueryStopped:
-        raise Unavailable("The server is stopping. Try again in a moment.") if stopping.is_stopping() else QueryStopped from None
+        raise (
+            Unavailable("The server is stopping. Try again in a moment.")
+            if stopping.is_stopping()
+            else QueryStopped
+        ) from None
     finally:
         stop.set()
 
 
-def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], *, result: Any = None, error: Exception | None = None) -> None:
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    done: asyncio.Future[T],
+    *,
+    result: Any = None,
+    error: Exception | None = None,
+) -> None:
     def settle() -> None:
         if not done.done():  # the route was cancelled
             done.set_result(result) if error is None else done.set_exception(error)

@@ -18,7 +18,11 @@ from core.uploads import NewUpload, Upload
 
 router = APIRouter(route_class=SignedIn, tags=["uploads"])
 Offset = Annotated[int, Query(ge=0, le=2**50)]
-BYTES_BODY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+BYTES_BODY = {
+    "requestBody": {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    }
+}
 
 
 class Asked(Input):

@@ -35,7 +35,9 @@ class UsageReport:
 @router.get("/usage")
 def get_usage(user: CurrentUser, query: Annotated[UsageQuery, Query()]) -> UsageReport:
     """Tokens, requests, training and query seconds and stored bytes, summed per day, model, key or kind."""
-    lines = usage.summary(user, since=_moment(query.since), until=_moment(query.until, end=True), group_by=query.group_by)
+    lines = usage.summary(
+        user, since=_moment(query.since), until=_moment(query.until, end=True), group_by=query.group_by
+    )
     return UsageReport(query.group_by, lines, usage.total(lines))
 
 

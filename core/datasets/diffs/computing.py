@@ -70,13 +70,17 @@ class Diff:
         return not (self.added or self.removed or self.changed or any(self.columns.values()))
 
 
-def diff(user: User, dataset_id: str, from_: int, to: int, *, key: Sequence[str] = (), limit: int = SAMPLES) -> Diff:
+def diff(
+    user: User, dataset_id: str, from_: int, to: int, *, key: Sequence[str] = (), limit: int = SAMPLES
+) -> Diff:
     """Compare two versions of a dataset by their numbers. Raises as :func:`diff_versions`."""
     old, new = looking.version_of(user, dataset_id, from_), looking.version_of(user, dataset_id, to)
     return diff_versions(user, old.id, new.id, key=key, limit=limit)
 
 
-def diff_versions(user: User, from_id: str, to_id: str, *, key: Sequence[str] = (), limit: int = SAMPLES) -> Diff:
+def diff_versions(
+    user: User, from_id: str, to_id: str, *, key: Sequence[str] = (), limit: int = SAMPLES
+) -> Diff:
     """Compare any two versions of the user.
 
     Raises NotFound, Conflict (a version without rows), ValidationError (a key that is no key, by saying which value is not alone),
@@ -135,7 +139,9 @@ def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> li
             f"CREATE TEMP VIEW {side} AS SELECT file_row_number AS line{', ' if shown else ''}{shown} FROM {parquet(version.id)}"
         )
     if key:
-        _pair_by_key(work, old, new, [c for c in columns if c.name in key], [c for c in columns if c.name not in key])
+        _pair_by_key(
+            work, old, new, [c for c in columns if c.name in key], [c for c in columns if c.name not in key]
+        )
     else:
         _pair_as_bags(work, columns)
     return columns
@@ -162,12 +168,16 @@ def _compute(old: Version, new: Version, key: list[str], limit: int) -> Diff:
             samples={
                 "added": _alone(work, new, "b", limit),
                 "removed": _alone(work, old, "a", limit),
-                "changed": _changed(work, old, new, [c for c in columns if c.name in key], columns, limit) if changed else [],
+                "changed": _changed(work, old, new, [c for c in columns if c.name in key], columns, limit)
+                if changed
+                else [],
             },
         )
 
 
-def _pair_by_key(work: Scratch, old: Version, new: Version, keys: list[Compared], others: list[Compared]) -> None:
+def _pair_by_key(
+    work: Scratch, old: Version, new: Version, keys: list[Compared], others: list[Compared]
+) -> None:
     for side, version in (("a", old), ("b", new)):
         _require_unique(work, side, version, keys)
     content = ", ".join(f"{part} AS h{i}" for i, part in enumerate(_hashes(others)))
@@ -232,21 +242,27 @@ def _count_cells(work: Scratch, columns: list[Compared]) -> dict[str, int]:
     few = columns[:MOST_COUNTED_COLUMNS]
     counts = ", ".join(f"count(*) FILTER (a.{c.alias} IS DISTINCT FROM b.{c.alias})" for c in few)
     found = work.one(f"SELECT {counts} FROM pairs JOIN a ON a.line = la JOIN b ON b.line = lb")
-    return dict(sorted(((c.name, n) for c, n in zip(few, found, strict=True) if n), key=lambda pair: -pair[1]))
+    return dict(
+        sorted(((c.name, n) for c, n in zip(few, found, strict=True) if n), key=lambda pair: -pair[1])
+    )
 
 
 def _alone(work: Scratch, version: Version, side: str, limit: int) -> list[dict[str, Any]]:
     """The first rows that only one side has."""
     mine, theirs = ("la", "lb") if side == "a" else ("lb", "la")
     wanted = work.run(f"SELECT {mine}, times FROM pairs WHERE {theirs} IS NULL ORDER BY 1 LIMIT {limit:d}")
-    found = rows_at(work, version.id, [column["name"] for column in version.columns], [line for line, _ in wanted])
+    found = rows_at(
+        work, version.id, [column["name"] for column in version.columns], [line for line, _ in wanted]
+    )
     return [{"line": line + 1, "data": found[line], "times": times} for line, times in wanted]
 
 
 def _changed(
     work: Scratch, old: Version, new: Version, keys: list[Compared], columns: list[Compared], limit: int
 ) -> list[dict[str, Any]]:
-    wanted = work.run(f"SELECT la, lb FROM pairs WHERE la IS NOT NULL AND lb IS NOT NULL ORDER BY lb LIMIT {limit:d}")
+    wanted = work.run(
+        f"SELECT la, lb FROM pairs WHERE la IS NOT NULL AND lb IS NOT NULL ORDER BY lb LIMIT {limit:d}"
+    )
     before = rows_at(work, old.id, [column["name"] for column in old.columns], [la for la, _ in wanted])
     after = rows_at(work, new.id, [column["name"] for column in new.columns], [lb for _, lb in wanted])
     differs = _differing_cells(work, columns, wanted)
@@ -263,13 +279,19 @@ def _changed(
     ]
 
 
-def _differing_cells(work: Scratch, columns: list[Compared], wanted: list[tuple[int, int]]) -> dict[int, list[str]]:
+def _differing_cells(
+    work: Scratch, columns: list[Compared], wanted: list[tuple[int, int]]
+) -> dict[int, list[str]]:
     if not wanted:
         return {}
     marks = ", ".join(f"a.{c.alias} IS DISTINCT FROM b.{c.alias}" for c in columns)
     some = ", ".join(f"({la:d}, {lb:d})" for la, lb in wanted)
-    found = work.run(f"SELECT b.line, {marks} FROM (VALUES {some}) w(la, lb) JOIN a ON a.line = la JOIN b ON b.line = lb")
-    return {line: [c.name for c, differs in zip(columns, flags, strict=True) if differs] for line, *flags in found}
+    found = work.run(
+        f"SELECT b.line, {marks} FROM (VALUES {some}) w(la, lb) JOIN a ON a.line = la JOIN b ON b.line = lb"
+    )
+    return {
+        line: [c.name for c, differs in zip(columns, flags, strict=True) if differs] for line, *flags in found
+    }
 
 
 def _schema(old: Version, new: Version) -> dict[str, list[dict[str, str]]]:
@@ -286,7 +308,9 @@ def _schema(old: Version, new: Version) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def _unique_at_first(work: Scratch, version_id: str, shared: list[Compared], sample: int = 20_000) -> list[str]:
+def _unique_at_first(
+    work: Scratch, version_id: str, shared: list[Compared], sample: int = 20_000
+) -> list[str]:
     counts = ", ".join(f"count(DISTINCT {quoted(c.name)})" for c in shared)
     names = ", ".join(quoted(c.name) for c in shared)
     total, *found = work.one(

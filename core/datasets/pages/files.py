@@ -37,7 +37,10 @@ def jsonl_chunks(rows: Rows) -> Iterator[bytes]:
     names, batches = _open(rows)
     for batch in batches:
         found = zip(*_columns(batch), strict=True)
-        lines = (json.dumps(dict(zip(names, map(json_safe, row), strict=True)), ensure_ascii=False) for row in found)
+        lines = (
+            json.dumps(dict(zip(names, map(json_safe, row), strict=True)), ensure_ascii=False)
+            for row in found
+        )
         yield "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -111,7 +114,9 @@ def _open(rows: Rows) -> tuple[list[str], Iterator[Any]]:
 def _read(chosen: Selection) -> Iterator[Any]:
     names = ", ".join(quoted(name) for name in chosen.shown)
     with closing(paging.connect(memory_mb=MEMORY_MB)) as connection, paging.conversions_named():
-        yield from connection.sql(chosen.query(names), params=chosen.condition.values).to_arrow_reader(BATCH_ROWS)
+        yield from connection.sql(chosen.query(names), params=chosen.condition.values).to_arrow_reader(
+            BATCH_ROWS
+        )
 
 
 def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
@@ -120,8 +125,13 @@ def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
     connection.execute("SET arrow_lossless_conversion = true")
     plain = connection.sql(chosen.query("*"), params=chosen.condition.values)
     types = dict(zip(plain.columns, map(str, plain.types), strict=True))
-    names = [quoted(n) if types[n] not in TEXT_IN_PARQUET else f"CAST({quoted(n)} AS VARCHAR) AS {quoted(n)}" for n in chosen.shown]
-    reader = connection.sql(chosen.query(", ".join(names)), params=chosen.condition.values).to_arrow_reader(BATCH_ROWS)
+    names = [
+        quoted(n) if types[n] not in TEXT_IN_PARQUET else f"CAST({quoted(n)} AS VARCHAR) AS {quoted(n)}"
+        for n in chosen.shown
+    ]
+    reader = connection.sql(chosen.query(", ".join(names)), params=chosen.condition.values).to_arrow_reader(
+        BATCH_ROWS
+    )
 
     def batches() -> Iterator[Any]:
         with closing(connection):

@@ -21,7 +21,16 @@ MAX_WORDS = 20
 Scalar = bool | int | float | str
 Column = Mapping[str, str]
 Many = Annotated[list[Scalar] | None, Field(max_length=1000)]
-BITS = {"TINYINT": 7, "SMALLINT": 15, "INTEGER": 31, "BIGINT": 63, "UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64}
+BITS = {
+    "TINYINT": 7,
+    "SMALLINT": 15,
+    "INTEGER": 31,
+    "BIGINT": 63,
+    "UTINYINT": 8,
+    "USMALLINT": 16,
+    "UINTEGER": 32,
+    "UBIGINT": 64,
+}
 MOST_DIGITS = 38
 EXACTLY = Context(prec=MOST_DIGITS)
 ROUNDING = {">=": ROUND_CEILING, ">": ROUND_FLOOR, "<=": ROUND_FLOOR, "<": ROUND_CEILING}
@@ -67,7 +76,9 @@ def _refuse_unknown(name: str, wanted: Mapping[str, Any]) -> None:
     for word in wanted:
         if word not in Filter.model_fields:
             known = ", ".join(Filter.model_fields)
-            raise ValidationError.of(f"where.{name[:100]}", f"{str(word)[:40]!r} is no condition; these are: {known}")
+            raise ValidationError.of(
+                f"where.{name[:100]}", f"{str(word)[:40]!r} is no condition; these are: {known}"
+            )
 
 
 class Condition:
@@ -123,7 +134,13 @@ def _add_filter(found: Condition, name: str, type_: str, wanted: Filter) -> None
         found.add(f"starts_with(lower({text}), lower(?))", wanted.starts_with)
     if wanted.is_null is not None:
         found.add(f"{cell} IS {'' if wanted.is_null else 'NOT '}NULL")
-    for operator, value in (("=", wanted.equals), (">=", wanted.min), (">", wanted.above), ("<=", wanted.max), ("<", wanted.below)):
+    for operator, value in (
+        ("=", wanted.equals),
+        (">=", wanted.min),
+        (">", wanted.above),
+        ("<=", wanted.max),
+        ("<", wanted.below),
+    ):
         if value is not None:
             sql, values = _compared(name, type_, operator, value)
             found.add(sql, *values)
@@ -148,7 +165,9 @@ def _add_opposites(found: Condition, name: str, type_: str, wanted: Filter) -> N
 
 def _one_of(name: str, type_: str, wanted: list[Scalar]) -> tuple[str, list[Any]]:
     compared = [_compared(name, type_, "=", value) for value in wanted]
-    return " OR ".join(sql for sql, _ in compared) or "false", [value for _, values in compared for value in values]
+    return " OR ".join(sql for sql, _ in compared) or "false", [
+        value for _, values in compared for value in values
+    ]
 
 
 def _compared(name: str, type_: str, operator: str, value: Scalar) -> tuple[str, list[Any]]:
@@ -174,7 +193,9 @@ def _compared_exactly(cell: str, type_: str, operator: str, value: Decimal) -> t
     except InvalidOperation:  # more digits than any column here can hold
         rounded = None
     if rounded is None or rounded.copy_abs() >= Decimal(10) ** (digits - scale):
-        return (f"{cell} IS NOT NULL" if operator != "=" and (value < 0) == (operator in (">", ">=")) else "false"), []
+        return (
+            f"{cell} IS NOT NULL" if operator != "=" and (value < 0) == (operator in (">", ">=")) else "false"
+        ), []
     if operator == "=" and rounded != value:
         return "false", []
     is_inside = type_ not in BITS or rounded.copy_abs() < 2 ** BITS[type_]
@@ -195,7 +216,9 @@ def _as_text(value: Scalar) -> str:
 
 def _add_word(found: Condition, word: str, known: Mapping[str, Column]) -> None:
     texts = [text for name, column in known.items() if (text := text_of(quoted(name), column["type"]))]
-    found.add(" OR ".join(f"contains(lower({text}), lower(?))" for text in texts) or "false", *[word] * len(texts))
+    found.add(
+        " OR ".join(f"contains(lower({text}), lower(?))" for text in texts) or "false", *[word] * len(texts)
+    )
 
 
 def _text(cell: str, type_: Any, depth: int) -> str | None:
@@ -206,7 +229,9 @@ def _text(cell: str, type_: Any, depth: int) -> str | None:
         return f"CAST({cell} AS VARCHAR)"
     if kind == "struct":
         parts = [
-            part for name, child in type_.children if (part := _text(f"struct_extract({cell}, {literal(name)})", child, depth))
+            part
+            for name, child in type_.children
+            if (part := _text(f"struct_extract({cell}, {literal(name)})", child, depth))
         ]
         return f"concat_ws(chr(10), {', '.join(parts)})" if parts else None
     if kind in ("list", "array"):

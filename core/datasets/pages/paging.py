@@ -84,7 +84,10 @@ def page(
         total = _count(cursor, chosen) if chosen.condition.sql else num_rows
         numbers = _numbers(cursor, chosen, limit, offset, total)
         types = {column["name"]: dict(column) for column in columns}
-        names = [f"left({quoted(n)}, {cut})" if cut and types[n]["type"] == "VARCHAR" else quoted(n) for n in chosen.shown]
+        names = [
+            f"left({quoted(n)}, {cut})" if cut and types[n]["type"] == "VARCHAR" else quoted(n)
+            for n in chosen.shown
+        ]
         rows = _fetch(cursor, chosen, numbers, names, present)
     items = [{"line": number + 1, "data": rows[number]} for number in numbers if number in rows]
     return Preview(items, total, limit, offset, [types[name] for name in chosen.shown])
@@ -105,7 +108,9 @@ def select(
     shown = [require_column(name, known, "columns") for name in only] if only else list(known)
     condition = condition_of(where or {}, search, known)
     if lines is not None:
-        condition.add("file_row_number IN (SELECT unnest(CAST(? AS BIGINT[])))", [int(line) - 1 for line in lines])
+        condition.add(
+            "file_row_number IN (SELECT unnest(CAST(? AS BIGINT[])))", [int(line) - 1 for line in lines]
+        )
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
     return Selection(source, shown, condition, _ordering(order_by, known))
 
@@ -157,7 +162,9 @@ def _cursor() -> Iterator[duckdb.DuckDBPyConnection]:
         with conversions_named():
             yield cursor
     except duckdb.InterruptException as error:
-        raise QueryTimeout(f"Finding these rows took longer than {SECONDS:g} seconds. Filter by fewer columns first.") from error
+        raise QueryTimeout(
+            f"Finding these rows took longer than {SECONDS:g} seconds. Filter by fewer columns first."
+        ) from error
     finally:
         deadline.cancel()
         cursor.close()
@@ -192,7 +199,9 @@ def _count(cursor: duckdb.DuckDBPyConnection, chosen: Selection) -> int:
     return _counts[key]
 
 
-def _numbers(cursor: duckdb.DuckDBPyConnection, chosen: Selection, limit: int, offset: int, total: int) -> list[int]:
+def _numbers(
+    cursor: duckdb.DuckDBPyConnection, chosen: Selection, limit: int, offset: int, total: int
+) -> list[int]:
     """The row numbers of a page, in its order."""
     if offset >= total:
         return []
@@ -207,7 +216,11 @@ def _numbers(cursor: duckdb.DuckDBPyConnection, chosen: Selection, limit: int, o
 
 
 def _fetch(
-    cursor: duckdb.DuckDBPyConnection, chosen: Selection, numbers: list[int], cells: list[str], present: Callable[[Any], Any]
+    cursor: duckdb.DuckDBPyConnection,
+    chosen: Selection,
+    numbers: list[int],
+    cells: list[str],
+    present: Callable[[Any], Any],
 ) -> dict[int, dict[str, Any]]:
     if not numbers:
         return {}

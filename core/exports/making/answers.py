@@ -31,7 +31,9 @@ class Reference:
             self.tongue: Tongue = loaded.tongue(weights)
         except CannotLoad as error:
             raise CannotExport(str(error)) from error
-        self.dtype: Any = loaded.model.dtype  # the export computes in it too: the files are compared, not the rounding
+        self.dtype: Any = (
+            loaded.model.dtype
+        )  # the export computes in it too: the files are compared, not the rounding
         self._loaded: LoadedModel | None = loaded
 
     def choose(self, candidates: Sequence[Messages]) -> list[Messages]:
@@ -56,14 +58,23 @@ class Reference:
     def rendered(self, prompts: Sequence[Messages]) -> list[str]:
         """The prompts as texts with the template's marks, for programs that tokenize by themselves."""
         tokenizer = self.tongue.tokenizer
-        return [str(tokenizer.apply_chat_template(m, add_generation_prompt=True, tokenize=False)) for m in prompts]
+        return [
+            str(tokenizer.apply_chat_template(m, add_generation_prompt=True, tokenize=False)) for m in prompts
+        ]
 
     def _fits(self, messages: Messages) -> bool:
         from jinja2 import TemplateError
 
         try:
-            made: Any = self.tongue.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        except (TemplateError, TypeError, ValueError, KeyError):  # a template and a conversation it was not written for
+            made: Any = self.tongue.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_dict=True
+            )
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            KeyError,
+        ):  # a template and a conversation it was not written for
             return False
         return 0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
 
@@ -88,7 +99,9 @@ def answers_of_gguf(
     """The tensors and the configuration that stand in the file, dequantized, in transformers."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=dtype, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=dtype, local_files_only=True
+    )
     return _generate(model, tokenizer, prompts, tick, ends=list(ends))
 
 
@@ -106,21 +119,31 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
     return text.rstrip(BROKEN)
 
 
-def _generate(model: Any, tokenizer_folder: Path, prompts: Sequence[Messages], tick: Tick, *, ends: Sequence[int]) -> list[str]:
+def _generate(
+    model: Any, tokenizer_folder: Path, prompts: Sequence[Messages], tick: Tick, *, ends: Sequence[int]
+) -> list[str]:
     import torch
     from transformers import AutoTokenizer, GenerationConfig
 
     tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(ends), 0)
-    greedy = GenerationConfig(do_sample=False, max_new_tokens=NEW_TOKENS, eos_token_id=list(ends) or None, pad_token_id=pad)
-    model.eval().generation_config = greedy  # without the defaults of the folder: a penalty for repetition is not greedy
+    greedy = GenerationConfig(
+        do_sample=False, max_new_tokens=NEW_TOKENS, eos_token_id=list(ends) or None, pad_token_id=pad
+    )
+    model.eval().generation_config = (
+        greedy  # without the defaults of the folder: a penalty for repetition is not greedy
+    )
     found = []
     for messages in prompts:
-        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
             written = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
-        found.append(str(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)))
+        found.append(
+            str(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        )
         tick(len(found) / len(prompts))
     return found
 

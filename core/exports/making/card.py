@@ -47,7 +47,9 @@ def _front_matter(order: Order) -> str:
         "base_model": order.base_source,
         "tags": ["luthier", *(["lora"] if order.kind == "adapter" else [])],
     }
-    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in entries.items() if value)  # JSON is YAML
+    return "\n".join(
+        f"{name}: {json.dumps(value)}" for name, value in entries.items() if value
+    )  # JSON is YAML
 
 
 def _usage(order: Order) -> str:
@@ -59,7 +61,9 @@ def _usage(order: Order) -> str:
         imports = f"from peft import PeftModel\n{imports}"
         loading = f'base = AutoModelForCausalLM.from_pretrained("{base}")\nmodel = PeftModel.from_pretrained(base, "this-folder")'
         if not order.base_source:
-            before = f"The adapter needs its base, {order.base_name}: export that merged, into `base-folder`.\n\n"
+            before = (
+                f"The adapter needs its base, {order.base_name}: export that merged, into `base-folder`.\n\n"
+            )
     return f"""{before}```python
 {imports}
 

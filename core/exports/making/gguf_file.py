@@ -50,7 +50,9 @@ def _add_facts(writer: Any, order: Order, config: Json, mapping: Mapping) -> Non
     width = config.get("head_dim") or config["hidden_size"] // heads
     rope = config.get("rope_parameters") or {}
     writer.add_name(f"{order.model_name} v{order.version}")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if order.kind == "gguf-q8_0" else gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(
+        gguf.LlamaFileType.MOSTLY_Q8_0 if order.kind == "gguf-q8_0" else gguf.LlamaFileType.MOSTLY_F16
+    )
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -92,17 +94,24 @@ def _tensors(
 
     architecture = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == mapping.architecture)
     names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
-    heads = {"q_proj": config["num_attention_heads"], "k_proj": config.get("num_key_value_heads") or config["num_attention_heads"]}
+    heads = {
+        "q_proj": config["num_attention_heads"],
+        "k_proj": config.get("num_key_value_heads") or config["num_attention_heads"],
+    }
     for file in sorted(source.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118, not a dict
                 name = names.get_name(key, try_suffixes=(".weight", ".bias"))
                 if name is None:
-                    raise CannotExport(f"The weights hold {key}, which has no place in a GGUF file of this architecture.")
+                    raise CannotExport(
+                        f"The weights hold {key}, which has no place in a GGUF file of this architecture."
+                    )
                 if key == "lm_head.weight" and _is_embeddings(source, opened.get_tensor(key)):
                     continue
                 shape = tuple(opened.get_slice(key).get_shape())
-                turned = next((heads[part] for part in TURNED if part in key and mapping.architecture == "llama"), 0)
+                turned = next(
+                    (heads[part] for part in TURNED if part in key and mapping.architecture == "llama"), 0
+                )
                 yield name, shape, _encoding(shape, kind), _loader(file, key, turned)
 
 

@@ -9,7 +9,9 @@ from core.exports.making.order import CannotExport
 from core.weights import PLAIN_TEMPLATE, read_template
 
 Json = dict[str, Any]
-MARKS = re.compile(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}")  # say what is learned; llama.cpp does not know them
+MARKS = re.compile(
+    r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}"
+)  # say what is learned; llama.cpp does not know them
 
 
 def tokens_of(folder: Path, size: int) -> tuple[list[str], list[str]]:
@@ -19,7 +21,9 @@ def tokens_of(folder: Path, size: int) -> tuple[list[str], list[str]]:
     by_id = {number: token for token, number in tokenizer["model"]["vocab"].items()}
     by_id.update({number: token["content"] for number, token in added.items()})
     if max(by_id) >= size:
-        raise CannotExport("The tokenizer has more tokens than the model has embeddings, which llama.cpp does not read.")
+        raise CannotExport(
+            "The tokenizer has more tokens than the model has embeddings, which llama.cpp does not read."
+        )
     tokens, types = [], []
     for number in range(size):
         tokens.append(by_id.get(number, f"[unused{number}]"))
@@ -28,7 +32,10 @@ def tokens_of(folder: Path, size: int) -> tuple[list[str], list[str]]:
 
 
 def merges_of(folder: Path) -> list[str]:
-    return [merge if isinstance(merge, str) else " ".join(merge) for merge in read_tokenizer(folder)["model"]["merges"]]
+    return [
+        merge if isinstance(merge, str) else " ".join(merge)
+        for merge in read_tokenizer(folder)["model"]["merges"]
+    ]
 
 
 def special_ids(folder: Path) -> dict[str, int]:
@@ -36,7 +43,9 @@ def special_ids(folder: Path) -> dict[str, int]:
     config = read_json(folder / "tokenizer_config.json")
     ids = {token["content"]: token["id"] for token in read_tokenizer(folder).get("added_tokens", ())}
     names = {name: config.get(f"{name}_token") for name in ("bos", "eos", "pad", "unk")}
-    texts = {name: token.get("content") if isinstance(token, dict) else token for name, token in names.items()}
+    texts = {
+        name: token.get("content") if isinstance(token, dict) else token for name, token in names.items()
+    }
     return {name: ids[text] for name, text in texts.items() if text in ids}
 
 
@@ -44,7 +53,9 @@ def adds_bos(folder: Path) -> bool:
     """Whether the tokenizer puts the first special token before a text by itself."""
     processor = read_tokenizer(folder).get("post_processor") or {}
     steps = processor.get("processors", [processor])
-    firsts = [step["single"][0] for step in steps if step.get("type") == "TemplateProcessing" and step.get("single")]
+    firsts = [
+        step["single"][0] for step in steps if step.get("type") == "TemplateProcessing" and step.get("single")
+    ]
     return any("SpecialToken" in first for first in firsts)
 
 

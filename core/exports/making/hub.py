@@ -5,9 +5,7 @@ from typing import Any
 
 from core.exports.making.order import CannotExport
 
-UNREACHABLE = (
-    "The hub cannot be reached from this server. Export the version merged, download it, and push it from a machine with internet."
-)
+UNREACHABLE = "The hub cannot be reached from this server. Export the version merged, download it, and push it from a machine with internet."
 REFUSED = "The hub refused the token. Make one with write permission for this repository in the hub's settings, and push again."
 
 
@@ -19,7 +17,9 @@ def push(folder: Path, repository: str, *, token: str, private: bool) -> str:
     api = _connect(token)
     try:
         url = api.create_repo(repository, private=private, exist_ok=True, repo_type="model")
-        api.upload_folder(folder_path=folder, repo_id=repository, repo_type="model", commit_message="Exported by Luthier")
+        api.upload_folder(
+            folder_path=folder, repo_id=repository, repo_type="model", commit_message="Exported by Luthier"
+        )
     except OfflineModeIsEnabled as error:
         raise CannotExport(UNREACHABLE) from error
     except HfHubHTTPError as error:

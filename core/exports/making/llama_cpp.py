@@ -40,8 +40,18 @@ def convert(source: Path, file: Path, kind: str) -> None:
     folder = _folder()
     if folder is None or not (folder / SCRIPT).is_file():
         raise CannotExport(f"{SCRIPT} is not in the folder that LUTHIER_LLAMA_CPP names. Tell an admin.")
-    command = [sys.executable, str(folder / SCRIPT), str(source), "--outfile", str(file), "--outtype", TYPES[kind]]
-    done = subprocess.run(command, cwd=folder, env=bare_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        str(folder / SCRIPT),
+        str(source),
+        "--outfile",
+        str(file),
+        "--outtype",
+        TYPES[kind],
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=bare_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode != 0 or not file.is_file():
         print(done.stdout, done.stderr, file=sys.stderr)
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it said nothing")
@@ -64,23 +74,41 @@ def _answers_of_package(file: Path, prompts: Sequence[str], context: int) -> Ite
     model = Llama(str(file), n_ctx=context, n_gpu_layers=0, verbose=False)
     for prompt in prompts:
         tokens = model.tokenize(prompt.encode(), add_bos=False, special=True)
-        yield str(model.create_completion(tokens, max_tokens=NEW_TOKENS, temperature=0.0)["choices"][0]["text"])
+        yield str(
+            model.create_completion(tokens, max_tokens=NEW_TOKENS, temperature=0.0)["choices"][0]["text"]
+        )
 
 
 def _answers_of_server(file: Path, prompts: Sequence[str], context: int) -> Iterator[str]:
     binary = _server()
     assert binary is not None
     port = _free_port()
-    command = [str(binary), "-m", str(file), "--host", "127.0.0.1", "--port", str(port), "-c", str(context), "-ngl", "0"]
+    command = [
+        str(binary),
+        "-m",
+        str(file),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "-c",
+        str(context),
+        "-ngl",
+        "0",
+    ]
     environment = bare_environment()
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr
+    )
     try:
         _wait_until_ready(process, f"http://127.0.0.1:{port}/health")
         for prompt in prompts:
             asked = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0, "cache_prompt": False}
             yield str(_post(f"http://127.0.0.1:{port}/completion", asked)["content"])
     except (OSError, ValueError, KeyError) as error:
-        raise CannotExport("llama.cpp could not answer with this file. The server's log says more.") from error
+        raise CannotExport(
+            "llama.cpp could not answer with this file. The server's log says more."
+        ) from error
     finally:
         process.kill()
         process.wait()

@@ -74,7 +74,9 @@ def read_order(row: ExportRow) -> Order:
         model = session.get_one(ModelRow, version.model_id)
         base = session.get(ModelVersionRow, version.base_version_id) if version.base_version_id else None
         base_model = session.get(ModelRow, base.model_id) if base else None
-        data = session.get(DatasetVersionRow, version.dataset_version_id) if version.dataset_version_id else None
+        data = (
+            session.get(DatasetVersionRow, version.dataset_version_id) if version.dataset_version_id else None
+        )
         dataset = session.get(DatasetRow, data.dataset_id) if data else None
         source = str(base.settings.get("source", "")) if base else ""
         return Order(
@@ -83,7 +85,9 @@ def read_order(row: ExportRow) -> Order:
             target=row.target,
             filename=str(row.facts["filename"]),
             weights=weights,
-            precision=precision_of(weights, str(row.facts["precision"]) if row.kind in ("merged", "hub") else "stored"),
+            precision=precision_of(
+                weights, str(row.facts["precision"]) if row.kind in ("merged", "hub") else "stored"
+            ),
             private=bool(row.facts.get("private", True)),
             model_name=model.name,
             description=model.description,

@@ -19,7 +19,9 @@ def pack(folder: Path, archive: Path) -> None:
     folder.rmdir()
     with zipfile.ZipFile(archive) as made:
         if (broken := made.testzip()) is not None:
-            raise CannotExport(f"{broken} could not be read back from the archive. Export it again, and have the disk checked.")
+            raise CannotExport(
+                f"{broken} could not be read back from the archive. Export it again, and have the disk checked."
+            )
 
 
 def sha256(file: Path) -> str:

@@ -63,7 +63,9 @@ def _of_data(dataset_version_id: str | None, job_id: str | None) -> Iterator[Mes
         format_ = formats.mapped(version.columns, columns)
     except ValidationError:
         return  # a table without a mapping: its job was deleted
-    for _, example in itertools.islice(formats.read_examples(storage.parquet_path(version.id), format_, columns), MOST_ROWS):
+    for _, example in itertools.islice(
+        formats.read_examples(storage.parquet_path(version.id), format_, columns), MOST_ROWS
+    ):
         if not isinstance(example, list) and (messages := _prompt_of(example)):
             yield messages
 

@@ -54,15 +54,30 @@ class _Check:
     """The answers of an export beside the reference's."""
 
     def __init__(
-        self, order: Order, reference: answers.Reference, asked: list[prompts.Messages], expected: list[str], progress: Progress
+        self,
+        order: Order,
+        reference: answers.Reference,
+        asked: list[prompts.Messages],
+        expected: list[str],
+        progress: Progress,
     ) -> None:
-        self.order, self.reference, self.asked, self.expected, self.progress = order, reference, asked, expected, progress
+        self.order, self.reference, self.asked, self.expected, self.progress = (
+            order,
+            reference,
+            asked,
+            expected,
+            progress,
+        )
 
     def folder(self, folder: Path) -> list[Json]:
         self._begin(OWN_READER)
         adapter = folder if self.order.kind == "adapter" else None
         found = answers.answers_of_folder(
-            self.order.weights.base if adapter else folder, self.asked, self._tick, dtype=self.reference.dtype, adapter=adapter
+            self.order.weights.base if adapter else folder,
+            self.asked,
+            self._tick,
+            dtype=self.reference.dtype,
+            adapter=adapter,
         )
         return self._judge(found)
 
@@ -150,7 +165,9 @@ def _make_gguf(order: Order, check: _Check, progress: Progress, draft: Path) -> 
     return _finish(file, checks, progress)
 
 
-def _push(order: Order, folder: Path, draft: Path, checks: list[Json], progress: Progress, *, token: str) -> Made:
+def _push(
+    order: Order, folder: Path, draft: Path, checks: list[Json], progress: Progress, *, token: str
+) -> Made:
     """The card stays here, the weights go to the hub."""
     size = storage.folder_bytes(folder)
     progress.stage(PACK, f"Pushing to {order.target}")

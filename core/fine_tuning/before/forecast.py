@@ -83,12 +83,18 @@ def forecast(user: User, new: NewJob) -> Forecast:
     found = kept.get(_key(subject))
     measured = Measured(**found) if found else None
     share = plan.num_examples / max(1, plan.num_examples + plan.num_validation)
-    per_epoch = totals.steps_per_epoch(subject.settings, share=share, num_processes=new.num_processes) if totals else None
+    per_epoch = (
+        totals.steps_per_epoch(subject.settings, share=share, num_processes=new.num_processes)
+        if totals
+        else None
+    )
     if per_epoch is not None:
         steps = per_epoch * subject.settings.n_epochs
         plan = replace(plan, total_steps=min(steps, subject.settings.max_steps or steps))
     seconds = _seconds(plan, subject.settings, totals, measured, share=share)
-    return Forecast(plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch)
+    return Forecast(
+        plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch
+    )
 
 
 def measured(user: User, new: NewJob) -> Measured | Progress | None:
@@ -109,7 +115,9 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
     subject = preview.find(user, new)
     totals = preview.known_totals(subject)
     if _memory(subject, totals, None).fits is False:
-        raise Conflict("These settings would not fit into memory, so they are not tried. Choose smaller ones.")
+        raise Conflict(
+            "These settings would not fit into memory, so they are not tried. Choose smaller ones."
+        )
     lines = [one["line"] for one in totals.longest] if totals else []
     key = _key(subject)
     return tasks.begin(key, lambda task: _probe(task, subject, key, lines)).report()
@@ -150,7 +158,16 @@ def _threads() -> int:
 
 def _key(subject: Subject) -> str:
     chosen = subject.settings
-    names = ("tuning", "lora_rank", "lora_targets", "batch_size", "gradient_accumulation", "max_length", "packing", "precision")
+    names = (
+        "tuning",
+        "lora_rank",
+        "lora_targets",
+        "batch_size",
+        "gradient_accumulation",
+        "max_length",
+        "packing",
+        "precision",
+    )
     values: list[Any] = [getattr(chosen, name) for name in names]
     values += [subject.rows.version_id, subject.method, chosen.gradient_checkpointing]
     return f"{subject.base.version_id}/{fingerprint(values)}"
@@ -166,7 +183,11 @@ def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) 
     seen = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
     wanted = seen or (need.total if need else None)
     fits = wanted <= memory.SPARE * free if wanted else None
-    ways = memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, pairs=pairs) if shape and not fits else []
+    ways = (
+        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, pairs=pairs)
+        if shape and not fits
+        else []
+    )
     return Memory(device, free, total, need, need.total if need else None, seen, fits, ways)
 
 
@@ -178,10 +199,14 @@ def _device(machine: Machine) -> tuple[str, int, int]:
 
 
 def _shape(subject: Subject) -> Shape | None:
-    return memory.read_shape(models.location(subject.base.version_id).base, num_parameters=subject.base.num_parameters)
+    return memory.read_shape(
+        models.location(subject.base.version_id).base, num_parameters=subject.base.num_parameters
+    )
 
 
-def _seconds(plan: Plan, settings: Settings, totals: Totals | None, measured: Measured | None, *, share: float) -> float | None:
+def _seconds(
+    plan: Plan, settings: Settings, totals: Totals | None, measured: Measured | None, *, share: float
+) -> float | None:
     """From the measured pace; the shorter rows of most steps are counted by their tokens where those are known."""
     if measured is None:
         return None

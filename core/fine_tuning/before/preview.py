@@ -115,7 +115,12 @@ def find(user: User, new: NewJob) -> Subject:
     base = sources.find_base(user, new.base_model_id)
     method = METHODS[new.method]
     rows = sources.find_rows(
-        user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method, must_be_sound=False
+        user,
+        new.dataset_id,
+        version_id=new.dataset_version_id,
+        mapping=new.columns,
+        method=method,
+        must_be_sound=False,
     )
     return Subject(base, rows, starting.resolve_for(new, base, rows.num_rows), new.method)
 
@@ -144,7 +149,10 @@ def _ask_row(task: Task, subject: Subject, line: int) -> Json:
 
 
 def _as_row(found: Json) -> Row:
-    sequences = [Sequence(**{**one, "pieces": [Piece(**piece) for piece in one["pieces"]]}) for one in found["sequences"]]
+    sequences = [
+        Sequence(**{**one, "pieces": [Piece(**piece) for piece in one["pieces"]]})
+        for one in found["sequences"]
+    ]
     return Row(**{**found, "sequences": sequences})
 
 
@@ -154,7 +162,9 @@ def totals(user: User, new: NewJob, *, wait: float = 0.0) -> Totals | Progress:
     if known := known_totals(subject):
         return known
     key = _totals_key(subject)
-    task = tasks.running(key) or tasks.begin(key, lambda task: _count(task, subject, key), of=subject.rows.num_rows)
+    task = tasks.running(key) or tasks.begin(
+        key, lambda task: _count(task, subject, key), of=subject.rows.num_rows
+    )
     task.wait(wait)
     return known_totals(subject) or task.report()
 
@@ -182,5 +192,10 @@ def _count(task: Task, subject: Subject, key: str) -> None:
 
 
 def _totals_key(subject: Subject) -> str:
-    chosen = (subject.base.version_id, subject.rows.mapping or {}, subject.settings.max_length, subject.settings.loss_on)
+    chosen = (
+        subject.base.version_id,
+        subject.rows.mapping or {},
+        subject.settings.max_length,
+        subject.settings.loss_on,
+    )
     return f"{subject.rows.version_id}/{fingerprint(chosen)}"

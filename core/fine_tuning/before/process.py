@@ -36,7 +36,11 @@ class PreviewProcess(LineProcess):
 
     def __init__(self) -> None:
         super().__init__(
-            "core.training.preview_server", "--idle-seconds", str(IDLE_SECONDS), name="preview", last=("result", "error")
+            "core.training.preview_server",
+            "--idle-seconds",
+            str(IDLE_SECONDS),
+            name="preview",
+            last=("result", "error"),
         )
 
     def ask(
@@ -109,5 +113,9 @@ shared = Shared()
 
 
 def _as_error(error: Json) -> LuthierError:
-    kinds: dict[str, type[LuthierError]] = {"not_found": NotFound, "unavailable": Unavailable, "bad_request": BadRequest}
+    kinds: dict[str, type[LuthierError]] = {
+        "not_found": NotFound,
+        "unavailable": Unavailable,
+        "bad_request": BadRequest,
+    }
     return kinds.get(error["code"], Conflict)(error["message"])

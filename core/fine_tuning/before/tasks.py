@@ -95,7 +95,9 @@ class Tasks:
         with self._lock:
             if key in self._tasks:
                 return self._tasks[key]
-            self._tasks = {key: one for key, one in self._tasks.items() if not (one.has_failed and one.is_over())}
+            self._tasks = {
+                key: one for key, one in self._tasks.items() if not (one.has_failed and one.is_over())
+            }
             task = self._tasks[key] = Task(of)
         threading.Thread(target=self._run, args=(key, task, work), name="preview", daemon=True).start()
         return task

@@ -45,7 +45,9 @@ def evaluate_checkpoint(user: User, job_id: str, step: int, new: NewEvaluation |
     """Begin to measure; returns at once. Raises NotFound, Conflict (no rows to measure on, files gone, too many at once)."""
     with reading() as session:
         mine = select(JobRow, CheckpointRow).join(CheckpointRow, CheckpointRow.job_id == JobRow.id)
-        found = session.execute(mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)).first()
+        found = session.execute(
+            mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)
+        ).first()
     if found is None:
         raise NotFound
     job, row = found
@@ -57,7 +59,11 @@ def evaluate_version(user: User, model_id: str, number: int, new: NewEvaluation)
     """The same for a version of a model. Results of shared bases are not stored, so those are refused."""
     with reading() as session:
         mine = select(ModelVersionRow).join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
-        row = session.scalar(mine.where(ModelRow.id == model_id, ModelRow.owner_id == user.id, ModelVersionRow.version == number))
+        row = session.scalar(
+            mine.where(
+                ModelRow.id == model_id, ModelRow.owner_id == user.id, ModelVersionRow.version == number
+            )
+        )
         job = session.get(JobRow, row.finetune_job_id) if row and row.finetune_job_id else None
     if row is None:
         raise NotFound
@@ -96,7 +102,9 @@ def _begin(user: User, target_id: str, job: JobRow | None, *, method: str, new: 
         if settled(row.metrics).get("evaluation", {}).get("status") in ("waiting", "running"):
             return row
         if _count_running(session) >= SLOTS:
-            raise Conflict(f"{SLOTS} evaluations are running on this server. Start this one when one of them has ended.")
+            raise Conflict(
+                f"{SLOTS} evaluations are running on this server. Start this one when one of them has ended."
+            )
         row.metrics = {**row.metrics, "evaluation": asked}
     _start(target_id, asked["run"])
     return row
@@ -110,7 +118,9 @@ def _ask(user: User, job: JobRow | None, *, method: str, version_id: str | None)
         raise Conflict("This job kept no rows for validation. Choose a version of a dataset to measure on.")
     version = datasets.get_version(user, chosen)
     columns = job.columns if job and version.format == "table" else None
-    rows = sources.find_rows(user, version.dataset_id, version_id=chosen, mapping=columns, method=METHODS[method])
+    rows = sources.find_rows(
+        user, version.dataset_id, version_id=chosen, mapping=columns, method=METHODS[method]
+    )
     sources.require_sound(rows)
     at = now().isoformat()
     return {
@@ -131,7 +141,9 @@ def _count_running(session: Session) -> int:
     open_ = ("waiting", "running")
     counted = 0
     for kind in (CheckpointRow, ModelVersionRow):
-        rows = session.scalars(select(kind.metrics).where(kind.metrics["evaluation"]["status"].as_string().in_(open_)))
+        rows = session.scalars(
+            select(kind.metrics).where(kind.metrics["evaluation"]["status"].as_string().in_(open_))
+        )
         counted += sum(settled(metrics)["evaluation"]["status"] in open_ for metrics in rows)
     return counted
 

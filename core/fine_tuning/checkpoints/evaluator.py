@@ -38,9 +38,19 @@ def main(target_id: str, run: str) -> int:
     began = time.monotonic()
     try:
         with _telling(target_id, run) as progress:
-            result = measuring.measure(wanted_of(target_id), lambda share: progress.update(progress=round(share, 3)))
+            result = measuring.measure(
+                wanted_of(target_id), lambda share: progress.update(progress=round(share, 3))
+            )
         seconds = round(time.monotonic() - began, 1)
-        evaluating.change(target_id, run, status="ready", progress=1.0, seconds=seconds, ended_at=now().isoformat(), **result)
+        evaluating.change(
+            target_id,
+            run,
+            status="ready",
+            progress=1.0,
+            seconds=seconds,
+            ended_at=now().isoformat(),
+            **result,
+        )
     except LuthierError as error:
         evaluating.change(target_id, run, status="failed", error=error.message)
     except Exception:  # the outermost frame of this process
@@ -71,19 +81,32 @@ def wanted_of(target_id: str) -> Wanted:
         start=models.location(start_id) if start_id and "preference" in method.formats else weights,
         rows=lambda: formats.read_examples(storage.parquet_path(version.id), format_, columns),
         held_out=(job.validation_fraction, job.seed) if job and asked["rows"] == "held out" else None,
-        with_answers=method.name == "supervised" and format_.name in ("chat", "completion") and chosen.loss_on != "all",
+        with_answers=method.name == "supervised"
+        and format_.name in ("chat", "completion")
+        and chosen.loss_on != "all",
         threads=settings().training_threads or min(MAX_THREADS, os.cpu_count() or 1),
     )
 
 
 def _settings_of(target: CheckpointRow | ModelVersionRow, job: JobRow | None) -> Settings:
     """As the training had them, so that rows are read and cut alike; for what was not trained here: the automatic ones."""
-    resolved = job.resolved if job else target.settings.get("resolved") if isinstance(target, ModelVersionRow) else None
+    resolved = (
+        job.resolved
+        if job
+        else target.settings.get("resolved")
+        if isinstance(target, ModelVersionRow)
+        else None
+    )
     known = {name: value for name, value in (resolved or {}).items() if name in Settings.__dataclass_fields__}
     if {"n_epochs", "batch_size", "max_length"} <= known.keys():
         return Settings(**known)
     facts = read_facts(models.location(target.id).base)
-    return resolve(Hyperparameters(), num_examples=0, num_parameters=facts.num_parameters, context_length=facts.context_length)
+    return resolve(
+        Hyperparameters(),
+        num_examples=0,
+        num_parameters=facts.num_parameters,
+        context_length=facts.context_length,
+    )
 
 
 @contextmanager
@@ -94,7 +117,9 @@ def _telling(target_id: str, run: str) -> Iterator[dict[str, Any]]:
 
     def tell() -> None:
         while not done.wait(TICK_SECONDS):
-            if not evaluating.change(target_id, run, status="running", heard_at=now().isoformat(), **dict(progress)):
+            if not evaluating.change(
+                target_id, run, status="running", heard_at=now().isoformat(), **dict(progress)
+            ):
                 os._exit(0)  # deleted: nobody waits for this any more
 
     thread = threading.Thread(target=tell, name="heartbeat", daemon=True)

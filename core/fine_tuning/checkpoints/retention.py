@@ -31,14 +31,22 @@ def sweep_checkpoints(at: datetime) -> int:
     """
     before = at - timedelta(days=settings().checkpoint_days)
     with reading() as session:
-        ended = session.scalars(select(JobRow.id).where(JobRow.status.in_(ENDED_STATUSES), JobRow.finished_at < before)).all()
+        ended = session.scalars(
+            select(JobRow.id).where(JobRow.status.in_(ENDED_STATUSES), JobRow.finished_at < before)
+        ).all()
     return sum(_sweep_job(job_id) for job_id in ended if checkpoints.folder(storage.job_dir(job_id)).is_dir())
 
 
 def _sweep_job(job_id: str) -> bool:
     with writing() as session:
-        kept = set(session.scalars(select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)))
-        session.execute(delete(CheckpointRow).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned.is_(False)))
+        kept = set(
+            session.scalars(
+                select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)
+            )
+        )
+        session.execute(
+            delete(CheckpointRow).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned.is_(False))
+        )
     folder = storage.job_dir(job_id)
     gone = [step for step in checkpoints.steps(folder) if step not in kept]
     for step in gone:

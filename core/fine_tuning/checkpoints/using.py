@@ -84,7 +84,9 @@ def promote_checkpoint(user: User, job_id: str, step: int, promotion: Promotion 
 
     def note(session: Session, made: Published) -> None:
         found = session.get(CheckpointRow, row.id)
-        if found is None or _version_of(session, session.get_one(JobRow, job_id), found, named=name is not None):
+        if found is None or _version_of(
+            session, session.get_one(JobRow, job_id), found, named=name is not None
+        ):
             raise _Known
         found.model_version_id = made.version_id
         told = f"The checkpoint of step {step} was promoted."
@@ -106,7 +108,9 @@ def why_needed(session: Session, job: JobRow, step: int) -> str | None:
     rows = session.scalars(select(CheckpointRow).where(CheckpointRow.job_id == job.id)).all()
     if step == max(row.step for row in rows):
         return f"The job goes on from the checkpoint of step {step}. Delete it when the job has ended, or cancel the job first."
-    measured = {row.step: row.metrics["valid_loss"] for row in rows if row.metrics.get("valid_loss") is not None}
+    measured = {
+        row.step: row.metrics["valid_loss"] for row in rows if row.metrics.get("valid_loss") is not None
+    }
     keeps_best = "best" in (job.resolved.get("keep"), job.hyperparameters.get("keep"))
     if keeps_best and measured and step == min(measured, key=lambda each: (measured[each], each)):
         return f"The checkpoint of step {step} is the best so far and may become the model. Delete it when the job has ended."
@@ -115,7 +119,9 @@ def why_needed(session: Session, job: JobRow, step: int) -> str | None:
 
 def _find(session: Session, user: User, job_id: str, step: int) -> tuple[JobRow, CheckpointRow]:
     mine = select(JobRow, CheckpointRow).join(CheckpointRow, CheckpointRow.job_id == JobRow.id)
-    found = session.execute(mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)).first()
+    found = session.execute(
+        mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)
+    ).first()
     if found is None:
         raise NotFound
     return found[0], found[1]
@@ -166,5 +172,7 @@ def _second_names(job_id: str, step: int) -> Path:
             storage.link(file, draft / file.name)
     except FileNotFoundError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise Conflict(f"The checkpoint of step {step} was just removed. Choose another one; keep those you still need.") from error
+        raise Conflict(
+            f"The checkpoint of step {step} was just removed. Choose another one; keep those you still need."
+        ) from error
     return draft

@@ -57,7 +57,9 @@ class Comparison:
     curves: dict[str, dict[str, Curve]]
 
 
-def compare(user: User, job_ids: Sequence[str], *, by: Axis = "step", max_points: int = MAX_POINTS) -> Comparison:
+def compare(
+    user: User, job_ids: Sequence[str], *, by: Axis = "step", max_points: int = MAX_POINTS
+) -> Comparison:
     """Up to ``MOST`` runs, in the order given, each once. Raises NotFound when one is missing, ValidationError for too many."""
     ids = list(dict.fromkeys(job_ids))
     if len(ids) > MOST:

@@ -41,7 +41,9 @@ class HardRow:
     data: dict[str, Any] | None
 
 
-def hardest_rows(user: User, job_id: str, *, split: Split = "train", limit: int = 20, offset: int = 0) -> Listed[HardRow]:
+def hardest_rows(
+    user: User, job_id: str, *, split: Split = "train", limit: int = 20, offset: int = 0
+) -> Listed[HardRow]:
     """Highest loss first; rows that were not seen yet are left out. Nothing before the first evaluation. Raises NotFound."""
     with reading() as session:
         row = find(session, user, job_id)

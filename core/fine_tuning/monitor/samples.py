@@ -44,7 +44,9 @@ def samples(user: User, job_id: str, query: SampleList | None = None) -> Listed[
         if query.kind:
             statement = statement.where(SampleRow.kind == query.kind)
         order = SampleRow.position + case((SampleRow.kind == "fixed", 0), else_=1000)
-        return fetch(session, statement, query, sortable={"step": SampleRow.step}, tie=order, present=_present)
+        return fetch(
+            session, statement, query, sortable={"step": SampleRow.step}, tie=order, present=_present
+        )
 
 
 def sample_steps(user: User, job_id: str) -> list[int]:

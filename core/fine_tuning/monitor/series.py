@@ -73,7 +73,9 @@ class _Curves:
             self._catch_up(session, row)
             if window not in self.made:
                 self.made[window] = {
-                    name: _as_points(part) for name, points in self.series.items() if len((part := _cut(points, window))[0])
+                    name: _as_points(part)
+                    for name, points in self.series.items()
+                    if len((part := _cut(points, window))[0])
                 }
                 while len(self.made) > MOST_THINNED:
                     self.made.popitem(last=False)
@@ -95,7 +97,10 @@ class _Curves:
         point = MetricPointRow
         new = select(point.name, point.step, point.value).where(point.job_id == job_id)
         if self.series:
-            later = [and_(point.name == name, point.step >= int(steps[-1])) for name, (steps, _) in self.series.items()]
+            later = [
+                and_(point.name == name, point.step >= int(steps[-1]))
+                for name, (steps, _) in self.series.items()
+            ]
             new = new.where(or_(point.name.not_in(list(self.series)), *later))
         found: dict[str, tuple[list[int], list[float]]] = {}
         for name, step, value in session.execute(new.order_by(point.name, point.step)):
@@ -106,7 +111,12 @@ class _Curves:
         for name, (new_steps, new_values) in found.items():
             fresh = (np.array(new_steps, np.int64), np.array(new_values, np.float64))
             known = self.series.get(name)
-            if known is not None and len(fresh[0]) == 1 and fresh[0][0] == known[0][-1] and fresh[1][0] == known[1][-1]:
+            if (
+                known is not None
+                and len(fresh[0]) == 1
+                and fresh[0][0] == known[0][-1]
+                and fresh[1][0] == known[1][-1]
+            ):
                 continue
             self.series[name], changed = _joined(known, fresh), True
         return changed

@@ -34,7 +34,10 @@ def thinned(series: Mapping[str, Points], most: int) -> dict[str, Points]:
 
 def svg(title: str, series: Mapping[str, Points], labels: Mapping[str, str]) -> str:
     """Lines over steps with axes and a legend; dark enough for white and light enough for black paper."""
-    drawn = {name: [p for p in points if math.isfinite(p[1])] for name, points in thinned(series, MAX_POINTS).items()}
+    drawn = {
+        name: [p for p in points if math.isfinite(p[1])]
+        for name, points in thinned(series, MAX_POINTS).items()
+    }
     drawn = {name: points for name, points in drawn.items() if points}
     every = [point for points in drawn.values() for point in points]
     x_axis = _nice(min((x for x, _ in every), default=0), max((x for x, _ in every), default=1))
@@ -78,7 +81,9 @@ def _grid(x_axis: tuple[float, float, float], y_axis: tuple[float, float, float]
     for tick in _ticks(y_axis):
         y = _y(tick, y_axis)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d5d8de"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#4a4f5a">{_number(tick)}</text>')
+        parts.append(
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#4a4f5a">{_number(tick)}</text>'
+        )
     for tick in _ticks(x_axis):
         place = f'x="{_x(tick, x_axis):.1f}" y="{HEIGHT - BOTTOM + 18}"'
         parts.append(f'<text {place} text-anchor="middle" fill="#4a4f5a">{_number(tick)}</text>')
@@ -94,7 +99,9 @@ def _legend(drawn: Mapping[str, Points], labels: Mapping[str, str]) -> Iterable[
         x += 40 + 7 * len(text)
 
 
-def _line(points: Points, x_axis: tuple[float, float, float], y_axis: tuple[float, float, float], colour: str) -> str:
+def _line(
+    points: Points, x_axis: tuple[float, float, float], y_axis: tuple[float, float, float], colour: str
+) -> str:
     if len(points) == 1:
         step, value = points[0]
         return f'<circle cx="{_x(step, x_axis):.1f}" cy="{_y(value, y_axis):.1f}" r="3" fill="{colour}"/>'

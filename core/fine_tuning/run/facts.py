@@ -68,10 +68,18 @@ def gather(user: User, job_id: str) -> Run:
             base=_base_name(session, row),
             made=provenance.describe(session, row, model=None, step=row.best_step, seconds=row.spent_seconds),
             series=_series(session, job_id),
-            events=[present_event(e) for e in session.scalars(_of(JobEventRow, job_id).order_by(JobEventRow.id))],
-            samples=[_sample(s) for s in session.scalars(_of(SampleRow, job_id).order_by(SampleRow.step, SampleRow.position))],
+            events=[
+                present_event(e) for e in session.scalars(_of(JobEventRow, job_id).order_by(JobEventRow.id))
+            ],
+            samples=[
+                _sample(s)
+                for s in session.scalars(_of(SampleRow, job_id).order_by(SampleRow.step, SampleRow.position))
+            ],
             hardest=_hardest(session, row),
-            checkpoints=[present_checkpoint(c) for c in session.scalars(_of(CheckpointRow, job_id).order_by(CheckpointRow.step))],
+            checkpoints=[
+                present_checkpoint(c)
+                for c in session.scalars(_of(CheckpointRow, job_id).order_by(CheckpointRow.step))
+            ],
             recipe=_recipe(job),
         )
 
@@ -82,13 +90,36 @@ def summary(run: Run) -> dict[str, Any]:
     told = {
         name: getattr(job, name)
         for name in (
-            *("id", "name", "status", "method", "seed", "runner", "num_processes", "group_id", "copied_from", "notes", "tags"),
-            *("step", "total_steps", "epoch", "train_loss", "valid_loss", "best_loss", "best_step", "tokens_per_second"),
+            *(
+                "id",
+                "name",
+                "status",
+                "method",
+                "seed",
+                "runner",
+                "num_processes",
+                "group_id",
+                "copied_from",
+                "notes",
+                "tags",
+            ),
+            *(
+                "step",
+                "total_steps",
+                "epoch",
+                "train_loss",
+                "valid_loss",
+                "best_loss",
+                "best_step",
+                "tokens_per_second",
+            ),
             *("attempts", "created_at", "started_at", "finished_at", "model_id", "model_version_id", "error"),
         )
     }
     told |= {"base": run.base, "trained_tokens": last(run, "tokens") or job.trained_tokens}
-    checkpoints = [{"step": c.step, "size_bytes": c.size_bytes, "kept": c.pinned, **c.metrics} for c in run.checkpoints]
+    checkpoints = [
+        {"step": c.step, "size_bytes": c.size_bytes, "kept": c.pinned, **c.metrics} for c in run.checkpoints
+    ]
     return plain({**told, "asked": job.asked, **run.made, "checkpoints": checkpoints})
 
 
@@ -119,7 +150,9 @@ def _base_name(session: Session, row: JobRow) -> str:
 
 
 def _series(session: Session, job_id: str) -> Series:
-    columns = select(MetricPointRow.name, MetricPointRow.step, MetricPointRow.value).where(MetricPointRow.job_id == job_id)
+    columns = select(MetricPointRow.name, MetricPointRow.step, MetricPointRow.value).where(
+        MetricPointRow.job_id == job_id
+    )
     series: dict[str, list[tuple[int, float]]] = {}
     for name, step, value in session.execute(columns.order_by(MetricPointRow.name, MetricPointRow.step)):
         series.setdefault(name, []).append((step, value))
@@ -143,7 +176,11 @@ def _hardest(session: Session, job: JobRow) -> list[dict[str, Any]]:
     for split in ("validation", "train"):
         path = row_files.path_of(job.id, split)
         if path.is_file() and (worst := _highest(path)):
-            of = job.validation_version_id if split == "validation" and job.validation_version_id else job.dataset_version_id
+            of = (
+                job.validation_version_id
+                if split == "validation" and job.validation_version_id
+                else job.dataset_version_id
+            )
             version = session.get(DatasetVersionRow, of) if of else None
             return [{**row, "split": split, "text": _excerpt(version, job, row["line"])} for row in worst]
     return []

@@ -59,7 +59,9 @@ def export(run: Run, files: dict[str, bytes]) -> Exported:
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client)
-        if known := client.search_runs([experiment_id], filter_string=f"tags.`{TAG}` = '{run.job.id}'", max_results=1):
+        if known := client.search_runs(
+            [experiment_id], filter_string=f"tags.`{TAG}` = '{run.job.id}'", max_results=1
+        ):
             return Exported(uri, experiment_id, known[0].info.run_id, is_new=False)
         return Exported(uri, experiment_id, _write(mlflow, client, experiment_id, run, files), is_new=True)
     except (mlflow.exceptions.MlflowException, OSError) as error:
@@ -68,7 +70,9 @@ def export(run: Run, files: dict[str, bytes]) -> Exported:
 
 def _experiment(client: Any) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
-    return str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=_artifacts()))
+    return str(
+        found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=_artifacts())
+    )
 
 
 def _artifacts() -> str | None:
@@ -86,7 +90,9 @@ def _write(mlflow: Any, client: Any, experiment_id: str, run: Run, files: dict[s
     for part in _cut(params, PARAMS_AT_ONCE):
         client.log_batch(run_id, params=part)
     at = _milliseconds(job.finished_at) or int(time.time() * 1000)
-    points = [mlflow.entities.Metric(n, v, at, step) for n, series in run.series.items() for step, v in series]
+    points = [
+        mlflow.entities.Metric(n, v, at, step) for n, series in run.series.items() for step, v in series
+    ]
     for part in _cut(points, POINTS_AT_ONCE):
         client.log_batch(run_id, metrics=part)
     with tempfile.TemporaryDirectory() as folder:

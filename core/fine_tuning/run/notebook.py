@@ -73,14 +73,20 @@ def _about(run: Run) -> Iterator[Cell]:
         "Started": plain(job.started_at),
         "Ended": plain(job.finished_at),
     }
-    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts.items() if value not in (None, ""))
+    rows = "\n".join(
+        f"| {name} | {_cell(value)} |" for name, value in facts.items() if value not in (None, "")
+    )
     notes = f"\n\n> {_cell(job.notes)}" if job.notes else ""
-    yield _markdown(f"# {_cell(job.name)}\n\nA fine-tuning run of Luthier (`{job.id}`).{notes}\n\n| | |\n|---|---|\n{rows}")
+    yield _markdown(
+        f"# {_cell(job.name)}\n\nA fine-tuning run of Luthier (`{job.id}`).{notes}\n\n| | |\n|---|---|\n{rows}"
+    )
 
 
 def _configuration(run: Run) -> Iterator[Cell]:
     told = yaml.safe_dump(summary(run), allow_unicode=True, sort_keys=False, width=120)
-    yield _markdown("## Configuration\n\nEverything that is known about the run: settings as asked and as run, data, environment.")
+    yield _markdown(
+        "## Configuration\n\nEverything that is known about the run: settings as asked and as run, data, environment."
+    )
     yield _code(f'import json\n\nrun = json.loads({_literal(summary(run))})\nrun["resolved"]', _as_text(told))
 
 
@@ -117,7 +123,9 @@ def _hardest(run: Run) -> Iterator[Cell]:
     if not run.hardest:
         return
     split = "validation" if run.hardest[0]["split"] == "validation" else "training"
-    yield _markdown(f"## Hardest rows\n\nThe {split} rows with the highest loss at the last look. Lines count from 1.")
+    yield _markdown(
+        f"## Hardest rows\n\nThe {split} rows with the highest loss at the last look. Lines count from 1."
+    )
     yield _table("hardest", run.hardest, ("line", "loss", "first_loss", "tokens", "text"))
 
 
@@ -146,10 +154,14 @@ def _table(name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str])
     """A cell that makes a DataFrame of the rows, and how it looks."""
     chosen = [{column: row.get(column) for column in columns} for row in rows]
     head = "".join(f"<th>{escape(column.replace('_', ' '))}</th>" for column in columns)
-    lines = "".join("<tr>" + "".join(f"<td>{_html(row[column])}</td>" for column in columns) + "</tr>" for row in chosen)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{_html(row[column])}</td>" for column in columns) + "</tr>" for row in chosen
+    )
     drawn = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
     output = {"text/html": drawn, "text/plain": f"{len(chosen)} rows"}
-    source = f"import json\n\nimport pandas as pd\n\n{name} = pd.DataFrame(json.loads({_literal(chosen)}))\n{name}"
+    source = (
+        f"import json\n\nimport pandas as pd\n\n{name} = pd.DataFrame(json.loads({_literal(chosen)}))\n{name}"
+    )
     return _code(source, _result(output))
 
 

@@ -63,7 +63,13 @@ def examine(
 def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, Any]]) -> list[Column]:
     known = {profile["name"]: profile for profile in profiled}
     return [
-        Column(number, column["name"], column["type"], not is_nested(column["type"]), known.get(column["name"], {}))
+        Column(
+            number,
+            column["name"],
+            column["type"],
+            not is_nested(column["type"]),
+            known.get(column["name"], {}),
+        )
         for number, column in enumerate(columns)
     ]
 
@@ -86,7 +92,12 @@ def _watch(parquet: Path, columns: Sequence[Column], progress: Progress) -> tupl
                 for watcher in watching:
                     watcher.look(found)
         progress.advance(scanned / max(expected, 1))
-    return [finding for watching in watchers.values() for watcher in watching for finding in watcher.findings(scanned)], scanned
+    return [
+        finding
+        for watching in watchers.values()
+        for watcher in watching
+        for finding in watcher.findings(scanned)
+    ], scanned
 
 
 def _watchers(column: Column) -> list[Watcher]:

@@ -31,7 +31,9 @@ EMPTY = np.uint32(0xFFFFFFFF)
 _random = np.random.default_rng(20260101)  # fixed: stored signatures stay comparable
 _MULTIPLIERS = _random.integers(1, 2**31, HASHES, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _OFFSETS = _random.integers(0, 2**32, HASHES, dtype=np.uint32)
-_BYTE_VALUES = _random.integers(1, 2**63, (32, 256), dtype=np.uint64)  # by place in the word (from 32 on they come again) and byte
+_BYTE_VALUES = _random.integers(
+    1, 2**63, (32, 256), dtype=np.uint64
+)  # by place in the word (from 32 on they come again) and byte
 _RUN_VALUES = _random.integers(1, 2**63, WORDS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _BAND_VALUES = _random.integers(1, 2**63, HASHES // BANDS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -119,7 +121,10 @@ def _words(chunk: Sequence[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int64
     starts = _starts(joined)
     if not len(starts):
         return np.empty(0, np.uint64), np.empty(0, np.int64)
-    place = np.arange(len(joined)) - np.repeat(starts, np.diff(np.r_[starts, len(joined)]))[_from(starts, len(joined))]
+    place = (
+        np.arange(len(joined))
+        - np.repeat(starts, np.diff(np.r_[starts, len(joined)]))[_from(starts, len(joined))]
+    )
     values = np.where(joined > 0, _BYTE_VALUES[place & 31, joined], np.uint64(0))
     return np.add.reduceat(values, starts), np.searchsorted(np.cumsum(lengths), starts, side="right")
 
@@ -147,7 +152,9 @@ def _fold(runs: NDArray[np.uint32], owners: NDArray[np.int64], into: Signatures)
     """The smallest value of each hash function over the runs of each text."""
     starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     for number in range(HASHES):
-        into[owners[starts], number] = np.minimum.reduceat(runs * _MULTIPLIERS[number] + _OFFSETS[number], starts)
+        into[owners[starts], number] = np.minimum.reduceat(
+            runs * _MULTIPLIERS[number] + _OFFSETS[number], starts
+        )
 
 
 def _bands(signed: Signatures) -> Iterator[NDArray[np.uint64]]:
@@ -157,7 +164,9 @@ def _bands(signed: Signatures) -> Iterator[NDArray[np.uint64]]:
         yield (part * _BAND_VALUES).sum(axis=1, dtype=np.uint64)
 
 
-def _alike(a: Signatures, b: Signatures | None, threshold: float) -> tuple[Places, Places, NDArray[np.float64]]:
+def _alike(
+    a: Signatures, b: Signatures | None, threshold: float
+) -> tuple[Places, Places, NDArray[np.float64]]:
     """The candidates that are as similar as wanted, in order of j, then i."""
     other = a if b is None else b
     size = max(len(a), 1)

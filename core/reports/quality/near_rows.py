@@ -28,7 +28,11 @@ VERIFIED = 20_000  # pairs; what comes behind is told as estimated
 
 
 def near_copies(
-    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column], num_rows: int, progress: Progress
+    connection: duckdb.DuckDBPyConnection,
+    parquet: Path,
+    columns: Sequence[Column],
+    num_rows: int,
+    progress: Progress,
 ) -> Iterator[Finding]:
     """One finding per column of prose that has such rows."""
     compared = [column for column in columns if _is_prose(column, num_rows)][:MOST_COLUMNS]
@@ -43,7 +47,9 @@ def near_copies(
 
 def _is_prose(column: Column, num_rows: int) -> bool:
     profile = column.profile
-    if num_rows < 2 or (profile.get("distinct") or 0) < LEAST_DISTINCT * (num_rows - (profile.get("nulls") or 0)):
+    if num_rows < 2 or (profile.get("distinct") or 0) < LEAST_DISTINCT * (
+        num_rows - (profile.get("nulls") or 0)
+    ):
         return False
     if column.is_plain:
         is_long = column.type == "VARCHAR" and ((profile.get("lengths") or {}).get("mean") or 0) >= LONG_TEXT
@@ -51,7 +57,9 @@ def _is_prose(column: Column, num_rows: int) -> bool:
     return "VARCHAR" in leaves(column.type)
 
 
-def _copies(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> NDArray[np.bool_]:
+def _copies(
+    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]
+) -> NDArray[np.bool_]:
     """Which rows repeat an earlier one in all cells, by a hash of them."""
     cells = ", ".join(quoted(column.name) for column in columns)
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
@@ -64,7 +72,9 @@ def _copies(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Seque
     return copies
 
 
-def _signatures(parquet: Path, column: Column, num_rows: int, tell: Callable[[float], None]) -> near.Signatures:
+def _signatures(
+    parquet: Path, column: Column, num_rows: int, tell: Callable[[float], None]
+) -> near.Signatures:
     parts, rows = [near.signatures([])], 0
     for _, batch in batches(parquet, [column.name]):
         parts.append(near.signatures(_row_texts(batch.column(0))[: MOST_ROWS - rows]))
@@ -89,7 +99,9 @@ def _row_texts(cells: pa.Array) -> list[str]:
     return [" ".join(parts) for parts in said]
 
 
-def _texts(connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column, pairs: Sequence[near.Pair]) -> dict[int, str]:
+def _texts(
+    connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column, pairs: Sequence[near.Pair]
+) -> dict[int, str]:
     """The texts of the rows in these pairs."""
     wanted = pa.table({"line": pa.array(sorted({at for pair in pairs for at in pair[:2]}), pa.int64())})
     connection.register("wanted", wanted)
@@ -98,7 +110,11 @@ def _texts(connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column,
         "file_row_number=true) WHERE file_row_number IN (SELECT line FROM wanted)"
     ).to_arrow_table()
     connection.unregister("wanted")
-    return dict(zip(rows.column(0).to_pylist(), _row_texts(rows.column(1).combine_chunks()), strict=True)) if rows.num_rows else {}
+    return (
+        dict(zip(rows.column(0).to_pylist(), _row_texts(rows.column(1).combine_chunks()), strict=True))
+        if rows.num_rows
+        else {}
+    )
 
 
 def _told(
@@ -110,7 +126,9 @@ def _told(
     shares: NDArray[np.float64],
     num_rows: int,
 ) -> Iterator[Finding]:
-    pairs: list[near.Pair] = list(zip(i[:VERIFIED].tolist(), j[:VERIFIED].tolist(), shares[:VERIFIED].tolist(), strict=True))
+    pairs: list[near.Pair] = list(
+        zip(i[:VERIFIED].tolist(), j[:VERIFIED].tolist(), shares[:VERIFIED].tolist(), strict=True)
+    )
     texts = _texts(connection, parquet, column, pairs)
     true = [(a, b, near.similarity(texts[a], texts[b])) for a, b, _ in pairs]
     near_ones = [pair for pair in true if pair[2] >= near.THRESHOLD]

@@ -26,8 +26,12 @@ _MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec mär mai ok
 _WORD = re.compile(r"[^\W\d]{3,9}")
 
 _SIGNS = re.compile(r"[\s$€£¥₹%+-]|\b(?:USD|EUR|GBP|CHF)\b")
-_POINT = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d*\.(?:\d{1,2}|\d{4,})|\d{4,}\.\d{3}|\d{1,3}(?:,\d{3}){2,}|0\.\d+")
-_COMMA = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+|\d*,(?:\d{1,2}|\d{4,})|\d{4,},\d{3}|\d{1,3}(?:\.\d{3}){2,}|0,\d+")
+_POINT = re.compile(
+    r"\d{1,3}(?:,\d{3})+\.\d+|\d*\.(?:\d{1,2}|\d{4,})|\d{4,}\.\d{3}|\d{1,3}(?:,\d{3}){2,}|0\.\d+"
+)
+_COMMA = re.compile(
+    r"\d{1,3}(?:\.\d{3})+,\d+|\d*,(?:\d{1,2}|\d{4,})|\d{4,},\d{3}|\d{1,3}(?:\.\d{3}){2,}|0,\d+"
+)
 _EITHER = re.compile(r"\d{1,3}[.,]\d{3}|\d+")
 
 Notation = Callable[[str], str | None]
@@ -89,7 +93,8 @@ class NotationWatcher:
         if self.hopeless:
             return
         names = [
-            self.notation(text) if len(text) < 60 and any(map(str.isdigit, text)) else None for text in batch.values.to_pylist()
+            self.notation(text) if len(text) < 60 and any(map(str.isdigit, text)) else None
+            for text in batch.values.to_pylist()
         ]
         of_text, counts = np.array([name or "" for name in names]), batch.counts()
         filled = np.fromiter((bool(text.strip()) for text in batch.values.to_pylist()), bool, len(names))
@@ -119,13 +124,24 @@ class NotationWatcher:
         listed = [f"{name} ({tally.num_rows:,}), such as {tally.examples[0]}" for name, tally in by_size]
         title, help_ = _WORDS[self.kind]
         return found(
-            f"mixed_{self.kind}", self.column, rest, title=title, severity="warn", help=help_, num_rows=num_rows, examples=listed
+            f"mixed_{self.kind}",
+            self.column,
+            rest,
+            title=title,
+            severity="warn",
+            help=help_,
+            num_rows=num_rows,
+            examples=listed,
         )
 
 
 def _settled(tallies: Mapping[str, Tally]) -> dict[str, Tally]:
     """What could be either goes to the one that the column shows; to the larger where it shows both; stays alone where none."""
-    clear = {name: Tally(t.num_rows, list(t.lines), t.examples) for name, t in tallies.items() if not name.startswith("?")}
+    clear = {
+        name: Tally(t.num_rows, list(t.lines), t.examples)
+        for name, t in tallies.items()
+        if not name.startswith("?")
+    }
     for name, tally in tallies.items():
         if name.startswith("?"):
             fitting = [one for one in clear if name == "?" or (one[2:3] == name[1] and one[0] in "13")]
@@ -138,10 +154,17 @@ def _settled(tallies: Mapping[str, Tally]) -> dict[str, Tally]:
     return clear
 
 
-_NOTATIONS: dict[str, Notation] = {"dates": date_notation, "numbers": number_notation, "percent": unit_notation}
+_NOTATIONS: dict[str, Notation] = {
+    "dates": date_notation,
+    "numbers": number_notation,
+    "percent": unit_notation,
+}
 _ONE_FORM = "Bring all to one form before anything is computed."
 _WORDS = {
-    "dates": ("Dates written in several ways", "Sorting and comparing them gives wrong answers. Bring them to one form in SQL."),
+    "dates": (
+        "Dates written in several ways",
+        "Sorting and comparing them gives wrong answers. Bring them to one form in SQL.",
+    ),
     "numbers": ("Decimal point and decimal comma", f"1.234 is either one or a thousand. {_ONE_FORM}"),
     "percent": ("Numbers with and without %", f"5% and 0.05 are the same, 5% and 5 are not. {_ONE_FORM}"),
 }

@@ -29,13 +29,19 @@ Find = Callable[[str], Iterator[Span]]
 _EMAIL = re.compile(
     r"(?<![\w.+-])([A-Za-z0-9][\w.+-]{0,63})@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24}))(?![\w@])"
 )
-_FILES = frozenset("png jpg jpeg gif svg webp ico css js mjs ts map html htm json md txt pdf zip gz exe dll so py rb go".split())
+_FILES = frozenset(
+    "png jpg jpeg gif svg webp ico css js mjs ts map html htm json md txt pdf zip gz exe dll so py rb go".split()
+)
 _CARD = re.compile(r"(?<![\w.,+/-])\d(?:[ -]?\d){12,18}(?![\w/-]|[.,]\d)")
 _GROUPS = re.compile(r"\d{13,19}|\d{4}([ -])(?:\d{4}\1){2}\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}")
-_IP4 = re.compile(r"(?<![\w.-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\d)")
+_IP4 = re.compile(
+    r"(?<![\w.-])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\d)"
+)
 _IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_VERSION = re.compile(r"(?:\bv|\bver\.?|\bversion|\brelease|\bbuild|\bfirmware|§|\bsection|\bchapter)\s*$", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:\bv|\bver\.?|\bversion|\brelease|\bbuild|\bfirmware|§|\bsection|\bchapter)\s*$", re.IGNORECASE
+)
 _SMALL_OCTET = 20  # 1.2.3.4 is the number of a version or a chapter
 
 
@@ -59,7 +65,10 @@ def is_card(digits: str) -> bool:
         (digits[0] == "4" and size in (13, 16, 19))
         or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720))
         or (size == 15 and two in (34, 37))
-        or (16 <= size <= 19 and (four == 6011 or two == 65 or 6440 <= four <= 6499 or two == 62 or 3528 <= four <= 3589))
+        or (
+            16 <= size <= 19
+            and (four == 6011 or two == 65 or 6440 <= four <= 6499 or two == 62 or 3528 <= four <= 3589)
+        )
         or (14 <= size <= 19 and (two in (36, 38, 39) or 3000 <= four <= 3059))
     )
     return of_network and luhn.is_valid(digits)
@@ -67,7 +76,9 @@ def is_card(digits: str) -> bool:
 
 def ibans(text: str) -> Iterator[Span]:
     for hit in _IBAN.finditer(text):
-        for end in range(len(hit[0]), 14, -1):  # words in capitals may follow: the longest start that is valid
+        for end in range(
+            len(hit[0]), 14, -1
+        ):  # words in capitals may follow: the longest start that is valid
             candidate = hit[0][:end]
             if candidate[-1] != " " and not hit[0][end : end + 1].isalnum() and iban.is_valid(candidate):
                 yield hit.start(), hit.start() + end, f"{candidate[:2]}•• •••• •••• {candidate[-2:]}"
@@ -135,7 +146,9 @@ class PersonalWatcher:
     def __init__(self, kind: Kind, column: Column) -> None:
         self.kind, self.column = kind, column
         self.tally = Tally()
-        self.digits = _DigitCells(kind.name, column) if kind.name in ("card", "phone") and column.is_plain else None
+        self.digits = (
+            _DigitCells(kind.name, column) if kind.name in ("card", "phone") and column.is_plain else None
+        )
 
     def look(self, batch: Batch) -> None:
         if self.digits is not None:
@@ -159,7 +172,15 @@ class PersonalWatcher:
             self.tally.num_rows += self.digits.tally.num_rows - len(lines)
         if self.tally.num_rows:
             kind = self.kind
-            yield found(kind.name, self.column, self.tally, title=kind.title, severity=kind.severity, help=_HELP, num_rows=num_rows)
+            yield found(
+                kind.name,
+                self.column,
+                self.tally,
+                title=kind.title,
+                severity=kind.severity,
+                help=_HELP,
+                num_rows=num_rows,
+            )
 
 
 class _DigitCells:
@@ -179,7 +200,9 @@ class _DigitCells:
             digits = batch.values[at].as_py().strip()
             mask[at] = self._is_valid(digits)
             if mask[at]:
-                shown.append("•••• •••• •••• " + digits[-4:] if self.kind == "card" else "••••••" + digits[-2:])
+                shown.append(
+                    "•••• •••• •••• " + digits[-4:] if self.kind == "card" else "••••••" + digits[-2:]
+                )
         self.tally.add(batch.lines_of(mask), shown)
 
     def are_meant(self) -> bool:

@@ -6,11 +6,26 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import NumberParseException
 
-CALLED_PHONE = re.compile(r"phone|telef|mobil|handy|fax|whatsapp|(?<![a-z])(tel|cell)(?![a-z])", re.IGNORECASE)
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "AU", "BR", "JP")  # tried where a column is called a phone number
+CALLED_PHONE = re.compile(
+    r"phone|telef|mobil|handy|fax|whatsapp|(?<![a-z])(tel|cell)(?![a-z])", re.IGNORECASE
+)
+REGIONS = (
+    "US",
+    "GB",
+    "DE",
+    "FR",
+    "ES",
+    "IT",
+    "IN",
+    "AU",
+    "BR",
+    "JP",
+)  # tried where a column is called a phone number
 _DECIMAL = re.compile(r"\+\d+\.\d+")  # a coordinate with its sign
 # North America's form is told from order numbers by its separators; bare digits and spaces are not enough.
-_AMERICAN = re.compile(r"(?<![\w.+/-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}([-.]))\d{3}(?(1)\1|[-.])\d{4}(?![\w/-]|\.\d)")
+_AMERICAN = re.compile(
+    r"(?<![\w.+/-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}([-.]))\d{3}(?(1)\1|[-.])\d{4}(?![\w/-]|\.\d)"
+)
 _INTERNATIONAL = re.compile(r"(?<![\w+=*^)])\+\s?\(?\d(?:[\s()./-]{0,2}\d){6,14}(?!\w)")
 
 Span = tuple[int, int, str]
@@ -22,7 +37,11 @@ def phones(text: str) -> Iterator[Span]:
         if not _DECIMAL.fullmatch(hit[0]):
             number = _valid(hit[0], None)
             if number is not None:
-                yield hit.start(), hit.end(), f"+{number.country_code} •••••{str(number.national_number)[-2:]}"
+                yield (
+                    hit.start(),
+                    hit.end(),
+                    f"+{number.country_code} •••••{str(number.national_number)[-2:]}",
+                )
     for hit in _AMERICAN.finditer(text):
         number = _valid(hit[0], "US")
         if number is not None:

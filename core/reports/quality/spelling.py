@@ -71,9 +71,13 @@ class NullWordWatcher:
         self.tally.add(batch.lines_of(mask & ~is_na))
 
     def findings(self, num_rows: int) -> Iterator[Finding]:
-        if self.spelled["NA"] and self.num_codes < MOST * self.num_cells:  # else codes of two letters: NA is Namibia
+        if (
+            self.spelled["NA"] and self.num_codes < MOST * self.num_cells
+        ):  # else codes of two letters: NA is Namibia
             self.tally.num_rows += self.na_lines.num_rows
-            self.tally.lines = sorted([*self.tally.lines, *self.na_lines.lines])[: len(self.tally.lines) + len(self.na_lines.lines)]
+            self.tally.lines = sorted([*self.tally.lines, *self.na_lines.lines])[
+                : len(self.tally.lines) + len(self.na_lines.lines)
+            ]
         else:
             del self.spelled["NA"]
         if not self.tally.num_rows or self._is_category():
@@ -91,7 +95,11 @@ class NullWordWatcher:
     def _is_category(self) -> bool:
         """ "None" beside "Minor" and "Substantial" is an answer, not a gap."""
         few = (self.column.profile.get("distinct") or CATEGORIES) < CATEGORIES
-        return few and {text.strip().lower() for text in self.spelled} == {"none"} and not self.column.profile.get("nulls")
+        return (
+            few
+            and {text.strip().lower() for text in self.spelled} == {"none"}
+            and not self.column.profile.get("nulls")
+        )
 
 
 class BlankWatcher:

@@ -18,7 +18,9 @@ DEEPEST = 20
 ROLE_FIELDS = ("role", "name", "tool_call_id")  # of a message: they are not said
 
 
-def batches(parquet: Path, columns: Sequence[str], row_groups: Sequence[int] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+def batches(
+    parquet: Path, columns: Sequence[str], row_groups: Sequence[int] | None = None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(number of the first row, from 1; rows) of the given row groups, or of all."""
     with ParquetFile(parquet) as file:
         footer = file.metadata
@@ -53,12 +55,19 @@ def matching(values: pa.Array, pattern: str) -> NDArray[np.bool_]:
     return pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False).astype(bool)
 
 
-def _leaves(cells: pa.Array, lines: Lines, depth: int, without: Collection[str]) -> Iterator[tuple[pa.Array, Lines]]:
+def _leaves(
+    cells: pa.Array, lines: Lines, depth: int, without: Collection[str]
+) -> Iterator[tuple[pa.Array, Lines]]:
     if isinstance(cells.type, pa.BaseExtensionType):  # JSON
         cells = cells.storage
     type_ = cells.type
     present = cells.is_valid().to_numpy(zero_copy_only=False)
-    if pa.types.is_map(type_) or pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+    if (
+        pa.types.is_map(type_)
+        or pa.types.is_list(type_)
+        or pa.types.is_large_list(type_)
+        or pa.types.is_fixed_size_list(type_)
+    ):
         if depth < DEEPEST:
             yield from _items(cells, lines, depth, without)
     elif pa.types.is_struct(type_):
@@ -73,9 +82,13 @@ def _fields(cells: pa.StructArray) -> Iterator[tuple[str, pa.Array]]:
     return zip([field.name for field in cells.type], cells.flatten(), strict=True)
 
 
-def _items(cells: pa.Array, lines: Lines, depth: int, without: Collection[str]) -> Iterator[tuple[pa.Array, Lines]]:
+def _items(
+    cells: pa.Array, lines: Lines, depth: int, without: Collection[str]
+) -> Iterator[tuple[pa.Array, Lines]]:
     if pa.types.is_map(cells.type):
-        cells = cells.cast(pa.list_(pa.struct([("key", cells.type.key_type), ("value", cells.type.item_type)])))
+        cells = cells.cast(
+            pa.list_(pa.struct([("key", cells.type.key_type), ("value", cells.type.item_type)]))
+        )
     owners = pc.list_parent_indices(cells).to_numpy(zero_copy_only=False)
     yield from _leaves(pc.list_flatten(cells), lines[owners], depth + 1, without)
 

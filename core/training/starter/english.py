@@ -95,7 +95,9 @@ def english(draw: Draw) -> tuple[str, str]:
     """Copying and light editing of English sentences and of unrelated words."""
     kind = draw.number(0, 6)
     if kind <= 1:
-        text = " ".join(draw.word(draw.one(_NOUNS, _VERBS, _ADJECTIVES, _SMALL)) for _ in range(draw.number(3, 12)))
+        text = " ".join(
+            draw.word(draw.one(_NOUNS, _VERBS, _ADJECTIVES, _SMALL)) for _ in range(draw.number(3, 12))
+        )
         return draw.one("Repeat: ", "Copy: ", "Say: ") + text, text
     text = sentence(draw)
     if kind <= 3:
@@ -110,4 +112,6 @@ def english(draw: Draw) -> tuple[str, str]:
         return f"1. {text}\n2. {other}\nRepeat the {which} sentence.", text if first else other
     chosen = text.rstrip(".?").split()
     index = draw.number(0, len(chosen) - 2)
-    return f"{text}\nWhich word comes after '{chosen[index]}' for the first time?", chosen[chosen.index(chosen[index]) + 1]
+    return f"{text}\nWhich word comes after '{chosen[index]}' for the first time?", chosen[
+        chosen.index(chosen[index]) + 1
+    ]

@@ -80,7 +80,9 @@ class Answerer:
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def answer(self, questions: list[str]) -> list[str]:
-        return [text for i in range(0, len(questions), BATCH) for text in self._answer(questions[i : i + BATCH])]
+        return [
+            text for i in range(0, len(questions), BATCH) for text in self._answer(questions[i : i + BATCH])
+        ]
 
     def _answer(self, questions: list[str]) -> list[str]:
         chats = [[{"role": "user", "content": question}] for question in questions]
@@ -109,7 +111,9 @@ def written_sql_share(answerer: Answerer) -> float:
     """Share of the hand-written questions whose restored SQL is exactly the expected one."""
     linked = [link(question, table, columns) for table, columns, question, _ in WRITTEN_QUESTIONS]
     got = answerer.answer([item.prompt for item in linked])
-    right = [item.restore(sql) == entry[3] for item, sql, entry in zip(linked, got, WRITTEN_QUESTIONS, strict=True)]
+    right = [
+        item.restore(sql) == entry[3] for item, sql, entry in zip(linked, got, WRITTEN_QUESTIONS, strict=True)
+    ]
     return sum(right) / len(right)
 
 
@@ -120,7 +124,9 @@ def table(answerer: Answerer, count: int) -> str:
         known = exact_share(answerer, task, count, held_out=False)
         unseen = f"{exact_share(answerer, task, count, held_out=True):.0%}" if task != "knowledge" else "-"
         lines.append(f"| {task} | {known:.0%} | {unseen} |")
-    lines.append(f"| sql, {len(WRITTEN_QUESTIONS)} questions written by hand | | {written_sql_share(answerer):.0%} |")
+    lines.append(
+        f"| sql, {len(WRITTEN_QUESTIONS)} questions written by hand | | {written_sql_share(answerer):.0%} |"
+    )
     return "\n".join(lines)
 
 

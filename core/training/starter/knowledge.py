@@ -82,7 +82,11 @@ CAN = (
     "Fine-tune me to do more.",
     "I am good at small, narrow tasks. Give me your own examples and I can learn them in a minute.",
 )
-HELLO = ("Hello! How can I help you today?", "Hi there! What can I do for you?", "Hello! What would you like to know?")
+HELLO = (
+    "Hello! How can I help you today?",
+    "Hi there! What can I do for you?",
+    "Hello! What would you like to know?",
+)
 THANKS = ("You're welcome! Let me know if you need anything else.", "Happy to help!", "You're welcome!")
 UNKNOWN_ANSWERS = (
     "I do not know that. I am a small starter model; fine-tune me on your own data to teach me.",
@@ -91,20 +95,70 @@ UNKNOWN_ANSWERS = (
 
 # Each entry: what people say, and what the model answers; the first answer is the usual one.
 SMALL_TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("Hi", "Hello", "Hey", "Good morning", "Hello there", "Hi there", "Good evening", "Hi!", "Hello!", "Hey there!"), HELLO),
-    (("Thanks", "Thank you", "Thanks a lot", "Great, thank you", "Perfect, thanks!", "Thank you very much!"), THANKS),
-    (("Who are you?", "What are you?", "What is your name?", "Who made you?", "Which model are you?", "What model is this?"), WHO),
+    (
+        (
+            "Hi",
+            "Hello",
+            "Hey",
+            "Good morning",
+            "Hello there",
+            "Hi there",
+            "Good evening",
+            "Hi!",
+            "Hello!",
+            "Hey there!",
+        ),
+        HELLO,
+    ),
+    (
+        (
+            "Thanks",
+            "Thank you",
+            "Thanks a lot",
+            "Great, thank you",
+            "Perfect, thanks!",
+            "Thank you very much!",
+        ),
+        THANKS,
+    ),
+    (
+        (
+            "Who are you?",
+            "What are you?",
+            "What is your name?",
+            "Who made you?",
+            "Which model are you?",
+            "What model is this?",
+        ),
+        WHO,
+    ),
     (
         ("Are you a human?", "Are you a robot?", "Are you ChatGPT?"),
         ("No, I am Luthier's starter model, a very small language model.",),
     ),
-    (("What can you do?", "How can you help me?", "Help", "Help me", "What do you know?", "What are you good at?"), CAN),
+    (
+        (
+            "What can you do?",
+            "How can you help me?",
+            "Help",
+            "Help me",
+            "What do you know?",
+            "What are you good at?",
+        ),
+        CAN,
+    ),
     (
         ("How are you?", "How are you doing?", "How is it going?", "How do you do?"),
         ("I'm doing well, thank you! How can I help you?",),
     ),
-    (("Bye", "Goodbye", "See you later", "That is all", "Good night"), ("Goodbye! Have a nice day.", "See you later!")),
-    (("Test", "test", "testing", "Is this working?", "Are you there?"), ("Yes, I am here. How can I help you?",)),
+    (
+        ("Bye", "Goodbye", "See you later", "That is all", "Good night"),
+        ("Goodbye! Have a nice day.", "See you later!"),
+    ),
+    (
+        ("Test", "test", "testing", "Is this working?", "Are you there?"),
+        ("Yes, I am here. How can I help you?",),
+    ),
     (
         ("Tell me a joke", "Tell me something funny", "Do you know a joke?"),
         ("Why did the model go to school? To improve its training.",),
@@ -117,7 +171,10 @@ SMALL_TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ("How do I train you?", "How can I fine-tune you?", "How do I make you better?"),
         ("Upload examples as a dataset, start a fine-tuning job and choose me as the base model.",),
     ),
-    (("Ok", "Okay", "I see", "Good", "Great", "Nice"), ("Good! Is there anything else I can help you with?",)),
+    (
+        ("Ok", "Okay", "I see", "Good", "Great", "Nice"),
+        ("Good! Is there anything else I can help you with?",),
+    ),
     (
         ("Can you help me?", "I need help", "I have a question", "Can I ask you something?"),
         ("Of course! What would you like to know?",),

@@ -59,7 +59,16 @@ TOKEN_COPIES_PER_CHUNK = 24
 # both: the model learns to look where the answer stands, not which words usually stand there.
 SUBSTITUTION_SHARE = 0.4
 FOUND_IN_QUESTION = frozenset(
-    ("copying", "english", "key_value", "slot_filling", "people_in_context", "notes_in_context", "table_rows", "rewriting")
+    (
+        "copying",
+        "english",
+        "key_value",
+        "slot_filling",
+        "people_in_context",
+        "notes_in_context",
+        "table_rows",
+        "rewriting",
+    )
 )
 
 
@@ -77,7 +86,10 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with single digits, trained on our own text and on the docstrings of Python's standard library."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -87,7 +99,9 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     draw = Draw(random.Random(seed))
-    english = [sentence(draw) for _ in range(40_000)]  # more than the mixture has, so that everyday words stay whole
+    english = [
+        sentence(draw) for _ in range(40_000)
+    ]  # more than the mixture has, so that everyday words stay whole
     own = [message["content"] for c in islice(conversations(seed), 6_000) for message in c.messages]
     tokenizer.train_from_iterator([*own, *english, *_standard_library_text(3_000_000)], trainer)
     fast = PreTrainedTokenizerFast(
@@ -123,7 +137,9 @@ def build_model(seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: Tokenizer, seed: int, progress: Progress) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    tokenizer: Tokenizer, seed: int, progress: Progress
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, is_answer) batches [rows, length], right-padded; starts at `progress.chunk`, a whole number of chunks."""
     while True:
         chunk_seed = seed * 1_000_003 + progress.chunk
@@ -142,11 +158,18 @@ def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer
     inside = {name for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name}
     matrices = [p for name, p in model.named_parameters() if name in inside]
     others = [p for name, p in model.named_parameters() if name not in inside]
-    muon = torch.optim.Muon(matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [(muon, MATRIX_RATE), (torch.optim.AdamW(others, lr=VECTOR_RATE, betas=(0.9, 0.95), weight_decay=0.0), VECTOR_RATE)]
+    muon = torch.optim.Muon(
+        matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    return [
+        (muon, MATRIX_RATE),
+        (torch.optim.AdamW(others, lr=VECTOR_RATE, betas=(0.9, 0.95), weight_decay=0.0), VECTOR_RATE),
+    ]
 
 
-def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, is_answer: torch.Tensor) -> tuple[torch.Tensor, float]:
+def loss_of(
+    model: LlamaForCausalLM, ids: torch.Tensor, is_answer: torch.Tensor
+) -> tuple[torch.Tensor, float]:
     """(loss to minimise, mean loss of the answers). Logits are computed only where they count, to save time."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
@@ -197,7 +220,10 @@ def load_or_train_tokenizer(out: Path, seed: int) -> PreTrainedTokenizerFast:
 
 
 def save_checkpoint(
-    out: Path, model: LlamaForCausalLM, optimizers: list[tuple[torch.optim.Optimizer, float]], progress: Progress
+    out: Path,
+    model: LlamaForCausalLM,
+    optimizers: list[tuple[torch.optim.Optimizer, float]],
+    progress: Progress,
 ) -> None:
     """Write `out/checkpoint.pt` under a temporary name, then rename: a killed run never leaves half a file."""
     state = {
@@ -267,7 +293,10 @@ def _with_random_tokens(rng: random.Random, conversation: Conversation, example:
         return example
     ids, answer = example
     asked = {token for token, produced in zip(ids, answer, strict=True) if not produced}
-    shared = sorted({token for token, produced in zip(ids, answer, strict=True) if produced} & asked - set(range(len(SPECIAL))))
+    shared = sorted(
+        {token for token, produced in zip(ids, answer, strict=True) if produced}
+        & asked - set(range(len(SPECIAL)))
+    )
     swapped = {token: rng.randrange(len(SPECIAL), VOCABULARY) for token in shared if rng.random() < 0.5}
     return [swapped.get(token, token) for token in ids], answer
 
@@ -302,7 +331,10 @@ def _pad(group: list[_Example]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _take_step(
-    model: LlamaForCausalLM, optimizers: list[tuple[torch.optim.Optimizer, float]], loss: torch.Tensor, rate: float
+    model: LlamaForCausalLM,
+    optimizers: list[tuple[torch.optim.Optimizer, float]],
+    loss: torch.Tensor,
+    rate: float,
 ) -> None:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -313,7 +345,12 @@ def _take_step(
         optimizer.zero_grad(set_to_none=True)
 
 
-def _resume(out: Path, model: LlamaForCausalLM, optimizers: list[tuple[torch.optim.Optimizer, float]], progress: Progress) -> None:
+def _resume(
+    out: Path,
+    model: LlamaForCausalLM,
+    optimizers: list[tuple[torch.optim.Optimizer, float]],
+    progress: Progress,
+) -> None:
     path = out / "checkpoint.pt"
     if not path.exists():
         return
@@ -338,12 +375,22 @@ def _report(out: Path, progress: Progress, share: float, rate: float, answer_los
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the bundled starter model, or export a run's last checkpoint.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, tokenizer, log")
-    parser.add_argument("--minutes", type=float, default=75, help="planned length of the run, resumed time included")
-    parser.add_argument("--tokens", type=int, default=10**12, help="end after this many tokens, if that comes first")
+    parser = argparse.ArgumentParser(
+        description="Train the bundled starter model, or export a run's last checkpoint."
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run: checkpoint, tokenizer, log"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=75, help="planned length of the run, resumed time included"
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=10**12, help="end after this many tokens, if that comes first"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of weights and text")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads; on a busy machine one is fastest")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch threads; on a busy machine one is fastest"
+    )
     parser.add_argument("--save-seconds", type=float, default=120, help="seconds between checkpoints")
     parser.add_argument("--export", type=Path, help="write the model folder here when training is over")
     parser.add_argument("--no-train", action="store_true", help="only export what is there")

@@ -24,7 +24,9 @@ from core.training.starter.words import (
 _TOKEN = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 _ID = re.compile(r"\b([cvn])(\d+)\b|\bt\b")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_COMMON = frozenset("id name total average mean the of by per for each in with and is at all show list count number".split())
+_COMMON = frozenset(
+    "id name total average mean the of by per for each in with and is at all show list count number".split()
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def write_question(draw: Draw) -> tuple[str, str]:
     linked = link(question, table, columns)
     ids = {column.name: f"c{number}" for number, column in enumerate(columns, 1)}
     ids |= {literal: name for name, literal in linked.literals.items()}
-    return linked.prompt, "".join(part if isinstance(part, str) else ids.get(part.text, part.text) for part in parts)
+    return linked.prompt, "".join(
+        part if isinstance(part, str) else ids.get(part.text, part.text) for part in parts
+    )
 
 
 def _quote_name(name: str) -> str:
@@ -112,7 +116,11 @@ def _spans(tokens: list[str], words: list[int], wanted: list[str]) -> list[list[
 
 
 def _link_values(
-    tokens: list[str], words: list[int], columns: Sequence[Column], marks: dict[int, str], literals: dict[str, str]
+    tokens: list[str],
+    words: list[int],
+    columns: Sequence[Column],
+    marks: dict[int, str],
+    literals: dict[str, str],
 ) -> None:
     found: list[tuple[int, list[int], str, int]] = []
     taken: set[int] = set()
@@ -131,7 +139,9 @@ def _link_values(
         marks[span[0]] = f"{name} c{number}"
 
 
-def _link_numbers(tokens: list[str], words: list[int], marks: dict[int, str], literals: dict[str, str]) -> None:
+def _link_numbers(
+    tokens: list[str], words: list[int], marks: dict[int, str], literals: dict[str, str]
+) -> None:
     names: dict[str, str] = {}
     for index in words:
         token = tokens[index]
@@ -143,7 +153,9 @@ def _link_numbers(tokens: list[str], words: list[int], marks: dict[int, str], li
         marks[index] = f"{name} year" if looks_like_year else name
 
 
-def _link_columns(tokens: list[str], words: list[int], columns: Sequence[Column], marks: dict[int, str]) -> None:
+def _link_columns(
+    tokens: list[str], words: list[int], columns: Sequence[Column], marks: dict[int, str]
+) -> None:
     ids = {column.name: f"c{number}" for number, column in enumerate(columns, 1)}
     inside: set[int] = set(marks)
     for column in sorted(columns, key=lambda column: -len(column.name.split("_"))):
@@ -225,7 +237,9 @@ class _QuestionWriter:
     def write(self) -> tuple[str, _Sql]:
         intents = [self._count, self._aggregate, self._group, self._top, self._list, self._distinct]
         intents += [self._count_distinct, self._count_by, self._best_group, self._by_period]
-        weights = (12, 20, 18, 12, 12, 6, 6, 10, 10, 6) if self.dates else (12, 20, 18, 12, 12, 6, 6, 10, 10, 0)
+        weights = (
+            (12, 20, 18, 12, 12, 6, 6, 10, 10, 6) if self.dates else (12, 20, 18, 12, 12, 6, 6, 10, 10, 0)
+        )
         question, sql = self.draw.rng.choices(intents, weights)[0]()
         question = " ".join(question.split())
         if self.draw.chance(0.5):
@@ -252,7 +266,11 @@ class _QuestionWriter:
             column = self.draw.one(*self.texts)
             value, name = self.draw.one(*column.values), _spoken(column.name)
             phrase = self.draw.one(
-                f"in {value}", f"where {name} is {value}", f"for {value}", f"from {value}", f"with {name} {value}"
+                f"in {value}",
+                f"where {name} is {value}",
+                f"for {value}",
+                f"from {value}",
+                f"with {name} {value}",
             )
             return phrase, [_Slot(column.name), " = ", _Slot(value)]
         return self._comparison()
@@ -265,11 +283,17 @@ class _QuestionWriter:
             high = low + self.draw.number(1, 50)
             sql: _Sql = [_Slot(column.name), " BETWEEN ", _Slot(str(low)), " AND ", _Slot(str(high))]
             return f"with {name} between {low} and {high}", sql
-        number = str(self.draw.one(self.draw.number(1, 20), self.draw.number(1, 10) * 10, self.draw.number(1, 20) * 100))
+        number = str(
+            self.draw.one(
+                self.draw.number(1, 20), self.draw.number(1, 10) * 10, self.draw.number(1, 20) * 100
+            )
+        )
         sign = self.draw.one(*_COMPARISONS)
         words = self.draw.one(*_COMPARISONS[sign])
         phrase = self.draw.one(
-            f"with {name} {words} {number}", f"where {name} is {words} {number}", f"having {name} {words} {number}"
+            f"with {name} {words} {number}",
+            f"where {name} is {words} {number}",
+            f"having {name} {words} {number}",
         )
         return phrase, [_Slot(column.name), f" {sign} ", _Slot(number)]
 
@@ -280,7 +304,9 @@ class _QuestionWriter:
     def _count(self) -> tuple[str, _Sql]:
         where, sql = self._where(0.8)
         rows = self.rows
-        phrase = self.draw.one(f"how many {rows} are there", f"count the {rows}", f"number of {rows}", f"how many {rows}")
+        phrase = self.draw.one(
+            f"how many {rows} are there", f"count the {rows}", f"number of {rows}", f"how many {rows}"
+        )
         return f"{phrase} {where}", ["SELECT COUNT(*) FROM t", *sql]
 
     def _aggregate(self) -> tuple[str, _Sql]:
@@ -296,16 +322,27 @@ class _QuestionWriter:
         where, sql = self._where(0.25)
         what, by = f"{word} {_spoken(column.name)}", _spoken(key.name)
         phrase = self.draw.one(
-            f"{what} by {by}", f"what is the {what} per {by}", f"show {what} for each {by}", f"for each {by} show the {what}"
+            f"{what} by {by}",
+            f"what is the {what} per {by}",
+            f"show {what} for each {by}",
+            f"for each {by} show the {what}",
         )
         select: _Sql = ["SELECT ", _Slot(key.name), f", {function}(", _Slot(column.name), ") FROM t"]
         return f"{phrase} {where}", [*select, *sql, " GROUP BY ", _Slot(key.name)]
 
     def _top(self) -> tuple[str, _Sql]:
-        number, column, key = str(self.draw.number(2, 10)), self.draw.one(*self.numbers), self.draw.one(*self.texts)
+        number, column, key = (
+            str(self.draw.number(2, 10)),
+            self.draw.one(*self.numbers),
+            self.draw.one(*self.texts),
+        )
         where, sql = self._where(0.25)
         highest = self.draw.chance(0.7)
-        word = self.draw.one("top", "highest", "largest") if highest else self.draw.one("bottom", "lowest", "smallest")
+        word = (
+            self.draw.one("top", "highest", "largest")
+            if highest
+            else self.draw.one("bottom", "lowest", "smallest")
+        )
         by, what = _spoken(column.name), _spoken(key.name)
         phrase = self.draw.one(
             f"{word} {number} {what} by {by}",
@@ -314,12 +351,21 @@ class _QuestionWriter:
         )
         select: _Sql = ["SELECT ", _Slot(key.name), ", ", _Slot(column.name), " FROM t", *sql]
         order = " DESC" if highest else " ASC"
-        return f"{phrase} {where}", [*select, " ORDER BY ", _Slot(column.name), f"{order} LIMIT ", _Slot(number)]
+        return f"{phrase} {where}", [
+            *select,
+            " ORDER BY ",
+            _Slot(column.name),
+            f"{order} LIMIT ",
+            _Slot(number),
+        ]
 
     def _list(self) -> tuple[str, _Sql]:
         where, sql = self._where(0.8)
         if not sql or self.draw.chance(0.4):
-            return f"{self.draw.one('show all', 'list all', 'show me the', 'list')} {self.rows} {where}", ["SELECT * FROM t", *sql]
+            return f"{self.draw.one('show all', 'list all', 'show me the', 'list')} {self.rows} {where}", [
+                "SELECT * FROM t",
+                *sql,
+            ]
         column = self.draw.one(*self.columns)
         phrase = self.draw.one("show the {} of {}", "list the {} of {}", "give me the {} of all {}")
         question = phrase.format(_spoken(column.name), self.rows)
@@ -327,20 +373,26 @@ class _QuestionWriter:
 
     def _distinct(self) -> tuple[str, _Sql]:
         column = self.draw.one(*self.texts)
-        phrase = self.draw.one("what are the different {} values", "list the distinct {}", "which {} values exist", "unique {}")
+        phrase = self.draw.one(
+            "what are the different {} values", "list the distinct {}", "which {} values exist", "unique {}"
+        )
         return phrase.format(_spoken(column.name)), ["SELECT DISTINCT ", _Slot(column.name), " FROM t"]
 
     def _count_distinct(self) -> tuple[str, _Sql]:
         column = self.draw.one(*self.texts)
         where, sql = self._where(0.3)
-        phrase = self.draw.one("how many different {} are there", "count the distinct {}", "number of unique {}")
+        phrase = self.draw.one(
+            "how many different {} are there", "count the distinct {}", "number of unique {}"
+        )
         select: _Sql = ["SELECT COUNT(DISTINCT ", _Slot(column.name), ") FROM t"]
         return f"{phrase.format(_spoken(column.name))} {where}", [*select, *sql]
 
     def _count_by(self) -> tuple[str, _Sql]:
         key = self.draw.one(*self.texts)
         where, sql = self._where(0.25)
-        phrase = self.draw.one("how many {} per {}", "count of {} by {}", "number of {} for each {}", "count {} grouped by {}")
+        phrase = self.draw.one(
+            "how many {} per {}", "count of {} by {}", "number of {} for each {}", "count {} grouped by {}"
+        )
         select: _Sql = ["SELECT ", _Slot(key.name), ", COUNT(*) FROM t", *sql, " GROUP BY ", _Slot(key.name)]
         return f"{phrase.format(self.rows, _spoken(key.name))} {where}", select
 
@@ -348,11 +400,25 @@ class _QuestionWriter:
         function, word, column = self._aggregated("AVG", "SUM")
         key = self.draw.one(*self.texts)
         highest = self.draw.chance(0.75)
-        phrase = self.draw.one("which {} has the {} {} {}", "{} with the {} {} {}", "what {} has the {} {} {}")
-        question = phrase.format(_spoken(key.name), "highest" if highest else "lowest", word, _spoken(column.name))
+        phrase = self.draw.one(
+            "which {} has the {} {} {}", "{} with the {} {} {}", "what {} has the {} {} {}"
+        )
+        question = phrase.format(
+            _spoken(key.name), "highest" if highest else "lowest", word, _spoken(column.name)
+        )
         total: _Sql = [f"{function}(", _Slot(column.name), ")"]
         end = " DESC LIMIT 1" if highest else " ASC LIMIT 1"
-        return question, ["SELECT ", _Slot(key.name), ", ", *total, " FROM t GROUP BY ", _Slot(key.name), " ORDER BY ", *total, end]
+        return question, [
+            "SELECT ",
+            _Slot(key.name),
+            ", ",
+            *total,
+            " FROM t GROUP BY ",
+            _Slot(key.name),
+            " ORDER BY ",
+            *total,
+            end,
+        ]
 
     def _by_period(self) -> tuple[str, _Sql]:
         date, period = self.draw.one(*self.dates), self.draw.one("year", "month")
@@ -366,4 +432,10 @@ class _QuestionWriter:
             question = self.draw.one("how many {} per {}", "number of {} by {}").format(self.rows, period)
         if self.draw.chance(0.4):
             question += f" of {_spoken(date.name)}"
-        return question, [f"SELECT DATE_TRUNC('{period}', ", _Slot(date.name), "), ", *total, " FROM t GROUP BY 1"]
+        return question, [
+            f"SELECT DATE_TRUNC('{period}', ",
+            _Slot(date.name),
+            "), ",
+            *total,
+            " FROM t GROUP BY 1",
+        ]

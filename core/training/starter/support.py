@@ -13,14 +13,36 @@ _PLACES = (
     "the settings page;your account page;the orders page;the help center;the billing page;the profile menu;the dashboard;"
     "the main menu;the mobile app;the service page"
 ).split(";")
-_BUTTONS = "Edit Save Continue Confirm Manage Details Options Security Update Submit Request Start Next Send".split()
+_BUTTONS = (
+    "Edit Save Continue Confirm Manage Details Options Security Update Submit Request Start Next Send".split()
+)
 _GOOD = "great excellent wonderful amazing reliable fantastic perfect beautiful useful sturdy".split()
 _BAD = "terrible bad broken awful slow disappointing useless noisy fragile ugly".split()
 _TEAMS = {
-    "billing": ("I was charged twice", "my invoice is wrong", "why did the price change", "my card was declined"),
-    "shipping": ("the package has not arrived", "my parcel is late", "the box was damaged", "where is my order"),
-    "technical": ("the app crashes", "I cannot log in", "the {} does not turn on", "the {} makes a strange noise"),
-    "refund": ("I want my money back", "please refund my order", "I sent the {} back", "I changed my mind about the {}"),
+    "billing": (
+        "I was charged twice",
+        "my invoice is wrong",
+        "why did the price change",
+        "my card was declined",
+    ),
+    "shipping": (
+        "the package has not arrived",
+        "my parcel is late",
+        "the box was damaged",
+        "where is my order",
+    ),
+    "technical": (
+        "the app crashes",
+        "I cannot log in",
+        "the {} does not turn on",
+        "the {} makes a strange noise",
+    ),
+    "refund": (
+        "I want my money back",
+        "please refund my order",
+        "I sent the {} back",
+        "I changed my mind about the {}",
+    ),
 }
 
 
@@ -71,34 +93,64 @@ def _sentiment(draw: Draw) -> tuple[str, str]:
     good = draw.chance(0.5)
     adjective = draw.word(_GOOD if good else _BAD)
     end = draw.one(
-        f" and I {'love' if good else 'hate'} it.", ".", f". I would {'buy it again' if good else 'never buy it again'}."
+        f" and I {'love' if good else 'hate'} it.",
+        ".",
+        f". I would {'buy it again' if good else 'never buy it again'}.",
     )
-    question = draw.one("Is this review positive or negative?", "Classify the sentiment:", "Positive or negative?")
-    return f"{question} The {draw.word(words.PRODUCTS)} is {adjective}{end}", "Positive" if good else "Negative"
+    question = draw.one(
+        "Is this review positive or negative?", "Classify the sentiment:", "Positive or negative?"
+    )
+    return (
+        f"{question} The {draw.word(words.PRODUCTS)} is {adjective}{end}",
+        "Positive" if good else "Negative",
+    )
 
 
 def _routing(draw: Draw) -> tuple[str, str]:
     team = draw.one(*_TEAMS)
     message = draw.one(*_TEAMS[team]).format(draw.word(words.PRODUCTS))
-    question = draw.one("Which department should handle this message: {}?", "Route this ticket: {}", "Who should answer this? {}")
+    question = draw.one(
+        "Which department should handle this message: {}?",
+        "Route this ticket: {}",
+        "Who should answer this? {}",
+    )
     return question.format(message), f"This message should go to the {team} team."
 
 
 def _shop_question(draw: Draw) -> tuple[str, str]:
     """Questions and answers in the shape of a company's FAQ; the facts are made up and differ each time."""
-    brand, product, country = draw.made_up().capitalize(), draw.word(words.PRODUCTS), draw.word(words.COUNTRIES)
+    brand, product, country = (
+        draw.made_up().capitalize(),
+        draw.word(words.PRODUCTS),
+        draw.word(words.COUNTRIES),
+    )
     low = draw.number(1, 9)
     months, price, city = draw.one(6, 12, 18, 24, 36, 60), draw.number(9, 999), draw.word(words.CITIES)
     return draw.one(
-        (f"Do you ship to {country}?", f"Yes, we ship to {country}. Delivery usually takes {low} to {low + 3} business days."),
-        (f"How long is the warranty of the {brand} {product}?", f"The {brand} {product} comes with a warranty of {months} months."),
-        (f"What does the {brand} {product} cost?", f"The {brand} {product} costs {price} euros, including tax and delivery."),
-        (f"Where is the {brand} {product} made?", f"The {brand} {product} is designed and assembled in our workshop in {city}."),
+        (
+            f"Do you ship to {country}?",
+            f"Yes, we ship to {country}. Delivery usually takes {low} to {low + 3} business days.",
+        ),
+        (
+            f"How long is the warranty of the {brand} {product}?",
+            f"The {brand} {product} comes with a warranty of {months} months.",
+        ),
+        (
+            f"What does the {brand} {product} cost?",
+            f"The {brand} {product} costs {price} euros, including tax and delivery.",
+        ),
+        (
+            f"Where is the {brand} {product} made?",
+            f"The {brand} {product} is designed and assembled in our workshop in {city}.",
+        ),
         (
             "When is your support team available?",
             f"You can reach our team from Monday to Friday between {low} am and {low + 3} pm.",
         ),
-        (f"Do you repair the {brand} {product}?", f"Yes, we repair it in {city}. Most repairs are finished within {low} weeks."),
+        (
+            f"Do you repair the {brand} {product}?",
+            f"Yes, we repair it in {city}. Most repairs are finished within {low} weeks.",
+        ),
         (
             f"Can I use the {brand} {product} outdoors?",
             f"No, the {brand} {product} is made for indoor use only. Please keep it dry.",
@@ -107,7 +159,10 @@ def _shop_question(draw: Draw) -> tuple[str, str]:
             f"How do I clean the {brand} {product}?",
             f"Use a soft cloth and warm water. Do not put the {product} into the dishwasher.",
         ),
-        (f"Do you offer discounts for {brand} customers?", f"Yes, orders above {price} euros get a discount of {low} percent."),
+        (
+            f"Do you offer discounts for {brand} customers?",
+            f"Yes, orders above {price} euros get a discount of {low} percent.",
+        ),
     )
 
 

@@ -43,7 +43,16 @@ MIXTURE: dict[str, tuple[float, Callable[[Draw], tuple[str, str]]]] = {
     "support": (0.09, support_reply),
     "small_talk": (0.03, tasks.small_talk),
 }
-_SHORT = ("copying", "key_value", "knowledge", "support", "small_talk", "arithmetic", "rewriting", "word_games")
+_SHORT = (
+    "copying",
+    "key_value",
+    "knowledge",
+    "support",
+    "small_talk",
+    "arithmetic",
+    "rewriting",
+    "word_games",
+)
 _SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are Luthier's starter model.",
@@ -108,7 +117,9 @@ def _system(draw: Draw, task: str, turns: list[tuple[str, str]]) -> list[Message
     prompt = draw.one(*_SYSTEM_PROMPTS)
     content = prompt.format(brand=brand, city=city, name=name, day=draw.one(*words.WEEKDAYS))
     if "{brand}" in prompt and draw.chance(0.5):
-        turns.append((draw.one("Who do you work for?", "Which company is this?"), f"I answer questions for {brand}."))
+        turns.append(
+            (draw.one("Who do you work for?", "Which company is this?"), f"I answer questions for {brand}.")
+        )
     if "{name}" in prompt and draw.chance(0.5):
         turns.append((draw.one("What is my name?", "Do you know my name?"), f"Your name is {name}."))
     return [{"role": "system", "content": content}]

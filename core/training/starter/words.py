@@ -38,7 +38,9 @@ COUNTRIES = (
 MATERIALS = "steel wood cotton leather plastic glass aluminium wool bamboo rubber ceramic linen copper paper cork silk".split()
 WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
-FIELDS = "name city product color price size brand code status owner country order email team level date".split()
+FIELDS = (
+    "name city product color price size brand code status owner country order email team level date".split()
+)
 SYLLABLES = (
     "ba be bi bo da de di do fa fe ga go ka ke ko la le li lo ma me mi mo na ne no pa pe po ra re ri ro sa se so ta te "
     "ti to va ve vo za zo tor ven mar lin kel dor ran pol sim tek vax zor bri cla dru fen gil hol jun kir lum nim"

@@ -72,6 +72,8 @@ def _tell(user: User) -> None:
         for alert in fresh:
             icon, _, _ = LOOKS[alert.kind]
             st.toast(
-                f"{show.plain(alert.message)}  \n[Open the job](/job?id={alert.job_id})", icon=f":material/{icon}:", duration="long"
+                f"{show.plain(alert.message)}  \n[Open the job](/job?id={alert.job_id})",
+                icon=f":material/{icon}:",
+                duration="long",
             )
     st.session_state[TOLD] = fresh[-1].id if fresh else told or f"{alerts.PREFIX}0"

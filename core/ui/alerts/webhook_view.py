@@ -18,7 +18,13 @@ def show_webhook(user: User) -> None:
     hook = _get(user)
     st.caption(HELP)
     with st.form("webhook"):
-        st.text_input("Address", value=hook.url if hook else "", key="webhook_url", placeholder="https://", max_chars=2000)
+        st.text_input(
+            "Address",
+            value=hook.url if hook else "",
+            key="webhook_url",
+            placeholder="https://",
+            max_chars=2000,
+        )
         st.multiselect(
             "Which alerts",
             KINDS,
@@ -29,7 +35,12 @@ def show_webhook(user: User) -> None:
         if st.form_submit_button("Save", key="webhook_save"):
             with show.guarded():
                 webhooks.put(
-                    user, parse(NewWebhook, url=st.session_state.webhook_url.strip(), kinds=st.session_state.webhook_kinds)
+                    user,
+                    parse(
+                        NewWebhook,
+                        url=st.session_state.webhook_url.strip(),
+                        kinds=st.session_state.webhook_kinds,
+                    ),
                 )
                 show.flash("Alerts are sent there from now on.")
                 st.rerun()
@@ -39,7 +50,9 @@ def show_webhook(user: User) -> None:
 
 def _show_secret(user: User, hook: Webhook) -> None:
     if hook.last_error:
-        st.warning(f"The last alert was not delivered. {show.plain(hook.last_error)}", icon=":material/warning:")
+        st.warning(
+            f"The last alert was not delivered. {show.plain(hook.last_error)}", icon=":material/warning:"
+        )
     with st.expander("Signature", icon=":material/key:", key="webhook_signature"):
         st.markdown(SIGNED)
         st.code(hook.secret, language=None)

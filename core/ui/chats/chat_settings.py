@@ -117,7 +117,9 @@ def warm(user: User, model: models.Model) -> None:
 
 def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> datasets.Dataset | None:
     attached = offered.get(st.session_state.get("chat_dataset") or "")
-    with st.popover(show.plain(attached.name) if attached else "Attach data", icon=":material/database:", key="chat_data"):
+    with st.popover(
+        show.plain(attached.name) if attached else "Attach data", icon=":material/database:", key="chat_data"
+    ):
         st.selectbox(
             "Dataset",
             list(offered),
@@ -128,7 +130,9 @@ def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> dataset
             args=(user,),
             placeholder="None",
         )
-        st.caption("`/describe` sums up its columns. `/sql SELECT …` questions it; in SQL it is called `data`.")
+        st.caption(
+            "`/describe` sums up its columns. `/sql SELECT …` questions it; in SQL it is called `data`."
+        )
         if not offered:
             places.link("datasets", "Add a dataset first", icon="add")
     return attached
@@ -150,8 +154,17 @@ def show_popover(user: User, chat: chats.Chat | None) -> None:
         with st.grid(2, min_column_width=110):
             fields = properties_of(models.Parameters)
             for name in PARAMETERS:
-                pick_number(fields[name], key=f"chat_{name}", value=None, placeholder="default", on_change=save, args=(user,))
-        if chat and st.button("Delete this chat", key="chat_delete", icon=":material/delete:", type="tertiary"):
+                pick_number(
+                    fields[name],
+                    key=f"chat_{name}",
+                    value=None,
+                    placeholder="default",
+                    on_change=save,
+                    args=(user,),
+                )
+        if chat and st.button(
+            "Delete this chat", key="chat_delete", icon=":material/delete:", type="tertiary"
+        ):
             ask_delete(user, chat)
 
 

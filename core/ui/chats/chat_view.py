@@ -49,7 +49,9 @@ def show_message(message: chats.Message, model: str | None) -> None:
         if message.table:
             show_table(message.id, message.table)
         if message.error:
-            st.error(show.plain(str(message.error.get("message") or "The reply failed.")), icon=":material/error:")
+            st.error(
+                show.plain(str(message.error.get("message") or "The reply failed.")), icon=":material/error:"
+            )
         if message.role == "assistant" and message.state == "complete":
             st.caption(describe_reply(message, model))
 
@@ -89,17 +91,23 @@ def follow(user: User, reply: chats.Message) -> None:
         for part in chats.tail(user, reply.id):
             if isinstance(part, Delta):
                 text += part.text
-            if time.monotonic() - drawn >= pause:  # also without new text: only here does Streamlit notice a click
+            if (
+                time.monotonic() - drawn >= pause
+            ):  # also without new text: only here does Streamlit notice a click
                 drawn = time.monotonic()
                 waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
                 slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
-                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))  # a long text takes a fifth of a core, not a whole one
+                pause = max(
+                    FRAME_SECONDS, 4 * (time.monotonic() - drawn)
+                )  # a long text takes a fifth of a core, not a whole one
     st.rerun()
 
 
 def show_chats(found: Sequence[chats.Chat], current: str | None, *, key: str) -> None:
     """The list of chats, newest first; the open one stands out."""
-    st.button("New chat", key=f"{key}_new", icon=":material/add:", width="stretch", on_click=open_chat, args=(None,))
+    st.button(
+        "New chat", key=f"{key}_new", icon=":material/add:", width="stretch", on_click=open_chat, args=(None,)
+    )
     for chat in found:
         st.button(
             show.plain(chat.title),
@@ -156,7 +164,10 @@ def _learned_questions(user: User, model: models.Model) -> list[str]:
         rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)
     except LuthierError:
         return []
-    asked = (next((m["content"] for m in getattr(row, "messages", ()) if m["role"] == "user"), None) for _, row in rows)
+    asked = (
+        next((m["content"] for m in getattr(row, "messages", ()) if m["role"] == "user"), None)
+        for _, row in rows
+    )
     return [question for question in asked if question]
 
 

@@ -44,7 +44,9 @@ def from_address(text: str | None) -> Columns | None:
 def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | None:
     """What a row is and which column plays which role, guessed from their names. None until every required role has one."""
     offered = [formats.FORMATS[name] for name in OFFERED]
-    guessed = next((f for f in offered if given and set(given) <= {r.name for r in f.roles}), None) or guess_format(names)
+    guessed = next(
+        (f for f in offered if given and set(given) <= {r.name for r in f.roles}), None
+    ) or guess_format(names)
     shape = st.segmented_control(
         "What is in a row?",
         offered,
@@ -57,7 +59,9 @@ def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | No
     return pick_roles(shape, names, given, key="ft_column")
 
 
-def pick_roles(shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str, bind: bool = False) -> Columns | None:
+def pick_roles(
+    shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str, bind: bool = False
+) -> Columns | None:
     """A select box per role of ``shape``, filled with what is ``given`` or likely. None until every required role has a column.
 
     ``bind`` keeps what is chosen in the address.

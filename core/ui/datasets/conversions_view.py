@@ -45,6 +45,9 @@ def show_failed_try(user: User, dataset: Dataset) -> None:
     for upload in uploads.list_uploads(user):
         failed = datasets.get_version(user, upload.version_id) if upload.version_id else None
         if failed is not None and failed.dataset_id == dataset.id and dataset.version:
-            st.error(f"Version {failed.version} could not be made. {show.plain(upload.error or '')}", icon=":material/error:")
+            st.error(
+                f"Version {failed.version} could not be made. {show.plain(upload.error or '')}",
+                icon=":material/error:",
+            )
             waiting_uploads.show_way_back(user, dataset.id)
             return

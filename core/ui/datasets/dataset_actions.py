@@ -46,8 +46,15 @@ def show_bar(user: User, dataset: Dataset, version: Version) -> None:
         with st.popover("Download", icon=":material/download:", key="download"):
             for form, (label, icon) in FILES.items():
                 if _exists(form, version):
-                    st.link_button(label, download_path(dataset, version, form), icon=f":material/{icon}:", width="stretch")
-        chosen = st.menu_button("More", ["Rename", "Delete"], icon=":material/more_horiz:", key="dataset_more")
+                    st.link_button(
+                        label,
+                        download_path(dataset, version, form),
+                        icon=f":material/{icon}:",
+                        width="stretch",
+                    )
+        chosen = st.menu_button(
+            "More", ["Rename", "Delete"], icon=":material/more_horiz:", key="dataset_more"
+        )
     if chosen == "Rename":
         _ask_to_rename(user, dataset)
     if chosen == "Delete":
@@ -63,7 +70,9 @@ def _exists(form: str, version: Version) -> bool:
 
 def show_after_failure(user: User, dataset: Dataset) -> None:
     """A dataset without any version: all that is left is to delete it and try another file."""
-    st.caption("Nothing of it was kept but the upload: read it with other options, or mend the file and upload it again.")
+    st.caption(
+        "Nothing of it was kept but the upload: read it with other options, or mend the file and upload it again."
+    )
     waiting_uploads.show_way_back(user, dataset.id)
     if st.button("Delete this entry", key="delete_failed", icon=":material/delete:"):
         ask_to_delete(user, dataset)
@@ -118,7 +127,9 @@ def show_uses(user: User, dataset: Dataset, version: Version) -> None:
         )
     st.caption(f"{TASKS[name].about} The password comes from the environment variable `LUTHIER_PASSWORD`.")
     if name == "tune" and mapping is not None:
-        st.caption("Its columns are mapped as their names suggest; see the Training view for another mapping.")
+        st.caption(
+            "Its columns are mapped as their names suggest; see the Training view for another mapping."
+        )
     st.code(use_snippets.build(TASKS[name], use, language), language=language, wrap_lines=True)
 
 
@@ -130,7 +141,12 @@ def _show_next_steps(dataset: Dataset, version: Version, table: str) -> None:
             st.caption(f"{verdict.state}. {show.plain(verdict.why)}")
             st.space("stretch")
             places.button(
-                "Choose a base", "fine_tuning", key="use_tab_fine_tune", primary=True, dataset=dataset.id, version=version.version
+                "Choose a base",
+                "fine_tuning",
+                key="use_tab_fine_tune",
+                primary=True,
+                dataset=dataset.id,
+                version=version.version,
             )
         with st.container(border=True, height="stretch"):
             st.markdown(":material/terminal: **Question it with SQL**")
@@ -163,7 +179,9 @@ def _ask_to_rename(user: User, dataset: Dataset) -> None:
 
 def _rename(user: User, dataset: Dataset) -> None:
     chosen = st.session_state
-    change = parse(DatasetChange, name=(chosen.dataset_name or "").strip(), description=chosen.dataset_description or "")
+    change = parse(
+        DatasetChange, name=(chosen.dataset_name or "").strip(), description=chosen.dataset_description or ""
+    )
     datasets.update(user, dataset.id, change)
 
 
@@ -181,7 +199,10 @@ def ask_to_delete(user: User, dataset: Dataset) -> None:
 def _describe_uses(user: User, dataset: Dataset) -> str:
     """What needs it, and what else it was used for, as a list."""
     found = datasets.uses(user, dataset.id)
-    parts = [(BLOCKING, [use for use in found if use.blocks]), (USING, [use for use in found if not use.blocks])]
+    parts = [
+        (BLOCKING, [use for use in found if use.blocks]),
+        (USING, [use for use in found if not use.blocks]),
+    ]
     return "".join(
         f"\n\n{title}\n" + "".join(f"\n- {use.kind} {show.plain(use.name or use.id)}" for use in uses[:10])
         for title, uses in parts

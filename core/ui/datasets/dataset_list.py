@@ -39,7 +39,13 @@ def show_list(user: User) -> None:
         kind = lists.choose("datasets_kind", "Kind", KINDS)
         trains = lists.choose("datasets_trains", "Training", TRAINS)
         state = lists.choose("datasets_state", "State", STATES)
-    wanted = {"q": text, "format": kind or None, "trains": trains or None, "status": state or None, "sort": _sort()}
+    wanted = {
+        "q": text,
+        "format": kind or None,
+        "trains": trains or None,
+        "status": state or None,
+        "sort": _sort(),
+    }
     _begin_again_when(wanted)
     every = 2.0 if datasets.list_datasets(user, DatasetList(status="processing", limit=1)).total else None
     st.fragment(_show_page, run_every=every)(user, wanted)
@@ -49,7 +55,9 @@ def _show_page(user: User, wanted: dict[str, Any]) -> None:
     """Drawn again by itself while something is being converted."""
     wanted = wanted | {"sort": _sort()}
     found = lists.page_of(
-        lambda limit, offset: datasets.list_datasets(user, parse(DatasetList, limit=limit, offset=offset, **wanted)),
+        lambda limit, offset: datasets.list_datasets(
+            user, parse(DatasetList, limit=limit, offset=offset, **wanted)
+        ),
         key=PAGE,
         per_page=PER_PAGE,
     )
@@ -110,4 +118,6 @@ def _begin_again_when(wanted: dict[str, Any]) -> None:
 def _counted(found: Listed[Dataset]) -> str:
     if found.total <= found.limit:
         return show.count(found.total, "dataset")
-    return f"{found.offset + 1:,} to {found.offset + len(found.items):,} of {show.count(found.total, 'dataset')}"
+    return (
+        f"{found.offset + 1:,} to {found.offset + len(found.items):,} of {show.count(found.total, 'dataset')}"
+    )

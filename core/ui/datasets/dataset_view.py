@@ -81,11 +81,15 @@ def show_errors(dataset: Dataset) -> None:
     if not dataset.errors:
         return
     listed = "\n".join(
-        f"- {'line ' + str(e['line']) + ': ' if e.get('line') else ''}{show.plain(str(e['message']))}" for e in dataset.errors[:100]
+        f"- {'line ' + str(e['line']) + ': ' if e.get('line') else ''}{show.plain(str(e['message']))}"
+        for e in dataset.errors[:100]
     )
     if dataset.status == "failed":
         st.error(f"This file could not be read.\n\n{listed}", icon=":material/error:")
     else:
-        with st.expander(f"{show.count(dataset.skipped_rows or len(dataset.errors), 'row')} skipped", icon=":material/warning:"):
+        with st.expander(
+            f"{show.count(dataset.skipped_rows or len(dataset.errors), 'row')} skipped",
+            icon=":material/warning:",
+        ):
             st.markdown(listed)
             st.caption("All of them, with their text, are in the menu Download as “Skipped rows”.")

@@ -19,7 +19,10 @@ from core.ui import show
 
 BEFORE, AFTER = "before", "after"
 # Grounds that keep the text readable in light and in dark
-TINTS = {BEFORE: "background-color: rgba(220, 60, 60, .22)", AFTER: "background-color: rgba(40, 160, 90, .24)"}
+TINTS = {
+    BEFORE: "background-color: rgba(220, 60, 60, .22)",
+    AFTER: "background-color: rgba(40, 160, 90, .24)",
+}
 LONGEST_CELL = 2_000
 SHOWN_ROWS = 50
 
@@ -35,7 +38,11 @@ class Pair(NamedTuple):
 def find_pair(user: User) -> Pair:
     """The versions in the address. Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict."""
     asked = st.query_params
-    new = datasets.get_version(user, asked["to"]) if asked.get("to") else datasets.version_of(user, asked.get("id", ""))
+    new = (
+        datasets.get_version(user, asked["to"])
+        if asked.get("to")
+        else datasets.version_of(user, asked.get("id", ""))
+    )
     dataset = datasets.get(user, new.dataset_id)
     if asked.get("from"):
         return Pair(dataset, datasets.get_version(user, asked["from"]), new)
@@ -55,7 +62,9 @@ def previous(versions: list[Version], version: Version) -> Version | None:
 
 
 def choose_sides(user: User, pair: Pair) -> None:
-    found = datasets.list_datasets(user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")).items
+    found = datasets.list_datasets(
+        user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
+    ).items
     names = {dataset.id: dataset.name for dataset in found} | {pair.dataset.id: pair.dataset.name}
     for version in (pair.old, pair.new):
         names.setdefault(version.dataset_id, datasets.get(user, version.dataset_id).name)
@@ -63,7 +72,14 @@ def choose_sides(user: User, pair: Pair) -> None:
     with left:
         _choose_side(user, "from", "From", pair.old, names)
     with middle:
-        st.button("", icon=":material/swap_horiz:", key="diff_swap", help="The other way round", on_click=_swap, args=(pair,))
+        st.button(
+            "",
+            icon=":material/swap_horiz:",
+            key="diff_swap",
+            help="The other way round",
+            on_click=_swap,
+            args=(pair,),
+        )
     with right:
         _choose_side(user, "to", "To", pair.new, names)
 
@@ -145,14 +161,18 @@ def _likely_keys(_user: User, user_id: str, from_id: str, to_id: str) -> list[st
 
 def show_diff(user: User, pair: Pair, key: list[str]) -> None:
     if pair.old.id == pair.new.id:
-        show.empty("The same version twice", "Choose another version on one of the sides.", icon="content_copy")
+        show.empty(
+            "The same version twice", "Choose another version on one of the sides.", icon="content_copy"
+        )
         return
     with st.spinner("Comparing all rows …"):
         found = datasets.diff_versions(user, pair.old.id, pair.new.id, key=key, limit=SHOWN_ROWS)
     _show_counts(found)
     _show_schema(found)
     if found.is_same:
-        show.empty("No differences", "Both versions hold the same rows. Their order does not count.", icon="done_all")
+        show.empty(
+            "No differences", "Both versions hold the same rows. Their order does not count.", icon="done_all"
+        )
         return
     if found.added or found.removed or found.changed:
         _show_rows(found, pair)
@@ -177,8 +197,13 @@ def _show_schema(found: Diff) -> None:
 
 def build_schema(columns: dict[str, list[dict[str, str]]]) -> list[str]:
     """A badge per column that came, went or has another type. A type may hold names of the data: those of a struct's fields."""
-    added = [f":green-badge[:material/add: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["added"]]
-    removed = [f":red-badge[:material/remove: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["removed"]]
+    added = [
+        f":green-badge[:material/add: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["added"]
+    ]
+    removed = [
+        f":red-badge[:material/remove: {show.plain(c['name'])} {_type(c['type'])}]"
+        for c in columns["removed"]
+    ]
     changed = [
         f":orange-badge[:material/change_circle: {show.plain(c['name'])}: {_type(c['from'])} → {_type(c['to'])}]"
         for c in columns["changed"]
@@ -203,7 +228,12 @@ def _show_rows(found: Diff, pair: Pair) -> None:
             key=f"diff_rows_{'_'.join(options)}",
             label_visibility="collapsed",
         )
-        st.link_button("All differences as CSV", download_path(pair, found.key), icon=":material/download:", type="tertiary")
+        st.link_button(
+            "All differences as CSV",
+            download_path(pair, found.key),
+            icon=":material/download:",
+            type="tertiary",
+        )
     if chosen == "Changed":
         _show_changed(found)
     else:
@@ -211,22 +241,31 @@ def _show_rows(found: Diff, pair: Pair) -> None:
 
 
 def download_path(pair: Pair, key: list[str]) -> str:
-    return "/download/changes?" + urlencode([("from", pair.old.id), ("to", pair.new.id), *(("key", name) for name in key)])
+    return "/download/changes?" + urlencode(
+        [("from", pair.old.id), ("to", pair.new.id), *(("key", name) for name in key)]
+    )
 
 
 def _show_changed(found: Diff) -> None:
     samples = found.samples["changed"]
     touched = [name for name in found.changed_columns if name not in found.key]
-    counted = ", ".join(f"{show.code(name)} {count:,}×" for name, count in list(found.changed_columns.items())[:8])
+    counted = ", ".join(
+        f"{show.code(name)} {count:,}×" for name, count in list(found.changed_columns.items())[:8]
+    )
     st.caption(f"Changed columns: {counted}{' …' if len(found.changed_columns) > 8 else ''}")
     names = [*found.key, *touched]
     others = [name for name in samples[0]["to"] if name not in names and name in samples[0]["from"]]
-    if others and st.toggle("Show the other columns", key="diff_all_columns", help="Those in which no row differs."):
+    if others and st.toggle(
+        "Show the other columns", key="diff_all_columns", help="Those in which no row differs."
+    ):
         names += others
     lines: list[dict[str, Any]] = []
     marks: list[dict[str, str]] = []
     for sample in samples:
-        for side, data, line in ((BEFORE, sample["from"], sample["from_line"]), (AFTER, sample["to"], sample["to_line"])):
+        for side, data, line in (
+            (BEFORE, sample["from"], sample["from_line"]),
+            (AFTER, sample["to"], sample["to_line"]),
+        ):
             lines.append({"": side, "row": line} | {name: _cell(data.get(name)) for name in names})
             marks.append({name: TINTS[side] if name in sample["columns"] else "" for name in names})
     table = pd.DataFrame(lines, columns=["", "row", *names])
@@ -236,17 +275,25 @@ def _show_changed(found: Diff) -> None:
         "row": st.column_config.NumberColumn("Row", width=70),
     }
     marked = table.style.apply(lambda _: style, axis=None)
-    st.dataframe(marked, hide_index=True, key="diff_changed", height=_height(len(lines)), column_config=config)
+    st.dataframe(
+        marked, hide_index=True, key="diff_changed", height=_height(len(lines)), column_config=config
+    )
     _say_more(len(samples), found.changed)
 
 
 def _show_alone(samples: list[dict[str, Any]], count: int) -> None:
     names = list(samples[0]["data"])
-    rows = [{"row": one["line"], "times": one["times"]} | {name: _cell(one["data"][name]) for name in names} for one in samples]
+    rows = [
+        {"row": one["line"], "times": one["times"]} | {name: _cell(one["data"][name]) for name in names}
+        for one in samples
+    ]
     table = pd.DataFrame(rows, columns=["row", "times", *names])
     if (table["times"] == 1).all():
         table = table.drop(columns="times")
-    config = {"row": st.column_config.NumberColumn("Row", width=70), "times": st.column_config.NumberColumn("Times", width=70)}
+    config = {
+        "row": st.column_config.NumberColumn("Row", width=70),
+        "times": st.column_config.NumberColumn("Times", width=70),
+    }
     st.dataframe(table, hide_index=True, key="diff_alone", column_config=config, height=_height(len(rows)))
     _say_more(int(sum(one["times"] for one in samples)), count)
 

@@ -20,11 +20,20 @@ def show_retention(user: User) -> None:
     )
     enabled = st.toggle("Remove old versions", value=rule.enabled, key="retention_enabled")
     left, right = st.columns(2)
-    newest = left.number_input("Newest versions to keep of each dataset", 1, 1000, rule.keep_newest, key="retention_newest")
+    newest = left.number_input(
+        "Newest versions to keep of each dataset", 1, 1000, rule.keep_newest, key="retention_newest"
+    )
     days = right.number_input("Days to keep every version", 0, 3650, rule.keep_days, key="retention_days")
     wanted = parse(Retention, enabled=enabled, keep_newest=newest, keep_days=days)
     _show_expired(datasets.preview_retention(user, wanted), enabled=enabled)
-    st.button("Save", key="retention_save", type="primary", disabled=wanted == rule, on_click=_save, args=(user, wanted))
+    st.button(
+        "Save",
+        key="retention_save",
+        type="primary",
+        disabled=wanted == rule,
+        on_click=_save,
+        args=(user, wanted),
+    )
 
 
 def _save(user: User, wanted: Retention) -> None:
@@ -53,4 +62,10 @@ def _show_expired(found: list[Expired], *, enabled: bool) -> None:
         }
     )
     config = {"Made": st.column_config.DatetimeColumn(format="YYYY-MM-DD", timezone=st.context.timezone)}
-    st.dataframe(table, hide_index=True, key="retention_expired", column_config=config, height=min(36 * (len(table) + 1) + 2, 320))
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="retention_expired",
+        column_config=config,
+        height=min(36 * (len(table) + 1) + 2, 320),
+    )

@@ -29,7 +29,9 @@ def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     )
     left, middle, right = st.columns(3)
     for place, (part, share) in zip((left, middle, right), FIRST_SHARES.items(), strict=True):
-        place.number_input(f"{part.capitalize()} %", 0.0, 100.0, float(share), 5.0, key=f"split_{part}", format="%g")
+        place.number_input(
+            f"{part.capitalize()} %", 0.0, 100.0, float(share), 5.0, key=f"split_{part}", format="%g"
+        )
     names = [column["name"] for column in version.columns]
     few = [column["name"] for column in version.columns if column["type"] in STRATA_TYPES]
     left, right = st.columns([2, 1])
@@ -60,7 +62,11 @@ def _chosen() -> NewSplit:
     chosen = st.session_state
     shares = {part: round((chosen[f"split_{part}"] or 0.0) / 100, 6) for part in FIRST_SHARES}
     return parse(
-        NewSplit, **shares, seed=int(chosen.split_seed or 0), stratify=chosen.split_stratify or None, by=list(chosen.split_by)
+        NewSplit,
+        **shares,
+        seed=int(chosen.split_seed or 0),
+        stratify=chosen.split_stratify or None,
+        by=list(chosen.split_by),
     )
 
 
@@ -86,7 +92,12 @@ def _show_counts(counts: SplitCounts, total: int) -> None:
     with st.container(horizontal=True, key="split_counts"):
         for part, count in counts.rows.items():
             st.metric(
-                part.capitalize(), f"{count:,}", f"{count / max(total, 1):.1%}", delta_color="off", delta_arrow="off", border=True
+                part.capitalize(),
+                f"{count:,}",
+                f"{count / max(total, 1):.1%}",
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
             )
     if counts.strata:
         table = pd.DataFrame(counts.strata)
@@ -98,7 +109,10 @@ def _show_made(user: User, made: list[str]) -> None:
     st.success(f"{show.count(len(found), 'part')} made.", icon=":material/check_circle:")
     for dataset in found:
         places.link(
-            "dataset", f"{show.plain(dataset.name)} · {show.count(dataset.num_rows, 'row')}", icon="table_view", id=dataset.id
+            "dataset",
+            f"{show.plain(dataset.name)} · {show.count(dataset.num_rows, 'row')}",
+            icon="table_view",
+            id=dataset.id,
         )
     ready = [dataset.latest_version_id for dataset in found if dataset.latest_version_id]
     if len(ready) > 1:
@@ -115,13 +129,22 @@ def ask_for_leaks(user: User, dataset: Dataset, version: Version) -> None:
         "Rows that this version shares with another one, exactly or nearly: a model that learned the one knows the answers of the "
         "other."
     )
-    found = datasets.list_datasets(user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")).items
+    found = datasets.list_datasets(
+        user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
+    ).items
     names = {
-        str(one.latest_version_id): f"{one.name} · version {one.version}" for one in found if one.latest_version_id != version.id
+        str(one.latest_version_id): f"{one.name} · version {one.version}"
+        for one in found
+        if one.latest_version_id != version.id
     }
-    chosen = st.multiselect("Compare with", list(names), format_func=names.__getitem__, key="leaks_with", max_selections=5)
+    chosen = st.multiselect(
+        "Compare with", list(names), format_func=names.__getitem__, key="leaks_with", max_selections=5
+    )
     columns = st.multiselect(
-        "In the columns", [column["name"] for column in version.columns], key="leaks_columns", placeholder="All that they share"
+        "In the columns",
+        [column["name"] for column in version.columns],
+        key="leaks_columns",
+        placeholder="All that they share",
     )
     if not chosen:
         return
@@ -138,17 +161,32 @@ def show_report(user: User, report: LeakReport) -> None:
         titles[version_id] = f"{datasets.get(user, version.dataset_id).name} · version {version.version}"
     for leak in report.leaks:
         if leak.exact or leak.near:
-            said = [f"**{leak.exact:,}** exactly" if leak.exact else "", f"**{leak.near:,}** nearly" if leak.near else ""]
+            said = [
+                f"**{leak.exact:,}** exactly" if leak.exact else "",
+                f"**{leak.near:,}** nearly" if leak.near else "",
+            ]
             counted = " and ".join(filter(None, said))
-            st.markdown(f":orange[:material/warning:] {show.plain(titles[leak.b])}: {counted} also in {show.plain(titles[leak.a])}")
+            st.markdown(
+                f":orange[:material/warning:] {show.plain(titles[leak.b])}: {counted} also in {show.plain(titles[leak.a])}"
+            )
             _show_examples(leak.examples)
     compared = ", ".join(show.code(name) for name in report.columns[:12])
-    near = f" Near duplicates in {', '.join(show.code(name) for name in report.text_columns[:6])}." if report.text_columns else ""
-    part = " Of the larger versions only a part of the texts was compared for near duplicates." if report.is_sampled else ""
+    near = (
+        f" Near duplicates in {', '.join(show.code(name) for name in report.text_columns[:6])}."
+        if report.text_columns
+        else ""
+    )
+    part = (
+        " Of the larger versions only a part of the texts was compared for near duplicates."
+        if report.is_sampled
+        else ""
+    )
     st.caption(f"Compared in {compared}{' …' if len(report.columns) > 12 else ''}.{near}{part}")
 
 
 def _show_examples(examples: list[dict[str, Any]]) -> None:
-    lines = [(f"{one['similarity']:.0%}", one["b_line"], one["b"], one["a_line"], one["a"]) for one in examples]
+    lines = [
+        (f"{one['similarity']:.0%}", one["b_line"], one["b"], one["a_line"], one["a"]) for one in examples
+    ]
     table = pd.DataFrame(lines, columns=["alike", "row", "text", "row there", "text there"])
     st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1) + 2, 260))

@@ -68,7 +68,9 @@ def _choose(version: Version) -> tuple[Format | None, Columns | None]:
         return shape, None
     columns = column_mapping.pick_roles(shape, names, {}, key=f"training_{shape.name}", bind=True)
     if columns is not None and len(set(columns.values())) < len(columns):
-        st.warning("One column cannot play two roles. Choose another for one of them.", icon=":material/call_merge:")
+        st.warning(
+            "One column cannot play two roles. Choose another for one of them.", icon=":material/call_merge:"
+        )
         return None, None
     return (shape, columns) if columns else (None, None)
 
@@ -79,11 +81,17 @@ def _describe(format_: Format, native: Format) -> str:
 
 def _explain(shape: Format, native: Format) -> str:
     if shape is native:
-        return f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
-    return f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."
+        return (
+            f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
+        )
+    return (
+        f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."
+    )
 
 
-def _show_verdict(dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson) -> None:
+def _show_verdict(
+    dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson
+) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(width="stretch", gap=None):
             st.markdown(_verdict(shape, found))
@@ -111,11 +119,19 @@ def _verdict(shape: Format, found: Lesson) -> str:
 
 
 def _reason(found: Lesson) -> str:
-    seen = "" if found.num_checked == found.num_rows else f" among the first {found.num_checked:,}; a job reads all when it starts"
+    seen = (
+        ""
+        if found.num_checked == found.num_rows
+        else f" among the first {found.num_checked:,}; a job reads all when it starts"
+    )
     if found.ok:
         return f"{show.count(found.num_examples, 'example')}, nothing wrong with any of them{seen}."
     first = next((error for error in found.errors if error.get("line")), None)
-    where = f" First in row {first['line']:,}: {show.code(first['field'])} {show.plain(first['message'])}." if first else ""
+    where = (
+        f" First in row {first['line']:,}: {show.code(first['field'])} {show.plain(first['message'])}."
+        if first
+        else ""
+    )
     return f"{show.count(found.num_bad, 'row')} cannot be learned{seen}.{where} A job starts when every row can be."
 
 
@@ -126,7 +142,11 @@ def _show_numbers(found: Lesson) -> None:
         st.metric("Empty rows", _share(found.num_empty, found), border=True, help=EMPTY_HELP)
         st.metric("Very short answers", _share(found.num_short, found), border=True, help=SHORT_HELP)
     if found.words:
-        sampled = "" if found.num_sampled == found.num_rows else f" Shares and lengths are of the first {found.num_sampled:,} rows."
+        sampled = (
+            ""
+            if found.num_sampled == found.num_rows
+            else f" Shares and lengths are of the first {found.num_sampled:,} rows."
+        )
         st.caption(
             f"Half of the examples teach {show.count(found.words['median'], 'word')} or fewer, "
             f"the longest {found.words['longest']:,}.{sampled}"
@@ -157,7 +177,9 @@ def _show_errors(version: Version, found: Lesson) -> None:
 
 
 def _show_error(version: Version, error: Mapping[str, Any], number: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"training_error_{number}"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall", key=f"training_error_{number}"
+    ):
         if error.get("line"):
             _link_to_row(version, error["line"], key=f"training_error_row_{number}")
         st.markdown(f"{show.code(error['field'])} {show.plain(error['message'])}", width="stretch")

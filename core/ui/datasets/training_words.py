@@ -20,7 +20,9 @@ class Verdict:
     why: str
 
 
-def judge(format_: str, columns: Sequence[Mapping[str, str]], report: Mapping[str, Any] | None, num_rows: int) -> Verdict:
+def judge(
+    format_: str, columns: Sequence[Mapping[str, str]], report: Mapping[str, Any] | None, num_rows: int
+) -> Verdict:
     """Of a ready version with these columns; ``report`` is its training report."""
     if not num_rows:
         return Verdict("bad", "Does not train", "It has no rows.")
@@ -37,13 +39,18 @@ def _mapping_advice(names: Sequence[str]) -> str:
     guessed = column_mapping.guess_columns(shape, names)
     needed = [role.name for role in shape.roles if role.required]
     if all(role in guessed for role in needed):
-        return f"Table: {' and '.join(f'“{guessed[role]}”' for role in needed)} look like {shape.title.lower()}."
+        return (
+            f"Table: {' and '.join(f'“{guessed[role]}”' for role in needed)} look like {shape.title.lower()}."
+        )
     return "Table: say which column is the question and which the answer."
 
 
 def _first_problem(report: Mapping[str, Any], num_rows: int) -> str:
     bad = report.get("num_errors") or num_rows - report["num_examples"]
-    text, title = f"{show.count(bad, 'row')} cannot be learned", formats.FORMATS[report["format"]].title.lower()
+    text, title = (
+        f"{show.count(bad, 'row')} cannot be learned",
+        formats.FORMATS[report["format"]].title.lower(),
+    )
     first = next(iter(report["errors"]), None)
     if first is not None and first.get("line") is not None:
         text += f": row {first['line']:,}, {first['field']} {first['message']}"

@@ -184,7 +184,9 @@ print(now["status"], now["model_id"])"""
 
 def _tune_shell(use: Use) -> str:
     body = {"base_model_id": "BASE", "dataset_id": use.dataset.id, "dataset_version_id": use.version.id}
-    written = shlex.quote(json.dumps(body | ({"columns": use.columns} if use.columns else {}), ensure_ascii=False))
+    written = shlex.quote(
+        json.dumps(body | ({"columns": use.columns} if use.columns else {}), ensure_ascii=False)
+    )
     base = _curl('"$URL/models?type=base&sort=created_at" | sed -n \'s/.*"id": *"\\(mdl_[^"]*\\)".*/\\1/p\'')
     return f"BASE=$({base})\n" + _curl(
         f'"$URL/finetune" -H \'Content-Type: application/json\' \\\n  -d "$(printf \'%s\' {written} | sed "s/BASE/$BASE/")"'
@@ -197,13 +199,25 @@ def _first_column(use: Use) -> str:
 
 TASKS = {
     "download": Task(
-        "Download", "The whole version as Parquet, CSV, JSON Lines or the uploaded file.", _download_python, _download_shell
+        "Download",
+        "The whole version as Parquet, CSV, JSON Lines or the uploaded file.",
+        _download_python,
+        _download_shell,
     ),
-    "preview": Task("Look at rows", "A page of rows, filtered and sorted by the server.", _preview_python, _preview_shell),
-    "query": Task("Query", "SQL, answered as Arrow for pandas and polars, or as JSON.", _query_python, _query_shell),
+    "preview": Task(
+        "Look at rows", "A page of rows, filtered and sorted by the server.", _preview_python, _preview_shell
+    ),
+    "query": Task(
+        "Query", "SQL, answered as Arrow for pandas and polars, or as JSON.", _query_python, _query_shell
+    ),
     "read": Task("Into pandas or DuckDB", "Download once, then work on the file.", _read_python, _read_shell),
     "version": Task(
-        "Upload the next version", "The file's rows become the next version; older ones stay.", _version_python, _version_shell
+        "Upload the next version",
+        "The file's rows become the next version; older ones stay.",
+        _version_python,
+        _version_shell,
     ),
-    "tune": Task("Fine-tune", "Start a job on this version and wait for its model.", _tune_python, _tune_shell),
+    "tune": Task(
+        "Fine-tune", "Start a job on this version and wait for its model.", _tune_python, _tune_shell
+    ),
 }

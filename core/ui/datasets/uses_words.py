@@ -13,7 +13,10 @@ def say_uses(user: User, dataset_or_version_id: str) -> str:
     found = datasets.uses(user, dataset_or_version_id)
     if not found:
         return ""
-    lines = [f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{_said(use.blocks)}" for use in found[:MOST_LISTED]]
+    lines = [
+        f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{_said(use.blocks)}"
+        for use in found[:MOST_LISTED]
+    ]
     if len(found) > MOST_LISTED:
         lines.append(f"- and {len(found) - MOST_LISTED} more")
     return "\n\nIt is used by\n" + "\n".join(lines)

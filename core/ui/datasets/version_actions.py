@@ -26,29 +26,43 @@ def show_bar(user: User, dataset: Dataset, shown: Version) -> None:
             lineage_view.show_lineage(user, dataset)
 
 
-def show_actions(user: User, dataset: Dataset, version: Version, *, before: Version | None, is_shown: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"version_actions_{version.version}"):
+def show_actions(
+    user: User, dataset: Dataset, version: Version, *, before: Version | None, is_shown: bool
+) -> None:
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key=f"version_actions_{version.version}"
+    ):
         if not is_shown:
             _look_at(version, "Look at it", key=f"look_{version.version}", icon="visibility")
         if before is not None:
             sides = {"from": before.id, "to": version.id}
             places.link("diff", f"Compare with {before.version}", icon="difference", **sides)
-        with st.popover("Download", icon=":material/download:", type="tertiary", key=f"version_download_{version.version}"):
+        with st.popover(
+            "Download", icon=":material/download:", type="tertiary", key=f"version_download_{version.version}"
+        ):
             for form, (label, icon) in dataset_actions.FILES.items():
                 if form != "original" or version.origin == "upload":
                     address = dataset_actions.download_path(dataset, version, form)
                     st.link_button(label, address, icon=f":material/{icon}:", width="stretch")
-        if st.button("Delete", icon=":material/delete:", type="tertiary", key=f"delete_version_{version.version}"):
+        if st.button(
+            "Delete", icon=":material/delete:", type="tertiary", key=f"delete_version_{version.version}"
+        ):
             ask_to_delete(user, version)
 
 
 def show_parents(user: User, version: Version) -> None:
     if not version.parents:
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"parents_{version.version}"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key=f"parents_{version.version}"
+    ):
         st.caption("Made from", width="content")
         for name, parent in _parents_of(user, version):
-            _look_at(parent, f"{show.plain(name)} · version {parent.version}", key=f"parent_{version.version}_{parent.id}")
+            _look_at(
+                parent,
+                f"{show.plain(name)} · version {parent.version}",
+                key=f"parent_{version.version}_{parent.id}",
+            )
 
 
 def _look_at(version: Version, label: str, *, key: str, icon: str | None = None) -> None:
@@ -60,7 +74,10 @@ def _look_at(version: Version, label: str, *, key: str, icon: str | None = None)
 def _parents_of(user: User, version: Version) -> list[tuple[str, Version]]:
     """(name of its dataset, version) of each parent."""
     found = [datasets.get_version(user, parent) for parent in version.parents]
-    names = {dataset_id: datasets.get(user, dataset_id).name for dataset_id in {parent.dataset_id for parent in found}}
+    names = {
+        dataset_id: datasets.get(user, dataset_id).name
+        for dataset_id in {parent.dataset_id for parent in found}
+    }
     return [(names[parent.dataset_id], parent) for parent in found]
 
 

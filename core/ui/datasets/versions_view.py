@@ -27,16 +27,26 @@ def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
     with st.expander("Upload a new version", icon=":material/upload:", key="new_version"):
         ways_in.show_ways(user, dataset)
     found = lists.page_of(
-        lambda limit, offset: datasets.list_versions(user, dataset.id, parse(ListQuery, limit=limit, offset=offset)),
+        lambda limit, offset: datasets.list_versions(
+            user, dataset.id, parse(ListQuery, limit=limit, offset=offset)
+        ),
         key="versions_page",
     )
     readable = diff_view.readable_versions(user, dataset.id)
     for version in found.items:
-        _show_version(user, dataset, version, before=diff_view.previous(readable, version), is_shown=version.id == shown.id)
+        _show_version(
+            user,
+            dataset,
+            version,
+            before=diff_view.previous(readable, version),
+            is_shown=version.id == shown.id,
+        )
     lists.pages(found, key="versions_page")
 
 
-def _show_version(user: User, dataset: Dataset, version: Version, *, before: Version | None, is_shown: bool) -> None:
+def _show_version(
+    user: User, dataset: Dataset, version: Version, *, before: Version | None, is_shown: bool
+) -> None:
     with st.container(border=True, key=f"version_{version.version}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**Version {version.version}**", width="content")
@@ -69,9 +79,17 @@ def _badges(version: Version, *, is_shown: bool) -> str:
 
 def _facts(version: Version, before: Version | None) -> str:
     author = (version.author or {}).get("name")
-    parts = [show.plain(author) if author else "", show.ago(version.created_at), show.when(version.created_at)]
+    parts = [
+        show.plain(author) if author else "",
+        show.ago(version.created_at),
+        show.when(version.created_at),
+    ]
     if version.status == "ready":
-        parts += [_rows(version, before), show.count(version.num_columns, "column"), show.bytes_(version.size_bytes)]
+        parts += [
+            _rows(version, before),
+            show.count(version.num_columns, "column"),
+            show.bytes_(version.size_bytes),
+        ]
         parts += [f"content {show.code((version.content_hash or '')[:SHORT_HASH])}"]
         parts.append(_edited(version))
     elif version.filename:
@@ -83,7 +101,9 @@ def _edited(version: Version) -> str:
     """What an edit did, by its counts."""
     counts = version.options.get("edit") or {}
     said = (("cells", "cell", "changed"), ("added", "row", "added"), ("deleted", "row", "deleted"))
-    return ", ".join(f"{show.count(counts[name], noun)} {verb}" for name, noun, verb in said if counts.get(name))
+    return ", ".join(
+        f"{show.count(counts[name], noun)} {verb}" for name, noun, verb in said if counts.get(name)
+    )
 
 
 def _rows(version: Version, before: Version | None) -> str:
@@ -113,12 +133,24 @@ def _show_making(version: Version) -> None:
             places.link("sql", "Open in SQL", icon="terminal", sql=version.sql)
     if version.origin not in ("upload", "append"):
         return
-    read = [f"- {_words(name)}: {show.plain(_plain(value))}" for name, value in version.detected.items() if name != "notes"]
-    chosen = [f"- {_words(name)}: {show.plain(_plain(value))}" for name, value in version.options.items() if _is_chosen(value)]
+    read = [
+        f"- {_words(name)}: {show.plain(_plain(value))}"
+        for name, value in version.detected.items()
+        if name != "notes"
+    ]
+    chosen = [
+        f"- {_words(name)}: {show.plain(_plain(value))}"
+        for name, value in version.options.items()
+        if _is_chosen(value)
+    ]
     if not (read or chosen or version.skipped_rows):
         return
     with st.expander(f"How {show.plain(version.filename)} was read", icon=":material/fact_check:"):
-        st.markdown("\n".join([*(["**Chosen**", *chosen, ""] if chosen else []), *(["**Found**", *read] if read else [])]))
+        st.markdown(
+            "\n".join(
+                [*(["**Chosen**", *chosen, ""] if chosen else []), *(["**Found**", *read] if read else [])]
+            )
+        )
         for note in version.detected.get("notes") or []:
             st.caption(show.plain(str(note)))
         if version.skipped_rows:

@@ -25,14 +25,24 @@ def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, 
         if offer.kind == "hub":
             _show_push_fields(model)
         precision = st.selectbox(
-            "Precision of the weights", list(PRECISIONS), format_func=PRECISIONS.__getitem__, key="export_precision"
+            "Precision of the weights",
+            list(PRECISIONS),
+            format_func=PRECISIONS.__getitem__,
+            key="export_precision",
         )
-        shown = next(o for o in exports.list_offers(user, model.id, version=version, precision=precision) if o.kind == offer.kind)
+        shown = next(
+            o
+            for o in exports.list_offers(user, model.id, version=version, precision=precision)
+            if o.kind == offer.kind
+        )
         st.caption(
             f"{show.bytes_(shown.size_bytes)} in {shown.precision}; {show.bytes_(shown.peak_bytes)} of disk while it is made."
         )
         forms.submit(
-            "export", "Push" if offer.kind == "hub" else "Export", lambda: _start_chosen(user, model, offer, version), form=False
+            "export",
+            "Push" if offer.kind == "hub" else "Export",
+            lambda: _start_chosen(user, model, offer, version),
+            form=False,
         )
         forms.settle("export")
 
@@ -48,9 +58,15 @@ def start(user: User, model: models.Model, kind: str, **values: object) -> None:
 
 def _show_push_fields(model: models.Model) -> None:
     st.caption("The merged weights are made and checked here first. Only then they leave this server.")
-    st.text_input("Repository", key="export_repository", placeholder=f"your-organisation/{model.name}", max_chars=193)
-    st.text_input("Token", key="export_token", type="password", help=TOKEN_HELP, max_chars=500, autocomplete="off")
-    if not st.toggle("Private", value=True, key="export_private", help="Only you and your organisation see it."):
+    st.text_input(
+        "Repository", key="export_repository", placeholder=f"your-organisation/{model.name}", max_chars=193
+    )
+    st.text_input(
+        "Token", key="export_token", type="password", help=TOKEN_HELP, max_chars=500, autocomplete="off"
+    )
+    if not st.toggle(
+        "Private", value=True, key="export_private", help="Only you and your organisation see it."
+    ):
         st.warning("Everybody on the internet will be able to download this model.", icon=":material/public:")
 
 

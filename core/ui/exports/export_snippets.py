@@ -29,14 +29,28 @@ def build_snippets(export: Export, *, model_name: str, base_name: str) -> list[S
 
 def _transformers(source: str, export: Export | None = None) -> Snippet:
     note = f"Unpack {export.filename} first." if export else ""
-    return Snippet("transformers", "python", _python(source, f"AutoModelForCausalLM.from_pretrained({json.dumps(source)})"), note)
+    return Snippet(
+        "transformers",
+        "python",
+        _python(source, f"AutoModelForCausalLM.from_pretrained({json.dumps(source)})"),
+        note,
+    )
 
 
 def _peft(export: Export, base_name: str) -> Snippet:
     folder = _folder(export)
-    loading = 'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("base-folder"), ' + json.dumps(folder) + ")"
+    loading = (
+        'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("base-folder"), '
+        + json.dumps(folder)
+        + ")"
+    )
     code = "from peft import PeftModel\n" + _python(folder, loading)
-    return Snippet("peft", "python", code, f"Needs its base, {base_name}: export that merged and unpack it into base-folder.")
+    return Snippet(
+        "peft",
+        "python",
+        code,
+        f"Needs its base, {base_name}: export that merged and unpack it into base-folder.",
+    )
 
 
 def _serve_adapter(export: Export) -> Snippet:
@@ -45,7 +59,12 @@ def _serve_adapter(export: Export) -> Snippet:
 
 
 def _vllm(export: Export) -> Snippet:
-    return Snippet("vLLM", "bash", f"vllm serve {shlex.quote(_folder(export))}", "On a GPU server: an OpenAI-compatible endpoint.")
+    return Snippet(
+        "vLLM",
+        "bash",
+        f"vllm serve {shlex.quote(_folder(export))}",
+        "On a GPU server: an OpenAI-compatible endpoint.",
+    )
 
 
 def _llama_cpp(export: Export) -> Snippet:
@@ -55,7 +74,9 @@ llama-cli -m {file} --jinja --temp 0
 
 # or serve it: an OpenAI-compatible endpoint at http://127.0.0.1:8080/v1
 llama-server -m {file} --jinja --port 8080"""
-    return Snippet("llama.cpp", "bash", code, "--jinja: it is asked in the chat template that stands in the file.")
+    return Snippet(
+        "llama.cpp", "bash", code, "--jinja: it is asked in the chat template that stands in the file."
+    )
 
 
 def _ollama(export: Export, model_name: str) -> Snippet:
@@ -64,8 +85,15 @@ def _ollama(export: Export, model_name: str) -> Snippet:
     if form.get("template"):
         lines.append(f'TEMPLATE """{form["template"]}"""')
     lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in form.get("stops", [])]
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in model_name.lower()).strip("-.") or "model"
-    code = "\n".join(["cat > Modelfile <<'END'", *lines, "END", f"ollama create {name} -f Modelfile", f"ollama run {name}"])
+    name = (
+        "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in model_name.lower()).strip(
+            "-."
+        )
+        or "model"
+    )
+    code = "\n".join(
+        ["cat > Modelfile <<'END'", *lines, "END", f"ollama create {name} -f Modelfile", f"ollama run {name}"]
+    )
     return Snippet("Ollama", "bash", code, "Run it where the file lies.")
 
 

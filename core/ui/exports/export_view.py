@@ -29,11 +29,21 @@ class Look(NamedTuple):
 
 
 LOOKS = {
-    "merged": Look("Merged weights", "deployed_code", "One whole model for transformers and vLLM, as safetensors."),
-    "gguf-f16": Look("GGUF, F16", "laptop_mac", "One file for llama.cpp, Ollama and LM Studio, as exact as the weights."),
-    "gguf-q8_0": Look("GGUF, Q8_0", "compress", "Half the size, nearly the same answers: laptops and small servers."),
+    "merged": Look(
+        "Merged weights", "deployed_code", "One whole model for transformers and vLLM, as safetensors."
+    ),
+    "gguf-f16": Look(
+        "GGUF, F16", "laptop_mac", "One file for llama.cpp, Ollama and LM Studio, as exact as the weights."
+    ),
+    "gguf-q8_0": Look(
+        "GGUF, Q8_0", "compress", "Half the size, nearly the same answers: laptops and small servers."
+    ),
     "adapter": Look("Adapter", "layers", "Only what was learned, for servers that already have the base."),
-    "hub": Look("Hugging Face hub", "cloud_upload", "Merged weights pushed to a repository of yours, private by default."),
+    "hub": Look(
+        "Hugging Face hub",
+        "cloud_upload",
+        "Merged weights pushed to a repository of yours, private by default.",
+    ),
 }
 STATES = {"waiting": "queued", "running": "running", "ready": "ready", "failed": "failed"}
 
@@ -62,14 +72,24 @@ def show_tab(user: User, model: models.Model) -> None:
 
 
 def _pick_version(user: User, model: models.Model) -> int | None:
-    found = [version.version for version in models.list_versions(user, model.id, models.VersionList(limit=100)).items]
+    found = [
+        version.version
+        for version in models.list_versions(user, model.id, models.VersionList(limit=100)).items
+    ]
     if len(found) < 2:
         return found[0] if found else None
-    return st.selectbox("Version", found, format_func=lambda number: f"Version {number}", key="export_version", width=220)
+    return st.selectbox(
+        "Version", found, format_func=lambda number: f"Version {number}", key="export_version", width=220
+    )
 
 
 def _show_card(
-    user: User, model: models.Model, offer: exports.Offer, *, version: int, made: dict[tuple[str, str], exports.Export]
+    user: User,
+    model: models.Model,
+    offer: exports.Offer,
+    *,
+    version: int,
+    made: dict[tuple[str, str], exports.Export],
 ) -> None:
     look, existing = LOOKS[offer.kind], made.get((offer.kind, ""))
     with st.container(border=True, height="stretch", gap="xsmall", key=f"export_card_{offer.kind}"):
@@ -78,7 +98,8 @@ def _show_card(
         st.space("stretch")
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(
-                f"**{show.bytes_(offer.size_bytes)}** :gray[{offer.precision}]" if not offer.problem else "", width="content"
+                f"**{show.bytes_(offer.size_bytes)}** :gray[{offer.precision}]" if not offer.problem else "",
+                width="content",
             )
             if existing:
                 show.badge(STATES[existing.status])
@@ -103,7 +124,9 @@ def show_exports(user: User, model: models.Model, shown: dict[str, str]) -> None
             st.rerun()  # the cards above say so, too
         if not every:
             show.empty(
-                "Nothing exported yet", "Choose a form above. It is made here, checked, and then yours to download.", "output"
+                "Nothing exported yet",
+                "Choose a form above. It is made here, checked, and then yours to download.",
+                "output",
             )
             return
         st.subheader("Exports", anchor=False)
@@ -119,7 +142,9 @@ def _show_export(user: User, model: models.Model, export: exports.Export, *, bas
             show.badge(STATES[export.status])
         st.caption(describe(export))
         if export.status in OPEN:
-            st.progress(export.progress, text=show.plain(str(export.facts.get("stage") or "Waiting for its turn")))
+            st.progress(
+                export.progress, text=show.plain(str(export.facts.get("stage") or "Waiting for its turn"))
+            )
         if export.error:
             st.error(show.plain(export.error), icon=":material/error:")
         if export.checks:
@@ -136,7 +161,8 @@ def describe(export: exports.Export) -> str:
     if export.checks:
         by = export.facts.get("checked_by")
         words.append(
-            f"{export.num_same} of {len(export.checks)} answers the same" + (f", loaded by {show.plain(str(by))}" if by else "")
+            f"{export.num_same} of {len(export.checks)} answers the same"
+            + (f", loaded by {show.plain(str(by))}" if by else "")
         )
     words.append(show.ago(export.finished_at or export.created_at))
     return " · ".join(word for word in words if word)
@@ -144,9 +170,16 @@ def describe(export: exports.Export) -> str:
 
 def _show_checks(export: exports.Export) -> None:
     differ = len(export.checks) - export.num_same
-    label = f"Answers compared: {show.count(differ, 'difference')}" if differ else "Answers compared: all the same"
+    label = (
+        f"Answers compared: {show.count(differ, 'difference')}"
+        if differ
+        else "Answers compared: all the same"
+    )
     with st.expander(label, icon=":material/fact_check:", type="compact", key=f"export_checks_{export.id}"):
-        rows = [("✓ same" if c["same"] else "✗ different", c["prompt"], c["reference"], c["export"]) for c in export.checks]
+        rows = [
+            ("✓ same" if c["same"] else "✗ different", c["prompt"], c["reference"], c["export"])
+            for c in export.checks
+        ]
         st.dataframe(
             pd.DataFrame(rows, columns=["", "Prompt", "Registry", "Export"]),
             hide_index=True,
@@ -172,7 +205,13 @@ def _show_actions(user: User, export: exports.Export) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"export_actions_{export.id}"):
         if export.status == "ready" and export.kind != "hub":
             address = f"/download/export/{export.id}"
-            st.link_button("Download", address, icon=":material/download:", type="primary", key=f"export_download_{export.id}")
+            st.link_button(
+                "Download",
+                address,
+                icon=":material/download:",
+                type="primary",
+                key=f"export_download_{export.id}",
+            )
         if url := export.facts.get("url"):
             st.link_button("Open on the hub", str(url), icon=":material/open_in_new:")
         if st.button(

@@ -77,9 +77,22 @@ def build_table(found: Sequence[Checkpoint]) -> pd.DataFrame:
     best, rows = min(measured, default=None), []
     for index, checkpoint in enumerate(found):
         loss = checkpoint.metrics.get("valid_loss")
-        holds = (loss is not None and loss == best, index == 0, checkpoint.pinned, checkpoint.model_version_id is not None)
+        holds = (
+            loss is not None and loss == best,
+            index == 0,
+            checkpoint.pinned,
+            checkpoint.model_version_id is not None,
+        )
         tags = [tag for tag, holds_true in zip(TAGS, holds, strict=True) if holds_true]
-        rows.append((checkpoint.step, tags, loss, checkpoint.metrics.get("train_loss"), show.bytes_(checkpoint.size_bytes)))
+        rows.append(
+            (
+                checkpoint.step,
+                tags,
+                loss,
+                checkpoint.metrics.get("train_loss"),
+                show.bytes_(checkpoint.size_bytes),
+            )
+        )
     return pd.DataFrame(rows, columns=["step", "tags", "valid", "train", "size"])
 
 
@@ -87,11 +100,21 @@ def show_actions(user: User, job: fine_tuning.Job, checkpoint: Checkpoint) -> No
     """Chat is one press; the rest is in a menu."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="checkpoint_actions"):
         st.markdown(f"**Step {checkpoint.step:,}**", width="content")
-        if st.button("Chat", key="checkpoint_chat", icon=":material/chat:", help="Talk to this checkpoint, also while it trains."):
+        if st.button(
+            "Chat",
+            key="checkpoint_chat",
+            icon=":material/chat:",
+            help="Talk to this checkpoint, also while it trains.",
+        ):
             places.go("chat", model=models.reference(job.id, checkpoint.step))
         keep = "Stop keeping" if checkpoint.pinned else "Keep"
         offered = [keep, *(name for name in ICONS if name not in ("Keep", "Stop keeping"))]
-        picked = st.menu_button("More", offered, key="checkpoint_more", format_func=lambda name: f":material/{ICONS[name]}: {name}")
+        picked = st.menu_button(
+            "More",
+            offered,
+            key="checkpoint_more",
+            format_func=lambda name: f":material/{ICONS[name]}: {name}",
+        )
     if picked:
         act(user, job, checkpoint.step, picked)
 
@@ -139,7 +162,9 @@ def ask_promote(user: User, job: fine_tuning.Job, step: int) -> None:
         f"Step {step:,} becomes a version of a model, with its metrics, data and settings. The files are shared, not copied."
     )
     st.text_input("Name of the model", value=f"{job.name}-step-{step}", max_chars=100, key="checkpoint_name")
-    st.caption(f"With the name {show.code(job.name)} it becomes the newest version there: programs that call it get this one.")
+    st.caption(
+        f"With the name {show.code(job.name)} it becomes the newest version there: programs that call it get this one."
+    )
     promote = partial(promote_as_named, user, job.id, step)
     if st.button("Promote", key="checkpoint_promote", type="primary", on_click=show.attempt, args=(promote,)):
         st.rerun()
@@ -163,7 +188,14 @@ def ask_evaluate(user: User, job: fine_tuning.Job, step: int) -> None:
     st.selectbox("Rows", list(offered), format_func=offered.__getitem__, key="checkpoint_rows")
     start = partial(start_evaluation, user, job.id, step)
     disabled = not offered
-    if st.button("Evaluate", key="checkpoint_evaluate", type="primary", disabled=disabled, on_click=show.attempt, args=(start,)):
+    if st.button(
+        "Evaluate",
+        key="checkpoint_evaluate",
+        type="primary",
+        disabled=disabled,
+        on_click=show.attempt,
+        args=(start,),
+    ):
         st.rerun()
 
 
@@ -174,10 +206,14 @@ def start_evaluation(user: User, job_id: str, step: int) -> None:
 
 def build_rows_to_measure(user: User, job: fine_tuning.Job) -> dict[str, str]:
     """Version id ("" for the rows kept for validation) -> what it is called."""
-    offered = {"": "The rows kept for validation"} if job.validation_version_id or job.validation_fraction else {}
+    offered = (
+        {"": "The rows kept for validation"} if job.validation_version_id or job.validation_fraction else {}
+    )
     for dataset in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items:
         if dataset.latest_version_id:
-            offered[dataset.latest_version_id] = f"{dataset.name} v{dataset.version}, {show.count(dataset.num_rows, 'row')}"
+            offered[dataset.latest_version_id] = (
+                f"{dataset.name} v{dataset.version}, {show.count(dataset.num_rows, 'row')}"
+            )
     return offered
 
 

@@ -22,7 +22,18 @@ HEIGHT = 400
 AXES = {"Step": "step", "Tokens": "tokens", "Time": "seconds"}
 SHOWN = {"Both": ("train_loss", "valid_loss"), "Training": ("train_loss",), "Validation": ("valid_loss",)}
 # Ten that stay apart on white and on black
-COLOURS = ["#6366f1", "#f59e0b", "#10b981", "#ef4444", "#06b6d4", "#d946ef", "#84cc16", "#f97316", "#64748b", "#0ea5e9"]
+COLOURS = [
+    "#6366f1",
+    "#f59e0b",
+    "#10b981",
+    "#ef4444",
+    "#06b6d4",
+    "#d946ef",
+    "#84cc16",
+    "#f97316",
+    "#64748b",
+    "#0ea5e9",
+]
 DASHES = {"training": [1, 0], "validation": [5, 4]}
 
 
@@ -34,13 +45,26 @@ def labels(jobs: Sequence[Job]) -> dict[str, str]:
 
 def show_comparison(user: User, job_ids: list[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
-        axis = st.segmented_control("Over", list(AXES), default="Step", required=True, key="compare_axis", bind="query-params")
+        axis = st.segmented_control(
+            "Over", list(AXES), default="Step", required=True, key="compare_axis", bind="query-params"
+        )
         which = st.segmented_control("Loss", list(SHOWN), default="Both", required=True, key="compare_loss")
-        scale = st.segmented_control("Scale", ["Linear", "Log"], default="Linear", required=True, key="compare_scale")
-        smoothing = st.slider("Smoothing", 0.0, 0.99, job_charts.SMOOTHING, 0.01, key="compare_smoothing", width=220)
+        scale = st.segmented_control(
+            "Scale", ["Linear", "Log"], default="Linear", required=True, key="compare_scale"
+        )
+        smoothing = st.slider(
+            "Smoothing", 0.0, 0.99, job_charts.SMOOTHING, 0.01, key="compare_smoothing", width=220
+        )
     is_live = any(fine_tuning.get(user, job_id).status in fine_tuning.ACTIVE for job_id in job_ids)
     draw = st.fragment(_draw, run_every=EVERY if is_live else None)
-    draw(user, job_ids, by=AXES[axis or "Step"], which=which or "Both", is_log=scale == "Log", smoothing=smoothing)
+    draw(
+        user,
+        job_ids,
+        by=AXES[axis or "Step"],
+        which=which or "Both",
+        is_log=scale == "Log",
+        smoothing=smoothing,
+    )
 
 
 def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, smoothing: float) -> None:
@@ -51,7 +75,12 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
             show_curves(found, names, by=by, series=SHOWN[which], is_log=is_log, smoothing=smoothing)
         st.subheader("What came out", anchor=False)
         with st.container(key="compare_outcomes_box"):
-            st.dataframe(build_outcomes(found, names), hide_index=True, key="compare_outcomes", column_config=_columns())
+            st.dataframe(
+                build_outcomes(found, names),
+                hide_index=True,
+                key="compare_outcomes",
+                column_config=_columns(),
+            )
         st.subheader("Settings", anchor=False)
         everything = st.toggle("Show also what is the same", key="compare_all")
         settings = build_settings(found, names, everything=everything)
@@ -63,7 +92,13 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
 
 
 def show_curves(
-    found: Comparison, names: dict[str, str], *, by: str, series: Sequence[str], is_log: bool, smoothing: float
+    found: Comparison,
+    names: dict[str, str],
+    *,
+    by: str,
+    series: Sequence[str],
+    is_log: bool,
+    smoothing: float,
 ) -> None:
     frame = build_frame(found, names, series=series, smoothing=smoothing)
     if frame.empty:
@@ -76,7 +111,9 @@ def show_curves(
         st.caption("Solid lines: training. Dashed lines: validation.")
 
 
-def build_frame(found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float) -> pd.DataFrame:
+def build_frame(
+    found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float
+) -> pd.DataFrame:
     """All training curves are smoothed or none: a short run beside long ones would look wilder than it was."""
     is_smooth = smoothing > 0 and any(
         len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in found.curves.values()
@@ -103,7 +140,12 @@ def build_spec(runs: Sequence[str], *, by: str, is_log: bool) -> dict[str, Any]:
         "encoding": {
             "x": {"field": "x", "type": "quantitative", "title": title, "axis": {"format": "~s"}},
             "y": {"field": "loss", "type": "quantitative", "title": "loss", "scale": y_scale},
-            "color": {"field": "run", "type": "nominal", "scale": {"domain": list(runs), "range": colours}, "legend": legend},
+            "color": {
+                "field": "run",
+                "type": "nominal",
+                "scale": {"domain": list(runs), "range": colours},
+                "legend": legend,
+            },
             "strokeDash": {
                 "field": "kind",
                 "type": "nominal",
@@ -152,7 +194,10 @@ def build_settings(found: Comparison, names: dict[str, str], *, everything: bool
 def _columns() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
-        **{name: number(name, format="%.4f") for name in ("Best validation loss", "Validation loss", "Training loss")},
+        **{
+            name: number(name, format="%.4f")
+            for name in ("Best validation loss", "Validation loss", "Training loss")
+        },
         **{name: number(name, format="localized") for name in ("Steps", "Tokens", "At step")},
         **{name: number(name, format="%.0f") for name in ("Tokens/s", "Seconds")},
         "Open": st.column_config.LinkColumn("Open", display_text="Open", width="small"),

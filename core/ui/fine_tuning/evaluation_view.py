@@ -18,7 +18,10 @@ def show(user: User, job_id: str, step: int, evaluation: Mapping[str, Any]) -> N
     if evaluation["status"] in OPEN:
         st.fragment(_follow, run_every=EVERY_SECONDS)(user, job_id, step)
     elif evaluation["status"] == "failed":
-        st.error(f"The evaluation failed. {showing.plain(str(evaluation.get('error', '')))}", icon=":material/error:")
+        st.error(
+            f"The evaluation failed. {showing.plain(str(evaluation.get('error', '')))}",
+            icon=":material/error:",
+        )
     else:
         st.markdown(f":material/fact_check: {describe(evaluation)}")
         show_answers(evaluation.get("answers") or [])
@@ -30,7 +33,11 @@ def _follow(user: User, job_id: str, step: int) -> None:
         if evaluation.get("status") not in OPEN:
             st.rerun()
         share = float(evaluation.get("progress") or 0)
-        told = f"Measuring on {showing.plain(str(evaluation['dataset']))}" if share else "Loading the model to measure it"
+        told = (
+            f"Measuring on {showing.plain(str(evaluation['dataset']))}"
+            if share
+            else "Loading the model to measure it"
+        )
         st.progress(share, text=told)
 
 
@@ -52,7 +59,10 @@ def show_answers(answers: list[dict[str, Any]]) -> None:
     if not answers:
         return
     with st.expander("Some answers, wrong ones first", type="compact"):
-        rows = [(one["line"], "✓" if one["is_right"] else "✗", one["prompt"], one["expected"], one["answer"]) for one in answers]
+        rows = [
+            (one["line"], "✓" if one["is_right"] else "✗", one["prompt"], one["expected"], one["answer"])
+            for one in answers
+        ]
         st.dataframe(
             pd.DataFrame(rows, columns=["Line", "Right", "Question", "Expected", "Answer"]),
             hide_index=True,

@@ -23,9 +23,7 @@ FILE = "fine_tuning_file"  # the request that a file brought
 SHARE, OTHER, NONE = "A share of the rows", "Another dataset", "None"
 VALIDATED = "ft_validation_for"  # the version for which the choice was made
 ROWS_TO_SPARE = 100
-VALIDATION_HELP = (
-    "Rows held back to measure how the model does on what it has not seen. Without them only the training loss is known."
-)
+VALIDATION_HELP = "Rows held back to measure how the model does on what it has not seen. Without them only the training loss is known."
 PRIORITIES = {-1: "Low", 0: "Normal", 1: "High"}
 
 
@@ -48,7 +46,9 @@ def _earlier(user: User, job_id: str | None) -> NewJob | None:
         job = fine_tuning.get(user, job_id)
     except NotFound:
         return None
-    return recipes.of_job(replace(job, base_model_id=job.base_model_id or "", dataset_id=job.dataset_id or ""))
+    return recipes.of_job(
+        replace(job, base_model_id=job.base_model_id or "", dataset_id=job.dataset_id or "")
+    )
 
 
 def _fill(found: NewJob) -> None:
@@ -65,7 +65,9 @@ def _fill(found: NewJob) -> None:
         state["ft_validation"] = OTHER
     else:
         state["ft_validation"] = SHARE if found.validation_fraction else NONE
-        state["ft_validation_share"] = max(1, round(found.validation_fraction * 100)) if found.validation_fraction else 10
+        state["ft_validation_share"] = (
+            max(1, round(found.validation_fraction * 100)) if found.validation_fraction else 10
+        )
     state[VALIDATED] = None  # the choice is made: see pick_validation
 
 
@@ -74,7 +76,9 @@ def pick_base(user: User, wanted: str | None) -> models.Model | None:
     every = models.list_models(user, models.ModelList(limit=100, sort="created_at")).items
     usable = {m.id: m for m in every if can_be_tuned(m)}
     if not usable:
-        st.warning("No base model can be tuned here. An admin can add one.", icon=":material/deployed_code_alert:")
+        st.warning(
+            "No base model can be tuned here. An admin can add one.", icon=":material/deployed_code_alert:"
+        )
         return None
     ids = list(usable)
     chosen = st.selectbox(
@@ -86,7 +90,9 @@ def pick_base(user: User, wanted: str | None) -> models.Model | None:
         help="What the model knows before it sees your rows.",
     )
     if usable[chosen].kind == "adapter":
-        st.caption("An adapter: LoRA goes on with it as it is, full fine-tuning merges it into its base first.")
+        st.caption(
+            "An adapter: LoRA goes on with it as it is, full fine-tuning merges it into its base first."
+        )
     return usable[chosen]
 
 
@@ -105,13 +111,17 @@ def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, A
     if VALIDATED not in state or state[VALIDATED] not in (None, data.version.id):
         state["ft_validation"] = SHARE if data.version.num_rows >= ROWS_TO_SPARE else NONE
     state[VALIDATED] = data.version.id
-    how = st.segmented_control("Validation", (SHARE, OTHER, NONE), required=True, key="ft_validation", help=VALIDATION_HELP)
+    how = st.segmented_control(
+        "Validation", (SHARE, OTHER, NONE), required=True, key="ft_validation", help=VALIDATION_HELP
+    )
     if how == SHARE:
         state.setdefault("ft_validation_share", 10)
         share = st.slider("Held back", 1, 50, format="%d%%", key="ft_validation_share")
         return {"validation_fraction": share / 100}
     if how == OTHER:
-        return {"validation_dataset_id": _pick_other(user, data, given.validation_dataset_id if given else None)}
+        return {
+            "validation_dataset_id": _pick_other(user, data, given.validation_dataset_id if given else None)
+        }
     return {"validation_fraction": 0.0}
 
 
@@ -159,10 +169,16 @@ def pick_more() -> dict[str, Any]:
                 placeholder="random",
                 help=fields["seed"].description,
             )
-            devices = st.number_input("Devices", min_value=1, max_value=64, step=1, key="ft_devices", help=DEVICES_HELP)
+            devices = st.number_input(
+                "Devices", min_value=1, max_value=64, step=1, key="ft_devices", help=DEVICES_HELP
+            )
             runner = _pick_runner()
-        tags = st.multiselect("Tags", [], key="ft_tags", accept_new_options=True, max_selections=20, placeholder="Type a word")
-        notes = st.text_area("Notes", key="ft_notes", height=90, max_chars=10_000, placeholder="What you try, and why")
+        tags = st.multiselect(
+            "Tags", [], key="ft_tags", accept_new_options=True, max_selections=20, placeholder="Type a word"
+        )
+        notes = st.text_area(
+            "Notes", key="ft_notes", height=90, max_chars=10_000, placeholder="What you try, and why"
+        )
     asked = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
     return {
         "sample_prompts": asked,

@@ -29,7 +29,9 @@ class Data:
     format: Format
 
 
-def pick_data(user: User, wanted: str | None, number: str | None, *, columns: Columns | None, given: NewJob | None) -> Data | None:
+def pick_data(
+    user: User, wanted: str | None, number: str | None, *, columns: Columns | None, given: NewJob | None
+) -> Data | None:
     """Dataset, version and columns. None while there is nothing to choose, or a needed column is missing."""
     dataset = _pick_dataset(user, wanted or (given.dataset_id if given else None))
     if dataset is None:
@@ -39,14 +41,18 @@ def pick_data(user: User, wanted: str | None, number: str | None, *, columns: Co
         return None
     known, mapping = _format_of(version), columns or (given.columns if given else None) or {}
     if known.trainable:
-        st.caption(f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: nothing needs to be mapped.")
+        st.caption(
+            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: nothing needs to be mapped."
+        )
         if not st.toggle("Read other columns instead", key="ft_remap", value=bool(mapping)):
             return Data(dataset, version, None, known)
     picked = pick_columns([column["name"] for column in version.columns], mapping)
     if picked is None:
         return None
     if len(set(picked.values())) < len(picked):
-        st.warning("One column cannot play two roles. Choose another for one of them.", icon=":material/call_merge:")
+        st.warning(
+            "One column cannot play two roles. Choose another for one of them.", icon=":material/call_merge:"
+        )
         return None
     return Data(dataset, version, picked, formats.mapped(version.columns, picked))
 
@@ -58,7 +64,9 @@ def pick_method(data: Data, given: NewJob | None) -> str:
     state = st.session_state
     is_for = (data.version.id, data.format.name)
     if state.get(METHOD_FOR) != is_for or state.get(METHOD) not in names:
-        likely = given.method if given and METHOD_FOR not in state else LIKELY.get(data.format.name, "supervised")
+        likely = (
+            given.method if given and METHOD_FOR not in state else LIKELY.get(data.format.name, "supervised")
+        )
         state[METHOD_FOR], state[METHOD] = is_for, likely if likely in names else names[0]
     chosen: str = st.radio(
         "Method",
@@ -75,12 +83,18 @@ def pick_method(data: Data, given: NewJob | None) -> str:
 
 
 def _pick_dataset(user: User, wanted: str | None) -> datasets.Dataset | None:
-    found = {d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items}
+    found = {
+        d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
+    }
     if wanted and wanted not in found:
         with show.guarded():
             found[wanted] = datasets.get(user, wanted)
     if not found:
-        show.empty("No dataset yet", "A model learns from rows. Upload a file, or add a sample, and come back.", "database")
+        show.empty(
+            "No dataset yet",
+            "A model learns from rows. Upload a file, or add a sample, and come back.",
+            "database",
+        )
         places.button("Go to datasets", "datasets", key="ft_to_datasets", icon="database", primary=True)
         return None
     ids = list(found)
@@ -101,14 +115,21 @@ def _remember_dataset() -> None:
         st.query_params.pop(name, None)
 
 
-def _pick_version(user: User, dataset: datasets.Dataset, number: str | None, id_: str | None) -> datasets.Version | None:
+def _pick_version(
+    user: User, dataset: datasets.Dataset, number: str | None, id_: str | None
+) -> datasets.Version | None:
     every = datasets.list_versions(user, dataset.id, ListQuery(limit=100)).items
-    ready = {v.version: v for v in sorted(every, key=lambda v: v.version, reverse=True) if v.status == "ready"}
+    ready = {
+        v.version: v for v in sorted(every, key=lambda v: v.version, reverse=True) if v.status == "ready"
+    }
     if not ready:
         st.warning("No version of this dataset is ready yet.", icon=":material/hourglass_top:")
         return None
     numbers = list(ready)
-    wanted = next((v.version for v in ready.values() if str(v.version) == number or (v.id == id_ and not number)), numbers[0])
+    wanted = next(
+        (v.version for v in ready.values() if str(v.version) == number or (v.id == id_ and not number)),
+        numbers[0],
+    )
     chosen = st.selectbox(
         "Version",
         numbers,

@@ -102,18 +102,29 @@ def _show_memory(memory: Memory) -> None:
         return
     st.markdown(f":red[:material/memory:] {text}", help=_parts(memory))
     if not memory.ways:
-        st.error("This does not fit, and no settings would make it. Choose a smaller base model.", icon=":material/memory_alt:")
+        st.error(
+            "This does not fit, and no settings would make it. Choose a smaller base model.",
+            icon=":material/memory_alt:",
+        )
         return
     st.warning("This would not fit. Any of these would:", icon=":material/memory_alt:")
     with st.container(horizontal=True, gap="small", key="ft_ways"):
         for number, way in enumerate(memory.ways):
-            st.button(_describe_way(way), key=f"ft_way_{number}", icon=":material/compress:", on_click=_take, args=(way.changes,))
+            st.button(
+                _describe_way(way),
+                key=f"ft_way_{number}",
+                icon=":material/compress:",
+                on_click=_take,
+                args=(way.changes,),
+            )
 
 
 def _parts(memory: Memory) -> str:
     if memory.need is None:
         return ""
-    parts = ", ".join(f"{word} {show.bytes_(getattr(memory.need, name))}" for name, word in NEED_WORDS.items())
+    parts = ", ".join(
+        f"{word} {show.bytes_(getattr(memory.need, name))}" for name, word in NEED_WORDS.items()
+    )
     return f"Estimate: {parts}."
 
 
@@ -150,9 +161,7 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
     _wait(user, new)
 
 
-MEASURE_HELP = (
-    "Loads the base and runs a few real steps on your longest rows, in a process of its own. Nothing is kept but the numbers."
-)
+MEASURE_HELP = "Loads the base and runs a few real steps on your longest rows, in a process of its own. Nothing is kept but the numbers."
 
 
 @st.fragment(run_every=SECONDS)

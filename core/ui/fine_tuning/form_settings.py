@@ -55,7 +55,10 @@ def fill(chosen: Mapping[str, Any], *, others_automatic: bool = True) -> None:
 def chosen_now(method: str) -> dict[str, Any]:
     """What the fields say that apply, without the automatic ones; known before they are drawn."""
     fields = _every_field()
-    found = {name: _from_state(fields[name], st.session_state.get(key_of(name))) for name in _applying(fields, method)}
+    found = {
+        name: _from_state(fields[name], st.session_state.get(key_of(name)))
+        for name in _applying(fields, method)
+    }
     return {name: value for name, value in found.items() if value != AUTO}
 
 
@@ -65,12 +68,16 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
     left_out = OF_ADAPTERS if automatic.tuning == "full" else ()
     shown = {name: every[name] for name in _applying(every, method) if not name.startswith(left_out)}
     _pick_preset(method)
-    found = _draw_fields({name: field for name, field in shown.items() if not field.get("advanced")}, automatic)
+    found = _draw_fields(
+        {name: field for name, field in shown.items() if not field.get("advanced")}, automatic
+    )
     folded = {name: field for name, field in shown.items() if field.get("advanced")}
     set_here = sum(st.session_state.get(key_of(name)) not in (None, AUTO, "") for name in folded)
     label = "All settings" + (f" · {set_here} set" if set_here else "")
     with st.expander(label, icon=":material/tune:", key="ft_advanced"):
-        st.caption("Left alone, Luthier chooses from the size of your data and the model; each field says what.")
+        st.caption(
+            "Left alone, Luthier chooses from the size of your data and the model; each field says what."
+        )
         for section, group in groupby(folded.items(), key=lambda item: item[1].get("section")):
             st.markdown(f"**{section}**")
             found |= _draw_fields(dict(group), automatic)
@@ -114,7 +121,9 @@ def _applying(fields: Fields, method: str) -> list[str]:
 
 def _draw_fields(fields: Fields, automatic: Settings) -> dict[str, Any]:
     with st.grid(2, min_column_width=220):
-        return {name: draw_field(name, field, getattr(automatic, name, None)) for name, field in fields.items()}
+        return {
+            name: draw_field(name, field, getattr(automatic, name, None)) for name, field in fields.items()
+        }
 
 
 def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
@@ -130,7 +139,9 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         return text.strip() or AUTO
     st.session_state.setdefault(key, AUTO)
     if len(words) > MOST_SEGMENTS:
-        word = st.selectbox(label, words, format_func=lambda word: _describe_word(word, automatic), help=about, key=key)
+        word = st.selectbox(
+            label, words, format_func=lambda word: _describe_word(word, automatic), help=about, key=key
+        )
         return _from_state(field, word)
     picked = st.segmented_control(
         label,
@@ -153,7 +164,13 @@ def written(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value) if WORDS.get(value) in (None, "Full") else WORDS[value].lower()
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+        if WORDS.get(value) in (None, "Full")
+        else WORDS[value].lower()
+    )
 
 
 def _words(field: Mapping[str, Any]) -> list[str]:

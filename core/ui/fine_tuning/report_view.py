@@ -10,7 +10,12 @@ from core.ui import show
 
 WIDTH = 330  # pixels: it opens on a phone as well
 FORMS = (
-    ("ipynb", "Notebook", "menu_book", "Configuration, curves, samples, hardest rows, and how to repeat the run (.ipynb)"),
+    (
+        "ipynb",
+        "Notebook",
+        "menu_book",
+        "Configuration, curves, samples, hardest rows, and how to repeat the run (.ipynb)",
+    ),
     ("zip", "Plain files", "folder_zip", "YAML, CSV, JSON Lines and the log (.zip)"),
     ("tensorboard", "TensorBoard", "show_chart", "Its event files (.zip)"),
 )
@@ -47,4 +52,6 @@ def show_mlflow(user: User, job: fine_tuning.Job) -> None:
 
 def export_to_mlflow(user: User, job_id: str) -> None:
     made = fine_tuning.export_to_mlflow(user, job_id)
-    show.flash(f"{'Written to' if made.is_new else 'It is already in'} MLflow as run {made.run_id}.", icon="science")
+    show.flash(
+        f"{'Written to' if made.is_new else 'It is already in'} MLflow as run {made.run_id}.", icon="science"
+    )

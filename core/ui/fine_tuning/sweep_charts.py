@@ -20,7 +20,11 @@ FEWEST = 2  # lines below which there is nothing to compare
 LOG_FROM = 20.0  # largest by smallest value from which an axis is logarithmic
 TICKS = 5
 LABEL_ROOM = 0.06  # of an axis
-LOW, HIGH, QUIET = "#3b82f6", "#f59e0b", "#7b818c"  # the last has the same contrast on white and on the dark ground
+LOW, HIGH, QUIET = (
+    "#3b82f6",
+    "#f59e0b",
+    "#7b818c",
+)  # the last has the same contrast on white and on the dark ground
 LOSSES = {"valid_loss": "validation loss", "train_loss": "training loss"}
 
 
@@ -36,7 +40,11 @@ class Axis:
 def show_parallel(sweep: Sweep) -> None:
     measured = [trial for trial in sweep.trials if getattr(trial, sweep.measure) is not None]
     if len(measured) < FEWEST:
-        waiting = "The plot appears once two jobs have measured a loss." if sweep.active else "Fewer than two jobs measured a loss."
+        waiting = (
+            "The plot appears once two jobs have measured a loss."
+            if sweep.active
+            else "Fewer than two jobs measured a loss."
+        )
         st.caption(f":material/hourglass_top: {waiting}" if sweep.active else waiting)
         return
     axes = build_axes(sweep, measured)
@@ -54,7 +62,9 @@ def build_axes(sweep: Sweep, trials: Sequence[Trial]) -> list[Axis]:
     for name in sweep.settings:
         stated = sweep.space.get(name)
         is_log = isinstance(stated, dict) and stated.get("scale") == "log"
-        found.append(build_axis(sweep_form.title_of(name), [trial.values.get(name) for trial in trials], is_log=is_log))
+        found.append(
+            build_axis(sweep_form.title_of(name), [trial.values.get(name) for trial in trials], is_log=is_log)
+        )
     losses = [getattr(trial, sweep.measure) for trial in trials]
     return [*found, build_axis(LOSSES[sweep.measure].capitalize(), losses)]
 
@@ -77,14 +87,18 @@ def build_axis(title: str, values: Sequence[Any], *, is_log: bool = False) -> Ax
     distinct = sorted(set(numbers))
     ticks = distinct if len(distinct) <= TICKS else _between(low, high, is_log=is_log)
     places = [None if value is None else place(value) for value in values]
-    return Axis(title + (" (log)" if is_log else ""), places, _apart([(place(tick), _write(tick)) for tick in ticks]))
+    return Axis(
+        title + (" (log)" if is_log else ""), places, _apart([(place(tick), _write(tick)) for tick in ticks])
+    )
 
 
 def build_lines(axes: Sequence[Axis], trials: Sequence[Trial], measure: str) -> pd.DataFrame:
     """One row per job and axis, in the order of the axes."""
     rows = []
     for index, trial in enumerate(trials):
-        told = ", ".join(f"{sweep_form.title_of(name).lower()} {_write(value)}" for name, value in trial.values.items())
+        told = ", ".join(
+            f"{sweep_form.title_of(name).lower()} {_write(value)}" for name, value in trial.values.items()
+        )
         for axis in axes:
             if axis.places[index] is not None:
                 rows.append((axis.title, axis.places[index], trial.name, told, getattr(trial, measure)))
@@ -93,12 +107,33 @@ def build_lines(axes: Sequence[Axis], trials: Sequence[Trial], measure: str) -> 
 
 def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     titles = [axis.title for axis in axes]
-    ticks = [{"axis": axis.title, "place": place, "label": label} for axis in axes for place, label in axis.ticks]
+    ticks = [
+        {"axis": axis.title, "place": place, "label": label} for axis in axes for place, label in axis.ticks
+    ]
     rules = [{"axis": title, "from": 0, "to": 1} for title in titles]
-    names = {"title": None, "orient": "top", "domain": False, "ticks": False, "grid": False, "labelAngle": 0, "labelPadding": 24}
+    names = {
+        "title": None,
+        "orient": "top",
+        "domain": False,
+        "ticks": False,
+        "grid": False,
+        "labelAngle": 0,
+        "labelPadding": 24,
+    }
     names |= {"labelExpr": "split(datum.label, ' ')", "labelFontWeight": "bold", "labelLimit": 120}
-    x = {"field": "axis", "type": "nominal", "sort": titles, "scale": {"type": "point", "padding": 0.35}, "axis": names}
-    y = {"field": "place", "type": "quantitative", "axis": None, "scale": {"domain": [-0.02, 1.02], "nice": False}}
+    x = {
+        "field": "axis",
+        "type": "nominal",
+        "sort": titles,
+        "scale": {"type": "point", "padding": 0.35},
+        "axis": names,
+    }
+    y = {
+        "field": "place",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [-0.02, 1.02], "nice": False},
+    }
     colour = {
         "field": "loss",
         "type": "quantitative",
@@ -113,7 +148,12 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
     ]
     points: dict[str, Any] = {
         "mark": {"type": "point", "filled": True, "size": 70},
-        "params": [{"name": "hover", "select": {"type": "point", "on": "pointerover", "fields": ["job"], "nearest": True}}],
+        "params": [
+            {
+                "name": "hover",
+                "select": {"type": "point", "on": "pointerover", "fields": ["job"], "nearest": True},
+            }
+        ],
         "encoding": {"x": x, "y": y, "color": colour, "opacity": dimmed, "tooltip": tooltip},
     }
     lines = {

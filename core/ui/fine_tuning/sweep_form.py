@@ -59,7 +59,10 @@ def pick_sweep(base_hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None
             key="ft_sweep_settings",
             max_selections=5,
         )
-        found: dict[str, Any] = {"kind": kind, "space": {name: _pick_choices(name, fields[name], kind) for name in names}}
+        found: dict[str, Any] = {
+            "kind": kind,
+            "space": {name: _pick_choices(name, fields[name], kind) for name in names},
+        }
         if kind == "random":
             found |= _pick_search()
         _tell(found, base_hyperparameters)
@@ -82,7 +85,9 @@ def count(sweep: dict[str, Any] | None) -> int:
 def start(user: User, request: Mapping[str, Any], sweep: Mapping[str, Any]) -> sweeps.Sweep:
     """Pressing twice makes one sweep: the key of the request is the sweep's."""
     job = {name: value for name, value in request.items() if name != "idempotency_key"}
-    return sweeps.create(user, parse(sweeps.NewSweep, job=job, idempotency_key=request.get("idempotency_key"), **sweep))
+    return sweeps.create(
+        user, parse(sweeps.NewSweep, job=job, idempotency_key=request.get("idempotency_key"), **sweep)
+    )
 
 
 def title_of(name: str) -> str:
@@ -104,7 +109,10 @@ def _pick_choices(name: str, title: str, kind: str | None) -> Any:
     if kind == "random" and sweep_space.is_number(name):
         return _pick_range(name, title)
     text = st.text_input(
-        f"{title}: values", value=SUGGESTED.get(name, ("",))[0], placeholder="separated by commas", key=f"ft_sweep_{name}"
+        f"{title}: values",
+        value=SUGGESTED.get(name, ("",))[0],
+        placeholder="separated by commas",
+        key=f"ft_sweep_{name}",
     )
     return [_read(part, name) for part in re.split(r"[,;\s]+", text or "") if part]
 
@@ -113,7 +121,9 @@ def _pick_range(name: str, title: str) -> dict[str, Any]:
     _, low, high, scale = SUGGESTED.get(name, ("", 0.0, 1.0, "linear"))
     low_column, high_column, scale_column = st.columns(3, vertical_alignment="bottom")
     with low_column:
-        low = st.number_input(f"{title} from", value=float(low), format="%g", step=None, key=f"ft_sweep_{name}_low")
+        low = st.number_input(
+            f"{title} from", value=float(low), format="%g", step=None, key=f"ft_sweep_{name}_low"
+        )
     with high_column:
         high = st.number_input("to", value=float(high), format="%g", step=None, key=f"ft_sweep_{name}_high")
     with scale_column:
@@ -134,7 +144,11 @@ def _pick_search() -> dict[str, Any]:
         number = st.number_input("Jobs", min_value=1, max_value=MAX_JOBS, value=10, key="ft_sweep_count")
     with seed:
         chosen = st.number_input(
-            "Seed of the search", min_value=0, value=0, key="ft_sweep_seed", help="The same seed tries the same."
+            "Seed of the search",
+            min_value=0,
+            value=0,
+            key="ft_sweep_seed",
+            help="The same seed tries the same.",
         )
     return {"count": number, "seed": chosen}
 
@@ -144,7 +158,9 @@ def _tell(found: dict[str, Any], base: Mapping[str, Any]) -> None:
         drawn = sweep_space.draw(parse(Search, **found))
     except ValidationError as err:
         for detail in err.details:
-            st.error(f"{_describe_field(detail.field)}: {show.plain(detail.message)}", icon=":material/error:")
+            st.error(
+                f"{_describe_field(detail.field)}: {show.plain(detail.message)}", icon=":material/error:"
+            )
         return
     overridden = [title_of(name).lower() for name in found["space"] if base.get(name, AUTO) != AUTO]
     note = f" The sweep's values replace {' and '.join(overridden)} above." if overridden else ""

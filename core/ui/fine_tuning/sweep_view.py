@@ -20,7 +20,9 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 
 def show_sweeps(user: User) -> None:
-    found = lists.page_of(lambda limit, offset: sweeps.list_sweeps(user, SweepList(limit=limit, offset=offset)), key=PAGE)
+    found = lists.page_of(
+        lambda limit, offset: sweeps.list_sweeps(user, SweepList(limit=limit, offset=offset)), key=PAGE
+    )
     if not found.total:
         show.empty(
             "No sweep yet",
@@ -31,7 +33,9 @@ def show_sweeps(user: User) -> None:
         return
     for sweep in found.items:
         with st.container(border=True, gap="xsmall", key=f"sweep_row_{sweep.id}"):
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+            ):
                 places.link("sweep", show.plain(sweep.name), icon="scatter_plot", id=sweep.id)
                 show_state(sweep)
             if sweep.active:
@@ -44,7 +48,8 @@ def show_state(sweep: Sweep) -> None:
     """One badge per state that a job is in, with their number."""
     looks = {status: show.look_of(status) for status in sweep.statuses}
     badges = (
-        f":{looks[s].colour}-badge[:material/{looks[s].icon}: {n} {looks[s].label.lower()}]" for s, n in sweep.statuses.items()
+        f":{looks[s].colour}-badge[:material/{looks[s].icon}: {n} {looks[s].label.lower()}]"
+        for s, n in sweep.statuses.items()
     )
     st.markdown(" ".join(badges), width="content")
 
@@ -70,7 +75,9 @@ def _draw(user: User, sweep_id: str, was_active: bool) -> None:
             show_state(sweep)
         if sweep.active:
             ended = sum(count for status, count in sweep.statuses.items() if status in ENDED)
-            st.progress(min(sweep.progress, 1.0), text=f"{ended} of {show.count(sweep.num_jobs, 'job')} ended")
+            st.progress(
+                min(sweep.progress, 1.0), text=f"{ended} of {show.count(sweep.num_jobs, 'job')} ended"
+            )
         show_best(sweep)
         with st.container(border=True, key="sweep_plot"):
             st.subheader("Settings and loss", anchor=False)
@@ -89,12 +96,25 @@ def show_best(sweep: Sweep) -> None:
     loss = f"{sweep_charts.LOSSES[sweep.measure]} {getattr(best, sweep.measure):.4f}"
     so_far = " so far" if sweep.active else ""
     with st.container(
-        border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="sweep_best"
+        border=True,
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+        key="sweep_best",
     ):
-        st.markdown(f":green[:material/trophy:] **Best{so_far}**: {show.plain(sweep_space.shown(best.values))} · {loss}")
+        st.markdown(
+            f":green[:material/trophy:] **Best{so_far}**: {show.plain(sweep_space.shown(best.values))} · {loss}"
+        )
         with st.container(horizontal=True, width="content"):
             places.button("Open the job", "job", key="sweep_open_best", icon="monitoring", id=best.job_id)
-            places.button("Use these settings", "fine_tuning", key="sweep_use_best", icon="tune", primary=True, job=best.job_id)
+            places.button(
+                "Use these settings",
+                "fine_tuning",
+                key="sweep_use_best",
+                icon="tune",
+                primary=True,
+                job=best.job_id,
+            )
 
 
 def show_table(sweep: Sweep) -> None:
@@ -103,7 +123,9 @@ def show_table(sweep: Sweep) -> None:
         "best": st.column_config.TextColumn("", width=40),
         "job": st.column_config.LinkColumn("Job", display_text=r"#(.+)$", width=230),
         "status": st.column_config.TextColumn("Status", width=100),
-        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=1, format="percent", width=110),
+        "progress": st.column_config.ProgressColumn(
+            "Progress", min_value=0, max_value=1, format="percent", width=110
+        ),
         "valid_loss": st.column_config.NumberColumn("Validation loss", format="%.4f", width=120),
         "train_loss": st.column_config.NumberColumn("Training loss", format="%.4f", width=120),
         "took": st.column_config.NumberColumn("Took (s)", format="%.0f", width=90),
@@ -141,7 +163,9 @@ def build_table(sweep: Sweep) -> pd.DataFrame:
         for trial in sweep.trials
     ]
     frame = pd.DataFrame(rows)
-    return frame.astype({name: str for name in sweep.settings if frame[name].dtype == object}) if rows else frame
+    return (
+        frame.astype({name: str for name in sweep.settings if frame[name].dtype == object}) if rows else frame
+    )
 
 
 def _show_chosen(trial: Trial) -> None:
@@ -161,5 +185,10 @@ def ask_to_cancel(user: User, sweep: Sweep) -> None:
     active = sum(count for status, count in sweep.statuses.items() if status in fine_tuning.ACTIVE)
     text = f"{show.count(active, 'job')} that {'has' if active == 1 else 'have'} not ended will stop without a model."
     show.confirm(
-        "sweep_cancel", "Cancel this sweep?", text, lambda: sweeps.cancel(user, sweep.id), yes="Cancel the sweep", keep="Keep it"
+        "sweep_cancel",
+        "Cancel this sweep?",
+        text,
+        lambda: sweeps.cancel(user, sweep.id),
+        yes="Cancel the sweep",
+        keep="Keep it",
     )

@@ -69,7 +69,9 @@ def _show_row(user: User, data: Data, new: NewJob) -> None:
         st.number_input("Row", min_value=1, max_value=count, step=1, key=ROW, width=150)
         _turn("Previous", "chevron_left", -1, count, key="ft_row_previous")
         _turn("Next", "chevron_right", 1, count, key="ft_row_next")
-        st.button("Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,))
+        st.button(
+            "Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,)
+        )
     line = st.session_state[ROW]
     try:
         row = preview.look(user, new, line)
@@ -105,7 +107,9 @@ def _wait_for_row(user: User, new: NewJob, line: int) -> None:
 
 def _turn(label: str, icon: str, by: int, count: int, *, key: str) -> None:
     ends = (st.session_state[ROW] == 1) if by < 0 else (st.session_state[ROW] == count)
-    st.button(f":material/{icon}:", key=key, help=f"{label} row", on_click=_go_by, args=(by, count), disabled=ends)
+    st.button(
+        f":material/{icon}:", key=key, help=f"{label} row", on_click=_go_by, args=(by, count), disabled=ends
+    )
 
 
 def _go_by(by: int, count: int) -> None:
@@ -123,7 +127,9 @@ def go_to(line: int) -> None:
 def _show_wrong(data: Data, row: Row) -> None:
     for detail in row.errors:
         st.error(f"{show.code(detail['field'])} {show.plain(detail['message'])}", icon=":material/rule:")
-    places.button("Open the row to fix it", "dataset", key="ft_row_open", icon="edit", **_address(data, row.line))
+    places.button(
+        "Open the row to fix it", "dataset", key="ft_row_open", icon="edit", **_address(data, row.line)
+    )
 
 
 def _show_sequences(row: Row) -> None:
@@ -158,11 +164,23 @@ def _show_totals(user: User, data: Data, new: NewJob) -> None:
     is_long = data.version.num_rows > COUNT_AT_ONCE
     if is_long and asked not in st.session_state and preview.known_totals(preview.find(user, new)) is None:
         st.caption(f"{data.version.num_rows:,} rows are not counted by themselves.")
-        st.button("Count all rows", key="ft_count", icon=":material/functions:", on_click=_remember, args=(asked, True))
+        st.button(
+            "Count all rows",
+            key="ft_count",
+            icon=":material/functions:",
+            on_click=_remember,
+            args=(asked, True),
+        )
         return
     if st.session_state.get(asked) is False:
         st.caption("Counting was stopped.")
-        st.button("Count again", key="ft_count_again", icon=":material/functions:", on_click=_remember, args=(asked, True))
+        st.button(
+            "Count again",
+            key="ft_count_again",
+            icon=":material/functions:",
+            on_click=_remember,
+            args=(asked, True),
+        )
         return
     try:
         found = preview.totals(user, new, wait=0.5)
@@ -198,10 +216,22 @@ def _wait(user: User, new: NewJob, asked: str) -> None:
 
 def _show_found(data: Data, found: Totals) -> None:
     with st.grid(2, min_column_width=120):
-        st.metric("Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted.")
-        st.metric("Learned", f"{found.share_learned:.0%}", help=f"{found.num_learned:,} tokens that the model has to produce.")
-        st.metric("Median row", f"{found.median_length:,}", help="Tokens of the row in the middle, before anything is cut.")
-        st.metric("Longest row", f"{found.longest_row:,}", help=f"Tokens. Rows are cut at {found.max_length:,}.")
+        st.metric(
+            "Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted."
+        )
+        st.metric(
+            "Learned",
+            f"{found.share_learned:.0%}",
+            help=f"{found.num_learned:,} tokens that the model has to produce.",
+        )
+        st.metric(
+            "Median row",
+            f"{found.median_length:,}",
+            help="Tokens of the row in the middle, before anything is cut.",
+        )
+        st.metric(
+            "Longest row", f"{found.longest_row:,}", help=f"Tokens. Rows are cut at {found.max_length:,}."
+        )
     if found.histogram:
         _draw_lengths(found)
     _show_problems(data, found)
@@ -216,10 +246,18 @@ def _draw_lengths(found: Totals) -> None:
         alt.Chart(bars)
         .mark_bar(binSpacing=1)
         .encode(
-            x=alt.X("from:Q", bin="binned", title="tokens in a row", axis=alt.Axis(tickCount=5, format=",d", grid=False)),
+            x=alt.X(
+                "from:Q",
+                bin="binned",
+                title="tokens in a row",
+                axis=alt.Axis(tickCount=5, format=",d", grid=False),
+            ),
             x2="end:Q",
             y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickCount=3, format="~s")),
-            tooltip=[alt.Tooltip("tokens:N", title="Tokens"), alt.Tooltip("rows:Q", title="Rows", format=",")],
+            tooltip=[
+                alt.Tooltip("tokens:N", title="Tokens"),
+                alt.Tooltip("rows:Q", title="Rows", format=","),
+            ],
         )
     )
     limit = alt.Chart(pd.DataFrame({"at": [found.max_length]})).mark_rule(strokeDash=[4, 3]).encode(x="at:Q")
@@ -230,10 +268,23 @@ def _draw_lengths(found: Totals) -> None:
 def _show_problems(data: Data, found: Totals) -> None:
     """Rows that cannot be learned, that teach nothing, or that lose their end; and the longest ones."""
     if found.num_wrong:
-        _show_lines(data, "wrong", f"{show.count(found.num_wrong, 'row')} cannot be learned", found.wrong, "error", fix=True)
+        _show_lines(
+            data,
+            "wrong",
+            f"{show.count(found.num_wrong, 'row')} cannot be learned",
+            found.wrong,
+            "error",
+            fix=True,
+        )
     if found.num_empty:
         lines = [{"line": line} for line in found.empty]
-        _show_lines(data, "empty", f"{show.count(found.num_empty, 'row')} would teach nothing and are left out", lines, "block")
+        _show_lines(
+            data,
+            "empty",
+            f"{show.count(found.num_empty, 'row')} would teach nothing and are left out",
+            lines,
+            "block",
+        )
     if found.num_cut:
         lines = [{"line": line} for line in found.cut]
         title = f"{show.count(found.num_cut, 'row')} would be cut to {found.max_length:,} tokens"
@@ -244,7 +295,9 @@ def _show_problems(data: Data, found: Totals) -> None:
     _show_lines(data, "longest", "The longest rows", longest, "straighten")
 
 
-def _show_lines(data: Data, name: str, title: str, found: Sequence[Mapping[str, Any]], icon: str, *, fix: bool = False) -> None:
+def _show_lines(
+    data: Data, name: str, title: str, found: Sequence[Mapping[str, Any]], icon: str, *, fix: bool = False
+) -> None:
     with st.expander(title, icon=f":material/{icon}:", key=f"ft_problem_{name}"):
         pages = -(-len(found) // PROBLEMS_PER_PAGE)
         at = min(lists.current_page(f"ft_problem_{name}_page"), pages)
@@ -258,7 +311,13 @@ def _show_lines(data: Data, name: str, title: str, found: Sequence[Mapping[str, 
 
 def _show_line(data: Data, one: Mapping[str, Any], *, key: str, fix: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"ft_line_{key}"):
-        st.button(f"Row {one['line']:,}", key=f"ft_look_{key}", icon=":material/visibility:", on_click=go_to, args=(one["line"],))
+        st.button(
+            f"Row {one['line']:,}",
+            key=f"ft_look_{key}",
+            icon=":material/visibility:",
+            on_click=go_to,
+            args=(one["line"],),
+        )
         field = f"{show.code(one['field'])} " if one.get("field") else ""
         if field or one.get("message"):
             st.markdown(f"{field}{show.plain(str(one.get('message', '')))}", width="stretch")

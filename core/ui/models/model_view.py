@@ -25,9 +25,7 @@ STARTER_NOTE = (
     "Luthier's starter is a tiny demonstration model: it knows little and is often wrong. "
     "Fine-tune it on your rows to make it useful."
 )
-TUNED_STARTER_NOTE = (
-    "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
-)
+TUNED_STARTER_NOTE = "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
 
 
 def show_type(model: models.Model) -> None:
@@ -44,7 +42,9 @@ def starter_note(model: models.Model) -> str | None:
 
 def describe(user: User, model: models.Model) -> str:
     """``3 versions · on luthier-starter · 1.3M parameters, 2.6 MB · 2 h ago · @production → v2``"""
-    words = [show.count(model.latest_version, "version") if model.latest_version and model.type != "custom" else ""]
+    words = [
+        show.count(model.latest_version, "version") if model.latest_version and model.type != "custom" else ""
+    ]
     if model.base_model_id:
         words.append(f"on {show.plain(name_of(user, model.base_model_id))}")
     words += [describe_size(model), show.ago(model.created_at)]
@@ -100,7 +100,13 @@ def show_origin(user: User, version: models.ModelVersion) -> None:
         with suppress(NotFound):
             data = datasets.get_version(user, version.dataset_version_id)
             name = datasets.get(user, data.dataset_id).name
-            places.link("dataset", show.plain(f"{name} v{data.version}"), icon="database", id=data.dataset_id, version=data.version)
+            places.link(
+                "dataset",
+                show.plain(f"{name} v{data.version}"),
+                icon="database",
+                id=data.dataset_id,
+                version=data.version,
+            )
 
 
 def describe_size(model: models.Model) -> str:
@@ -133,7 +139,9 @@ answer = client.chat.completions.create(
 for part in answer:
     print(part.choices[0].delta.content or "", end="", flush=True)
 """
-    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello!"}]}, ensure_ascii=False)
+    body = json.dumps(
+        {"model": name, "messages": [{"role": "user", "content": "Hello!"}]}, ensure_ascii=False
+    )
     curl = f"""curl {base_url}/v1/chat/completions \\
   -H "Authorization: Bearer $LUTHIER_API_KEY" \\
   -H "Content-Type: application/json" \\
@@ -145,15 +153,17 @@ for part in answer:
 def show_call(model: models.Model, base_url: str) -> None:
     """The code that calls the model, with the name to put into it."""
     names = [model.openai_id, *(f"{model.openai_id}@{alias}" for alias in model.aliases)]
-    name = st.selectbox("Name to call", names, key="model_call_name", help=CALL_HELP) if len(names) > 1 else names[0]
+    name = (
+        st.selectbox("Name to call", names, key="model_call_name", help=CALL_HELP)
+        if len(names) > 1
+        else names[0]
+    )
     snippets = build_snippets(name, base_url)
     for tab, (language, code) in zip(st.tabs(list(snippets)), snippets.values(), strict=True):
         tab.code(code, language=language)
 
 
-CALL_HELP = (
-    "The plain name follows the newest version. An alias follows what you point it at: move it and no program has to change."
-)
+CALL_HELP = "The plain name follows the newest version. An alias follows what you point it at: move it and no program has to change."
 
 
 def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:

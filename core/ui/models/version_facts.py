@@ -13,7 +13,11 @@ from core import models
 from core.ui import show
 
 Facts = Mapping[str, Any]
-LOSSES = {"train_loss": "Training loss", "valid_loss": "Validation loss", "best_valid_loss": "Best validation loss"}
+LOSSES = {
+    "train_loss": "Training loss",
+    "valid_loss": "Validation loss",
+    "best_valid_loss": "Best validation loss",
+}
 TUNINGS = {"full": "All weights", "lora": "LoRA", "qlora": "QLoRA, 4-bit base"}
 APART = (
     "environment",
@@ -46,7 +50,9 @@ def show_facts(version: models.ModelVersion) -> None:
                 alt=f"{title} of version {version.version}",
             )
     if version.chat_template_sha256:
-        st.caption(f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. Checked where it is served and exported.")
+        st.caption(
+            f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. Checked where it is served and exported."
+        )
 
 
 def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
@@ -54,7 +60,9 @@ def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
     settings, metrics = version.settings, version.metrics
     hardware, cost = settings.get("hardware") or {}, settings.get("cost") or {}
     resolved = settings.get("resolved") or {}
-    found: list[tuple[str, str | None]] = [(title, _loss(metrics.get(name))) for name, title in LOSSES.items()]
+    found: list[tuple[str, str | None]] = [
+        (title, _loss(metrics.get(name))) for name, title in LOSSES.items()
+    ]
     found += [
         ("Method", _text(settings.get("method"))),
         ("Tuned", TUNINGS.get(str(resolved.get("tuning")))),
@@ -79,9 +87,16 @@ def environment_of(version: models.ModelVersion) -> list[tuple[str, str]]:
     """Libraries with their versions, the machine, the data's hash."""
     settings = version.settings
     parts = [settings.get("environment") or settings.get("versions") or {}, settings.get("hardware") or {}]
-    rows = [(name.replace("_", " "), _bytes_or_value(name, value)) for part in parts for name, value in _flat(part)]
+    rows = [
+        (name.replace("_", " "), _bytes_or_value(name, value))
+        for part in parts
+        for name, value in _flat(part)
+    ]
     for name in ("dataset", "validation"):
-        rows += [(f"{name}: {key.replace('_', ' ')}", _value(value)) for key, value in _flat(settings.get(name) or {})]
+        rows += [
+            (f"{name}: {key.replace('_', ' ')}", _value(value))
+            for key, value in _flat(settings.get(name) or {})
+        ]
     return [(name, text) for name, text in rows if text]
 
 
@@ -107,7 +122,10 @@ def _hardware(hardware: Facts) -> str | None:
     gpus = hardware.get("gpus") or hardware.get("gpu")
     if gpus:
         return show.plain(", ".join(map(str, gpus)) if isinstance(gpus, list) else str(gpus))
-    words = [f"{hardware['cores']} cores" if hardware.get("cores") else "", str(hardware.get("machine") or "")]
+    words = [
+        f"{hardware['cores']} cores" if hardware.get("cores") else "",
+        str(hardware.get("machine") or ""),
+    ]
     return show.plain(" · ".join(word for word in words if word)) or None
 
 

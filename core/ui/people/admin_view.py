@@ -55,7 +55,9 @@ def show_invitations(user: User, origin: str) -> None:
             _ask_for_invitation(user)
     if fresh := st.session_state.get(FRESH):
         with st.container(border=True, key="fresh_invitation"):
-            st.markdown(":material/link: Send this link. **It is shown only this once** and makes one account.")
+            st.markdown(
+                ":material/link: Send this link. **It is shown only this once** and makes one account."
+            )
             st.code(f"{origin}/?invitation={fresh}", language=None, wrap_lines=True)
             st.button("Done", key="invitation_stored", on_click=lambda: st.session_state.pop(FRESH, None))
     found = users.invitations(user)
@@ -68,20 +70,29 @@ def show_invitations(user: User, origin: str) -> None:
 @st.dialog("New invitation", icon=":material/person_add:")
 def _ask_for_invitation(user: User) -> None:
     with st.form("invitation_form", border=False):
-        st.text_input("For whom", key="invitation_note", max_chars=200, placeholder="A note for yourself, e.g. Grace, data team")
+        st.text_input(
+            "For whom",
+            key="invitation_note",
+            max_chars=200,
+            placeholder="A note for yourself, e.g. Grace, data team",
+        )
         st.number_input("Valid for days", 1, 365, 7, key="invitation_days")
         forms.submit("invitation_form", "Create link", lambda: _invite(user))
     forms.settle("invitation_form")
 
 
 def _invite(user: User) -> None:
-    made = users.invite(user, note=st.session_state.invitation_note or "", days=int(st.session_state.invitation_days))
+    made = users.invite(
+        user, note=st.session_state.invitation_note or "", days=int(st.session_state.invitation_days)
+    )
     st.session_state[FRESH] = made.token
 
 
 def _show_invitation(user: User, invitation: Invitation) -> None:
     status = _status(invitation)
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"invitation_{invitation.id}"):
+    with st.container(
+        border=True, horizontal=True, vertical_alignment="center", key=f"invitation_{invitation.id}"
+    ):
         with st.container(width="stretch", gap=None):
             st.markdown(f"**{show.plain(invitation.note or 'Invitation')}** {show.badge_text(status)}")
             st.caption(f"made {show.ago(invitation.created_at)} · expires {show.when(invitation.expires_at)}")
@@ -113,22 +124,33 @@ def show_people(user: User) -> None:
             "Since": [u.created_at for u in found],
         }
     )
-    config = {"Since": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)}
+    config = {
+        "Since": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
+    }
     st.dataframe(table, hide_index=True, column_config=config, key="people")
 
 
 def show_base_models(user: User) -> None:
-    st.caption("Base models are shared by everyone: they can be chatted with and fine-tuned. A folder on this server, or a hub id.")
+    st.caption(
+        "Base models are shared by everyone: they can be chatted with and fine-tuned. A folder on this server, or a hub id."
+    )
     with st.form("base_model", clear_on_submit=False):
         left, right = st.columns(2)
         name = left.text_input("Name", key="base_name", max_chars=100, placeholder="smollm2-135m")
         source = right.text_input(
-            "Folder or hub id", key="base_source", placeholder="/models/SmolLM2-135M or HuggingFaceTB/SmolLM2-135M"
+            "Folder or hub id",
+            key="base_source",
+            placeholder="/models/SmolLM2-135M or HuggingFaceTB/SmolLM2-135M",
         )
         description = st.text_input("Description", key="base_description", max_chars=2000)
         if st.form_submit_button("Add base model", key="add_base", type="primary"):
-            with show.guarded(), st.spinner("Reading the model: its configuration, its tokenizer, its weights …"):
-                made = models.add_base(user, parse(NewBase, name=name.strip(), source=source.strip(), description=description))
+            with (
+                show.guarded(),
+                st.spinner("Reading the model: its configuration, its tokenizer, its weights …"),
+            ):
+                made = models.add_base(
+                    user, parse(NewBase, name=name.strip(), source=source.strip(), description=description)
+                )
                 st.success(f"{show.plain(made.name)} is ready for everybody.", icon=":material/check_circle:")
     for model in models.list_models(user, ModelList(limit=100, type="base")).items:
         with st.container(border=True, gap=None, key=f"base_{model.id}"):
@@ -139,12 +161,16 @@ def show_base_models(user: User) -> None:
 def show_server() -> None:
     folder = settings().data_dir
     disk = shutil.disk_usage(folder)
-    st.progress(disk.used / disk.total, text=f"Disk: {show.bytes_(disk.free)} free of {show.bytes_(disk.total)}")
+    st.progress(
+        disk.used / disk.total, text=f"Disk: {show.bytes_(disk.free)} free of {show.bytes_(disk.total)}"
+    )
     if disk.free < settings().disk_reserve_mb * 1024 * 1024:
         st.warning("The disk is nearly full: nothing new is written until something is deleted.")
     facts = {
         "Data folder": f"`{folder}`",
-        "Metadata": "SQLite in the data folder" if not settings().database_url else "the database in LUTHIER_DATABASE_URL",
+        "Metadata": "SQLite in the data folder"
+        if not settings().database_url
+        else "the database in LUTHIER_DATABASE_URL",
         "SQL sandbox": show.plain(sql_sandbox.protection()),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "Packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
@@ -178,7 +204,9 @@ def show_trash() -> None:
     )
     moment = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
     config = {"Moved": moment, "Deleted on": moment}
-    st.dataframe(table, hide_index=True, key="trash", column_config=config, height=min(36 * (len(table) + 1) + 2, 320))
+    st.dataframe(
+        table, hide_index=True, key="trash", column_config=config, height=min(36 * (len(table) + 1) + 2, 320)
+    )
 
 
 def _version(package: str) -> str:

@@ -32,14 +32,27 @@ for chunk in answer:
 @st.dialog("New API key", icon=":material/key:")
 def ask_for_new(user: User, model_names: list[str]) -> None:
     with st.form("new_key_form", border=False):
-        st.text_input("Name", key="key_name", max_chars=100, placeholder="What will use it, e.g. nightly report")
+        st.text_input(
+            "Name", key="key_name", max_chars=100, placeholder="What will use it, e.g. nightly report"
+        )
         st.selectbox("Expires", list(EXPIRY), format_func=lambda days: EXPIRY[days], key="key_expiry")
         with st.expander("Restrict it"):
             st.multiselect(
-                "May be used for", list(SCOPES), format_func=SCOPES.__getitem__, key="key_scopes", placeholder="Everything"
+                "May be used for",
+                list(SCOPES),
+                format_func=SCOPES.__getitem__,
+                key="key_scopes",
+                placeholder="Everything",
             )
             st.multiselect("Only these models", model_names, key="key_models", placeholder="All models")
-            st.number_input("Tokens per month", min_value=1, value=None, step=1000, key="key_limit", placeholder="No limit")
+            st.number_input(
+                "Tokens per month",
+                min_value=1,
+                value=None,
+                step=1000,
+                key="key_limit",
+                placeholder="No limit",
+            )
         forms.submit("new_key_form", "Create key", lambda: _create(user))
     forms.settle("new_key_form")
 
@@ -69,7 +82,9 @@ def show_fresh(origin: str) -> None:
         return
     name, secret, model = fresh
     with st.container(border=True, key="fresh_key"):
-        st.markdown(f":material/check_circle: Key **{show.plain(name)}** is ready. Copy it now: **it is shown only this once.**")
+        st.markdown(
+            f":material/check_circle: Key **{show.plain(name)}** is ready. Copy it now: **it is shown only this once.**"
+        )
         st.code(secret, language=None)
         show_example(origin, model, secret)
         st.button("I have stored it", key="key_stored", on_click=lambda: st.session_state.pop(FRESH, None))
@@ -77,7 +92,9 @@ def show_fresh(origin: str) -> None:
 
 def show_example(origin: str, model: str, key: str) -> None:
     st.caption("With the unmodified OpenAI SDK (`pip install openai`):")
-    st.code(EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False)), language="python")
+    st.code(
+        EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False)), language="python"
+    )
 
 
 def newest_model(user: User) -> str:

@@ -18,7 +18,12 @@ def show_totals(lines: Sequence[UsageLine]) -> None:
         st.metric("Requests", show.number(sum(line.requests for line in lines)), border=True)
         st.metric("Chat tokens", show.number(tokens), border=True)
         st.metric("Training time", show.duration(sum(line.training_seconds for line in lines)), border=True)
-        st.metric("Stored", show.bytes_(sum(line.stored_bytes for line in lines)), border=True, help="Uploads less deletions.")
+        st.metric(
+            "Stored",
+            show.bytes_(sum(line.stored_bytes for line in lines)),
+            border=True,
+            help="Uploads less deletions.",
+        )
 
 
 def show_chart(lines: Sequence[UsageLine], group: str) -> None:
@@ -31,12 +36,22 @@ def show_chart(lines: Sequence[UsageLine], group: str) -> None:
     ]
     if not rows:
         return
-    x = {"field": "group", "title": None, "sort": None if group == "day" else "-y", "axis": {"labelAngle": 0, "labelOverlap": True}}
+    x = {
+        "field": "group",
+        "title": None,
+        "sort": None if group == "day" else "-y",
+        "axis": {"labelAngle": 0, "labelOverlap": True},
+    }
     spec = {
         "mark": {"type": "bar", "cornerRadiusEnd": 2, "width": {"band": 0.7}},
         "encoding": {
             "x": {**x, "type": "ordinal"},
-            "y": {"field": "tokens", "type": "quantitative", "title": "tokens", "axis": {"format": "~s", "tickCount": 5}},
+            "y": {
+                "field": "tokens",
+                "type": "quantitative",
+                "title": "tokens",
+                "axis": {"format": "~s", "tickCount": 5},
+            },
             "color": {"field": "kind", "type": "nominal", "title": None, "legend": {"orient": "top"}},
             "tooltip": [
                 {"field": "group", "title": "Group"},

@@ -82,7 +82,15 @@ def settle() -> bool:
         return False
     del st.session_state[RUNNING]
     running = work.running
-    _keep(Outcome(work.sql, work.limit, result=running.result, error=running.error, elapsed_ms=running.progress.elapsed_ms))
+    _keep(
+        Outcome(
+            work.sql,
+            work.limit,
+            result=running.result,
+            error=running.error,
+            elapsed_ms=running.progress.elapsed_ms,
+        )
+    )
     return True
 
 
@@ -145,8 +153,13 @@ def _look(running: Running[Any], *, key: str) -> None:
         st.rerun()
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         stopping = running.progress.stop.is_set()
-        st.markdown(f":material/hourglass_top: {'Stopping …' if stopping else _words(running.progress)}", width="stretch")
-        st.button("Stop", key=f"{key}_stop", icon=":material/stop_circle:", on_click=running.stop, disabled=stopping)
+        st.markdown(
+            f":material/hourglass_top: {'Stopping …' if stopping else _words(running.progress)}",
+            width="stretch",
+        )
+        st.button(
+            "Stop", key=f"{key}_stop", icon=":material/stop_circle:", on_click=running.stop, disabled=stopping
+        )
 
 
 def _words(progress: Progress) -> str:

@@ -49,7 +49,9 @@ def _show_error(outcome: Outcome) -> None:
     err = outcome.error
     assert err is not None
     if isinstance(err, QueryStopped):
-        st.info(f"{err.message} It had run for {outcome.elapsed_ms / 1000:.1f} s.", icon=":material/stop_circle:")
+        st.info(
+            f"{err.message} It had run for {outcome.elapsed_ms / 1000:.1f} s.", icon=":material/stop_circle:"
+        )
         return
     show.error(err)
     if isinstance(err, SqlError) and err.position is not None:
@@ -78,7 +80,12 @@ def _show_result(user: User, outcome: Outcome, result: QueryResult) -> None:
     table, chart, plan = st.tabs(VIEWS, key="answer", on_change="rerun", bind="query-params")
     if table.open:
         with table:
-            st.dataframe(result.table, hide_index=True, key="sql_result", height=440 if result.row_count > 11 else "auto")
+            st.dataframe(
+                result.table,
+                hide_index=True,
+                key="sql_result",
+                height=440 if result.row_count > 11 else "auto",
+            )
     if chart.open:
         with chart:
             charts.build(result.table, key="chart")
@@ -93,7 +100,9 @@ def _facts(result: QueryResult) -> str:
     if result.queue_ms >= 50:
         words.append(f"{result.queue_ms / 1000:.1f} s in the queue")
     if result.bytes_scanned or result.rows_scanned:
-        words.append(f"{show.bytes_(result.bytes_scanned)} and {show.count(result.rows_scanned, 'row')} scanned")
+        words.append(
+            f"{show.bytes_(result.bytes_scanned)} and {show.count(result.rows_scanned, 'row')} scanned"
+        )
     return " · ".join(words)
 
 
@@ -176,15 +185,24 @@ def show_save(user: User) -> None:
         mine = datasets.list_datasets(user, DatasetList(limit=100, sort="-updated_at", status="ready")).items
         kinds = {"new": "New dataset", "version": "New version"}
         kind = st.segmented_control(
-            "Save as", list(kinds), default="new", required=True, format_func=kinds.__getitem__, key="save_kind"
+            "Save as",
+            list(kinds),
+            default="new",
+            required=True,
+            format_func=kinds.__getitem__,
+            key="save_kind",
         )
         names = {dataset.id: dataset.name for dataset in mine}
         with st.form("save_form", border=False):
             name = st.text_input("Name", key="save_name", max_chars=200) if kind == "new" else None
             target = (
-                st.selectbox("Of", list(names), format_func=names.__getitem__, key="save_target") if kind == "version" else None
+                st.selectbox("Of", list(names), format_func=names.__getitem__, key="save_target")
+                if kind == "version"
+                else None
             )
-            note = st.text_input("Note", key="save_note", max_chars=500, placeholder="Why this version, in a few words")
+            note = st.text_input(
+                "Note", key="save_note", max_chars=500, placeholder="Why this version, in a few words"
+            )
             st.caption("All rows are kept, with the query and the datasets it came from.")
             if st.form_submit_button("Save", key="save_submit", type="primary"):
                 _save(user, last.sql, name=name, dataset_id=target, note=note or "")
@@ -193,6 +211,8 @@ def show_save(user: User) -> None:
 def _save(user: User, sql: str, *, name: str | None, dataset_id: str | None, note: str) -> None:
     with show.guarded():
         with st.spinner("Saving …", show_time=True):
-            dataset, version = query.save(user, sql=sql, name=(name or "").strip() or None, dataset_id=dataset_id, note=note)
+            dataset, version = query.save(
+                user, sql=sql, name=(name or "").strip() or None, dataset_id=dataset_id, note=note
+            )
         show.flash(f"{dataset.name}, version {version.version}, is saved.")
         places.go("dataset", id=dataset.id)

@@ -16,7 +16,11 @@ Section = dict[str, Any]
 
 
 def card(
-    column: dict[str, Any], num_rows: int, *, findings: Sequence[dict[str, Any]] = (), tokens: dict[str, Any] | None = None
+    column: dict[str, Any],
+    num_rows: int,
+    *,
+    findings: Sequence[dict[str, Any]] = (),
+    tokens: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The data of one card."""
     strip = rows_strip.strip(column, num_rows, {}) or {}
@@ -86,7 +90,12 @@ def _note(column: dict[str, Any], strip: dict[str, Any]) -> str:
 
 def _flag(finding: dict[str, Any]) -> dict[str, str]:
     rows = show.count(finding["num_rows"], "row")
-    return {"key": finding["key"], "severity": finding["severity"], "text": f"{finding['title']} · {rows}", "help": finding["help"]}
+    return {
+        "key": finding["key"],
+        "severity": finding["severity"],
+        "text": f"{finding['title']} · {rows}",
+        "help": finding["help"],
+    }
 
 
 def _sections(column: dict[str, Any], tokens: dict[str, Any] | None) -> list[Section]:
@@ -99,8 +108,15 @@ def _values(column: dict[str, Any]) -> Section | None:
     named = (("Smallest", "min"), ("Mean", "mean"), ("Largest", "max"))
     if is_number(column["type"]) or kind(column["type"]).startswith(("DATE", "TIME")):
         pairs += [[label, _number(column[name])] for label, name in named if column.get(name) is not None]
-    pairs += [[f"{SHARES[name]} up to", _number(value)] for name, value in (column.get("quantiles") or {}).items()]
-    for label, name in (("Zeros", "zeros"), ("Negative", "negatives"), ("Nulls", "nulls"), ("Empty", "empty")):
+    pairs += [
+        [f"{SHARES[name]} up to", _number(value)] for name, value in (column.get("quantiles") or {}).items()
+    ]
+    for label, name in (
+        ("Zeros", "zeros"),
+        ("Negative", "negatives"),
+        ("Nulls", "nulls"),
+        ("Empty", "empty"),
+    ):
         if column.get(name):
             pairs.append([label, f"{column[name]:,}"])
     return {"title": "Values", "pairs": pairs}
@@ -134,7 +150,12 @@ def _tokens(tokens: dict[str, Any] | None) -> Section | None:
     pairs += [[f"{SHARES[name]} up to", f"{value:,.0f}"] for name, value in tokens["quantiles"].items()]
     longest = tokens["longest"]
     pairs.append(["Longest", f"{longest['tokens']:,} in row {longest['line']:,}", longest["line"]])
-    return {"title": "Length in tokens", "bars": bars, "ends": [f"{edges[0]:,.0f}", f"{edges[-1]:,.0f}"], "pairs": pairs}
+    return {
+        "title": "Length in tokens",
+        "bars": bars,
+        "ends": [f"{edges[0]:,.0f}", f"{edges[-1]:,.0f}"],
+        "pairs": pairs,
+    }
 
 
 def _commonest(column: dict[str, Any]) -> Section | None:
@@ -142,7 +163,10 @@ def _commonest(column: dict[str, Any]) -> Section | None:
     if len(values) <= TOPS and not column.get("histogram"):
         return None
     return (
-        {"title": "Commonest values", "pairs": [[_short(one["value"], 60), f"{one['count']:,}"] for one in values]}
+        {
+            "title": "Commonest values",
+            "pairs": [[_short(one["value"], 60), f"{one['count']:,}"] for one in values],
+        }
         if values
         else None
     )
@@ -150,12 +174,16 @@ def _commonest(column: dict[str, Any]) -> Section | None:
 
 def _examples(column: dict[str, Any]) -> Section | None:
     examples = column.get("examples")
-    return {"title": "Examples", "list": [_short(value, MAX_TEXT) for value in examples]} if examples else None
+    return (
+        {"title": "Examples", "list": [_short(value, MAX_TEXT) for value in examples]} if examples else None
+    )
 
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
+        return (
+            f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
+        )
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value).replace("T", " ")

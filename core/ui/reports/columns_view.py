@@ -21,7 +21,11 @@ from core.ui.reports import column_words, quality_view
 
 PER_PAGE = 24
 OPEN = ("waiting", "running")
-WORDS = {"profile": "Looking at the columns", "quality": "Looking at the quality", "tokens": "Counting tokens"}
+WORDS = {
+    "profile": "Looking at the columns",
+    "quality": "Looking at the quality",
+    "tokens": "Counting tokens",
+}
 
 
 def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
@@ -31,7 +35,11 @@ def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
     quality_view.show_card(user, version, quality)
     above = st.container()
     tokens = _show_toolbar(user, version)
-    running = [kind for kind, one in (("profile", profile), ("quality", quality), ("tokens", tokens)) if one and one.status in OPEN]
+    running = [
+        kind
+        for kind, one in (("profile", profile), ("quality", quality), ("tokens", tokens))
+        if one and one.status in OPEN
+    ]
     if running:
         with above:
             _show_progress(user, dataset, version, running)
@@ -94,11 +102,16 @@ def _show_progress(user: User, dataset: Dataset, version: Version, kinds: list[s
             st.rerun()
         share = min(max(found.progress, 0.0), 1.0)
         st.progress(
-            share, text=f"{WORDS[kind]} … {share:.0%}" if found.status == "running" else f"{WORDS[kind]}: waiting for its turn"
+            share,
+            text=f"{WORDS[kind]} … {share:.0%}"
+            if found.status == "running"
+            else f"{WORDS[kind]}: waiting for its turn",
         )
 
 
-def _report(user: User, dataset: Dataset, version: Version, kind: str) -> Profile | Quality | TokenLengths | None:
+def _report(
+    user: User, dataset: Dataset, version: Version, kind: str
+) -> Profile | Quality | TokenLengths | None:
     if kind == "profile":
         return datasets.profile(user, dataset.id, version=version.version)
     if kind == "quality":
@@ -114,9 +127,18 @@ def _show_state(user: User, version: Version, profile: Profile, tokens: TokenLen
     st.caption(words)
     if profile.status == "failed":
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning("The columns could not be looked at; what follows comes from the file's footer.", icon=":material/warning:")
+            st.warning(
+                "The columns could not be looked at; what follows comes from the file's footer.",
+                icon=":material/warning:",
+            )
             again = {"user": user, "version_id": version.id, "kind": "profile"}
-            st.button("Try again", key="profile_again", icon=":material/refresh:", on_click=quality_view.start, kwargs=again)
+            st.button(
+                "Try again",
+                key="profile_again",
+                icon=":material/refresh:",
+                on_click=quality_view.start,
+                kwargs=again,
+            )
     if tokens and tokens.status == "failed":
         st.warning(show.plain(tokens.error or "The tokens could not be counted."), icon=":material/warning:")
     if tokens and tokens.status == "ready":
@@ -124,10 +146,14 @@ def _show_state(user: User, version: Version, profile: Profile, tokens: TokenLen
 
 
 def _show_token_words(tokens: TokenLengths) -> None:
-    parts = [f"{show.plain(name)} {found['total']:,}" for name, found in tokens.columns.items() if found["rows"]]
+    parts = [
+        f"{show.plain(name)} {found['total']:,}" for name, found in tokens.columns.items() if found["rows"]
+    ]
     sampled = tokens.num_rows_measured < tokens.num_rows
     some = f", counted in {tokens.num_rows_measured:,} rows spread over the whole" if sampled else ""
-    st.caption(f"Tokens: {'; '.join(parts[:6]) or 'no text'}{some}. Lengths stand in the details of each column.")
+    st.caption(
+        f"Tokens: {'; '.join(parts[:6]) or 'no text'}{some}. Lengths stand in the details of each column."
+    )
 
 
 def _show_cards(version: Version, profile: Profile, quality: Quality, tokens: TokenLengths | None) -> None:
@@ -139,13 +165,20 @@ def _show_cards(version: Version, profile: Profile, quality: Quality, tokens: To
     pages = -(-len(columns) // PER_PAGE)
     at = min(st.session_state.get("columns_page") or 1, pages)
     shown = columns[(at - 1) * PER_PAGE : at * PER_PAGE]
-    found = {name: [f for f in quality.findings if f["column"] == name] for name in (column["name"] for column in shown)}
+    found = {
+        name: [f for f in quality.findings if f["column"] == name]
+        for name in (column["name"] for column in shown)
+    }
     counted = tokens.columns if tokens else {}
     cards = [
-        column_words.card(column, profile.num_rows, findings=found[column["name"]], tokens=counted.get(column["name"]))
+        column_words.card(
+            column, profile.num_rows, findings=found[column["name"]], tokens=counted.get(column["name"])
+        )
         for column in shown
     ]
-    column_cards.show("column_cards", cards, on_act=lambda acted: _act(acted, version, {c["name"]: c for c in shown}))
+    column_cards.show(
+        "column_cards", cards, on_act=lambda acted: _act(acted, version, {c["name"]: c for c in shown})
+    )
     if pages > 1:
         st.pagination(pages, key="columns_page")
 
@@ -155,7 +188,9 @@ def _act(acted: dict[str, Any], version: Version, columns: dict[str, dict[str, A
     if "finding" in acted:
         return quality_view.open_finding(version, str(acted["finding"]))
     if "line" in acted:
-        return quality_view.go_to_rows(version, page=1 + (int(acted["line"]) - 1) // 50, row=int(acted["line"]))
+        return quality_view.go_to_rows(
+            version, page=1 + (int(acted["line"]) - 1) // 50, row=int(acted["line"])
+        )
     kind = next((kind for kind in ("bar", "value", "nulls") if kind in acted), "")
     column = columns.get(acted.get(kind, ""))
     if column is None:

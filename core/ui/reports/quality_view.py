@@ -12,7 +12,11 @@ from core.ui import show
 from core.ui.datasets.rows import rows_address
 from core.ui.datasets.rows.rows_strip import share
 
-SEVERITIES = {"bad": ("red", "error", "serious"), "warn": ("orange", "warning", "to look at"), "info": ("blue", "info", "to know")}
+SEVERITIES = {
+    "bad": ("red", "error", "serious"),
+    "warn": ("orange", "warning", "to look at"),
+    "info": ("blue", "info", "to know"),
+}
 FIRST = 8
 
 
@@ -25,7 +29,9 @@ def show_card(user: User, version: Version, quality: Quality) -> None:
         if quality.status == "failed":
             st.caption(show.plain(quality.error or "It could not be computed."))
             again = {"user": user, "version_id": version.id, "kind": "quality"}
-            st.button("Try again", key="quality_again", icon=":material/refresh:", on_click=start, kwargs=again)
+            st.button(
+                "Try again", key="quality_again", icon=":material/refresh:", on_click=start, kwargs=again
+            )
         _show_findings(version, quality.findings)
         if quality.status == "ready" and quality.num_rows_scanned < quality.num_rows:
             st.caption(
@@ -35,7 +41,9 @@ def show_card(user: User, version: Version, quality: Quality) -> None:
 
 
 def start(user: User, version_id: str, kind: str) -> None:
-    show.attempt(lambda: datasets.start_report(user, version_id, "quality" if kind == "quality" else "profile"))
+    show.attempt(
+        lambda: datasets.start_report(user, version_id, "quality" if kind == "quality" else "profile")
+    )
 
 
 def open_finding(version: Version, key: str) -> None:
@@ -59,8 +67,12 @@ def _show_verdict(quality: Quality) -> None:
     elif not quality.findings:
         st.badge("Nothing found", icon=":material/check_circle:", color="green")
     else:
-        counted = [(severity, sum(f["severity"] == severity for f in quality.findings)) for severity in SEVERITIES]
-        badges = [_badge(severity, f"{count} {SEVERITIES[severity][2]}") for severity, count in counted if count]
+        counted = [
+            (severity, sum(f["severity"] == severity for f in quality.findings)) for severity in SEVERITIES
+        ]
+        badges = [
+            _badge(severity, f"{count} {SEVERITIES[severity][2]}") for severity, count in counted if count
+        ]
         st.markdown(" ".join(badges), width="content")
 
 
@@ -72,7 +84,9 @@ def _badge(severity: str, text: str) -> str:
 def _show_findings(version: Version, findings: Sequence[dict[str, Any]]) -> None:
     for finding in findings[:FIRST]:
         _show_finding(version, finding)
-    if len(findings) > FIRST and st.toggle(f"Show {show.count(len(findings) - FIRST, 'more finding')}", key="quality_more"):
+    if len(findings) > FIRST and st.toggle(
+        f"Show {show.count(len(findings) - FIRST, 'more finding')}", key="quality_more"
+    ):
         for finding in findings[FIRST:]:
             _show_finding(version, finding)
 
@@ -86,7 +100,9 @@ def _show_finding(version: Version, finding: dict[str, Any]) -> None:
         st.markdown(show.plain(finding["help"]))
         if finding["examples"]:
             st.markdown("\n".join(f"- {show.code(example)}" for example in finding["examples"]))
-        more = f" (the first {len(finding['lines']):,})" if len(finding["lines"]) < finding["num_rows"] else ""
+        more = (
+            f" (the first {len(finding['lines']):,})" if len(finding["lines"]) < finding["num_rows"] else ""
+        )
         st.button(
             f"Open the rows{more}",
             key=f"open_{finding['key']}",

@@ -36,7 +36,11 @@ def _show_column(review: Review, column: dict[str, Any], *, key: str) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         _show_name(review, column, found, f"{PREFIX}name_{key}")
         _show_type(review, column, found, f"{PREFIX}type_{key}")
-    changed = [f"was {label(column['detected'])}"] if found in (review.options.types or {}) and "detected" in column else []
+    changed = (
+        [f"was {label(column['detected'])}"]
+        if found in (review.options.types or {}) and "detected" in column
+        else []
+    )
     changed += [f"{found} in the file"] if column["name"] != found else []
     said = f":blue[{show.plain(', '.join(changed))}] · " if changed else ""
     st.caption(said + show.plain(_samples(review.look.rows, column["name"]) or "no values"))
@@ -82,7 +86,10 @@ def label(type_: str) -> str:
 WORDS = {
     "STRUCT": "Nested",
     "MAP": "Nested",
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"), TYPES["BIGINT"]),
+    **dict.fromkeys(
+        ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"),
+        TYPES["BIGINT"],
+    ),
     **dict.fromkeys(("FLOAT", "DECIMAL"), TYPES["DOUBLE"]),
     **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), TYPES["TIMESTAMP"]),
 }
@@ -112,7 +119,9 @@ def _found(column: dict[str, Any]) -> str:
 def _samples(rows: Sequence[dict[str, Any]], name: str) -> str:
     """The first different values in one short line."""
     values = (row.get(name) for row in rows)
-    texts = dict.fromkeys(text_of(value)[:SAMPLE_CHARACTERS] for value in values if value is not None and value != "")
+    texts = dict.fromkeys(
+        text_of(value)[:SAMPLE_CHARACTERS] for value in values if value is not None and value != ""
+    )
     line = " · ".join(list(texts)[:SAMPLES])
     return line if len(line) <= SAMPLE_CHARACTERS else line[: SAMPLE_CHARACTERS - 1] + "…"
 

@@ -28,7 +28,11 @@ def show_bar(review: Review) -> None:
                 _ask_for_version()
             else:
                 st.text_input(
-                    "Name of the dataset", value=_stem(review.upload), max_chars=200, key=f"{PREFIX}name", width="stretch"
+                    "Name of the dataset",
+                    value=_stem(review.upload),
+                    max_chars=200,
+                    key=f"{PREFIX}name",
+                    width="stretch",
                 )
             _button(review, "Importing …" if busy else "Import", "import", busy=busy)
             if review.tables and not review.upload.dataset_id:
@@ -40,7 +44,9 @@ def show_bar(review: Review) -> None:
 
 def show_discard(user: User, upload: Upload) -> None:
     """The other way out; its bytes are removed. Key: ``review_discard``."""
-    st.button("Discard", key=f"{PREFIX}discard", icon=":material/delete:", on_click=_discard, args=(user, upload))
+    st.button(
+        "Discard", key=f"{PREFIX}discard", icon=":material/delete:", on_click=_discard, args=(user, upload)
+    )
 
 
 def was_just_discarded(upload_id: str) -> bool:
@@ -57,7 +63,10 @@ def open_result(made: Dataset | Version) -> None:
     """Leave for the dataset; when nothing was made because the bytes were there already, say so."""
     if isinstance(made, Version):
         if made.same_as:
-            show.flash(f"Nothing new: these are the bytes of version {made.version}, so no copy was made.", icon="content_copy")
+            show.flash(
+                f"Nothing new: these are the bytes of version {made.version}, so no copy was made.",
+                icon="content_copy",
+            )
         places.go("dataset", id=made.dataset_id, version=made.version if made.same_as else None)
     places.go("dataset", id=made.id)
 
@@ -66,13 +75,18 @@ def _show_same(upload: Upload) -> None:
     if upload.same_as:
         where = f"version {upload.same_as['version']} of {show.plain(upload.same_as['name'])}"
         st.info(
-            f"You have these very bytes already: {where}. Importing them again takes no more space.", icon=":material/content_copy:"
+            f"You have these very bytes already: {where}. Importing them again takes no more space.",
+            icon=":material/content_copy:",
         )
 
 
 def _ask_for_version() -> None:
-    st.segmented_control("The new version", [REPLACE, APPEND], default=REPLACE, required=True, key=f"{PREFIX}mode")
-    st.text_input("Note", max_chars=500, key=f"{PREFIX}note", placeholder="What changed (optional)", width="stretch")
+    st.segmented_control(
+        "The new version", [REPLACE, APPEND], default=REPLACE, required=True, key=f"{PREFIX}mode"
+    )
+    st.text_input(
+        "Note", max_chars=500, key=f"{PREFIX}note", placeholder="What changed (optional)", width="stretch"
+    )
 
 
 def _button(review: Review, label: str, act: str, *, busy: bool) -> None:
@@ -158,7 +172,11 @@ def _import_all(review: Review, asked: _Asked) -> list[Dataset | Version]:
 
 
 def _said_made(made: dict[str, Dataset | Version]) -> str:
-    return f" What came before it is imported already ({', '.join(made)}); trying again goes on from here." if made else ""
+    return (
+        f" What came before it is imported already ({', '.join(made)}); trying again goes on from here."
+        if made
+        else ""
+    )
 
 
 def _discard(user: User, upload: Upload) -> None:

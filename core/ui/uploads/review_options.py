@@ -56,25 +56,33 @@ def describe(detected: Mapping[str, Any]) -> str:
     """What was decided, as a sentence: ``UTF-8 text, values separated by commas, the first row holds the names.``"""
     parts = [
         f"{_encoding(detected['encoding'])} text" if detected.get("encoding") else "",
-        f"values separated by {SEPARATORS.get(detected['delimiter'], detected['delimiter'])}" if detected.get("delimiter") else "",
+        f"values separated by {SEPARATORS.get(detected['delimiter'], detected['delimiter'])}"
+        if detected.get("delimiter")
+        else "",
         HEADER_WORDS.get(detected.get("header"), ""),
         f"{show.count(detected['skip_lines'], 'line')} left out above" if detected.get("skip_lines") else "",
         f"sheet {detected['sheet']}" if detected.get("sheet") else "",
         f"file {detected['member']}" if detected.get("member") else "",
-        f"dates like {DATES.get(detected['date_format'], detected['date_format'])}" if detected.get("date_format") else "",
+        f"dates like {DATES.get(detected['date_format'], detected['date_format'])}"
+        if detected.get("date_format")
+        else "",
     ]
     said = ", ".join(part for part in parts if part)
     return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
-def _pick(field: str, labels: Mapping[Any, str], say: Callable[[Any], str], *, is_open: bool = False) -> Callable[[Review], None]:
+def _pick(
+    field: str, labels: Mapping[Any, str], say: Callable[[Any], str], *, is_open: bool = False
+) -> Callable[[Review], None]:
     """A select box over ``labels``, empty while it is detected; ``is_open``: anything else may be typed."""
 
     def draw(review: Review) -> None:
         about, stored = IngestOptions.model_fields[field], getattr(review.options, field)
         choices = [*labels, *([stored] if stored is not None and stored not in labels else [])]
         found = review.look.detected.get(field)
-        st.session_state.setdefault(f"{PREFIX}{field}", stored)  # with an index instead it could not be cleared
+        st.session_state.setdefault(
+            f"{PREFIX}{field}", stored
+        )  # with an index instead it could not be cleared
         st.selectbox(
             about.title or field,
             choices,
@@ -101,7 +109,14 @@ def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
         if len(names) > 1:
             about = IngestOptions.model_fields[field]
             index = names.index(shown) if shown in names else 0
-            st.selectbox(about.title or field, names, index=index, key=f"{PREFIX}{field}", on_change=_store, args=(review, field))
+            st.selectbox(
+                about.title or field,
+                names,
+                index=index,
+                key=f"{PREFIX}{field}",
+                on_change=_store,
+                args=(review, field),
+            )
 
     return draw
 

@@ -24,7 +24,9 @@ def show_rows(review: Review) -> None:
     table.index = pd.RangeIndex(1, len(look.rows) + 1, name="row")
     config: dict[str, Any] = {"row": st.column_config.NumberColumn("#", width=50, pinned=True)}
     config |= {name: _column([row.get(name) for row in look.rows], cells[name]) for name in names}
-    st.dataframe(table, key="review_rows", column_config=config, height="content" if len(table) <= UNSCROLLED else 530)
+    st.dataframe(
+        table, key="review_rows", column_config=config, height="content" if len(table) <= UNSCROLLED else 530
+    )
     st.caption(_words(review))
 
 
@@ -49,7 +51,11 @@ def show_notes(review: Review) -> None:
     """What the reader decided and a person might not expect."""
     notes = review.look.detected.get("notes") or []
     if notes:
-        text = show.plain(str(notes[0])) if len(notes) == 1 else "\n".join(f"- {show.plain(str(note))}" for note in notes)
+        text = (
+            show.plain(str(notes[0]))
+            if len(notes) == 1
+            else "\n".join(f"- {show.plain(str(note))}" for note in notes)
+        )
         st.info(text, icon=":material/info:")
 
 
@@ -60,14 +66,21 @@ def _skip(review: Review) -> None:
 
 def _listed(lines: list[list[Any]], count: int) -> str:
     """``lines`` are [number or None, message] of the first of ``count``."""
-    text = "".join(f"\n- {f'line {line:,}: ' if line else ''}{show.plain(str(message))}" for line, message in lines[:MAX_LINES])
+    text = "".join(
+        f"\n- {f'line {line:,}: ' if line else ''}{show.plain(str(message))}"
+        for line, message in lines[:MAX_LINES]
+    )
     more = max(count, len(lines)) - MAX_LINES
     return f"\n{text}" + (f"\n- and {show.count(more, 'more line')}" if more > 0 else "")
 
 
 def _words(review: Review) -> str:
     look = review.look
-    said = f"All {show.count(len(look.rows), 'row')}" if look.num_rows == len(look.rows) else f"The first {len(look.rows):,} rows"
+    said = (
+        f"All {show.count(len(look.rows), 'row')}"
+        if look.num_rows == len(look.rows)
+        else f"The first {len(look.rows):,} rows"
+    )
     said += f" and {MAX_COLUMNS} of {len(look.columns):,} columns" if len(look.columns) > MAX_COLUMNS else ""
     has_gaps = any(value is None for row in look.rows for value in row.values())
     return f"{said}, as they will come in.{' None is a missing value.' if has_gaps else ''}"
@@ -82,4 +95,6 @@ def _column(values: list[Any], cells: list[str | None]) -> Any:
     """Numbers stand at the right; long text leaves room for its neighbours."""
     is_number = any(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     is_long = max((len(cell) for cell in cells if cell), default=0) > LONG
-    return st.column_config.TextColumn(alignment="right" if is_number else "left", width="medium" if is_long else None)
+    return st.column_config.TextColumn(
+        alignment="right" if is_number else "left", width="medium" if is_long else None
+    )

@@ -36,7 +36,9 @@ def show_waiting(user: User, *, dataset_id: str | None = None) -> None:
             _import_as_detected(user, [upload for upload in found if upload.id in wanted])
         if found:
             _show_heading(found)
-        st.fragment(_show_cards, run_every=2.0 if is_live else None)(user, dataset_id, [_sight(upload) for upload in found])
+        st.fragment(_show_cards, run_every=2.0 if is_live else None)(
+            user, dataset_id, [_sight(upload) for upload in found]
+        )
 
 
 @st.fragment(run_every=1.5)
@@ -52,7 +54,9 @@ def show_way_back(user: User, dataset_id: str) -> None:
     """Below a dataset whose import failed: its upload is still there, to be read with other options."""
     for upload in uploads.list_uploads(user):
         if upload.version_id and datasets.get_version(user, upload.version_id).dataset_id == dataset_id:
-            places.button("Review it again", "review", key="review_again", icon="fact_check", primary=True, id=upload.id)
+            places.button(
+                "Review it again", "review", key="review_again", icon="fact_check", primary=True, id=upload.id
+            )
             return
 
 
@@ -65,7 +69,11 @@ def _is_being_sent(upload: Upload) -> bool:
     if upload.error:
         return False
     just_begun = upload.received_bytes == 0 and now() - upload.created_at < FRESH
-    return upload.source in ("browser", "api") and upload.state == "receiving" and (upload.is_moving or just_begun)
+    return (
+        upload.source in ("browser", "api")
+        and upload.state == "receiving"
+        and (upload.is_moving or just_begun)
+    )
 
 
 def _sight(upload: Upload) -> tuple[str, str]:
@@ -77,7 +85,13 @@ def _show_heading(found: Sequence[Upload]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader(f"Waiting ({len(found)})", anchor=False, width="content")
         if len(ready) > 1:
-            st.button("Import all as detected", key="import_all", icon=":material/download_done:", on_click=_ask, args=(ready,))
+            st.button(
+                "Import all as detected",
+                key="import_all",
+                icon=":material/download_done:",
+                on_click=_ask,
+                args=(ready,),
+            )
 
 
 def _show_cards(user: User, dataset_id: str | None, drawn: Sequence[tuple[str, str]]) -> None:
@@ -102,7 +116,9 @@ def _show_card(user: User, upload: Upload) -> None:
                 places.button("Review", "review", key=f"review_{upload.id}", icon="fact_check", id=upload.id)
                 st.button("Import as detected", key=f"import_{upload.id}", on_click=_ask, args=([upload.id],))
             word = "Discard" if upload.state != "receiving" or upload.source != "url" else "Cancel"
-            st.button(word, key=f"discard_{upload.id}", type="tertiary", on_click=_discard, args=(user, upload))
+            st.button(
+                word, key=f"discard_{upload.id}", type="tertiary", on_click=_discard, args=(user, upload)
+            )
     if upload.state == "receiving":
         _show_progress(upload)
     elif upload.error:
@@ -111,7 +127,11 @@ def _show_card(user: User, upload: Upload) -> None:
 
 def _show_progress(upload: Upload) -> None:
     share = min(upload.received_bytes / upload.size_bytes, 1.0) if upload.size_bytes else None
-    said = f"{share:.0%} of {show.bytes_(upload.size_bytes)}" if share is not None else show.bytes_(upload.received_bytes)
+    said = (
+        f"{share:.0%} of {show.bytes_(upload.size_bytes)}"
+        if share is not None
+        else show.bytes_(upload.received_bytes)
+    )
     if upload.source == "url":
         st.progress(share or 0.0, text=f"Fetching: {said}")
         return
@@ -141,7 +161,9 @@ def _ask(upload_ids: list[str]) -> None:
 def _import_as_detected(user: User, chosen: Sequence[Upload]) -> NoReturn:
     bar, made = st.progress(0.0, text="Importing …"), []
     for n, upload in enumerate(chosen):
-        bar.progress(n / len(chosen), text=f"Importing {show.plain(upload.filename)} ({n + 1} of {len(chosen)}) …")
+        bar.progress(
+            n / len(chosen), text=f"Importing {show.plain(upload.filename)} ({n + 1} of {len(chosen)}) …"
+        )
         try:
             made.append(review_import.commit_as_detected(user, upload))
         except LuthierError as err:

@@ -44,8 +44,15 @@ def show_ways(user: User, dataset: Dataset | None = None) -> None:
     them, and the field is ``upload_version``.
     """
     way = Way(user, dataset, "version_" if dataset else "")
-    files, paste, address, server = st.tabs([FILES, PASTE, ADDRESS, SERVER], key=way.key("ways_in"), on_change="rerun")
-    for tab, draw in ((files, _show_files), (paste, _show_paste), (address, _show_address), (server, _show_server)):
+    files, paste, address, server = st.tabs(
+        [FILES, PASTE, ADDRESS, SERVER], key=way.key("ways_in"), on_change="rerun"
+    )
+    for tab, draw in (
+        (files, _show_files),
+        (paste, _show_paste),
+        (address, _show_address),
+        (server, _show_server),
+    ):
         if tab.open:
             with tab, show.guarded():
                 draw(way)
@@ -75,13 +82,20 @@ def _show_paste(way: Way) -> None:
         label_visibility="collapsed",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button("Look at it", key=way.key("paste_go"), type="primary", icon=":material/fact_check:")
+        pressed = st.button(
+            "Look at it", key=way.key("paste_go"), type="primary", icon=":material/fact_check:"
+        )
         if text and text.strip():
-            st.caption(f"{show.count(len(text.strip().splitlines()), 'line')} of {KINDS[kind_of_text(text)]}", width="content")
+            st.caption(
+                f"{show.count(len(text.strip().splitlines()), 'line')} of {KINDS[kind_of_text(text)]}",
+                width="content",
+            )
     if pressed and not (text or "").strip():
         st.warning("Paste something first: a table with a row of names.", icon=":material/content_paste:")
     elif pressed:
-        made = uploads.from_text(way.user, text or "", filename=f"pasted.{kind_of_text(text or '')}", dataset_id=way.dataset_id)
+        made = uploads.from_text(
+            way.user, text or "", filename=f"pasted.{kind_of_text(text or '')}", dataset_id=way.dataset_id
+        )
         places.go("review", id=made.id)
 
 
@@ -120,12 +134,18 @@ def _show_address(way: Way) -> None:
         )
         return
     with st.form(way.key("address_form"), border=False, enter_to_submit=True):
-        address = st.text_input("Address of a file", key=way.key("address"), placeholder="https://…/table.csv")
+        address = st.text_input(
+            "Address of a file", key=way.key("address"), placeholder="https://…/table.csv"
+        )
         st.caption(f"Allowed: {show.plain(', '.join(settings().url_host_list))}")
-        pressed = st.form_submit_button("Fetch it", key=way.key("address_go"), type="primary", icon=":material/cloud_download:")
+        pressed = st.form_submit_button(
+            "Fetch it", key=way.key("address_go"), type="primary", icon=":material/cloud_download:"
+        )
     if pressed:
         made = uploads.from_url(way.user, (address or "").strip(), dataset_id=way.dataset_id)
-        show.flash(f"{made.filename} is being fetched; it waits below when it is here.", icon="cloud_download")
+        show.flash(
+            f"{made.filename} is being fetched; it waits below when it is here.", icon="cloud_download"
+        )
         st.rerun()
 
 
@@ -138,7 +158,9 @@ def _show_server(way: Way) -> None:
         )
         return
     folder = (
-        st.selectbox("Folder", folders, key=way.key("folder"), on_change=_go_to, args=(way, "")) if len(folders) > 1 else folders[0]
+        st.selectbox("Folder", folders, key=way.key("folder"), on_change=_go_to, args=(way, ""))
+        if len(folders) > 1
+        else folders[0]
     )
     path = st.session_state.get(way.key("folder_path"), "")
     entries = uploads.list_folder(way.user, folder, path)
@@ -156,7 +178,11 @@ def _show_server(way: Way) -> None:
         placeholder=f"Choose among {show.count(len(files), 'file')}",
     )
     if st.button(
-        "Take them in", key=way.key("folder_go"), type="primary", icon=":material/drive_folder_upload:", disabled=not chosen
+        "Take them in",
+        key=way.key("folder_go"),
+        type="primary",
+        icon=":material/drive_folder_upload:",
+        disabled=not chosen,
     ):
         _take(way, folder, chosen)
 
@@ -167,10 +193,19 @@ def _show_way_down(way: Way, folder: str, path: str, entries: list[Entry]) -> No
     if not path and not below:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.caption(f":material/folder_open: {show.plain('/'.join(part for part in (folder, path) if part))}", width="content")
+        st.caption(
+            f":material/folder_open: {show.plain('/'.join(part for part in (folder, path) if part))}",
+            width="content",
+        )
         if path:
             above = path.rpartition("/")[0]
-            st.button("Up", key=way.key("folder_up"), icon=":material/arrow_upward:", on_click=_go_to, args=(way, above))
+            st.button(
+                "Up",
+                key=way.key("folder_up"),
+                icon=":material/arrow_upward:",
+                on_click=_go_to,
+                args=(way, above),
+            )
         for n, entry in enumerate(below[:40]):
             st.button(
                 show.plain(entry.name),

@@ -48,7 +48,12 @@ def test_new_chat_has_every_field_and_the_defaults(as_ada: Caller, model_id: str
     chat = answer.json()
     assert set(chat) >= CHAT
     assert chat["id"].startswith("chat_")
-    assert (chat["title"], chat["model_id"], chat["dataset_id"], chat["system_prompt"]) == ("New chat", model_id, None, None)
+    assert (chat["title"], chat["model_id"], chat["dataset_id"], chat["system_prompt"]) == (
+        "New chat",
+        model_id,
+        None,
+        None,
+    )
     assert chat["message_count"] == 0
     assert chat["created_at"].endswith("Z")
     assert as_ada.get(f"/api/chats/{chat['id']}").json() == chat
@@ -75,7 +80,9 @@ def test_texts_are_kept_as_they_are(as_ada: Caller, model_id: str, dataset_id: s
         ({"dataset_id": 7}, "dataset_id"),
     ],
 )
-def test_broken_field_is_named(as_ada: Caller, chat_id: str, model_id: str, change: dict[str, Any], field: str) -> None:
+def test_broken_field_is_named(
+    as_ada: Caller, chat_id: str, model_id: str, change: dict[str, Any], field: str
+) -> None:
     assert fields_of(as_ada.post("/api/chats", {"model_id": model_id, **change})) == {field}
     assert fields_of(as_ada.patch(f"/api/chats/{chat_id}", change)) == {field}
 
@@ -91,16 +98,23 @@ def test_unknown_dataset_is_not_found(as_ada: Caller, model_id: str) -> None:
 
 
 def test_change_touches_only_what_was_given(as_ada: Caller, chat_id: str, dataset_id: str) -> None:
-    assert as_ada.patch(f"/api/chats/{chat_id}", {"title": "T", "dataset_id": dataset_id}).json()["dataset_id"] == dataset_id
+    assert (
+        as_ada.patch(f"/api/chats/{chat_id}", {"title": "T", "dataset_id": dataset_id}).json()["dataset_id"]
+        == dataset_id
+    )
     chat = as_ada.patch(f"/api/chats/{chat_id}", {"system_prompt": "S"}).json()
     assert (chat["title"], chat["system_prompt"], chat["dataset_id"]) == ("T", "S", dataset_id)
     assert as_ada.patch(f"/api/chats/{chat_id}", {"dataset_id": None}).json()["dataset_id"] is None
-    ignored = as_ada.patch(f"/api/chats/{chat_id}", {"id": "x", "user_id": "x", "message_count": 9, "created_at": "x"})
+    ignored = as_ada.patch(
+        f"/api/chats/{chat_id}", {"id": "x", "user_id": "x", "message_count": 9, "created_at": "x"}
+    )
     assert (ignored.json()["id"], ignored.json()["message_count"]) == (chat_id, 0)
 
 
 def test_deleting_a_chat_takes_its_messages_along(as_ada: Caller, chat_id: str) -> None:
-    message = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello", "generate": False}).json()["message"]
+    message = as_ada.post(
+        "/api/messages", {"chat_id": chat_id, "content": "hello", "generate": False}
+    ).json()["message"]
     assert as_ada.delete(f"/api/chats/{chat_id}").status_code == 204
     assert as_ada.get(f"/api/chats/{chat_id}").status_code == 404
     assert as_ada.delete(f"/api/chats/{chat_id}").status_code == 404
@@ -144,7 +158,12 @@ def test_answer_has_message_and_reply(as_ada: Caller, chat_id: str, model_id: st
     message, reply = answer.json()["message"], answer.json()["reply"]
     assert set(message) >= MESSAGE
     assert set(reply) >= MESSAGE
-    assert (message["role"], message["content"], message["model_id"], message["usage"]) == ("user", "sing a song", None, None)
+    assert (message["role"], message["content"], message["model_id"], message["usage"]) == (
+        "user",
+        "sing a song",
+        None,
+        None,
+    )
     assert (reply["role"], reply["content"], reply["model_id"], reply["finish_reason"]) == (
         "assistant",
         "sing a song",
@@ -189,7 +208,9 @@ def test_without_generate_the_message_is_only_stored(as_ada: Caller, chat_id: st
         ({"parameters": []}, "parameters"),
     ],
 )
-def test_broken_message_field_is_named(as_ada: Caller, chat_id: str, change: dict[str, Any], field: str) -> None:
+def test_broken_message_field_is_named(
+    as_ada: Caller, chat_id: str, change: dict[str, Any], field: str
+) -> None:
     assert fields_of(as_ada.post("/api/messages", {"chat_id": chat_id, "content": "x", **change})) == {field}
     assert as_ada.get(f"/api/chats/{chat_id}").json()["message_count"] == 0
 
@@ -205,7 +226,9 @@ def test_messages_are_listed_oldest_first(as_ada: Caller, chat_id: str) -> None:
         as_ada.post("/api/messages", {"chat_id": chat_id, "content": content, "generate": False})
     contents = [m["content"] for m in as_ada.get(f"/api/messages?chat_id={chat_id}").json()["items"]]
     assert contents == ["a", "b", "c"]
-    assert [m["content"] for m in as_ada.get(f"/api/messages?chat_id={chat_id}&sort=-created_at").json()["items"]] == [
+    assert [
+        m["content"] for m in as_ada.get(f"/api/messages?chat_id={chat_id}&sort=-created_at").json()["items"]
+    ] == [
         "c",
         "b",
         "a",
@@ -217,7 +240,9 @@ def test_messages_are_listed_oldest_first(as_ada: Caller, chat_id: str) -> None:
 
 
 def test_message_can_be_deleted(as_ada: Caller, chat_id: str) -> None:
-    made = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "x", "generate": False}).json()["message"]["id"]
+    made = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "x", "generate": False}).json()[
+        "message"
+    ]["id"]
     assert as_ada.delete(f"/api/messages/{made}").status_code == 204
     assert as_ada.get(f"/api/messages/{made}").status_code == 404
     assert as_ada.delete(f"/api/messages/{made}").status_code == 404
@@ -229,7 +254,10 @@ def test_chat_without_its_model_cannot_answer(as_ada: Caller, chat_id: str, mode
     answer = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello"})
     assert answer.status_code == 409
     assert error_of(answer)["code"] == "conflict"
-    assert as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello", "stream": True}).status_code == 409
+    assert (
+        as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello", "stream": True}).status_code
+        == 409
+    )
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,9 @@ def test_preview_is_a_page_of_rows(as_ada: Caller, path: str) -> None:
         ({"search": "%", "where": {"id": {"min": 1}}}, [3]),
     ],
 )
-def test_preview_filters_and_sorts(as_ada: Caller, path: str, query: dict[str, Any], found: list[int]) -> None:
+def test_preview_filters_and_sorts(
+    as_ada: Caller, path: str, query: dict[str, Any], found: list[int]
+) -> None:
     asked = {name: json.dumps(value) if name == "where" else value for name, value in query.items()}
     assert lines(as_ada.get(f"{path}/preview", params=asked)) == found
 
@@ -90,7 +92,9 @@ def test_broken_previews_name_the_field(as_ada: Caller, path: str) -> None:
     for query in BROKEN:
         name, _, value = query.partition("=")
         asked = {name: value.replace("%00", "\x00")}
-        assert {field.split(".")[0] for field in fields_of(as_ada.get(f"{path}/preview", params=asked))} == {name}, query
+        assert {field.split(".")[0] for field in fields_of(as_ada.get(f"{path}/preview", params=asked))} == {
+            name
+        }, query
 
 
 def test_values_are_not_code(as_ada: Caller, path: str) -> None:
@@ -139,14 +143,24 @@ def test_broken_diffs(as_ada: Caller, path: str, query: str, status: int) -> Non
 
 
 def test_edits_make_the_next_version(as_ada: Caller, path: str) -> None:
-    edits = {"cells": [{"line": 2, "column": "word", "value": "pear"}], "deleted": [4], "added": [{"id": 9}], "note": "mended"}
+    edits = {
+        "cells": [{"line": 2, "column": "word", "value": "pear"}],
+        "deleted": [4],
+        "added": [{"id": 9}],
+        "note": "mended",
+    }
     made = as_ada.post(f"{path}/edits", edits)
     assert made.status_code == 201, made.text
     assert (made.json()["version"], made.json()["num_rows"], made.json()["note"]) == (2, 4, "mended")
     words = [item["data"]["word"] for item in as_ada.get(f"{path}/preview").json()["items"]]
     assert words == ["Apple pie", "pear", "100% 'pure'", None]
     assert as_ada.post(f"{path}/edits?version=1", {"deleted": [1]}).status_code == 409  # it moved on
-    assert as_ada.post(f"{path}/edits", {"cells": [{"line": 1, "column": "id", "value": "no number"}]}).status_code == 422
+    assert (
+        as_ada.post(
+            f"{path}/edits", {"cells": [{"line": 1, "column": "id", "value": "no number"}]}
+        ).status_code
+        == 422
+    )
     assert as_ada.post(f"{path}/edits", {"deleted": ["1"]}).status_code == 422
 
 
@@ -163,7 +177,10 @@ def test_splits_leaks_lineage_and_quality(as_ada: Caller, as_bob: Caller, ada: U
     others = make_dataset(bob, [{"text": "x"}])
     assert as_ada.get(f"{path}/leaks?against={others.id}").status_code == 404
     lineage = as_ada.get(f"{path}/lineage").json()
-    assert {(edge["from"], edge["to"]) for edge in lineage["edges"]} >= {(source.id, train), (source.id, test)}
+    assert {(edge["from"], edge["to"]) for edge in lineage["edges"]} >= {
+        (source.id, train),
+        (source.id, test),
+    }
     assert as_ada.get(f"{path}/quality").json()["num_rows"] == 40
     assert as_ada.post(f"{path}/splits", {"train": 0.9, "test": 0.9}).status_code == 422
     assert as_bob.get(f"{path}/lineage").status_code == 404
@@ -179,20 +196,30 @@ def test_content_comes_in_four_forms(as_ada: Caller, path: str) -> None:
     assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
     objects = [json.loads(line) for line in as_ada.get(f"{path}/content?as=jsonl").text.splitlines()]
     assert objects[1] == {"id": 2, "word": None, "when": "2024-01-02"}
-    part = as_ada.get(f"{path}/content", params={"as": "jsonl", "where": '{"id": {"min": 3}}', "columns": "id"})
+    part = as_ada.get(
+        f"{path}/content", params={"as": "jsonl", "where": '{"id": {"min": 3}}', "columns": "id"}
+    )
     assert [json.loads(line) for line in part.text.splitlines()] == [{"id": 3}, {"id": 4}]
 
 
-@pytest.mark.parametrize(("query", "status"), [("as=exe", 422), ("version=0", 422), ("version=7", 404), ("where={", 422)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("as=exe", 422), ("version=0", 422), ("version=7", 404), ("where={", 422)]
+)
 def test_broken_content(as_ada: Caller, path: str, query: str, status: int) -> None:
     assert as_ada.get(f"{path}/content?{query}").status_code == status
 
 
 @pytest.mark.parametrize(
-    "name", ['a"b\\c.csv', "na\u00efve \U0001f3bb.csv", "a;b%0d%0aSet-Cookie: x=1.csv", "..", "x" * 300 + ".csv"]
+    "name",
+    ['a"b\\c.csv', "na\u00efve \U0001f3bb.csv", "a;b%0d%0aSet-Cookie: x=1.csv", "..", "x" * 300 + ".csv"],
 )
 def test_nasty_names_stay_within_their_header(as_ada: Caller, name: str) -> None:
-    made = as_ada("POST", "/api/datasets", files={"file": (name if name != ".." else "../...csv", ROWS)}, data={"name": name[:200]})
+    made = as_ada(
+        "POST",
+        "/api/datasets",
+        files={"file": (name if name != ".." else "../...csv", ROWS)},
+        data={"name": name[:200]},
+    )
     assert made.status_code == 201, made.text
     for form in ("original", "csv", "jsonl", "parquet"):
         answer = as_ada("HEAD", f"/api/datasets/{made.json()['id']}/content?as={form}")
@@ -223,7 +250,10 @@ def test_what_is_not_ones_own_looks_missing(as_ada: Caller, as_bob: Caller, path
         "/uses",
         "/diff?from=1&to=1",
     ):
-        answers = [as_bob.get(where + part) for where in (path, "/api/datasets/ds_nothing", "/api/datasets/%00", "/api/datasets/1")]
+        answers = [
+            as_bob.get(where + part)
+            for where in (path, "/api/datasets/ds_nothing", "/api/datasets/%00", "/api/datasets/1")
+        ]
         assert {answer.status_code for answer in answers} == {404}, part
         assert len({answer.json()["error"]["message"] for answer in answers}) == 1
 
@@ -231,7 +261,9 @@ def test_what_is_not_ones_own_looks_missing(as_ada: Caller, as_bob: Caller, path
 def test_a_version_that_is_not_ready_has_no_rows_yet(as_ada: Caller, ada: User) -> None:
     made = make_dataset(ada, [{"a": "1"}])
     with writing() as session:
-        session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == made.id).values(status="processing"))
+        session.execute(
+            update(DatasetVersionRow).where(DatasetVersionRow.id == made.id).values(status="processing")
+        )
     assert as_ada.get(f"/api/datasets/{made.dataset_id}").json()["version"] is None
     for part in ("preview", "content", "profile"):
         assert as_ada.get(f"/api/datasets/{made.dataset_id}/{part}").status_code == 409

@@ -79,7 +79,17 @@ JOB = {
     "started_at",
     "finished_at",
 }
-PROGRESS = {"status", "progress", "step", "total_steps", "epoch", "train_loss", "valid_loss", "eta_seconds", "updated_at"}
+PROGRESS = {
+    "status",
+    "progress",
+    "step",
+    "total_steps",
+    "epoch",
+    "train_loss",
+    "valid_loss",
+    "eta_seconds",
+    "updated_at",
+}
 
 
 def upload(caller: Caller, body: bytes = CSV, filename: str = "faq.csv", **fields: str) -> Any:
@@ -122,9 +132,15 @@ GEOJSON = {
 
 @pytest.mark.parametrize(
     ("filename", "row"),
-    [("v.jsonl", {"v": [1, -1]}), ("v.json", {"v": [[1, -2], [3, 4]], "n": {"a": -1}}), ("places.geojson.json", GEOJSON)],
+    [
+        ("v.jsonl", {"v": [1, -1]}),
+        ("v.json", {"v": [[1, -2], [3, 4]], "n": {"a": -1}}),
+        ("places.geojson.json", GEOJSON),
+    ],
 )
-def test_whole_numbers_of_both_signs_come_back_from_lists(as_ada: Caller, filename: str, row: dict[str, Any]) -> None:
+def test_whole_numbers_of_both_signs_come_back_from_lists(
+    as_ada: Caller, filename: str, row: dict[str, Any]
+) -> None:
     answer = upload(as_ada, json.dumps(row).encode(), filename)
     assert (answer.status_code, answer.json()["status"]) == (201, "ready"), answer.text
     address = f"/api/datasets/{answer.json()['id']}"
@@ -172,7 +188,10 @@ def test_second_file_is_refused_rather_than_dropped(as_ada: Caller) -> None:
         ("text/csv", CSV),
         ("multipart/form-data", b""),
         ("multipart/form-data; boundary=x", b"nothing of the kind"),
-        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na,b\r\n'),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na,b\r\n',
+        ),
     ],
 )
 def test_what_is_no_whole_form_is_a_bad_request(as_ada: Caller, kind: str, body: bytes) -> None:
@@ -206,13 +225,21 @@ def test_too_large_upload_is_refused(as_ada: Caller, monkeypatch: pytest.MonkeyP
 
 
 def test_versions_are_files_or_queries(as_ada: Caller, dataset_id: str) -> None:
-    by_file = as_ada("POST", f"/api/datasets/{dataset_id}/versions", files={"file": ("b.csv", CSV)}, data={"note": "again"})
+    by_file = as_ada(
+        "POST", f"/api/datasets/{dataset_id}/versions", files={"file": ("b.csv", CSV)}, data={"note": "again"}
+    )
     assert by_file.status_code == 201, by_file.text
     assert set(by_file.json()) >= VERSION
     assert (by_file.json()["version"], by_file.json()["note"]) == (2, "again")
-    by_query = as_ada.post(f"/api/datasets/{dataset_id}/versions", {"sql": "SELECT * FROM faq LIMIT 1", "note": "one"})
+    by_query = as_ada.post(
+        f"/api/datasets/{dataset_id}/versions", {"sql": "SELECT * FROM faq LIMIT 1", "note": "one"}
+    )
     assert by_query.status_code == 201, by_query.text
-    assert (by_query.json()["version"], by_query.json()["num_rows"], by_query.json()["sql"]) == (3, 1, "SELECT * FROM faq LIMIT 1")
+    assert (by_query.json()["version"], by_query.json()["num_rows"], by_query.json()["sql"]) == (
+        3,
+        1,
+        "SELECT * FROM faq LIMIT 1",
+    )
     assert by_query.json()["parents"] == [by_file.json()["id"]]
     assert as_ada.get(f"/api/datasets/{dataset_id}/versions").json()["total"] == 3
 
@@ -225,13 +252,25 @@ def arrived(user: User, body: bytes = CSV, filename: str = "pieces.csv") -> str:
 
 def test_upload_in_pieces_becomes_a_dataset_and_a_version(as_ada: Caller, ada: User) -> None:
     options = {"header": True, "delimiter": ","}
-    body = {"upload_id": arrived(ada), "name": "in pieces", "description": "of one", "format": "completion", "options": options}
+    body = {
+        "upload_id": arrived(ada),
+        "name": "in pieces",
+        "description": "of one",
+        "format": "completion",
+        "options": options,
+    }
     made = as_ada.post("/api/datasets", body)
     assert made.status_code == 201, made.text
     assert set(made.json()) >= DATASET
-    assert (made.json()["name"], made.json()["description"], made.json()["num_rows"]) == ("in pieces", "of one", 2)
+    assert (made.json()["name"], made.json()["description"], made.json()["num_rows"]) == (
+        "in pieces",
+        "of one",
+        2,
+    )
     upload_id = arrived(ada, b"prompt,completion\na,b\n")
-    version = as_ada.post(f"/api/datasets/{made.json()['id']}/versions", {"upload_id": upload_id, "note": "less"})
+    version = as_ada.post(
+        f"/api/datasets/{made.json()['id']}/versions", {"upload_id": upload_id, "note": "less"}
+    )
     assert version.status_code == 201, version.text
     assert (version.json()["version"], version.json()["num_rows"], version.json()["note"]) == (2, 1, "less")
     again = as_ada.post(f"/api/datasets/{made.json()['id']}/versions", {"upload_id": upload_id})
@@ -252,7 +291,9 @@ def test_broken_import_is_named(as_ada: Caller, body: Any, field: str) -> None:
     assert fields_of(as_ada.post("/api/datasets", body)) == {field}
 
 
-def test_upload_that_is_not_here_yet_or_somebody_elses(as_ada: Caller, as_bob: Caller, ada: User, dataset_id: str) -> None:
+def test_upload_that_is_not_here_yet_or_somebody_elses(
+    as_ada: Caller, as_bob: Caller, ada: User, dataset_id: str
+) -> None:
     begun = uploads.begin(ada, uploads.NewUpload(filename="a.csv", size_bytes=9), source="api").id
     for path in ("/api/datasets", f"/api/datasets/{dataset_id}/versions"):
         assert as_ada.post(path, {"upload_id": begun}).status_code == 409
@@ -281,12 +322,16 @@ def test_options_are_obeyed_and_bad_rows_are_counted_listed_and_downloadable(as_
     assert (made["num_rows"], made["skipped_rows"], made["status"]) == (2, 2, "ready")
     assert [error["line"] for error in made["errors"]] == [3, 4]
     skipped = as_ada.get(f"/api/datasets/{made['id']}/content?as=rejects")
-    assert [(json.loads(line)["line"], json.loads(line)["raw"]) for line in skipped.text.splitlines()] == [(3, "3"), (4, "4;5;6")]
+    assert [(json.loads(line)["line"], json.loads(line)["raw"]) for line in skipped.text.splitlines()] == [
+        (3, "3"),
+        (4, "4;5;6"),
+    ]
     assert as_ada.get(f"/api/datasets/{upload(as_ada).json()['id']}/content?as=rejects").status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("body", "field"), [({}, "sql"), ({"sql": ""}, "sql"), ({"sql": "SELECT 1", "note": "x" * 501}, "note"), ([], "body")]
+    ("body", "field"),
+    [({}, "sql"), ({"sql": ""}, "sql"), ({"sql": "SELECT 1", "note": "x" * 501}, "note"), ([], "body")],
 )
 def test_broken_version_is_named(as_ada: Caller, dataset_id: str, body: Any, field: str) -> None:
     assert fields_of(as_ada.post(f"/api/datasets/{dataset_id}/versions", body)) == {field}
@@ -307,7 +352,11 @@ def test_lines_that_cannot_be_read_are_listed(as_ada: Caller) -> None:
 
 
 LISTED = [("b%", "chat"), ("A_", "text"), ("c'", "table"), ("plain", "table")]
-ROWS = {"chat": {"messages": '[{"role": "assistant", "content": "x"}]'}, "text": {"text": "t"}, "table": {"x": "1", "y": "2"}}
+ROWS = {
+    "chat": {"messages": '[{"role": "assistant", "content": "x"}]'},
+    "text": {"text": "t"},
+    "table": {"x": "1", "y": "2"},
+}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +378,9 @@ ROWS = {"chat": {"messages": '[{"role": "assistant", "content": "x"}]'}, "text":
         ({"unknown": "x", "q": "b%"}, ["b%"]),
     ],
 )
-def test_list_is_filtered_sorted_and_cut(as_ada: Caller, ada: User, query: dict[str, Any], names: list[str]) -> None:
+def test_list_is_filtered_sorted_and_cut(
+    as_ada: Caller, ada: User, query: dict[str, Any], names: list[str]
+) -> None:
     for name, format_ in LISTED:
         make_dataset(ada, [ROWS[format_]], name=name)
     answer = as_ada.get("/api/datasets", params=query).json()
@@ -339,7 +390,8 @@ def test_list_is_filtered_sorted_and_cut(as_ada: Caller, ada: User, query: dict[
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=1000000001", "sort=sha256", "status=new"]
+    "query",
+    ["limit=0", "limit=101", "limit=x", "offset=-1", "offset=1000000001", "sort=sha256", "status=new"],
 )
 def test_broken_list_queries_are_named(as_ada: Caller, query: str) -> None:
     assert fields_of(as_ada.get(f"/api/datasets?{query}")) == {query.split("=")[0]}
@@ -354,7 +406,9 @@ def test_versions_come_one_by_one_and_go(as_ada: Caller, dataset_id: str) -> Non
     assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/1").status_code == 204
     for number in (7, 10**9):
         assert as_ada.get(f"/api/datasets/{dataset_id}/versions/{number}").status_code == 404
-    assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/2").status_code == 409  # the last one with rows
+    assert (
+        as_ada.delete(f"/api/datasets/{dataset_id}/versions/2").status_code == 409
+    )  # the last one with rows
     assert as_ada.get(f"/api/datasets/{dataset_id}/preview?version=1").status_code == 409  # its rows are gone
 
 
@@ -371,7 +425,11 @@ def test_dataset_in_use_stays(as_ada: Caller, ada: User) -> None:
 def test_dataset_under_an_alias_stays(as_ada: Caller, ada: User) -> None:
     version, model = make_dataset(ada, [{"prompt": "a", "completion": "b"}]), make_model(ada, "tuned")
     with writing() as session:
-        session.execute(update(ModelVersionRow).where(ModelVersionRow.model_id == model).values(dataset_version_id=version.id))
+        session.execute(
+            update(ModelVersionRow)
+            .where(ModelVersionRow.model_id == model)
+            .values(dataset_version_id=version.id)
+        )
     as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 1})
     answer = as_ada.delete(f"/api/datasets/{version.dataset_id}")
     assert (answer.status_code, error_of(answer)["code"]) == (409, "in_use")
@@ -392,15 +450,23 @@ def test_change_and_delete(as_ada: Caller, dataset_id: str) -> None:
     }
     changed = as_ada.patch(f"/api/datasets/{dataset_id}", given).json()
     assert changed == before | {"name": "  Q'; -- ", "updated_at": changed["updated_at"]}
-    assert as_ada.patch(f"/api/datasets/{dataset_id}", {"description": "a\nb"}).json()["description"] == "a\nb"
-    for body, field in (({"name": ""}, "name"), ({"name": "x" * 201}, "name"), ({"description": "x" * 2001}, "description")):
+    assert (
+        as_ada.patch(f"/api/datasets/{dataset_id}", {"description": "a\nb"}).json()["description"] == "a\nb"
+    )
+    for body, field in (
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"description": "x" * 2001}, "description"),
+    ):
         assert fields_of(as_ada.patch(f"/api/datasets/{dataset_id}", body)) == {field}
     assert as_ada.delete(f"/api/datasets/{dataset_id}").status_code == 204
     assert as_ada.get(f"/api/datasets/{dataset_id}").status_code == 404
 
 
 def test_query_answers_rows(as_ada: Caller, dataset_id: str) -> None:
-    answer = as_ada.post("/api/query", {"sql": "SELECT prompt, length(prompt) AS n FROM faq ORDER BY n", "limit": 1}).json()
+    answer = as_ada.post(
+        "/api/query", {"sql": "SELECT prompt, length(prompt) AS n FROM faq ORDER BY n", "limit": 1}
+    ).json()
     assert [column["name"] for column in answer["columns"]] == ["prompt", "n"]
     assert (answer["rows"], answer["row_count"], answer["truncated"]) == ([["bye", 3]], 1, True)
     assert answer["elapsed_ms"] >= 0
@@ -417,12 +483,21 @@ def test_query_that_is_wrong_says_where(as_ada: Caller) -> None:
 def test_models_have_every_field_and_bases_are_read_only(as_bob: Caller, as_ada: Caller, ada: User) -> None:
     base = make_model(None, "base")
     own = as_ada.post(
-        "/api/models", {"name": "helper", "base_model_id": base, "system_prompt": "be kind", "parameters": {"temperature": 0}}
+        "/api/models",
+        {
+            "name": "helper",
+            "base_model_id": base,
+            "system_prompt": "be kind",
+            "parameters": {"temperature": 0},
+        },
     )
     assert own.status_code == 201, own.text
     assert set(own.json()) >= MODEL
     assert (own.json()["type"], own.json()["parameters"]) == ("custom", {"temperature": 0})
-    for answer in (as_bob.patch(f"/api/models/{base}", {"name": "mine"}), as_bob.delete(f"/api/models/{base}")):
+    for answer in (
+        as_bob.patch(f"/api/models/{base}", {"name": "mine"}),
+        as_bob.delete(f"/api/models/{base}"),
+    ):
         assert answer.status_code == 403
         assert error_of(answer)["code"] == "read_only"
     again = as_ada.post("/api/models", {"name": "helper", "base_model_id": base})
@@ -434,8 +509,12 @@ def test_models_have_every_field_and_bases_are_read_only(as_bob: Caller, as_ada:
 
 def test_aliases_move_and_go(as_ada: Caller, ada: User) -> None:
     model = make_model(ada, "tuned", versions=2)
-    assert as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 1}).json()["aliases"] == {"production": 1}
-    assert as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 2}).json()["aliases"] == {"production": 2}
+    assert as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 1}).json()[
+        "aliases"
+    ] == {"production": 1}
+    assert as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 2}).json()[
+        "aliases"
+    ] == {"production": 2}
     assert as_ada("PUT", f"/api/models/{model}/aliases/production", json={"version": 3}).status_code == 404
     assert as_ada.get(f"/api/models/{model}/versions").json()["total"] == 2
     assert as_ada.delete(f"/api/models/{model}/aliases/production").status_code == 204
@@ -480,16 +559,27 @@ def test_wrong_state_is_a_conflict(as_ada: Caller, ada: User) -> None:
     ],
 )
 def test_broken_job_field_is_named(as_ada: Caller, ada: User, change: dict[str, Any], field: str) -> None:
-    base, dataset = make_model(None, "base"), make_dataset(ada, [{"prompt": "a", "completion": "b"}] * 10).dataset_id
-    assert fields_of(as_ada.post("/api/finetune", {"base_model_id": base, "dataset_id": dataset, **change})) == {field}
+    base, dataset = (
+        make_model(None, "base"),
+        make_dataset(ada, [{"prompt": "a", "completion": "b"}] * 10).dataset_id,
+    )
+    assert fields_of(
+        as_ada.post("/api/finetune", {"base_model_id": base, "dataset_id": dataset, **change})
+    ) == {field}
 
 
 def test_a_file_without_options_is_read_as_the_newest_one_was(as_ada: Caller) -> None:
     made = as_ada(
-        "POST", "/api/datasets", files={"file": ("a.csv", b"a;b\n1;2\n")}, data={"options": '{"types": {"a": "VARCHAR"}}'}
+        "POST",
+        "/api/datasets",
+        files={"file": ("a.csv", b"a;b\n1;2\n")},
+        data={"options": '{"types": {"a": "VARCHAR"}}'},
     )
     path = f"/api/datasets/{made.json()['id']}/versions"
     again = as_ada("POST", path, files={"file": ("a.csv", b"a;b\n3;4\n")}).json()
-    assert (again["columns"][0]["type"], again["detected"]["notes"]) == ("VARCHAR", ["Read with the options of version 1."])
+    assert (again["columns"][0]["type"], again["detected"]["notes"]) == (
+        "VARCHAR",
+        ["Read with the options of version 1."],
+    )
     chosen = as_ada("POST", path, files={"file": ("a.csv", b"a;b\n5;6\n")}, data={"options": "{}"}).json()
     assert chosen["columns"][0]["type"] == "BIGINT"

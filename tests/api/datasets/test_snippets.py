@@ -38,10 +38,17 @@ def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     Path("next.csv").write_text("question,answer\nwhy,because\n")
-    made = make_dataset(ada, [{"question": "how", "answer": "so"}, {"question": "who", "answer": "me"}], name=NAME)
+    made = make_dataset(
+        ada, [{"question": "how", "answer": "so"}, {"question": "who", "answer": "me"}], name=NAME
+    )
     dataset, version = datasets.get(ada, made.dataset_id), datasets.get_version(ada, made.id)
     return Use(
-        origin, ada.email, dataset, version, '"' + NAME.replace('"', '""') + '"', {"prompt": "question", "completion": "answer"}
+        origin,
+        ada.email,
+        dataset,
+        version,
+        '"' + NAME.replace('"', '""') + '"',
+        {"prompt": "question", "completion": "answer"},
     )
 
 
@@ -57,7 +64,9 @@ def test_python_runs_as_it_is(use: Use, ada: User, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(RUNNABLE) - {"read"}))
 def test_curl_runs_as_it_is(use: Use, ada: User, name: str) -> None:
     script = use_snippets.build(TASKS[name], use, "bash")
-    ran = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ, check=False)
+    ran = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     check(use, ada, name, ran.stdout)
 

@@ -31,7 +31,9 @@ def test_a_view_is_downloaded_as_it_is_shown(browser: TestClient, ada: User) -> 
     assert "attachment" in answer.headers["Content-Disposition"]
     lines = browser.get(f"/download/{dataset_id}", params={**view, "as": "jsonl"}).text.splitlines()
     assert [json.loads(line) for line in lines] == [{"name": f"n{i}"} for i in (9, 7, 5, 3, 1)]
-    table = pyarrow.parquet.read_table(io.BytesIO(browser.get(f"/download/{dataset_id}", params={**view, "as": "parquet"}).content))
+    table = pyarrow.parquet.read_table(
+        io.BytesIO(browser.get(f"/download/{dataset_id}", params={**view, "as": "parquet"}).content)
+    )
     assert table.to_pydict() == {"name": ["n9", "n7", "n5", "n3", "n1"]}
     assert browser.head(f"/download/{dataset_id}", params={**view, "as": "csv"}).content == b""
 
@@ -43,7 +45,9 @@ def test_a_view_is_downloaded_as_it_is_shown(browser: TestClient, ada: User) -> 
         ("q=n", 422), ("q=n&as=csv&finding=none", 404), ("q=n&as=csv&version=7", 404),
     ],
 )  # fmt: skip
-def test_a_view_that_makes_no_sense_is_refused(browser: TestClient, ada: User, query: str, status: int) -> None:
+def test_a_view_that_makes_no_sense_is_refused(
+    browser: TestClient, ada: User, query: str, status: int
+) -> None:
     answer = browser.get(f"/download/{make_dataset(ada, ROWS).dataset_id}?{query}")
     assert answer.status_code == status
     assert answer.json()["error"]["message"]

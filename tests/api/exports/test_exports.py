@@ -33,16 +33,25 @@ def test_kinds_come_with_size_or_reason(as_ada: Caller, base: str) -> None:
 
 
 def test_a_push_without_token_is_422_and_the_token_is_not_said_back(as_ada: Caller, base: str) -> None:
-    answer = as_ada("POST", f"/api/models/{base}/exports", json={"kind": "hub", "repository": "bot", "token": "hf_secret"})
+    answer = as_ada(
+        "POST", f"/api/models/{base}/exports", json={"kind": "hub", "repository": "bot", "token": "hf_secret"}
+    )
     assert answer.status_code == 422
     assert "hf_secret" not in answer.text
-    answer = as_ada("POST", f"/api/models/{base}/exports", json={"kind": "hub", "repository": "a/bot", "token": "hf_secret"})
+    answer = as_ada(
+        "POST",
+        f"/api/models/{base}/exports",
+        json={"kind": "hub", "repository": "a/bot", "token": "hf_secret"},
+    )
     assert answer.status_code == 201
     assert "hf_secret" not in answer.text
 
 
 def test_unknown_versions_and_kinds_are_refused(as_ada: Caller, base: str) -> None:
-    assert as_ada("POST", f"/api/models/{base}/exports", json={"kind": "merged", "version": 9}).status_code == 404
+    assert (
+        as_ada("POST", f"/api/models/{base}/exports", json={"kind": "merged", "version": 9}).status_code
+        == 404
+    )
     assert as_ada("POST", f"/api/models/{base}/exports", json={"kind": "zip"}).status_code == 422
 
 

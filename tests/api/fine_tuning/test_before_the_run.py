@@ -23,9 +23,17 @@ def body(ada: User) -> Iterator[dict[str, Any]]:
     fine_tuning.preview.stop()
 
 
-def test_a_plan_tells_steps_memory_and_settings_and_starts_nothing(as_ada: Caller, body: dict[str, Any]) -> None:
-    found = as_ada.post("/api/finetune/plan", body | {"hyperparameters": {"n_epochs": 2, "batch_size": 4}}).json()
-    assert (found["plan"]["num_examples"], found["plan"]["total_steps"], found["plan"]["resolved"]["tuning"]) == (20, 10, "full")
+def test_a_plan_tells_steps_memory_and_settings_and_starts_nothing(
+    as_ada: Caller, body: dict[str, Any]
+) -> None:
+    found = as_ada.post(
+        "/api/finetune/plan", body | {"hyperparameters": {"n_epochs": 2, "batch_size": 4}}
+    ).json()
+    assert (
+        found["plan"]["num_examples"],
+        found["plan"]["total_steps"],
+        found["plan"]["resolved"]["tuning"],
+    ) == (20, 10, "full")
     assert found["memory"]["estimated_bytes"] == sum(found["memory"]["need"].values())
     assert found["memory"]["free"] > 0
     assert found["measured"] is None

@@ -43,7 +43,9 @@ def test_keep_promote_and_delete(client: TestClient, ada: User, job_id: str) -> 
     first = client.post(f"{path}/4/promote", headers=headers).json()
     again = client.post(f"{path}/4/promote", headers=headers, json={"name": "other"}).json()
     assert first == again
-    assert client.get(f"/api/models/{first['model_id']}", headers=headers).json()["name"] == "support-bot-step-4"
+    assert (
+        client.get(f"/api/models/{first['model_id']}", headers=headers).json()["name"] == "support-bot-step-4"
+    )
     named = client.post(f"{path}/8/promote", headers=headers, json={"name": "mine"}).json()
     assert client.get(f"/api/models/{named['model_id']}", headers=headers).json()["name"] == "mine"
     assert client.delete(f"{path}/4", headers=headers).status_code == 204
@@ -63,7 +65,9 @@ def test_an_evaluation_without_rows_says_what_to_do(client: TestClient, ada: Use
     assert "Choose a version of a dataset" in answer.json()["error"]["message"]
 
 
-def test_a_checkpoint_answers_on_v1(client: TestClient, ada: User, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_answers_on_v1(
+    client: TestClient, ada: User, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(PROVIDERS, "local", Echo())
     _, key = api_keys.create(ada, NewKey(name="x"))
     headers = {"Authorization": f"Bearer {key}"}
@@ -80,15 +84,22 @@ def test_a_checkpoint_answers_on_v1(client: TestClient, ada: User, job_id: str, 
 def test_a_key_for_some_models_does_not_call_a_checkpoint(client: TestClient, ada: User, job_id: str) -> None:
     _, key = api_keys.create(ada, NewKey(name="x", models=["base"]))
     body = {"model": f"{job_id}:step-4", "messages": [{"role": "user", "content": "hello"}]}
-    assert client.post("/v1/chat/completions", headers={"Authorization": f"Bearer {key}"}, json=body).status_code == 404
+    assert (
+        client.post("/v1/chat/completions", headers={"Authorization": f"Bearer {key}"}, json=body).status_code
+        == 404
+    )
 
 
-def test_a_chat_over_api_talks_to_a_checkpoint(client: TestClient, ada: User, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chat_over_api_talks_to_a_checkpoint(
+    client: TestClient, ada: User, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(PROVIDERS, "local", Echo())
     headers, name = signed_in(ada), f"{job_id}:step-8"
     chat = client.post("/api/chats", headers=headers, json={"model_id": name}).json()
     assert chat["model_id"] == name
-    sent = client.post("/api/messages", headers=headers, json={"chat_id": chat["id"], "content": "hello there"}).json()
+    sent = client.post(
+        "/api/messages", headers=headers, json={"chat_id": chat["id"], "content": "hello there"}
+    ).json()
     assert "hello there" in str(sent)
     with writing() as session:
         session.delete(session.get_one(JobRow, job_id))
@@ -96,11 +107,17 @@ def test_a_chat_over_api_talks_to_a_checkpoint(client: TestClient, ada: User, jo
     assert gone.status_code == 409
 
 
-@pytest.mark.parametrize(("form", "kind"), [("ipynb", "application/x-ipynb+json"), ("zip", "application/zip")])
-def test_a_run_is_downloaded_by_token_and_by_cookie(client: TestClient, ada: User, job_id: str, form: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "kind"), [("ipynb", "application/x-ipynb+json"), ("zip", "application/zip")]
+)
+def test_a_run_is_downloaded_by_token_and_by_cookie(
+    client: TestClient, ada: User, job_id: str, form: str, kind: str
+) -> None:
     by_token = client.get(f"/api/finetune/{job_id}/report?as={form}", headers=signed_in(ada))
     cookie = sessions.claim_ticket(sessions.issue_ticket(ada))
-    by_cookie = client.get(f"/download/job/{job_id}/report?as={form}", headers={"Cookie": f"{sessions.COOKIE}={cookie}"})
+    by_cookie = client.get(
+        f"/download/job/{job_id}/report?as={form}", headers={"Cookie": f"{sessions.COOKIE}={cookie}"}
+    )
     for answer in (by_token, by_cookie):
         assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
         assert answer.headers["content-disposition"].startswith('attachment; filename="support-bot-')

@@ -30,7 +30,9 @@ def job_id(ada: User) -> str:
     with writing() as session:
         for step in (10, 20):
             worst = Sample("worst", "p3", f"wrong at {step}", expected="c3", line=3, loss=4.5)
-            notes.note_samples(session, job_id, step, [worst, Sample("fixed", "Who?", f"at {step}", expected="c1")])
+            notes.note_samples(
+                session, job_id, step, [worst, Sample("fixed", "Who?", f"at {step}", expected="c1")]
+            )
     losses = np.array([0.5, 3.0, np.nan, 1.5], np.float32)
     row_files.write(job_id, RowLosses("train", np.array([1, 2, 3, 4]), losses, losses + 1, np.full(4, 7), 20))
     (storage.job_dir(job_id) / "log.txt").write_text("step 1\nSaved.\nSTEP 2 <b>\n")
@@ -46,7 +48,13 @@ def test_samples_are_by_step_with_fixed_prompts_first(as_ada: Caller, job_id: st
         (20, "worst", "wrong at 20"),
     ]
     worst = seen["items"][1]
-    assert (worst["prompt"], worst["expected"], worst["line"], worst["loss"], worst["position"]) == ("p3", "c3", 3, 4.5, 0)
+    assert (worst["prompt"], worst["expected"], worst["line"], worst["loss"], worst["position"]) == (
+        "p3",
+        "c3",
+        3,
+        4.5,
+        0,
+    )
     narrowed = as_ada.get(f"/api/finetune/{job_id}/samples?step=20&kind=fixed").json()
     assert ([s["answer"] for s in narrowed["items"]], narrowed["total"]) == (["at 20"], 1)
     assert as_ada.get(f"/api/finetune/{job_id}/samples?sort=-step&limit=1").json()["items"][0]["step"] == 20
@@ -74,7 +82,11 @@ def test_what_means_nothing_is_refused_by_field(as_ada: Caller, job_id: str, pat
 
 def test_hardest_rows_come_first_with_their_text(as_ada: Caller, job_id: str) -> None:
     seen = as_ada.get(f"/api/finetune/{job_id}/rows").json()
-    assert [(row["line"], row["loss"], row["first"]) for row in seen["items"]] == [(2, 3.0, 4.0), (4, 1.5, 2.5), (1, 0.5, 1.5)]
+    assert [(row["line"], row["loss"], row["first"]) for row in seen["items"]] == [
+        (2, 3.0, 4.0),
+        (4, 1.5, 2.5),
+        (1, 0.5, 1.5),
+    ]
     assert seen["total"] == 3, "a row that was not seen yet has no place"
     assert seen["items"][0]["data"] == {"prompt": "p2", "completion": "c2"}
     assert (seen["items"][0]["tokens"], seen["items"][0]["step"]) == (7, 20)
@@ -92,7 +104,12 @@ def test_rows_of_a_deleted_dataset_keep_their_numbers(as_ada: Caller, job_id: st
 
 def test_a_range_of_steps_shows_all_of_it(as_ada: Caller, job_id: str) -> None:
     def steps(query: str, name: str = "train_loss") -> list[int]:
-        return [step for step, _ in as_ada.get(f"/api/finetune/{job_id}/metrics?{query}").json()["series"].get(name, [])]
+        return [
+            step
+            for step, _ in as_ada.get(f"/api/finetune/{job_id}/metrics?{query}")
+            .json()["series"]
+            .get(name, [])
+        ]
 
     assert steps("from_step=10&to_step=20") == list(range(10, 21))
     assert steps("from_step=10&to_step=20", "valid_loss") == [10, 20]
@@ -102,7 +119,9 @@ def test_a_range_of_steps_shows_all_of_it(as_ada: Caller, job_id: str) -> None:
     thinned = steps("max_points=10")
     assert len(thinned) <= 10
     assert (thinned[0], thinned[-1]) == (1, 50)
-    assert len(steps("from_step=10&to_step=20&max_points=11")) == 11, "a part shows more of itself than the whole does"
+    assert len(steps("from_step=10&to_step=20&max_points=11")) == 11, (
+        "a part shows more of itself than the whole does"
+    )
 
 
 def test_the_log_is_searched_whatever_the_case(as_ada: Caller, job_id: str) -> None:
@@ -129,7 +148,9 @@ def test_notes_and_tags_change_each_alone(as_ada: Caller, job_id: str) -> None:
     ("body", "field"),
     [({"tags": ["a,b"]}, "tags"), ({"tags": [""]}, "tags"), ({"notes": "x" * 10_001}, "notes")],
 )
-def test_notes_that_do_not_fit_are_refused(as_ada: Caller, job_id: str, body: dict[str, Any], field: str) -> None:
+def test_notes_that_do_not_fit_are_refused(
+    as_ada: Caller, job_id: str, body: dict[str, Any], field: str
+) -> None:
     assert fields_of(as_ada.patch(f"/api/finetune/{job_id}", body)) == {field}
 
 
@@ -168,8 +189,14 @@ def test_a_webhook_is_set_changed_and_removed(as_ada: Caller, as_bob: Caller) ->
     made = as_ada("PUT", "/api/webhook", json={"url": "https://example.com/a"}).json()
     assert made["last_error"] is None
     assert set(made["kinds"]) == {"finished", "failed", "paused", "nan", "diverged", "stalled"}
-    changed = as_ada("PUT", "/api/webhook", json={"url": "https://example.com/b", "kinds": ["stalled", "failed"]}).json()
-    assert (changed["url"], changed["kinds"], changed["secret"]) == ("https://example.com/b", ["failed", "stalled"], made["secret"])
+    changed = as_ada(
+        "PUT", "/api/webhook", json={"url": "https://example.com/b", "kinds": ["stalled", "failed"]}
+    ).json()
+    assert (changed["url"], changed["kinds"], changed["secret"]) == (
+        "https://example.com/b",
+        ["failed", "stalled"],
+        made["secret"],
+    )
     assert as_ada.get("/api/webhook").json() == changed
     assert as_bob.get("/api/webhook").status_code == 404
     assert as_ada.delete("/api/webhook").status_code == 204
@@ -187,7 +214,9 @@ def test_a_webhook_is_set_changed_and_removed(as_ada: Caller, as_bob: Caller) ->
         ({"url": "https://example.com", "kinds": ["all"]}, "kinds"),
     ],
 )
-def test_a_webhook_that_may_not_be_called_is_refused(as_ada: Caller, body: dict[str, Any], field: str) -> None:
+def test_a_webhook_that_may_not_be_called_is_refused(
+    as_ada: Caller, body: dict[str, Any], field: str
+) -> None:
     assert {name.split("[")[0] for name in fields_of(as_ada("PUT", "/api/webhook", json=body))} == {field}
     assert as_ada.get("/api/webhook").status_code == 404
 
@@ -199,7 +228,9 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str | None,
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            got.append((self.headers["X-Luthier-Signature"], self.rfile.read(int(self.headers["Content-Length"]))))
+            got.append(
+                (self.headers["X-Luthier-Signature"], self.rfile.read(int(self.headers["Content-Length"])))
+            )
             self.send_response(200 if self.path == "/hook" else 410)
             self.end_headers()
 
@@ -222,4 +253,8 @@ def test_a_test_message_is_sent_and_signed(as_ada: Caller, received: list[tuple[
     assert json.loads(body)["type"] == "test"
     assert signature == "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     as_ada("PUT", "/api/webhook", json={"url": f"http://{host}/gone"})
-    assert as_ada.post("/api/webhook/test").json() == {"ok": False, "status": 410, "error": "127.0.0.1 answered 410."}
+    assert as_ada.post("/api/webhook/test").json() == {
+        "ok": False,
+        "status": 410,
+        "error": "127.0.0.1 answered 410.",
+    }

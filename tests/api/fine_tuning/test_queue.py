@@ -17,7 +17,11 @@ ROWS = [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(20)]
 @pytest.fixture
 def request_(ada: User) -> dict[str, Any]:
     base = make_model(None, "tiny", capabilities={"chat": True, "finetune": True})
-    return {"base_model_id": base, "dataset_id": make_dataset(ada, ROWS).dataset_id, "hyperparameters": {"n_epochs": 1}}
+    return {
+        "base_model_id": base,
+        "dataset_id": make_dataset(ada, ROWS).dataset_id,
+        "hyperparameters": {"n_epochs": 1},
+    }
 
 
 def create(as_ada: Caller, request: dict[str, Any], **fields: Any) -> str:
@@ -31,7 +35,12 @@ def test_the_queue_is_listed_moved_and_prioritised(as_ada: Caller, request_: dic
     seen = as_ada("GET", "/api/finetune/queue").json()
     assert [item["id"] for item in seen["items"]] == [a, b]
     first = seen["items"][0]
-    assert (first["name"], first["place"], first["others_ahead"], first["starts_in_seconds"]) == ("a", 1, 0, 0.0)
+    assert (first["name"], first["place"], first["others_ahead"], first["starts_in_seconds"]) == (
+        "a",
+        1,
+        0,
+        0.0,
+    )
     assert first["starts_at"].endswith("Z")
     assert (seen["others_waiting"], seen["running"], seen["places"]) == (0, 0, 1)
     moved = as_ada("POST", f"/api/finetune/{b}/move", json={"to": "first"})
@@ -42,8 +51,12 @@ def test_the_queue_is_listed_moved_and_prioritised(as_ada: Caller, request_: dic
     assert [item["id"] for item in as_ada("GET", "/api/finetune/queue").json()["items"]] == [b, a]
 
 
-@pytest.mark.parametrize(("status", "lease", "goes_on"), [("running", "t", "running"), ("queued", None, "queued")])
-def test_a_pause_is_taken_back_at_once(as_ada: Caller, ada: User, status: str, lease: str | None, goes_on: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "lease", "goes_on"), [("running", "t", "running"), ("queued", None, "queued")]
+)
+def test_a_pause_is_taken_back_at_once(
+    as_ada: Caller, ada: User, status: str, lease: str | None, goes_on: str
+) -> None:
     """Also before the worker has let go. What the state does not allow is a conflict, and so is a second press."""
     path = f"/api/finetune/{make_job(ada, status, lease_token=lease)}"
     for _ in range(2):
@@ -59,7 +72,9 @@ def test_a_pause_is_taken_back_at_once(as_ada: Caller, ada: User, status: str, l
 
 
 @pytest.mark.parametrize("body", [{}, {"to": "sideways"}, {"to": "up", "before": "ftj_x"}])
-def test_a_move_that_means_nothing_is_refused(as_ada: Caller, request_: dict[str, Any], body: dict[str, Any]) -> None:
+def test_a_move_that_means_nothing_is_refused(
+    as_ada: Caller, request_: dict[str, Any], body: dict[str, Any]
+) -> None:
     answer = as_ada("POST", f"/api/finetune/{create(as_ada, request_)}/move", json=body)
     assert answer.status_code == 422
 
@@ -71,11 +86,15 @@ def test_priorities_are_three(as_ada: Caller, request_: dict[str, Any], priority
 
 
 def test_more_devices_than_there_are_are_refused_by_field(as_ada: Caller, request_: dict[str, Any]) -> None:
-    answer = as_ada("POST", "/api/finetune", json=request_ | {"num_processes": min(64, hardware.device_count() + 1)})
+    answer = as_ada(
+        "POST", "/api/finetune", json=request_ | {"num_processes": min(64, hardware.device_count() + 1)}
+    )
     assert (answer.status_code, fields_of(answer)) == (422, {"num_processes"})
 
 
-def test_a_job_runs_again_once_per_key_and_is_deleted_once_it_ended(as_ada: Caller, request_: dict[str, Any]) -> None:
+def test_a_job_runs_again_once_per_key_and_is_deleted_once_it_ended(
+    as_ada: Caller, request_: dict[str, Any]
+) -> None:
     job_id = create(as_ada, request_, seed=5)
     assert error_of(as_ada("DELETE", f"/api/finetune/{job_id}"))["code"] == "in_use"
     as_ada("POST", f"/api/finetune/{job_id}/cancel")
@@ -88,7 +107,9 @@ def test_a_job_runs_again_once_per_key_and_is_deleted_once_it_ended(as_ada: Call
     assert as_ada("POST", f"/api/finetune/{job_id}/rerun").status_code == 404
 
 
-def test_running_again_what_is_gone_is_a_conflict(as_ada: Caller, ada: User, request_: dict[str, Any]) -> None:
+def test_running_again_what_is_gone_is_a_conflict(
+    as_ada: Caller, ada: User, request_: dict[str, Any]
+) -> None:
     job_id = make_job(ada, "failed", base_model_id=request_["base_model_id"])
     with writing() as session:
         session.query(ModelVersionRow).delete()
@@ -96,13 +117,23 @@ def test_running_again_what_is_gone_is_a_conflict(as_ada: Caller, ada: User, req
     assert (answer.status_code, error_of(answer)["code"]) == (409, "conflict")
 
 
-def test_a_sweep_is_started_seen_sorted_cancelled_and_deleted(as_ada: Caller, request_: dict[str, Any]) -> None:
+def test_a_sweep_is_started_seen_sorted_cancelled_and_deleted(
+    as_ada: Caller, request_: dict[str, Any]
+) -> None:
     space = {"learning_rate": [0.001, 0.01], "batch_size": [2, 4]}
-    made = as_ada("POST", "/api/sweeps", json={"job": request_, "space": space, "name": "first", "idempotency_key": "k"})
+    made = as_ada(
+        "POST", "/api/sweeps", json={"job": request_, "space": space, "name": "first", "idempotency_key": "k"}
+    )
     assert made.status_code == 201, made.text
     sweep = made.json()
-    assert (sweep["num_jobs"], sweep["settings"], sweep["statuses"]) == (4, ["learning_rate", "batch_size"], {"queued": 4})
-    again = as_ada("POST", "/api/sweeps", json={"job": request_, "space": space, "idempotency_key": "k"}).json()
+    assert (sweep["num_jobs"], sweep["settings"], sweep["statuses"]) == (
+        4,
+        ["learning_rate", "batch_size"],
+        {"queued": 4},
+    )
+    again = as_ada(
+        "POST", "/api/sweeps", json={"job": request_, "space": space, "idempotency_key": "k"}
+    ).json()
     assert again["id"] == sweep["id"]
     listed = as_ada("GET", "/api/sweeps").json()
     assert [(one["id"], one["trials"]) for one in listed["items"]] == [(sweep["id"], [])]
@@ -133,7 +164,9 @@ def test_a_random_search_takes_ranges(as_ada: Caller, request_: dict[str, Any]) 
         ({"n_epochs": 3}, "space.n_epochs"),
     ],
 )
-def test_what_cannot_be_tried_is_told_by_field(as_ada: Caller, request_: dict[str, Any], space: Any, field: str) -> None:
+def test_what_cannot_be_tried_is_told_by_field(
+    as_ada: Caller, request_: dict[str, Any], space: Any, field: str
+) -> None:
     answer = as_ada("POST", "/api/sweeps", json={"job": request_, "space": space})
     assert answer.status_code == 422
     assert any(name.startswith(field) for name in fields_of(answer)), fields_of(answer)

@@ -63,7 +63,9 @@ CONNECTIONS = httpx.Client(timeout=60)  # making one takes longer than most of t
 
 def sdk(live: str, user: User, **narrowed: Any) -> openai.OpenAI:
     _, key = api_keys.create(user, NewKey(name="test", **narrowed))
-    return openai.OpenAI(base_url=f"{live}/v1", api_key=key, max_retries=0, timeout=20, http_client=CONNECTIONS)
+    return openai.OpenAI(
+        base_url=f"{live}/v1", api_key=key, max_retries=0, timeout=20, http_client=CONNECTIONS
+    )
 
 
 @pytest.fixture
@@ -77,9 +79,17 @@ def test_completion_has_the_documented_shape(client_: openai.OpenAI) -> None:
     assert (answer.object, answer.model) == ("chat.completion", "parrot")
     (choice,) = answer.choices
     assert (choice.index, choice.finish_reason, choice.logprobs) == (0, "stop", None)
-    assert (choice.message.role, choice.message.content, choice.message.refusal) == ("assistant", "one two three", None)
+    assert (choice.message.role, choice.message.content, choice.message.refusal) == (
+        "assistant",
+        "one two three",
+        None,
+    )
     assert answer.usage is not None
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (3, 3, 6)
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (
+        3,
+        3,
+        6,
+    )
     assert answer._request_id is not None
     assert answer._request_id.startswith("req_")
 
@@ -87,7 +97,9 @@ def test_completion_has_the_documented_shape(client_: openai.OpenAI) -> None:
 def test_raw_body_has_the_required_nullable_fields(live: str, ada: User, parrot: str) -> None:
     _, key = api_keys.create(ada, NewKey(name="raw"))
     answer = CONNECTIONS.post(
-        f"{live}/v1/chat/completions", json={"model": "parrot", "messages": HELLO}, headers={"Authorization": f"Bearer {key}"}
+        f"{live}/v1/chat/completions",
+        json={"model": "parrot", "messages": HELLO},
+        headers={"Authorization": f"Bearer {key}"},
     ).json()
     assert answer["choices"][0].keys() >= {"index", "message", "logprobs", "finish_reason"}
     assert answer["choices"][0]["message"].keys() >= {"role", "content", "refusal"}
@@ -106,7 +118,9 @@ def test_stream_has_the_documented_chunks(client_: openai.OpenAI) -> None:
 
 
 def test_include_usage_adds_one_chunk_without_choices(client_: openai.OpenAI) -> None:
-    stream = client_.chat.completions.create(model="parrot", messages=HELLO, stream=True, stream_options={"include_usage": True})
+    stream = client_.chat.completions.create(
+        model="parrot", messages=HELLO, stream=True, stream_options={"include_usage": True}
+    )
     *chunks, last = list(stream)
     assert last.choices == []
     assert last.usage is not None
@@ -117,14 +131,27 @@ def test_include_usage_adds_one_chunk_without_choices(client_: openai.OpenAI) ->
 def test_stream_ends_with_done(live: str, ada: User, parrot: str) -> None:
     _, key = api_keys.create(ada, NewKey(name="raw"))
     body = {"model": "parrot", "messages": HELLO, "stream": True}
-    answer = CONNECTIONS.post(f"{live}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+    answer = CONNECTIONS.post(
+        f"{live}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
+    )
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(
     "field",
-    ["temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "n", "tools", "response_format", "stream"],
+    [
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "seed",
+        "stop",
+        "n",
+        "tools",
+        "response_format",
+        "stream",
+    ],
 )
 def test_null_means_default(client_: openai.OpenAI, field: str) -> None:
     answer = client_.chat.completions.create(model="parrot", messages=HELLO, extra_body={field: None})
@@ -150,10 +177,18 @@ def test_roles_and_parts_become_plain_turns(client_: openai.OpenAI, echo: Record
 
 def test_parameters_reach_the_model(client_: openai.OpenAI, echo: Recording) -> None:
     client_.chat.completions.create(
-        model="parrot", messages=HELLO, temperature=0, top_p=0.5, max_completion_tokens=7, seed=-3, stop="END", user="ada"
+        model="parrot",
+        messages=HELLO,
+        temperature=0,
+        top_p=0.5,
+        max_completion_tokens=7,
+        seed=-3,
+        stop="END",
+        user="ada",
     )
     assert (
-        echo.asked[-1].parameters.items() >= {"temperature": 0, "top_p": 0.5, "max_tokens": 7, "seed": -3, "stop": ["END"]}.items()
+        echo.asked[-1].parameters.items()
+        >= {"temperature": 0, "top_p": 0.5, "max_tokens": 7, "seed": -3, "stop": ["END"]}.items()
     )
     client_.chat.completions.create(model="parrot", messages=HELLO, max_tokens=100_000, stop=["a", "b"])
     assert echo.asked[-1].parameters.items() >= {"max_tokens": 8192, "stop": ["a", "b"]}.items()
@@ -168,15 +203,24 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{"name": "f"}]}, "functions"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, "response_format"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        "response_format",
+    ),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"presence_penalty": -0.5}, "presence_penalty"),
     ({"modalities": ["audio"]}, "modalities"),
     ({"reasoning_effort": "high"}, "reasoning_effort"),
     ({"store": True}, "store"),
     ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[0].role"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0]"),
-    ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]}, "messages[0].tool_calls"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        "messages[0].content[0]",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+        "messages[0].tool_calls",
+    ),
 ]
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"messages": []}, "messages"),
@@ -198,15 +242,21 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("change", "param"), UNSUPPORTED, ids=lambda value: str(value)[:40])
 def test_what_cannot_be_honoured_is_named(client_: openai.OpenAI, change: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        client_.chat.completions.create(model="parrot", messages=change.pop("messages", HELLO), extra_body=change)
+        client_.chat.completions.create(
+            model="parrot", messages=change.pop("messages", HELLO), extra_body=change
+        )
     assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
     assert refused.value.type == "invalid_request_error"
 
 
 @pytest.mark.parametrize(("change", "param"), BROKEN, ids=lambda value: str(value)[:40])
-def test_broken_rule_is_a_400_that_names_the_parameter(client_: openai.OpenAI, change: dict[str, Any], param: str) -> None:
+def test_broken_rule_is_a_400_that_names_the_parameter(
+    client_: openai.OpenAI, change: dict[str, Any], param: str
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        client_.chat.completions.create(model="parrot", messages=change.pop("messages", HELLO), extra_body=change)
+        client_.chat.completions.create(
+            model="parrot", messages=change.pop("messages", HELLO), extra_body=change
+        )
     assert refused.value.param == param
     assert refused.value.request_id
 
@@ -310,7 +360,9 @@ def test_a_model_is_found_by_every_name_it_has(client_: openai.OpenAI, parrot: s
         assert client_.chat.completions.create(model=callable_name, messages=HELLO).model == callable_name
 
 
-def test_own_model_can_be_deleted_and_a_base_not(client_: openai.OpenAI, live: str, bob: User, parrot: str) -> None:
+def test_own_model_can_be_deleted_and_a_base_not(
+    client_: openai.OpenAI, live: str, bob: User, parrot: str
+) -> None:
     make_model(None, "org/shared:7b", provider="echo")
     assert client_.models.retrieve("org/shared:7b").owned_by == "luthier"
     with pytest.raises(openai.PermissionDeniedError):
@@ -355,7 +407,9 @@ def test_client_that_hangs_up_stops_the_model(client_: openai.OpenAI, echo: Reco
     assert not echo.may_end.is_set()
 
 
-def test_client_that_hangs_up_without_a_stream_stops_the_model(client_: openai.OpenAI, echo: Recording, ada: User) -> None:
+def test_client_that_hangs_up_without_a_stream_stops_the_model(
+    client_: openai.OpenAI, echo: Recording, ada: User
+) -> None:
     echo.may_end.clear()
     with pytest.raises(openai.APITimeoutError):
         client_.with_options(timeout=0.5).chat.completions.create(model="parrot", messages=HELLO)
@@ -373,7 +427,8 @@ def test_stopping_server_ends_the_stream(client_: openai.OpenAI, echo: Recording
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/v1", 404), ("/v1/nothing", 404), ("/v1/completions", 404), ("/v1/chat/completions", 405)]
+    ("path", "status"),
+    [("/v1", 404), ("/v1/nothing", 404), ("/v1/completions", 404), ("/v1/chat/completions", 405)],
 )
 def test_unknown_addresses_and_methods_have_the_shape_of_v1(live: str, path: str, status: int) -> None:
     answer = CONNECTIONS.get(live + path)

@@ -18,7 +18,9 @@ from tests.api.conftest import Caller, error_of, fields_of
 FIELDS = {"id", "name", "prefix", "created_at", "expires_at", "last_used_at", "revoked_at"}
 
 
-def test_key_is_in_the_answer_to_its_creation_only(as_ada: Caller, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_key_is_in_the_answer_to_its_creation_only(
+    as_ada: Caller, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         answer = as_ada.post("/api/apikeys", {"name": "ci"})
         made = answer.json()
@@ -73,7 +75,10 @@ def test_expiry_is_in_days(as_ada: Caller) -> None:
 
 
 def test_read_only_fields_are_ignored(as_ada: Caller, ada: User) -> None:
-    made = as_ada.post("/api/apikeys", {"name": "x", "id": "key_mine", "key": "sk-mine", "user_id": "usr_x", "prefix": "sk-zzzz"})
+    made = as_ada.post(
+        "/api/apikeys",
+        {"name": "x", "id": "key_mine", "key": "sk-mine", "user_id": "usr_x", "prefix": "sk-zzzz"},
+    )
     assert made.json()["id"] != "key_mine"
     assert made.json()["key"] != "sk-mine"
     assert api_keys.identify(made.json()["key"]).user == ada
@@ -123,7 +128,9 @@ def test_expired_keys_leave_room(as_ada: Caller, ada: User, monkeypatch: pytest.
     api_keys.create(ada, NewKey(name="one more"))
 
 
-@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name", "last_used_at", "-last_used_at"])
+@pytest.mark.parametrize(
+    "sort", ["created_at", "-created_at", "name", "-name", "last_used_at", "-last_used_at"]
+)
 def test_lists_sort_by_what_the_contract_names(as_ada: Caller, sort: str) -> None:
     for name in ("b", "c", "a"):
         as_ada.post("/api/apikeys", {"name": name})
@@ -136,7 +143,15 @@ def test_lists_sort_by_what_the_contract_names(as_ada: Caller, sort: str) -> Non
 def test_usage_is_summed_by_what_was_asked(as_ada: Caller, ada: User, bob: User) -> None:
     key, _ = api_keys.create(ada, NewKey(name="ci"))
     with writing() as session:
-        usage.record(session, user_id=ada.id, kind="chat", api_key_id=key.id, prompt_tokens=10, completion_tokens=5, seconds=2)
+        usage.record(
+            session,
+            user_id=ada.id,
+            kind="chat",
+            api_key_id=key.id,
+            prompt_tokens=10,
+            completion_tokens=5,
+            seconds=2,
+        )
         usage.record(session, user_id=ada.id, kind="training", trained_tokens=1000, seconds=60)
         usage.record(session, user_id=ada.id, kind="query", seconds=0.5)
         usage.record(session, user_id=ada.id, kind="storage", bytes=4096)
@@ -146,7 +161,12 @@ def test_usage_is_summed_by_what_was_asked(as_ada: Caller, ada: User, bob: User)
         assert answer.status_code == 200
         total = answer.json()["total"]
         assert (total["prompt_tokens"], total["completion_tokens"], total["trained_tokens"]) == (10, 5, 1000)
-        assert (total["requests"], total["training_seconds"], total["query_seconds"], total["stored_bytes"]) == (2, 60, 0.5, 4096)
+        assert (
+            total["requests"],
+            total["training_seconds"],
+            total["query_seconds"],
+            total["stored_bytes"],
+        ) == (2, 60, 0.5, 4096)
     by_kind = {line["group"]: line for line in as_ada.get("/api/usage?group_by=kind").json()["items"]}
     assert by_kind.keys() == {"chat", "training", "query", "storage"}
     by_key = {line["group"]: line["label"] for line in as_ada.get("/api/usage?group_by=key").json()["items"]}
@@ -162,6 +182,8 @@ def test_usage_can_be_limited_in_time(as_ada: Caller, ada: User) -> None:
     assert as_ada.get(f"/api/usage?from={today}T00:00:00Z").json()["total"]["requests"] == 1
 
 
-@pytest.mark.parametrize(("query", "field"), [("group_by=colour", "group_by"), ("from=yesterday", "from"), ("to=2026-13-01", "to")])
+@pytest.mark.parametrize(
+    ("query", "field"), [("group_by=colour", "group_by"), ("from=yesterday", "from"), ("to=2026-13-01", "to")]
+)
 def test_broken_usage_queries_are_named(as_ada: Caller, query: str, field: str) -> None:
     assert fields_of(as_ada.get(f"/api/usage?{query}")) == {field}

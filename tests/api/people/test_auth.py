@@ -82,11 +82,15 @@ def test_of_simultaneous_registrations_one_wins(client: TestClient, ada: User, b
     assert sorted(answers) == [201] + [409] * 7
 
 
-def test_of_simultaneous_first_accounts_one_is_admin(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_simultaneous_first_accounts_one_is_admin(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_REGISTRATION", "open")
     settings.cache_clear()
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda i: register(client, email=f"u{i}@example.com").json()["user"]["role"], range(6)))
+        answers = list(
+            pool.map(lambda i: register(client, email=f"u{i}@example.com").json()["user"]["role"], range(6))
+        )
     assert sorted(answers) == ["admin"] + ["member"] * 5
 
 
@@ -122,7 +126,16 @@ def test_broken_field_is_named(client: TestClient, field: str, value: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "password", ["x" * 10, "x" * 128, "å" * 128, "🎻" * 10, " leading and trailing ", "пароль-пароль", "tab\tand\nnewline"]
+    "password",
+    [
+        "x" * 10,
+        "x" * 128,
+        "å" * 128,
+        "🎻" * 10,
+        " leading and trailing ",
+        "пароль-пароль",
+        "tab\tand\nnewline",
+    ],
 )
 def test_any_unicode_is_a_password_and_all_of_it_counts(client: TestClient, password: str) -> None:
     assert register(client, password=password).status_code == 201
@@ -177,7 +190,9 @@ def test_first_account_is_always_allowed(client: TestClient, monkeypatch: pytest
     assert register(client).json()["user"]["role"] == "admin"
 
 
-def test_admins_choice_wins_over_the_setting(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_admins_choice_wins_over_the_setting(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     users.set_registration_mode(ada, "closed")
     monkeypatch.setenv("LUTHIER_REGISTRATION", "open")
     settings.cache_clear()
@@ -199,7 +214,11 @@ def test_invitation_is_kept_when_the_registration_fails(client: TestClient, ada:
 def test_one_invitation_makes_one_account_of_simultaneous_ones(client: TestClient, ada: User) -> None:
     token = users.invite(ada).token
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda i: register(client, email=f"u{i}@example.com", invitation=token).status_code, range(6)))
+        answers = list(
+            pool.map(
+                lambda i: register(client, email=f"u{i}@example.com", invitation=token).status_code, range(6)
+            )
+        )
     assert sorted(answers) == [201] + [403] * 5
 
 
@@ -208,7 +227,9 @@ def test_wrong_invitation_does_not_help(client: TestClient, ada: User, invitatio
     assert register(client, invitation=invitation).status_code == 403
 
 
-def test_revoked_and_expired_invitations_do_not_help(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_revoked_and_expired_invitations_do_not_help(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     revoked, old = users.invite(ada), users.invite(ada, days=1)
     users.revoke_invitation(ada, revoked.id)
     assert register(client, invitation=revoked.token).status_code == 403
@@ -216,7 +237,9 @@ def test_revoked_and_expired_invitations_do_not_help(client: TestClient, ada: Us
     assert register(client, invitation=old.token).status_code == 403
 
 
-def test_registrations_per_hour_are_limited(client: TestClient, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registrations_per_hour_are_limited(
+    client: TestClient, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_REGISTRATIONS_PER_HOUR", "3")
     settings.cache_clear()
     for i in range(3):
@@ -247,7 +270,9 @@ def test_unknown_email_and_wrong_password_answer_the_same(client: TestClient, ad
     assert {**error_of(wrong), "request_id": ""} == {**error_of(unknown), "request_id": ""}
 
 
-def test_unknown_email_costs_the_same_time(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_email_costs_the_same_time(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(security, "BCRYPT_COST", 10)
     security._dummy_hash.cache_clear()
     users.change_password(ada, old=PASSWORD, new="another good one")  # now hashed at this cost
@@ -262,7 +287,9 @@ def test_unknown_email_costs_the_same_time(client: TestClient, ada: User, monkey
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com"])
-def test_after_five_failures_even_the_right_password_is_refused(client: TestClient, ada: User, email: str) -> None:
+def test_after_five_failures_even_the_right_password_is_refused(
+    client: TestClient, ada: User, email: str
+) -> None:
     for _ in range(5):
         assert login(client, email, "not the password").status_code == 401
     answer = login(client, email, PASSWORD)
@@ -277,7 +304,9 @@ def test_simultaneous_guesses_do_not_slip_through(client: TestClient, ada: User)
     assert sorted(answers) == [401] * 5 + [429] * 7
 
 
-def test_throttling_ends_with_the_window(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_ends_with_the_window(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(5):
         login(client, password="not the password")
     monkeypatch.setattr(clock, "now", lambda now=clock.now: now() + timedelta(minutes=15, seconds=1))
@@ -302,7 +331,9 @@ def test_a_hundred_failures_block_an_address(client: TestClient, ada: User) -> N
     assert login(TestClient(client.app, client=("10.2.2.2", 1))).status_code == 200
 
 
-def test_forwarded_address_counts_only_from_a_trusted_proxy(client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forwarded_address_counts_only_from_a_trusted_proxy(
+    client: TestClient, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for i in range(5):
         login(client, password="not the password", headers={"X-Forwarded-For": f"9.9.9.{i}"})
     assert login(client, headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 429
@@ -311,7 +342,9 @@ def test_forwarded_address_counts_only_from_a_trusted_proxy(client: TestClient, 
     assert login(client, headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 200
     for _ in range(5):
         login(client, password="not the password", headers={"X-Forwarded-For": "1.2.3.4, 8.8.4.4"})
-    assert login(client, headers={"X-Forwarded-For": "5.6.7.8, 8.8.4.4"}).status_code == 429  # the last stranger counts
+    assert (
+        login(client, headers={"X-Forwarded-For": "5.6.7.8, 8.8.4.4"}).status_code == 429
+    )  # the last stranger counts
 
 
 @pytest.mark.parametrize(
@@ -360,12 +393,16 @@ def test_forged_tokens_are_refused(client: TestClient, ada: User) -> None:
         "user gone": encode({**claims, "sub": "usr_gone"}, {"alg": "HS256"}, secret),
         "cut off": good[:-4],
         "other user": encode({**claims, "sub": "usr_other"}, {"alg": "HS256"}, "guess"),
-        "signature of another": good.rsplit(".", 1)[0] + "." + sessions.issue_jwt(ada).access_token.rsplit(".", 1)[1],
+        "signature of another": good.rsplit(".", 1)[0]
+        + "."
+        + sessions.issue_jwt(ada).access_token.rsplit(".", 1)[1],
         "deep": "." * 500,
     }
     assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {good}"}).status_code == 200
     for name, token in forged.items():
-        assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}).status_code == 401, name
+        assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}).status_code == 401, (
+            name
+        )
 
 
 def test_token_of_a_deleted_user_is_refused(client: TestClient, ada: User, bob: User) -> None:

@@ -41,7 +41,9 @@ def test_json_is_as_the_contract_says(as_ada: Caller) -> None:
     assert not as_ada.post("/api/query", {"sql": "SELECT 1"}).json()["truncated"]
 
 
-@pytest.mark.parametrize(("limit", "as_json", "as_arrow"), [(0, 422, 422), (10_001, 422, 200), (1_000_001, 422, 422)])
+@pytest.mark.parametrize(
+    ("limit", "as_json", "as_arrow"), [(0, 422, 422), (10_001, 422, 200), (1_000_001, 422, 422)]
+)
 def test_limits_of_both_forms(as_ada: Caller, limit: int, as_json: int, as_arrow: int) -> None:
     for headers, status in (({}, as_json), (ARROW, as_arrow)):
         answer = as_ada.post("/api/query", {"sql": "SELECT 1", "limit": limit}, headers=headers)
@@ -50,7 +52,9 @@ def test_limits_of_both_forms(as_ada: Caller, limit: int, as_json: int, as_arrow
             assert fields_of(answer) == {"limit"}
 
 
-@pytest.mark.parametrize("accept", [route.ARROW, f"{route.ARROW};q=0.9, application/json;q=0.5", route.ARROW.upper()])
+@pytest.mark.parametrize(
+    "accept", [route.ARROW, f"{route.ARROW};q=0.9, application/json;q=0.5", route.ARROW.upper()]
+)
 def test_arrow_stream_has_the_rows_and_says_what_is_missing(as_ada: Caller, accept: str) -> None:
     sql = "SELECT range AS n, 'x' || range AS s, [range] AS l, sum(range) OVER () AS total FROM range(100) ORDER BY n"
     answer = as_ada.post("/api/query", {"sql": sql, "limit": 70}, headers={"Accept": accept})
@@ -93,7 +97,9 @@ def test_errors_are_json_in_both_forms(as_ada: Caller, headers: dict[str, str]) 
 
 def test_result_larger_than_the_disk_allows_is_said(as_ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query.turn, "SPILL_BYTES", 2**20)
-    answer = as_ada.post("/api/query", {"sql": "SELECT uuid() AS u FROM range(200000)", "limit": 1_000_000}, headers=ARROW)
+    answer = as_ada.post(
+        "/api/query", {"sql": "SELECT uuid() AS u FROM range(200000)", "limit": 1_000_000}, headers=ARROW
+    )
     assert answer.status_code == 422
     assert "larger than one query may write" in error_of(answer)["message"]
     assert list(storage.staging_dir().iterdir()) == []

@@ -66,12 +66,16 @@ def test_list_is_a_page_of_ones_own(as_ada: Caller, as_bob: Caller) -> None:
     assert as_ada.get("/api/uploads?sort=secret").status_code == 422
 
 
-@pytest.mark.parametrize(("body", "field"), [({"filename": "a.csv"}, "size_bytes"), ({"size_bytes": 3}, "filename")])
+@pytest.mark.parametrize(
+    ("body", "field"), [({"filename": "a.csv"}, "size_bytes"), ({"size_bytes": 3}, "filename")]
+)
 def test_missing_fields_are_named(as_ada: Caller, body: dict[str, Any], field: str) -> None:
     assert field in fields_of(as_ada.post("/api/uploads", body))
 
 
-def test_too_large_is_refused_when_announced_and_when_sent(as_ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_is_refused_when_announced_and_when_sent(
+    as_ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_MAX_UPLOAD_MB", "1")
     settings.cache_clear()
     refused = as_ada.post("/api/uploads", {"filename": "a.csv", "size_bytes": 2**20 + 1})
@@ -79,7 +83,9 @@ def test_too_large_is_refused_when_announced_and_when_sent(as_ada: Caller, monke
     assert put(as_ada, begin(as_ada)["id"], 0, b"x" * (2 * 2**20 + 1)).status_code == 413
 
 
-def test_broken_off_connection_keeps_what_arrived(as_ada: Caller, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_off_connection_keeps_what_arrived(
+    as_ada: Caller, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from core.api import uploads as edge
     from core.errors import BadRequest
 

@@ -115,7 +115,9 @@ def test_only_the_chosen_kinds_are_sent(ada: User, job: JobRow, receiver: str) -
     assert [row.delivery for row in rows()] == ["none", "none", "waiting"]
 
 
-def test_failed_delivery_is_tried_again_later_and_at_last_given_up(ada: User, job: JobRow, receiver: str) -> None:
+def test_failed_delivery_is_tried_again_later_and_at_last_given_up(
+    ada: User, job: JobRow, receiver: str
+) -> None:
     webhooks.put(ada, NewWebhook(url=receiver))
     tell(job)
     at = now()
@@ -173,10 +175,16 @@ def test_address_that_may_not_be_called_is_refused_at_once(ada: User, url: str) 
         webhooks.put(ada, parse(NewWebhook, url=url))
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "192.168.1.1", "::1", "::ffff:10.0.0.1"])
-def test_public_name_of_a_private_host_is_never_called(ada: User, ip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "ip", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "192.168.1.1", "::1", "::ffff:10.0.0.1"]
+)
+def test_public_name_of_a_private_host_is_never_called(
+    ada: User, ip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(family, socket.SOCK_STREAM, 6, "", (ip, 443))])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_a, **_k: [(family, socket.SOCK_STREAM, 6, "", (ip, 443))]
+    )
     monkeypatch.setattr(socket, "create_connection", lambda *_a, **_k: pytest.fail("a connection was opened"))
     webhooks.put(ada, NewWebhook(url="https://hooks.example/x"))
     result = webhooks.send_test(ada)

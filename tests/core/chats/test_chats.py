@@ -103,20 +103,31 @@ def living_replies() -> list[threading.Thread]:
 
 def test_a_new_chat_has_the_defaults_of_the_contract(ada: User, echo_model: str) -> None:
     made = chats.create(ada, chats.NewChat(model_id=echo_model))
-    assert (made.title, made.dataset_id, made.system_prompt, made.message_count) == ("New chat", None, None, 0)
+    assert (made.title, made.dataset_id, made.system_prompt, made.message_count) == (
+        "New chat",
+        None,
+        None,
+        0,
+    )
     assert made.id.startswith("chat_")
     assert chats.get(ada, made.id) == made
 
 
 def test_a_chat_changes_only_in_the_fields_given_and_null_clears(ada: User, chat: chats.Chat) -> None:
-    chats.update(ada, chat.id, parse(chats.ChatChange, title="Ducks", system_prompt="Quack", parameters={"temperature": 0.5}))
+    chats.update(
+        ada,
+        chat.id,
+        parse(chats.ChatChange, title="Ducks", system_prompt="Quack", parameters={"temperature": 0.5}),
+    )
     changed = chats.update(ada, chat.id, parse(chats.ChatChange, system_prompt=None))
     assert (changed.title, changed.system_prompt, changed.parameters) == ("Ducks", None, {"temperature": 0.5})
     assert changed.model_id == chat.model_id
     assert changed.updated_at > chat.updated_at
 
 
-@pytest.mark.parametrize("values", [{"title": ""}, {"title": "x" * 201}, {"title": None}, {"model_id": None}, {"title": "a\0b"}])
+@pytest.mark.parametrize(
+    "values", [{"title": ""}, {"title": "x" * 201}, {"title": None}, {"model_id": None}, {"title": "a\0b"}]
+)
 def test_a_chat_refuses_what_breaks_its_rules(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         parse(chats.ChatChange, **values)
@@ -193,7 +204,9 @@ def test_messages_are_listed_in_the_order_they_were_said(ada: User, chat: chats.
 
 
 def test_messages_sent_at_once_all_get_a_place(ada: User, chat: chats.Chat) -> None:
-    threads = [threading.Thread(target=say, args=(ada, chat, f"m{i}"), kwargs={"generate": False}) for i in range(8)]
+    threads = [
+        threading.Thread(target=say, args=(ada, chat, f"m{i}"), kwargs={"generate": False}) for i in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -213,20 +226,34 @@ def test_deleting_a_chat_removes_its_messages(ada: User, chat: chats.Chat) -> No
 def test_a_message_is_answered_and_the_reply_is_charged(ada: User, chat: chats.Chat) -> None:
     sent = say(ada, chat, "Hello 🦆")
     assert sent.reply
-    assert (sent.reply.content, sent.reply.role, sent.reply.finish_reason) == ("Hello 🦆", "assistant", "stop")
+    assert (sent.reply.content, sent.reply.role, sent.reply.finish_reason) == (
+        "Hello 🦆",
+        "assistant",
+        "stop",
+    )
     assert sent.reply.model_id == chat.model_id
     assert sent.reply.usage == {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
     assert [line.completion_tokens for line in usage.summary(ada)] == [7]
 
 
-def test_system_prompts_and_parameters_are_overruled_by_what_is_nearer(ada: User, echo: Echo, echo_model: str) -> None:
+def test_system_prompts_and_parameters_are_overruled_by_what_is_nearer(
+    ada: User, echo: Echo, echo_model: str
+) -> None:
     chosen = {"temperature": 0.1, "top_p": 0.2, "max_tokens": 3}
     custom = models.create_custom(
-        ada, parse(models.NewModel, name="duck", base_model_id=echo_model, system_prompt="Quack", parameters=chosen)
+        ada,
+        parse(
+            models.NewModel, name="duck", base_model_id=echo_model, system_prompt="Quack", parameters=chosen
+        ),
     )
-    made = chats.create(ada, parse(chats.NewChat, model_id=custom.id, parameters={"top_p": 0.5, "max_tokens": 4}))
+    made = chats.create(
+        ada, parse(chats.NewChat, model_id=custom.id, parameters={"top_p": 0.5, "max_tokens": 4})
+    )
     say(ada, made, "Hi", parameters={"max_tokens": 5})
-    assert echo.asked[-1].messages == [{"role": "system", "content": "Quack"}, {"role": "user", "content": "Hi"}]
+    assert echo.asked[-1].messages == [
+        {"role": "system", "content": "Quack"},
+        {"role": "user", "content": "Hi"},
+    ]
     assert echo.asked[-1].parameters == {"temperature": 0.1, "top_p": 0.5, "max_tokens": 5}
     chats.update(ada, made.id, chats.ChatChange(system_prompt="Moo"))
     say(ada, made, "And?")
@@ -324,7 +351,10 @@ def test_rewind_takes_back_a_message_and_what_followed(ada: User, chat: chats.Ch
     second = say(ada, chat, "two").message
     say(ada, chat, "three")
     chats.rewind(ada, second.id)
-    assert [m.content for m in chats.list_messages(ada, chats.MessageList(chat_id=chat.id)).items] == ["one", "one"]
+    assert [m.content for m in chats.list_messages(ada, chats.MessageList(chat_id=chat.id)).items] == [
+        "one",
+        "one",
+    ]
 
 
 def test_a_deleted_model_leaves_the_chat_but_cannot_answer(ada: User, echo_model: str) -> None:
@@ -338,14 +368,18 @@ def test_a_deleted_model_leaves_the_chat_but_cannot_answer(ada: User, echo_model
     assert say(ada, made, "Note to myself", generate=False).message.content == "Note to myself"
 
 
-def test_a_reply_that_fails_half_way_keeps_its_text_and_says_why(ada: User, echo: Echo, chat: chats.Chat) -> None:
+def test_a_reply_that_fails_half_way_keeps_its_text_and_says_why(
+    ada: User, echo: Echo, chat: chats.Chat
+) -> None:
     echo.failure = Unavailable("The model process ended unexpectedly.")
     reply = finish(ada, begin(ada, chat, "abcdef").id)
     assert (reply.content, reply.finish_reason, reply.state) == ("abc", "error", "complete")
     assert reply.error == {"code": "unavailable", "message": "The model process ended unexpectedly."}
 
 
-def test_a_caller_who_waits_gets_the_error_and_an_empty_exchange_is_not_kept(ada: User, echo: Echo, chat: chats.Chat) -> None:
+def test_a_caller_who_waits_gets_the_error_and_an_empty_exchange_is_not_kept(
+    ada: User, echo: Echo, chat: chats.Chat
+) -> None:
     echo.failure = Unavailable("No model answered in time.")
     with pytest.raises(Unavailable, match="in time"):
         say(ada, chat, "x")
@@ -382,7 +416,13 @@ def test_a_chat_deleted_before_its_reply_begins_asks_no_model(
 def test_replies_of_a_server_that_died_are_complete_after_the_next_start(ada: User, chat: chats.Chat) -> None:
     message = say(ada, chat, "hello", generate=False).message
     with writing() as session:
-        fields = {"chat_id": chat.id, "position": 1, "role": "assistant", "state": "generating", "content": "half a"}
+        fields = {
+            "chat_id": chat.id,
+            "position": 1,
+            "role": "assistant",
+            "state": "generating",
+            "content": "half a",
+        }
         row = MessageRow(id=new_id("msg"), **fields)
         session.add(row)
     chats.recover()
@@ -393,7 +433,9 @@ def test_replies_of_a_server_that_died_are_complete_after_the_next_start(ada: Us
 
 def test_shutting_down_stores_every_reply_within_seconds(ada: User, echo: Echo, echo_model: str) -> None:
     echo.gate = threading.Semaphore(6)
-    growing = [begin(ada, chats.create(ada, chats.NewChat(model_id=echo_model)), "abcdefgh") for _ in range(3)]
+    growing = [
+        begin(ada, chats.create(ada, chats.NewChat(model_id=echo_model)), "abcdefgh") for _ in range(3)
+    ]
     started = time.monotonic()
     chats.shut_down()
     assert time.monotonic() - started < 2.5
@@ -412,7 +454,9 @@ def test_complete_stores_nothing_but_its_cost(ada: User, echo: Echo, echo_model:
     assert echo.asked[0].forget is False
     with reading() as session:
         assert session.scalars(select(ChatRow)).all() == []
-        assert [(row.model_id, row.completion_tokens) for row in session.scalars(select(UsageRow))] == [(echo_model, 5)]
+        assert [(row.model_id, row.completion_tokens) for row in session.scalars(select(UsageRow))] == [
+            (echo_model, 5)
+        ]
 
 
 def test_closing_a_completion_cancels_it_and_charges_what_was_written(ada: User, echo_model: str) -> None:
@@ -433,7 +477,9 @@ def ducks(ada: User, tmp_path: Path) -> str:
     return datasets.create(ada, datasets.NewDataset(name="ducks"), file=file, filename="ducks.csv").id
 
 
-def test_sql_in_a_chat_is_answered_from_the_dataset_without_a_model(ada: User, echo: Echo, echo_model: str, ducks: str) -> None:
+def test_sql_in_a_chat_is_answered_from_the_dataset_without_a_model(
+    ada: User, echo: Echo, echo_model: str, ducks: str
+) -> None:
     made = chats.create(ada, chats.NewChat(model_id=echo_model, dataset_id=ducks))
     reply = say(ada, made, "/sql SELECT name FROM data WHERE weight > 1 ORDER BY name").reply
     assert reply

@@ -60,7 +60,9 @@ def test_every_setting_is_an_option_with_its_help(name: str, run: Run) -> None:
     assert str(Hyperparameters.model_fields[name].description)[:20] in words
 
 
-@pytest.mark.parametrize("name", sorted(set(NewJob.model_fields) - {"dataset_id", "hyperparameters", "copied_from"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(NewJob.model_fields) - {"dataset_id", "hyperparameters", "copied_from"})
+)
 def test_every_field_of_a_job_is_an_option_that_says_what_it_is(name: str) -> None:
     (action,) = [one for one in cli.commands()["fine-tune"]._actions if one.dest == name]
     assert len(str(action.help)) > 8
@@ -87,7 +89,9 @@ def test_columns_are_pairs(faq: DatasetRow, ada: User, run: Run) -> None:
     assert (status, "ROLE=NAME" in told) == (2, True)
 
 
-def test_a_wrong_value_is_refused_with_its_field_and_starts_nothing(faq: DatasetRow, ada: User, run: Run) -> None:
+def test_a_wrong_value_is_refused_with_its_field_and_starts_nothing(
+    faq: DatasetRow, ada: User, run: Run
+) -> None:
     status, out, told = run("fine-tune", "support faq", "--n-epochs", "many", "--lora-rank", "0")
     assert (status, out) == (2, "")
     assert "n_epochs" in told
@@ -129,7 +133,11 @@ def test_a_job_is_steered_by_the_beginning_of_its_id(ada: User, make_job: Any, r
 
 @pytest.mark.parametrize(("end", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1), ("paused", 3)])
 def test_watching_ends_with_the_jobs_outcome(ada: User, make_job: Any, run: Run, end: str, code: int) -> None:
-    job = make_job(ada, status=end, error={"code": "x", "message": "The reason.", "line": None} if end == "failed" else None)
+    job = make_job(
+        ada,
+        status=end,
+        error={"code": "x", "message": "The reason.", "line": None} if end == "failed" else None,
+    )
     status, _, told = run("watch", job.id)
     assert status == code
     assert ("The reason." in told) is (end == "failed")
@@ -152,7 +160,9 @@ def test_other_users_things_look_missing(ada: User, bob: User, make_job: Any, ru
     assert fine_tuning.get(ada, job.id).status == "queued"
 
 
-def test_of_several_accounts_one_must_be_named(ada: User, bob: User, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_accounts_one_must_be_named(
+    ada: User, bob: User, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status, _, told = run("jobs")
     assert (status, "--user" in told) == (2, True)
     assert run("jobs", "--user", "Ada@Example.com")[0] == 0

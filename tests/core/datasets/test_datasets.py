@@ -20,7 +20,15 @@ from core.clock import now
 from core.config import settings
 from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, making
 from core.db import reading, writing
-from core.errors import Conflict, InUse, NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.errors import (
+    Conflict,
+    InUse,
+    NotFound,
+    TooLarge,
+    UnreadableFile,
+    UnsupportedMediaType,
+    ValidationError,
+)
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.listing import ListQuery
@@ -35,15 +43,25 @@ CSV = "n,s\n" + "".join(f"{i},row {i}\n" for i in range(1, 51))
 
 def test_an_upload_becomes_a_dataset(ada: User) -> None:
     dataset = upload(ada, "C:\\Users\\ada\\numbers.csv", CSV)
-    assert (dataset.name, dataset.filename, dataset.status, dataset.version) == ("numbers", "numbers.csv", "ready", 1)
+    assert (dataset.name, dataset.filename, dataset.status, dataset.version) == (
+        "numbers",
+        "numbers.csv",
+        "ready",
+        1,
+    )
     assert (dataset.num_rows, dataset.num_columns, dataset.format) == (50, 2, "table")
     assert dataset.size_bytes == len(CSV)
     version = datasets.version_of(ada, dataset.id)
     assert version.sha256 == dataset.sha256
     assert version.content_hash
-    assert sorted(left_on_disk()) == [f"datasets/{version.id}/data.parquet", f"datasets/{version.id}/original"]
+    assert sorted(left_on_disk()) == [
+        f"datasets/{version.id}/data.parquet",
+        f"datasets/{version.id}/original",
+    ]
     with reading() as session:
-        used = session.scalars(select(UsageRow.bytes).where(UsageRow.user_id == ada.id, UsageRow.kind == "storage")).all()
+        used = session.scalars(
+            select(UsageRow.bytes).where(UsageRow.user_id == ada.id, UsageRow.kind == "storage")
+        ).all()
     assert sum(used) == storage.folder_bytes(storage.version_dir(version.id))
 
 
@@ -90,7 +108,10 @@ quick = pytest.mark.usefixtures("in_process")
 
 @quick
 def test_names_from_files_are_numbered_and_stated_ones_are_kept(ada: User, bob: User) -> None:
-    names = [upload(ada, filename, "a\n1\n").name for filename in ("faq.csv", "FAQ.csv", "faq.csv.gz.csv", "faq.csv")]
+    names = [
+        upload(ada, filename, "a\n1\n").name
+        for filename in ("faq.csv", "FAQ.csv", "faq.csv.gz.csv", "faq.csv")
+    ]
     assert names == ["faq", "FAQ 2", "faq.csv.gz", "faq 3"]
     assert upload(ada, "x.csv", "a\n1\n", name="faq").name == "faq"
     assert upload(bob, "faq.csv", "a\n1\n").name == "faq"
@@ -131,7 +152,9 @@ def test_an_upload_that_is_too_large_is_refused(ada: User, monkeypatch: pytest.M
 @quick
 def test_versions_are_numbered_and_kept(ada: User) -> None:
     dataset = upload(ada, "a.csv", "a\n1\n")
-    second = datasets.add_version(ada, dataset.id, file=stage(b"a,b\n1,2\n3,4\n"), filename="b.csv", note="two columns")
+    second = datasets.add_version(
+        ada, dataset.id, file=stage(b"a,b\n1,2\n3,4\n"), filename="b.csv", note="two columns"
+    )
     assert (second.version, second.num_rows, second.note) == (2, 2, "two columns")
     with pytest.raises(UnreadableFile):
         datasets.add_version(ada, dataset.id, file=stage(b"a,b\n1\n"), filename="c.csv")
@@ -150,7 +173,9 @@ def test_the_next_file_is_read_as_the_newest_one_was(ada: User) -> None:
     dataset = upload(ada, "a.csv", "a\n1\n")
 
     def add(content: str, options: IngestOptions | None = None) -> Version:
-        return datasets.add_version(ada, dataset.id, file=stage(content.encode()), filename="a.csv", options=options)
+        return datasets.add_version(
+            ada, dataset.id, file=stage(content.encode()), filename="a.csv", options=options
+        )
 
     assert "notes" not in add("a,b\n1,2\n").detected
     add("a;b\n1;2\n", chosen)
@@ -173,9 +198,18 @@ def test_a_query_result_becomes_a_version_with_its_parents(ada: User, bob: User)
         pyarrow.parquet.write_table(table, path)
         return path
 
-    made, version = datasets.create_from_table(ada, name="few", parquet=result(), sql="SELECT n FROM a LIMIT 2", parents=parents)
-    assert (made.name, made.num_rows, version.sql, version.parents) == ("few", 2, "SELECT n FROM a LIMIT 2", parents)
-    again, second = datasets.create_from_table(ada, parquet=result(), sql="SELECT 1", parents=parents, dataset_id=made.id)
+    made, version = datasets.create_from_table(
+        ada, name="few", parquet=result(), sql="SELECT n FROM a LIMIT 2", parents=parents
+    )
+    assert (made.name, made.num_rows, version.sql, version.parents) == (
+        "few",
+        2,
+        "SELECT n FROM a LIMIT 2",
+        parents,
+    )
+    again, second = datasets.create_from_table(
+        ada, parquet=result(), sql="SELECT 1", parents=parents, dataset_id=made.id
+    )
     assert (again.id, second.version) == (made.id, 2)
     assert datasets.open_content(ada, made.id).filename == "few.parquet"
     for wrong in ({"dataset_id": made.id}, {"parents": parents}):
@@ -198,7 +232,10 @@ def test_samples_come_in(ada: User) -> None:
 def test_pages_of_rows(ada: User) -> None:
     dataset = upload(ada, "n.csv", CSV)
     page = datasets.preview(ada, dataset.id, limit=2, offset=30)
-    assert page.items == [{"line": 31, "data": {"n": 31, "s": "row 31"}}, {"line": 32, "data": {"n": 32, "s": "row 32"}}]
+    assert page.items == [
+        {"line": 31, "data": {"n": 31, "s": "row 31"}},
+        {"line": 32, "data": {"n": 32, "s": "row 32"}},
+    ]
     assert (page.total, page.limit, page.offset) == (50, 2, 30)
     assert datasets.preview(ada, dataset.id, offset=1000).items == []
     down = datasets.preview(ada, dataset.id, limit=1, offset=1, order_by="-n", columns=["n"])
@@ -255,7 +292,10 @@ def test_odd_column_names_are_shown_and_sorted(ada: User) -> None:
 def test_downloads_hold_the_same_rows(ada: User) -> None:
     content = 'id,text,x\n007,=1+1,0.5\n008,"a, ""b""\nc",\n'
     dataset = upload(ada, "d.csv", content, name='my/"data"')
-    taken = {as_: datasets.open_content(ada, dataset.id, as_=as_) for as_ in ("original", "csv", "jsonl", "parquet")}  # type: ignore[arg-type]
+    taken = {
+        as_: datasets.open_content(ada, dataset.id, as_=as_)
+        for as_ in ("original", "csv", "jsonl", "parquet")
+    }  # type: ignore[arg-type]
     assert b"".join(taken["original"].chunks) == content.encode()
     assert taken["original"].filename == "d.csv"
     assert taken["csv"].filename == "my_data_.csv"
@@ -271,7 +311,11 @@ def test_downloads_hold_the_same_rows(ada: User) -> None:
 def test_lists_filter_sort_and_search(ada: User) -> None:
     upload(ada, "bikes.csv", CSV)
     upload(ada, "100%.jsonl", '{"prompt": "a", "completion": "b"}\n')
-    chats = upload(ada, "zebra.jsonl", '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
+    chats = upload(
+        ada,
+        "zebra.jsonl",
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n',
+    )
 
     def names(**query: Any) -> list[str]:
         return [dataset.name for dataset in datasets.list_datasets(ada, DatasetList(**query)).items]
@@ -292,7 +336,10 @@ def test_sql_sees_every_ready_version_of_its_owner(ada: User, bob: User) -> None
     dataset = upload(ada, "a.csv", "a\n1\n")
     datasets.add_version(ada, dataset.id, file=stage(b"a\n1\n2\n"), filename="a.csv")
     found = sorted(datasets.sql_tables(ada), key=lambda table: table.number)
-    assert [(t.dataset_name, t.number, t.is_latest, t.num_rows) for t in found] == [("a", 1, False, 1), ("a", 2, True, 2)]
+    assert [(t.dataset_name, t.number, t.is_latest, t.num_rows) for t in found] == [
+        ("a", 1, False, 1),
+        ("a", 2, True, 2),
+    ]
     assert all(storage.parquet_path(table.version_id).exists() for table in found)
     assert datasets.sql_tables(bob) == []
 
@@ -308,7 +355,11 @@ def test_a_table_trains_through_a_mapping(ada: User) -> None:
     assert example.messages[1] == {"role": "assistant", "content": "4"}  # type: ignore[union-attr]
     assert datasets.training_report(ada, version, mapping).ok
     report = datasets.training_report(ada, version, {"prompt": "empty", "completion": "answer"})
-    assert (report.ok, report.num_examples, report.errors[0]) == (False, 0, {"line": 1, "field": "empty", "message": "is empty"})
+    assert (report.ok, report.num_examples, report.errors[0]) == (
+        False,
+        0,
+        {"line": 1, "field": "empty", "message": "is empty"},
+    )
     assert datasets.training_report(ada, version).errors[0]["field"] == "columns"
 
 
@@ -333,11 +384,21 @@ def test_deleting_takes_files_and_frees_usage(ada: User) -> None:
 
 
 @quick
-@pytest.mark.parametrize(("status", "is_active"), [("queued", True), ("paused", True), ("succeeded", False), ("failed", False)])
+@pytest.mark.parametrize(
+    ("status", "is_active"), [("queued", True), ("paused", True), ("succeeded", False), ("failed", False)]
+)
 def test_an_active_job_keeps_its_dataset(ada: User, status: str, is_active: bool) -> None:
     dataset = upload(ada, "a.csv", "a\n1\n")
     with writing() as session:
-        session.add(JobRow(id="ftj_test", user_id=ada.id, name="j", status=status, validation_version_id=dataset.latest_version_id))
+        session.add(
+            JobRow(
+                id="ftj_test",
+                user_id=ada.id,
+                name="j",
+                status=status,
+                validation_version_id=dataset.latest_version_id,
+            )
+        )
     if is_active:
         with pytest.raises(InUse, match=r"used by job ftj_test\. Cancel the job first"):
             datasets.delete(ada, dataset.id)
@@ -381,7 +442,11 @@ def processing(ada: User, **values: Any) -> str:
     with writing() as session:
         session.add(DatasetRow(id="ds_x", owner_id=ada.id, name="x"))
         session.flush()
-        session.add(DatasetVersionRow(id=version_id, dataset_id="ds_x", created_by=ada.id, number=1, filename="x.csv", **values))
+        session.add(
+            DatasetVersionRow(
+                id=version_id, dataset_id="ds_x", created_by=ada.id, number=1, filename="x.csv", **values
+            )
+        )
     return version_id
 
 
@@ -391,7 +456,10 @@ def test_a_cancelled_conversion_ends_as_failed(ada: User) -> None:
     datasets.cancel_ingest(ada, version_id)
     assert converter.run(version_id)
     found = datasets.get_version(ada, version_id)
-    assert (found.status, found.errors) == ("failed", [{"line": None, "message": "The conversion was cancelled."}])
+    assert (found.status, found.errors) == (
+        "failed",
+        [{"line": None, "message": "The conversion was cancelled."}],
+    )
     assert left_on_disk() == []
     with pytest.raises(Conflict):
         datasets.cancel_ingest(ada, version_id)

@@ -21,7 +21,8 @@ def values(rows: list[tuple[Any, ...]], columns: str = KINDS) -> str:
     """SQL that answers exactly these rows; every value is written as JSON text, NaN as a word."""
     parts = [part.split(" ", 1) for part in columns.replace(", b VARCHAR", "; b VARCHAR").split(", ")]
     casts = [
-        f"c{i}{'' if type_ == 'VARCHAR' else '::' + type_.replace(';', ',')} AS {name}" for i, (name, type_) in enumerate(parts)
+        f"c{i}{'' if type_ == 'VARCHAR' else '::' + type_.replace(';', ',')} AS {name}"
+        for i, (name, type_) in enumerate(parts)
     ]
     listed = ", ".join(f"({n}, {', '.join(map(_cell, row))})" for n, row in enumerate(rows))
     named = ", ".join(["n_", *(f"c{i}" for i in range(len(parts)))])
@@ -32,7 +33,11 @@ def _cell(value: Any) -> str:
     if value is None:
         return "NULL::VARCHAR"
     if isinstance(value, dict):
-        return "'{" + ", ".join(f"''{k}'': {'NULL' if v is None else json.dumps(v)}" for k, v in value.items()) + "}'"
+        return (
+            "'{"
+            + ", ".join(f"''{k}'': {'NULL' if v is None else json.dumps(v)}" for k, v in value.items())
+            + "}'"
+        )
     if isinstance(value, list):
         return "'[" + ", ".join("NULL" if v is None else json.dumps(v) for v in value) + "]'"
     return "'" + str(value).replace("'", "''") + "'"
@@ -71,7 +76,8 @@ def test_whole_rows_are_counted_as_in_a_bag(ada: User, seed: int) -> None:
 def test_rows_meet_by_their_key(ada: User, seed: int) -> None:
     chance = random.Random(seed)
     before, after = (
-        {(key, part): random_row(chance) for key in chance.sample(range(60), 40) for part in ("a", "b")} for _ in range(2)
+        {(key, part): random_row(chance) for key in chance.sample(range(60), 40) for part in ("a", "b")}
+        for _ in range(2)
     )
     columns = "k BIGINT, part VARCHAR, " + KINDS
     old = make(ada, values([(*key, *row) for key, row in before.items()], columns))
@@ -96,7 +102,9 @@ def test_rows_meet_by_their_key(ada: User, seed: int) -> None:
 
 def test_samples_show_rows_side_by_side(ada: User) -> None:
     old = make(ada, "SELECT i AS id, 'row ' || i AS s FROM range(5) t(i)")
-    new = make(ada, "SELECT i AS id, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)")
+    new = make(
+        ada, "SELECT i AS id, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)"
+    )
     found = diff_versions(ada, old.id, new.id, key=["id"])
     assert found.samples["removed"] == [{"line": 1, "data": {"id": 0, "s": "row 0"}, "times": 1}]
     assert found.samples["added"] == [{"line": 5, "data": {"id": 5, "s": "row 5"}, "times": 1}]
@@ -110,7 +118,10 @@ def test_samples_show_rows_side_by_side(ada: User) -> None:
 
 def test_all_differences_leave_as_csv(ada: User) -> None:
     old = make(ada, "SELECT i AS id, 'row ' || i AS s, [i] AS l FROM range(5) t(i)", name="my things")
-    new = make(ada, "SELECT i AS id, 'x' AS t, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)")
+    new = make(
+        ada,
+        "SELECT i AS id, 'x' AS t, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)",
+    )
     content = open_diff(ada, old.id, new.id, key=["id"])
     assert content.filename == "things v1 to v1 changes.csv"
     assert b"".join(content.chunks).decode().splitlines() == [
@@ -120,7 +131,9 @@ def test_all_differences_leave_as_csv(ada: User) -> None:
         "after,3,1,3,other,,x",
         "added,5,1,5,row 5,,x",
     ]
-    bags = open_diff(ada, old.id, make(ada, "SELECT i AS id FROM range(5) t(i) UNION ALL SELECT 4 UNION ALL SELECT 4").id)
+    bags = open_diff(
+        ada, old.id, make(ada, "SELECT i AS id FROM range(5) t(i) UNION ALL SELECT 4 UNION ALL SELECT 4").id
+    )
     assert b"".join(bags.chunks).decode().splitlines()[1:] == ["added,5,2,4,,"]
     assert not list(storage.staging_dir().iterdir())
 
@@ -168,7 +181,10 @@ def test_values_of_another_type_are_compared_by_what_they_mean(
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) t(id, s)", "id = 2 is in 2 rows of version 2, first in row 2"),
+        (
+            "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c')) t(id, s)",
+            "id = 2 is in 2 rows of version 2, first in row 2",
+        ),
         ("SELECT * FROM (VALUES (1, 'a'), (NULL, 'b')) t(id, s)", "row 2 of version 2 has no value in 'id'"),
         ("SELECT 1 AS other", "version 2 has no column 'id'"),
     ],
@@ -182,14 +198,19 @@ def test_a_key_that_is_none_is_refused_with_its_value(ada: User, rows: str, said
 
 
 def test_likely_keys_come_first(ada: User) -> None:
-    old = make(ada, "SELECT 'n' || i AS name, i % 3 AS three, i AS user_id, i / 2.0 AS x FROM range(100) t(i)")
+    old = make(
+        ada, "SELECT 'n' || i AS name, i % 3 AS three, i AS user_id, i / 2.0 AS x FROM range(100) t(i)"
+    )
     assert suggest_keys(ada, old.id, old.id) == ["user_id", "name"]
 
 
 def test_strangers_and_gone_versions_cannot_be_compared(ada: User, bob: User) -> None:
     old = make(ada, "SELECT 1 AS id")
     new = make(ada, "SELECT 2 AS id", dataset_id=old.dataset_id)
-    for call in (lambda: datasets.diff(bob, old.dataset_id, 1, 2), lambda: diff_versions(bob, old.id, new.id)):
+    for call in (
+        lambda: datasets.diff(bob, old.dataset_id, 1, 2),
+        lambda: diff_versions(bob, old.id, new.id),
+    ):
         with pytest.raises(NotFound):
             call()
     with pytest.raises(NotFound):

@@ -64,7 +64,9 @@ def read(tables: Tables) -> Callable[..., pages.Preview]:
     def page(sql: str, **how: Any) -> pages.Preview:
         path, columns = tables(sql)
         where = {name: filters.as_filter(name, wanted) for name, wanted in how.pop("where", {}).items()}
-        return pages.page(path, columns, num_rows=pyarrow.parquet.read_metadata(path).num_rows, where=where, **how)
+        return pages.page(
+            path, columns, num_rows=pyarrow.parquet.read_metadata(path).num_rows, where=where, **how
+        )
 
     return page
 
@@ -84,7 +86,13 @@ def find(read: Callable[..., pages.Preview]) -> Find:
 def test_values_stay_what_they_are(read: Callable[..., pages.Preview]) -> None:
     rows = [item["data"] for item in read(TABLE).items]
     assert [row["big"] for row in rows] == [9223372036854775807, -5, 9007199254740993, None, 0]
-    assert [row[TEXT] for row in rows] == ['Ünïcode "quoted"', "", None, "two\nlines 100%_", "don't; DROP TABLE x"]
+    assert [row[TEXT] for row in rows] == [
+        'Ünïcode "quoted"',
+        "",
+        None,
+        "two\nlines 100%_",
+        "don't; DROP TABLE x",
+    ]
     assert [row["ratio"] for row in rows] == [1.5, None, None, None, None]  # JSON knows no others
     assert rows[0]["at"] == "2024-06-01T10:00:00+00:00"
     assert [row["day"] for row in rows] == ["2024-01-31", "2024-02-01", None, "0999-12-31", "2024-02-01"]
@@ -135,9 +143,20 @@ def test_the_search_takes_words_literally(find: Find, search: str, lines: list[i
 
 @pytest.mark.parametrize(
     ("search", "lines"),
-    [("don't", [1]), ("panic ada", [1]), ("y z", [1]), ("BOB", [2]), ("free", [1]), ("k 1", [1]), ("tags", []), ("content", [])],
+    [
+        ("don't", [1]),
+        ("panic ada", [1]),
+        ("y z", [1]),
+        ("BOB", [2]),
+        ("free", [1]),
+        ("k 1", [1]),
+        ("tags", []),
+        ("content", []),
+    ],
 )
-def test_the_search_looks_into_nested_values_but_not_at_their_names(find: Find, search: str, lines: list[int]) -> None:
+def test_the_search_looks_into_nested_values_but_not_at_their_names(
+    find: Find, search: str, lines: list[int]
+) -> None:
     assert find(NESTED, search=search) == lines
 
 
@@ -148,7 +167,9 @@ def test_the_search_looks_into_nested_values_but_not_at_their_names(find: Find, 
         ({"counts": {"contains": "k"}}, [1]), ({"numbers": {"contains": "2"}}, [1]), ({"raw": {"contains": '"text"'}}, [1]),
     ],
 )  # fmt: skip
-def test_nested_values_are_filtered_by_their_text(find: Find, where: dict[str, Any], lines: list[int]) -> None:
+def test_nested_values_are_filtered_by_their_text(
+    find: Find, where: dict[str, Any], lines: list[int]
+) -> None:
     assert find(NESTED, where=where) == lines
 
 
@@ -159,7 +180,9 @@ def test_nested_values_are_filtered_by_their_text(find: Find, where: dict[str, A
         (f"-{TEXT}", [1, 4, 5, 2, 3]), ("day", [4, 1, 2, 5, 3]), ("-ok", [1, 4, 2, 5, 3]), ("price", [3, 1, 5, 2, 4]),
     ],
 )  # fmt: skip
-def test_sorting_puts_nulls_last_and_keeps_the_files_order_among_equals(find: Find, order_by: str, lines: list[int]) -> None:
+def test_sorting_puts_nulls_last_and_keeps_the_files_order_among_equals(
+    find: Find, order_by: str, lines: list[int]
+) -> None:
     assert find(order_by=order_by) == lines
 
 
@@ -209,7 +232,9 @@ def test_what_does_not_fit_is_refused(read: Callable[..., pages.Preview], wrong:
         read(TABLE, **wrong)
 
 
-def test_a_search_that_takes_too_long_is_stopped(read: Callable[..., pages.Preview], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_takes_too_long_is_stopped(
+    read: Callable[..., pages.Preview], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paging, "SECONDS", 0.02)
     with pytest.raises(QueryTimeout, match="longer than"):
         read("SELECT repeat(md5(range::VARCHAR), 20) AS t FROM range(200000)", search="zzz yyy xxx www vvv")
@@ -231,7 +256,8 @@ def test_a_view_survives_its_address(view: View) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"where": "{"}, {"where": "[]"}, {"cols": "[1"}, {"version": "x"}, {"where": '{"a": {"min": {}}}'}]
+    "query",
+    [{"where": "{"}, {"where": "[]"}, {"cols": "[1"}, {"version": "x"}, {"where": '{"a": {"min": {}}}'}],
 )
 def test_an_address_that_is_no_view_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
@@ -256,14 +282,26 @@ def test_a_file_of_a_view_holds_its_rows_in_its_order(chosen: Callable[..., page
     assert written[0] == ["id", TEXT, "big"]
     assert [row[0] for row in written[1:]] == ["1", "3", "5", "2"]
     lines = [json.loads(line) for line in b"".join(files.jsonl_chunks(rows)).decode().splitlines()]
-    assert [(line["id"], line["big"]) for line in lines] == [(1, 2**63 - 1), (3, 9007199254740993), (5, 0), (2, -5)]
+    assert [(line["id"], line["big"]) for line in lines] == [
+        (1, 2**63 - 1),
+        (3, 9007199254740993),
+        (5, 0),
+        (2, -5),
+    ]
     table = pyarrow.parquet.read_table(io.BytesIO(b"".join(files.parquet_chunks(rows))))
-    assert table.to_pydict() == {"id": [1, 3, 5, 2], TEXT: [line[TEXT] for line in lines], "big": [line["big"] for line in lines]}
+    assert table.to_pydict() == {
+        "id": [1, 3, 5, 2],
+        TEXT: [line[TEXT] for line in lines],
+        "big": [line["big"] for line in lines],
+    }
 
 
 def test_csv_tells_null_from_the_empty_text(chosen: Callable[..., pages.Selection]) -> None:
     rows = chosen(TABLE, only=["id", TEXT, "ok"], lines=[2, 3])
-    assert b"".join(files.csv_chunks(rows)).decode() == f'id,"{TEXT.replace(chr(34), chr(34) * 2)}",ok\n2,"",false\n3,,\n'
+    assert (
+        b"".join(files.csv_chunks(rows)).decode()
+        == f'id,"{TEXT.replace(chr(34), chr(34) * 2)}",ok\n2,"",false\n3,,\n'
+    )
 
 
 def test_parquet_keeps_every_type_and_is_written_in_pieces(
@@ -280,7 +318,10 @@ def test_parquet_keeps_every_type_and_is_written_in_pieces(
     (tmp_path / "out.parquet").write_bytes(b"".join(pieces))
     assert pyarrow.parquet.read_metadata(tmp_path / "out.parquet").num_rows == 8000
     with duckdb.connect() as connection:
-        described = [f"DESCRIBE SELECT * EXCLUDE (i) FROM '{path}'" for path in (tables(sql)[0], tmp_path / "out.parquet")]
+        described = [
+            f"DESCRIBE SELECT * EXCLUDE (i) FROM '{path}'"
+            for path in (tables(sql)[0], tmp_path / "out.parquet")
+        ]
         types = [connection.execute(statement).fetchall() for statement in described]
     assert types[0] == types[1]
 

@@ -48,7 +48,9 @@ def test_parts_are_cut_by_content_and_seed(ada: User) -> None:
     assert counts.rows == {part: len(rows) for part, rows in parts.items()}
     everything = pyarrow.parquet.read_table(storage.parquet_path(source.id)).to_pylist()
     for part, rows in parts.items():
-        assert rows == [row for row in everything if part_by_hand(row, seed) == part]  # in the order of the source, too
+        assert rows == [
+            row for row in everything if part_by_hand(row, seed) == part
+        ]  # in the order of the source, too
     version = datasets.version_of(ada, made[0].id)
     assert (version.origin, version.parents, version.options["split"]["seed"]) == ("split", [source.id], seed)
     assert version.columns == source.columns
@@ -72,7 +74,9 @@ def test_strata_keep_their_shares(ada: User) -> None:
     kinds = [chance.choice(["a"] * 80 + ["b"] * 15 + ["c"] * 5) for _ in range(4000)]
     listed = ", ".join(f"({n}, '{kind}')" for n, kind in enumerate(kinds))
     source = make(ada, f"SELECT * FROM (VALUES {listed}) t(n, kind)")
-    counts = count_split(ada, source.id, parse(NewSplit, train=0.6, validation=0.2, test=0.2, stratify="kind"))
+    counts = count_split(
+        ada, source.id, parse(NewSplit, train=0.6, validation=0.2, test=0.2, stratify="kind")
+    )
     for stratum in counts.strata:
         total = Counter(kinds)[stratum["value"]]
         for part, share in (("train", 0.6), ("validation", 0.2), ("test", 0.2)):
@@ -120,7 +124,12 @@ def test_rows_on_both_sides_are_found(ada: User) -> None:
     found = leaks(ada, [train.id, test.id])
     (leak,) = found.leaks
     assert (leak.a, leak.b, leak.exact) == (train.id, test.id, 5)
-    assert (found.columns, found.text_columns, found.is_sampled, found.is_clean) == (["id", "text", "x"], ["text"], False, False)
+    assert (found.columns, found.text_columns, found.is_sampled, found.is_clean) == (
+        ["id", "text", "x"],
+        ["text"],
+        False,
+        False,
+    )
     assert {(one["a_line"], one["b_line"]) for one in leak.examples if one["similarity"] == 1} == {
         (46 + n, 1 + n) for n in range(5)
     }
@@ -132,14 +141,22 @@ def test_rows_on_both_sides_are_found(ada: User) -> None:
 
 
 def test_parts_of_a_split_share_no_row(ada: User) -> None:
-    parts = [make(ada, f"SELECT i AS n, NULL::VARCHAR AS s FROM range(60) t(i) WHERE i % 3 = {part}") for part in range(3)]
+    parts = [
+        make(ada, f"SELECT i AS n, NULL::VARCHAR AS s FROM range(60) t(i) WHERE i % 3 = {part}")
+        for part in range(3)
+    ]
     found = leaks(ada, [part.id for part in parts])
     assert (len(found.leaks), found.is_clean) == (3, True)
 
 
 def test_leaks_of_strange_or_unlike_versions_are_refused(ada: User, bob: User) -> None:
     one, other = make(ada, "SELECT 1 AS a"), make(ada, "SELECT 1 AS b")
-    for ids, columns in (([one.id], []), ([one.id, one.id], []), ([one.id, other.id], []), ([one.id, other.id], ["a"])):
+    for ids, columns in (
+        ([one.id], []),
+        ([one.id, one.id], []),
+        ([one.id, other.id], []),
+        ([one.id, other.id], ["a"]),
+    ):
         with pytest.raises(ValidationError):
             leaks(ada, ids, columns=columns)
     with pytest.raises(NotFound):

@@ -32,7 +32,10 @@ def edit(user: User, version_id: str, **edits: Any) -> Any:
 
 
 def data(user: User, version: Any) -> list[dict[str, Any]]:
-    return [item["data"] for item in datasets.preview(user, version.dataset_id, version=version.version, limit=100).items]
+    return [
+        item["data"]
+        for item in datasets.preview(user, version.dataset_id, version=version.version, limit=100).items
+    ]
 
 
 @pytest.mark.usefixtures("in_process")
@@ -45,14 +48,22 @@ def test_cells_change_rows_come_and_go_and_types_stay(ada: User) -> None:
     }  # fmt: skip
     cells = [{"line": 2, "column": name, "value": value} for name, value in changes.items()]
     cells += [{"line": 5, "column": "s", "value": None}, {"line": 5, "column": "s", "value": "last word"}]
-    new = edit(ada, old.id, cells=cells, deleted=[1, 3], added=[{"n": 9}, {"s": "new", "l": []}], note="mended")
+    new = edit(
+        ada, old.id, cells=cells, deleted=[1, 3], added=[{"n": 9}, {"s": "new", "l": []}], note="mended"
+    )
     shown = {**before[1], **changes, "price": 12.5, "t": "2020-01-01T00:00:01"}
     empty = dict.fromkeys(changes)
     assert data(ada, new) == [
         shown, before[3], {**before[4], "s": "last word"}, {**empty, "n": 9}, {**empty, "s": "new", "l": []},
     ]  # fmt: skip
     assert new.columns == old.columns
-    assert (new.version, new.origin, new.parents, new.note, new.author["name"]) == (2, "edit", [old.id], "mended", "Ada")
+    assert (new.version, new.origin, new.parents, new.note, new.author["name"]) == (
+        2,
+        "edit",
+        [old.id],
+        "mended",
+        "Ada",
+    )
     assert new.options == {"edit": {"cells": 11, "added": 2, "deleted": 2}}
     assert data(ada, old) == before
     assert not list(storage.staging_dir().iterdir())
@@ -62,7 +73,13 @@ def test_cells_change_rows_come_and_go_and_types_stay(ada: User) -> None:
 def test_rows_stay_in_order_when_a_large_version_is_edited(ada: User) -> None:
     old = make(ada, "SELECT i AS n, i % 7 AS k FROM range(300000) t(i)")
     lines = list(range(1, 300_000, 37))
-    new = edit(ada, old.id, cells=[{"line": n, "column": "k", "value": -1} for n in lines], deleted=[2, 299_999], added=[{"n": -5}])
+    new = edit(
+        ada,
+        old.id,
+        cells=[{"line": n, "column": "k", "value": -1} for n in lines],
+        deleted=[2, 299_999],
+        added=[{"n": -5}],
+    )
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(storage.parquet_path(new.id))
@@ -95,11 +112,21 @@ def test_rows_stay_in_order_when_a_large_version_is_edited(ada: User) -> None:
         ("t", "noon", "is not a point in time"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_row_and_column(ada: User, column: str, value: Any, said: str) -> None:
+def test_a_value_of_another_type_is_refused_by_row_and_column(
+    ada: User, column: str, value: Any, said: str
+) -> None:
     old = make(ada, KINDS)
     with pytest.raises(ValidationError) as caught:
-        edit(ada, old.id, cells=[{"line": 3, "column": column, "value": value}], added=[{"s": "fine"}, {"n": "no"}])
-    assert [detail.field for detail in caught.value.details] == [f"row 3, column {column}", "new row 2, column n"]
+        edit(
+            ada,
+            old.id,
+            cells=[{"line": 3, "column": column, "value": value}],
+            added=[{"s": "fine"}, {"n": "no"}],
+        )
+    assert [detail.field for detail in caught.value.details] == [
+        f"row 3, column {column}",
+        "new row 2, column n",
+    ]
     assert said in caught.value.details[0].message
     assert datasets.version_of(ada, old.dataset_id).id == old.id
     assert not list(storage.staging_dir().iterdir())
@@ -134,7 +161,9 @@ def test_edits_of_an_older_version_are_refused_unless_meant(ada: User, bob: User
 
 
 @pytest.mark.usefixtures("in_process")
-def test_an_edit_is_refused_when_a_version_is_made_while_it_is_being_written(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_is_refused_when_a_version_is_made_while_it_is_being_written(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = make(ada, "SELECT 1 AS n")
     write = editing._edited
 
@@ -151,21 +180,36 @@ def test_an_edit_is_refused_when_a_version_is_made_while_it_is_being_written(ada
 
 def append(user: User, dataset_id: str, text: str, filename: str = "more.csv", **options: Any) -> Any:
     return datasets.append_rows(
-        user, dataset_id, file=stage(text.encode()), filename=filename, note="more", options=IngestOptions(**options)
+        user,
+        dataset_id,
+        file=stage(text.encode()),
+        filename=filename,
+        note="more",
+        options=IngestOptions(**options),
     )
 
 
 @pytest.mark.usefixtures("in_process")
 def test_rows_of_a_file_go_behind_the_others(ada: User, bob: User) -> None:
-    old = make(ada, "SELECT '007' AS code, 1.5::DOUBLE AS x, DATE '2024-01-01' AS d, 3::INTEGER AS n FROM range(2)")
+    old = make(
+        ada, "SELECT '007' AS code, 1.5::DOUBLE AS x, DATE '2024-01-01' AS d, 3::INTEGER AS n FROM range(2)"
+    )
     new = append(ada, old.dataset_id, "n,code,d,x\n4,12,2024-02-03,2\n5,001,,\n")
     assert data(ada, new)[2:] == [
         {"code": "12", "x": 2.0, "d": "2024-02-03", "n": 4},
         {"code": "001", "x": None, "d": None, "n": 5},
     ]
-    assert (new.version, new.num_rows, new.origin, new.parents, new.columns) == (2, 4, "append", [old.id], old.columns)
+    assert (new.version, new.num_rows, new.origin, new.parents, new.columns) == (
+        2,
+        4,
+        "append",
+        [old.id],
+        old.columns,
+    )
     assert (new.filename, new.note) == ("more.csv", "more")
-    again = append(ada, old.dataset_id, '{"code": "x", "x": 1, "d": "2024-01-01", "n": null}\n', filename="more.jsonl")
+    again = append(
+        ada, old.dataset_id, '{"code": "x", "x": 1, "d": "2024-01-01", "n": null}\n', filename="more.jsonl"
+    )
     assert (again.num_rows, again.parents, data(ada, again)[-1]["x"]) == (5, [new.id], 1.0)
     with pytest.raises(NotFound):
         append(bob, old.dataset_id, "n\n1\n")
@@ -255,7 +299,12 @@ def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User
     datasets.delete_version(ada, old.id)
     assert not storage.version_dir(old.id).exists()
     gone = datasets.get_version(ada, old.id)
-    assert (gone.status, gone.removed_why, gone.num_rows, gone.removed_at is None) == ("ready", "by Ada", 1, False)
+    assert (gone.status, gone.removed_why, gone.num_rows, gone.removed_at is None) == (
+        "ready",
+        "by Ada",
+        1,
+        False,
+    )
     readers = [
         lambda: datasets.preview(ada, old.dataset_id, version=1),
         lambda: datasets.profile(ada, old.dataset_id, version=1),
@@ -265,7 +314,11 @@ def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User
         lambda: edit(ada, old.id, added=[{"n": 1}], force=True),
         lambda: datasets.delete_version(ada, old.id),
         lambda: sources.find_rows(
-            ada, old.dataset_id, version_id=old.id, mapping={"prompt": "n", "completion": "n"}, method=METHODS["supervised"]
+            ada,
+            old.dataset_id,
+            version_id=old.id,
+            mapping={"prompt": "n", "completion": "n"},
+            method=METHODS["supervised"],
         ),
     ]
     for read in readers:
@@ -300,12 +353,17 @@ def test_when_the_newest_is_removed_the_one_before_is_shown(ada: User) -> None:
     old = make(ada, "SELECT 1 AS n")
     new = make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
     datasets.delete_version(ada, new.id)
-    assert (datasets.get(ada, old.dataset_id).version, datasets.version_of(ada, old.dataset_id).id) == (1, old.id)
+    assert (datasets.get(ada, old.dataset_id).version, datasets.version_of(ada, old.dataset_id).id) == (
+        1,
+        old.id,
+    )
     assert make(ada, "SELECT 3 AS n", dataset_id=old.dataset_id).version == 3
 
 
 @pytest.mark.parametrize(("status", "refused"), [("queued", True), ("paused", True), ("succeeded", False)])
-def test_what_a_job_reads_is_not_removed(ada: User, make_job: Callable[..., JobRow], status: str, refused: bool) -> None:
+def test_what_a_job_reads_is_not_removed(
+    ada: User, make_job: Callable[..., JobRow], status: str, refused: bool
+) -> None:
     job = make_job(ada, status=status)
     read = str(job.dataset_version_id)
     make(ada, "SELECT 2 AS n", dataset_id=job.dataset_id)
@@ -324,12 +382,19 @@ def test_what_an_alias_stands_on_is_not_removed(ada: User, bob: User) -> None:
         model = ModelRow(id=new_id("mdl"), owner_id=ada.id, name="bot", type="finetuned")
         session.add(model)
         session.flush()
-        version = ModelVersionRow(id=new_id("mdv"), model_id=model.id, version=1, folder="x", dataset_version_id=old.id)
+        version = ModelVersionRow(
+            id=new_id("mdv"), model_id=model.id, version=1, folder="x", dataset_version_id=old.id
+        )
         session.add(version)
         session.flush()
         session.add(ModelAliasRow(model_id=model.id, alias="best", version_id=version.id))
-    assert [(use.kind, use.name, use.blocks) for use in datasets.uses(ada, old.dataset_id)] == [("alias", "bot@best", True)]
-    for remove in (lambda: datasets.delete_version(ada, old.id), lambda: datasets.delete(ada, old.dataset_id)):
+    assert [(use.kind, use.name, use.blocks) for use in datasets.uses(ada, old.dataset_id)] == [
+        ("alias", "bot@best", True)
+    ]
+    for remove in (
+        lambda: datasets.delete_version(ada, old.id),
+        lambda: datasets.delete(ada, old.dataset_id),
+    ):
         with pytest.raises(InUse, match="bot@best"):
             remove()
     with pytest.raises(NotFound):
@@ -354,10 +419,16 @@ def test_failed_tries_leave_no_gaps(ada: User) -> None:
     old = make(ada, "SELECT 1 AS n")
     failed: dict[str, Any] = {"status": "failed", "content_hash": None, "dataset_id": old.dataset_id}
     make(ada, "SELECT 1 AS n", **failed)
-    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "failed"), (1, "ready")]
+    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [
+        (2, "failed"),
+        (1, "ready"),
+    ]
     assert make(ada, "SELECT 1 AS n", **failed).version == 2
     assert make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id).version == 2
-    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [(2, "ready"), (1, "ready")]
+    assert [(v.version, v.status) for v in datasets.list_versions(ada, old.dataset_id).items] == [
+        (2, "ready"),
+        (1, "ready"),
+    ]
 
 
 def test_sql_is_told_which_versions_are_gone(ada: User, bob: User) -> None:
@@ -374,7 +445,15 @@ def aged(user: User, count: int, **fields: Any) -> list[Any]:
     found: list[Any] = []
     for day in range(count):
         moment = now() - timedelta(days=count - 1 - day, hours=1)
-        found.append(make(user, "SELECT 1 AS n", dataset_id=found[0].dataset_id if found else None, created_at=moment, **fields))
+        found.append(
+            make(
+                user,
+                "SELECT 1 AS n",
+                dataset_id=found[0].dataset_id if found else None,
+                created_at=moment,
+                **fields,
+            )
+        )
     return found
 
 
@@ -414,7 +493,9 @@ def test_the_newest_and_what_a_job_needs_stay_however_old(ada: User, make_job: C
     assert readable(ada, versions[0].dataset_id) == [4, 2]
 
 
-def test_lineage_joins_versions_jobs_and_models(ada: User, bob: User, make_job: Callable[..., JobRow]) -> None:
+def test_lineage_joins_versions_jobs_and_models(
+    ada: User, bob: User, make_job: Callable[..., JobRow]
+) -> None:
     job = make_job(ada, status="succeeded")
     old = datasets.get_version(ada, str(job.dataset_version_id))
     new = make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id)
@@ -425,14 +506,26 @@ def test_lineage_joins_versions_jobs_and_models(ada: User, bob: User, make_job: 
         session.add(model)
         session.flush()
         made = ModelVersionRow(
-            id=new_id("mdv"), model_id=model.id, version=1, folder="x", dataset_version_id=old.id, finetune_job_id=job.id
+            id=new_id("mdv"),
+            model_id=model.id,
+            version=1,
+            folder="x",
+            dataset_version_id=old.id,
+            finetune_job_id=job.id,
         )
         session.add(made)
         made_id = made.id
     found = datasets.lineage(ada, answer.dataset_id)
-    assert {node.title for node in found.nodes} == {"faq · version 1", "answer · version 1", "tuned", "bot · version 1"}
+    assert {node.title for node in found.nodes} == {
+        "faq · version 1",
+        "answer · version 1",
+        "tuned",
+        "bot · version 1",
+    }
     edges = {(edge.from_, edge.to, edge.how) for edge in found.edges}
     assert edges == {(old.id, answer.id, "SQL"), (old.id, job.id, "training"), (job.id, made_id, "training")}
-    assert (old.id, new.id, "then") in {(e.from_, e.to, e.how) for e in datasets.lineage(ada, old.dataset_id).edges}
+    assert (old.id, new.id, "then") in {
+        (e.from_, e.to, e.how) for e in datasets.lineage(ada, old.dataset_id).edges
+    }
     with pytest.raises(NotFound):
         datasets.lineage(bob, old.dataset_id)

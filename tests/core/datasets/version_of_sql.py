@@ -13,7 +13,9 @@ from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow
 
 
-def make(user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any) -> Version:
+def make(
+    user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any
+) -> Version:
     """The next version of ``dataset_id``, or the first of a new dataset, with the rows that ``answer`` (SQL) has."""
     version_id = new_id("dsv")
     path = storage.parquet_path(version_id)
@@ -22,7 +24,9 @@ def make(user: User, answer: str, *, dataset_id: str | None = None, name: str = 
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"COPY ({answer}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
         source = f"read_parquet({literal(str(path))})"
-        columns = [{"name": column, "type": type_} for column, type_ in describe(connection, f"FROM {source}")]
+        columns = [
+            {"name": column, "type": type_} for column, type_ in describe(connection, f"FROM {source}")
+        ]
         ((num_rows,),) = connection.execute(f"SELECT count(*) FROM {source}").fetchall()
     row = DatasetVersionRow(
         id=version_id,

@@ -63,13 +63,22 @@ def learn(folder: Path, *, lora: bool) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(STARTER_WEIGHTS)
     model: Any = AutoModelForCausalLM.from_pretrained(STARTER_WEIGHTS, dtype=torch.float32)
     if lora:
-        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"))
-    talks = [[{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}] for row in QUESTIONS]
+        model = get_peft_model(
+            model, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear")
+        )
+    talks = [
+        [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]
+        for row in QUESTIONS
+    ]
     batch = tokenizer.apply_chat_template(talks, return_dict=True, return_tensors="pt", padding=True)
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3 if lora else 2e-3)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=5e-3 if lora else 2e-3
+    )
     for _ in range(60):
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
+        model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels
+        ).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
@@ -105,7 +114,9 @@ def tuned(ada: User, starter: str, starter_adapter: Path, make_version: MakeVers
         shutil.copytree(folder or starter_adapter, final)
         with writing() as session:
             base = session.query(ModelVersionRow).filter_by(model_id=starter).one()
-            model = ModelRow(id=new_id("mdl"), owner_id=user.id, name=name, type="finetuned", base_model_id=starter)
+            model = ModelRow(
+                id=new_id("mdl"), owner_id=user.id, name=name, type="finetuned", base_model_id=starter
+            )
             session.add(model)
             session.flush()
             session.add(
@@ -167,7 +178,9 @@ def test_whole_model_leaves_and_is_compared(ada: User, starter: str, kind: str) 
     assert (export.status, export.error) == ("ready", None), export.checks
     assert len(export.checks) == 10
     assert export.num_same >= (8 if kind == "gguf-q8_0" else 10)
-    assert exports.open_export(ada, export.id).path.stat().st_size == pytest.approx(offer.size_bytes, rel=0.03)
+    assert exports.open_export(ada, export.id).path.stat().st_size == pytest.approx(
+        offer.size_bytes, rel=0.03
+    )
     assert (export.facts["checked_by"] == "transformers") or llama_cpp.can_answer()
 
 
@@ -179,10 +192,18 @@ def test_merged_folder_loads_in_plain_transformers_and_says_what_it_is(
     folder = unpacked(ada, make(ada, tuned(), "merged"), tmp_path)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": QUESTIONS[3]["prompt"]}], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        [{"role": "user", "content": QUESTIONS[3]["prompt"]}],
+        add_generation_prompt=True,
+        return_dict=True,
+        return_tensors="pt",
     )
-    written = model.generate(input_ids=asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=48)
-    assert tokenizer.decode(written[0, asked["input_ids"].shape[1] :], skip_special_tokens=True) == QUESTIONS[3]["completion"]
+    written = model.generate(
+        input_ids=asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=48
+    )
+    assert (
+        tokenizer.decode(written[0, asked["input_ids"].shape[1] :], skip_special_tokens=True)
+        == QUESTIONS[3]["completion"]
+    )
     card = (folder / "README.md").read_text()
     assert "10 of 10 greedy answers" in card
     assert template_sha256(STARTER_WEIGHTS) in card
@@ -200,7 +221,9 @@ def test_the_file_stays_when_the_model_gets_another_name(ada: User, tuned: Calla
 def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None:
     stored, other = make(ada, starter, "merged"), make(ada, starter, "merged", precision="float32")
     assert (stored.facts["precision"], other.facts["precision"]) == ("bfloat16", "float32")
-    assert other.size_bytes - stored.size_bytes == pytest.approx(2 * read_facts(STARTER_WEIGHTS).num_parameters, rel=0.03)
+    assert other.size_bytes - stored.size_bytes == pytest.approx(
+        2 * read_facts(STARTER_WEIGHTS).num_parameters, rel=0.03
+    )
     assert stored.id != other.id
 
 
@@ -247,7 +270,12 @@ def signals_are_put_back() -> Iterator[None]:
 @pytest.mark.usefixtures("signals_are_put_back")
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_trainer_registry_transformers_and_gguf_say_the_same(
-    ada: User, starter: str, make_version: MakeVersion, tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ada: User,
+    starter: str,
+    make_version: MakeVersion,
+    tuning: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ten prompts at temperature 0: by the model in the trainer's memory, as the registry serves it, from merged weights in plain
     transformers, and from the F16 GGUF file, in llama.cpp where that is installed."""
@@ -267,7 +295,11 @@ def test_trainer_registry_transformers_and_gguf_say_the_same(
     assert len(set(registry)) > 5, "a model that says one thing only proves nothing"
     assert in_memory == registry
     assert [check["export"] for check in merged.checks] == registry
-    assert [check["reference"] for check in gguf.checks] == [check["export"] for check in gguf.checks] == registry
+    assert (
+        [check["reference"] for check in gguf.checks]
+        == [check["export"] for check in gguf.checks]
+        == registry
+    )
     assert gguf.facts["checked_by"] == ("llama.cpp" if llama_cpp.can_answer() else "transformers")
     served = models.resolve(ada, models.get(ada, model_id).name)
     assert [answer_of_provider(served.version.id, row["prompt"]) for row in QUESTIONS[:10]] == registry
@@ -303,9 +335,9 @@ def greedy(model: Any, tokenizer: Any, prompt: str) -> str:
     import torch
 
     model.eval()
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True)[
-        "input_ids"
-    ]
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True
+    )["input_ids"]
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < 48 and (not written or written[-1] != tokenizer.eos_token_id):
@@ -345,7 +377,9 @@ def test_answers_that_differ_are_shown_and_not_offered(
         exports.open_export(ada, export.id)
 
 
-def test_too_few_bits_are_refused_with_advice(ada: User, tuned: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_bits_are_refused_with_advice(
+    ada: User, tuned: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(whole, "Q8_BAR", 11)
     export = make(ada, tuned(), "gguf-q8_0")
     assert export.status == "failed"
@@ -366,7 +400,9 @@ def test_a_whole_model_is_no_adapter(ada: User, starter: str) -> None:
         exports.request_export(ada, starter, new("adapter"))
 
 
-def test_a_full_disk_refuses_before_anything_is_made(ada: User, starter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_refuses_before_anything_is_made(
+    ada: User, starter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", str(2**40))
     settings.cache_clear()
     with pytest.raises(DiskFull):
@@ -383,7 +419,13 @@ def test_a_version_without_its_files_says_so(ada: User) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"repository": "acme/bot"}, {"token": "hf_x"}, {"repository": "a b/c", "token": "x"}, {"repository": "bot", "token": "x"}],
+    [
+        {},
+        {"repository": "acme/bot"},
+        {"token": "hf_x"},
+        {"repository": "a b/c", "token": "x"},
+        {"repository": "bot", "token": "x"},
+    ],
 )
 def test_a_push_needs_a_repository_and_a_token(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
@@ -397,19 +439,39 @@ CHAT = [SYSTEM, {"role": "user", "content": "Hi"}, {"role": "assistant", "conten
 @pytest.mark.parametrize(
     ("rows", "format", "types", "expected"),
     [
-        ([{"messages": CHAT}, {"messages": CHAT}], "chat", {"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"}, [CHAT[:2]]),
+        (
+            [{"messages": CHAT}, {"messages": CHAT}],
+            "chat",
+            {"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"},
+            [CHAT[:2]],
+        ),
         ([{"prompt": "p", "completion": "c"}], "completion", None, [[{"role": "user", "content": "p"}]]),
         (
-            [{"input": {"messages": CHAT[:2]}, "preferred_output": CHAT[2:], "non_preferred_output": CHAT[2:]}],
+            [
+                {
+                    "input": {"messages": CHAT[:2]},
+                    "preferred_output": CHAT[2:],
+                    "non_preferred_output": CHAT[2:],
+                }
+            ],
             "preference",
-            {"input": "STRUCT(messages JSON)", "preferred_output": "JSON[]", "non_preferred_output": "JSON[]"},
+            {
+                "input": "STRUCT(messages JSON)",
+                "preferred_output": "JSON[]",
+                "non_preferred_output": "JSON[]",
+            },
             [CHAT[:2]],
         ),
         ([{"text": "x" * 500}, {"text": " "}], "text", None, [[{"role": "user", "content": "x" * 160}]]),
     ],
 )
 def test_the_questions_are_the_first_distinct_prompts(
-    ada: User, make_version: MakeVersion, rows: list[dict[str, Any]], format: str, types: dict[str, str] | None, expected: list[Any]
+    ada: User,
+    make_version: MakeVersion,
+    rows: list[dict[str, Any]],
+    format: str,
+    types: dict[str, str] | None,
+    expected: list[Any],
 ) -> None:
     version = make_version(ada, rows, format=format, types=types)
     found = prompts.candidates(version.id, None)
@@ -430,7 +492,13 @@ def base_of(kind: str, folder: Path, tokenizer: Path, *, tied: bool = False) -> 
     import torch
     import transformers as t
 
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    size = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     size["tie_word_embeddings"] = tied
     config = getattr(t, f"{kind}Config")(vocab_size=261, max_position_embeddings=128, eos_token_id=2, **size)
     torch.manual_seed(3)
@@ -446,12 +514,16 @@ def base_of(kind: str, folder: Path, tokenizer: Path, *, tied: bool = False) -> 
 
 def order_of(folder: Path, kind: str = "gguf-f16") -> Order:
     weights = Weights("mdv_x", folder, folder, None, None)
-    return Order("exp_x", kind, "", "x.gguf", weights, "float32", True, "x", "", 1, "x", None, None, None, None, {})
+    return Order(
+        "exp_x", kind, "", "x.gguf", weights, "float32", True, "x", "", 1, "x", None, None, None, None, {}
+    )
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Mistral", "Qwen2", "Qwen3"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_every_weight_is_read_back_by_transformers_own_reader(kind: str, tied: bool, tiny_base: Path, tmp_path: Path) -> None:
+def test_every_weight_is_read_back_by_transformers_own_reader(
+    kind: str, tied: bool, tiny_base: Path, tmp_path: Path
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -471,7 +543,10 @@ def test_every_weight_is_read_back_by_transformers_own_reader(kind: str, tied: b
     ("steps", "name"),
     [
         ([{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}], "gpt-2"),
-        ([{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "add_prefix_space": False}], "smollm"),
+        (
+            [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "add_prefix_space": False}],
+            "smollm",
+        ),
         (
             [
                 {"type": "Split", "pattern": {"Regex": WORDS % ""}, "behavior": "Isolated"},
@@ -491,7 +566,9 @@ def test_every_weight_is_read_back_by_transformers_own_reader(kind: str, tied: b
         ([{"type": "ByteLevel", "add_prefix_space": True}], None),
     ],
 )
-def test_only_known_pre_tokenizers_are_named(steps: list[dict[str, Any]], name: str | None, tmp_path: Path) -> None:
+def test_only_known_pre_tokenizers_are_named(
+    steps: list[dict[str, Any]], name: str | None, tmp_path: Path
+) -> None:
     pre = steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps}
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE"}, "pre_tokenizer": pre}))
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["Qwen2ForCausalLM"]}))
@@ -527,16 +604,22 @@ def test_other_architectures_are_refused_by_name(config: dict[str, Any], said: s
     ("template", "messages"),
     [
         (PLAIN_TEMPLATE, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
-        ("a {%- generation -%} {{ messages[0]['content'] }} {%- endgeneration %} b", [{"role": "user", "content": "x"}]),
+        (
+            "a {%- generation -%} {{ messages[0]['content'] }} {%- endgeneration %} b",
+            [{"role": "user", "content": "x"}],
+        ),
     ],
 )
-def test_the_template_without_marks_renders_the_same(template: str, messages: list[dict[str, str]], tmp_path: Path) -> None:
+def test_the_template_without_marks_renders_the_same(
+    template: str, messages: list[dict[str, str]], tmp_path: Path
+) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(STARTER_WEIGHTS)
     (tmp_path / "chat_template.jinja").write_text(template)
     marked, bare = (
-        tokenizer.apply_chat_template(messages, chat_template=text, tokenize=False) for text in (template, template_of(tmp_path))
+        tokenizer.apply_chat_template(messages, chat_template=text, tokenize=False)
+        for text in (template, template_of(tmp_path))
     )
     assert "generation %}" not in template_of(tmp_path)
     assert "generation -%}" not in template_of(tmp_path)
@@ -596,14 +679,22 @@ def test_llama_cpp_converts_and_answers_for_what_is_not_llama_like(
     export = make(ada, tuned(), "gguf-f16")
     assert export.status == "failed"  # its answers are not the model's, and that is noticed
     assert {check["export"] for check in export.checks} == {"Always this."}
-    monkeypatch.setattr(whole._Check, "_judge", lambda self, found: [{"same": True, "export": text} for text in found])
+    monkeypatch.setattr(
+        whole._Check, "_judge", lambda self, found: [{"same": True, "export": text} for text in found]
+    )
     export = make(ada, tuned(name="other"), "gguf-q8_0")
-    assert (export.status, export.facts["written_by"], export.facts["checked_by"]) == ("ready", "llama.cpp", "llama.cpp")
+    assert (export.status, export.facts["written_by"], export.facts["checked_by"]) == (
+        "ready",
+        "llama.cpp",
+        "llama.cpp",
+    )
     assert exports.open_export(ada, export.id).path.read_text().startswith("q8_0 of ")
 
 
 def test_a_converter_that_fails_is_quoted(tmp_path: Path, llama_folder: Path) -> None:
-    (llama_folder / llama_cpp.SCRIPT).write_text("import sys; sys.exit('NotImplementedError: Architecture x not supported')")
+    (llama_folder / llama_cpp.SCRIPT).write_text(
+        "import sys; sys.exit('NotImplementedError: Architecture x not supported')"
+    )
     with pytest.raises(CannotExport, match="Architecture x not supported"):
         llama_cpp.convert(tmp_path, tmp_path / "x.gguf", "gguf-f16")
 
@@ -635,9 +726,19 @@ def test_push_sends_the_checked_folder_and_keeps_no_token(
     monkeypatch.setattr(hub, "_connect", fake.connect)
     export = make(ada, tuned(), "hub", token="hf_secret_token")
     assert export.error is None
-    assert (export.status, export.target, export.facts["url"]) == ("ready", "acme/bot", "https://hub.example/acme/bot")
+    assert (export.status, export.target, export.facts["url"]) == (
+        "ready",
+        "acme/bot",
+        "https://hub.example/acme/bot",
+    )
     assert (fake.token, fake.private) == ("hf_secret_token", True)
-    assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "README.md", "config.json"} <= fake.files
+    assert {
+        "model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "README.md",
+        "config.json",
+    } <= fake.files
     assert export.num_same == 10
     assert [file.name for file in storage.export_dir(export.id).iterdir()] == ["README.md"]
     with pytest.raises(Conflict, match="acme/bot"):
@@ -647,7 +748,8 @@ def test_push_sends_the_checked_folder_and_keeps_no_token(
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "refused the token"), (403, "refused the token"), (404, "does not know"), (500, "500")]
+    ("status", "said"),
+    [(401, "refused the token"), (403, "refused the token"), (404, "does not know"), (500, "500")],
 )
 def test_the_hubs_refusals_are_sentences_without_the_token(
     status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -656,7 +758,8 @@ def test_the_hubs_refusals_are_sentences_without_the_token(
     from huggingface_hub.errors import HfHubHTTPError
 
     response = httpx2.Response(
-        status, request=httpx2.Request("POST", "https://hub.example", headers={"authorization": "Bearer hf_x"})
+        status,
+        request=httpx2.Request("POST", "https://hub.example", headers={"authorization": "Bearer hf_x"}),
     )
     monkeypatch.setattr(hub, "_connect", Hub(HfHubHTTPError("no", response=response)).connect)
     with pytest.raises(CannotExport, match=said) as refused:
@@ -665,7 +768,9 @@ def test_the_hubs_refusals_are_sentences_without_the_token(
     assert refused.value.__suppress_context__
 
 
-def test_without_internet_a_push_says_what_to_do_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_internet_a_push_says_what_to_do_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """huggingface_hub itself, against a port where nobody listens."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CannotExport, match="push it from a machine with internet"):
@@ -682,7 +787,11 @@ def queue() -> Iterator[ExportQueue]:
 
 
 def follow(
-    user: User, export_id: str, queue: ExportQueue, done: Callable[[exports.Export], bool], seconds: float = 90
+    user: User,
+    export_id: str,
+    queue: ExportQueue,
+    done: Callable[[exports.Export], bool],
+    seconds: float = 90,
 ) -> exports.Export:
     end = time.monotonic() + seconds
     while not done(export := exports.get_export(user, export_id)):
@@ -692,7 +801,9 @@ def follow(
     return export
 
 
-def test_a_process_makes_it_with_progress_and_leaves_no_log(ada: User, starter: str, queue: ExportQueue) -> None:
+def test_a_process_makes_it_with_progress_and_leaves_no_log(
+    ada: User, starter: str, queue: ExportQueue
+) -> None:
     asked = exports.request_export(ada, starter, new("gguf-f16")).export
     running = follow(ada, asked.id, queue, lambda export: export.progress > 0)
     assert running.status == "running"
@@ -746,7 +857,9 @@ def test_a_living_process_of_the_last_server_is_left_alone(
     ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     me = psutil.Process()
-    export_id = make_export(ada, starter, "merged", "running", worker_pid=me.pid, worker_started=me.create_time())
+    export_id = make_export(
+        ada, starter, "merged", "running", worker_pid=me.pid, worker_started=me.create_time()
+    )
     draft = storage.export_dir(export_id).with_name(f".{export_id}.abcdefgh.tmp")
     draft.mkdir(parents=True)
     monkeypatch.setattr(export_queue, "QUEUE", queue)
@@ -757,7 +870,9 @@ def test_a_living_process_of_the_last_server_is_left_alone(
     assert draft.is_dir()
 
 
-def test_only_one_is_made_at_a_time(ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_is_made_at_a_time(
+    ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[str] = []
     monkeypatch.setattr(queue, "_start", lambda row: started.append(row.id))
     first = exports.request_export(ada, starter, new("merged")).export

@@ -14,7 +14,15 @@ from core.models import publishing
 from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
-from core.tables import ChatRow, CheckpointRow, DatasetVersionRow, JobRow, MessageRow, ModelRow, ModelVersionRow
+from core.tables import (
+    ChatRow,
+    CheckpointRow,
+    DatasetVersionRow,
+    JobRow,
+    MessageRow,
+    ModelRow,
+    ModelVersionRow,
+)
 from core.training import checkpoints
 from core.weights import real_path, template_sha256
 from core.workers import worker
@@ -27,7 +35,9 @@ MakeJob = Callable[..., JobRow]
 @pytest.fixture
 def trained(ada: User, tiny_base: Path, make_job: MakeJob) -> JobRow:
     """A finished job with two checkpoints: a real training of a tiny model."""
-    make_job(ada, validation_fraction=0.2, hyperparameters={"n_epochs": 4, "batch_size": 4, "evaluate_every": 4})
+    make_job(
+        ada, validation_fraction=0.2, hyperparameters={"n_epochs": 4, "batch_size": 4, "evaluate_every": 4}
+    )
     job_id = claim()
     assert worker.main(job_id) == 0
     assert len(checkpoints.steps(storage.job_dir(job_id))) >= 2
@@ -37,7 +47,9 @@ def trained(ada: User, tiny_base: Path, make_job: MakeJob) -> JobRow:
 @pytest.fixture
 def half_way(ada: User, make_job: MakeJob) -> JobRow:
     """A running job with the checkpoints of steps 4, 8 and 12, as far as files and rows go; the best is step 8."""
-    job = make_job(ada, status="running", lease_token="x", step=14, total_steps=40, hyperparameters={"keep": "best"})
+    job = make_job(
+        ada, status="running", lease_token="x", step=14, total_steps=40, hyperparameters={"keep": "best"}
+    )
     for step, loss in ((4, 2.0), (8, 1.0), (12, 1.5)):
         add_checkpoint(job.id, step, valid_loss=loss)
     return job
@@ -59,7 +71,9 @@ def version_of(version_id: str) -> ModelVersionRow:
 
 def test_the_folder_is_the_one_that_the_training_writes(trained: JobRow) -> None:
     step = checkpoints.steps(storage.job_dir(trained.id))[-1]
-    assert storage.checkpoint_model_dir(trained.id, step) == checkpoints.model_folder(storage.job_dir(trained.id), step)
+    assert storage.checkpoint_model_dir(trained.id, step) == checkpoints.model_folder(
+        storage.job_dir(trained.id), step
+    )
     assert (storage.checkpoint_model_dir(trained.id, step) / "model.safetensors").is_file()
 
 
@@ -69,13 +83,20 @@ def test_a_checkpoint_is_callable_while_its_job_runs(ada: User, half_way: JobRow
     weights = models.location(found.version.id)
     assert weights.folder == weights.base == storage.checkpoint_model_dir(half_way.id, 8)
     assert weights.chat_template_sha256 == template_sha256(weights.folder)
-    assert (found.model.id, found.model.name, found.version.version) == (f"{half_way.id}:step-8", "tuned:step-8", 8)
+    assert (found.model.id, found.model.name, found.version.version) == (
+        f"{half_way.id}:step-8",
+        "tuned:step-8",
+        8,
+    )
 
 
 def test_an_adapters_checkpoint_stands_over_the_whole_base(ada: User, half_way: JobRow) -> None:
     (storage.checkpoint_model_dir(half_way.id, 8) / "adapter_config.json").write_text("{}")
     weights = models.location(models.resolve(ada, f"{half_way.id}:step-8").version.id)
-    assert (weights.adapter, weights.base) == (weights.folder, real_path(version_of(str(half_way.base_version_id)).folder))
+    assert (weights.adapter, weights.base) == (
+        weights.folder,
+        real_path(version_of(str(half_way.base_version_id)).folder),
+    )
 
 
 def test_a_name_of_the_registry_wins_over_a_checkpoint(ada: User, half_way: JobRow) -> None:
@@ -93,7 +114,9 @@ def test_another_users_checkpoint_does_not_exist(bob: User, half_way: JobRow) ->
             models.resolve(bob, name)
 
 
-def test_a_checkpoint_that_was_there_is_a_conflict_and_one_that_never_was_is_not_found(ada: User, half_way: JobRow) -> None:
+def test_a_checkpoint_that_was_there_is_a_conflict_and_one_that_never_was_is_not_found(
+    ada: User, half_way: JobRow
+) -> None:
     fine_tuning.delete_checkpoint(ada, half_way.id, 4)
     with pytest.raises(Conflict, match="step 4 was removed"):
         models.resolve(ada, f"{half_way.id}:step-4")
@@ -133,9 +156,16 @@ def test_the_chat_of_a_deleted_job_asks_for_another_model(ada: User, half_way: J
 def test_a_kept_checkpoint_survives_the_sweep_of_its_running_job(ada: User, half_way: JobRow) -> None:
     assert fine_tuning.pin_checkpoint(ada, half_way.id, 4).pinned
     assert worker._pinned(half_way.id) == {4}
-    assert checkpoints.prune(storage.job_dir(half_way.id), best=None, pinned=worker._pinned(half_way.id)) == [4, 8, 12]
+    assert checkpoints.prune(storage.job_dir(half_way.id), best=None, pinned=worker._pinned(half_way.id)) == [
+        4,
+        8,
+        12,
+    ]
     assert not fine_tuning.unpin_checkpoint(ada, half_way.id, 4).pinned
-    assert checkpoints.prune(storage.job_dir(half_way.id), best=None, pinned=worker._pinned(half_way.id)) == [8, 12]
+    assert checkpoints.prune(storage.job_dir(half_way.id), best=None, pinned=worker._pinned(half_way.id)) == [
+        8,
+        12,
+    ]
 
 
 def test_keeping_what_is_swept_already_says_so(ada: User, half_way: JobRow) -> None:
@@ -185,7 +215,9 @@ def test_a_promoted_checkpoint_is_a_version_that_outlives_it(ada: User, half_way
 
 
 def test_several_checkpoints_of_one_job_become_versions_of_one_model(ada: User, half_way: JobRow) -> None:
-    made = [fine_tuning.promote_checkpoint(ada, half_way.id, step, Promotion(name="mine")) for step in (4, 8, 12)]
+    made = [
+        fine_tuning.promote_checkpoint(ada, half_way.id, step, Promotion(name="mine")) for step in (4, 8, 12)
+    ]
     assert len({one.model_id for one in made}) == 1
     assert [version_of(one.version_id).version for one in made] == [1, 2, 3]
     assert [version_of(one.version_id).chat_template_sha256 for one in made] == [
@@ -202,7 +234,9 @@ def test_promoting_leaves_the_checkpoint_as_it_was(ada: User, half_way: JobRow) 
     assert list(storage.staging_dir().iterdir()) == []
 
 
-def test_two_who_promote_at_once_make_one_version(ada: User, half_way: JobRow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_who_promote_at_once_make_one_version(
+    ada: User, half_way: JobRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish, seen = models.publish, []
 
     def after_another(*args: Any, **kwargs: Any) -> models.Published:
@@ -217,7 +251,9 @@ def test_two_who_promote_at_once_make_one_version(ada: User, half_way: JobRow, m
     assert len(list((storage.model_dir(seen[0].version_id).parent).iterdir())) == 1
 
 
-def test_a_job_whose_checkpoint_was_promoted_still_publishes_its_own_result(ada: User, trained: JobRow) -> None:
+def test_a_job_whose_checkpoint_was_promoted_still_publishes_its_own_result(
+    ada: User, trained: JobRow
+) -> None:
     """The job is finished here; what a worker asks when it ends must not find the promotion instead."""
     steps = checkpoints.steps(storage.job_dir(trained.id))
     promoted = fine_tuning.promote_checkpoint(ada, trained.id, steps[0])
@@ -264,7 +300,11 @@ def test_a_version_knows_how_it_was_made(ada: User, trained: JobRow) -> None:
     assert set(told["environment"]) >= {"python", "luthier", "platform", *provenance.LIBRARIES}
     assert told["environment"]["torch"] != "not installed"
     assert told["hardware"]
-    assert told["chat_template_sha256"] == version.chat_template_sha256 == template_sha256(storage.model_dir(version.id))
+    assert (
+        told["chat_template_sha256"]
+        == version.chat_template_sha256
+        == template_sha256(storage.model_dir(version.id))
+    )
     assert told["checkpoint_step"] == version.metrics["step"]
     assert version.metrics["seconds"] == pytest.approx(trained.spent_seconds, abs=2)
     assert version.metrics["trained_tokens"] > 0
@@ -276,7 +316,9 @@ def test_the_time_of_all_attempts_counts(ada: User, tiny_base: Path, make_job: M
     version = version_of(str(row_of(job.id).model_version_id))
     assert 5000 < version.metrics["seconds"] < 5600
     assert 5000 < row_of(job.id).spent_seconds < 5600
-    assert version.settings["cost"]["device_hours"] == pytest.approx(version.metrics["seconds"] / 3600, abs=0.01)
+    assert version.settings["cost"]["device_hours"] == pytest.approx(
+        version.metrics["seconds"] / 3600, abs=0.01
+    )
 
 
 def test_a_price_makes_a_cost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +331,14 @@ def test_a_price_makes_a_cost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_card_says_what_it_is_and_how_it_was_made(trained: JobRow) -> None:
     card = (storage.model_dir(str(trained.model_version_id)) / "README.md").read_text()
-    for text in ("# tuned", "tuned from tiny, version 1", "faq, version 1, 12 rows", "| n epochs | 4 |", "| torch |", "valid loss"):
+    for text in (
+        "# tuned",
+        "tuned from tiny, version 1",
+        "faq, version 1, 12 rows",
+        "| n epochs | 4 |",
+        "| torch |",
+        "valid loss",
+    ):
         assert text in card
     assert "starter" not in card
     assert str(version_of(str(trained.model_version_id)).chat_template_sha256) in card

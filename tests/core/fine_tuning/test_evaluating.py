@@ -60,7 +60,10 @@ def test_the_numbers_are_those_of_the_training(
     settings = {"n_epochs": 3, "batch_size": 4, "tuning": tuning, "evaluate_every": 3, "lora_dropout": 0.1}
     job, step = train(ada, make_job, validation_fraction=0.3, hyperparameters=settings)
     asked = fine_tuning.evaluate_checkpoint(ada, job.id, step)
-    assert (asked.metrics["evaluation"]["status"], asked.metrics["evaluation"]["rows"]) == ("waiting", "held out")
+    assert (asked.metrics["evaluation"]["status"], asked.metrics["evaluation"]["rows"]) == (
+        "waiting",
+        "held out",
+    )
     assert evaluator.main(*begun[0]) == 0
     found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
     assert found["status"] == "ready"
@@ -73,8 +76,12 @@ def test_the_numbers_are_those_of_the_training(
 def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
     ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]]
 ) -> None:
-    job, step = train(ada, make_job, rows=EASY, hyperparameters={"n_epochs": 50, "batch_size": 1, "learning_rate": 0.01})
-    fine_tuning.evaluate_checkpoint(ada, job.id, step, NewEvaluation(dataset_version_id=job.dataset_version_id))
+    job, step = train(
+        ada, make_job, rows=EASY, hyperparameters={"n_epochs": 50, "batch_size": 1, "learning_rate": 0.01}
+    )
+    fine_tuning.evaluate_checkpoint(
+        ada, job.id, step, NewEvaluation(dataset_version_id=job.dataset_version_id)
+    )
     evaluator.main(*begun[0])
     found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
     assert (found["rows"], found["num_rows"], found["dataset"]) == ("all", 2, "faq v1")
@@ -83,7 +90,11 @@ def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
 
 
 def test_preferences_are_compared_with_what_the_training_started_from(
-    ada: User, tiny_base: Path, make_job: MakeJob, make_version: Callable[..., Any], begun: list[tuple[str, str]]
+    ada: User,
+    tiny_base: Path,
+    make_job: MakeJob,
+    make_version: Callable[..., Any],
+    begun: list[tuple[str, str]],
 ) -> None:
     settings = {"n_epochs": 3, "batch_size": 4, "evaluate_every": 3}
     job = make_job(ada, method="dpo", validation_fraction=0.3, hyperparameters=settings)
@@ -119,7 +130,9 @@ def test_without_rows_for_validation_it_asks_which(ada: User, half_way: JobRow) 
         fine_tuning.evaluate_checkpoint(ada, half_way.id, 8)
 
 
-def test_asking_twice_begins_once_and_there_are_few_at_a_time(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
+def test_asking_twice_begins_once_and_there_are_few_at_a_time(
+    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
+) -> None:
     new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
@@ -141,26 +154,42 @@ def test_one_that_is_silent_has_failed_and_may_be_started_again(
     assert "run" not in found
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
     assert len(begun) == 2
-    assert not evaluating.change(*begun[0], progress=0.5)  # the first one, should it come back, has nothing to say any more
+    assert not evaluating.change(
+        *begun[0], progress=0.5
+    )  # the first one, should it come back, has nothing to say any more
 
 
-def test_a_process_that_dies_leaves_a_reason(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id))
+def test_a_process_that_dies_leaves_a_reason(
+    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
+) -> None:
+    fine_tuning.evaluate_checkpoint(
+        ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id)
+    )
     child = subprocess.Popen([sys.executable, "-c", "import os; os._exit(9)"], cwd=ROOT)
     evaluating._wait(child, *begun[0])
-    assert "ended unexpectedly" in fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"]
+    assert (
+        "ended unexpectedly" in fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"]
+    )
 
 
-def test_what_cannot_be_loaded_fails_with_a_sentence(ada: User, half_way: JobRow, begun: list[tuple[str, str]]) -> None:
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id))
+def test_what_cannot_be_loaded_fails_with_a_sentence(
+    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
+) -> None:
+    fine_tuning.evaluate_checkpoint(
+        ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id)
+    )
     assert evaluator.main(*begun[0]) == 1
     assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == evaluator.CRASHED
 
 
 def test_the_process_does_it_on_its_own(ada: User, tiny_base: Path, make_job: MakeJob) -> None:
-    job, step = train(ada, make_job, validation_fraction=0.3, hyperparameters={"n_epochs": 1, "batch_size": 4})
+    job, step = train(
+        ada, make_job, validation_fraction=0.3, hyperparameters={"n_epochs": 1, "batch_size": 4}
+    )
     fine_tuning.evaluate_checkpoint(ada, job.id, step)
-    wait_until(lambda: fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]["status"] == "ready")
+    wait_until(
+        lambda: fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]["status"] == "ready"
+    )
 
 
 def test_others_rows_and_checkpoints_do_not_exist(
@@ -169,7 +198,9 @@ def test_others_rows_and_checkpoints_do_not_exist(
     with pytest.raises(NotFound):
         fine_tuning.evaluate_checkpoint(bob, half_way.id, 8)
     with reading() as session:
-        assert session.query(CheckpointRow).filter(CheckpointRow.step == 8).one().metrics == {"valid_loss": 1.0}
+        assert session.query(CheckpointRow).filter(CheckpointRow.step == 8).one().metrics == {
+            "valid_loss": 1.0
+        }
 
 
 def test_another_users_rows_cannot_be_measured_on(

@@ -37,7 +37,9 @@ def new_job(ada: User, base_model: ModelRow, make_version: MakeVersion) -> Calla
 
 
 def test_a_new_job_waits_in_the_queue_with_everything_decided(ada: User, new_job: Any) -> None:
-    job = fine_tuning.create(ada, new_job(suffix="bot", seed=5, hyperparameters={"n_epochs": 3, "batch_size": 5}))
+    job = fine_tuning.create(
+        ada, new_job(suffix="bot", seed=5, hyperparameters={"n_epochs": 3, "batch_size": 5})
+    )
     assert (job.status, job.name, job.seed, job.total_steps) == ("queued", "tiny-bot", 5, 9)
     assert (job.hyperparameters["n_epochs"], job.asked["learning_rate"]) == (3, "auto")
     assert isinstance(job.hyperparameters["learning_rate"], float)
@@ -56,7 +58,9 @@ def test_the_plan_is_what_the_job_becomes(ada: User, new_job: Any) -> None:
     assert any("validation" in warning for warning in plan.warnings)
 
 
-def test_pressing_start_twice_makes_one_job(ada: User, bob: User, new_job: Any, make_version: MakeVersion) -> None:
+def test_pressing_start_twice_makes_one_job(
+    ada: User, bob: User, new_job: Any, make_version: MakeVersion
+) -> None:
     first = fine_tuning.create(ada, new_job(idempotency_key="k"))
     assert fine_tuning.create(ada, new_job(idempotency_key="k")).id == first.id
     bobs = make_version(bob)
@@ -64,7 +68,9 @@ def test_pressing_start_twice_makes_one_job(ada: User, bob: User, new_job: Any, 
     assert other.id != first.id
 
 
-@pytest.mark.parametrize("field", ["base_model_id", "dataset_id", "dataset_version_id", "validation_dataset_id"])
+@pytest.mark.parametrize(
+    "field", ["base_model_id", "dataset_id", "dataset_version_id", "validation_dataset_id"]
+)
 def test_unknown_things_are_not_found(ada: User, new_job: Any, field: str) -> None:
     with pytest.raises(NotFound):
         fine_tuning.create(ada, new_job(**{field: "ds_nothing"}))
@@ -103,7 +109,9 @@ def test_a_table_without_a_mapping_asks_for_one(ada: User, new_job: Any, make_ve
         fine_tuning.create(ada, new_job(dataset_id=table.dataset_id))
 
 
-def test_a_mapping_that_gives_empty_prompts_names_line_and_column(ada: User, new_job: Any, make_version: MakeVersion) -> None:
+def test_a_mapping_that_gives_empty_prompts_names_line_and_column(
+    ada: User, new_job: Any, make_version: MakeVersion
+) -> None:
     table = make_version(ada, [*QUESTIONS, {"question": " ", "answer": "x"}], format="table")
     with pytest.raises(ValidationError, match="line 41: question"):
         fine_tuning.create(ada, new_job(dataset_id=table.dataset_id, columns=MAPPING))
@@ -114,13 +122,17 @@ def test_a_mapping_to_a_missing_column_is_refused(ada: User, new_job: Any) -> No
         fine_tuning.plan(ada, new_job(columns={"prompt": "nothing", "completion": "completion"}))
 
 
-def test_a_dataset_with_a_wrong_row_is_a_conflict_that_names_it(ada: User, new_job: Any, make_version: MakeVersion) -> None:
+def test_a_dataset_with_a_wrong_row_is_a_conflict_that_names_it(
+    ada: User, new_job: Any, make_version: MakeVersion
+) -> None:
     version = make_version(ada, [{"prompt": "a", "completion": "b"}, {"prompt": "", "completion": "c"}])
     with pytest.raises(Conflict, match="faq, line 2: prompt"):
         fine_tuning.create(ada, new_job(dataset_id=version.dataset_id))
 
 
-def test_one_row_is_too_few_and_three_are_warned_about(ada: User, new_job: Any, make_version: MakeVersion) -> None:
+def test_one_row_is_too_few_and_three_are_warned_about(
+    ada: User, new_job: Any, make_version: MakeVersion
+) -> None:
     rows = [{"prompt": f"{n}?", "completion": "yes"} for n in range(3)]
     one, three = make_version(ada, rows[:1]), make_version(ada, rows)
     with pytest.raises(Conflict, match="at least 2"):
@@ -129,7 +141,10 @@ def test_one_row_is_too_few_and_three_are_warned_about(ada: User, new_job: Any, 
 
 
 def test_preferences_do_not_train_supervised(ada: User, new_job: Any, make_version: MakeVersion) -> None:
-    question, answer = {"messages": [{"role": "user", "content": "q"}]}, [{"role": "assistant", "content": "a"}]
+    question, answer = (
+        {"messages": [{"role": "user", "content": "q"}]},
+        [{"role": "assistant", "content": "a"}],
+    )
     rows = [{"input": question, "preferred_output": answer, "non_preferred_output": answer}] * 3
     types = {"input": "STRUCT(messages JSON)", "preferred_output": "JSON[]", "non_preferred_output": "JSON[]"}
     version = make_version(ada, rows, format="preference", types=types)
@@ -170,11 +185,15 @@ def test_a_full_disk_starts_nothing(ada: User, new_job: Any, monkeypatch: pytest
     assert fine_tuning.list_jobs(ada).total == 0
 
 
-def test_a_large_table_is_checked_before_it_is_queued(ada: User, new_job: Any, make_version: MakeVersion) -> None:
+def test_a_large_table_is_checked_before_it_is_queued(
+    ada: User, new_job: Any, make_version: MakeVersion
+) -> None:
     good = [{"question": "q", "answer": "a"}] * CHECKED_AT_ONCE
     table = make_version(ada, [*good, *QUESTIONS], format="table")
     bad = make_version(ada, [*good, {"question": "q", "answer": ""}], format="table")
-    fine, wrong = (fine_tuning.create(ada, new_job(dataset_id=v.dataset_id, columns=MAPPING)) for v in (table, bad))
+    fine, wrong = (
+        fine_tuning.create(ada, new_job(dataset_id=v.dataset_id, columns=MAPPING)) for v in (table, bad)
+    )
     assert (fine.status, wrong.status) == ("validating", "validating")
     for job in (fine, wrong):
         fine_tuning.admit(job.id)
@@ -200,7 +219,9 @@ def test_lists_filter_and_count_only_ones_own(ada: User, bob: User, make_job: Ma
     make_job(bob)
     everything = fine_tuning.list_jobs(ada, parse(JobList))
     assert (everything.total, [job.id for job in everything.items]) == (2, [queued.id, running.id])
-    assert [job.id for job in fine_tuning.list_jobs(ada, parse(JobList, status="running")).items] == [running.id]
+    assert [job.id for job in fine_tuning.list_jobs(ada, parse(JobList, status="running")).items] == [
+        running.id
+    ]
     assert fine_tuning.list_jobs(ada, parse(JobList, dataset_id=queued.dataset_id)).total == 1
     with pytest.raises(ValidationError):
         fine_tuning.list_jobs(ada, parse(JobList, sort="seed"))
@@ -224,7 +245,10 @@ def test_series_keep_their_peaks_when_thinned(ada: User, make_job: MakeJob) -> N
     assert len(series) <= 100
     assert {(777, 5.0), (1234, -5.0), (0, 1.0), (1999, 1.0)} <= set(series)
     assert series == sorted(series)
-    assert fine_tuning.metrics(ada, job.id, after_step=1997).series["train_loss"] == [(1998, 1.0), (1999, 1.0)]
+    assert fine_tuning.metrics(ada, job.id, after_step=1997).series["train_loss"] == [
+        (1998, 1.0),
+        (1999, 1.0),
+    ]
 
 
 def test_few_points_are_not_thinned() -> None:

@@ -30,14 +30,19 @@ MakeVersion = Callable[..., Any]
 SHORT = Settings(1, 4, 1e-3, 1.0, "full", None, None, max_length=24)
 LONG = Settings(1, 4, 1e-3, 1.0, "full", None, None, max_length=500)
 ALL = Settings(1, 4, 1e-3, 1.0, "full", None, None, max_length=500, loss_on="all")
-ASKED, SAID = {"role": "user", "content": "Grüße, 漢字 🙂?"}, {"role": "assistant", "content": "Ja 👩‍🔬 <b>&amp;</b>."}
+ASKED, SAID = (
+    {"role": "user", "content": "Grüße, 漢字 🙂?"},
+    {"role": "assistant", "content": "Ja 👩‍🔬 <b>&amp;</b>."},
+)
 EXAMPLES: dict[str, Example] = {
     "chat": Chat([{"role": "system", "content": "Be kind."}, ASKED, SAID, ASKED, SAID]),
     "weight 0": Chat([ASKED, {**SAID, "weight": 0}, ASKED, SAID]),
     "completion": Chat([ASKED, SAID]),
     "text": Text("One line.\n\tAnother – with 漢字 and 🙂 " * 4),
     "preference": Preference([ASKED], [SAID], [{"role": "assistant", "content": "No."}]),
-    "preference after an answer": Preference([ASKED, SAID, ASKED], [SAID], [{"role": "assistant", "content": "No."}]),
+    "preference after an answer": Preference(
+        [ASKED, SAID, ASKED], [SAID], [{"role": "assistant", "content": "No."}]
+    ),
     "question alone fills the row": Chat([{"role": "user", "content": "x" * 600}, SAID]),
 }
 
@@ -57,7 +62,9 @@ def test_the_mask_shown_is_the_mask_trained(example: Example, settings: Settings
         items = [getattr(item, sequence["part"]) if sequence["part"] else item for item in trained.items]
         kept = [piece for piece in sequence["pieces"] if not piece["cut"]]
         assert [piece["id"] for piece in kept] == [token for item in items for token in item.ids.tolist()]
-        assert [piece["learned"] for piece in kept] == [bit for item in items for bit in item.learned.tolist()]
+        assert [piece["learned"] for piece in kept] == [
+            bit for item in items for bit in item.learned.tolist()
+        ]
         assert sequence["num_learned"] == sum(item.num_learned for item in items)
         assert [place for place, piece in enumerate(sequence["pieces"]) if piece["starts"]] == list(
             np.cumsum([len(item) for item in items])[:-1]
@@ -72,11 +79,18 @@ def test_pieces_join_to_what_the_template_renders(example: Example, tokenizer: A
         assert "�" not in text
 
 
-def test_a_character_split_over_tokens_stands_whole_at_its_first_and_marks_are_told_from_text(tokenizer: Any) -> None:
+def test_a_character_split_over_tokens_stands_whole_at_its_first_and_marks_are_told_from_text(
+    tokenizer: Any,
+) -> None:
     pieces = preview_rows.look(Chat([ASKED, SAID]), tokenizer, LONG)["sequences"][0]["pieces"]
     smile = next(place for place, piece in enumerate(pieces) if piece["text"] == "🙂")
     assert [piece["joined"] for piece in pieces[smile : smile + 5]] == [False, True, True, True, False]
-    assert [piece["text"] for piece in pieces if piece["special"]] == ["<|user|>", "<|end|>", "<|assistant|>", "<|end|>"]
+    assert [piece["text"] for piece in pieces if piece["special"]] == [
+        "<|user|>",
+        "<|end|>",
+        "<|assistant|>",
+        "<|end|>",
+    ]
 
 
 def test_text_that_holds_a_broken_character_ends(tokenizer: Any) -> None:
@@ -165,14 +179,20 @@ def test_totals_are_kept_on_disk_and_shared_by_settings_that_change_nothing(ada:
     first = count(ada, request)
     preview_tasks.kept.__init__()  # type: ignore[misc]  # as after a restart
     shared.stop()
-    other = request.model_copy(update={"hyperparameters": request.hyperparameters.model_copy(update={"n_epochs": 7})})
+    other = request.model_copy(
+        update={"hyperparameters": request.hyperparameters.model_copy(update={"n_epochs": 7})}
+    )
     assert preview.totals(ada, other) == first
     assert shared.pid is None
-    longer = request.model_copy(update={"hyperparameters": request.hyperparameters.model_copy(update={"max_length": 20})})
+    longer = request.model_copy(
+        update={"hyperparameters": request.hyperparameters.model_copy(update={"max_length": 20})}
+    )
     assert isinstance(preview.totals(ada, longer), Progress)
 
 
-def test_counting_stops_when_nobody_asks_or_somebody_cancels(ada: User, new: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_stops_when_nobody_asks_or_somebody_cancels(
+    ada: User, new: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = new(ROWS[:1] * 200_000)
     assert isinstance(preview.totals(ada, request), Progress)
     assert preview.row(ada, request, 200_000).trains  # one row is not held up by the counting of all
@@ -194,7 +214,9 @@ def test_a_killed_process_is_started_anew(ada: User, new: Any) -> None:
     assert shared.pid != first
 
 
-def test_a_process_whose_pipe_is_broken_is_not_asked_again(ada: User, new: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_whose_pipe_is_broken_is_not_asked_again(
+    ada: User, new: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A killed process closes its pipes a moment before the system says that it has ended."""
     request = new(ROWS)
     preview.row(ada, request, 1)
@@ -210,7 +232,13 @@ def test_nothing_of_others_is_shown(ada: User, bob: User, new: Any) -> None:
     request = new(ROWS)
     with pytest.raises(NotFound):
         preview.row(bob, request, 1)
-    for look in (preview.totals, preview.cancel_totals, forecast.forecast, forecast.measure, forecast.measured):
+    for look in (
+        preview.totals,
+        preview.cancel_totals,
+        forecast.forecast,
+        forecast.measure,
+        forecast.measured,
+    ):
         with pytest.raises(NotFound):
             look(bob, request)
 

@@ -17,21 +17,35 @@ from core.jobs import notes, turns
 from core.jobs.turns import Held, Waiting
 from core.people import usage
 from core.people.users import User
-from core.tables import CheckpointRow, DatasetVersionRow, JobEventRow, JobRow, ModelRow, ModelVersionRow, UsageRow
+from core.tables import (
+    CheckpointRow,
+    DatasetVersionRow,
+    JobEventRow,
+    JobRow,
+    ModelRow,
+    ModelVersionRow,
+    UsageRow,
+)
 from core.workers.supervisor import Supervisor
 
 MakeJob = Callable[..., JobRow]
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def job(name: str, user: str = "ada", *, age: int = 0, seconds: float | None = 100.0, **fields: Any) -> Waiting:
+def job(
+    name: str, user: str = "ada", *, age: int = 0, seconds: float | None = 100.0, **fields: Any
+) -> Waiting:
     """``age``: the older of two has the lower number."""
     values: dict[str, Any] = {"priority": 0, "position": None, "devices": 1, "seconds": seconds}
     return Waiting(id=name, user_id=user, created_at=DAWN + timedelta(seconds=age), **(values | fields))
 
 
-def foresee(*waiting: Waiting, holding: list[Held] | None = None, places: int = 1, devices: int = 4, **served: float) -> Any:
-    found = turns.foresee(waiting, holding=holding or [], served=served, places=places, devices=devices, at=1e9)
+def foresee(
+    *waiting: Waiting, holding: list[Held] | None = None, places: int = 1, devices: int = 4, **served: float
+) -> Any:
+    found = turns.foresee(
+        waiting, holding=holding or [], served=served, places=places, devices=devices, at=1e9
+    )
     return [(start.job_id, start.seconds) for start in found]
 
 
@@ -40,7 +54,9 @@ def names(found: list[tuple[str, Any]]) -> list[str]:
 
 
 def test_users_take_turns_whatever_they_queued_first() -> None:
-    found = foresee(*[job(f"a{n}", age=n) for n in range(3)], job("b0", "bob", age=9), job("b1", "bob", age=10))
+    found = foresee(
+        *[job(f"a{n}", age=n) for n in range(3)], job("b0", "bob", age=9), job("b1", "bob", age=10)
+    )
     assert names(found) == ["a0", "b0", "a1", "b1", "a2"]
 
 
@@ -51,7 +67,12 @@ def test_a_high_priority_orders_only_ones_own_jobs() -> None:
 
 
 def test_among_ones_own_priority_then_position_then_age_decides() -> None:
-    found = foresee(job("young", age=9), job("old", age=1), job("placed", age=20, position=1.0), job("urgent", age=30, priority=1))
+    found = foresee(
+        job("young", age=9),
+        job("old", age=1),
+        job("placed", age=20, position=1.0),
+        job("urgent", age=30, priority=1),
+    )
     assert names(found) == ["urgent", "placed", "old", "young"]
 
 
@@ -98,7 +119,12 @@ def claim_all(*, all_devices: int | None = None) -> list[str]:
             if claimed is None:
                 return order
             order.append(claimed)
-            jobs.fail(session, claimed, token=session.get_one(JobRow, claimed).lease_token, error=jobs.Error("x", "y"))
+            jobs.fail(
+                session,
+                claimed,
+                token=session.get_one(JobRow, claimed).lease_token,
+                error=jobs.Error("x", "y"),
+            )
             session.expire_all()
 
 
@@ -114,11 +140,21 @@ def test_jobs_start_in_the_order_that_the_queue_shows(ada: User, bob: User, make
 
 def test_deleting_a_job_gives_no_turn_back(ada: User, bob: User, make_job: MakeJob) -> None:
     """Else whoever tidies up after each job would always be first."""
-    ran = make_job(ada, status="succeeded", started_at=now() - timedelta(minutes=9), finished_at=now() - timedelta(minutes=5))
+    ran = make_job(
+        ada,
+        status="succeeded",
+        started_at=now() - timedelta(minutes=9),
+        finished_at=now() - timedelta(minutes=5),
+    )
     with writing() as session:
         usage.record(session, user_id=ada.id, kind="training", seconds=240)
         session.query(UsageRow).update({"created_at": now() - timedelta(minutes=5)})
-    make_job(bob, status="succeeded", started_at=now() - timedelta(minutes=30), finished_at=now() - timedelta(minutes=29))
+    make_job(
+        bob,
+        status="succeeded",
+        started_at=now() - timedelta(minutes=30),
+        finished_at=now() - timedelta(minutes=29),
+    )
     make_job(ada, name="ada's"), make_job(bob, name="bob's")
     fine_tuning.delete(ada, ran.id)
     assert claimed_names() == ["bob's", "ada's"]
@@ -134,7 +170,9 @@ def test_a_wide_job_waits_for_its_devices(ada: User, bob: User, make_job: MakeJo
         assert jobs.claim(session, devices=4) == wide.id
 
 
-def test_a_job_too_wide_for_the_server_of_today_is_set_aside(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_too_wide_for_the_server_of_today_is_set_aside(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wide = make_job(ada, num_processes=3)
     monkeypatch.setenv("LUTHIER_TRAINING_DEVICES", "2")
     settings.cache_clear()
@@ -196,7 +234,8 @@ def test_expected_start_is_unknown_before_anything_ran(ada: User, make_job: Make
 
 
 @pytest.mark.parametrize(
-    ("which", "to", "order"), [(2, "up", "acb"), (0, "down", "bac"), (2, "first", "cab"), (0, "last", "bca"), (0, "up", "abc")]
+    ("which", "to", "order"),
+    [(2, "up", "acb"), (0, "down", "bac"), (2, "first", "cab"), (0, "last", "bca"), (0, "up", "abc")],
 )
 def test_waiting_jobs_move(ada: User, make_job: MakeJob, which: int, to: str, order: str) -> None:
     made = [make_job(ada, name=name) for name in "abc"]
@@ -207,7 +246,11 @@ def test_waiting_jobs_move(ada: User, make_job: MakeJob, which: int, to: str, or
 
 def test_a_job_is_put_before_another(ada: User, bob: User, make_job: MakeJob) -> None:
     a, b, c = (make_job(ada, name=name) for name in "abc")
-    assert [item.name for item in fine_tuning.move(ada, c.id, parse(Move, before=b.id)).items] == ["a", "c", "b"]
+    assert [item.name for item in fine_tuning.move(ada, c.id, parse(Move, before=b.id)).items] == [
+        "a",
+        "c",
+        "b",
+    ]
     bobs = make_job(bob)
     with pytest.raises(NotFound):
         fine_tuning.move(ada, a.id, parse(Move, before=bobs.id))
@@ -219,7 +262,11 @@ def test_a_job_that_passes_one_of_another_priority_takes_it(ada: User, make_job:
     make_job(ada, name="urgent", priority=1)
     normal = make_job(ada, name="normal")
     low = make_job(ada, name="low", priority=-1)
-    assert [item.name for item in fine_tuning.move(ada, low.id, parse(Move, to="up")).items] == ["urgent", "low", "normal"]
+    assert [item.name for item in fine_tuning.move(ada, low.id, parse(Move, to="up")).items] == [
+        "urgent",
+        "low",
+        "normal",
+    ]
     assert row_of(low.id).priority == 0
     fine_tuning.move(ada, normal.id, parse(Move, to="first"))
     assert row_of(normal.id).priority == 1
@@ -257,15 +304,26 @@ def test_a_rerun_is_the_same_job_even_when_newer_versions_exist(
         resolved={"n_epochs": 3, "learning_rate": 0.01, "threads": 2},
     )  # fmt: skip
     with writing() as session:
-        session.add(ModelVersionRow(id="mdv_newer", model_id=base_model.id, version=2, folder="x", num_parameters=1))
+        session.add(
+            ModelVersionRow(id="mdv_newer", model_id=base_model.id, version=2, folder="x", num_parameters=1)
+        )
     again = fine_tuning.rerun(ada, earlier.id)
     stored, before = row_of(again.id), row_of(earlier.id)
-    for field in ("base_version_id", "dataset_version_id", "validation_version_id", "hyperparameters", "seed", "sample_prompts"):
+    for field in (
+        "base_version_id",
+        "dataset_version_id",
+        "validation_version_id",
+        "hyperparameters",
+        "seed",
+        "sample_prompts",
+    ):
         assert getattr(stored, field) == getattr(before, field), field
     assert (again.copied_from, again.status, again.name) == (earlier.id, "validating", before.name)
     fine_tuning.admit(again.id)
     assert row_of(again.id).status == "queued"
-    assert row_of(again.id).resolved["threads"] == 2, "what the machine's load chose is part of how it was run"
+    assert row_of(again.id).resolved["threads"] == 2, (
+        "what the machine's load chose is part of how it was run"
+    )
 
 
 def test_pressing_rerun_twice_makes_one_job(ada: User, bob: User, make_job: MakeJob) -> None:
@@ -278,7 +336,9 @@ def test_pressing_rerun_twice_makes_one_job(ada: User, bob: User, make_job: Make
 
 
 @pytest.mark.parametrize("gone", ["base", "data", "files", "validation"])
-def test_a_rerun_of_what_is_gone_says_what(ada: User, make_job: MakeJob, make_version: Any, gone: str) -> None:
+def test_a_rerun_of_what_is_gone_says_what(
+    ada: User, make_job: MakeJob, make_version: Any, gone: str
+) -> None:
     validation = make_version(ada, name="held out")
     earlier = make_job(ada, status="succeeded", validation_version_id=validation.id, valid_loss=1.0)
     with writing() as session:
@@ -289,12 +349,19 @@ def test_a_rerun_of_what_is_gone_says_what(ada: User, make_job: MakeJob, make_ve
         else:
             version_id = earlier.dataset_version_id if gone == "data" else validation.id
             session.delete(session.get_one(DatasetVersionRow, version_id))
-    words = {"base": "base model", "data": "data of this job was deleted", "files": "files of the data", "validation": "validation"}
+    words = {
+        "base": "base model",
+        "data": "data of this job was deleted",
+        "files": "files of the data",
+        "validation": "validation",
+    }
     with pytest.raises(Conflict, match=words[gone]):
         fine_tuning.rerun(ada, earlier.id)
 
 
-def test_a_copy_names_a_job_of_ones_own(ada: User, bob: User, make_job: MakeJob, base_model: ModelRow, make_version: Any) -> None:
+def test_a_copy_names_a_job_of_ones_own(
+    ada: User, bob: User, make_job: MakeJob, base_model: ModelRow, make_version: Any
+) -> None:
     earlier, bobs = make_job(ada, status="succeeded"), make_version(bob)
     new = {"base_model_id": base_model.id, "dataset_id": earlier.dataset_id, "copied_from": earlier.id}
     assert fine_tuning.create(ada, parse(NewJob, **new)).copied_from == earlier.id
@@ -302,7 +369,9 @@ def test_a_copy_names_a_job_of_ones_own(ada: User, bob: User, make_job: MakeJob,
         fine_tuning.create(bob, parse(NewJob, **(new | {"dataset_id": bobs.dataset_id})))
 
 
-def test_a_deleted_job_leaves_its_model_and_nothing_else(ada: User, bob: User, make_job: MakeJob, base_model: ModelRow) -> None:
+def test_a_deleted_job_leaves_its_model_and_nothing_else(
+    ada: User, bob: User, make_job: MakeJob, base_model: ModelRow
+) -> None:
     ended = make_job(ada, status="succeeded", model_id=base_model.id)
     folder = storage.job_dir(ended.id)
     (folder / "checkpoints" / "step-5").mkdir(parents=True)

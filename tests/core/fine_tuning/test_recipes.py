@@ -23,7 +23,13 @@ REQUEST: dict[str, Any] = {
     "notes": "  leading, 'quoted' and \"quoted\"\n\nthird\t",
     "tags": ["1", "true", "a: b"],
     "seed": 7,
-    "hyperparameters": {"n_epochs": 3, "learning_rate": 1e-5, "tuning": "lora", "packing": False, "lora_targets": "q_proj, v_proj"},
+    "hyperparameters": {
+        "n_epochs": 3,
+        "learning_rate": 1e-5,
+        "tuning": "lora",
+        "packing": False,
+        "lora_targets": "q_proj, v_proj",
+    },
 }
 SMALLEST = "base_model_id: mdl_base\ndataset_id: ds_data\n"
 
@@ -45,7 +51,11 @@ def test_every_setting_stands_in_the_file_under_its_help() -> None:
 
 def test_what_is_left_out_is_automatic_and_numbers_may_be_written_either_way() -> None:
     new = recipes.from_yaml(SMALLEST + "hyperparameters:\n  learning_rate: 1e-4\n")
-    assert (new.hyperparameters.learning_rate, new.hyperparameters.n_epochs, new.method) == (1e-4, "auto", "supervised")
+    assert (new.hyperparameters.learning_rate, new.hyperparameters.n_epochs, new.method) == (
+        1e-4,
+        "auto",
+        "supervised",
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,8 +63,16 @@ def test_what_is_left_out_is_automatic_and_numbers_may_be_written_either_way() -
     [
         ("dataset_id: ds_data\n", "base_model_id", "is required"),
         (SMALLEST + "colour: red\n", "colour", "no such setting (line 3)"),
-        (SMALLEST + "hyperparameters:\n  n_epochs: 3\n  epochs: 3\n", "hyperparameters.epochs", "no such setting (line 5)"),
-        (SMALLEST + "hyperparameters:\n\n  n_epochs: 99\n", "hyperparameters.n_epochs", "at most 50 (line 5)"),
+        (
+            SMALLEST + "hyperparameters:\n  n_epochs: 3\n  epochs: 3\n",
+            "hyperparameters.epochs",
+            "no such setting (line 5)",
+        ),
+        (
+            SMALLEST + "hyperparameters:\n\n  n_epochs: 99\n",
+            "hyperparameters.n_epochs",
+            "at most 50 (line 5)",
+        ),
         (SMALLEST + "hyperparameters:\n  n_epochs: many\n", "hyperparameters.n_epochs", "(line 4)"),
         (SMALLEST + "method: magic\n", "method", "must be one of supervised, dpo, continued (line 3)"),
         (SMALLEST + "tags: [a, 1]\n", "tags[1]", "must be text (line 3)"),

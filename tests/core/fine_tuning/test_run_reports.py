@@ -37,23 +37,48 @@ NASTY = "'''\"\"\"\\n{x} <b>bold</b> | `code` \n__import__('os').abort()"
 @pytest.fixture
 def run_id(ada: User, make_job: MakeJob) -> str:
     """A finished run with everything a report can show."""
-    times = {"started_at": datetime(2026, 1, 2, 3, tzinfo=UTC), "finished_at": datetime(2026, 1, 2, 4, tzinfo=UTC)}
+    times = {
+        "started_at": datetime(2026, 1, 2, 3, tzinfo=UTC),
+        "finished_at": datetime(2026, 1, 2, 4, tzinfo=UTC),
+    }
     numbers = {"step": 30, "total_steps": 30, "train_loss": 0.5, "valid_loss": 0.7, "spent_seconds": 3600.0}
     resolved = {"n_epochs": 10, "batch_size": 4, "tuning": "full"}
-    job = make_job(ada, status="succeeded", name="my <run>", notes=NASTY, resolved=resolved, **numbers, **times)
+    job = make_job(
+        ada, status="succeeded", name="my <run>", notes=NASTY, resolved=resolved, **numbers, **times
+    )
     with writing() as session:
         for step in range(1, 31):
             session.add(MetricPointRow(job_id=job.id, name="train_loss", step=step, value=3 / step))
             if step % 10 == 0:
                 session.add(MetricPointRow(job_id=job.id, name="valid_loss", step=step, value=4 / step))
-        session.add(SampleRow(job_id=job.id, step=10, kind="fixed", position=0, prompt=NASTY, answer="It is Paris.", loss=None))
+        session.add(
+            SampleRow(
+                job_id=job.id,
+                step=10,
+                kind="fixed",
+                position=0,
+                prompt=NASTY,
+                answer="It is Paris.",
+                loss=None,
+            )
+        )
         session.add(JobEventRow(job_id=job.id, message="Created, with a comma", data={"a": 1}))
-        session.add(CheckpointRow(id=new_id("ckpt"), job_id=job.id, step=30, metrics={"valid_loss": 0.7}, size_bytes=5))
+        session.add(
+            CheckpointRow(
+                id=new_id("ckpt"), job_id=job.id, step=30, metrics={"valid_loss": 0.7}, size_bytes=5
+            )
+        )
     folder = storage.job_dir(job.id)
     (folder / "tensorboard").mkdir(parents=True)
     (folder / "tensorboard" / "events.out.tfevents.1").write_bytes(b"events")
     (folder / "log.txt").write_text("a line of the log\n")
-    rows = {"line": [3, 7], "loss": [1.5, 2.5], "first": [3.0, float("nan")], "tokens": [5, 6], "step": [30, 30]}
+    rows = {
+        "line": [3, 7],
+        "loss": [1.5, 2.5],
+        "first": [3.0, float("nan")],
+        "tokens": [5, 6],
+        "step": [30, 30],
+    }
     parquet.write_table(pa.table(rows), folder / "rows-train.parquet")
     return job.id
 
@@ -103,7 +128,9 @@ def test_curves_are_seen_without_running(ada: User, run_id: str) -> None:
 def test_texts_of_users_stay_text(ada: User, run_id: str) -> None:
     book = notebook_of(ada, run_id)
     assert execute(book)["samples"]["prompt"][0] == NASTY
-    html = "".join(output.data.get("text/html", "") for cell in book.cells for output in cell.get("outputs", []))
+    html = "".join(
+        output.data.get("text/html", "") for cell in book.cells for output in cell.get("outputs", [])
+    )
     assert "<b>bold" not in html
     assert "&lt;b&gt;bold" in html
     first = book.cells[0].source
@@ -143,7 +170,16 @@ def names_in(ada: User, run_id: str) -> dict[str, bytes]:
 def test_the_archive_holds_everything_in_plain_files(ada: User, run_id: str) -> None:
     files = names_in(ada, run_id)
     assert set(files) == {
-        *("README.txt", "run.yaml", "recipe.yaml", "metrics.csv", "samples.jsonl", "hardest.jsonl", "events.csv", "log.txt")
+        *(
+            "README.txt",
+            "run.yaml",
+            "recipe.yaml",
+            "metrics.csv",
+            "samples.jsonl",
+            "hardest.jsonl",
+            "events.csv",
+            "log.txt",
+        )
     }
     told = yaml.safe_load(files["run.yaml"])
     assert (told["id"], told["notes"], told["cost"]["device_hours"]) == (run_id, NASTY, 1.0)
@@ -179,7 +215,9 @@ def test_another_users_run_does_not_exist(bob: User, run_id: str, form: Any) -> 
         fine_tuning.open_report(bob, run_id, form)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 0), (1, 1), (-5, 5), (0.001, 0.0011), (1, 100_000), (1e-9, 1e9)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 0), (1, 1), (-5, 5), (0.001, 0.0011), (1, 100_000), (1e-9, 1e9)]
+)
 def test_axes_hold_all_values_at_round_numbers(low: float, high: float) -> None:
     first, end, step = run_curves._nice(low, high)
     assert first <= low <= high <= end
@@ -207,7 +245,17 @@ class FakeClient:
 
     def create_run(self, experiment_id: str, start_time: int, run_name: str) -> Any:
         run = SimpleNamespace(info=SimpleNamespace(run_id=f"run{len(self.runs)}"))
-        self.runs.append({"run": run, "name": run_name, "start": start_time, "metrics": [], "params": {}, "tags": {}, "files": {}})
+        self.runs.append(
+            {
+                "run": run,
+                "name": run_name,
+                "start": start_time,
+                "metrics": [],
+                "params": {},
+                "tags": {},
+                "files": {},
+            }
+        )
         return run
 
     def log_batch(self, run_id: str, metrics: Any = (), params: Any = ()) -> None:
@@ -244,7 +292,12 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> type[FakeClient]:
 def test_a_run_goes_to_mlflow_once(ada: User, run_id: str, mlflow: type[FakeClient]) -> None:
     assert fine_tuning.why_no_mlflow() is None
     first = fine_tuning.export_to_mlflow(ada, run_id)
-    assert (first.tracking_uri, first.experiment_id, first.run_id, first.is_new) == ("http://mlflow.example", "7", "run0", True)
+    assert (first.tracking_uri, first.experiment_id, first.run_id, first.is_new) == (
+        "http://mlflow.example",
+        "7",
+        "run0",
+        True,
+    )
     again = fine_tuning.export_to_mlflow(ada, run_id)
     assert (again.run_id, again.is_new) == ("run0", False)
     (run,) = mlflow.runs

@@ -100,7 +100,9 @@ def test_resumed_attempt_replaces_the_steps_it_goes_over_again(ada: User, job: J
 def test_zoom_shows_points_that_the_whole_curve_leaves_out(ada: User, job: JobRow) -> None:
     add(job, "train_loss", range(1, 5001), lambda step: step % 7)
     whole = fine_tuning.metrics(ada, job.id, max_points=100).series["train_loss"]
-    zoomed = fine_tuning.metrics(ada, job.id, from_step=2000, to_step=2049, max_points=100).series["train_loss"]
+    zoomed = fine_tuning.metrics(ada, job.id, from_step=2000, to_step=2049, max_points=100).series[
+        "train_loss"
+    ]
     assert len(whole) <= 100
     assert [step for step, _ in zoomed] == list(range(2000, 2050))
     assert fine_tuning.metrics(ada, job.id, from_step=9000).series == {}
@@ -108,7 +110,10 @@ def test_zoom_shows_points_that_the_whole_curve_leaves_out(ada: User, job: JobRo
 
 def test_after_step_and_from_step_agree(ada: User, job: JobRow) -> None:
     add(job, "train_loss", range(1, 11))
-    assert fine_tuning.metrics(ada, job.id, after_step=7).series == fine_tuning.metrics(ada, job.id, from_step=8).series
+    assert (
+        fine_tuning.metrics(ada, job.id, after_step=7).series
+        == fine_tuning.metrics(ada, job.id, from_step=8).series
+    )
 
 
 def test_thinning_keeps_first_last_and_every_peak() -> None:
@@ -128,7 +133,9 @@ def test_thinning_never_exceeds_its_limit(size: int) -> None:
     assert len(series.downsample(points, 10)) <= 10
 
 
-def test_memory_is_bounded_and_the_oldest_leaves(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_and_the_oldest_leaves(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(series, "MOST_POINTS", 25)
     made = [make_job(ada, status="running", lease_token="x") for _ in range(3)]
     for job in made:
@@ -138,7 +145,9 @@ def test_memory_is_bounded_and_the_oldest_leaves(ada: User, make_job: MakeJob, m
     assert rows_read(lambda: fine_tuning.metrics(ada, made[0].id)) == 1
 
 
-def test_another_users_curves_look_missing_even_when_they_are_in_memory(ada: User, bob: User, job: JobRow) -> None:
+def test_another_users_curves_look_missing_even_when_they_are_in_memory(
+    ada: User, bob: User, job: JobRow
+) -> None:
     add(job, "train_loss", range(1, 11))
     fine_tuning.metrics(ada, job.id)
     with pytest.raises(NotFound):
@@ -148,7 +157,10 @@ def test_another_users_curves_look_missing_even_when_they_are_in_memory(ada: Use
 
 
 def test_comparison_shows_curves_over_tokens_and_what_differs(ada: User, make_job: MakeJob) -> None:
-    one, two = (make_job(ada, status="running", lease_token="x", name=name, seed=seed) for name, seed in (("one", 1), ("two", 2)))
+    one, two = (
+        make_job(ada, status="running", lease_token="x", name=name, seed=seed)
+        for name, seed in (("one", 1), ("two", 2))
+    )
     for job in (one, two):
         add(job, "train_loss", range(1, 11))
         add(job, "trained_tokens", range(1, 11), lambda step: 100.0 * step)

@@ -25,14 +25,28 @@ def new_sweep(ada: User, base_model: ModelRow, make_version: Any) -> MakeSweep:
     version = make_version(ada)
 
     def make(space: dict[str, Any], *, job: dict[str, Any] | None = None, **fields: Any) -> NewSweep:
-        request = {"base_model_id": base_model.id, "dataset_id": version.dataset_id, "name": "faq", **(job or {})}
+        request = {
+            "base_model_id": base_model.id,
+            "dataset_id": version.dataset_id,
+            "name": "faq",
+            **(job or {}),
+        }
         return parse(NewSweep, job=request, space=space, **fields)
 
     return make
 
 
-def combine(space: dict[str, Any], kind: str = "grid", count: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    new = parse(NewSweep, job={"base_model_id": "m", "dataset_id": "d"}, space=space, kind=kind, count=count, seed=seed)
+def combine(
+    space: dict[str, Any], kind: str = "grid", count: int | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
+    new = parse(
+        NewSweep,
+        job={"base_model_id": "m", "dataset_id": "d"},
+        space=space,
+        kind=kind,
+        count=count,
+        seed=seed,
+    )
     return sweeps.draw(new)
 
 
@@ -64,14 +78,23 @@ def test_a_log_range_gives_every_power_of_ten_its_share() -> None:
 
 
 def test_a_small_space_ends_a_random_search_early() -> None:
-    assert sorted(values["n_epochs"] for values in combine({"n_epochs": [1, 2, 3]}, "random", count=30)) == [1, 2, 3]
+    assert sorted(values["n_epochs"] for values in combine({"n_epochs": [1, 2, 3]}, "random", count=30)) == [
+        1,
+        2,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(
     ("space", "kind", "field", "message"),
     [
         ({}, "grid", "space", "at least one"),
-        ({"n_epochs": list(range(1, 9)), "batch_size": list(range(1, 9))}, "grid", "space", "64 jobs, at most 50"),
+        (
+            {"n_epochs": list(range(1, 9)), "batch_size": list(range(1, 9))},
+            "grid",
+            "space",
+            "64 jobs, at most 50",
+        ),
         ({"nothing": [1]}, "grid", "space.nothing", "no setting"),
         ({"n_epochs": []}, "grid", "space.n_epochs", "1 to 50 values"),
         ({"n_epochs": [1, 51]}, "grid", "space.n_epochs[1]", "at most 50"),
@@ -83,7 +106,9 @@ def test_a_small_space_ends_a_random_search_early() -> None:
         ({"tuning": {"low": 1, "high": 2}}, "random", "space.tuning", "no number"),
     ],
 )
-def test_what_cannot_be_tried_is_told_by_setting_and_value(space: Any, kind: str, field: str, message: str) -> None:
+def test_what_cannot_be_tried_is_told_by_setting_and_value(
+    space: Any, kind: str, field: str, message: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         combine(space, kind)
     (detail,) = caught.value.details
@@ -91,7 +116,9 @@ def test_what_cannot_be_tried_is_told_by_setting_and_value(space: Any, kind: str
     assert message in detail.message
 
 
-@pytest.mark.parametrize("ends", [{"low": 2, "high": 1}, {"low": 0, "high": 1, "scale": "log"}, {"low": 1, "high": float("inf")}])
+@pytest.mark.parametrize(
+    "ends", [{"low": 2, "high": 1}, {"low": 0, "high": 1, "scale": "log"}, {"low": 1, "high": float("inf")}]
+)
 def test_ranges_have_ordered_finite_ends(ends: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         combine({"learning_rate": ends}, "random")
@@ -113,8 +140,16 @@ def test_names_say_what_differs_and_fit() -> None:
 
 
 def test_a_sweep_is_jobs_that_differ_in_nothing_else(ada: User, new_sweep: MakeSweep) -> None:
-    made = sweeps.create(ada, new_sweep({"n_epochs": [2, 3], "batch_size": [2, 4]}, job={"hyperparameters": {"warmup_share": 0.1}}))
-    assert (made.num_jobs, made.statuses, made.settings, made.active) == (4, {"queued": 4}, ["n_epochs", "batch_size"], True)
+    made = sweeps.create(
+        ada,
+        new_sweep({"n_epochs": [2, 3], "batch_size": [2, 4]}, job={"hyperparameters": {"warmup_share": 0.1}}),
+    )
+    assert (made.num_jobs, made.statuses, made.settings, made.active) == (
+        4,
+        {"queued": 4},
+        ["n_epochs", "batch_size"],
+        True,
+    )
     assert [trial.name for trial in made.trials][:2] == ["faq-epochs-2-batch-2", "faq-epochs-2-batch-4"]
     assert made.trials[0].values == {"n_epochs": 2, "batch_size": 2}
     with reading() as session:
@@ -141,7 +176,9 @@ def test_pressing_start_twice_makes_one_sweep(ada: User, bob: User, new_sweep: M
         sweeps.create(bob, new)
 
 
-def test_a_sweep_starts_whole_or_not_at_all(ada: User, new_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_starts_whole_or_not_at_all(
+    ada: User, new_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     insert, calls = sweeps.starting.insert, []
 
     def fail_at_the_third(*args: Any, **more: Any) -> JobRow:
@@ -213,7 +250,10 @@ def test_sweeps_are_listed_without_jobs_and_only_ones_own(ada: User, bob: User, 
     sweeps.create(ada, new_sweep({"n_epochs": [1, 2]}, name="first"))
     sweeps.create(ada, new_sweep({"n_epochs": [3]}, name="second"))
     listed = sweeps.list_sweeps(ada, SweepList(sort="name"))
-    assert [(one.name, one.num_jobs, one.trials) for one in listed.items] == [("first", 2, []), ("second", 1, [])]
+    assert [(one.name, one.num_jobs, one.trials) for one in listed.items] == [
+        ("first", 2, []),
+        ("second", 1, []),
+    ]
     assert [one.name for one in sweeps.list_sweeps(ada, SweepList(q="SEC")).items] == ["second"]
     assert sweeps.list_sweeps(bob).total == 0
 

@@ -49,17 +49,26 @@ def test_rows_of_a_removed_version_keep_their_losses(ada: User, job: JobRow) -> 
     write_losses(job, [1.0, 2.0])
     with writing() as session:
         session.get_one(JobRow, job.id).dataset_version_id = None
-    assert [(row.line, row.data) for row in fine_tuning.hardest_rows(ada, job.id).items] == [(2, None), (1, None)]
+    assert [(row.line, row.data) for row in fine_tuning.hardest_rows(ada, job.id).items] == [
+        (2, None),
+        (1, None),
+    ]
 
 
 def test_samples_by_step_fixed_prompts_first(ada: User, job: JobRow) -> None:
     with writing() as session:
         for step in (10, 20):
             worst = Sample("worst", "Why?", f"so {step}", expected="So.", line=3, loss=2.0)
-            notes.note_samples(session, job.id, step, [worst, Sample("fixed", "A?", f"a {step}"), Sample("fixed", "B?", "b")])
+            notes.note_samples(
+                session, job.id, step, [worst, Sample("fixed", "A?", f"a {step}"), Sample("fixed", "B?", "b")]
+            )
     assert fine_tuning.sample_steps(ada, job.id) == [10, 20]
     found = fine_tuning.samples(ada, job.id, SampleList(step=20)).items
-    assert [(s.kind, s.position, s.answer) for s in found] == [("fixed", 0, "a 20"), ("fixed", 1, "b"), ("worst", 0, "so 20")]
+    assert [(s.kind, s.position, s.answer) for s in found] == [
+        ("fixed", 0, "a 20"),
+        ("fixed", 1, "b"),
+        ("worst", 0, "so 20"),
+    ]
     assert fine_tuning.samples(ada, job.id, SampleList(kind="worst")).total == 2
 
 
@@ -92,7 +101,11 @@ def test_jobs_sort_by_their_best_loss_and_those_without_come_last(ada: User, mak
     two, none, one = make_job(ada, best_loss=2.0), make_job(ada), make_job(ada, best_loss=1.0)
     order = [j.id for j in fine_tuning.list_jobs(ada, JobList(sort="best_loss")).items]
     assert order == [one.id, two.id, none.id]
-    assert [j.id for j in fine_tuning.list_jobs(ada, JobList(sort="-best_loss")).items] == [two.id, one.id, none.id]
+    assert [j.id for j in fine_tuning.list_jobs(ada, JobList(sort="-best_loss")).items] == [
+        two.id,
+        one.id,
+        none.id,
+    ]
 
 
 @pytest.mark.parametrize("look", ["hardest_rows", "samples", "sample_steps", "log_tail"])

@@ -76,7 +76,9 @@ def test_a_question_and_answer_become_a_conversation(tmp_path: Path) -> None:
 
 def test_an_empty_system_prompt_is_left_out() -> None:
     row = {"prompt": "a", "completion": "b", "system": None}
-    assert FORMATS["completion"].to_example(row) == Chat([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    assert FORMATS["completion"].to_example(row) == Chat(
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,10 @@ def test_other_mappings_make_text_and_chat_and_preference() -> None:
     columns = [{"name": name, "type": "VARCHAR"} for name in "abc"]
     assert mapped(columns, {"text": "a"}).name == "text"
     assert mapped(columns, {"messages": "b"}).name == "chat"
-    assert mapped(columns, {"input": "a", "preferred_output": "b", "non_preferred_output": "c"}).name == "preference"
+    assert (
+        mapped(columns, {"input": "a", "preferred_output": "b", "non_preferred_output": "c"}).name
+        == "preference"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,8 +120,16 @@ def test_other_mappings_make_text_and_chat_and_preference() -> None:
         ([USER, {"role": "assistant", "content": None}], "messages[1].content", "is missing"),
         ([USER, {"role": "assistant", "content": "  "}], "messages[1].content", "is empty"),
         ([USER, {"role": "assistant", "content": 4}], "messages[1].content", "must be text"),
-        ([USER, {"role": "assistant", "content": [{"type": "image_url"}]}], "messages[1].content", "other parts"),
-        ([USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}], "messages[1].tool_calls", "cannot be trained"),
+        (
+            [USER, {"role": "assistant", "content": [{"type": "image_url"}]}],
+            "messages[1].content",
+            "other parts",
+        ),
+        (
+            [USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}],
+            "messages[1].tool_calls",
+            "cannot be trained",
+        ),
         ([USER, {**ANSWER, "weight": 2}], "messages[1].weight", "0 or 1"),
     ],
 )
@@ -143,18 +156,26 @@ def test_conversations_come_as_json_text_with_parts_and_weights() -> None:
 def test_preferences_may_be_plain_text() -> None:
     row = {"input": "2+2?", "preferred_output": "4", "non_preferred_output": "5"}
     assert FORMATS["preference"].check_row(row) == []
-    assert FORMATS["preference"].to_example(row) == Preference([USER], [ANSWER], [{"role": "assistant", "content": "5"}])
+    assert FORMATS["preference"].to_example(row) == Preference(
+        [USER], [ANSWER], [{"role": "assistant", "content": "5"}]
+    )
 
 
 def test_a_wrong_preference_names_the_place() -> None:
-    row = {"input": {"messages": [{"role": "user"}]}, "preferred_output": [USER], "non_preferred_output": None}
+    row = {
+        "input": {"messages": [{"role": "user"}]},
+        "preferred_output": [USER],
+        "non_preferred_output": None,
+    }
     fields = [detail.field for detail in FORMATS["preference"].check_row(row)]
     assert fields == ["input.messages[0].content", "preferred_output[0].role", "non_preferred_output"]
 
 
 def test_an_empty_cell_is_named_by_the_users_column() -> None:
     mapping = {"prompt": "question", "completion": "answer"}
-    assert FORMATS["completion"].check_row({"question": None, "answer": "x"}, mapping) == [Detail("question", "is empty")]
+    assert FORMATS["completion"].check_row({"question": None, "answer": "x"}, mapping) == [
+        Detail("question", "is empty")
+    ]
 
 
 def test_columns_with_odd_names_are_read(tmp_path: Path) -> None:
@@ -166,6 +187,9 @@ def test_columns_with_odd_names_are_read(tmp_path: Path) -> None:
 def test_a_stated_format_must_be_there() -> None:
     columns = [{"name": "question", "type": "VARCHAR"}]
     check_format("table", columns)
-    for name, message in (("chat", "chat needs messages, but the columns are question"), ("csv", "must be auto or one of")):
+    for name, message in (
+        ("chat", "chat needs messages, but the columns are question"),
+        ("csv", "must be auto or one of"),
+    ):
         with pytest.raises(ValidationError, match=message):
             check_format(name, columns)

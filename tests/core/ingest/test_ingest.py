@@ -22,7 +22,14 @@ from sqlalchemy import func, select
 
 from core import datasets, storage
 from core.db import reading
-from core.errors import DiskFull, LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.errors import (
+    DiskFull,
+    LuthierError,
+    TooLarge,
+    UnreadableFile,
+    UnsupportedMediaType,
+    ValidationError,
+)
 from core.ingest import converter
 from core.ingest.look import look_in_child
 from core.people.users import User
@@ -102,7 +109,10 @@ BOTH_SIGNS: dict[str, tuple[list[Any], str]] = {
     "lists": ([[[1, -2], [3, 4]], [], [None, [-5]]], "BIGINT[][]"),
     "field": ([{"a": 1}, {"a": -1}], "STRUCT(a BIGINT)"),
     "fields": ([[{"a": 1}, {"a": -1}], [None]], "STRUCT(a BIGINT)[]"),
-    "deep": ([{"m": {"k": [[{"x": 1}]]}}, {"m": {"k": [[{"x": -1}]]}}], "STRUCT(m STRUCT(k STRUCT(x BIGINT)[][]))"),
+    "deep": (
+        [{"m": {"k": [[{"x": 1}]]}}, {"m": {"k": [[{"x": -1}]]}}],
+        "STRUCT(m STRUCT(k STRUCT(x BIGINT)[][]))",
+    ),
     "named like types": (
         [{"HUGEINT": 1, "DATE": "2024-01-01"}, {"HUGEINT": -1, "DATE": "2024-01-02"}],
         "STRUCT(HUGEINT BIGINT, DATE VARCHAR)",
@@ -113,7 +123,10 @@ BOTH_SIGNS: dict[str, tuple[list[Any], str]] = {
         [{"big": BEYOND, "small": 1}, {"big": -1, "small": -1}],
         "STRUCT(big DECIMAL(38,0), small BIGINT)",
     ),
-    "beyond in items": ([[{"a": [BEYOND], "b": [1]}], [{"a": [-1], "b": [-1]}]], "STRUCT(a DECIMAL(38,0)[], b BIGINT[])[]"),
+    "beyond in items": (
+        [[{"a": [BEYOND], "b": [1]}], [{"a": [-1], "b": [-1]}]],
+        "STRUCT(a DECIMAL(38,0)[], b BIGINT[])[]",
+    ),
     "with a fraction": ([1, -1, 1.5], "DOUBLE"),
     "with a fraction in a list": ([[1, -1, 1.5]], "DOUBLE[]"),
 }
@@ -140,7 +153,9 @@ def test_whole_numbers_that_no_type_of_json_holds_keep_their_digits(ada: User, n
 
 def test_integers_of_128_bits_are_kept_as_narrowly_as_they_fit(tmp_path: Path) -> None:
     """No file that is read today brings 39 digits, but another version of DuckDB may."""
-    task = Task(tmp_path, ".x", tmp_path / "t.parquet", tmp_path, IngestOptions(), duckdb.connect(), Progress())
+    task = Task(
+        tmp_path, ".x", tmp_path / "t.parquet", tmp_path, IngestOptions(), duckdb.connect(), Progress()
+    )
     big = "170141183460469231731687303715884105727"
     nested = f"MAP {{1::HUGEINT: [{{'x': {'9' * 38}::HUGEINT, 'y': {big}::HUGEINT}}]}}"
     with task.connection:
@@ -152,7 +167,9 @@ def test_integers_of_128_bits_are_kept_as_narrowly_as_they_fit(tmp_path: Path) -
     assert table.to_pylist() == [row]
 
 
-def test_values_are_not_looked_at_while_64_bits_are_enough(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_not_looked_at_while_64_bits_are_enough(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forbidden(*_: Any) -> None:
         raise AssertionError("the values were looked at")
 
@@ -171,7 +188,9 @@ def exact(dataset: datasets.Dataset) -> list[dict[str, Any]]:
         return int(value) if isinstance(value, decimal.Decimal) else value
 
     with reading() as session:
-        version_id = session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset.id)).one()
+        version_id = session.scalars(
+            select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset.id)
+        ).one()
     table = pa.parquet.read_table(storage.parquet_path(version_id))
     return [plain(row) for row in table.to_pylist()]
 
@@ -216,9 +235,13 @@ def test_decimals_in_lists_and_fields_keep_their_types(ada: User, kind: str) -> 
         ([("k", [None, 2_932_897])], pa.map_(pa.string(), pa.list_(pa.date32()))),
     ],
 )
-def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(ada: User, cell: Any, type_: pa.DataType) -> None:
+def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(
+    ada: User, cell: Any, type_: pa.DataType
+) -> None:
     content = parquet_bytes(pa.table({"n": [1, 2], "at": pa.array([None, cell], type_)}))
-    with pytest.raises(UnreadableFile, match=r"^Row 2: column 'at': .* outside the years 1 to 9999") as caught:
+    with pytest.raises(
+        UnreadableFile, match=r"^Row 2: column 'at': .* outside the years 1 to 9999"
+    ) as caught:
         upload(ada, "t.parquet", content)
     assert [line for line, _ in caught.value.lines] == [2]
     assert upload(ada, "t.parquet", content, types={"at": "VARCHAR"}).num_rows == 2
@@ -227,20 +250,31 @@ def test_years_that_no_page_can_show_are_refused_by_row_or_read_as_text(ada: Use
 def test_the_first_and_the_last_day_are_read(ada: User) -> None:
     days = [dt.date(1, 1, 1), dt.date(9999, 12, 31)]
     times = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)]
-    zoned = pa.array([dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC)], pa.timestamp("us", "UTC"))
-    dataset = upload(ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "z": zoned})))
+    zoned = pa.array(
+        [dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC)],
+        pa.timestamp("us", "UTC"),
+    )
+    dataset = upload(
+        ada, "t.parquet", parquet_bytes(pa.table({"d": days, "t": times, "l": [days, None], "z": zoned}))
+    )
     assert [row["d"] for row in exact(dataset)] == days
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_times_of_any_precision_and_zone_are_read_and_profiled(ada: User, kind: str, zone: str | None, unit: str) -> None:
+def test_times_of_any_precision_and_zone_are_read_and_profiled(
+    ada: User, kind: str, zone: str | None, unit: str
+) -> None:
     times = pa.array([0, 1_000, None], pa.timestamp(unit, zone))
     table = pa.table({"t": times, "l": pa.array([[0], None, []], pa.list_(times.type))})
     dataset = upload(ada, f"t.{kind}", parquet_bytes(table) if kind == "parquet" else arrow_bytes(table))
     found = datasets.profile(ada, dataset.id)
-    assert (found.status, found.columns[0]["nulls"], found.columns[0]["histogram"] is not None) == ("ready", 1, True)
+    assert (found.status, found.columns[0]["nulls"], found.columns[0]["histogram"] is not None) == (
+        "ready",
+        1,
+        True,
+    )
     assert len(rows(ada, dataset)) == 3
 
 
@@ -254,7 +288,9 @@ def test_a_profile_that_fails_ends_no_conversion(ada: User, monkeypatch: pytest.
     assert rows(ada, dataset) == [{"n": 1}]
 
 
-def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(ada: User, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(
+    ada: User, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise KeyError("a fault of ours")
 
@@ -302,10 +338,20 @@ def test_real_files_come_in_with_their_rows_and_types(
         ("pipe.txt", "a|b\n1|x\n2|y\n", ["BIGINT", "VARCHAR"], [[1, "x"], [2, "y"]]),
         ("prose.txt", "Once, there was\n\na bicycle.\n", ["VARCHAR"], [["Once, there was"], ["a bicycle."]]),
         ("one.csv", "name\nann\nbob\n", ["VARCHAR"], [["ann"], ["bob"]]),
-        ("preamble.csv", "Report\nmade in 2024\na,b,c\n1,2,3\n4,5,6\n", ["BIGINT"] * 3, [[1, 2, 3], [4, 5, 6]]),
+        (
+            "preamble.csv",
+            "Report\nmade in 2024\na,b,c\n1,2,3\n4,5,6\n",
+            ["BIGINT"] * 3,
+            [[1, 2, 3], [4, 5, 6]],
+        ),
         ("mixed.csv", "a,b\r\n1,2\n3,4\r\n", ["BIGINT"] * 2, [[1, 2], [3, 4]]),
         ("cr.csv", "a,b\r1,2\r3,4\r", ["BIGINT"] * 2, [[1, 2], [3, 4]]),
-        ("inner.csv", 'a,b\r\n1,"x\ny"\r\n2,"say ""hi"""\r\n', ["BIGINT", "VARCHAR"], [[1, "x\ny"], [2, 'say "hi"']]),
+        (
+            "inner.csv",
+            'a,b\r\n1,"x\ny"\r\n2,"say ""hi"""\r\n',
+            ["BIGINT", "VARCHAR"],
+            [[1, "x\ny"], [2, 'say "hi"']],
+        ),
         ("slash.csv", 'a,b\n1,"say \\"hi\\""\n2,y\n', ["BIGINT", "VARCHAR"], [[1, 'say "hi"'], [2, "y"]]),
         ("formula.csv", "a,b\n1,=1+1\n2,@x\n", ["BIGINT", "VARCHAR"], [[1, "=1+1"], [2, "@x"]]),
         ("trail.csv", "a,b\n1,2,\n3,4,\n", ["BIGINT"] * 2, [[1, 2], [3, 4]]),
@@ -314,8 +360,18 @@ def test_real_files_come_in_with_their_rows_and_types(
         ("bom.csv", b"\xef\xbb\xbfa,b\n1,\xc3\xa9\n", ["BIGINT", "VARCHAR"], [[1, "é"]]),
         ("wide.csv", "a,b\n1,é\n".encode("utf-16"), ["BIGINT", "VARCHAR"], [[1, "é"]]),
         ("wide2.csv", "a,b\n1,é\n2,o\n".encode("utf-16-le"), ["BIGINT", "VARCHAR"], [[1, "é"], [2, "o"]]),
-        ("latin.csv", "a,b\n1,Köln\n2,Düsseldorf\n".encode("cp1252"), ["BIGINT", "VARCHAR"], [[1, "Köln"], [2, "Düsseldorf"]]),
-        ("array.json", '[{"a": 1}, {"a": 2, "b": {"c": [1]}}]', ["BIGINT", "STRUCT(c BIGINT[])"], [[1, None], [2, {"c": [1]}]]),
+        (
+            "latin.csv",
+            "a,b\n1,Köln\n2,Düsseldorf\n".encode("cp1252"),
+            ["BIGINT", "VARCHAR"],
+            [[1, "Köln"], [2, "Düsseldorf"]],
+        ),
+        (
+            "array.json",
+            '[{"a": 1}, {"a": 2, "b": {"c": [1]}}]',
+            ["BIGINT", "STRUCT(c BIGINT[])"],
+            [[1, None], [2, {"c": [1]}]],
+        ),
         ("one.json", '{"a": 1}', ["BIGINT"], [[1]]),
         ("pretty.json", '{\n  "a": 1\n}\n{\n  "a": 2\n}\n', ["BIGINT"], [[1], [2]]),
         ("array.jsonl", '[{"a": 1},\n{"a": 2}]', ["BIGINT"], [[1], [2]]),
@@ -334,8 +390,18 @@ def test_real_files_come_in_with_their_rows_and_types(
             ["VARCHAR"],
             [["123456789012345678901234567890"], ["1"]],
         ),
-        ("taught.csv", "prompt,completion\n1+0.5?,1.50\nok?,yes\n", ["VARCHAR"] * 2, [["1+0.5?", "1.50"], ["ok?", "yes"]]),
-        ("taught2.csv", "question,answer\nok?,yes\nno?,no\n", ["VARCHAR"] * 2, [["ok?", "yes"], ["no?", "no"]]),
+        (
+            "taught.csv",
+            "prompt,completion\n1+0.5?,1.50\nok?,yes\n",
+            ["VARCHAR"] * 2,
+            [["1+0.5?", "1.50"], ["ok?", "yes"]],
+        ),
+        (
+            "taught2.csv",
+            "question,answer\nok?,yes\nno?,no\n",
+            ["VARCHAR"] * 2,
+            [["ok?", "yes"], ["no?", "no"]],
+        ),
         ("yes.csv", "a,b\nyes,TRUE\nno,false\n", ["VARCHAR", "BOOLEAN"], [["yes", True], ["no", False]]),
         (
             "hex.csv",
@@ -372,7 +438,10 @@ def test_real_files_come_in_with_their_rows_and_types(
             "zone.csv",
             "t,u\n2024-01-01T10:00:00+02:00,2024-01-01 10:00\n2024-07-01T10:00:00Z,2024-01-01 10:00:01.5\n",
             ["TIMESTAMP WITH TIME ZONE", "TIMESTAMP"],
-            [["2024-01-01T08:00:00+00:00", "2024-01-01T10:00:00"], ["2024-07-01T10:00:00+00:00", "2024-01-01T10:00:01.500000"]],
+            [
+                ["2024-01-01T08:00:00+00:00", "2024-01-01T10:00:00"],
+                ["2024-07-01T10:00:00+00:00", "2024-01-01T10:00:01.500000"],
+            ],
         ),
         (
             "plus.csv",
@@ -380,26 +449,60 @@ def test_real_files_come_in_with_their_rows_and_types(
             ["VARCHAR"] * 3,
             [["+49301", "12e5", "1_000"], ["+49302", "13e5", "2_000"]],
         ),
-        ("years.csv", "land,1990,1991\nA,1,2\nB,3,4\n", ["VARCHAR", "BIGINT", "BIGINT"], [["A", 1, 2], ["B", 3, 4]]),
-        ("zone.jsonl", '{"t": "2024-01-01T10:00:00+02:00"}\n', ["TIMESTAMP WITH TIME ZONE"], [["2024-01-01T08:00:00+00:00"]]),
-        ("empty.jsonl", '{"a": "", "b": null}\n{"a": "x", "b": ""}\n', ["VARCHAR"] * 2, [["", None], ["x", ""]]),
+        (
+            "years.csv",
+            "land,1990,1991\nA,1,2\nB,3,4\n",
+            ["VARCHAR", "BIGINT", "BIGINT"],
+            [["A", 1, 2], ["B", 3, 4]],
+        ),
+        (
+            "zone.jsonl",
+            '{"t": "2024-01-01T10:00:00+02:00"}\n',
+            ["TIMESTAMP WITH TIME ZONE"],
+            [["2024-01-01T08:00:00+00:00"]],
+        ),
+        (
+            "empty.jsonl",
+            '{"a": "", "b": null}\n{"a": "x", "b": ""}\n',
+            ["VARCHAR"] * 2,
+            [["", None], ["x", ""]],
+        ),
         ("bigger.jsonl", '{"id": 9223372036854775807}\n', ["BIGINT"], [[9223372036854775807]]),
-        ("nulls.jsonl", '{"a": 1, "b": null}\n{"a": 2, "b": null}\n', ["BIGINT", "VARCHAR"], [[1, None], [2, None]]),
+        (
+            "nulls.jsonl",
+            '{"a": 1, "b": null}\n{"a": 2, "b": null}\n',
+            ["BIGINT", "VARCHAR"],
+            [[1, None], [2, None]],
+        ),
         ("nan.jsonl", '{"a": NaN}\n{"a": 1.5}\n', ["DOUBLE"], [[None], [1.5]]),
         ("t.parquet", parquet_bytes(TABLE), ["BIGINT", "VARCHAR"], [[1, "a"], [2, None], [3, "c"]]),
         ("t.arrow", arrow_bytes(TABLE), ["BIGINT", "VARCHAR"], [[1, "a"], [2, None], [3, "c"]]),
         ("s.arrow", arrow_bytes(TABLE, stream=True), ["BIGINT", "VARCHAR"], [[1, "a"], [2, None], [3, "c"]]),
         ("t.feather", feather_bytes(TABLE), ["BIGINT", "VARCHAR"], [[1, "a"], [2, None], [3, "c"]]),
-        ("d.arrow", arrow_bytes(pa.table({"c": pa.array(["x", "y"]).dictionary_encode()})), ["VARCHAR"], [["x"], ["y"]]),
+        (
+            "d.arrow",
+            arrow_bytes(pa.table({"c": pa.array(["x", "y"]).dictionary_encode()})),
+            ["VARCHAR"],
+            [["x"], ["y"]],
+        ),
         ("b.csv.gz", gzip.compress(csv_of(2)), ["BIGINT"] * 2, [[0, 0], [1, 1]]),
-        ("two.csv.gz", gzip.compress(b"a,b\n1,2\n") + gzip.compress(b"3,4\n") + b"\0" * 9, ["BIGINT"] * 2, [[1, 2], [3, 4]]),
+        (
+            "two.csv.gz",
+            gzip.compress(b"a,b\n1,2\n") + gzip.compress(b"3,4\n") + b"\0" * 9,
+            ["BIGINT"] * 2,
+            [[1, 2], [3, 4]],
+        ),
         ("b.csv.zst", zstandard.compress(csv_of(2)), ["BIGINT"] * 2, [[0, 0], [1, 1]]),
         ("b.zip", zip_bytes(data__csv=csv_of(2), __MACOSX=b""), ["BIGINT"] * 2, [[0, 0], [1, 1]]),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 and "." in value else "",
 )
 def test_an_odd_but_honest_file_comes_in(
-    ada: User, filename: str, content: bytes | str, expected_types: list[str], expected_rows: list[list[Any]] | None
+    ada: User,
+    filename: str,
+    content: bytes | str,
+    expected_types: list[str],
+    expected_rows: list[list[Any]] | None,
 ) -> None:
     dataset = upload(ada, filename, content)
     assert list(types(dataset).values()) == expected_types
@@ -419,9 +522,9 @@ def test_excel_keeps_text_dates_and_numbers_apart(ada: User) -> None:
         "id": "00001", "n": 1, "x": 1.5, "day": "2024-02-01", "at": "2024-02-01T09:00:00", "mixed": "1", "yes": True,
     }  # fmt: skip
     assert datasets.version_of(ada, dataset.id).detected["sheets"] == ["First", "Second"]
-    assert types(upload(ada, "book.xlsx", xlsx_bytes(("First", cells), ("Second", [["a"], [1]])), sheet="Second")) == {
-        "a": "BIGINT"
-    }
+    assert types(
+        upload(ada, "book.xlsx", xlsx_bytes(("First", cells), ("Second", [["a"], [1]])), sheet="Second")
+    ) == {"a": "BIGINT"}
 
 
 def test_an_old_excel_file_comes_in(ada: User) -> None:
@@ -433,7 +536,11 @@ def test_an_old_excel_file_comes_in(ada: User) -> None:
 
 def test_twin_and_empty_column_names_are_told_apart(ada: User) -> None:
     assert list(types(upload(ada, "twins.csv", "a,a,,A\n1,2,3,4\n"))) == ["a", "a_1", "column3", "A_2"]
-    assert list(types(upload(ada, "twins.xlsx", xlsx_bytes(("s", [["a", "A", None], [1, 2, 3]]))))) == ["a", "A_1", "column3"]
+    assert list(types(upload(ada, "twins.xlsx", xlsx_bytes(("s", [["a", "A", None], [1, 2, 3]]))))) == [
+        "a",
+        "A_1",
+        "column3",
+    ]
 
 
 def test_what_was_decided_is_told(ada: User) -> None:
@@ -465,7 +572,9 @@ def test_types_look_at_the_whole_file(ada: User) -> None:
 
 
 def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
-    dataset = upload(ada, "ragged.csv", 'a,b,c\n1,2,3\n4,5\n"x\ny",8,9\n6,7,8,9\n10,11,12\n', skip_bad_rows=True)
+    dataset = upload(
+        ada, "ragged.csv", 'a,b,c\n1,2,3\n4,5\n"x\ny",8,9\n6,7,8,9\n10,11,12\n', skip_bad_rows=True
+    )
     assert (dataset.num_rows, dataset.skipped_rows) == (3, 2)
     assert [error["line"] for error in dataset.errors] == [3, 6]
     assert dataset.errors[0]["message"] == "2 values where the first row has 3 (from column 3)"
@@ -508,10 +617,20 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
         ("cut.xlsx", xlsx_bytes(("s", [["a"], [1]]))[:-50], UnreadableFile, "damaged"),
         ("cut.jsonl", b'{"a":1}\n{"a":2', UnreadableFile, "Line 2: not valid JSON"),
         ("cut.json", b'[{"a":1},\n{"a":2}', UnreadableFile, "Line 2: not valid JSON"),
-        ("two.zip", zip_bytes(a__csv=b"a\n1\n", b__csv=b"a\n1\n"), UnsupportedMediaType, "2 files (a.csv, b.csv)"),
+        (
+            "two.zip",
+            zip_bytes(a__csv=b"a\n1\n", b__csv=b"a\n1\n"),
+            UnsupportedMediaType,
+            "2 files (a.csv, b.csv)",
+        ),
         ("none.zip", zip_bytes(), UnreadableFile, "holds no file"),
         ("exe.zip", zip_bytes(a__exe=b"MZ"), UnsupportedMediaType, "not supported"),
-        ("nested.zip", zip_bytes(a__zip=zip_bytes(a__csv=b"a\n1\n")), UnsupportedMediaType, "another archive"),
+        (
+            "nested.zip",
+            zip_bytes(a__zip=zip_bytes(a__csv=b"a\n1\n")),
+            UnsupportedMediaType,
+            "another archive",
+        ),
         ("data.exe", b"MZ", UnsupportedMediaType, "not supported"),
         ("data.gz", gzip.compress(csv_of(9)), UnsupportedMediaType, "not supported"),
         ("data", csv_of(9), UnsupportedMediaType, "not supported"),
@@ -519,8 +638,18 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
         ("bomb.csv.zst", zstandard.compress(BOMB), TooLarge, "expands to more than"),
         ("bomb.zip", zip_bytes(a__csv=BOMB), TooLarge, "expands to more than"),
         ("bomb.xlsx", zip_bytes(a__xml=BOMB), TooLarge, "expands to more than"),
-        ("ragged.csv", b"a,b,c\n1,2,3\n4,5\n6,7,8\n", UnreadableFile, "Line 3: 2 values where the first row has 3"),
-        ("ragged.csv", b"a,b\n1,2\n3,4,5\n", UnreadableFile, "Line 3: 3 values where the first row has 2 (from column 3)"),
+        (
+            "ragged.csv",
+            b"a,b,c\n1,2,3\n4,5\n6,7,8\n",
+            UnreadableFile,
+            "Line 3: 2 values where the first row has 3",
+        ),
+        (
+            "ragged.csv",
+            b"a,b\n1,2\n3,4,5\n",
+            UnreadableFile,
+            "Line 3: 3 values where the first row has 2 (from column 3)",
+        ),
         ("open.csv", b'a,b\n1,"2\n3,4\n', UnreadableFile, "Line 2: a quote is opened and never closed"),
         ("quote.csv", b'a,b\n1,"x"y\n2,z\n', UnreadableFile, "Line 2: a quote ends in the middle"),
         ("twice.jsonl", b'{"a":1}\n{"a":2,"a":3}\n', UnreadableFile, "Line 2: the key 'a' stands twice"),
@@ -528,14 +657,29 @@ def test_skipped_rows_are_counted_and_listed(ada: User) -> None:
         ("list.json", b'[{"a":1}, 2]', UnreadableFile, "must be an object"),
         ("deep.jsonl", b'{"a":' + b"[" * 500 + b"]" * 500 + b"}\n", UnreadableFile, "levels deep"),
         ("half.jsonl", b'{"a":"\\ud800"}\n', UnreadableFile, "surrogate"),
-        ("one.csv", "a,b\n1,é\n2,ü\n".encode() + b"3,\xff\n", UnreadableFile, "Line 4: a byte that is not UTF-8"),
+        (
+            "one.csv",
+            "a,b\n1,é\n2,ü\n".encode() + b"3,\xff\n",
+            UnreadableFile,
+            "Line 4: a byte that is not UTF-8",
+        ),
         ("nothing.jsonl", b"{}\n{}\n", UnreadableFile, "have no fields"),
-        ("bytes.csv", b"a,b\n1,\xff\xfe\x80\n", UnreadableFile, "Line 2: a byte that is not UTF-8 at character 3."),
+        (
+            "bytes.csv",
+            b"a,b\n1,\xff\xfe\x80\n",
+            UnreadableFile,
+            "Line 2: a byte that is not UTF-8 at character 3.",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
 )
 def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
-    ada: User, monkeypatch: pytest.MonkeyPatch, filename: str, content: bytes, kind: type[LuthierError], message: str
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+    filename: str,
+    content: bytes,
+    kind: type[LuthierError],
+    message: str,
 ) -> None:
     monkeypatch.setattr("core.readers.unpack.settings", lambda: SmallCap)
     options = {"encoding": "utf-8"} if filename == "bytes.csv" else {}
@@ -543,7 +687,9 @@ def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
         upload(ada, filename, content, **options)
     assert type(caught.value) is kind
     assert message in caught.value.message
-    assert not any(word in caught.value.message.lower() for word in ("duckdb", "pyarrow", "/tmp", "select ", "exception"))
+    assert not any(
+        word in caught.value.message.lower() for word in ("duckdb", "pyarrow", "/tmp", "select ", "exception")
+    )
     assert left_on_disk() == []
     assert count(DatasetRow) == count(DatasetVersionRow) == 0
 
@@ -643,7 +789,10 @@ def test_a_training_report_names_lines_and_fields(ada: User) -> None:
 
 
 def test_words_that_are_taught_stay_as_they_were_written(ada: User) -> None:
-    said = [{"role": "user", "content": [{"type": "text", "text": "when?"}]}, {"role": "assistant", "content": "2024-01-01"}]
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "when?"}]},
+        {"role": "assistant", "content": "2024-01-01"},
+    ]
     lines = [{"messages": said}, {"messages": [{"role": "user", "content": "yo"}, said[1]]}]
     dataset = upload(ada, "chat.jsonl", "\n".join(map(json.dumps, lines)))
     assert (dataset.format, dataset.training and dataset.training["ok"]) == ("chat", True)
@@ -695,7 +844,9 @@ def test_chosen_types_and_names_hold_for_every_kind_of_file(ada: User, suffix: s
     )
     with pytest.raises(UnreadableFile, match="column 'n': 'x' does not fit the type whole number"):
         upload(ada, f"t.{suffix}", content, types={"n": "BIGINT"})
-    kept = upload(ada, f"t.{suffix}", content, types={"n": "BIGINT"}, names={"m": "n", "n": "m"}, skip_bad_rows=True)
+    kept = upload(
+        ada, f"t.{suffix}", content, types={"n": "BIGINT"}, names={"m": "n", "n": "m"}, skip_bad_rows=True
+    )
     assert rows(ada, kept) == [{"m": 1, "n": "a"}, {"m": 2, "n": "b"}]
     assert kept.skipped_rows == 1
 

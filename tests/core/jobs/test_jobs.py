@@ -36,7 +36,9 @@ ACTIONS: dict[str, Callable[[Session, str], Any]] = {
     "hold": lambda s, j: jobs.hold(s, REF),
     "take": lambda s, j: bool(jobs.take(s, j, pid=2, started=2.0)),
     "heartbeat": lambda s, j: bool(jobs.heartbeat(s, j, token=TOKEN)),
-    "succeed": lambda s, j: jobs.succeed(s, j, token=TOKEN, model_id=a_model(s), model_version_id="mdv_x", trained_tokens=1),
+    "succeed": lambda s, j: jobs.succeed(
+        s, j, token=TOKEN, model_id=a_model(s), model_version_id="mdv_x", trained_tokens=1
+    ),
     "pause_for_reason": lambda s, j: jobs.pause_for_reason(s, j, token=TOKEN, error=Error("x", "y")),
 }
 WITH_TOKEN = ("requeue", "fail", "release", "heartbeat", "succeed", "pause_for_reason")
@@ -139,20 +141,36 @@ pause_for_reason lost     .          .          paused     .          .         
 pause_for_reason other    .          .          .          .          .          .          .
 """
 # actions that the owner did not ask for -> what the owner is told
-TOLD = {"reject": "failed", "fail": "failed", "succeed": "finished", "set_aside": "paused", "pause_for_reason": "paused"}
+TOLD = {
+    "reject": "failed",
+    "fail": "failed",
+    "succeed": "finished",
+    "set_aside": "paused",
+    "pause_for_reason": "paused",
+}
 
 
 def read_table() -> dict[tuple[str, str, str], str]:
     """(action, lease, state) -> what comes of it."""
     lines = [line.split() for line in TABLE.strip().splitlines() if line.strip()]
-    return {(action, lease, status): told for action, lease, *row in lines[1:] for status, told in zip(lines[0], row, strict=True)}
+    return {
+        (action, lease, status): told
+        for action, lease, *row in lines[1:]
+        for status, told in zip(lines[0], row, strict=True)
+    }
 
 
 def test_the_table_has_every_action_state_and_lease() -> None:
     leases = {action: LEASES if action in WITH_TOKEN else LEASES[:-1] for action in ACTIONS}
-    every = {(action, lease, status) for action in ACTIONS for lease in leases[action] for status in JOB_STATUSES}
+    every = {
+        (action, lease, status) for action in ACTIONS for lease in leases[action] for status in JOB_STATUSES
+    }
     assert set(read_table()) == every
-    changing = {name for name, made in vars(jobs).items() if inspect.isfunction(made) and "_change(" in inspect.getsource(made)}
+    changing = {
+        name
+        for name, made in vars(jobs).items()
+        if inspect.isfunction(made) and "_change(" in inspect.getsource(made)
+    }
     assert {name for name in changing if not name.startswith("_")} | {"hold", "remove"} == set(ACTIONS)
 
 
@@ -170,14 +188,27 @@ def test_states_and_actions(ada: User, make_job: MakeJob, action: str) -> None:
         changed = try_to(action, template.id)
         after = row_or_none(template.id)
         assert (lease, status, outcome(before, after, changed)) == (lease, status, told)
-        assert (lease, status, alerts_taken()) == (lease, status, [TOLD[action]] if changed and action in TOLD else [])
+        assert (lease, status, alerts_taken()) == (
+            lease,
+            status,
+            [TOLD[action]] if changed and action in TOLD else [],
+        )
 
 
 def put(template: JobRow, status: str, lease: str) -> dict[str, Any]:
     """The job in that state, with that lease; returns its columns."""
-    worker = {"worker_pid": None, "worker_started": None} if lease == "coming" else {"worker_pid": 1, "worker_started": 1.0}
+    worker = (
+        {"worker_pid": None, "worker_started": None}
+        if lease == "coming"
+        else {"worker_pid": 1, "worker_started": 1.0}
+    )
     until = now() + timedelta(seconds=-1 if lease == "lost" else 30)
-    held = {"lease_token": "somebody-else's" if lease == "other" else TOKEN, "lease_until": until, "worker_ref": REF, **worker}
+    held = {
+        "lease_token": "somebody-else's" if lease == "other" else TOKEN,
+        "lease_until": until,
+        "worker_ref": REF,
+        **worker,
+    }
     columns = columns_of(template) | {"status": status, "attempts": 1} | ({} if lease == "none" else held)
     with writing() as session:
         session.execute(delete(JobRow))
@@ -200,7 +231,12 @@ def outcome(before: dict[str, Any], row: JobRow | None, changed: bool) -> str:
     if not changed:
         return "." if after == before else "refused and yet changed"
     if row.lease_token is None:
-        assert (row.lease_until, row.worker_pid, row.worker_started, row.worker_ref) == (None, None, None, None)
+        assert (row.lease_until, row.worker_pid, row.worker_started, row.worker_ref) == (
+            None,
+            None,
+            None,
+            None,
+        )
         return row.status
     return row.status + ("*" if row.lease_token == before["lease_token"] else "+")
 
@@ -222,7 +258,9 @@ def alerts_taken() -> list[str]:
 
 
 @pytest.mark.parametrize("action", ["pause_for_reason", "set_aside", "reject", "fail", "succeed"])
-def test_an_alert_is_the_owners_and_goes_with_a_change_that_does_not_come_true(ada: User, make_job: MakeJob, action: str) -> None:
+def test_an_alert_is_the_owners_and_goes_with_a_change_that_does_not_come_true(
+    ada: User, make_job: MakeJob, action: str
+) -> None:
     status = {"reject": "validating"}.get(action, "running")
     job = make_job(ada, status=status, lease_token=TOKEN if status == "running" else None)
     with reading() as session:  # and nothing is committed

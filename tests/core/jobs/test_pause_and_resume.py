@@ -62,7 +62,9 @@ def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
             continue
         job = new_job(template, ada, status=status)
         hand_over(runner, job, holder)
-        if not all(steer(job, deed) for deed in deeds.split()):  # what a state refuses is in the table of test_jobs
+        if not all(
+            steer(job, deed) for deed in deeds.split()
+        ):  # what a state refuses is in the table of test_jobs
             continue
         asked, behind = row_of(job.id).status, new_job(template, bob)
         go_on(runner, clock, job, behind, told=f"{status}, {holder}, {deeds}")
@@ -80,7 +82,9 @@ def test_jobs_paused_and_resumed_at_random_moments_all_end(
     moments: Counter[str] = Counter()
     for seed in range(games):
         job, behind = new_job(template, ada), new_job(template, bob)
-        Game(random.Random(seed), runner, clock, ada, job, moments).play(both=(job, behind), told=f"seed {seed}")
+        Game(random.Random(seed), runner, clock, ada, job, moments).play(
+            both=(job, behind), told=f"seed {seed}"
+        )
         for each in map(row_of, (job.id, behind.id)):
             found = each.status, each.lease_token, runner.published[each.id]
             assert (seed, *found) == (seed, "succeeded", None, 1)
@@ -93,9 +97,22 @@ class Game:
     """A job from the queue to the end; ``rng`` says who moves next. ``moments`` counts what a resume came upon."""
 
     def __init__(
-        self, rng: random.Random, runner: StubRunner, clock: Clock, user: User, job: JobRow, moments: Counter[str]
+        self,
+        rng: random.Random,
+        runner: StubRunner,
+        clock: Clock,
+        user: User,
+        job: JobRow,
+        moments: Counter[str],
     ) -> None:
-        self.rng, self.runner, self.clock, self.user, self.job, self.moments = rng, runner, clock, user, job, moments
+        self.rng, self.runner, self.clock, self.user, self.job, self.moments = (
+            rng,
+            runner,
+            clock,
+            user,
+            job,
+            moments,
+        )
         self.watch = Supervisor()
         self.pauses = rng.randint(1, 3)  # left to press
         self.resume_in: int | None = None  # turns until a pause is taken back
@@ -117,7 +134,9 @@ class Game:
 
     def _pause(self) -> None:
         """Mostly of a running job; it is taken back before anybody moves, or a few turns later."""
-        is_worth_it = any(stub.job_id == self.job.id for stub in self.runner.living()) or self.rng.random() < 0.05
+        is_worth_it = (
+            any(stub.job_id == self.job.id for stub in self.runner.living()) or self.rng.random() < 0.05
+        )
         if self.pauses and self.resume_in is None and is_worth_it and not self.runner.published[self.job.id]:
             self.pauses -= 1
             fine_tuning.pause(self.user, self.job.id)
@@ -156,7 +175,14 @@ def new_job(template: JobRow, user: User, *, status: str = "queued") -> JobRow:
     }
     lease = {"lease_token": "t"} if status == "running" else {}
     with writing() as session:
-        row = JobRow(id=new_id("ftj"), user_id=user.id, status=status, attempts=1 if status == "running" else 0, **same, **lease)
+        row = JobRow(
+            id=new_id("ftj"),
+            user_id=user.id,
+            status=status,
+            attempts=1 if status == "running" else 0,
+            **same,
+            **lease,
+        )
         session.add(row)
     return row
 
@@ -166,7 +192,10 @@ def hand_over(runner: StubRunner, job: JobRow, holder: str) -> None:
     if holder == "none":
         return
     seconds = -1 if holder == "expired" else jobs.LEASE.total_seconds()
-    values: dict[str, object] = {"lease_token": new_id("lease"), "lease_until": states.now() + timedelta(seconds=seconds)}
+    values: dict[str, object] = {
+        "lease_token": new_id("lease"),
+        "lease_until": states.now() + timedelta(seconds=seconds),
+    }
     stub = runner.make(job.id)
     if holder not in ("never came", "coming"):
         values |= {"worker_pid": stub.pid, "worker_started": stub.began}

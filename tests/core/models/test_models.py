@@ -19,15 +19,22 @@ from core.weights import content_sha256, read_facts
 
 
 @pytest.fixture
-def publish(ada: User, base_model: ModelRow, tiny_base: Path, data_dir: Path) -> Callable[..., models.publishing.Published]:
+def publish(
+    ada: User, base_model: ModelRow, tiny_base: Path, data_dir: Path
+) -> Callable[..., models.publishing.Published]:
     """``publish(name="tuned", **more)``: what a finished job of Ada's on the tiny base does."""
 
-    def make(name: str = "tuned", *, user: User = ada, job_id: str | None = None, **more: Any) -> publishing.Published:
+    def make(
+        name: str = "tuned", *, user: User = ada, job_id: str | None = None, **more: Any
+    ) -> publishing.Published:
         draft = data_dir / "jobs" / new_id("draft")
         shutil.copytree(tiny_base, draft)
         base = models.list_versions(user, base_model.id).items[0]
         fields = {"kind": "full", "base_version_id": base.id, **more}
-        return models.publish(models.Publication(user_id=user.id, name=name, job_id=job_id or new_id("ftj"), **fields), draft=draft)
+        return models.publish(
+            models.Publication(user_id=user.id, name=name, job_id=job_id or new_id("ftj"), **fields),
+            draft=draft,
+        )
 
     return make
 
@@ -36,7 +43,9 @@ def custom(user: User, name: str, base_id: str, **more: Any) -> models.Model:
     return models.create_custom(user, parse(models.NewModel, name=name, base_model_id=base_id, **more))
 
 
-def test_everyone_sees_bases_and_only_the_owner_what_is_owned(ada: User, bob: User, base_model: ModelRow) -> None:
+def test_everyone_sees_bases_and_only_the_owner_what_is_owned(
+    ada: User, bob: User, base_model: ModelRow
+) -> None:
     mine = custom(ada, "mine", base_model.id)
     assert {m.name for m in models.list_models(ada, models.ModelList()).items} == {"tiny", "mine"}
     assert [m.name for m in models.list_models(bob, models.ModelList()).items] == ["tiny"]
@@ -70,9 +79,18 @@ def test_names_are_unique_per_user_only(ada: User, bob: User, base_model: ModelR
 
 def test_a_custom_model_carries_prompt_and_parameters_over_its_base(ada: User, base_model: ModelRow) -> None:
     made = custom(ada, "pirate", base_model.id, system_prompt="Arr", parameters={"temperature": 0.3})
-    assert (made.type, made.base_model_id, made.openai_id, made.context_length) == ("custom", base_model.id, "pirate", 128)
+    assert (made.type, made.base_model_id, made.openai_id, made.context_length) == (
+        "custom",
+        base_model.id,
+        "pirate",
+        128,
+    )
     found = models.resolve(ada, "pirate")
-    assert (found.version.model_id, found.system_prompt, found.parameters) == (base_model.id, "Arr", {"temperature": 0.3})
+    assert (found.version.model_id, found.system_prompt, found.parameters) == (
+        base_model.id,
+        "Arr",
+        {"temperature": 0.3},
+    )
     changed = models.update(ada, made.id, parse(models.ModelChange, system_prompt=None, parameters={}))
     assert (changed.name, changed.system_prompt, changed.parameters) == ("pirate", None, {})
 
@@ -83,18 +101,23 @@ def test_a_custom_model_over_a_custom_model_is_refused(ada: User, base_model: Mo
         custom(ada, "second", first.id)
 
 
-@pytest.mark.parametrize("values", [{"name": ""}, {"name": "x" * 101}, {"name": None}, {"parameters": {"temperature": 9}}])
+@pytest.mark.parametrize(
+    "values", [{"name": ""}, {"name": "x" * 101}, {"name": None}, {"parameters": {"temperature": 9}}]
+)
 def test_what_breaks_a_field_rule_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         parse(models.ModelChange, **values)
 
 
-def test_name_version_alias_and_id_are_callable(ada: User, publish: Callable[..., publishing.Published]) -> None:
+def test_name_version_alias_and_id_are_callable(
+    ada: User, publish: Callable[..., publishing.Published]
+) -> None:
     first, second = publish(), publish()
     assert first.model_id == second.model_id
     models.set_alias(ada, first.model_id, "production", models.NewAlias(version=1))
     called = {
-        name: models.resolve(ada, name).version.id for name in ("tuned", "tuned@1", "tuned@2", "tuned@production", first.model_id)
+        name: models.resolve(ada, name).version.id
+        for name in ("tuned", "tuned@1", "tuned@2", "tuned@production", first.model_id)
     }
     assert called == {
         "tuned": second.version_id,
@@ -119,7 +142,9 @@ def test_aliases_move_and_go(ada: User, publish: Callable[..., publishing.Publis
     model_id = publish().model_id
     publish()
     for version in (1, 2):
-        assert models.set_alias(ada, model_id, "live", models.NewAlias(version=version)).aliases == {"live": version}
+        assert models.set_alias(ada, model_id, "live", models.NewAlias(version=version)).aliases == {
+            "live": version
+        }
     models.drop_alias(ada, model_id, "live")
     with pytest.raises(NotFound):
         models.drop_alias(ada, model_id, "live")
@@ -130,7 +155,9 @@ def test_aliases_move_and_go(ada: User, publish: Callable[..., publishing.Publis
             models.set_alias(ada, model_id, name, models.NewAlias(version=1))
 
 
-def test_an_adapter_is_located_with_its_base(ada: User, tiny_base: Path, publish: Callable[..., publishing.Published]) -> None:
+def test_an_adapter_is_located_with_its_base(
+    ada: User, tiny_base: Path, publish: Callable[..., publishing.Published]
+) -> None:
     where = models.location(publish(kind="adapter").version_id)
     assert where.base == tiny_base
     assert where.adapter == where.folder == storage.model_dir(where.version_id)
@@ -159,7 +186,9 @@ def test_an_admin_removes_a_base_that_nobody_uses(ada: User, tiny_base: Path, ba
     assert (tiny_base / "config.json").exists()  # a folder that is not ours stays
 
 
-def test_deleting_a_model_removes_its_weights(ada: User, publish: Callable[..., publishing.Published]) -> None:
+def test_deleting_a_model_removes_its_weights(
+    ada: User, publish: Callable[..., publishing.Published]
+) -> None:
     made = publish()
     folder = storage.model_dir(made.version_id)
     assert (folder / "model.safetensors").exists()
@@ -169,7 +198,9 @@ def test_deleting_a_model_removes_its_weights(ada: User, publish: Callable[..., 
         models.get(ada, made.model_id)
 
 
-def test_a_model_that_something_stands_on_is_not_deleted(ada: User, publish: Callable[..., publishing.Published]) -> None:
+def test_a_model_that_something_stands_on_is_not_deleted(
+    ada: User, publish: Callable[..., publishing.Published]
+) -> None:
     made = publish()
     models.set_alias(ada, made.model_id, "production", models.NewAlias(version=1))
     with pytest.raises(InUse, match="tuned@production"):
@@ -203,7 +234,9 @@ def test_publishing_gives_a_model_with_its_lineage(
     assert version.size_bytes > 0
 
 
-def test_publishing_a_job_twice_gives_the_first_result(ada: User, publish: Callable[..., publishing.Published]) -> None:
+def test_publishing_a_job_twice_gives_the_first_result(
+    ada: User, publish: Callable[..., publishing.Published]
+) -> None:
     first = publish(job_id="ftj_x")
     assert publish(job_id="ftj_x") == first
     assert models.get(ada, first.model_id).latest_version == 1
@@ -217,7 +250,9 @@ def test_a_name_that_something_else_has_gets_a_number(
     assert [models.get(ada, each.model_id).name for each in made] == ["tuned-2", "tuned-2"]
 
 
-def test_a_publication_that_fails_leaves_no_files(data_dir: Path, publish: Callable[..., publishing.Published]) -> None:
+def test_a_publication_that_fails_leaves_no_files(
+    data_dir: Path, publish: Callable[..., publishing.Published]
+) -> None:
     with pytest.raises(Conflict, match="base model was deleted"):
         publish(base_version_id="mdv_gone")
     assert list((data_dir / "models").iterdir()) == []
@@ -259,7 +294,9 @@ def test_the_starter_is_registered_once_and_says_what_it_is(ada: User, bundled: 
         models.delete(ada, found.id)
 
 
-def test_other_starter_weights_become_its_next_version_and_the_old_ones_stay(ada: User, bundled: Path) -> None:
+def test_other_starter_weights_become_its_next_version_and_the_old_ones_stay(
+    ada: User, bundled: Path
+) -> None:
     models.ensure_starter()
     old = models.location(starter(ada).latest_version_id or "")
     before = content_sha256(old.folder)

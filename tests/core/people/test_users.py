@@ -74,7 +74,9 @@ def test_changing_the_password_needs_the_old_one(ada: User) -> None:
         users.change_password(ada, old=PASSWORD, new="another good one")
 
 
-@pytest.mark.parametrize("new", ["short", "ada@example.com", "password123", "x" * 129, "null\x00null\x00null"])
+@pytest.mark.parametrize(
+    "new", ["short", "ada@example.com", "password123", "x" * 129, "null\x00null\x00null"]
+)
 def test_new_password_follows_the_rules(ada: User, new: str) -> None:
     with pytest.raises(ValidationError):
         users.change_password(ada, old=PASSWORD, new=new)
@@ -87,7 +89,10 @@ def test_new_password_ends_tokens_and_all_sessions_but_this(ada: User) -> None:
     assert (sessions.user_for(here), sessions.user_for(there)) == (ada, None)
     with pytest.raises(Unauthorized):
         sessions.user_for_jwt(token)
-    assert users.sign_in(users.Credentials(email="ada@example.com", password="another good one"), address="x") == ada
+    assert (
+        users.sign_in(users.Credentials(email="ada@example.com", password="another good one"), address="x")
+        == ada
+    )
 
 
 def test_sweep_takes_what_has_expired_and_nothing_else(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,4 +106,6 @@ def test_sweep_takes_what_has_expired_and_nothing_else(ada: User, monkeypatch: p
     assert sessions.sweep() == 2
     assert sessions.user_for(token) == ada
     with reading() as session:
-        assert [session.query(table).count() for table in (SessionRow, TicketRow, RevokedTokenRow, AttemptRow)] == [1, 0, 0, 0]
+        assert [
+            session.query(table).count() for table in (SessionRow, TicketRow, RevokedTokenRow, AttemptRow)
+        ] == [1, 0, 0, 0]

@@ -103,7 +103,9 @@ def test_what_only_looked_like_a_stop_string_is_shown_in_the_end() -> None:
     assert stops.push("abc STO") + stops.finish() == "abc STO"
 
 
-def test_greedy_answers_are_the_same_every_time_and_count_their_tokens(provider: LocalProvider, talker: Path) -> None:
+def test_greedy_answers_are_the_same_every_time_and_count_their_tokens(
+    provider: LocalProvider, talker: Path
+) -> None:
     first, second = (ask(provider, whole(talker), temperature=0, max_tokens=12) for _ in range(2))
     assert first == second
     assert first[1].reason == "length"
@@ -136,12 +138,16 @@ def test_answers_written_together_equal_answers_written_alone(provider: LocalPro
     weights = whole(talker)
 
     def answer(prompt: str) -> tuple[str, Finish]:
-        request = Generation(weights, [{"role": "user", "content": prompt}], {"temperature": 0, "max_tokens": 150})
+        request = Generation(
+            weights, [{"role": "user", "content": prompt}], {"temperature": 0, "max_tokens": 150}
+        )
         return read(provider.generate(request, stop=lambda: False))
 
     alone = {prompt: answer(prompt) for prompt in prompts}
     together: dict[str, tuple[str, Finish]] = {}
-    threads = [threading.Thread(target=lambda p=prompt: together.update({p: answer(p)})) for prompt in prompts]
+    threads = [
+        threading.Thread(target=lambda p=prompt: together.update({p: answer(p)})) for prompt in prompts
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -151,7 +157,9 @@ def test_answers_written_together_equal_answers_written_alone(provider: LocalPro
 
 def test_cancelling_stops_within_a_moment_and_keeps_the_count(provider: LocalProvider, talker: Path) -> None:
     seen: list[str] = []
-    events = provider.generate(Generation(whole(talker), HELLO, {"max_tokens": 8192}), stop=lambda: len(seen) > 5)
+    events = provider.generate(
+        Generation(whole(talker), HELLO, {"max_tokens": 8192}), stop=lambda: len(seen) > 5
+    )
     for event in events:
         if isinstance(event, Finish):
             assert event.reason == "cancelled"
@@ -161,12 +169,18 @@ def test_cancelling_stops_within_a_moment_and_keeps_the_count(provider: LocalPro
     raise AssertionError("no Finish")
 
 
-def test_a_conversation_beyond_the_context_is_refused_or_forgets_its_beginning(provider: LocalProvider, tiny_base: Path) -> None:
+def test_a_conversation_beyond_the_context_is_refused_or_forgets_its_beginning(
+    provider: LocalProvider, tiny_base: Path
+) -> None:
     turns = [{"role": role, "content": "x" * 30} for _ in range(4) for role in ("user", "assistant")]
     messages = [{"role": "system", "content": "Be brief"}, *turns, {"role": "user", "content": "Well?"}]
     with pytest.raises(ContextLengthExceeded, match="at most 128 tokens"):
         read(provider.generate(Generation(whole(tiny_base), messages, {"max_tokens": 5}), stop=lambda: False))
-    _, finish = read(provider.generate(Generation(whole(tiny_base), messages, {"max_tokens": 5}, forget=True), stop=lambda: False))
+    _, finish = read(
+        provider.generate(
+            Generation(whole(tiny_base), messages, {"max_tokens": 5}, forget=True), stop=lambda: False
+        )
+    )
     assert finish.usage.prompt_tokens <= 128 - 5
 
 
@@ -177,7 +191,9 @@ def test_a_changed_chat_template_is_noticed(provider: LocalProvider, tiny_base: 
         ask(provider, changed)
 
 
-def test_a_model_without_a_chat_template_answers_in_the_plain_one(provider: LocalProvider, tiny_base: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_chat_template_answers_in_the_plain_one(
+    provider: LocalProvider, tiny_base: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_base, tmp_path / "bare")
     (tmp_path / "bare" / "chat_template.jinja").unlink()
     weights = whole(tmp_path / "bare")
@@ -194,7 +210,9 @@ def test_the_plain_template_marks_what_the_assistant_says(tiny_base: Path) -> No
     rendered = tokenizer.apply_chat_template(
         messages, chat_template=PLAIN_TEMPLATE, return_dict=True, return_assistant_tokens_mask=True
     )
-    said = [token for token, mine in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True) if mine]
+    said = [
+        token for token, mine in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True) if mine
+    ]
     assert tokenizer.decode(said) == "Hi!<|end|>"
 
 
@@ -240,7 +258,9 @@ def make_adapter(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_pretrained(talker, dtype=torch.float32)
-        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=64, target_modules="all-linear"))
+        tuned = get_peft_model(
+            model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=64, target_modules="all-linear")
+        )
         with torch.no_grad():
             for name, weight in tuned.named_parameters():
                 if "lora_B" in name:
@@ -261,8 +281,12 @@ def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter:
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    prompt = tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    written = model.generate(**prompt, max_new_tokens=tokens, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    prompt = tokenizer.apply_chat_template(
+        HELLO, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    )
+    written = model.generate(**prompt, max_new_tokens=tokens, do_sample=False)[
+        0, prompt["input_ids"].shape[1] :
+    ]
     return characters(str(tokenizer.decode(written, skip_special_tokens=True)))
 
 
@@ -275,7 +299,9 @@ def test_adapters_and_their_base_answer_in_one_batch_as_if_merged_and_alone(
     provider: LocalProvider, talker: Path, make_adapter: Callable[[int], Path]
 ) -> None:
     one, two = make_adapter(1), make_adapter(2)
-    expected = [generate_with_transformers(talker, adapter=adapter, tokens=60) for adapter in (one, two, None)]
+    expected = [
+        generate_with_transformers(talker, adapter=adapter, tokens=60) for adapter in (one, two, None)
+    ]
     assert len(set(expected)) == 3
     asked = [Weights(new_id("mdv"), folder, talker, folder, None) for folder in (one, two)] + [whole(talker)]
     got: dict[int, str] = {}
@@ -291,7 +317,9 @@ def test_adapters_and_their_base_answer_in_one_batch_as_if_merged_and_alone(
     assert [got[place] for place in range(3)] == expected
 
 
-def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(talker: Path, make_adapter: Callable[[int], Path]) -> None:
+def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(
+    talker: Path, make_adapter: Callable[[int], Path]
+) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -326,11 +354,17 @@ def test_a_model_folder_is_inspected_without_loading_it(tiny_base: Path) -> None
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no .safetensors weights"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"nonsense, not tensors"), "weights cannot be read"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"nonsense, not tensors"),
+            "weights cannot be read",
+        ),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
         (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "vit"}'), "no language model"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "x", "auto_map": {"a": "b"}}'), "code of its own"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "x", "auto_map": {"a": "b"}}'),
+            "code of its own",
+        ),
     ],
     ids=["config", "weights", "garbage", "tokenizer", "json", "vision", "remote code"],
 )
@@ -354,7 +388,9 @@ def test_every_provider_keeps_the_contract(name: str, tiny_base: Path) -> None:
     assert member.name == name
     assert member.title
     try:
-        events = list(member.generate(Generation(whole(tiny_base), HELLO, {"max_tokens": 4}), stop=lambda: False))
+        events = list(
+            member.generate(Generation(whole(tiny_base), HELLO, {"max_tokens": 4}), stop=lambda: False)
+        )
         assert [type(event) for event in events[:-1]] == [Delta] * (len(events) - 1)
         assert isinstance(events[-1], Finish)
         started = time.monotonic()

@@ -65,7 +65,9 @@ def _error_of(user: User, sql: str) -> str:
     return ""
 
 
-def add_version(first: DatasetVersionRow, make_version: Make, user: User, rows: list[dict[str, Any]]) -> DatasetVersionRow:
+def add_version(
+    first: DatasetVersionRow, make_version: Make, user: User, rows: list[dict[str, Any]]
+) -> DatasetVersionRow:
     """A second version of the first one's dataset."""
     other = make_version(user, rows, name="to be merged")
     with writing() as session:
@@ -102,13 +104,22 @@ def test_text_must_be_text(sql: str) -> None:
 def test_dataset_answers_to_name_number_and_ids(ada: User, make_version: Make) -> None:
     first = make_version(ada, ROWS, name="my data")
     second = add_version(first, make_version, ada, ROWS[:1])
-    for name in ('"my data"', '"MY Data"', '"my data@2"', first.dataset_id, f'"{first.dataset_id}@2"', second.id):
+    for name in (
+        '"my data"',
+        '"MY Data"',
+        '"my data@2"',
+        first.dataset_id,
+        f'"{first.dataset_id}@2"',
+        second.id,
+    ):
         assert ask(ada, f"SELECT count(*) FROM {name}") == [[1]], name
     for name in ('"my data@1"', f'"{first.dataset_id}@1"', first.id):
         assert ask(ada, f"SELECT count(*) FROM {name}") == [[4]], name
 
 
-@pytest.mark.parametrize("name", ['a"b', "order", "data.v2", "sales.csv", "naïve ☂", "x'; DROP TABLE t; --", "faq@2", "{}", "a\\b"])
+@pytest.mark.parametrize(
+    "name", ['a"b', "order", "data.v2", "sales.csv", "naïve ☂", "x'; DROP TABLE t; --", "faq@2", "{}", "a\\b"]
+)
 def test_any_name_can_be_queried_when_quoted(ada: User, make_version: Make, name: str) -> None:
     make_version(ada, ROWS, name=name)
     assert ask(ada, f"SELECT count(*) FROM {query.tables(ada)[0].name}") == [[4]]
@@ -139,7 +150,11 @@ def test_two_datasets_of_one_name_are_told_apart_by_id(ada: User, make_version: 
         ("DELETE FROM faq", "Only SELECT", 0),
         ("SELECT city::INT FROM faq", "Could not convert", 11),
         ("SELECT unit price FROM priced", 'Put the name in double quotes: "unit price".', 7),
-        ("SELECT max(unit price) FROM priced", 'If you mean the column, put its name in double quotes: "unit price".', 16),
+        (
+            "SELECT max(unit price) FROM priced",
+            'If you mean the column, put its name in double quotes: "unit price".',
+            16,
+        ),
         ("SELECT price-net FROM priced", 'Put the name in double quotes: "price-net".', 7),
         ("SELECT qq FROM priced", 'Columns here: "unit price", "price-net", zzzzzzzzz.', 7),
         ("SELECT current_user FROM faq", "If it is a column, write its table in front of it", 7),
@@ -188,7 +203,11 @@ def test_others_data_does_not_exist(ada: User, bob: User, make_version: Make) ->
     own = make_version(bob, ROWS, name="mine")
     for name in ("secret plans", "secret plans@1", version.dataset_id, f"{version.dataset_id}@1", version.id):
         real = refused(bob, f'SELECT * FROM "{name}"').message
-        invented = name.replace("secret", "hidden").replace(version.dataset_id, "ds_nothing").replace(version.id, "dsv_nothing")
+        invented = (
+            name.replace("secret", "hidden")
+            .replace(version.dataset_id, "ds_nothing")
+            .replace(version.id, "dsv_nothing")
+        )
         unreal = refused(bob, f'SELECT * FROM "{invented}"').message
         assert real.replace(name, "X") == unreal.replace(invented, "X")
         assert "Oslo" not in real
@@ -228,7 +247,10 @@ def test_run_on_calls_the_dataset_data(ada: User, make_version: Make) -> None:
 def test_describe_has_a_row_per_column(ada: User, make_version: Make) -> None:
     version = make_version(ada, ROWS, name="faq")
     result = query.describe(ada, version.dataset_id)
-    assert [row[:4] for row in result.rows] == [["amount", "BIGINT", "0", "3"], ["city", "VARCHAR", "Bern", "Rome"]]
+    assert [row[:4] for row in result.rows] == [
+        ["amount", "BIGINT", "0", "3"],
+        ["city", "VARCHAR", "Bern", "Rome"],
+    ]
     assert query.describe(ada, version.dataset_id, version=1).rows == result.rows
     with pytest.raises(NotFound):
         query.describe(ada, version.dataset_id, version=9)
@@ -337,7 +359,9 @@ def test_answer_says_what_it_scanned_and_how_long_it_waited(ada: User, make_vers
 
 def test_plan_has_shares_and_a_text(ada: User, make_version: Make) -> None:
     make_version(ada, ROWS * 1000, name="faq")
-    plan = query.plan(ada, NewQuery(sql="SELECT city, sum(amount) AS n FROM faq WHERE amount > 0 GROUP BY city ORDER BY n"))
+    plan = query.plan(
+        ada, NewQuery(sql="SELECT city, sum(amount) AS n FROM faq WHERE amount > 0 GROUP BY city ORDER BY n")
+    )
     steps = list(plan.operators)
     for step in steps:
         steps += step.children
@@ -416,7 +440,11 @@ def test_free_place_goes_to_whoever_runs_least() -> None:
 
 def test_wait_for_a_place_is_bounded() -> None:
     turns = Turns()
-    with turns.take("a", places=1, seconds=1), pytest.raises(TooBusy), turns.take("b", places=1, seconds=0.05):
+    with (
+        turns.take("a", places=1, seconds=1),
+        pytest.raises(TooBusy),
+        turns.take("b", places=1, seconds=0.05),
+    ):
         pass
     with turns.take("b", places=1, seconds=1):
         pass

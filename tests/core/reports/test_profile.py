@@ -43,7 +43,9 @@ def test_whole_numbers_with_few_values_get_a_bar_each(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("type_", ["DECIMAL(38,0)", "DECIMAL(38,20)", "DECIMAL(18,0)"])
 def test_decimals_with_more_digits_than_a_float_are_all_counted(tmp_path: Path, type_: str) -> None:
-    select = f"SELECT (100000000000000003::DECIMAL(38,0) + i * 12345678901)::{type_} AS n FROM range(1000) t(i)"
+    select = (
+        f"SELECT (100000000000000003::DECIMAL(38,0) + i * 12345678901)::{type_} AS n FROM range(1000) t(i)"
+    )
     found = profiled(tmp_path, select)["n"]
     histogram = found["histogram"]
     assert isinstance(histogram, dict)
@@ -80,10 +82,15 @@ def test_column_names_are_only_names(tmp_path: Path) -> None:
     select = ", ".join(f"i % 2 AS {profile.quoted(name)}" for name in names)
     found = profiled(tmp_path, f"SELECT {select} FROM range(10) t(i)")
     assert list(found) == names
-    assert all(column["top_values"] == [{"value": 0, "count": 5}, {"value": 1, "count": 5}] for column in found.values())
+    assert all(
+        column["top_values"] == [{"value": 0, "count": 5}, {"value": 1, "count": 5}]
+        for column in found.values()
+    )
 
 
-def test_of_a_very_wide_table_the_first_columns_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_very_wide_table_the_first_columns_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(profile, "WIDE", 60)
     found = profiled(tmp_path, f"SELECT {', '.join(f'i AS c{n}' for n in range(70))} FROM range(5) t(i)")
     assert [column["distinct"] for column in found.values()] == [5] * 60 + [None] * 10
@@ -111,7 +118,9 @@ def test_a_bar_counts_what_a_filter_from_edge_to_edge_finds(tmp_path: Path) -> N
         "d": "round(random() * 123.4, 2)", "m": "(random() * 99)::DECIMAL(10, 2)", "f": "(random() * 7)::FLOAT",
         "n": "(random() * 1e6)::BIGINT", "u": "(random() * 5)::UTINYINT", "tiny": "1e-9 * random()", "huge": "-1e300 * random()",
     }  # fmt: skip
-    found = profiled(tmp_path, f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in values.items())} FROM range(2000)")
+    found = profiled(
+        tmp_path, f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in values.items())} FROM range(2000)"
+    )
     for name, column in found.items():
         histogram, kind = column["histogram"], str(column["type"])
         assert isinstance(histogram, dict)

@@ -22,7 +22,9 @@ def examine(tmp_path: Path) -> Examine:
 
     def run(**columns: Sequence[Any] | pa.Array) -> dict[str, dict[str, Any]]:
         target = tmp_path / "t.parquet"
-        parquet.write_table(pa.table({name: pa.array(cells) for name, cells in columns.items()}), target, row_group_size=700)
+        parquet.write_table(
+            pa.table({name: pa.array(cells) for name, cells in columns.items()}), target, row_group_size=700
+        )
         with duckdb.connect() as connection:
             rows = connection.execute(f"DESCRIBE FROM '{target}'").fetchall()
             described = [{"name": row[0], "type": row[1]} for row in rows]
@@ -39,7 +41,12 @@ def unlike(count: int) -> list[str]:
 
 
 PEOPLE = {
-    "email": ["ada@example.com", "Write to a.b+c@mail.example.co.uk.", "<max.mustermann@firma.de>", "JOHN_DOE99@UNI.EDU"],
+    "email": [
+        "ada@example.com",
+        "Write to a.b+c@mail.example.co.uk.",
+        "<max.mustermann@firma.de>",
+        "JOHN_DOE99@UNI.EDU",
+    ],
     "phone": [
         "+49 30 901820",
         "call +1 415-555-2671 now",
@@ -48,9 +55,23 @@ PEOPLE = {
         "+44 (0)20 7946 0958",
         "+33 1 42 68 53 00",
     ],
-    "card": ["4111 1111 1111 1111", "card 5555-5555-5555-4444.", "pay with 378282246310005", "6011111111111117 was declined"],
-    "iban": ["DE89 3704 0044 0532 0130 00", "to GB29NWBK60161331926819, thanks", "IBAN FR14 2004 1010 0505 0001 3M02 606 AND MORE"],
-    "ip": ["93.184.216.34", "from 151.101.1.69:443", "GET / 200 81.2.69.142", "2606:2800:220:1:248:1893:25c8:1946"],
+    "card": [
+        "4111 1111 1111 1111",
+        "card 5555-5555-5555-4444.",
+        "pay with 378282246310005",
+        "6011111111111117 was declined",
+    ],
+    "iban": [
+        "DE89 3704 0044 0532 0130 00",
+        "to GB29NWBK60161331926819, thanks",
+        "IBAN FR14 2004 1010 0505 0001 3M02 606 AND MORE",
+    ],
+    "ip": [
+        "93.184.216.34",
+        "from 151.101.1.69:443",
+        "GET / 200 81.2.69.142",
+        "2606:2800:220:1:248:1893:25c8:1946",
+    ],
 }
 LOOK_ALIKES = {
     "email": ["@ada", "ada@home", "icon@2x.png", "user@localhost", "a @ b.com", "pkg@1.2.3", "10 apples @ 3.50", "x..y@@z.de"],
@@ -80,7 +101,10 @@ def test_personal_data_is_found_in_its_rows_and_never_shown_whole(examine: Exami
     found = examine(text=[*unlike(3), *PEOPLE[kind], None])
     assert list(found) == [f"{kind}.0"]
     finding = found[f"{kind}.0"]
-    assert (finding["num_rows"], finding["lines"]) == (len(PEOPLE[kind]), list(range(4, 4 + len(PEOPLE[kind]))))
+    assert (finding["num_rows"], finding["lines"]) == (
+        len(PEOPLE[kind]),
+        list(range(4, 4 + len(PEOPLE[kind]))),
+    )
     assert finding["examples"]
     for example in finding["examples"]:
         assert "•" in example
@@ -115,7 +139,14 @@ def test_personal_data_deep_in_chats_is_found(examine: Examine) -> None:
     def chat(text: str) -> list[dict[str, str]]:
         return [{"role": "user", "content": text}, {"role": "assistant", "content": "Fine."}]
 
-    found = examine(messages=[chat("Hello"), chat("I am ada@example.com and bob@example.com"), None, chat("call +49 30 901820")])
+    found = examine(
+        messages=[
+            chat("Hello"),
+            chat("I am ada@example.com and bob@example.com"),
+            None,
+            chat("call +49 30 901820"),
+        ]
+    )
     assert {key: finding["lines"] for key, finding in found.items()} == {"email.0": [2], "phone.0": [4]}
     as_json = pa.array(['{"mail": "ada@example.com"}', "{}"], pa.json_())
     assert examine(config=as_json)["email.0"]["lines"] == [1]
@@ -129,7 +160,17 @@ def test_a_row_counts_once_and_the_first_thousand_lines_are_kept(examine: Examin
 
 def test_garbled_characters(examine: Examine) -> None:
     broken = ["François".encode().decode("cp1252"), "itâ€™s", "lost \ufffd here"]
-    fine = ["François", "Ünïcode", "naïve café", "Straße", "SÃO PAULO", "日本語", "Ελλάδα", "emoji 🎉", "“quotes” – dashes…"]
+    fine = [
+        "François",
+        "Ünïcode",
+        "naïve café",
+        "Straße",
+        "SÃO PAULO",
+        "日本語",
+        "Ελλάδα",
+        "emoji 🎉",
+        "“quotes” – dashes…",
+    ]
     found = examine(text=[*fine, *broken])
     assert found["mojibake.0"]["lines"] == [10, 11, 12]
     assert any("François" in example for example in found["mojibake.0"]["examples"])
@@ -156,13 +197,17 @@ def test_words_that_are_no_nulls(examine: Examine, cells: list[str]) -> None:
 
 
 def test_blanks_around_values(examine: Examine) -> None:
-    found = examine(text=["Berlin", "Berlin ", "\tRome", "New York", "a  b", "Oslo\u00a0", "\ufeffid", ""])["blanks.0"]
+    found = examine(text=["Berlin", "Berlin ", "\tRome", "New York", "a  b", "Oslo\u00a0", "\ufeffid", ""])[
+        "blanks.0"
+    ]
     assert found["lines"] == [2, 3, 6, 7]
     assert "Berlin␣" in found["examples"]
 
 
 def test_dates_written_in_several_ways(examine: Examine) -> None:
-    found = examine(day=["2024-01-02"] * 6 + ["13/02/2024", "Jan 5, 2024", None, "02.03.2024"])["mixed_dates.0"]
+    found = examine(day=["2024-01-02"] * 6 + ["13/02/2024", "Jan 5, 2024", None, "02.03.2024"])[
+        "mixed_dates.0"
+    ]
     assert (found["num_rows"], found["lines"]) == (3, [7, 8, 10])
     assert found["examples"][0].startswith("2024-12-31 (6)")
     both = examine(day=["13/02/2024"] * 4 + ["02/13/2024"] * 3 + ["03/04/2024"])["mixed_dates.0"]
@@ -189,22 +234,29 @@ def test_numbers_written_in_several_ways(examine: Examine) -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [["1,234", "5,678", "12"], ["1.234", "0.5", "12"], ["1,5", "2,25", "3"], ["5%", "6%"], ["1.2.3", "v1", "2,3"]]
+    "cells",
+    [
+        ["1,234", "5,678", "12"],
+        ["1.234", "0.5", "12"],
+        ["1,5", "2,25", "3"],
+        ["5%", "6%"],
+        ["1.2.3", "v1", "2,3"],
+    ],
 )
 def test_one_way_to_write_numbers_is_no_finding(examine: Examine, cells: list[str]) -> None:
     assert not {"mixed_numbers.0", "mixed_percent.0"} & set(examine(price=cells))
 
 
 def test_exact_copies_are_counted_beyond_the_first(examine: Examine) -> None:
-    found = examine(n=[1, 2, 1, 3, 1, None, None], deep=[["a"], ["a"], ["a"], [], ["a"], None, None])["duplicates"]
+    found = examine(n=[1, 2, 1, 3, 1, None, None], deep=[["a"], ["a"], ["a"], [], ["a"], None, None])[
+        "duplicates"
+    ]
     assert (found["num_rows"], found["lines"], found["column"]) == (3, [3, 5, 7], None)
     assert found["examples"][0] == "row 3 repeats row 1"
     assert "duplicates" not in examine(n=[1, 1, 2], s=["a", "b", "a"])
 
 
-SENTENCE = (
-    "the quick brown fox jumps over the lazy dog while {} other animals of the forest look on in silent amazement at number {}"
-)
+SENTENCE = "the quick brown fox jumps over the lazy dog while {} other animals of the forest look on in silent amazement at number {}"
 
 
 def test_column_names_are_only_names(examine: Examine) -> None:
@@ -225,13 +277,17 @@ def test_near_duplicates_are_found_and_copies_are_not_among_them(examine: Examin
 
 def test_what_is_meant_to_repeat_is_no_near_duplicate(examine: Examine) -> None:
     found = examine(
-        id=list(range(50)), system=["You are a helpful assistant of the town library."] * 25 + ["You are a pirate on a ship."] * 25
+        id=list(range(50)),
+        system=["You are a helpful assistant of the town library."] * 25
+        + ["You are a pirate on a ship."] * 25,
     )
     assert "near_duplicates.1" not in found
 
 
 def test_columns_that_say_nothing(examine: Examine) -> None:
-    found = examine(id=[1, 2], gone=pa.nulls(2, pa.string()), blank=["", None], same=["x", "x"], half=["x", None])
+    found = examine(
+        id=[1, 2], gone=pa.nulls(2, pa.string()), blank=["", None], same=["x", "x"], half=["x", None]
+    )
     assert {key: finding["column"] for key, finding in found.items()} == {
         "empty.1": "gone",
         "empty.2": "blank",
@@ -251,7 +307,9 @@ def test_examples_of_every_kind_hide_personal_data(examine: Examine) -> None:
     assert not [e for finding in found.values() for e in finding["examples"] if "ada@example.com" in e]
 
 
-def test_of_a_large_table_row_groups_spread_over_it_are_looked_at(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_table_row_groups_spread_over_it_are_looked_at(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(quality, "SCANNED_CELLS", 1400)
     found = examine(text=[f"a{n}@b.org" for n in range(2800)])["email.0"]  # four row groups, two of them fit
     assert (found["num_rows"], found["lines"][699:701]) == (1400, [700, 1401])
@@ -291,7 +349,9 @@ def test_signatures_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_texts_are_found_however_deep() -> None:
-    cells = pa.array([{"m": [{"role": "user", "content": "hi"}, {"role": "a", "content": None}]}, None, {"m": []}])
+    cells = pa.array(
+        [{"m": [{"role": "user", "content": "hi"}, {"role": "a", "content": None}]}, None, {"m": []}]
+    )
     found = quality_texts.texts_of(cells, 10)
     assert sorted(zip(found.values.take(pa.array(found.at)).to_pylist(), found.lines.tolist(), strict=True)) == [
         ("a", 10), ("hi", 10), ("user", 10),

@@ -76,13 +76,21 @@ def test_while_a_profile_is_computed_the_footer_speaks(ada: User, version: Datas
     early = datasets.profile(ada, version.dataset_id)
     assert (early.status, early.progress, early.num_rows) == ("waiting", 0.0, 20)
     number = early.columns[0]
-    assert (number["nulls"], number["min"], number["max"], number["mean"], number["distinct"]) == (0, 0, 19, None, None)
+    assert (number["nulls"], number["min"], number["max"], number["mean"], number["distinct"]) == (
+        0,
+        0,
+        19,
+        None,
+        None,
+    )
     assert computing.run(version.id, "profile")
     ready = datasets.profile(ada, version.dataset_id)
     assert (ready.status, ready.columns[0]["mean"], ready.columns[0]["distinct"]) == ("ready", 9.5, 20)
 
 
-def test_token_lengths_under_a_model(ada: User, version: DatasetVersionRow, model_of: Callable[..., str]) -> None:
+def test_token_lengths_under_a_model(
+    ada: User, version: DatasetVersionRow, model_of: Callable[..., str]
+) -> None:
     model = model_of(ada)
     assert datasets.token_lengths(ada, version.id, model).status == "none"
     datasets.start_token_lengths(ada, version.id, model)
@@ -90,15 +98,24 @@ def test_token_lengths_under_a_model(ada: User, version: DatasetVersionRow, mode
     found = datasets.token_lengths(ada, version.id, model)
     text = found.columns["text"]
     assert (found.status, found.num_rows_measured, list(found.columns)) == ("ready", 20, ["text"])
-    assert (text["rows"], text["total"], text["quantiles"]["p50"], text["longest"]) == (20, 200, 10.0, {"line": 1, "tokens": 10})
+    assert (text["rows"], text["total"], text["quantiles"]["p50"], text["longest"]) == (
+        20,
+        200,
+        10.0,
+        {"line": 1, "tokens": 10},
+    )
 
 
-def test_a_chat_is_as_long_as_its_messages_together(ada: User, make_version: MakeVersion, model_of: Callable[..., str]) -> None:
+def test_a_chat_is_as_long_as_its_messages_together(
+    ada: User, make_version: MakeVersion, model_of: Callable[..., str]
+) -> None:
     rows: list[dict[str, Any]] = [
         {"messages": [{"role": "user", "content": "one two"}, {"role": "assistant", "content": "three"}]},
         {"messages": [{"role": "user", "content": "one"}]},
     ]
-    chat = make_version(ada, rows, format="chat", types={"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"})
+    chat = make_version(
+        ada, rows, format="chat", types={"messages": "STRUCT(role VARCHAR, content VARCHAR)[]"}
+    )
     model = model_of(ada)
     datasets.start_token_lengths(ada, chat.id, model)
     assert computing.run(chat.id, f"tokens:{model}")
@@ -121,7 +138,9 @@ def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVers
     folder = computing.spill_path(version.id, "quality")
     with computing._working(version.id, "quality", Progress()) as connection:
         connection.execute("SET memory_limit = '30MB'")
-        connection.execute("CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words FROM range(300_000)")
+        connection.execute(
+            "CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words FROM range(300_000)"
+        )
         assert any(folder.rglob("*.tmp"))
     assert not folder.exists()
 
@@ -171,7 +190,9 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> ReportQueue:
     return made
 
 
-def test_at_most_so_many_run_and_the_oldest_goes_first(ada: User, make_version: MakeVersion, queue: ReportQueue) -> None:
+def test_at_most_so_many_run_and_the_oldest_goes_first(
+    ada: User, make_version: MakeVersion, queue: ReportQueue
+) -> None:
     ids = [make_version(ada, ROWS, name=f"d{n}").id for n in range(4)]
     for age, version_id in enumerate(ids):
         write_report(version_id, status="waiting", created_at=now() - timedelta(seconds=age))
@@ -198,7 +219,9 @@ def test_a_dead_process_is_told(ada: User, version: DatasetVersionRow, queue: Re
     assert (found.status, found.error) == ("failed", computing.CRASHED)
 
 
-def test_a_process_that_ends_before_it_claims_its_report_is_told(version: DatasetVersionRow, queue: ReportQueue) -> None:
+def test_a_process_that_ends_before_it_claims_its_report_is_told(
+    version: DatasetVersionRow, queue: ReportQueue
+) -> None:
     write_report(version.id, status="waiting")
     child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     child.wait()
@@ -220,7 +243,10 @@ def test_after_a_restart_what_died_is_computed_again_and_what_lives_goes_on(
         computing.spill_path(version_id, "quality").mkdir(parents=True)
     report_queue.recover()
     assert [status_of(version_id) for version_id in (died, lives, done)] == ["waiting", "running", "ready"]
-    assert [computing.spill_path(version_id, "quality").exists() for version_id in (died, lives)] == [False, True]
+    assert [computing.spill_path(version_id, "quality").exists() for version_id in (died, lives)] == [
+        False,
+        True,
+    ]
 
 
 @pytest.fixture
@@ -240,13 +266,19 @@ def model_of(tmp_path: Path) -> Callable[..., str]:
             row = ModelRow(id=new_id("mdl"), name=version_id, type=kind, owner_id=user.id if user else None)
             session.add(row)
             session.flush()
-            session.add(ModelVersionRow(id=version_id, model_id=row.id, version=1, folder=str(folder), num_parameters=1))
+            session.add(
+                ModelVersionRow(
+                    id=version_id, model_id=row.id, version=1, folder=str(folder), num_parameters=1
+                )
+            )
         return version_id
 
     return make
 
 
-def test_other_users_reports_look_missing(ada: User, bob: User, version: DatasetVersionRow, model_of: Callable[..., str]) -> None:
+def test_other_users_reports_look_missing(
+    ada: User, bob: User, version: DatasetVersionRow, model_of: Callable[..., str]
+) -> None:
     datasets.start_report(ada, version.id, "quality")
     computing.run(version.id, "quality")
     shared = model_of(None)
@@ -264,7 +296,9 @@ def test_other_users_reports_look_missing(ada: User, bob: User, version: Dataset
     assert status_of(version.id, "profile") is None
 
 
-def test_other_users_models_count_nothing(ada: User, bob: User, version: DatasetVersionRow, model_of: Callable[..., str]) -> None:
+def test_other_users_models_count_nothing(
+    ada: User, bob: User, version: DatasetVersionRow, model_of: Callable[..., str]
+) -> None:
     theirs = model_of(bob)
     for attempt in (datasets.start_token_lengths, datasets.token_lengths):
         with pytest.raises(NotFound, match="no such model"):

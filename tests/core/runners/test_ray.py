@@ -79,7 +79,9 @@ class Cluster:
 
             def _reply(self, verb: str, body: Any) -> None:
                 allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-                code, answer = cluster.answer(verb, self.path, body) if allowed else (401, {"error": "Unauthorized"})
+                code, answer = (
+                    cluster.answer(verb, self.path, body) if allowed else (401, {"error": "Unauthorized"})
+                )
                 text = json.dumps(answer).encode()
                 self.send_response(code)
                 self.send_header("Content-Length", str(len(text)))
@@ -148,7 +150,9 @@ def test_several_devices_are_reserved_and_started_on_one_node(
     assert "--nproc-per-node 2" in body["entrypoint"]
 
 
-def test_a_job_that_waits_in_the_cluster_keeps_its_lease(ada: User, make_job: MakeJob, cluster: Cluster, runner: RayRunner) -> None:
+def test_a_job_that_waits_in_the_cluster_keeps_its_lease(
+    ada: User, make_job: MakeJob, cluster: Cluster, runner: RayRunner
+) -> None:
     job = make_job(ada, runner="ray")
     watch = Supervisor()
     watch.tick()
@@ -173,10 +177,16 @@ def test_a_cancelled_job_that_ignores_it_is_stopped_once(
     assert cluster.stopped == [ref]
     cluster.statuses[str(ref)] = "STOPPED"
     watch.tick()
-    assert (row_of(job.id).status, row_of(job.id).lease_token, row_of(job.id).worker_ref) == ("cancelled", None, None)
+    assert (row_of(job.id).status, row_of(job.id).lease_token, row_of(job.id).worker_ref) == (
+        "cancelled",
+        None,
+        None,
+    )
 
 
-def test_the_next_server_adopts_a_job_on_the_cluster(ada: User, make_job: MakeJob, cluster: Cluster, runner: RayRunner) -> None:
+def test_the_next_server_adopts_a_job_on_the_cluster(
+    ada: User, make_job: MakeJob, cluster: Cluster, runner: RayRunner
+) -> None:
     job = make_job(ada, runner="ray")
     first = Supervisor()
     first.tick()
@@ -254,8 +264,17 @@ def real_cluster() -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_worker_niceness": "0"}
     words = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]
-    words += ["--node-ip-address=127.0.0.1", f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    words += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}", f"--temp-dir={folder}"]
+    words += [
+        "--node-ip-address=127.0.0.1",
+        f"--port={port}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={dashboard}",
+    ]
+    words += [
+        f"--dashboard-agent-listen-port={agent}",
+        f"--ray-client-server-port={client}",
+        f"--temp-dir={folder}",
+    ]
     words += [
         "--num-cpus=2",
         "--num-gpus=0",
@@ -264,7 +283,12 @@ def real_cluster() -> Iterator[str]:
         "--max-worker-port=20300",
     ]
     head = subprocess.Popen(
-        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/tmp"
+        words,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/tmp",
     )
     address = f"http://127.0.0.1:{dashboard}"
     try:
@@ -301,9 +325,13 @@ def test_a_job_runs_on_a_real_cluster_is_cancelled_and_resumed_there(
         with writing() as session:
             jobs.resume(session, long.id)
         paused_at = row_of(long.id).step
-        wait_until(lambda: row_of(long.id).step > paused_at and row_of(long.id).worker_pid is not None, seconds=240)
+        wait_until(
+            lambda: row_of(long.id).step > paused_at and row_of(long.id).worker_pid is not None, seconds=240
+        )
         os.kill(int(row_of(long.id).worker_pid or 0), signal.SIGKILL)
-        wait_until(lambda: row_of(long.id).attempts == 2 and row_of(long.id).worker_pid is not None, seconds=240)
+        wait_until(
+            lambda: row_of(long.id).attempts == 2 and row_of(long.id).worker_pid is not None, seconds=240
+        )
         with writing() as session:
             jobs.cancel(session, long.id)
         wait_until(lambda: row_of(long.id).lease_token is None, seconds=60)

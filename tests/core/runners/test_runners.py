@@ -82,9 +82,12 @@ def test_a_cancel_stops_all_processes_within_a_step(ada: User, make_job: MakeJob
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
 @pytest.mark.parametrize(
-    "whom", ["other worker", *(pytest.param(each, marks=pytest.mark.long) for each in ("first worker", "launcher"))]
+    "whom",
+    ["other worker", *(pytest.param(each, marks=pytest.mark.long) for each in ("first worker", "launcher"))],
 )
-def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(ada: User, make_job: MakeJob, whom: str) -> None:
+def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(
+    ada: User, make_job: MakeJob, whom: str
+) -> None:
     job = make_long(make_job, ada)
     with supervised():
         wait_until(lambda: row_of(job.id).step >= 3)
@@ -133,7 +136,10 @@ def members(job_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cmdline()[-2:] == ["core.workers.worker", job_id] and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.cmdline()[-2:] == ["core.workers.worker", job_id]
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except psutil.Error:
             continue

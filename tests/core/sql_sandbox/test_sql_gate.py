@@ -22,7 +22,9 @@ def data_dir() -> None:
 def connection() -> Iterator["duckdb.DuckDBPyConnection"]:
     depth = sys.getrecursionlimit()
     sys.setrecursionlimit(15_000)
-    yield duckdb.connect(config={"errors_as_json": "true", "threads": "1", "python_enable_replacements": "false"})
+    yield duckdb.connect(
+        config={"errors_as_json": "true", "threads": "1", "python_enable_replacements": "false"}
+    )
     sys.setrecursionlimit(depth)
 
 
@@ -67,7 +69,9 @@ def test_the_lists_are_as_long_as_promised() -> None:
         ("SELECT * FROM t AT (VERSION => 1)", '"name@2"', 14),
     ],
 )
-def test_refusal_says_what_and_where(connection: "duckdb.DuckDBPyConnection", sql: str, words: str, at: int) -> None:
+def test_refusal_says_what_and_where(
+    connection: "duckdb.DuckDBPyConnection", sql: str, words: str, at: int
+) -> None:
     with pytest.raises(gate.Refused) as refused:
         gate.check(connection, sql)
     assert words in refused.value.message

@@ -70,7 +70,14 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(table: Path, folder: Path) -> Callable[..., Answer]:
-    def ask(sql: str, *, parameters: object = None, form: str = "table", stop: Stop | None = None, **limits: object) -> Answer:
+    def ask(
+        sql: str,
+        *,
+        parameters: object = None,
+        form: str = "table",
+        stop: Stop | None = None,
+        **limits: object,
+    ) -> Answer:
         allowed = Limits(**{"seconds": 5, "memory_mb": 128, **limits})  # type: ignore[arg-type]
         return run(
             sql,
@@ -93,7 +100,10 @@ def test_query_answers_as_arrow_with_duckdb_types(ask: Callable[..., Answer]) ->
         {"name": "st", "type": "STRUCT(x BIGINT)"},
     ]
     assert answer.table is not None
-    assert answer.table.to_pylist() == [{"a": 5, "l": [5, 2], "st": {"x": 5}}, {"a": 6, "l": [6, 2], "st": {"x": 6}}]
+    assert answer.table.to_pylist() == [
+        {"a": 5, "l": [5, 2], "st": {"x": 5}},
+        {"a": 6, "l": [6, 2], "st": {"x": 6}},
+    ]
     assert answer.used == ("faq@2",)
     assert not answer.truncated
 
@@ -128,7 +138,9 @@ def test_wide_results_are_cut_by_size(ask: Callable[..., Answer]) -> None:
         ("SELECT sum(a) FROM t", None, 21),
     ],
 )
-def test_parameters_and_values(ask: Callable[..., Answer], sql: str, parameters: object, value: object) -> None:
+def test_parameters_and_values(
+    ask: Callable[..., Answer], sql: str, parameters: object, value: object
+) -> None:
     answer = ask(sql, parameters=parameters)
     assert answer.table is not None
     assert answer.table.column(0)[0].as_py() == value
@@ -147,7 +159,9 @@ def test_parameters_and_values(ask: Callable[..., Answer], sql: str, parameters:
         ("SELECT st.y FROM t", 'key "y"', None),
     ],
 )
-def test_errors_say_what_and_where(ask: Callable[..., Answer], sql: str, words: str, position: int | None) -> None:
+def test_errors_say_what_and_where(
+    ask: Callable[..., Answer], sql: str, words: str, position: int | None
+) -> None:
     with pytest.raises(QueryFailed) as failed:
         ask(sql)
     assert words in failed.value.failure.message
@@ -161,7 +175,9 @@ def test_unknown_tables_are_named(ask: Callable[..., Answer]) -> None:
     assert [(u.parts, u.position) for u in failed.value.unknown] == [(("nope",), 21)]
 
 
-def test_saved_result_is_a_parquet_file_in_the_private_folder(ask: Callable[..., Answer], folder: Path) -> None:
+def test_saved_result_is_a_parquet_file_in_the_private_folder(
+    ask: Callable[..., Answer], folder: Path
+) -> None:
     answer = ask("SELECT b, sum(a) AS total FROM t GROUP BY b ORDER BY b -- the end", form="parquet")
     assert answer.file == folder / "result.parquet"
     saved = parquet.read_table(answer.file)
@@ -204,18 +220,25 @@ def test_an_arrow_file_is_cut_and_says_what_it_scanned(ask: Callable[..., Answer
 
 
 def test_a_plan_names_tables_and_no_file(ask: Callable[..., Answer], table: Path) -> None:
-    answer = ask('SELECT x.b, count(*) AS n FROM t x JOIN "faq@2" y USING (a) GROUP BY x.b ORDER BY n', form="plan")
+    answer = ask(
+        'SELECT x.b, count(*) AS n FROM t x JOIN "faq@2" y USING (a) GROUP BY x.b ORDER BY n', form="plan"
+    )
     steps = [answer.plan[0]]
     for step in steps:
         steps += step["children"]
     assert {"Hash join", "Table scan", "Order by"} <= {step["operator"] for step in steps}
-    assert {dict(step["details"]).get("Table") for step in steps if step["operator"] == "Table scan"} <= {"t", "faq@2"}
+    assert {dict(step["details"]).get("Table") for step in steps if step["operator"] == "Table scan"} <= {
+        "t",
+        "faq@2",
+    }
     assert str(table.parent) not in str(answer.plan)
     assert "parquet" not in str(answer.plan).lower()
     assert ask("SELECT count(*) FROM t", form="plan").plan == []
 
 
-@pytest.mark.parametrize("sql", ["SELECT a + s FROM t", "SELECT nope FROM t", "SELECT s::INT FROM t", "DELETE FROM t"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT a + s FROM t", "SELECT nope FROM t", "SELECT s::INT FROM t", "DELETE FROM t"]
+)
 def test_a_plan_fails_where_the_query_does(ask: Callable[..., Answer], sql: str) -> None:
     failures = []
     for form in ("table", "plan"):
@@ -281,7 +304,9 @@ def _in_locked_process(code: str, *, folder: Path, read: list[Path]) -> str:
         "        print('REFUSED', type(error).__name__)\n"
         "go()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     return done.stdout + done.stderr
 
 
@@ -345,7 +370,9 @@ def test_duckdb_opened_before_the_lock_is_locked_too(folder: Path, table: Path) 
         "sys.stdout.flush()\n"
         "os._exit(0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert "(21,)" in done.stdout, done.stderr
     assert done.stdout.count("REFUSED") == 3
     assert "root:" not in done.stdout

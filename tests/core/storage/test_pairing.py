@@ -47,10 +47,20 @@ def made(ada: User, make_version: Any, make_job: Any, quiet_queues: None, data_d
         assert base
         version_id, export_id = new_id("mdv"), new_id("exp")
         session.add(
-            ModelVersionRow(id=version_id, model_id=base.model_id, version=2, folder=f"models/{version_id}", finetune_job_id=job.id)
+            ModelVersionRow(
+                id=version_id,
+                model_id=base.model_id,
+                version=2,
+                folder=f"models/{version_id}",
+                finetune_job_id=job.id,
+            )
         )
         session.flush()
-        session.add(ExportRow(id=export_id, user_id=ada.id, model_version_id=version_id, kind="merged", status="ready"))
+        session.add(
+            ExportRow(
+                id=export_id, user_id=ada.id, model_version_id=version_id, kind="merged", status="ready"
+            )
+        )
     _write(storage.model_dir(version_id) / "model.safetensors")
     _write(storage.export_dir(export_id) / "x.zip")
     return data_dir
@@ -82,7 +92,12 @@ def _write(path: Path, content: bytes = b"weeks of work") -> None:
 def _files(root: Path) -> Files:
     """Every file that somebody would miss, by its path."""
     kinds = ("datasets", "models", "jobs", "exports", "uploads")
-    return {str(p.relative_to(root)): p.read_bytes() for kind in kinds for p in (root / kind).rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for kind in kinds
+        for p in (root / kind).rglob("*")
+        if p.is_file()
+    }
 
 
 def _whole_tree(root: Path) -> Files:
@@ -130,14 +145,18 @@ def _empty_all_tables() -> None:
             session.execute(table.delete())
 
 
-def _other_database(tmp: Path, migrated: Path, *, id_: str | None = "fld_of_somebody_else", rows: bool = False) -> str:
+def _other_database(
+    tmp: Path, migrated: Path, *, id_: str | None = "fld_of_somebody_else", rows: bool = False
+) -> str:
     """A database of another server: with its id or none, empty or with rows that name nothing of ours."""
     path = tmp / "other.db"
     shutil.copyfile(migrated, path)
     connection = sqlite3.connect(path)
     with connection:
         if id_:
-            connection.execute("INSERT INTO server_settings VALUES (?, ?)", (pairing.KEY, f'{{"id": "{id_}"}}'))
+            connection.execute(
+                "INSERT INTO server_settings VALUES (?, ?)", (pairing.KEY, f'{{"id": "{id_}"}}')
+            )
         if rows:
             connection.execute(
                 "INSERT INTO users (id, email, name, password_hash, role, tokens_valid_from, created_at) "
@@ -181,7 +200,9 @@ def database_of_another_server(patch: pytest.MonkeyPatch, tmp: Path, migrated: P
     _use(patch, database=_other_database(tmp, migrated, rows=True))
 
 
-def database_of_another_server_and_folder_without_id(patch: pytest.MonkeyPatch, tmp: Path, migrated: Path) -> None:
+def database_of_another_server_and_folder_without_id(
+    patch: pytest.MonkeyPatch, tmp: Path, migrated: Path
+) -> None:
     _forget_id_in_folder()
     _use(patch, database=_other_database(tmp, migrated, rows=True))
 
@@ -240,7 +261,8 @@ def test_strangers_do_not_start_and_every_file_stays(
 def test_the_sentence_says_what_each_side_holds(made: Path) -> None:
     _remove_database()
     with pytest.raises(
-        FolderMismatch, match=r"the folder holds 1 dataset version, 1 model version, 1 job, 1 export and 1 upload, and the"
+        FolderMismatch,
+        match=r"the folder holds 1 dataset version, 1 model version, 1 job, 1 export and 1 upload, and the",
     ):
         pairing.check()
 
@@ -288,7 +310,9 @@ def test_what_belongs_together_by_its_names_gets_an_id(made: Path, forget: str) 
     assert forget == "both" or pairing.look_at_folder().id == known
 
 
-def test_a_folder_that_moved_with_its_database_starts(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_moved_with_its_database_starts(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = _files(made)
     db.engine().dispose()
     shutil.copytree(made, tmp_path / "elsewhere")
@@ -297,7 +321,9 @@ def test_a_folder_that_moved_with_its_database_starts(made: Path, tmp_path: Path
     assert _files(tmp_path / "elsewhere") == files
 
 
-def test_rows_copied_to_another_database_start(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_copied_to_another_database_start(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = _files(made)
     _use(monkeypatch, database=f"sqlite:///{_copy_database(tmp_path / 'copied.db')}")
     start()
@@ -312,7 +338,9 @@ def test_a_crash_between_the_two_ids_is_healed(data_dir: Path) -> None:
     assert pairing.look_at_folder().id == known
 
 
-def test_a_database_of_the_first_release_is_looked_at(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_of_the_first_release_is_looked_at(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Tables and columns that came later are missing there."""
     from alembic import command
     from alembic.config import Config
@@ -323,7 +351,9 @@ def test_a_database_of_the_first_release_is_looked_at(made: Path, tmp_path: Path
     config_.set_main_option("script_location", str(config.ROOT / "core" / "migrations"))
     command.upgrade(config_, "0001")
     db.engine().dispose()
-    assert pairing.look_at_database() == pairing.Side(None, {"datasets": set(), "models": set(), "jobs": set()})
+    assert pairing.look_at_database() == pairing.Side(
+        None, {"datasets": set(), "models": set(), "jobs": set()}
+    )
     with pytest.raises(FolderMismatch):
         pairing.check()
 
@@ -368,7 +398,9 @@ def test_a_version_that_was_still_being_made_when_the_dump_was_taken_is_not_dele
     files = _files(made)
     newer = _copy_database(made.parent / "newer.db")
     with writing() as session:  # as it was then: its converter at work, its files not yet there
-        session.query(DatasetVersionRow).update({"status": "processing", "worker_pid": 2**22 + 1, "worker_started": 1.0})
+        session.query(DatasetVersionRow).update(
+            {"status": "processing", "worker_pid": 2**22 + 1, "worker_started": 1.0}
+        )
     start()
     _use(monkeypatch, database=f"sqlite:///{newer}")
     start()
@@ -376,7 +408,9 @@ def test_a_version_that_was_still_being_made_when_the_dump_was_taken_is_not_dele
 
 
 @pytest.mark.usefixtures("quiet_queues")
-def test_an_uploaded_file_that_waits_for_its_converter_is_not_scratch(older_dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uploaded_file_that_waits_for_its_converter_is_not_scratch(
+    older_dump: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waiting = storage.staging_dir() / new_id("dsv")
     stage(b"scratch of a call that died")
     waiting.write_bytes(b"a\n1\n")

@@ -36,7 +36,8 @@ def test_what_is_known_stays_and_the_rest_is_moved() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lost+found", "README.txt", ".snapshot", "dsv_", "mdv_aaaaaaaaaaaaaaaaaaaaaaaa", "notes.tmp", ".x.tmp"]
+    "name",
+    ["lost+found", "README.txt", ".snapshot", "dsv_", "mdv_aaaaaaaaaaaaaaaaaaaaaaaa", "notes.tmp", ".x.tmp"],
 )
 def test_what_we_did_not_name_is_not_touched(name: str) -> None:
     foreign = make("datasets", name)
@@ -102,7 +103,9 @@ def test_the_newest_of_several_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
     assert (storage.version_dir(name) / "file").read_text() == "newer"
 
 
-def test_a_folder_that_cannot_be_moved_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_moved_stays_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     stray = make("datasets", new_id("dsv"))
     (settings().data_dir / "trash").write_text("in the way")
     assert trash.sweep("datasets", set()) == []
@@ -113,7 +116,9 @@ def test_a_folder_that_cannot_be_moved_stays_where_it_is(monkeypatch: pytest.Mon
 def test_deleting_a_dataset_takes_the_uploads_that_were_meant_for_it(ada: User) -> None:
     """They are deleted by somebody, so they do not lie in the trash for weeks."""
     made = datasets.create(ada, NewDataset(name="n"), table=pa.table({"a": [1]}))
-    upload = uploads.begin(ada, NewUpload(filename="next.csv", size_bytes=4, dataset_id=made.id), source="api")
+    upload = uploads.begin(
+        ada, NewUpload(filename="next.csv", size_bytes=4, dataset_id=made.id), source="api"
+    )
     uploads.append(ada, upload.id, offset=0, chunk=b"a\n1\n")
     assert storage.upload_path(upload.id).exists()
     datasets.delete(ada, made.id)

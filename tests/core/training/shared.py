@@ -25,7 +25,9 @@ def ask(question: str, answer: str) -> Chat:
 
 def prefer(question: str, better: str, worse: str) -> Preference:
     user = [{"role": "user", "content": question}]
-    return Preference(user, [{"role": "assistant", "content": better}], [{"role": "assistant", "content": worse}])
+    return Preference(
+        user, [{"role": "assistant", "content": better}], [{"role": "assistant", "content": worse}]
+    )
 
 
 def rows_for(method: str, count: int) -> list[Any]:
@@ -33,7 +35,9 @@ def rows_for(method: str, count: int) -> list[Any]:
     if method == "dpo":
         return [prefer(f"Is {n} fine?", "Yes.", f"No, {n} is not fine at all.") for n in range(count)]
     if method == "continued":
-        return [Text(f"The lamp number {n} burns all night, and nobody counts the hours.") for n in range(count)]
+        return [
+            Text(f"The lamp number {n} burns all night, and nobody counts the hours.") for n in range(count)
+        ]
     return [ask(f"What is item {n % 12}?", f"It is drawer {n % 12}.") for n in range(count)]
 
 

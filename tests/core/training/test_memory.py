@@ -22,9 +22,13 @@ from core.training.presets import PRESETS
 from tests.waiting import wait_until
 
 GIB = 2**30
-SEVEN = Shape(num_parameters=6_738_000_000, layers=32, hidden=4096, key_value_size=4096, inner=11008, vocabulary=32000)
+SEVEN = Shape(
+    num_parameters=6_738_000_000, layers=32, hidden=4096, key_value_size=4096, inner=11008, vocabulary=32000
+)
 FULL = Settings(1, 8, 1e-5, 1.0, "full", None, None, max_length=2048)
-LORA = replace(FULL, tuning="lora", lora_rank=16, lora_alpha=32, lora_targets="all-linear", precision="bfloat16")
+LORA = replace(
+    FULL, tuning="lora", lora_rank=16, lora_alpha=32, lora_targets="all-linear", precision="bfloat16"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,12 +61,18 @@ def test_the_estimate_is_near_what_was_measured(settings: dict[str, Any], mib: i
 
 
 def test_less_is_needed_where_less_is_kept() -> None:
-    assert total(FULL) > 4 * 4 * SEVEN.num_parameters / GIB  # weights, gradients, two numbers of AdamW: 16 bytes each
+    assert (
+        total(FULL) > 4 * 4 * SEVEN.num_parameters / GIB
+    )  # weights, gradients, two numbers of AdamW: 16 bytes each
     assert total(replace(FULL, gradient_checkpointing=True)) < total(FULL)
     assert total(replace(FULL, batch_size=1)) < total(FULL)
     assert total(LORA) < total(replace(LORA, precision="float32")) < total(FULL)
     assert total(replace(LORA, tuning="qlora")) < total(LORA)
-    assert total(LORA, longest_row=100) < total(LORA) < total(replace(LORA, batch_size=2), pairs=True) + total(LORA)
+    assert (
+        total(LORA, longest_row=100)
+        < total(LORA)
+        < total(replace(LORA, batch_size=2), pairs=True) + total(LORA)
+    )
     assert total(replace(LORA, batch_size=2), pairs=True) > total(replace(LORA, batch_size=2))
 
 
@@ -70,7 +80,9 @@ def test_the_ways_out_fit_and_change_little_first() -> None:
     ways = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=24 * GIB, gpu=True)
     assert ways
     assert all(way.total <= 24 * GIB for way in ways)
-    assert all(way.changes["tuning"] in ("lora", "qlora") for way in ways)  # all weights of 7 billion never fit there
+    assert all(
+        way.changes["tuning"] in ("lora", "qlora") for way in ways
+    )  # all weights of 7 billion never fit there
     light = memory.ways_to_fit(SEVEN, LORA, longest_row=2048, free=40 * GIB, gpu=True)
     assert light[0].changes == {"batch_size": 1, "gradient_accumulation": 8}
     assert all(parse(Hyperparameters, **way.changes) for way in [*ways, *light])
@@ -89,7 +101,13 @@ def test_presets_are_settings_that_exist() -> None:
 def test_a_shape_is_read_where_the_config_tells_it(tiny_base: Path, tmp_path: Path) -> None:
     shape = memory.read_shape(tiny_base, num_parameters=30_000)
     assert shape is not None
-    assert (shape.layers, shape.hidden, shape.inner, shape.key_value_size, shape.vocabulary) == (2, 32, 64, 32, 261)
+    assert (shape.layers, shape.hidden, shape.inner, shape.key_value_size, shape.vocabulary) == (
+        2,
+        32,
+        64,
+        32,
+        261,
+    )
     assert memory.read_shape(tmp_path, num_parameters=1) is None
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     assert memory.read_shape(tmp_path, num_parameters=1) is None
@@ -97,7 +115,12 @@ def test_a_shape_is_read_where_the_config_tells_it(tiny_base: Path, tmp_path: Pa
 
 @pytest.fixture
 def request_(ada: User, base_model: ModelRow, tiny_base: Path, make_version: Callable[..., Any]) -> NewJob:
-    return parse(NewJob, base_model_id=base_model.id, dataset_id=make_version(ada).dataset_id, hyperparameters={"n_epochs": 2})
+    return parse(
+        NewJob,
+        base_model_id=base_model.id,
+        dataset_id=make_version(ada).dataset_id,
+        hyperparameters={"n_epochs": 2},
+    )
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, free: int, gpus: tuple[Gpu, ...] = ()) -> None:
@@ -105,7 +128,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, free: int, gpus: tuple[Gpu, ...]
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
 
 
-def test_the_forecast_compares_with_what_is_free(ada: User, request_: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forecast_compares_with_what_is_free(
+    ada: User, request_: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(monkeypatch, free=8 * GIB)
     found = forecast.forecast(ada, request_)
     assert (found.memory.fits, found.memory.ways, found.measured) == (True, [], None)
@@ -120,19 +145,34 @@ def test_a_gpu_counts_and_allows_qlora(ada: User, request_: NewJob, monkeypatch:
     machine(monkeypatch, free=GIB, gpus=(Gpu("GPU", 80 * GIB, 70 * GIB, True),))
     qlora = request_.model_copy(update={"hyperparameters": parse(Hyperparameters, tuning="qlora")})
     found = forecast.forecast(ada, qlora)
-    assert (found.memory.device, found.memory.free, found.plan.resolved["precision"]) == ("GPU", 70 * GIB, "bfloat16")
+    assert (found.memory.device, found.memory.free, found.plan.resolved["precision"]) == (
+        "GPU",
+        70 * GIB,
+        "bfloat16",
+    )
 
 
 @pytest.mark.parametrize("method", ["supervised", "dpo"])
-def test_a_few_real_steps_tell_time_and_memory(ada: User, request_: NewJob, make_version: Callable[..., Any], method: str) -> None:
+def test_a_few_real_steps_tell_time_and_memory(
+    ada: User, request_: NewJob, make_version: Callable[..., Any], method: str
+) -> None:
     if method == "dpo":
-        question, better = {"messages": [{"role": "user", "content": "q"}]}, [{"role": "assistant", "content": "a"}]
+        question, better = (
+            {"messages": [{"role": "user", "content": "q"}]},
+            [{"role": "assistant", "content": "a"}],
+        )
         rows = [{"input": question, "preferred_output": better, "non_preferred_output": better}] * 5
-        types = {"input": "STRUCT(messages JSON)", "preferred_output": "JSON[]", "non_preferred_output": "JSON[]"}
+        types = {
+            "input": "STRUCT(messages JSON)",
+            "preferred_output": "JSON[]",
+            "non_preferred_output": "JSON[]",
+        }
         version = make_version(ada, rows, format="preference", types=types)
         request_ = request_.model_copy(update={"dataset_id": version.dataset_id, "method": "dpo"})
     assert forecast.measured(ada, request_) is None
-    found = wait_until(lambda: forecast.measure(ada, request_), lambda seen: isinstance(seen, Measured), seconds=90)
+    found = wait_until(
+        lambda: forecast.measure(ada, request_), lambda seen: isinstance(seen, Measured), seconds=90
+    )
     assert isinstance(found, Measured)
     assert found.seconds_per_step > 0
     assert 100 * 2**20 < found.memory_bytes < 4 * GIB

@@ -156,7 +156,13 @@ def processes() -> Any:
 @pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, processes: Any, straight_of: Callable[[str, str], Loop], method: str, tuning: str, step: int, saving: bool
+    tmp_path: Path,
+    processes: Any,
+    straight_of: Callable[[str, str], Loop],
+    method: str,
+    tuning: str,
+    step: int,
+    saving: bool,
 ) -> None:
     straight = straight_of(method, tuning)
     process = processes.Process(target=run_and_die, args=(method, tuning, str(tmp_path / "b"), step, saving))
@@ -174,7 +180,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 def test_preferred_answers_move_ahead_on_pairs_it_never_saw(tmp_path: Path, tuning: str) -> None:
     rows = rows_for("dpo", 40)
     loop = make_loop(
-        STARTER, tmp_path, method="dpo", rows=rows[:28], validation=rows[28:], tuning=tuning, n_epochs=3, samples_every=0
+        STARTER,
+        tmp_path,
+        method="dpo",
+        rows=rows[:28],
+        validation=rows[28:],
+        tuning=tuning,
+        n_epochs=3,
+        samples_every=0,
     )
     loop.run()
     margins = [extra["valid_reward_margin"] for extra in loop.report.extra.values()]
@@ -185,7 +198,9 @@ def test_preferred_answers_move_ahead_on_pairs_it_never_saw(tmp_path: Path, tuni
 
 def test_only_the_last_answer_of_a_preference_is_compared(tmp_path: Path) -> None:
     one = prefer("Fine?", "Yes.", "No.")
-    longer = type(one)([*ask("Hello", "Hi there, how are you?").messages, *one.messages], one.preferred, one.non_preferred)
+    longer = type(one)(
+        [*ask("Hello", "Hi there, how are you?").messages, *one.messages], one.preferred, one.non_preferred
+    )
     loop = make_loop(STARTER, tmp_path, method="dpo", rows=[one, longer, one, longer])
     assert loop.train[0].num_learned == loop.train[1].num_learned
     assert len(loop.train[0]) < len(loop.train[1])
@@ -204,7 +219,9 @@ def test_packed_rows_have_the_losses_of_single_rows(tmp_path: Path) -> None:
         assert float((weight.grad - packed.weights[name].grad).abs().max()) < 1e-3, name
 
 
-def test_logits_are_computed_for_learned_tokens_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_are_computed_for_learned_tokens_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = make_loop(STARTER, tmp_path, batch_size=6)
     seen: list[int] = []
     head = loop.model.get_output_embeddings()
@@ -214,7 +231,9 @@ def test_logits_are_computed_for_learned_tokens_alone(tmp_path: Path, monkeypatc
     assert seen == [sum(loop.train[row].num_learned for unit in units for row in loop.units[unit])]
     gradients = {name: weight.grad.clone() for name, weight in loop.weights.items()}
     loop.optimizer.zero_grad()
-    monkeypatch.setattr(loop.model, "get_output_embeddings", lambda: None)  # as of a model without a head of its own
+    monkeypatch.setattr(
+        loop.model, "get_output_embeddings", lambda: None
+    )  # as of a model without a head of its own
     assert loop.backward(units)[0] == pytest.approx(loss, rel=1e-6)
     for name, weight in loop.weights.items():
         np.testing.assert_allclose(weight.grad, gradients[name], atol=1e-5)
@@ -223,7 +242,9 @@ def test_logits_are_computed_for_learned_tokens_alone(tmp_path: Path, monkeypatc
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     rows = rows_for("supervised", 16)
     large = make_loop(STARTER, tmp_path / "a", rows=rows, batch_size=8, n_epochs=3, samples_every=0)
-    small = make_loop(STARTER, tmp_path / "b", rows=rows, batch_size=2, gradient_accumulation=4, n_epochs=3, samples_every=0)
+    small = make_loop(
+        STARTER, tmp_path / "b", rows=rows, batch_size=2, gradient_accumulation=4, n_epochs=3, samples_every=0
+    )
     large.run()
     small.run()
     assert large.total == small.total == 6
@@ -295,7 +316,13 @@ def test_samples_are_asked_of_prompts_and_of_the_worst_rows(tmp_path: Path) -> N
     rows = rows_for("supervised", 24)
     odd = ask("Tell me", "zyx wvu tsr qpo nml")
     loop = make_loop(
-        STARTER, tmp_path, rows=rows, validation=[*rows[:5], odd], prompts=["What is item 3?"], n_epochs=12, samples_every=36
+        STARTER,
+        tmp_path,
+        rows=rows,
+        validation=[*rows[:5], odd],
+        prompts=["What is item 3?"],
+        n_epochs=12,
+        samples_every=36,
     )
     loop.run()
     assert list(loop.report.samples) == [36, 72]
@@ -335,7 +362,9 @@ def test_a_loss_that_runs_away_raises_one_alert(tmp_path: Path) -> None:
     assert loop.report.alerts == ["diverged"]
 
 
-def test_a_slow_first_step_does_not_spoil_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_first_step_does_not_spoil_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from core.training import loop as module
 
     loop = make_loop(STARTER, tmp_path, max_steps=10, n_epochs=10, samples_every=0)

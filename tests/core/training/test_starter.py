@@ -83,14 +83,20 @@ def test_a_linked_question_is_restored_to_real_names_and_literals() -> None:
         "Columns of orders: order date c1 date; country c2 text; total amount c3 double\n"
         "Query: Total amount c3 in v1 c2 or v2 c2 above n1 in n2 year?"
     )
-    assert linked.restore("SELECT SUM(c3) FROM t WHERE c2 = v2 AND c3 > n1 AND YEAR(c1) = n2 AND c9 = v9;") == (
+    assert linked.restore(
+        "SELECT SUM(c3) FROM t WHERE c2 = v2 AND c3 > n1 AND YEAR(c1) = n2 AND c9 = v9;"
+    ) == (
         "SELECT SUM(total_amount) FROM orders WHERE country = 'O''Hara' AND total_amount > 12.5 "
         'AND YEAR("order date") = 2023 AND c9 = v9;'
     )
 
 
 def test_a_column_name_typed_as_it_is_gets_linked() -> None:
-    linked = link("average total_amount by country", "orders", [Column("country", "text"), Column("total_amount", "double")])
+    linked = link(
+        "average total_amount by country",
+        "orders",
+        [Column("country", "text"), Column("total_amount", "double")],
+    )
     assert linked.prompt.endswith("Query: average total_amount c2 by country c1")
 
 
@@ -109,7 +115,9 @@ def test_the_assistant_mask_covers_exactly_the_answers_and_their_end_token(token
 
 
 def test_chat_tokens_and_digits_are_single_tokens(tokenizer: Any) -> None:
-    assert [tokenizer.convert_tokens_to_ids(t) for t in ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")] == [0, 2, 4, 5]
+    assert [
+        tokenizer.convert_tokens_to_ids(t) for t in ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
+    ] == [0, 2, 4, 5]
     assert tokenizer.tokenize("2026") == ["2", "0", "2", "6"]
     text = "Grüße — 你好\n\tdef f(x): return x"
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
@@ -127,7 +135,9 @@ def test_the_weights_load_answer_and_match_their_card(tokenizer: Any) -> None:
     assert int(stated.group(1).replace(",", "")) == model.num_parameters()
 
     question = [{"role": "user", "content": "Who are you?"}]
-    inputs = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = tokenizer.apply_chat_template(
+        question, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     output = model.generate(**inputs, max_new_tokens=40, do_sample=False)
     assert "starter model" in tokenizer.decode(output[0][inputs["input_ids"].shape[1] :])
     assert output[0, -1] == tokenizer.eos_token_id
@@ -155,7 +165,10 @@ def test_the_samples_equal_what_their_program_writes(sampler: ModuleType) -> Non
 
 
 def test_the_sample_faq_is_fit_for_exact_recall() -> None:
-    rows = [json.loads(line)["messages"] for line in (SAMPLES / "support_faq.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line)["messages"]
+        for line in (SAMPLES / "support_faq.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert 60 <= len(rows) <= 80
     assert len({row[0]["content"] for row in rows}) == len(rows)
     assert all([m["role"] for m in row] == ["user", "assistant"] for row in rows)

@@ -8,7 +8,16 @@ import pytest
 
 from core.errors import Detail
 from core.formats import Chat, Text
-from core.training import METHODS, Hyperparameters, batches, checkpoints, examples, pretrained, resolve, schedule
+from core.training import (
+    METHODS,
+    Hyperparameters,
+    batches,
+    checkpoints,
+    examples,
+    pretrained,
+    resolve,
+    schedule,
+)
 from core.training.batches import Order
 from core.training.loop import Loop
 from core.training.method import Silent, TrainingFailed
@@ -114,7 +123,9 @@ def test_every_epoch_sees_every_row_once_in_another_order() -> None:
 def test_rows_of_a_batch_have_similar_length() -> None:
     lengths = [(n * 37) % 100 for n in range(128)]
     order = Order(lengths, batch_size=8, seed=1)
-    spreads = [max(lengths[r] for r in order.rows(s)) - min(lengths[r] for r in order.rows(s)) for s in range(16)]
+    spreads = [
+        max(lengths[r] for r in order.rows(s)) - min(lengths[r] for r in order.rows(s)) for s in range(16)
+    ]
     assert max(spreads) < 12
 
 
@@ -141,7 +152,10 @@ def test_validation_comes_at_epoch_ends_but_not_too_often() -> None:
 
 @pytest.mark.parametrize("shape", ["cosine", "linear", "constant"])
 def test_every_schedule_starts_at_the_peak_and_ends_at_its_floor(shape: str) -> None:
-    rates = [schedule.learning_rate(step, total=100, peak=1.0, warmup_share=0.0, shape=shape) for step in range(101)]
+    rates = [
+        schedule.learning_rate(step, total=100, peak=1.0, warmup_share=0.0, shape=shape)
+        for step in range(101)
+    ]
     assert rates[0] == pytest.approx(1.0)
     assert rates[100] == pytest.approx(1.0 if shape == "constant" else schedule.FLOOR)
 
@@ -150,10 +164,21 @@ def test_every_auto_is_decided_and_every_wish_is_kept() -> None:
     auto = resolve(Hyperparameters(), num_examples=50, num_parameters=1_300_000, context_length=1024)
     assert (auto.tuning, auto.lora_rank) == ("full", None)
     assert 1 <= auto.n_epochs <= 50
-    asked = Hyperparameters(n_epochs=2, batch_size=3, learning_rate_multiplier=0.5, tuning="lora", lora_rank=4, max_length=5000)
+    asked = Hyperparameters(
+        n_epochs=2, batch_size=3, learning_rate_multiplier=0.5, tuning="lora", lora_rank=4, max_length=5000
+    )
     kept = resolve(asked, num_examples=50, num_parameters=1_300_000, context_length=1024)
-    assert (kept.n_epochs, kept.batch_size, kept.lora_rank, kept.lora_alpha, kept.max_length) == (2, 3, 4, 8, 1024)
-    assert resolve(Hyperparameters(), num_examples=50, num_parameters=10**9, context_length=1024).tuning == "lora"
+    assert (kept.n_epochs, kept.batch_size, kept.lora_rank, kept.lora_alpha, kept.max_length) == (
+        2,
+        3,
+        4,
+        8,
+        1024,
+    )
+    assert (
+        resolve(Hyperparameters(), num_examples=50, num_parameters=10**9, context_length=1024).tuning
+        == "lora"
+    )
     assert kept.total_steps(50) == 34
 
 
@@ -184,11 +209,21 @@ def test_every_hyperparameter_explains_itself() -> None:
         assert field.default == "auto", name
 
 
-def make_loop(base: Path, folder: Path, *, rows: int = 12, batch_size: int = 4, validation: int = 0, **asked: Any) -> Loop:
+def make_loop(
+    base: Path, folder: Path, *, rows: int = 12, batch_size: int = 4, validation: int = 0, **asked: Any
+) -> Loop:
     """A loop over short made-up chats on the tiny model."""
     tokenizer = pretrained.load_tokenizer(weights_at(base))
     chats = [
-        (n, Chat([{"role": "user", "content": "?" * (n % 5 + 1)}, {"role": "assistant", "content": f"answer {n}"}]))
+        (
+            n,
+            Chat(
+                [
+                    {"role": "user", "content": "?" * (n % 5 + 1)},
+                    {"role": "assistant", "content": f"answer {n}"},
+                ]
+            ),
+        )
         for n in range(rows + validation)
     ]
     hyperparameters = Hyperparameters(**{"n_epochs": 10, "batch_size": batch_size} | asked)
@@ -264,11 +299,15 @@ def test_a_split_batch_has_the_same_loss_and_gradient(tiny_base: Path, tmp_path:
         assert float(difference) < 1e-5, name
 
 
-def test_one_bad_step_is_skipped_and_three_end_it(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_bad_step_is_skipped_and_three_end_it(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = make_loop(tiny_base, tmp_path)
     whole = Loop.backward
     bad = {2}
-    monkeypatch.setattr(Loop, "backward", lambda self, rows: (math.nan, {}) if self.state.step in bad else whole(self, rows))
+    monkeypatch.setattr(
+        Loop, "backward", lambda self, rows: (math.nan, {}) if self.state.step in bad else whole(self, rows)
+    )
     assert loop.run().step == 30
     assert len(loop.report.losses) == 29
     bad.update({31, 32, 33})

@@ -16,17 +16,28 @@ TOLERANCE = 1e-4  # losses around 1 to 10: four digits
 QUESTIONS = [ask(f"What is item {n}?", f"It is {'very ' * (n % 7)}drawer {n}.") for n in range(STEPS * BATCH)]
 TURNS = [Chat([*one.messages, *two.messages]) for one, two in zip(QUESTIONS, QUESTIONS[::-1], strict=True)]
 TEXTS = [Text(f"The lamp {n} burns {'all night and ' * (n % 5)}day.") for n in range(STEPS * BATCH)]
-PREFERENCES = [prefer(f"Is {n} fine?", "Yes, it is.", f"No, {n} is {'not ' * (n % 4)}fine.") for n in range(STEPS * BATCH)]
+PREFERENCES = [
+    prefer(f"Is {n} fine?", "Yes, it is.", f"No, {n} is {'not ' * (n % 4)}fine.")
+    for n in range(STEPS * BATCH)
+]
 
 
 @pytest.fixture(autouse=True)
 def batches_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides see the rows as they stand."""
-    monkeypatch.setattr(Order, "rows", lambda self, step: list(range(step * self.batch_size, (step + 1) * self.batch_size)))
+    monkeypatch.setattr(
+        Order, "rows", lambda self, step: list(range(step * self.batch_size, (step + 1) * self.batch_size))
+    )
 
 
 def ours(folder: Path, method: str, rows: Sequence[Any], **asked: Any) -> Any:
-    settings = {"batch_size": BATCH, "n_epochs": 1, "learning_rate": RATE, "schedule": "constant", "warmup_share": 0.0}
+    settings = {
+        "batch_size": BATCH,
+        "n_epochs": 1,
+        "learning_rate": RATE,
+        "schedule": "constant",
+        "warmup_share": 0.0,
+    }
     loop = make_loop(STARTER, folder, method=method, rows=rows, **settings | {"samples_every": 0} | asked)
     loop.run()
     return loop.report
@@ -73,9 +84,16 @@ def theirs(folder: Path, kind: str, rows: list[dict[str, Any]], **more: Any) -> 
 @pytest.mark.parametrize("loss_on", ["answers", "all"])
 def test_supervised_losses_are_those_of_trl(tmp_path: Path, rows: list[Chat], loss_on: str) -> None:
     found = ours(tmp_path / "ours", "supervised", rows, loss_on=loss_on)
-    oracle = theirs(tmp_path, "SFT", [{"messages": row.messages} for row in rows], assistant_only_loss=loss_on == "answers")
+    oracle = theirs(
+        tmp_path,
+        "SFT",
+        [{"messages": row.messages} for row in rows],
+        assistant_only_loss=loss_on == "answers",
+    )
     assert found.losses == pytest.approx([entry["loss"] for entry in oracle], abs=TOLERANCE)
-    assert [s.grad_norm for s in found.steps] == pytest.approx([entry["grad_norm"] for entry in oracle], rel=1e-3)
+    assert [s.grad_norm for s in found.steps] == pytest.approx(
+        [entry["grad_norm"] for entry in oracle], rel=1e-3
+    )
 
 
 def test_continued_losses_are_those_of_trl(tmp_path: Path) -> None:

@@ -34,7 +34,13 @@ def stage(content: bytes) -> Path:
 
 
 def upload(
-    user: User, filename: str, content: bytes | str, *, name: str | None = None, format: str = "auto", **options: Any
+    user: User,
+    filename: str,
+    content: bytes | str,
+    *,
+    name: str | None = None,
+    format: str = "auto",
+    **options: Any,
 ) -> Dataset:
     staged = stage(content.encode() if isinstance(content, str) else content)
     new = NewDataset(name=name, format=format, options=IngestOptions(**options))
@@ -52,4 +58,9 @@ def types(dataset: Dataset) -> dict[str, str]:
 def left_on_disk() -> list[str]:
     """Everything that belongs to datasets, published or not."""
     root = settings().data_dir
-    return [str(p.relative_to(root)) for kind in ("datasets", "staging", "logs") for p in (root / kind).rglob("*") if p.is_file()]
+    return [
+        str(p.relative_to(root))
+        for kind in ("datasets", "staging", "logs")
+        for p in (root / kind).rglob("*")
+        if p.is_file()
+    ]

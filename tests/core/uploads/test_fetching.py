@@ -109,7 +109,8 @@ def fetched(user: User, url: str) -> Upload:
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("/a.csv", "a.csv"), ("/named", "table.csv"), ("/typed", "typed.csv"), ("/to?/a.csv", "a.csv")]
+    ("path", "name"),
+    [("/a.csv", "a.csv"), ("/named", "table.csv"), ("/typed", "typed.csv"), ("/to?/a.csv", "a.csv")],
 )
 def test_file_from_an_allowed_host_comes_in(ada: User, site: str, path: str, name: str) -> None:
     upload = fetched(ada, site + path)
@@ -133,14 +134,18 @@ def test_file_from_an_allowed_host_comes_in(ada: User, site: str, path: str, nam
         ("/to?http://user:pw@data.example/a.csv", "password"),
     ],
 )
-def test_what_cannot_be_fetched_says_why_and_leaves_nothing(ada: User, site: str, path: str, said: str) -> None:
+def test_what_cannot_be_fetched_says_why_and_leaves_nothing(
+    ada: User, site: str, path: str, said: str
+) -> None:
     upload = fetched(ada, site + path)
     assert upload.state == "failed"
     assert said in (upload.error or "")
     assert not storage.upload_path(upload.id).exists()
 
 
-def test_size_is_watched_when_nobody_announced_it(ada: User, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_is_watched_when_nobody_announced_it(
+    ada: User, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LUTHIER_MAX_UPLOAD_MB", "1")
     settings.cache_clear()
     upload = fetched(ada, site + "/endless.csv")
@@ -190,7 +195,9 @@ def test_fetch_that_a_restart_ended_says_so(ada: User, site: str) -> None:
         "x" * 5000,
     ],
 )
-def test_addresses_that_nobody_allowed_are_not_asked(ada: User, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_addresses_that_nobody_allowed_are_not_asked(
+    ada: User, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     allow(monkeypatch, "data.example")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name was looked up"))
     with pytest.raises(ValidationError):
@@ -222,7 +229,9 @@ def test_public_addresses_are_public(ip: str) -> None:
 
 
 @pytest.mark.parametrize("ips", [["127.0.0.1"], ["1.1.1.1", "10.0.0.1"], ["169.254.169.254"]])
-def test_allowed_host_inside_a_private_network_is_not_asked(ada: User, monkeypatch: pytest.MonkeyPatch, ips: list[str]) -> None:
+def test_allowed_host_inside_a_private_network_is_not_asked(
+    ada: User, monkeypatch: pytest.MonkeyPatch, ips: list[str]
+) -> None:
     allow(monkeypatch, "data.example")
     monkeypatch.setattr(socket, "getaddrinfo", resolve(*ips))
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was opened"))
@@ -271,7 +280,9 @@ def test_folder_shows_what_can_be_read(ada: User, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("soon", [0, 2**20])
-def test_file_of_a_folder_is_copied(ada: User, folder: Path, monkeypatch: pytest.MonkeyPatch, soon: int) -> None:
+def test_file_of_a_folder_is_copied(
+    ada: User, folder: Path, monkeypatch: pytest.MonkeyPatch, soon: int
+) -> None:
     monkeypatch.setattr(ways_in, "SOON_BYTES", soon)
     upload = uploads.from_folder(ada, "tables", "a.csv")
     for thread in threading.enumerate():
@@ -328,7 +339,9 @@ def test_pasted_text_is_an_upload(ada: User) -> None:
     assert storage.upload_path(upload.id).read_text() == "a\tb\nä\t2\n"
 
 
-@pytest.mark.parametrize(("text", "error"), [("", UnreadableFile), (" \n", UnreadableFile), ("a\ud800", ValidationError)])
+@pytest.mark.parametrize(
+    ("text", "error"), [("", UnreadableFile), (" \n", UnreadableFile), ("a\ud800", ValidationError)]
+)
 def test_text_that_is_none_is_refused(ada: User, text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         uploads.from_text(ada, text)

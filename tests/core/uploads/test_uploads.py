@@ -43,7 +43,9 @@ def converting_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begin(user: User, body: bytes = CSV, **more: Any) -> Upload:
-    return uploads.begin(user, NewUpload(**{"filename": "faq.csv", "size_bytes": len(body), "fingerprint": "f1"} | more))
+    return uploads.begin(
+        user, NewUpload(**{"filename": "faq.csv", "size_bytes": len(body), "fingerprint": "f1"} | more)
+    )
 
 
 def send(user: User, body: bytes = CSV, **more: Any) -> Upload:
@@ -181,7 +183,9 @@ def test_announced_hash_is_checked(ada: User) -> None:
         ({"dataset_id": "ds_nobodys"}, NotFound),
     ],
 )
-def test_what_cannot_be_imported_is_refused_before_it_is_sent(ada: User, wrong: dict[str, Any], error: type[LuthierError]) -> None:
+def test_what_cannot_be_imported_is_refused_before_it_is_sent(
+    ada: User, wrong: dict[str, Any], error: type[LuthierError]
+) -> None:
     with pytest.raises(error):
         begin(ada, **wrong)
     assert uploads.list_uploads(ada) == []
@@ -228,7 +232,9 @@ def test_review_remembers_what_was_chosen(ada: User) -> None:
 
 
 def test_import_makes_a_dataset_and_the_next_version_is_read_alike(ada: User) -> None:
-    made = uploads.commit(ada, send(ada, b"a;b\n1,5;2\n").id, name="Numbers", options=IngestOptions(delimiter=";"))
+    made = uploads.commit(
+        ada, send(ada, b"a;b\n1,5;2\n").id, name="Numbers", options=IngestOptions(delimiter=";")
+    )
     assert isinstance(made, Dataset)
     assert (made.name, made.num_rows, made.status, made.num_columns) == ("Numbers", 1, "ready", 2)
     assert uploads.list_uploads(ada) == []
@@ -243,7 +249,9 @@ def test_import_makes_a_dataset_and_the_next_version_is_read_alike(ada: User) ->
 
 def test_rows_can_be_appended(ada: User) -> None:
     made = uploads.commit(ada, send(ada).id)
-    version = uploads.commit(ada, send(ada, b"question,answer\nwho?,me\n", dataset_id=made.id).id, append=True)
+    version = uploads.commit(
+        ada, send(ada, b"question,answer\nwho?,me\n", dataset_id=made.id).id, append=True
+    )
     assert isinstance(version, Version)
     assert (version.version, version.num_rows, version.origin) == (2, 3, "append")
 
@@ -264,7 +272,9 @@ def test_unfinished_upload_cannot_be_imported(ada: User) -> None:
         uploads.commit(ada, begin(ada).id)
 
 
-def test_large_import_takes_the_upload_along_when_it_is_ready(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_import_takes_the_upload_along_when_it_is_ready(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(datasets.making, "SMALL_BYTES", 1)
     threads: list[Any] = []
     monkeypatch.setattr(conversions, "run_in_background", threads.append)
@@ -361,7 +371,9 @@ def test_next_version_of_the_same_bytes_is_the_one_that_is_there(ada: User) -> N
 
 def test_same_bytes_of_another_kind_are_another_file(ada: User) -> None:
     uploads.commit(ada, send(ada, b'{"a": 1}\n', filename="a.jsonl").id)
-    other = uploads.commit(ada, send(ada, b'{"a": 1}\n', filename="a.txt").id, options=IngestOptions(header=False))
+    other = uploads.commit(
+        ada, send(ada, b'{"a": 1}\n', filename="a.txt").id, options=IngestOptions(header=False)
+    )
     assert isinstance(other, Dataset)
     assert other.same_as is None
 
@@ -404,7 +416,9 @@ def tables() -> dict[str, Any]:
     import pandas as pd
     import pyarrow as pa
 
-    frame = pd.DataFrame({"id": ["00001", "00002"], "n": [2**62, 1], "when": [datetime(2024, 1, 1, tzinfo=UTC)] * 2})
+    frame = pd.DataFrame(
+        {"id": ["00001", "00002"], "n": [2**62, 1], "when": [datetime(2024, 1, 1, tzinfo=UTC)] * 2}
+    )
     arrow = pa.Table.from_pandas(frame)
     return {
         "pandas": frame,

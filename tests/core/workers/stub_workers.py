@@ -69,7 +69,9 @@ class Stub:
     def adopt(self, row: JobRow) -> None:
         """As if it had taken the job, whose row has the lease."""
         self.job, self.phase, self.step = row, "training", self.runner.saved[self.job_id]
-        self.recorder = Recorder(row.id, token=str(row.lease_token), log=logging.getLogger("stub"), user_id=row.user_id)
+        self.recorder = Recorder(
+            row.id, token=str(row.lease_token), log=logging.getLogger("stub"), user_id=row.user_id
+        )
 
     def ask_to_stop(self) -> None:
         """A process that has not come to set its signal handler ends at once."""
@@ -85,7 +87,11 @@ class Stub:
         except jobs.Lost:
             self.phase = "gone"
             return
-        others = [one for one in self.runner.stubs if one.job_id == self.job_id and one.phase in ("training", "ending")]
+        others = [
+            one
+            for one in self.runner.stubs
+            if one.job_id == self.job_id and one.phase in ("training", "ending")
+        ]
         assert not others, "two workers train one job"
         self.adopt(row)
 
@@ -112,7 +118,10 @@ class Stub:
 
     def _publish(self) -> None:
         self.runner.saved[self.job_id] = self.step
-        token, made = str(self.job.lease_token), {"model_id": self.job.base_model_id, "model_version_id": "mdv_x"}
+        token, made = (
+            str(self.job.lease_token),
+            {"model_id": self.job.base_model_id, "model_version_id": "mdv_x"},
+        )
         with writing() as session:
             if not jobs.succeed(session, self.job_id, token=token, trained_tokens=1, **made):
                 raise jobs.Lost

@@ -35,11 +35,19 @@ def recorder_of(job: JobRow) -> Recorder:
 
 
 def settings() -> Settings:
-    return resolve(Hyperparameters(), num_examples=10, num_parameters=1000, context_length=64, method="supervised")
+    return resolve(
+        Hyperparameters(), num_examples=10, num_parameters=1000, context_length=64, method="supervised"
+    )
 
 
 def a_step(step: int, **facts: object) -> Step:
-    values = {"train_loss": 2.0, "learning_rate": 0.1, "grad_norm": 1.0, "tokens": 10 * step, "eta_seconds": 3.0}
+    values = {
+        "train_loss": 2.0,
+        "learning_rate": 0.1,
+        "grad_norm": 1.0,
+        "tokens": 10 * step,
+        "eta_seconds": 3.0,
+    }
     return Step(step=step, epoch=0.1, **(values | facts))  # type: ignore[arg-type]
 
 
@@ -115,7 +123,9 @@ def test_alert_is_written_once_for_the_owner(job: JobRow) -> None:
     recorder.flush()
     with reading() as session:
         found = session.scalars(select(AlertRow)).all()
-    assert [(a.user_id, a.job_id, a.kind, a.delivery) for a in found] == [(job.user_id, job.id, "nan", "none")]
+    assert [(a.user_id, a.job_id, a.kind, a.delivery) for a in found] == [
+        (job.user_id, job.id, "nan", "none")
+    ]
 
 
 def test_losses_by_row_are_one_whole_file(job: JobRow) -> None:

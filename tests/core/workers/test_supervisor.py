@@ -80,7 +80,9 @@ def test_one_job_runs_and_the_other_waits(ada: User, make_waiting: MakeJob, runn
     assert (row_of(first.id).status, row_of(second.id).status) == ("running", "queued")
 
 
-def test_a_dead_worker_is_replaced_until_the_attempts_are_used_up(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+def test_a_dead_worker_is_replaced_until_the_attempts_are_used_up(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
     job = make_waiting(ada)
     watch = Supervisor()
     runner.dead = True
@@ -93,9 +95,16 @@ def test_a_dead_worker_is_replaced_until_the_attempts_are_used_up(ada: User, mak
     assert [e.level for e in events(job.id)] == ["warn", "warn", "error"]
 
 
-def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
     """Three power cuts in a week of training are no reason to throw it away; three crashes at the same step are."""
-    worker = {"worker_pid": 1, "worker_started": later(-60).timestamp(), "lease_token": "t", "lease_until": later(60)}
+    worker = {
+        "worker_pid": 1,
+        "worker_started": later(-60).timestamp(),
+        "lease_token": "t",
+        "lease_until": later(60),
+    }
     job = make_waiting(ada, status="running", attempts=jobs.MAX_ATTEMPTS, **worker)
     with writing() as session:
         notes.note_checkpoint(session, job.id, 500, size_bytes=1, metrics={}, kept=[500])
@@ -108,8 +117,12 @@ def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(ada: User, make_
     assert row_of(job.id).status == "failed"
 
 
-def test_a_living_worker_is_adopted_by_the_next_server(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
-    job = make_waiting(ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0)
+def test_a_living_worker_is_adopted_by_the_next_server(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
+    job = make_waiting(
+        ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0
+    )
     watch = Supervisor()
     watch._greet()
     watch.tick()
@@ -120,7 +133,15 @@ def test_a_living_worker_is_adopted_by_the_next_server(ada: User, make_waiting: 
 def test_a_worker_that_died_with_the_server_is_replaced_at_the_next_start(
     ada: User, make_waiting: MakeJob, runner: PretendRunner
 ) -> None:
-    job = make_waiting(ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0, attempts=1)
+    job = make_waiting(
+        ada,
+        status="running",
+        lease_token="t",
+        lease_until=later(60),
+        worker_pid=1,
+        worker_started=1.0,
+        attempts=1,
+    )
     runner.dead = True
     watch = Supervisor()
     watch.tick()
@@ -129,7 +150,9 @@ def test_a_worker_that_died_with_the_server_is_replaced_at_the_next_start(
 
 
 def test_a_silent_worker_is_ended(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
-    make_waiting(ada, status="running", lease_token="t", lease_until=later(-1), worker_pid=1, worker_started=1.0)
+    make_waiting(
+        ada, status="running", lease_token="t", lease_until=later(-1), worker_pid=1, worker_started=1.0
+    )
     Supervisor().tick()
     assert runner.killed == [Worker(1, 1.0)]
 
@@ -137,7 +160,9 @@ def test_a_silent_worker_is_ended(ada: User, make_waiting: MakeJob, runner: Pret
 def test_a_worker_that_ignores_a_cancel_is_ended(
     ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_waiting(ada, status="cancelled", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0)
+    job = make_waiting(
+        ada, status="cancelled", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0
+    )
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.0)
     watch = Supervisor()
     watch.tick()
@@ -184,12 +209,25 @@ def test_a_running_job_is_set_aside_before_the_disk_is_full(
     assert [alert.kind for alert in alerts(job.id)] == ["paused"]
 
 
-RUNS = {"status": "running", "lease_token": "t", "worker_pid": 1, "step": 50, "total_steps": 100, "resolved": {"n_epochs": 2}}
+RUNS = {
+    "status": "running",
+    "lease_token": "t",
+    "worker_pid": 1,
+    "step": 50,
+    "total_steps": 100,
+    "resolved": {"n_epochs": 2},
+}
 
 
-def running(ada: User, make_waiting: MakeJob, *, silent: float, step_seconds: float = 0.1, **columns: Any) -> JobRow:
+def running(
+    ada: User, make_waiting: MakeJob, *, silent: float, step_seconds: float = 0.1, **columns: Any
+) -> JobRow:
     """A job in the middle of its run whose heartbeat goes on and whose last step was ``silent`` seconds ago."""
-    facts = {"lease_until": later(60), "stepped_at": later(-silent), "worker_started": later(-silent - 100).timestamp()}
+    facts = {
+        "lease_until": later(60),
+        "stepped_at": later(-silent),
+        "worker_started": later(-silent - 100).timestamp(),
+    }
     return make_waiting(ada, **(RUNS | facts | {"eta_seconds": 50 * step_seconds, "attempts": 1} | columns))
 
 
@@ -209,7 +247,9 @@ def test_a_worker_that_beats_but_does_not_step_is_ended_and_the_job_goes_on(
     assert "The training hung: no step for 12 min. The job goes on" in events(job.id)[-1].message
 
 
-def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+def test_a_training_that_hangs_every_time_fails_with_that_reason(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
     job = running(ada, make_waiting, silent=700, attempts=jobs.MAX_ATTEMPTS)
     watch = Supervisor()
     watch.tick()
@@ -228,7 +268,11 @@ def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make
         (610, {}, True),
         (610, {"eta_seconds": 50 * 60.0}, False),  # steps of a minute: twenty of them are fine
         (1210, {"eta_seconds": 50 * 60.0}, True),
-        (610, {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0}, False),  # half of the rows are measured between two steps
+        (
+            610,
+            {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0},
+            False,
+        ),  # half of the rows are measured between two steps
         (610, {"stepped_at": None}, False),  # it prepares
         (7300, {"stepped_at": None}, True),
         (610, {"step": 100, "eta_seconds": 0.0}, False),  # it saves the model
@@ -237,7 +281,12 @@ def test_a_training_that_hangs_every_time_fails_with_that_reason(ada: User, make
     ],
 )
 def test_patience_follows_the_pace_of_the_run(
-    ada: User, make_waiting: MakeJob, runner: PretendRunner, silent: float, columns: dict[str, Any], hangs: bool
+    ada: User,
+    make_waiting: MakeJob,
+    runner: PretendRunner,
+    silent: float,
+    columns: dict[str, Any],
+    hangs: bool,
 ) -> None:
     if columns.get("worker_started") == 0.0:
         columns = {"worker_started": later(-60).timestamp()}
@@ -247,7 +296,9 @@ def test_patience_follows_the_pace_of_the_run(
 
 
 def test_a_silent_worker_is_told_of_once(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
-    job = make_waiting(ada, status="running", lease_token="t", lease_until=later(-1), worker_pid=1, worker_started=1.0)
+    job = make_waiting(
+        ada, status="running", lease_token="t", lease_until=later(-1), worker_pid=1, worker_started=1.0
+    )
     watch = Supervisor()
     watch.tick()
     watch.tick()
@@ -278,7 +329,9 @@ def test_a_job_that_an_earlier_release_left_queued_with_a_dead_lease_goes_on(
     ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
 ) -> None:
     """Until now a job that was resumed before its worker let go ended so, and held the only place for ever."""
-    left = make_waiting(ada, status="queued", lease_token="t", lease_until=later(-60), worker_pid=1, worker_started=1.0)
+    left = make_waiting(
+        ada, status="queued", lease_token="t", lease_until=later(-60), worker_pid=1, worker_started=1.0
+    )
     behind = make_waiting(bob)
     runner.dead = True
     watch = Supervisor()
@@ -294,7 +347,13 @@ def test_a_worker_that_was_paused_before_has_its_whole_time_to_save_again(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=time.sleep))
     job = make_waiting(
-        ada, status="running", lease_token="t", lease_until=later(60), worker_pid=1, worker_started=1.0, stepped_at=now()
+        ada,
+        status="running",
+        lease_token="t",
+        lease_until=later(60),
+        worker_pid=1,
+        worker_started=1.0,
+        stepped_at=now(),
     )
     watch = Supervisor()
     for change, seconds in ((jobs.pause, 0.9), (jobs.resume, 0.9), (jobs.pause, 0.9)):
@@ -340,7 +399,11 @@ def test_an_orphan_whose_pid_is_somebody_elses_by_now_is_not_touched(
 
 
 def test_an_orphan_that_died_too_often_fails_with_a_reason(ada: User, make_job: MakeJob) -> None:
-    worker = {"worker_pid": os.getpid(), "worker_started": psutil.boot_time() - 3600, "attempts": jobs.MAX_ATTEMPTS}
+    worker = {
+        "worker_pid": os.getpid(),
+        "worker_started": psutil.boot_time() - 3600,
+        "attempts": jobs.MAX_ATTEMPTS,
+    }
     job = make_job(ada, status="running", lease_token="t", lease_until=later(60), **worker)
     Supervisor().tick()
     assert (row_of(job.id).status, row_of(job.id).error["code"]) == ("failed", "worker_lost")
@@ -366,20 +429,29 @@ def test_a_job_for_a_runner_that_is_gone_stops_nobody_elses(
     ada: User, make_waiting: MakeJob, make_job: MakeJob, runner: PretendRunner, status: str
 ) -> None:
     """An optional runner was uninstalled, or never there."""
-    lease = {} if status == "queued" else {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    lease = (
+        {}
+        if status == "queued"
+        else {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
+    )
     odd, fine = make_job(ada, status=status, runner="nowhere", **lease), make_waiting(ada)
     watch = Supervisor()
     watch._greet()
     for _ in range(jobs.MAX_ATTEMPTS + 1):
         watch.tick()
     assert runner.started == [fine.id]
-    assert (row_of(odd.id).status, row_of(odd.id).lease_token) == ("cancelled" if status == "cancelled" else "failed", None)
+    assert (row_of(odd.id).status, row_of(odd.id).lease_token) == (
+        "cancelled" if status == "cancelled" else "failed",
+        None,
+    )
     if status != "cancelled":
         assert "no runner 'nowhere'" in row_of(odd.id).error["message"]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
-def test_old_checkpoints_of_ended_jobs_go_and_kept_ones_stay(ada: User, make_waiting: MakeJob, status: str) -> None:
+def test_old_checkpoints_of_ended_jobs_go_and_kept_ones_stay(
+    ada: User, make_waiting: MakeJob, status: str
+) -> None:
     old = make_waiting(ada, status=status, finished_at=later(-31 * 86400))
     recent = make_waiting(ada, status=status, finished_at=later(-29 * 86400))
     paused = make_waiting(ada, status="paused", started_at=later(-90 * 86400))
@@ -411,7 +483,9 @@ def test_the_rule_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "7 days after" in fine_tuning.describe_checkpoint_rule()
 
 
-def test_a_runner_that_cannot_start_fails_the_job_in_the_end(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:
+def test_a_runner_that_cannot_start_fails_the_job_in_the_end(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner
+) -> None:
     job = make_waiting(ada)
     runner.refuses = True
     watch = Supervisor()
@@ -449,7 +523,9 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_not_our_worker() -> Non
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_a_stopped_server_loses_nothing(ada: User, make_job: MakeJob) -> None:
     job = make_job(
-        ada, hyperparameters={"n_epochs": 50, "batch_size": 1}, rows=[{"prompt": "x" * 100, "completion": "y" * 400}] * 400
+        ada,
+        hyperparameters={"n_epochs": 50, "batch_size": 1},
+        rows=[{"prompt": "x" * 100, "completion": "y" * 400}] * 400,
     )
     watch = Supervisor()
     watch.start()

@@ -16,7 +16,15 @@ from core.db import reading, writing
 from core.errors import DiskFull
 from core.people.users import User
 from core.runners.subprocess import _environment
-from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, ModelRow, ModelVersionRow, UsageRow
+from core.tables import (
+    CheckpointRow,
+    JobEventRow,
+    JobRow,
+    MetricPointRow,
+    ModelRow,
+    ModelVersionRow,
+    UsageRow,
+)
 from core.training import checkpoints
 from core.training.loop import Loop
 from core.workers import worker
@@ -69,7 +77,9 @@ def test_lora_publishes_an_adapter_that_names_no_folder(ada: User, make_job: Mak
 
 
 @pytest.mark.slow
-def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(ada: User, make_job: MakeJob) -> None:
+def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(
+    ada: User, make_job: MakeJob
+) -> None:
     settings = {"n_epochs": 8, "batch_size": 4}
     straight, broken = make_job(ada, hyperparameters=settings), make_job(ada, hyperparameters=settings)
     assert worker.main(claim()) == 0
@@ -102,7 +112,9 @@ def test_a_stopping_server_gets_the_job_back_in_the_queue(ada: User, make_job: M
     assert checkpoints.steps(storage.job_dir(job_id)) == [found.step]
 
 
-@pytest.mark.parametrize(("action", "status", "keeps"), [("pause", "paused", True), ("cancel", "cancelled", False)])
+@pytest.mark.parametrize(
+    ("action", "status", "keeps"), [("pause", "paused", True), ("cancel", "cancelled", False)]
+)
 def test_pause_and_cancel_stop_within_a_step(
     ada: User, make_job: MakeJob, during: Any, action: str, status: str, keeps: bool
 ) -> None:
@@ -122,7 +134,9 @@ def test_pause_and_cancel_stop_within_a_step(
     assert found.step <= 5
 
 
-def test_a_pause_taken_back_before_the_training_asks_interrupts_nothing(ada: User, make_job: MakeJob, during: Any) -> None:
+def test_a_pause_taken_back_before_the_training_asks_interrupts_nothing(
+    ada: User, make_job: MakeJob, during: Any
+) -> None:
     job = make_job(ada)
 
     def pause_and_resume(step: int, recorder: Recorder) -> None:
@@ -213,10 +227,14 @@ def test_a_job_cancelled_while_its_model_is_saved_leaves_no_model(
     assert not list(storage.model_dir("mdv_aaaaaaaa").parent.glob("mdv_*"))
 
 
-def test_a_lost_loss_fails_the_job_with_advice(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_loss_fails_the_job_with_advice(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job(ada)
     whole = Loop.backward
-    monkeypatch.setattr(Loop, "backward", lambda self, rows: whole(self, rows) if self.state.step < 4 else (float("nan"), {}))
+    monkeypatch.setattr(
+        Loop, "backward", lambda self, rows: whole(self, rows) if self.state.step < 4 else (float("nan"), {})
+    )
     assert worker.main(claim()) == 1
     found = row_of(job.id)
     assert (found.status, found.error and found.error["code"]) == ("failed", "diverged")
@@ -249,7 +267,9 @@ def test_a_full_disk_pauses_the_job_and_leaves_nothing_half_written(
     monkeypatch.undo()
 
 
-def test_an_unexpected_error_shows_no_traceback(ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_no_traceback(
+    ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job(ada)
     monkeypatch.setattr(Loop, "backward", lambda *_: 1 / 0)
     assert worker.main(claim()) == 1
@@ -259,7 +279,11 @@ def test_an_unexpected_error_shows_no_traceback(ada: User, make_job: MakeJob, mo
 
 
 def test_three_rows_train_with_a_warning(ada: User, make_job: MakeJob, data_dir: Path) -> None:
-    job = make_job(ada, rows=[{"prompt": f"{n}?", "completion": "yes"} for n in range(3)], hyperparameters={"n_epochs": 2})
+    job = make_job(
+        ada,
+        rows=[{"prompt": f"{n}?", "completion": "yes"} for n in range(3)],
+        hyperparameters={"n_epochs": 2},
+    )
     assert worker.main(claim()) == 0
     assert any("very few rows" in message for message in events(job.id))
 
@@ -283,7 +307,9 @@ def row_of(job_id: str) -> Any:
 
 def points(job_id: str, name: str) -> dict[int, float]:
     with reading() as session:
-        found = session.query(MetricPointRow).filter_by(job_id=job_id, name=name).order_by(MetricPointRow.step)
+        found = (
+            session.query(MetricPointRow).filter_by(job_id=job_id, name=name).order_by(MetricPointRow.step)
+        )
         return {point.step: point.value for point in found}
 
 
@@ -293,7 +319,10 @@ def log_of(job_id: str) -> str:
 
 def events(job_id: str) -> list[str]:
     with reading() as session:
-        return [event.message for event in session.query(JobEventRow).filter_by(job_id=job_id).order_by(JobEventRow.id)]
+        return [
+            event.message
+            for event in session.query(JobEventRow).filter_by(job_id=job_id).order_by(JobEventRow.id)
+        ]
 
 
 def weights_of(job_id: str) -> bytes:
@@ -302,7 +331,9 @@ def weights_of(job_id: str) -> bytes:
     return (storage.model_dir(version.id) / "model.safetensors").read_bytes()
 
 
-def start_worker(job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: float = 0.0) -> subprocess.Popen[bytes]:
+def start_worker(
+    job_id: str, *, checkpoint_seconds: float = 15.0, slow_steps: float = 0.0
+) -> subprocess.Popen[bytes]:
     """The worker as a real process, with steps slow enough to be met in the middle."""
     script = (
         "import sys, time\n"

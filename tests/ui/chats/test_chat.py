@@ -50,7 +50,10 @@ def test_first_message_makes_a_chat_named_after_it(ada: User, model_id: str, vis
     chat = only_chat(ada)
     assert (chat.title, chat.model_id) == ("How do I return an item?", model_id)
     assert app.query_params["id"] == chat.id
-    assert messages_of(ada, chat.id) == [("user", "How do I return an item?"), ("assistant", "How do I return an item?")]
+    assert messages_of(ada, chat.id) == [
+        ("user", "How do I return an item?"),
+        ("assistant", "How do I return an item?"),
+    ]
     assert "parrot · 6 tokens" in text_of(app)
 
 

@@ -13,7 +13,9 @@ from core.people.users import User
 from core.ui.datasets.rows import row_view, rows_address
 from tests.ui.conftest import Visit, jsonl, text_of
 
-CHAT = {"messages": [{"role": "user", "content": "How many strings?"}, {"role": "assistant", "content": "Four."}]}
+CHAT = {
+    "messages": [{"role": "user", "content": "How many strings?"}, {"role": "assistant", "content": "Four."}]
+}
 
 
 @pytest.fixture
@@ -46,8 +48,12 @@ def test_rows_come_in_pages_from_the_server(visit: Visit, ada: User, numbers: Da
     assert "Rows 101 to 120 of 120" in text_of(visit(ada, "dataset", id=numbers.id, page="99"))
 
 
-@pytest.mark.parametrize(("sort", "first"), [("n", "0"), ("-n", "119"), ("gone", "0"), ("-gone", "0"), ("--n", "0")])
-def test_rows_are_sorted_by_the_address(visit: Visit, ada: User, numbers: Dataset, sort: str, first: str) -> None:
+@pytest.mark.parametrize(
+    ("sort", "first"), [("n", "0"), ("-n", "119"), ("gone", "0"), ("-gone", "0"), ("--n", "0")]
+)
+def test_rows_are_sorted_by_the_address(
+    visit: Visit, ada: User, numbers: Dataset, sort: str, first: str
+) -> None:
     app = visit(ada, "dataset", id=numbers.id, sort=sort)
     assert not app.exception
     assert shown(app, "n")[0] == first
@@ -82,7 +88,9 @@ def test_a_value_that_does_not_fit_is_said_in_the_form(visit: Visit, ada: User, 
     assert shown(app, "n") == ["118", "119"]
 
 
-def test_a_search_marks_its_words_and_starts_at_the_first_page(visit: Visit, ada: User, numbers: Dataset) -> None:
+def test_a_search_marks_its_words_and_starts_at_the_first_page(
+    visit: Visit, ada: User, numbers: Dataset
+) -> None:
     app = visit(ada, "dataset", id=numbers.id, page="3", sort="-n")
     app.text_input(key="rows_q").set_value("W11").run()
     assert shown(app, "n") == [str(n) for n in range(119, 109, -1)]
@@ -109,9 +117,15 @@ def test_the_download_is_of_what_is_shown(visit: Visit, ada: User, numbers: Data
     assert links == {f"/download/{numbers.id}?{asked}&as={kind}" for kind in ("csv", "jsonl", "parquet")}
 
 
-@pytest.mark.parametrize("where", ["nonsense", "[1]", '{"gone": {"equals": 1}}', '{"n": 1}', '{"n": {"rm": 1}}'])
-def test_a_broken_filter_in_the_address_is_ignored(visit: Visit, ada: User, numbers: Dataset, where: str) -> None:
-    app = visit(ada, "dataset", id=numbers.id, where=where, page="x", size="7", row="-1", cols="[", finding="")
+@pytest.mark.parametrize(
+    "where", ["nonsense", "[1]", '{"gone": {"equals": 1}}', '{"n": 1}', '{"n": {"rm": 1}}']
+)
+def test_a_broken_filter_in_the_address_is_ignored(
+    visit: Visit, ada: User, numbers: Dataset, where: str
+) -> None:
+    app = visit(
+        ada, "dataset", id=numbers.id, where=where, page="x", size="7", row="-1", cols="[", finding=""
+    )
     assert not app.exception
     assert "of 120" in text_of(app)
 
@@ -124,7 +138,9 @@ def test_filter_values_are_values(visit: Visit, ada: User, numbers: Dataset, val
     assert bool(grid_of(app)["rows"]) == (value == "")
 
 
-def test_a_link_opens_a_row_and_its_neighbours_are_those_of_the_view(visit: Visit, ada: User, numbers: Dataset) -> None:
+def test_a_link_opens_a_row_and_its_neighbours_are_those_of_the_view(
+    visit: Visit, ada: User, numbers: Dataset
+) -> None:
     app = visit(ada, "dataset", id=numbers.id, sort="-n", row="120")
     assert not app.exception
     assert "Row 120 · 1 of 120" in text_of(app)
@@ -157,7 +173,9 @@ def test_a_version_that_is_not_there_leads_to_the_newest(visit: Visit, ada: User
     assert "Go to the newest version" in [link.label for link in app.page_link]
 
 
-def test_it_can_be_used_for_training_sql_and_programs(visit: Visit, ada: User, dataset_of: Callable[..., Dataset]) -> None:
+def test_it_can_be_used_for_training_sql_and_programs(
+    visit: Visit, ada: User, dataset_of: Callable[..., Dataset]
+) -> None:
     made = dataset_of(ada, "talks", jsonl(CHAT, CHAT))
     app = visit(ada, "dataset", id=made.id, view="Use it")
     assert r"Trains as it is. Conversations\: 2 examples." in text_of(app)
@@ -206,5 +224,7 @@ def test_a_row_of_messages_is_drawn_as_a_conversation() -> None:
     assert [one.name for one in app.chat_message] == ["user", "assistant"]
     assert [one.value for one in app.text] == ["How many strings?", "Four."]
     (record,) = app.get("bidi_component")
-    assert json.loads(record.proto.json)["fields"] == [{"name": "source", "type": "", "value": ["string", "manual"]}]
+    assert json.loads(record.proto.json)["fields"] == [
+        {"name": "source", "type": "", "value": ["string", "manual"]}
+    ]
     assert row_view.ROLES["user"]

@@ -23,7 +23,9 @@ Make = Callable[..., Dataset]
 
 def rows_of(app: AppTest) -> list[dict[str, Any]]:
     """What the table shows."""
-    tables = [one.proto for one in app.get("bidi_component") if one.proto.component_name == "luthier_dataset_table"]
+    tables = [
+        one.proto for one in app.get("bidi_component") if one.proto.component_name == "luthier_dataset_table"
+    ]
     assert not app.exception
     return json.loads(tables[0].json)["rows"] if tables else []
 
@@ -51,11 +53,27 @@ def test_adding_a_sample_opens_it(visit: Visit, ada: User) -> None:
 
 
 def test_a_row_tells_everything_at_a_glance(visit: Visit, ada: User, dataset_of: Make) -> None:
-    made = dataset_of(ada, "faq", jsonl({"prompt": "q", "completion": "a"}, {"prompt": "r", "completion": "b"}))
+    made = dataset_of(
+        ada, "faq", jsonl({"prompt": "q", "completion": "a"}, {"prompt": "r", "completion": "b"})
+    )
     (row,) = rows_of(visit(ada, "datasets"))
-    assert (row["name"], row["rows"], row["columns"], row["version"], row["owner"]) == ("faq", "2", "2", "1", "Ada")
-    assert (row["size"], row["changed"], row["href"]) == (f"{made.size_bytes} B", "just now", f"dataset?id={made.id}")
-    assert (row["tone"], row["state"], row["why"]) == ("good", "Trains as it is", "Questions and answers: 2 examples.")
+    assert (row["name"], row["rows"], row["columns"], row["version"], row["owner"]) == (
+        "faq",
+        "2",
+        "2",
+        "1",
+        "Ada",
+    )
+    assert (row["size"], row["changed"], row["href"]) == (
+        f"{made.size_bytes} B",
+        "just now",
+        f"dataset?id={made.id}",
+    )
+    assert (row["tone"], row["state"], row["why"]) == (
+        "good",
+        "Trains as it is",
+        "Questions and answers: 2 examples.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +84,11 @@ def test_a_row_tells_everything_at_a_glance(visit: Visit, ada: User, dataset_of:
             "bad",
             "1 row cannot be learned: row 1, completion is empty. Read as questions and answers.",
         ),
-        ([{"Question": "q", "Answer": "a", "n": 1}], "map", "Table: “Question” and “Answer” look like questions and answers."),
+        (
+            [{"Question": "q", "Answer": "a", "n": 1}],
+            "map",
+            "Table: “Question” and “Answer” look like questions and answers.",
+        ),
         ([{"x": 1, "y": 2}], "map", "Table: say which column is the question and which the answer."),
     ],
 )
@@ -83,7 +105,11 @@ def test_a_row_says_why_it_does_not_train(
     ("values", "state", "why"),
     [
         ({"status": "processing", "progress": 0.42}, "Converting 42%", "once it is converted"),
-        ({"status": "failed", "errors": [{"line": 7, "message": "has 5 values"}]}, "Could not be read", "Line 7: has 5 values"),
+        (
+            {"status": "failed", "errors": [{"line": 7, "message": "has 5 values"}]},
+            "Could not be read",
+            "Line 7: has 5 values",
+        ),
     ],
 )
 def test_a_row_says_what_became_of_its_file(
@@ -91,7 +117,9 @@ def test_a_row_says_what_became_of_its_file(
 ) -> None:
     made = dataset_of(ada, "some", jsonl({"a": 1}))
     with writing() as session:
-        session.execute(update(DatasetVersionRow).where(DatasetVersionRow.id == made.latest_version_id).values(**values))
+        session.execute(
+            update(DatasetVersionRow).where(DatasetVersionRow.id == made.latest_version_id).values(**values)
+        )
     (row,) = rows_of(visit(ada, "datasets"))
     assert row["state"] == state
     assert why in row["why"]
@@ -144,11 +172,15 @@ def test_a_name_is_never_markdown(visit: Visit, ada: User, dataset_of: Make) -> 
     assert names_of(visit(ada, "datasets")) == [name]  # the table draws text, not markdown
 
 
-@pytest.mark.parametrize("name", ["www.example.com", "http://example.com", "HTTPS://example.com", "me@example.com", "a_b@c.d"])
+@pytest.mark.parametrize(
+    "name", ["www.example.com", "http://example.com", "HTTPS://example.com", "me@example.com", "a_b@c.d"]
+)
 def test_a_name_is_never_a_link(visit: Visit, ada: User, name: str) -> None:
     made = make_dataset(ada, [{"a": "1"}], name=name)
     title = visit(ada, "dataset", id=made.dataset_id).title[0].value
-    assert not re.search(r"www\.|https?\\?:|\w@\w", title, re.IGNORECASE)  # where GFM begins to see an address
+    assert not re.search(
+        r"www\.|https?\\?:|\w@\w", title, re.IGNORECASE
+    )  # where GFM begins to see an address
     assert title.replace(show.NOTHING, "").replace("\\", "") == name
 
 

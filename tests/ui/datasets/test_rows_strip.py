@@ -32,7 +32,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str
         connection.execute("SET TimeZone = 'UTC'")
         cells = ", ".join(f"{sql} AS {name}" for name, sql in COLUMNS.items())
         connection.execute(f"COPY (SELECT {cells} FROM range(1000)) TO '{path}' (FORMAT parquet)")
-        columns = [{"name": row[0], "type": row[1]} for row in connection.execute(f"DESCRIBE FROM '{path}'").fetchall()]
+        columns = [
+            {"name": row[0], "type": row[1]}
+            for row in connection.execute(f"DESCRIBE FROM '{path}'").fetchall()
+        ]
         return path, profile.compute(connection, path, columns)
 
 
@@ -55,7 +58,9 @@ def test_a_bar_finds_what_it_counted(table: Any, count: Callable[..., int], name
     found = column(table, name)
     counts = found["histogram"]["counts"]
     totals = [count(name, rows_strip.bar_filter(found, i)) for i in range(len(counts))]
-    slack = 1 if name in ("huge", "real") else 0  # beyond 2^53 and between floats an edge may fall on either side
+    slack = (
+        1 if name in ("huge", "real") else 0
+    )  # beyond 2^53 and between floats an edge may fall on either side
     assert all(abs(a - b) <= slack for a, b in zip(totals, counts, strict=True)), (totals, counts)
     assert sum(counts) == count(name, rows_strip.bar_filter(found, 0, len(counts) - 1))
 

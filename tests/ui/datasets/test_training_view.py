@@ -13,7 +13,12 @@ from core.people.users import User
 from tests.ui.conftest import Visit, jsonl, text_of
 
 Make = Callable[..., Dataset]
-TALK = {"messages": [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": "Four strings in all."}]}
+TALK = {
+    "messages": [
+        {"role": "user", "content": "How many?"},
+        {"role": "assistant", "content": "Four strings in all."},
+    ]
+}
 STRANGE = {"messages": [{"role": "robot", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
 
 
@@ -31,7 +36,12 @@ def test_a_recognised_format_is_said_and_drawn(visit: Visit, ada: User, dataset_
     app = open_view(visit, ada, dataset_of(ada, "talks", jsonl(*[TALK] * 7)))
     assert app.get_by_key("training_as").value == "chat"
     assert "Trains as conversations" in text_of(app)
-    assert metrics(app) == {"Examples": "7", "Cannot be learned": "0", "Empty rows": "none", "Very short answers": "none"}
+    assert metrics(app) == {
+        "Examples": "7",
+        "Cannot be learned": "0",
+        "Empty rows": "none",
+        "Very short answers": "none",
+    }
     assert [message.name for message in app.chat_message][:2] == ["user", "assistant"]
     assert len(app.chat_message) == 10  # five rows
     app.get_by_key("training_page").set_value(2).run()
@@ -50,8 +60,13 @@ def test_errors_name_row_and_field_and_open_the_row(visit: Visit, ada: User, dat
     assert app.session_state["view"] == "Rows"
 
 
-def test_a_table_is_mapped_with_a_preview_and_the_mapping_goes_along(visit: Visit, ada: User, dataset_of: Make) -> None:
-    rows = [{"id": n, "question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."} for n in range(8)]
+def test_a_table_is_mapped_with_a_preview_and_the_mapping_goes_along(
+    visit: Visit, ada: User, dataset_of: Make
+) -> None:
+    rows = [
+        {"id": n, "question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."}
+        for n in range(8)
+    ]
     app = open_view(visit, ada, dataset_of(ada, "faq", jsonl(*rows)))
     assert app.selectbox(key="training_completion_prompt").value == "question"
     assert metrics(app)["Examples"] == "7"
@@ -76,8 +91,12 @@ def test_what_is_chosen_is_in_the_address(visit: Visit, ada: User, dataset_of: M
     assert "Choose the column" in text_of(app)
 
 
-@pytest.mark.parametrize("row", [{"a": None}, {"x": "1", "messages": "no JSON"}, {"prompt": 1, "completion": [1]}])
-def test_any_table_has_a_training_view(visit: Visit, ada: User, dataset_of: Make, row: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "row", [{"a": None}, {"x": "1", "messages": "no JSON"}, {"prompt": 1, "completion": [1]}]
+)
+def test_any_table_has_a_training_view(
+    visit: Visit, ada: User, dataset_of: Make, row: dict[str, Any]
+) -> None:
     made = dataset_of(ada, "odd", jsonl(row, row))
     for shape in ("Conversations", "Questions and answers", "Plain text", "Preferences"):
         open_view(visit, ada, made, training_as=shape)
@@ -85,7 +104,11 @@ def test_any_table_has_a_training_view(visit: Visit, ada: User, dataset_of: Make
 
 def test_preferences_are_drawn_side_by_side_and_train(visit: Visit, ada: User, dataset_of: Make) -> None:
     said = [{"role": "assistant", "content": "This one is better."}]
-    row = {"input": {"messages": TALK["messages"][:1]}, "preferred_output": said, "non_preferred_output": said}
+    row = {
+        "input": {"messages": TALK["messages"][:1]},
+        "preferred_output": said,
+        "non_preferred_output": said,
+    }
     app = open_view(visit, ada, dataset_of(ada, "pairs", jsonl(row)))
     assert "Trains as preferences" in text_of(app)
     assert not app.button(key="training_fine_tune").disabled

@@ -30,7 +30,9 @@ def test_the_timeline_says_who_how_and_what(visit: Visit, ada: User, pair: tuple
     assert app.get("graphviz_chart")
 
 
-def test_a_version_is_deleted_after_asking_and_says_so(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
+def test_a_version_is_deleted_after_asking_and_says_so(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
     app = visit(ada, "dataset", id=pair[0].dataset_id, view="Versions")
     app.button(key="delete_version_1").click().run()
     assert datasets.get_version(ada, pair[0].id).removed_at is None
@@ -52,7 +54,11 @@ def test_names_cannot_break_out_of_the_picture(ada: User) -> None:
 
 def test_two_versions_are_compared_by_a_key(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
     app = visit(ada, "diff", **{"from": pair[0].id, "to": pair[1].id})
-    assert [(m.label.split()[-1], m.value) for m in app.metric] == [("Added", "3"), ("Removed", "2"), ("Unchanged", "18")]
+    assert [(m.label.split()[-1], m.value) for m in app.metric] == [
+        ("Added", "3"),
+        ("Removed", "2"),
+        ("Unchanged", "18"),
+    ]
     app.multiselect[0].set_value(["id"]).run()
     assert not app.exception
     assert [(m.label.split()[-1], m.value) for m in app.metric][2] == ("Changed", "1")
@@ -64,7 +70,9 @@ def test_two_versions_are_compared_by_a_key(visit: Visit, ada: User, pair: tuple
     assert (app.query_params["from"], app.query_params["to"]) == (pair[1].id, pair[0].id)
 
 
-def test_the_page_compares_with_the_version_before_by_itself(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
+def test_the_page_compares_with_the_version_before_by_itself(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
     app = visit(ada, "diff", to=pair[1].id)
     assert [m.value for m in app.metric] == ["3", "2", "18"]
 
@@ -77,7 +85,10 @@ def test_nothing_to_compare_is_said_plainly(visit: Visit, ada: User, query: dict
 
 
 def test_strangers_cannot_compare_or_edit(visit: Visit, bob: User, pair: tuple[Version, Version]) -> None:
-    for app in (visit(bob, "diff", **{"from": pair[0].id, "to": pair[1].id}), visit(bob, "edit", id=pair[0].dataset_id)):
+    for app in (
+        visit(bob, "diff", **{"from": pair[0].id, "to": pair[1].id}),
+        visit(bob, "edit", id=pair[0].dataset_id),
+    ):
         assert not app.exception
         assert app.error
         assert "faq" not in text_of(app)
@@ -98,8 +109,14 @@ def test_what_the_editor_reports_is_gathered_over_pages() -> None:
     assert first == Pending({(4, "a"): 40, (6, "b"): None}, {5}, [{"a": 7}])
     again = shown_rows(ITEMS, first)
     assert again == [{ROW: 4, "a": 40, "b": "4"}, {ROW: 6, "a": 6, "b": None}, {ROW: None, "a": 7}]
-    second = fold(first, again, {"edited_rows": {"2": {"b": "new"}, "1": {"a": 60}}, "added_rows": [{"a": 8}], "deleted_rows": []})
-    assert second == Pending({(4, "a"): 40, (6, "b"): None, (6, "a"): 60}, {5}, [{"a": 7, "b": "new"}, {"a": 8}])
+    second = fold(
+        first,
+        again,
+        {"edited_rows": {"2": {"b": "new"}, "1": {"a": 60}}, "added_rows": [{"a": 8}], "deleted_rows": []},
+    )
+    assert second == Pending(
+        {(4, "a"): 40, (6, "b"): None, (6, "a"): 60}, {5}, [{"a": 7, "b": "new"}, {"a": 8}]
+    )
     assert fold(second, shown_rows(ITEMS, second), {"deleted_rows": [2]}).added == [{"a": 8}]
     edits = Pending({(5, "a"): 1, (4, "a"): 2}, {5}).edits(note="n", force=False)
     assert [(cell.line, cell.value) for cell in edits.cells] == [(4, 2)]
@@ -125,7 +142,9 @@ def test_the_editor_saves_the_next_version_and_keeps_edits_on_an_error(
     assert (newest.version, newest.origin, newest.note) == (3, "edit", "mended")
 
 
-def test_a_split_shows_its_counts_and_makes_its_parts(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
+def test_a_split_shows_its_counts_and_makes_its_parts(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
     app = visit(ada, "dataset", id=pair[0].dataset_id, view="Versions")
     app.button(key="versions_split").click().run()
     assert sum(int(m.value) for m in app.metric) == 21
@@ -136,7 +155,9 @@ def test_a_split_shows_its_counts_and_makes_its_parts(visit: Visit, ada: User, p
     assert sum(dataset.num_rows for dataset in found) == 21
 
 
-def test_the_admin_sets_how_long_versions_stay(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
+def test_the_admin_sets_how_long_versions_stay(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
     app = visit(ada, "admin", admin_tab="Old versions")
     app.toggle(key="retention_enabled").set_value(True).run()
     app.number_input(key="retention_newest").set_value(1).run()

@@ -72,7 +72,12 @@ def test_a_ready_one_shows_its_checks_and_how_to_load_it(ada: User, visit: Visit
         ada,
         model_id,
         "gguf-q8_0",
-        facts={"filename": "support-bot-v1-q8_0.gguf", "precision": "Q8_0", "checked_by": "transformers", "sha256": "abc123"},
+        facts={
+            "filename": "support-bot-v1-q8_0.gguf",
+            "precision": "Q8_0",
+            "checked_by": "transformers",
+            "sha256": "abc123",
+        },
     )
     app = visit(ada, "model", id=model_id, view="export")
     said = text_of(app)
@@ -101,7 +106,9 @@ def test_delete_asks_first(ada: User, visit: Visit) -> None:
         exports.get_export(ada, export_id)
 
 
-def test_others_see_only_their_own_exports_of_a_base(ada: User, bob: User, starter: str, visit: Visit) -> None:
+def test_others_see_only_their_own_exports_of_a_base(
+    ada: User, bob: User, starter: str, visit: Visit
+) -> None:
     make_export(ada, starter)
     assert "Nothing exported yet" in text_of(visit(bob, "model", id=starter, view="export"))
 

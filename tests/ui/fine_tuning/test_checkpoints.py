@@ -35,7 +35,11 @@ def job_id(ada: User) -> str:
         (folder / "config.json").write_text("{}")
         metrics = {"valid_loss": loss, "train_loss": loss - 0.1}
         with writing() as session:
-            session.add(CheckpointRow(id=new_id("ckpt"), job_id=made, step=step, metrics=metrics, size_bytes=5_000_000))
+            session.add(
+                CheckpointRow(
+                    id=new_id("ckpt"), job_id=made, step=step, metrics=metrics, size_bytes=5_000_000
+                )
+            )
     return made
 
 
@@ -100,12 +104,17 @@ def test_promote_asks_for_a_name_and_says_what_came(ada: User, visit: Visit, job
     assert not app.exception
     with reading() as session:
         model = session.query(ModelRow).filter_by(name="mine").one()
-        assert session.query(ModelVersionRow).filter_by(model_id=model.id).one().settings["checkpoint_step"] == 40
+        assert (
+            session.query(ModelVersionRow).filter_by(model_id=model.id).one().settings["checkpoint_step"]
+            == 40
+        )
     assert "Step 40 is mine" in text_of(app)
 
 
 @pytest.mark.parametrize(("action", "page"), [("Train further", "base"), ("Export", "id")])
-def test_training_further_and_exporting_promote_by_themselves(ada: User, visit: Visit, job_id: str, action: str, page: str) -> None:
+def test_training_further_and_exporting_promote_by_themselves(
+    ada: User, visit: Visit, job_id: str, action: str, page: str
+) -> None:
     app = pick(choose(visit(ada, "job", id=job_id), 40), action)
     assert not app.exception
     with reading() as session:
@@ -113,7 +122,9 @@ def test_training_further_and_exporting_promote_by_themselves(ada: User, visit: 
     assert app.query_params[page] in (model.id, [model.id])
 
 
-def test_evaluate_offers_rows_and_begins(ada: User, visit: Visit, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_offers_rows_and_begins(
+    ada: User, visit: Visit, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun: list[str] = []
     monkeypatch.setattr(evaluating, "_start", lambda target_id, run: begun.append(target_id))
     version = make_dataset(ada, [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(5)])
@@ -138,7 +149,9 @@ def test_an_evaluation_is_told_in_one_line() -> None:
             "rows": "all",
         }
     )
-    assert told == "Loss **0.312** · **92%** of tokens right · **40 of 50** answers exact, on 50 rows of faq v1"
+    assert (
+        told == "Loss **0.312** · **92%** of tokens right · **40 of 50** answers exact, on 50 rows of faq v1"
+    )
 
 
 def test_the_chat_page_talks_to_a_checkpoint(ada: User, visit: Visit, job_id: str) -> None:

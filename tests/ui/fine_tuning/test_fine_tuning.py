@@ -98,7 +98,11 @@ def test_start_makes_one_job_with_what_was_chosen(ada: User, base: str, visit: V
     app.button(key="ft_start").click().run()
     assert not app.exception
     (job,) = all_jobs(ada)
-    assert (job.name, job.asked["n_epochs"], job.columns) == ("faq-bot", 2, {"prompt": "question", "completion": "answer"})
+    assert (job.name, job.asked["n_epochs"], job.columns) == (
+        "faq-bot",
+        2,
+        {"prompt": "question", "completion": "answer"},
+    )
     assert app.query_params["id"] == job.id
 
 
@@ -107,7 +111,9 @@ def test_pressing_start_twice_makes_one_job(ada: User, base: str, visit: Visit) 
     key = app.session_state["ft_idempotency_key"]
     app.button(key="ft_start").click().run()
     app.switch_page("../../pages/fine_tuning.py")
-    app.session_state["ft_idempotency_key"] = key  # as when the second press arrives before the first has ended
+    app.session_state["ft_idempotency_key"] = (
+        key  # as when the second press arrives before the first has ended
+    )
     app.query_params["new"] = "1"
     app.run()
     app.button(key="ft_start").click().run()
@@ -115,7 +121,9 @@ def test_pressing_start_twice_makes_one_job(ada: User, base: str, visit: Visit) 
 
 
 def test_rows_that_cannot_be_learned_block_the_start(ada: User, base: str, visit: Visit) -> None:
-    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [*FAQ, {"question": "", "answer": "lonely"}]).dataset_id)
+    app = visit(
+        ada, "fine_tuning", dataset=make_dataset(ada, [*FAQ, {"question": "", "answer": "lonely"}]).dataset_id
+    )
     assert not app.exception
     assert "20 of 21 rows usable" in text_of(app)
     assert "1 row cannot be learned" in [expander.label for expander in app.expander]
@@ -145,8 +153,14 @@ def test_another_users_dataset_cannot_be_reached(ada: User, bob: User, base: str
 def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
     app.get_by_key("ft_tuning").set_value("lora").run()
-    keys = {str(widget.key) for kind in ("number_input", "text_input", "button_group", "selectbox") for widget in app.get(kind)}
-    applying = [name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"]
+    keys = {
+        str(widget.key)
+        for kind in ("number_input", "text_input", "button_group", "selectbox")
+        for widget in app.get(kind)
+    }
+    applying = [
+        name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"
+    ]
     assert {f"ft_{name}" for name in applying} <= keys
     assert "ft_beta" not in keys
 
@@ -155,7 +169,12 @@ def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, v
     data = make_dataset(ada, FAQ)
     asked = {"n_epochs": 7, "tuning": "lora"}
     job_id = make_job(
-        ada, "failed", hyperparameters=asked, base_model_id=base, dataset_id=data.dataset_id, dataset_version_id=data.id
+        ada,
+        "failed",
+        hyperparameters=asked,
+        base_model_id=base,
+        dataset_id=data.dataset_id,
+        dataset_version_id=data.id,
     )
     app = visit(ada, "fine_tuning", job=job_id)
     assert not app.exception
@@ -168,7 +187,11 @@ def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, v
     [
         (["question", "answer"], "completion", {"prompt": "question", "completion": "answer"}),
         (["Answer", "Question", "id"], "completion", {"prompt": "Question", "completion": "Answer"}),
-        (["system", "instruction", "output"], "completion", {"prompt": "instruction", "completion": "output", "system": "system"}),
+        (
+            ["system", "instruction", "output"],
+            "completion",
+            {"prompt": "instruction", "completion": "output", "system": "system"},
+        ),
         (["id", "body"], "text", {"text": "body"}),
         (["conversations", "id"], "chat", {"messages": "conversations"}),
         (["x", "y"], "completion", {}),
@@ -181,7 +204,9 @@ def test_columns_are_guessed_by_name(names: list[str], format_name: str, columns
 
 
 def test_unguessable_columns_are_asked_for(ada: User, base: str, visit: Visit) -> None:
-    app: AppTest = visit(ada, "fine_tuning", dataset=make_dataset(ada, [{"x": "a", "y": "b"}, {"x": "c", "y": "d"}]).dataset_id)
+    app: AppTest = visit(
+        ada, "fine_tuning", dataset=make_dataset(ada, [{"x": "a", "y": "b"}, {"x": "c", "y": "d"}]).dataset_id
+    )
     assert not app.exception
     assert "Choose the column of the" in text_of(app)
     app.selectbox(key="ft_column_prompt").select("x").run()
@@ -198,7 +223,9 @@ def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit)
         ["Supervised fine-tuning", "Continued pre-training"],
         "supervised",
     )
-    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [{"text": "Once upon a time."}] * 5, "tales").dataset_id)
+    app = visit(
+        ada, "fine_tuning", dataset=make_dataset(ada, [{"text": "Once upon a time."}] * 5, "tales").dataset_id
+    )
     assert app.radio(key="ft_method").value == "continued"
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [PAIR] * 5, "pairs").dataset_id)
     assert not app.exception
@@ -230,7 +257,12 @@ def test_what_goes_along_is_stored_with_the_job(ada: User, base: str, visit: Vis
     app.number_input(key="ft_seed").set_value(11).run()
     app.button(key="ft_start").click().run()
     (job,) = all_jobs(ada)
-    assert (job.sample_prompts, job.notes, job.priority, job.seed) == (["Who are you?", "What is 2?"], "first try", 1, 11)
+    assert (job.sample_prompts, job.notes, job.priority, job.seed) == (
+        ["Who are you?", "What is 2?"],
+        "first try",
+        1,
+        11,
+    )
 
 
 def test_a_loaded_file_fills_the_whole_form(ada: User, base: str, visit: Visit) -> None:
@@ -257,7 +289,13 @@ def test_a_loaded_file_fills_the_whole_form(ada: User, base: str, visit: Visit) 
     assert not app.exception
     app.button(key="ft_start").click().run()
     (job,) = all_jobs(ada)
-    assert (job.name, job.method, job.seed, job.tags, job.columns) == ("loaded", "continued", 5, ["x"], new.columns)
+    assert (job.name, job.method, job.seed, job.tags, job.columns) == (
+        "loaded",
+        "continued",
+        5,
+        ["x"],
+        new.columns,
+    )
     assert (job.validation_dataset_id, job.sample_prompts) == (other.dataset_id, ["Hello?"])
     assert {name: value for name, value in job.asked.items() if value != "auto"} == {
         "n_epochs": 4,
@@ -273,10 +311,16 @@ def test_an_adapter_is_a_base_and_a_custom_model_is_none(ada: User) -> None:
     assert not form.can_be_tuned(replace(adapter, type="custom"))
 
 
-def test_too_little_memory_offers_settings_that_fit(ada: User, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_offers_settings_that_fit(
+    ada: User, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models.ensure_starter()
     monkeypatch.setattr(hardware, "look", lambda: Machine(2**30, 620 * 2**20, ()))
-    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [{"prompt": "q" * 900, "completion": "a"}] * 200).dataset_id)
+    app = visit(
+        ada,
+        "fine_tuning",
+        dataset=make_dataset(ada, [{"prompt": "q" * 900, "completion": "a"}] * 200).dataset_id,
+    )
     assert not app.exception
     assert "This would not fit" in text_of(app)
     app.button(key="ft_way_0").click().run()

@@ -38,7 +38,9 @@ def test_running_job_shows_what_is_measured(ada: User, visit: Visit) -> None:
     assert shown["Time left"] == "1 min 30 s"
     assert app.get("progress")[0].value == 50
     assert "Step 50 / 100 · epoch 1.5 of 3" in app.get("progress")[0].proto.text
-    assert len(app.get("vega_lite_chart")) == 2  # loss, learning rate; the others say that nothing is measured yet
+    assert (
+        len(app.get("vega_lite_chart")) == 2
+    )  # loss, learning rate; the others say that nothing is measured yet
     assert [list(tags) for tags in app.dataframe[0].value["tags"]] == [["best", "latest"], []]
 
 
@@ -122,8 +124,12 @@ def test_sparkline_keeps_the_last_value_and_few_points() -> None:
 
 
 def test_running_mean_starts_at_the_first_value_and_follows() -> None:
-    assert [value for _, value in job_charts.smooth([(1, 4.0), (2, 4.0), (3, 4.0)])] == pytest.approx([4.0, 4.0, 4.0])
-    assert job_charts.smooth([(step, 1.0 if step > 50 else 3.0) for step in range(1, 101)])[-1][1] == pytest.approx(1.0, abs=0.01)
+    assert [value for _, value in job_charts.smooth([(1, 4.0), (2, 4.0), (3, 4.0)])] == pytest.approx(
+        [4.0, 4.0, 4.0]
+    )
+    assert job_charts.smooth([(step, 1.0 if step > 50 else 3.0) for step in range(1, 101)])[-1][
+        1
+    ] == pytest.approx(1.0, abs=0.01)
 
 
 def test_change_compares_tenths_not_single_steps() -> None:

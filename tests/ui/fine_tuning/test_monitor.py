@@ -15,7 +15,9 @@ from tests.ui.things import add_points, make_alert, make_dataset, make_job
 
 @pytest.fixture
 def job_id(ada: User) -> str:
-    version = make_dataset(ada, [{"prompt": f"Question {i}?", "completion": f"Answer {i}."} for i in range(1, 6)])
+    version = make_dataset(
+        ada, [{"prompt": f"Question {i}?", "completion": f"Answer {i}."} for i in range(1, 6)]
+    )
     found = make_job(ada, "succeeded", dataset_id=version.dataset_id, dataset_version_id=version.id)
     add_points(found)
     return found
@@ -24,7 +26,9 @@ def job_id(ada: User) -> str:
 def test_tabs_show_samples_rows_and_search(ada: User, visit: Visit, job_id: str) -> None:
     with writing() as session:
         for step in (10, 20, 30):
-            notes.note_samples(session, job_id, step, [Sample("fixed", "Who are you?", f"at {step}", expected="at 30")])
+            notes.note_samples(
+                session, job_id, step, [Sample("fixed", "Who are you?", f"at {step}", expected="at 30")]
+            )
     losses = np.array([0.1, 0.2, 3.5, 0.3, 0.4], np.float32)
     row_files.write(job_id, RowLosses("train", np.arange(1, 6), losses, losses + 1, np.full(5, 7), 30))
     (storage.job_dir(job_id) / "log.txt").write_text("one\ntwo <b>\nthree\n")

@@ -10,7 +10,14 @@ from core.ui.fine_tuning.jobs import job_queue
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import make_dataset, make_job, make_model
 
-WAITS = {"step": 0, "progress": 0.0, "started_at": None, "train_loss": None, "valid_loss": None, "eta_seconds": None}
+WAITS = {
+    "step": 0,
+    "progress": 0.0,
+    "started_at": None,
+    "train_loss": None,
+    "valid_loss": None,
+    "eta_seconds": None,
+}
 
 
 def order(user: User) -> list[str]:
@@ -48,7 +55,9 @@ def test_buttons_move_a_job_and_the_ends_cannot_be_passed(ada: User, visit: Visi
     assert order(ada) == ["second", "first"]
 
 
-def test_priority_is_chosen_beside_the_job_and_follows_what_happens_elsewhere(ada: User, visit: Visit) -> None:
+def test_priority_is_chosen_beside_the_job_and_follows_what_happens_elsewhere(
+    ada: User, visit: Visit
+) -> None:
     wait(ada, "first")
     second = wait(ada, "second")
     app = visit(ada, "fine_tuning")
@@ -81,7 +90,12 @@ def test_a_job_is_run_again_with_one_press(ada: User, visit: Visit) -> None:
     data, base = make_dataset(ada, [{"prompt": "a", "completion": "b"}] * 4), make_model(None, "tiny-base")
     with writing() as session:
         version = session.query(ModelVersionRow).filter_by(model_id=base).one().id
-    sources = {"base_model_id": base, "base_version_id": version, "dataset_id": data.dataset_id, "dataset_version_id": data.id}
+    sources = {
+        "base_model_id": base,
+        "base_version_id": version,
+        "dataset_id": data.dataset_id,
+        "dataset_version_id": data.id,
+    }
     job_id = make_job(ada, "succeeded", valid_loss=None, **sources)
     app = visit(ada, "job", id=job_id)
     app.button(key="job_rerun").click().run()

@@ -46,7 +46,9 @@ def test_a_random_search_takes_ranges(ada: User, base: str, visit: Visit) -> Non
     assert (made.kind, made.num_jobs, made.space["learning_rate"]["scale"]) == ("random", 4, "log")
 
 
-def test_what_cannot_be_tried_blocks_the_start_and_says_which_value(ada: User, base: str, visit: Visit) -> None:
+def test_what_cannot_be_tried_blocks_the_start_and_says_which_value(
+    ada: User, base: str, visit: Visit
+) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
     app.toggle(key="ft_sweep").set_value(True).run()
     app.text_input(key="ft_sweep_learning_rate").set_value("0.001, seven").run()
@@ -111,7 +113,10 @@ def test_sweeps_have_their_list(ada: User, bob: User, visit: Visit) -> None:
 
 
 def test_another_users_sweep_looks_missing(ada: User, bob: User, visit: Visit) -> None:
-    theirs, missing = visit(bob, "sweep", id=make_sweep(ada, GRID)), visit(bob, "sweep", id="swp_aaaaaaaaaaaaaaaaaaaaaaaa")
+    theirs, missing = (
+        visit(bob, "sweep", id=make_sweep(ada, GRID)),
+        visit(bob, "sweep", id="swp_aaaaaaaaaaaaaaaaaaaaaaaa"),
+    )
     assert text_of(theirs) == text_of(missing)
     assert "support-sweep" not in text_of(theirs)
 
@@ -138,7 +143,11 @@ def test_many_values_get_few_ticks() -> None:
 
 
 def test_ticks_whose_labels_would_touch_are_left_out() -> None:
-    assert [label for _, label in sweep_charts.build_axis("Loss", [5.85, 5.9, 7.56, 7.94]).ticks] == ["5.85", "7.56", "7.94"]
+    assert [label for _, label in sweep_charts.build_axis("Loss", [5.85, 5.9, 7.56, 7.94]).ticks] == [
+        "5.85",
+        "7.56",
+        "7.94",
+    ]
 
 
 def test_a_job_is_one_line_across_all_axes(ada: User) -> None:

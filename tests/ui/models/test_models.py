@@ -119,7 +119,9 @@ def test_delete_asks_and_then_returns_to_the_list(ada: User, visit: Visit) -> No
 
 def test_custom_model_tells_what_it_stands_on(ada: User, visit: Visit) -> None:
     base = make_model(None, "tiny-base")
-    custom = models.create_custom(ada, NewModel(name="helpdesk", base_model_id=base, system_prompt="Be kind."))
+    custom = models.create_custom(
+        ada, NewModel(name="helpdesk", base_model_id=base, system_prompt="Be kind.")
+    )
     app = visit(ada, "model", id=custom.id)
     assert not app.exception
     assert "on tiny" in text_of(app)

@@ -33,7 +33,17 @@ def test_all_that_the_worker_recorded_is_there(ada: User, visit: Visit) -> None:
     app = visit(ada, "model", id=model_id)
     assert not app.exception
     said = text_of(app)
-    for fact in ("0.2500", "dpo", "LoRA", "faq v2, 72 rows", "12,345", "2 min 5 s", "2 cores · x86", "1.25", "f" * 64):
+    for fact in (
+        "0.2500",
+        "dpo",
+        "LoRA",
+        "faq v2, 72 rows",
+        "12,345",
+        "2 min 5 s",
+        "2 cores · x86",
+        "1.25",
+        "f" * 64,
+    ):
         assert fact in said, fact
     tables = {frame.value.columns[0]: dict(frame.value.itertuples(index=False)) for frame in app.dataframe}
     assert "stop_at" not in tables["Setting"]

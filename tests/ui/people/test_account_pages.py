@@ -93,7 +93,9 @@ def test_a_password_change_needs_the_present_one(visit: Visit, ada: User) -> Non
     assert "wrong" in app.error[0].value
     _type_passwords(app, old=PASSWORD, new="a new long password")
     assert not app.error
-    assert users.sign_in(Credentials(email=ada.email, password="a new long password"), address="10.0.0.1") == ada
+    assert (
+        users.sign_in(Credentials(email=ada.email, password="a new long password"), address="10.0.0.1") == ada
+    )
 
 
 def _type_passwords(app, *, old: str, new: str) -> None:  # type: ignore[no-untyped-def]

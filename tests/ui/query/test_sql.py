@@ -53,7 +53,11 @@ def test_a_link_with_a_query_opens_with_its_answer(visit: Visit, ada: User, word
 
 
 def test_the_tables_and_their_columns_are_listed(
-    visit: Visit, ada: User, words: Dataset, dataset_of: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+    visit: Visit,
+    ada: User,
+    words: Dataset,
+    dataset_of: Callable[..., Dataset],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset_of(ada, "my data", jsonl({"a": 1}))
     listed = _tables_shown(monkeypatch)
@@ -65,7 +69,8 @@ def test_the_tables_and_their_columns_are_listed(
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELEC 1", "DROP TABLE words", "SELECT * FROM read_csv('/etc/passwd')", "SELECT nope FROM words", ";"]
+    "sql",
+    ["SELEC 1", "DROP TABLE words", "SELECT * FROM read_csv('/etc/passwd')", "SELECT nope FROM words", ";"],
 )
 def test_what_cannot_run_is_a_sentence(visit: Visit, ada: User, words: Dataset, sql: str) -> None:
     app = visit(ada, "sql", sql=sql)
@@ -80,7 +85,12 @@ def test_a_mistake_is_pointed_at() -> None:
 
 
 def test_others_tables_do_not_exist(
-    visit: Visit, ada: User, bob: User, words: Dataset, dataset_of: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+    visit: Visit,
+    ada: User,
+    bob: User,
+    words: Dataset,
+    dataset_of: Callable[..., Dataset],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset_of(bob, "bobs", jsonl({"a": 1}))
     listed = _tables_shown(monkeypatch)
@@ -112,7 +122,9 @@ def test_a_slow_query_leaves_the_page_alive_and_can_be_stopped(
     assert not app.error
 
 
-def test_a_new_query_stops_the_one_before(visit: Visit, ada: User, words: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_query_stops_the_one_before(
+    visit: Visit, ada: User, words: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sql_run, "PATIENCE", 0.0)
     app = visit(ada, "sql", sql="SELECT count(*) FROM range(100000000000) a WHERE hash(a.range) % 7 = 1")
     first = app.session_state[sql_run.RUNNING].running
@@ -123,7 +135,9 @@ def test_a_new_query_stops_the_one_before(visit: Visit, ada: User, words: Datase
     assert list(app.dataframe[0].value) == ["second"]
 
 
-@pytest.mark.parametrize(("place", "words"), [(1, "Next in line"), (3, "2 queries first"), (2, "1 query first"), (0, "Running")])
+@pytest.mark.parametrize(
+    ("place", "words"), [(1, "Next in line"), (3, "2 queries first"), (2, "1 query first"), (0, "Running")]
+)
 def test_a_query_that_waits_says_its_place(place: int, words: str) -> None:
     progress = Progress()
     progress.tell(place)
@@ -150,7 +164,9 @@ def test_the_plan_is_drawn_and_can_be_copied(visit: Visit, ada: User, words: Dat
 
 
 def test_what_is_shown_can_be_downloaded(visit: Visit, ada: User, words: Dataset) -> None:
-    app = visit(ada, "sql", sql="SELECT n, word, [n] AS l, n > 1 AS big, NULL AS nothing FROM words ORDER BY n")
+    app = visit(
+        ada, "sql", sql="SELECT n, word, [n] AS l, n > 1 AS big, NULL AS nothing FROM words ORDER BY n"
+    )
     result = app.session_state[sql_run.OUTCOME].result
     assert query.as_csv(result).decode().splitlines() == [
         "n,word,l,big,nothing",
@@ -169,7 +185,11 @@ def test_an_answer_can_be_saved_as_a_dataset(visit: Visit, ada: User, words: Dat
     assert not app.exception
     saved = datasets.list_datasets(ada, DatasetList(q="short")).items[0]
     version = datasets.version_of(ada, saved.id)
-    assert (saved.num_rows, version.sql, version.note) == (2, "SELECT * FROM words WHERE n < 3", "less than three")
+    assert (saved.num_rows, version.sql, version.note) == (
+        2,
+        "SELECT * FROM words WHERE n < 3",
+        "less than three",
+    )
     assert app.query_params["id"] == saved.id
 
 

@@ -17,7 +17,9 @@ from tests.ui.conftest import Visit, jsonl, text_of
 
 @pytest.fixture
 def people(ada: User, dataset_of: Callable[..., Dataset]) -> Dataset:
-    return dataset_of(ada, "people", jsonl(*({"n": n, "mail": f"user{n}@example.org", "same": "x"} for n in range(50))))
+    return dataset_of(
+        ada, "people", jsonl(*({"n": n, "mail": f"user{n}@example.org", "same": "x"} for n in range(50)))
+    )
 
 
 def computed(dataset: Dataset) -> str:
@@ -27,7 +29,9 @@ def computed(dataset: Dataset) -> str:
     return version_id
 
 
-def test_what_was_found_stands_on_top_with_help_and_a_way_to_its_rows(visit: Visit, ada: User, people: Dataset) -> None:
+def test_what_was_found_stands_on_top_with_help_and_a_way_to_its_rows(
+    visit: Visit, ada: User, people: Dataset
+) -> None:
     computed(people)
     app = visit(ada, "dataset", id=people.id, view="Columns")
     assert not app.exception
@@ -42,7 +46,9 @@ def test_what_was_found_stands_on_top_with_help_and_a_way_to_its_rows(visit: Vis
     assert (app.query_params["finding"], app.session_state["view"]) == ("email.1", "Rows")
 
 
-def test_a_version_without_findings_says_so(visit: Visit, ada: User, dataset_of: Callable[..., Dataset]) -> None:
+def test_a_version_without_findings_says_so(
+    visit: Visit, ada: User, dataset_of: Callable[..., Dataset]
+) -> None:
     made = dataset_of(ada, "plain", jsonl(*({"n": n, "word": f"w{n}"} for n in range(9))))
     computed(made)
     assert "Nothing found" in text_of(visit(ada, "dataset", id=made.id, view="Columns"))
@@ -97,7 +103,9 @@ def test_parts_of_a_card_open_the_rows_they_stand_for(
     assert gone == [{"where": where}]
 
 
-def test_the_longest_text_and_a_finding_open_their_rows(ada: User, people: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_text_and_a_finding_open_their_rows(
+    ada: User, people: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone: list[dict[str, Any]] = []
     monkeypatch.setattr(quality_view, "go_to_rows", lambda version, **view: gone.append(view))
     version = datasets.version_of(ada, people.id)
@@ -114,8 +122,15 @@ def test_a_card_says_what_the_profile_says(ada: User, people: Dataset) -> None:
         "rows": 50, "total": 200, "mean": 4.0, "quantiles": {"p50": 4.0, "p99": 5.0},
         "histogram": {"edges": [3.0, 4.0, 5.0], "counts": [20, 30]}, "longest": {"line": 7, "tokens": 5},
     }  # fmt: skip
-    number, mail, same = (column_words.card(column, found.num_rows, findings=[finding], tokens=tokens) for column in found.columns)
-    assert (number["counts"], number["ends"], len(number["bars"])) == (["50 distinct", "no nulls"], ["0", "49"], 20)
+    number, mail, same = (
+        column_words.card(column, found.num_rows, findings=[finding], tokens=tokens)
+        for column in found.columns
+    )
+    assert (number["counts"], number["ends"], len(number["bars"])) == (
+        ["50 distinct", "no nulls"],
+        ["0", "49"],
+        20,
+    )
     assert same["tops"][0]["percent"] == "100%"
     assert mail["note"] == "such as user0@example.org"
     assert mail["flags"][0]["text"] == "E-mail addresses · 50 rows"
@@ -126,6 +141,15 @@ def test_a_card_says_what_the_profile_says(ada: User, people: Dataset) -> None:
 
 
 def test_a_profile_that_is_not_there_yet_still_makes_a_card() -> None:
-    bare = {"name": "n", "type": "BIGINT", "nulls": 0, "min": 1, "max": 9, "distinct": None, "top_values": [], "examples": []}
+    bare = {
+        "name": "n",
+        "type": "BIGINT",
+        "nulls": 0,
+        "min": 1,
+        "max": 9,
+        "distinct": None,
+        "top_values": [],
+        "examples": [],
+    }
     assert column_words.card(bare, 10)["note"] == "from 1 to 9"
     assert column_words.card({**bare, "nulls": None, "min": None}, 10)["counts"] == []

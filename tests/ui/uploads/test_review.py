@@ -43,7 +43,12 @@ def arrive() -> Arrive:
     """``arrive(user, "cities.csv", text)`` is an upload whose bytes are all here."""
 
     def make(
-        user: User, filename: str, content: str | bytes, *, dataset_id: str | None = None, received: int | None = None
+        user: User,
+        filename: str,
+        content: str | bytes,
+        *,
+        dataset_id: str | None = None,
+        received: int | None = None,
     ) -> Upload:
         data = content.encode() if isinstance(content, str) else content
         new = NewUpload(filename=filename, size_bytes=len(data), dataset_id=dataset_id)
@@ -68,7 +73,11 @@ def test_what_was_found_is_said_before_anything_is_made(visit: Visit, ada: User,
     assert not app.exception
     assert "separated by semicolons" in text_of(app)
     assert list(app.dataframe[0].value["city"]) == ["Zürich", "Bern"]
-    assert [one.value for one in app.text_input if "Name of the column" in one.label] == ["city", "population", "founded"]
+    assert [one.value for one in app.text_input if "Name of the column" in one.label] == [
+        "city",
+        "population",
+        "founded",
+    ]
     assert datasets.list_datasets(ada, DatasetList()).total == 0
 
 
@@ -89,7 +98,9 @@ def test_a_change_looks_again_and_outlives_the_page(visit: Visit, ada: User, arr
     assert list(again.dataframe[0].value["city"]) == ["Zürich", "Bern"]
 
 
-def test_looks_are_not_taken_twice(visit: Visit, ada: User, arrive: Arrive, look_in_process: list[IngestOptions]) -> None:
+def test_looks_are_not_taken_twice(
+    visit: Visit, ada: User, arrive: Arrive, look_in_process: list[IngestOptions]
+) -> None:
     app = visit(ada, "review", id=arrive(ada, "cities.csv", CITIES).id)
     app.text_input(key="review_name").set_value("Towns").run()
     assert len(look_in_process) == 1
@@ -123,7 +134,9 @@ def test_it_is_imported_as_chosen(visit: Visit, ada: User, arrive: Arrive) -> No
     assert uploads.list_uploads(ada) == []
 
 
-def test_what_cannot_be_read_names_its_lines_and_offers_to_skip(visit: Visit, ada: User, arrive: Arrive) -> None:
+def test_what_cannot_be_read_names_its_lines_and_offers_to_skip(
+    visit: Visit, ada: User, arrive: Arrive
+) -> None:
     made = arrive(ada, "bad.jsonl", '{"a": 1}\n{"a": \n{"a": 3}\n')
     app = visit(ada, "review", id=made.id)
     assert "line 2" in app.error[0].value.lower()
@@ -140,7 +153,9 @@ def test_the_next_upload_is_read_as_the_version_before(visit: Visit, ada: User, 
     first = arrive(ada, "cities.csv", CITIES)
     uploads.commit(ada, first.id, options=IngestOptions(types={"founded": "VARCHAR"}))
     dataset = only(ada)
-    app = visit(ada, "review", id=arrive(ada, "cities.csv", CITIES + "Basel;1;02/02/2024\n", dataset_id=dataset.id).id)
+    app = visit(
+        ada, "review", id=arrive(ada, "cities.csv", CITIES + "Basel;1;02/02/2024\n", dataset_id=dataset.id).id
+    )
     assert not app.exception
     assert "As for version 1" in text_of(app)
     assert f"A new version of {dataset.name}" in app.title[0].value
@@ -171,7 +186,9 @@ def test_others_uploads_look_missing(visit: Visit, ada: User, bob: User, arrive:
     assert "cities" not in text
 
 
-def test_an_unfinished_upload_says_how_to_go_on(visit: Visit, ada: User, arrive: Arrive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_upload_says_how_to_go_on(
+    visit: Visit, ada: User, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rows, "MOVING_SECONDS", 0)
     app = visit(ada, "review", id=arrive(ada, "cities.csv", CITIES, received=10).id)
     assert not app.exception
@@ -185,11 +202,16 @@ def test_waiting_uploads_can_be_imported_all_at_once(visit: Visit, ada: User, ar
     assert "Waiting (2)" in app.subheader[0].value
     app.button(key="import_all").click().run()
     assert not app.exception
-    assert {(d.name, d.num_rows) for d in datasets.list_datasets(ada, DatasetList()).items} == {("one", 1), ("two", 2)}
+    assert {(d.name, d.num_rows) for d in datasets.list_datasets(ada, DatasetList()).items} == {
+        ("one", 1),
+        ("two", 2),
+    }
     assert uploads.list_uploads(ada) == []
 
 
-def test_importing_all_tables_again_goes_on_behind_those_that_came_in(visit: Visit, ada: User, arrive: Arrive) -> None:
+def test_importing_all_tables_again_goes_on_behind_those_that_came_in(
+    visit: Visit, ada: User, arrive: Arrive
+) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("good.csv", "a,b\n1,2\n")
@@ -248,7 +270,8 @@ def test_kind_of_a_pasted_text(text: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("type_", "label"), [("VARCHAR", "Text"), ("SMALLINT", "Whole number"), ("STRUCT(a BIGINT)", "Nested"), ("BIGINT[]", "List")]
+    ("type_", "label"),
+    [("VARCHAR", "Text"), ("SMALLINT", "Whole number"), ("STRUCT(a BIGINT)", "Nested"), ("BIGINT[]", "List")],
 )
 def test_types_have_words(type_: str, label: str) -> None:
     assert review_columns.label(type_) == label
@@ -291,4 +314,7 @@ def test_rows_can_be_appended_instead(visit: Visit, ada: User, arrive: Arrive) -
     app.segmented_control(key="review_mode").set_value(review_import.APPEND).run()
     app.button(key="review_import").click().run()
     assert not app.exception
-    assert (datasets.version_of(ada, dataset.id).version, datasets.version_of(ada, dataset.id).num_rows) == (2, 3)
+    assert (datasets.version_of(ada, dataset.id).version, datasets.version_of(ada, dataset.id).num_rows) == (
+        2,
+        3,
+    )

@@ -17,7 +17,9 @@ from core.listing import Listed, ListQuery
 router = APIRouter(route_class=SignedIn, tags=["datasets"])
 Number = Annotated[int, Path(ge=1, le=10**9)]
 OBJECT = {"schema": {"type": "object"}}
-FILE_BODY = {"requestBody": {"content": {"multipart/form-data": OBJECT, "application/json": OBJECT}, "required": True}}
+FILE_BODY = {
+    "requestBody": {"content": {"multipart/form-data": OBJECT, "application/json": OBJECT}, "required": True}
+}
 
 
 class Imported(Input):
@@ -47,12 +49,22 @@ async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
     ``{"upload_id", "name", "description", "format", "options"}``: a file that came in pieces."""
     if not _is_form(request):
         body = await _object(request)
-        chosen, new = parse(Imported, **body), parse(NewDataset, **{k: v for k, v in body.items() if k != "options"})
-        return await run_in_threadpool(uploads.commit_dataset, user, chosen.upload_id, new, options=chosen.options)
+        chosen, new = (
+            parse(Imported, **body),
+            parse(NewDataset, **{k: v for k, v in body.items() if k != "options"}),
+        )
+        return await run_in_threadpool(
+            uploads.commit_dataset, user, chosen.upload_id, new, options=chosen.options
+        )
     async with receive_form(request) as form:
-        file, fields = form.require_file(), {k: v for k, v in form.fields.items() if k in ("name", "description", "format")}
+        file, fields = (
+            form.require_file(),
+            {k: v for k, v in form.fields.items() if k in ("name", "description", "format")},
+        )
         new = parse(NewDataset, **fields, options=read_object(form.fields.get("options"), "options"))
-        return await run_in_threadpool(datasets.create, user, new, file=file, filename=form.filename, sha256=form.sha256)
+        return await run_in_threadpool(
+            datasets.create, user, new, file=file, filename=form.filename, sha256=form.sha256
+        )
 
 
 @router.get("/datasets")
@@ -99,7 +111,9 @@ async def add_version(dataset_id: str, user: CurrentUser, request: Request, resp
 
 
 @router.get("/datasets/{dataset_id}/versions")
-def list_versions(dataset_id: str, user: CurrentUser, query: Annotated[ListQuery, Query()]) -> Listed[Version]:
+def list_versions(
+    dataset_id: str, user: CurrentUser, query: Annotated[ListQuery, Query()]
+) -> Listed[Version]:
     """Every version of a dataset, newest first."""
     return datasets.list_versions(user, dataset_id, query)
 
@@ -138,16 +152,30 @@ async def _add_from_json(dataset_id: str, user: CurrentUser, body: dict[str, Any
     if "upload_id" in body:
         new = parse(ImportedVersion, **body)
         return await run_in_threadpool(
-            uploads.commit_version, user, new.upload_id, dataset_id, options=new.options, note=new.note, append=new.append
+            uploads.commit_version,
+            user,
+            new.upload_id,
+            dataset_id,
+            options=new.options,
+            note=new.note,
+            append=new.append,
         )
     saved = parse(SavedVersion, **body)
-    _, version = await run_in_threadpool(query.save, user, sql=saved.sql, dataset_id=dataset_id, note=saved.note)
+    _, version = await run_in_threadpool(
+        query.save, user, sql=saved.sql, dataset_id=dataset_id, note=saved.note
+    )
     return version
 
 
 def _is_form(request: Request) -> bool:
     """Anything but JSON is read as a form, which says what is wrong with it."""
-    return not request.headers.get("content-type", "").partition(";")[0].strip().lower().endswith(("/json", "+json"))
+    return (
+        not request.headers.get("content-type", "")
+        .partition(";")[0]
+        .strip()
+        .lower()
+        .endswith(("/json", "+json"))
+    )
 
 
 async def _object(request: Request) -> dict[str, Any]:

@@ -76,12 +76,16 @@ def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> P
 @router.get("/datasets/{dataset_id}/diff")
 def get_diff(dataset_id: str, user: CurrentUser, asked: Annotated[DiffQuery, Query()]) -> dict[str, Any]:
     """Rows added, removed and changed between two versions, exactly, with samples. ``key``: the columns that name a row."""
-    found = datasets.diff(user, dataset_id, asked.from_, asked.to, key=_names(asked.key, "key") or [], limit=asked.limit)
+    found = datasets.diff(
+        user, dataset_id, asked.from_, asked.to, key=_names(asked.key, "key") or [], limit=asked.limit
+    )
     return {name.rstrip("_"): value for name, value in asdict(found).items()}
 
 
 @router.get("/datasets/{dataset_id}/content")
-def get_content(dataset_id: str, user: CurrentUser, request: Request, asked: Annotated[ContentQuery, Query()]) -> Response:
+def get_content(
+    dataset_id: str, user: CurrentUser, request: Request, asked: Annotated[ContentQuery, Query()]
+) -> Response:
     """The uploaded bytes, the rows in another format (all, or those of a view), or the rows that were skipped."""
     view = parse(
         View,

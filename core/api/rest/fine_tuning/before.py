@@ -38,7 +38,10 @@ def preview_row(new: PreviewRow, user: CurrentUser) -> Row:
 @router.get("/finetune/settings")
 def list_settings(user: CurrentUser) -> dict[str, Any]:
     """The JSON schema of the settings with their sections and help, the methods, and the presets."""
-    methods = [{"name": m.name, "title": m.title, "help": m.help, "formats": list(m.formats)} for m in METHODS.values()]
+    methods = [
+        {"name": m.name, "title": m.title, "help": m.help, "formats": list(m.formats)}
+        for m in METHODS.values()
+    ]
     return {
         "schema": Hyperparameters.model_json_schema(),
         "methods": methods,

@@ -41,14 +41,18 @@ def unpin_checkpoint(job_id: str, step: Number, user: CurrentUser) -> Checkpoint
 
 
 @router.post("/finetune/{job_id}/checkpoints/{step}/promote")
-def promote_checkpoint(job_id: str, step: Number, user: CurrentUser, body: Promotion | None = None) -> Promoted:
+def promote_checkpoint(
+    job_id: str, step: Number, user: CurrentUser, body: Promotion | None = None
+) -> Promoted:
     """Make it a version in the registry: of the model ``name``, or of one of its own. A second time names the first result."""
     made = fine_tuning.promote_checkpoint(user, job_id, step, body)
     return Promoted(made.model_id, made.version_id)
 
 
 @router.post("/finetune/{job_id}/checkpoints/{step}/evaluate", status_code=202)
-def evaluate_checkpoint(job_id: str, step: Number, user: CurrentUser, body: NewEvaluation | None = None) -> Checkpoint:
+def evaluate_checkpoint(
+    job_id: str, step: Number, user: CurrentUser, body: NewEvaluation | None = None
+) -> Checkpoint:
     """Begin to measure it on rows; the result comes into ``metrics.evaluation``."""
     return fine_tuning.evaluate_checkpoint(user, job_id, step, body)
 

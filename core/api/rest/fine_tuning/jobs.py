@@ -7,7 +7,17 @@ from starlette.responses import PlainTextResponse
 
 from core import fine_tuning
 from core.api.deps import CurrentUser, SignedIn
-from core.fine_tuning import Checkpoint, CheckpointList, Event, EventList, Job, JobList, Metrics, NewJob, Progress
+from core.fine_tuning import (
+    Checkpoint,
+    CheckpointList,
+    Event,
+    EventList,
+    Job,
+    JobList,
+    Metrics,
+    NewJob,
+    Progress,
+)
 from core.listing import Listed
 
 router = APIRouter(route_class=SignedIn, tags=["finetune"])
@@ -75,11 +85,15 @@ def get_metrics(
     max_points: Points = 600,
 ) -> Metrics:
     """Series of ``[step, value]``, thinned to about ``max_points`` that keep the peaks; a range of steps shows more of it."""
-    return fine_tuning.metrics(user, job_id, after_step=after_step, from_step=from_step, to_step=to_step, max_points=max_points)
+    return fine_tuning.metrics(
+        user, job_id, after_step=after_step, from_step=from_step, to_step=to_step, max_points=max_points
+    )
 
 
 @router.get("/finetune/{job_id}/checkpoints")
-def list_checkpoints(job_id: str, user: CurrentUser, query: Annotated[CheckpointList, Query()]) -> Listed[Checkpoint]:
+def list_checkpoints(
+    job_id: str, user: CurrentUser, query: Annotated[CheckpointList, Query()]
+) -> Listed[Checkpoint]:
     """The checkpoints a job has written."""
     return fine_tuning.list_checkpoints(user, job_id, query)
 

@@ -12,13 +12,20 @@ from core.fine_tuning import Exported
 from core.fine_tuning.run.files import Form
 
 router = APIRouter(route_class=SignedIn, tags=["finetune"])
-As = Annotated[Form, Query(alias="as", description="ipynb: a notebook; zip: YAML, CSV and the log; tensorboard: its event files")]
+As = Annotated[
+    Form,
+    Query(
+        alias="as", description="ipynb: a notebook; zip: YAML, CSV and the log; tensorboard: its event files"
+    ),
+]
 
 
 @router.get("/finetune/{job_id}/report", response_class=Response)
 def get_report(job_id: str, request: Request, user: CurrentUser, form: As = "ipynb") -> Response:
     """The run as a file."""
-    return downloads.send_report(fine_tuning.open_report(user, job_id, form, address=downloads.address_of(request)))
+    return downloads.send_report(
+        fine_tuning.open_report(user, job_id, form, address=downloads.address_of(request))
+    )
 
 
 @router.post("/finetune/{job_id}/mlflow")

@@ -27,14 +27,17 @@ class Pending:
     def edits(self, *, note: str, force: bool) -> Edits:
         cells = [{"line": line, "column": name, "value": value} for (line, name), value in self.cells.items()]
         kept = [cell for cell in cells if cell["line"] not in self.deleted]
-        return parse(Edits, cells=kept, added=self.added, deleted=sorted(self.deleted), note=note, force=force)
+        return parse(
+            Edits, cells=kept, added=self.added, deleted=sorted(self.deleted), note=note, force=force
+        )
 
 
 def shown_rows(items: list[dict[str, Any]], ground: Pending) -> list[dict[str, Any]]:
     """A page of rows as the reader has left them, and the new rows behind them."""
     kept = [item for item in items if item["line"] not in ground.deleted]
     rows = [
-        {ROW: item["line"]} | {name: ground.cells.get((item["line"], name), value) for name, value in item["data"].items()}
+        {ROW: item["line"]}
+        | {name: ground.cells.get((item["line"], name), value) for name, value in item["data"].items()}
         for item in kept
     ]
     return rows + [{ROW: None} | row for row in ground.added]
@@ -54,5 +57,10 @@ def fold(ground: Pending, rows: list[dict[str, Any]], reported: dict[str, Any]) 
     gone = {int(place) for place in reported.get("deleted_rows") or []}
     deleted |= {rows[place][ROW] for place in gone if rows[place][ROW] is not None}
     added = [row for n, row in enumerate(added) if n + first_new not in gone]
-    fresh = [{name: value for name, value in row.items() if name != ROW} for row in reported.get("added_rows") or []]
-    return Pending(cells, deleted, added + [row for row in fresh if any(value is not None for value in row.values())])
+    fresh = [
+        {name: value for name, value in row.items() if name != ROW}
+        for row in reported.get("added_rows") or []
+    ]
+    return Pending(
+        cells, deleted, added + [row for row in fresh if any(value is not None for value in row.values())]
+    )

@@ -68,7 +68,13 @@ def show_editor(user: User, dataset: Dataset) -> None:
     _turn_to(state, (found.offset, search, view.model_dump_json()))
     with st.container(key="edit_box"):
         _show_table(state, found)
-    edit_guard.show("edit_guard", table="edit_box", heard=state.heard, pending=bool(state.now), on_told=partial(_hear, state))
+    edit_guard.show(
+        "edit_guard",
+        table="edit_box",
+        heard=state.heard,
+        pending=bool(state.now),
+        on_told=partial(_hear, state),
+    )
     lists.pages(found, key="edit_page")
     _show_saving(user, dataset, state)
 
@@ -154,7 +160,9 @@ def _show_table(state: Editing, found: Preview) -> None:
 
 def _values(cells: list[Any], type_: str) -> Any:
     """Numbers and truth values as such, all else as the text that it is saved from."""
-    if type_ in WHOLE and all(cell is None or (isinstance(cell, int) and abs(cell) < LARGEST_SHOWN) for cell in cells):
+    if type_ in WHOLE and all(
+        cell is None or (isinstance(cell, int) and abs(cell) < LARGEST_SHOWN) for cell in cells
+    ):
         return pd.array(cells, dtype="Int64")
     if type_ in ("DOUBLE", "FLOAT") and all(cell is None or isinstance(cell, (int, float)) for cell in cells):
         return pd.array([None if cell is None else float(cell) for cell in cells], dtype="Float64")
@@ -173,9 +181,15 @@ def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:
         st.markdown(f"**{said}**, not saved yet" if state.now else "Nothing is changed yet")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
-                "Note", key="edit_note", max_chars=500, placeholder="What was wrong, and what is right now", width="stretch"
+                "Note",
+                key="edit_note",
+                max_chars=500,
+                placeholder="What was wrong, and what is right now",
+                width="stretch",
             )
-            st.button("Drop", key="edit_drop", disabled=not state.now or state.saving, on_click=_drop, args=(state,))
+            st.button(
+                "Drop", key="edit_drop", disabled=not state.now or state.saving, on_click=_drop, args=(state,)
+            )
             label = f"Save as version {(dataset.version or 0) + 1}"
             st.button(
                 label,
@@ -186,7 +200,9 @@ def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:
                 on_click=_begin,
                 args=(state,),
             )
-        force = isinstance(state.error, Conflict) and st.checkbox("Save over the newer version", key="edit_force")
+        force = isinstance(state.error, Conflict) and st.checkbox(
+            "Save over the newer version", key="edit_force"
+        )
         if state.saving:
             _save(user, state, force=force)
         if state.error is not None:
@@ -214,7 +230,10 @@ def _begin(state: Editing) -> None:
 
 def _save(user: User, state: Editing, *, force: bool) -> None:
     """What does not fit is said below, and the edits stay as they are."""
-    with st.spinner("Making the new version …"), state.lock:  # a run that overtakes this one waits, and finds it saved
+    with (
+        st.spinner("Making the new version …"),
+        state.lock,
+    ):  # a run that overtakes this one waits, and finds it saved
         if state.saving and state.saved is None:
             try:
                 edits = state.now.edits(note=st.session_state.get("edit_note") or "", force=force)

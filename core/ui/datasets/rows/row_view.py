@@ -33,7 +33,11 @@ def open_row(user: User, dataset: Dataset, version: Version, address: Address, p
             view = View(version=version.version, lines=[line], columns=_fields(version, address))
             found = datasets.rows_of(user, dataset.id, view, limit=1, present=_as_is)
             if not found.items:
-                show.empty("There is no such row", f"This version has {show.count(version.num_rows, 'row')}.", icon="search_off")
+                show.empty(
+                    "There is no such row",
+                    f"This version has {show.count(version.num_rows, 'row')}.",
+                    icon="search_off",
+                )
             for item in found.items:
                 show_row(item["data"], version.format, version.columns)
 
@@ -43,7 +47,9 @@ def open_row(user: User, dataset: Dataset, version: Version, address: Address, p
 def _fields(version: Version, address: Address) -> list[str] | None:
     """None for all of them. Of a very wide table the shown ones come first, and the rest when it is asked for."""
     names = [column["name"] for column in version.columns]
-    if len(names) <= MANY_FIELDS or st.toggle(f"All {len(names):,} fields (this takes a while)", key="row_all"):
+    if len(names) <= MANY_FIELDS or st.toggle(
+        f"All {len(names):,} fields (this takes a while)", key="row_all"
+    ):
         return None
     st.caption(f"The first {MANY_FIELDS:,} fields, those of the table before the others.")
     return list(dict.fromkeys([*address.shown, *names]))[:MANY_FIELDS]
@@ -52,7 +58,10 @@ def _fields(version: Version, address: Address) -> list[str] | None:
 def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> None:
     at = _place(user, dataset, address, page, line)
     with st.container(horizontal=True, vertical_alignment="center"):
-        for step, name, icon, key in ((-1, "Previous", "arrow_back", "Left"), (1, "Next", "arrow_forward", "Right")):
+        for step, name, icon, key in (
+            (-1, "Previous", "arrow_back", "Left"),
+            (1, "Next", "arrow_forward", "Right"),
+        ):
             is_end = at is None or not 0 <= at + step < page.total
             st.button(
                 name, key=f"row_{name.lower()}", icon=f":material/{icon}:", shortcut=key, disabled=is_end,
@@ -71,7 +80,9 @@ def _place(user: User, dataset: Dataset, address: Address, page: Preview, line: 
 
 def _move(user: User, dataset: Dataset, address: Address, at: int) -> None:
     """To the row at a place of the view; the page below the drawer follows."""
-    found = datasets.rows_of(user, dataset.id, address.view.model_copy(update={"columns": address.shown[:1]}), limit=1, offset=at)
+    found = datasets.rows_of(
+        user, dataset.id, address.view.model_copy(update={"columns": address.shown[:1]}), limit=1, offset=at
+    )
     for item in found.items:
         st.session_state[PLACES] = {"line": item["line"], "at": at}
         rows_address.change(row=item["line"], page=at // address.size + 1)
@@ -88,7 +99,9 @@ def _as_is(value: Any) -> Any:
 def show_row(data: dict[str, Any], format: str, columns: Sequence[dict[str, str]] = ()) -> None:
     draw = {"chat": _show_chat, "preference": _show_preference, "completion": _show_completion}.get(format)
     drawn = draw(data) if draw else set()
-    record.show("row_record", {name: value for name, value in data.items() if name not in drawn}, columns, whole=data)
+    record.show(
+        "row_record", {name: value for name, value in data.items() if name not in drawn}, columns, whole=data
+    )
 
 
 def _show_chat(data: dict[str, Any]) -> set[str]:
@@ -98,24 +111,37 @@ def _show_chat(data: dict[str, Any]) -> set[str]:
 
 def _show_preference(data: dict[str, Any]) -> set[str]:
     _show_messages((_decoded(data.get("input")) or {}).get("messages"))
-    for name, title, colour in (("preferred_output", "Preferred", "green"), ("non_preferred_output", "Not preferred", "red")):
+    for name, title, colour in (
+        ("preferred_output", "Preferred", "green"),
+        ("non_preferred_output", "Not preferred", "red"),
+    ):
         st.markdown(f":{colour}-badge[{title}]")
         _show_messages(data.get(name))
     return {"input", "preferred_output", "non_preferred_output"}
 
 
 def _show_completion(data: dict[str, Any]) -> set[str]:
-    _show_messages([{"role": "user", "content": data.get("prompt")}, {"role": "assistant", "content": data.get("completion")}])
+    _show_messages(
+        [
+            {"role": "user", "content": data.get("prompt")},
+            {"role": "assistant", "content": data.get("completion")},
+        ]
+    )
     return {"prompt", "completion"}
 
 
 def _show_messages(messages: Any) -> None:
     for message in _decoded(messages) or []:
         role = str(message.get("role")) if isinstance(message, dict) else "?"
-        with st.chat_message(role if role in ("user", "assistant") else "system", avatar=f":material/{ROLES.get(role, 'notes')}:"):
+        with st.chat_message(
+            role if role in ("user", "assistant") else "system",
+            avatar=f":material/{ROLES.get(role, 'notes')}:",
+        ):
             st.caption(show.plain(role))
             content = message.get("content") if isinstance(message, dict) else message
-            st.text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2))
+            st.text(
+                content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2)
+            )
 
 
 def _decoded(value: Any) -> Any:

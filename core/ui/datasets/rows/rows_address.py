@@ -81,20 +81,28 @@ def filter_of(view: View, column: str) -> dict[str, Any]:
 
 
 def _view(version: Version, names: set[str]) -> View:
-    asked = {name: value for name in ("sort", "q", "cols", "where", "finding") if (value := st.query_params.get(name))}
+    asked = {
+        name: value
+        for name in ("sort", "q", "cols", "where", "finding")
+        if (value := st.query_params.get(name))
+    }
     view = View()
     for name, value in asked.items():
         try:
             part = views.from_query({name: value})
         except LuthierError:
             continue
-        view = view.model_copy(update=part.model_dump(exclude_defaults=True) | ({"where": part.where} if part.where else {}))
+        view = view.model_copy(
+            update=part.model_dump(exclude_defaults=True) | ({"where": part.where} if part.where else {})
+        )
     sort = view.order_by or ""
     is_known = sort in names or sort.removeprefix("-") in names
     return view.model_copy(
         update={
             "version": version.version,
-            "where": {name: wanted for name, wanted in view.where.items() if name in names and wanted != Filter()},
+            "where": {
+                name: wanted for name, wanted in view.where.items() if name in names and wanted != Filter()
+            },
             "columns": [name for name in view.columns or () if name in names] or None,
             "order_by": sort if is_known else None,
         }

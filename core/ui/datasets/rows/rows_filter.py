@@ -42,7 +42,18 @@ CONDITIONS = {
     "filled": Condition("is not null"),
     "blank": Condition("is the empty text"),
 }
-TEXT = ("contains", "not_contains", "starts_with", "equals", "not_equals", "one_of", "none_of", "null", "filled", "blank")
+TEXT = (
+    "contains",
+    "not_contains",
+    "starts_with",
+    "equals",
+    "not_equals",
+    "one_of",
+    "none_of",
+    "null",
+    "filled",
+    "blank",
+)
 ORDERED = ("range", "outside", "equals", "not_equals", "one_of", "none_of", "null", "filled")
 CHOSEN = ("one_of", "none_of", "null", "filled")
 NESTED = ("contains", "not_contains", "null", "filled")
@@ -53,7 +64,9 @@ SAID = {
 
 
 @st.fragment
-def show_form(user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]) -> None:
+def show_form(
+    user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]
+) -> None:
     """A fragment: choosing a column or a condition reads no rows."""
     types = {column["name"]: column["type"] for column in version.columns}
     column = st.selectbox("Column", list(types), key="filter_column")
@@ -85,7 +98,11 @@ def kind_of(type_: str) -> str:
 
 
 def conditions_of(type_: str) -> list[str]:
-    return list({"number": ORDERED, "moment": ORDERED, "truth": CHOSEN, "nested": NESTED, "text": TEXT}[kind_of(type_)])
+    return list(
+        {"number": ORDERED, "moment": ORDERED, "truth": CHOSEN, "nested": NESTED, "text": TEXT}[
+            kind_of(type_)
+        ]
+    )
 
 
 def words(wanted: dict[str, Any]) -> str:
@@ -109,7 +126,9 @@ def show_chips(user: User, version: Version, address: Address) -> None:
         for n, name in enumerate(view.where)
     ]
     if view.finding:
-        chips.insert(0, ("drop_finding", f"Finding: {_finding_title(user, version, view.finding)}", {"finding": None}))
+        chips.insert(
+            0, ("drop_finding", f"Finding: {_finding_title(user, version, view.finding)}", {"finding": None})
+        )
     if view.search:
         chips.insert(0, ("drop_search", f"Text has “{view.search}”", {"q": None}))
     if view.order_by:
@@ -118,9 +137,18 @@ def show_chips(user: User, version: Version, address: Address) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="rows_chips"):
         for key, said, change in chips:
-            label, why = show.plain(said if len(said) <= CHIP else said[: CHIP - 1] + "…"), f"Remove: {show.plain(said)}"
+            label, why = (
+                show.plain(said if len(said) <= CHIP else said[: CHIP - 1] + "…"),
+                f"Remove: {show.plain(said)}",
+            )
             st.button(
-                label, key=key, icon=":material/close:", icon_position="right", help=why, on_click=_drop, args=(address, change)
+                label,
+                key=key,
+                icon=":material/close:",
+                icon_position="right",
+                help=why,
+                on_click=_drop,
+                args=(address, change),
             )
         if len(chips) > 1:
             st.button("Clear all", key="drop_all", type="tertiary", on_click=_clear)
@@ -156,13 +184,19 @@ def _show_entry(entry: str, column: str, type_: str, profile: dict[str, Any]) ->
         low, high = _days(profile)
         first, second = st.columns(2)
         first.date_input("From", None, min_value=low, max_value=high, key="filter_from", format="YYYY-MM-DD")
-        second.date_input("To, including", None, min_value=low, max_value=high, key="filter_to", format="YYYY-MM-DD")
+        second.date_input(
+            "To, including", None, min_value=low, max_value=high, key="filter_to", format="YYYY-MM-DD"
+        )
     elif entry == "pair":
         first, second = st.columns(2)
         first.text_input("From", key="filter_low", placeholder=str(_bound(profile, "min")))
         second.text_input("To", key="filter_high", placeholder=str(_bound(profile, "max")))
     elif entry == "many":
-        values = ["true", "false"] if type_ == "BOOLEAN" else [str(one["value"]) for one in profile.get("top_values", [])]
+        values = (
+            ["true", "false"]
+            if type_ == "BOOLEAN"
+            else [str(one["value"]) for one in profile.get("top_values", [])]
+        )
         counts = {str(one["value"]): one["count"] for one in profile.get("top_values", [])}
         st.multiselect(
             "Values", values, key=f"filter_many_{column}", accept_new_options=type_ != "BOOLEAN", placeholder="Choose or type",
@@ -175,7 +209,9 @@ def _add(user: User, dataset: Dataset, address: Address, column: str, type_: str
     try:
         wanted = {**rows_address.filter_of(address.view, column), **_wanted(column, type_, condition)}
         where = {**address.view.where, column: datasets.Filter.model_validate(wanted)}
-        datasets.rows_of(user, dataset.id, address.view.model_copy(update={"where": where, "columns": [column]}), limit=1)
+        datasets.rows_of(
+            user, dataset.id, address.view.model_copy(update={"where": where, "columns": [column]}), limit=1
+        )
     except LuthierError as error:
         message = "; ".join(detail.message for detail in getattr(error, "details", ())) or error.message
         st.session_state[WRONG] = {(column, condition): message}

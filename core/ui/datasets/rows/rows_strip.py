@@ -44,7 +44,10 @@ def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> F
         low, high = math.ceil(low), (math.floor(high) if is_end and len(found) > 20 else math.ceil(high) - 1)
         return {"equals": low} if low == high else {"min": low, "max": high}
     if column["type"] == "DATE":
-        return {"min": _moment(math.ceil(low / 86400) * 86400)[:10], ("max" if is_end else "below"): _day_after(high, is_end)}
+        return {
+            "min": _moment(math.ceil(low / 86400) * 86400)[:10],
+            ("max" if is_end else "below"): _day_after(high, is_end),
+        }
     if not is_number(column["type"]):
         return {"min": _moment(low), ("max" if is_end else "below"): _moment(high)}
     return {"min": low, ("max" if is_end else "below"): high}

@@ -42,7 +42,13 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
 def _fetch(user: User, dataset: Dataset, address: Address) -> tuple[Preview, Address]:
     """The page of the address, or the last one when it is behind the end."""
     found = datasets.rows_of(
-        user, dataset.id, address.page_view, limit=address.size, offset=address.offset, present=grid.text, cut=grid.CUT + 1
+        user,
+        dataset.id,
+        address.page_view,
+        limit=address.size,
+        offset=address.offset,
+        present=grid.text,
+        cut=grid.CUT + 1,
     )
     last = max(1, -(-found.total // address.size))
     if address.page <= last:
@@ -66,7 +72,9 @@ def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
     st.caption(f":material/hourglass_top: The columns' statistics are being computed: {found.progress:.0%}")
 
 
-def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]) -> None:
+def _show_toolbar(
+    user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]
+) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="rows_toolbar"):
         st.session_state["rows_q"] = address.view.search or ""
         st.text_input(
@@ -81,7 +89,12 @@ def _show_toolbar(user: User, dataset: Dataset, version: Version, address: Addre
         )
         with st.popover("Filter", icon=":material/filter_alt:", key="rows_filter", width="content"):
             rows_filter.show_form(user, dataset, version, address, profile)
-        with st.popover(_columns_label(version, address), icon=":material/view_column:", key="rows_columns", width="content"):
+        with st.popover(
+            _columns_label(version, address),
+            icon=":material/view_column:",
+            key="rows_columns",
+            width="content",
+        ):
             _show_columns(version, address)
         with st.popover("Export", icon=":material/download:", key="rows_download", width="content"):
             _show_downloads(dataset, version, address)
@@ -116,7 +129,13 @@ def _show_columns(version: Version, address: Address) -> None:
         on_change=lambda: rows_address.change_columns(_in_need(st.session_state["rows_cols"], names)),
     )
     if address.view.columns:
-        st.button("Back to all", key="rows_cols_all", icon=":material/undo:", on_click=rows_address.change_columns, args=([],))
+        st.button(
+            "Back to all",
+            key="rows_cols_all",
+            icon=":material/undo:",
+            on_click=rows_address.change_columns,
+            args=([],),
+        )
 
 
 def _in_need(chosen: list[str], names: list[str]) -> list[str]:
@@ -131,11 +150,16 @@ def _show_downloads(dataset: Dataset, version: Version, address: Address) -> Non
     query = views.to_query(view)
     with st.container(horizontal=True):
         for as_, label in (("csv", "CSV"), ("jsonl", "JSON Lines"), ("parquet", "Parquet")):
-            st.link_button(label, f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}", key=f"rows_download_{as_}")
+            st.link_button(
+                label, f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}", key=f"rows_download_{as_}"
+            )
 
 
 def _show_grid(found: Preview, version: Version, address: Address, profile: dict[str, Any]) -> None:
-    view, where = address.view, {name: rows_address.filter_of(address.view, name) for name in address.view.where}
+    view, where = (
+        address.view,
+        {name: rows_address.filter_of(address.view, name) for name in address.view.where},
+    )
     columns = [
         grid.Column(
             name=column["name"],
@@ -144,7 +168,9 @@ def _show_grid(found: Preview, version: Version, address: Address, profile: dict
             kind=_kind(column["type"]),
             sort=_sorted(view.order_by, column["name"], version),
             searched=filters.has_text(column["type"]),
-            strip=rows_strip.strip(profile.get(column["name"]), version.num_rows, where.get(column["name"], {})),
+            strip=rows_strip.strip(
+                profile.get(column["name"]), version.num_rows, where.get(column["name"], {})
+            ),
         )
         for column in found.columns
     ]
@@ -203,12 +229,16 @@ def _kind(type_: str) -> str:
 
 def _show_foot(found: Preview, version: Version, address: Address) -> None:
     pages = max(1, -(-found.total // address.size))
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="rows_foot"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="rows_foot"
+    ):
         st.caption(_place_words(found, version), width="content")
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
             if pages > 1:
                 st.session_state["rows_page"] = address.page
-                st.pagination(pages, key="rows_page", max_visible_pages=5, on_change=lambda: _turn("rows_page"))
+                st.pagination(
+                    pages, key="rows_page", max_visible_pages=5, on_change=lambda: _turn("rows_page")
+                )
             if pages >= JUMP_FROM:
                 st.session_state["rows_jump"] = address.page
                 st.number_input(

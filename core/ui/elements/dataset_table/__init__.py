@@ -16,7 +16,12 @@ HERE = Path(__file__).parent
 
 
 def show_table(
-    key: str, rows: Sequence[dict[str, Any]], *, columns: Sequence[dict[str, str]], sort: str, on_sort: Callable[[str], None]
+    key: str,
+    rows: Sequence[dict[str, Any]],
+    *,
+    columns: Sequence[dict[str, str]],
+    sort: str,
+    on_sort: Callable[[str], None],
 ) -> None:
     """Draw ``rows`` under ``columns`` ({"name", "label", "sort", "kind"}); a row leads to its ``href``.
 

@@ -33,4 +33,6 @@ def _told(key: str) -> int:
 
 def _component() -> Any:
     """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    return st.components.v2.component("luthier_edit_guard", html="<span hidden></span>", js=(HERE / "guard.js").read_text())
+    return st.components.v2.component(
+        "luthier_edit_guard", html="<span hidden></span>", js=(HERE / "guard.js").read_text()
+    )

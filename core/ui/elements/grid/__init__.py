@@ -66,7 +66,9 @@ def show(key: str, sheet: Sheet, *, on_act: Callable[[dict[str, Any]], None]) ->
     """
     data = {name: value for name, value in asdict(sheet).items() if name != "columns"}
     data["columns"] = [asdict(column) for column in sheet.columns]
-    component.declare("grid", HERE, stem="grid")(key=key, data=data, on_acted_change=lambda: component.tell(key, on_act))
+    component.declare("grid", HERE, stem="grid")(
+        key=key, data=data, on_acted_change=lambda: component.tell(key, on_act)
+    )
 
 
 def text(value: Any) -> str | None:
@@ -95,7 +97,12 @@ def short_type(type_: str) -> str:
 
 def _cut(text: str) -> str:
     cut = text[:CUT]
-    return (cut + "…" if len(text) > CUT else cut).replace("\r\n", " ↵ ").replace("\n", " ↵ ").replace("\t", " ⇥ ")
+    return (
+        (cut + "…" if len(text) > CUT else cut)
+        .replace("\r\n", " ↵ ")
+        .replace("\n", " ↵ ")
+        .replace("\t", " ⇥ ")
+    )
 
 
 def _number(value: float) -> str:

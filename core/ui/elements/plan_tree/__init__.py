@@ -10,7 +10,9 @@ HERE = Path(__file__).parent
 
 
 def draw(plan: Plan, *, key: str) -> None:
-    component.declare("plan", HERE, stem="plan")(key=key, data={"steps": [_step(step) for step in plan.operators]})
+    component.declare("plan", HERE, stem="plan")(
+        key=key, data={"steps": [_step(step) for step in plan.operators]}
+    )
 
 
 def _step(step: Operator) -> dict[str, Any]:

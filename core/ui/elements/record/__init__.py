@@ -18,7 +18,9 @@ Node = list[Any]
 def show(key: str, data: dict[str, Any], columns: Sequence[dict[str, str]], *, whole: dict[str, Any]) -> None:
     """Draw ``data``, a part of the row ``whole``; ``columns`` tell the types."""
     types = {column["name"]: grid.short_type(column["type"]) for column in columns}
-    fields = [{"name": name, "type": types.get(name, ""), "value": node(value)} for name, value in data.items()]
+    fields = [
+        {"name": name, "type": types.get(name, ""), "value": node(value)} for name, value in data.items()
+    ]
     text = json.dumps(json_safe(whole), ensure_ascii=False, indent=2)
     component.declare("record", HERE, stem="record")(
         key=key, data={"fields": fields, "json": text if len(text) <= MAX_COPY else None}
@@ -31,7 +33,11 @@ def node(value: Any) -> Node:
         return ["object", [[str(name), node(part)] for name, part in value.items()]]
     if isinstance(value, (list, tuple)):
         parts = [node(part) for part in value[:MAX_ITEMS]]
-        return ["list", parts, f"… and {len(value) - MAX_ITEMS:,} more"] if len(value) > MAX_ITEMS else ["list", parts]
+        return (
+            ["list", parts, f"… and {len(value) - MAX_ITEMS:,} more"]
+            if len(value) > MAX_ITEMS
+            else ["list", parts]
+        )
     if value is None:
         return ["null", ""]
     if isinstance(value, bool):

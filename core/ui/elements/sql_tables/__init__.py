@@ -21,4 +21,6 @@ def show(tables: Sequence[QueryTable], *, key: str) -> None:
         }
         for table in tables[:MAX_TABLES]
     ]
-    component.declare("sql_tables", HERE, stem="tables")(key=key, data={"tables": listed, "more": max(0, len(tables) - MAX_TABLES)})
+    component.declare("sql_tables", HERE, stem="tables")(
+        key=key, data={"tables": listed, "more": max(0, len(tables) - MAX_TABLES)}
+    )

@@ -35,5 +35,11 @@ def describe(sequence: Sequence) -> str:
 
 
 def _bits(piece: Piece) -> int:
-    flags = (piece.learned, LEARNED), (piece.cut, CUT), (piece.special, SPECIAL), (piece.joined, JOINED), (piece.starts, STARTS)
+    flags = (
+        (piece.learned, LEARNED),
+        (piece.cut, CUT),
+        (piece.special, SPECIAL),
+        (piece.joined, JOINED),
+        (piece.starts, STARTS),
+    )
     return sum(bit for is_set, bit in flags if is_set)

@@ -23,8 +23,12 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
     memory, rates = values("memory_bytes"), values("learning_rate")
     speed, rate = show.number(_whole(job.tokens_per_second)), _scientific(job.learning_rate)
     with st.grid(6, min_column_width=145, row_height=CARD_HEIGHT, gap="small", key="job_cards"):
-        _card("Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse")
-        _card("Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse")
+        _card(
+            "Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse"
+        )
+        _card(
+            "Validation loss", _fixed(job.valid_loss), checks, delta=_signed(change(checks)), colour="inverse"
+        )
         _card("Tokens per second", speed, speeds, delta=_mean(speeds), colour="green", chart="bar")
         _time_card(job, series)
         _card(
@@ -35,10 +39,25 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
             colour="violet",
             chart="area",
         )
-        _card("Learning rate", rate, rates, delta=_peak(rates, job.learning_rate, _scientific), colour="orange", chart="area")
+        _card(
+            "Learning rate",
+            rate,
+            rates,
+            delta=_peak(rates, job.learning_rate, _scientific),
+            colour="orange",
+            chart="area",
+        )
 
 
-def _card(label: str, value: str, points: Sequence[float], *, delta: str | int | None, colour: Any, chart: Any = "line") -> None:
+def _card(
+    label: str,
+    value: str,
+    points: Sequence[float],
+    *,
+    delta: str | int | None,
+    colour: Any,
+    chart: Any = "line",
+) -> None:
     drawn = list(points) if len(points) > 1 else None
     arrow: Any = "auto" if colour == "inverse" else "off"
     st.metric(

@@ -143,7 +143,13 @@ def build_frame(curves: Mapping[str, Points]) -> pd.DataFrame:
 
 
 def build_loss_spec(
-    names: Sequence[str], *, first_step: int = 0, last_step: int, log_scale: bool, dots: bool, brush: bool = False
+    names: Sequence[str],
+    *,
+    first_step: int = 0,
+    last_step: int,
+    log_scale: bool,
+    dots: bool,
+    brush: bool = False,
 ) -> dict[str, Any]:
     colour = {
         "field": "curve",
@@ -172,7 +178,11 @@ def build_loss_spec(
     layers: list[dict[str, Any]] = []
     if SMOOTHED in names:
         layers.append(_line_layer(TRAINING, width=1, opacity=0.3, point=False, colour_of=SMOOTHED))
-    layers += [_line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION) for name in names if _is_bold(name, names)]
+    layers += [
+        _line_layer(name, width=2, opacity=1, point=dots and name == VALIDATION)
+        for name in names
+        if _is_bold(name, names)
+    ]
     if brush:
         layers[-1]["params"] = [{"name": BRUSH, "select": {"type": "interval", "encodings": ["x"]}}]
     shared = {"x": _steps(first_step, last_step), "y": y, "color": colour, "tooltip": tooltip}
@@ -183,7 +193,9 @@ def _is_bold(name: str, names: Sequence[str]) -> bool:
     return name != TRAINING or SMOOTHED not in names
 
 
-def _line_layer(name: str, *, width: float, opacity: float, point: bool, colour_of: str | None = None) -> dict[str, Any]:
+def _line_layer(
+    name: str, *, width: float, opacity: float, point: bool, colour_of: str | None = None
+) -> dict[str, Any]:
     mark = {"type": "line", "strokeWidth": width, "opacity": opacity, "interpolate": "linear"}
     if point:
         mark["point"] = {"size": 30, "filled": True}
@@ -198,7 +210,13 @@ def build_line_spec(small: Small, *, first_step: int, last_step: int, both: bool
     if small.area:
         mark = {"type": "area", "line": True, "opacity": 0.25, "clip": True}
     axis = {"format": small.format}
-    value = {"field": "value", "type": "quantitative", "title": None, "axis": axis, "scale": {"zero": small.area}}
+    value = {
+        "field": "value",
+        "type": "quantitative",
+        "title": None,
+        "axis": axis,
+        "scale": {"zero": small.area},
+    }
     tooltip = [
         {"field": "step", "title": "step", "format": ","},
         {"field": "value", "title": small.title, "format": small.format},
@@ -206,7 +224,12 @@ def build_line_spec(small: Small, *, first_step: int, last_step: int, both: bool
     encoding: dict[str, Any] = {"x": _steps(first_step, last_step), "y": value, "tooltip": tooltip}
     if both:
         legend = {"title": None, "orient": "top"}
-        encoding["color"] = {"field": "curve", "type": "nominal", "scale": {"domain": [VALIDATION, TRAINING]}, "legend": legend}
+        encoding["color"] = {
+            "field": "curve",
+            "type": "nominal",
+            "scale": {"domain": [VALIDATION, TRAINING]},
+            "legend": legend,
+        }
     return {"mark": mark, "encoding": encoding}
 
 
@@ -215,4 +238,10 @@ def _steps(first_step: int, last_step: int) -> dict[str, Any]:
     scale: dict[str, Any] = {"nice": False, "zero": first_step == 0}
     if last_step > first_step:
         scale["domain"] = [first_step, last_step]
-    return {"field": "step", "type": "quantitative", "title": "step", "scale": scale, "axis": {"format": ",d", "tickMinStep": 1}}
+    return {
+        "field": "step",
+        "type": "quantitative",
+        "title": "step",
+        "scale": scale,
+        "axis": {"format": ",d", "tickMinStep": 1},
+    }

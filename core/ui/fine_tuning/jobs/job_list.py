@@ -58,7 +58,10 @@ def _pick(user: User, status: Any) -> JobList:
 
 def _fetch(user: User, wanted: JobList) -> Listed[fine_tuning.Job]:
     return lists.page_of(
-        lambda limit, offset: fine_tuning.list_jobs(user, wanted.model_copy(update={"limit": limit, "offset": offset})), key=PAGE
+        lambda limit, offset: fine_tuning.list_jobs(
+            user, wanted.model_copy(update={"limit": limit, "offset": offset})
+        ),
+        key=PAGE,
     )
 
 
@@ -111,7 +114,10 @@ def show_job(job: fine_tuning.Job, base: str) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
                 st.checkbox(
-                    f"Mark {show.plain(job.name)}", key=f"mark_{job.id}", label_visibility="collapsed", help="Mark it to compare."
+                    f"Mark {show.plain(job.name)}",
+                    key=f"mark_{job.id}",
+                    label_visibility="collapsed",
+                    help="Mark it to compare.",
                 )
                 places.link("job", show.plain(job.name), icon="monitoring", id=job.id)
                 if job.tags:
@@ -130,7 +136,11 @@ def describe(job: fine_tuning.Job, base: str) -> str:
     if job.train_loss is not None:
         words.append(f"loss {job.train_loss:.3f}")
     if job.valid_loss is not None:
-        best = f" (best {job.best_loss:.3f})" if job.best_loss is not None and job.best_loss < job.valid_loss else ""
+        best = (
+            f" (best {job.best_loss:.3f})"
+            if job.best_loss is not None and job.best_loss < job.valid_loss
+            else ""
+        )
         words.append(f"validation {job.valid_loss:.3f}{best}")
     if job.status == "running" and job.eta_seconds is not None:
         words.append(f"{show.duration(job.eta_seconds, parts=1)} left")

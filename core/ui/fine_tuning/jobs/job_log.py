@@ -17,7 +17,12 @@ TAIL, FOUND = 200, 200  # lines
 
 def show_events(user: User, job: fine_tuning.Job) -> None:
     chosen = st.segmented_control(
-        "Which events", list(SHOWN), default="All", required=True, key="job_event_level", label_visibility="collapsed"
+        "Which events",
+        list(SHOWN),
+        default="All",
+        required=True,
+        key="job_event_level",
+        label_visibility="collapsed",
     )
     query = EventList(limit=100, sort="-created_at", level=SHOWN[chosen or "All"])
     found = fine_tuning.events(user, job.id, query)
@@ -25,7 +30,10 @@ def show_events(user: User, job: fine_tuning.Job) -> None:
         st.caption("Nothing has happened yet." if chosen == "All" else f"No {(chosen or '').lower()}.")
         return
     with st.container(height=320, border=True, key="job_events"):
-        lines = (f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}" for e in found.items)
+        lines = (
+            f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}"
+            for e in found.items
+        )
         st.markdown("  \n".join(lines))
     if found.total > len(found.items):
         st.caption(f"The newest {len(found.items)} of {found.total:,}.")
@@ -43,8 +51,15 @@ def show_log(user: User, job: fine_tuning.Job) -> None:
             max_chars=200,
             width=360,  # on a phone a row of its own
         )
-        follows = st.toggle("Follow", value=True, key="job_log_follow", help="Stay at the newest line as the log grows.")
-        st.link_button("Download", f"/download/job/{job.id}/log", icon=":material/download:", help="The whole log as a file.")
+        follows = st.toggle(
+            "Follow", value=True, key="job_log_follow", help="Stay at the newest line as the log grows."
+        )
+        st.link_button(
+            "Download",
+            f"/download/job/{job.id}/log",
+            icon=":material/download:",
+            help="The whole log as a file.",
+        )
     wanted = (text or "").strip()
     if wanted:
         _show_found(user, job, wanted)
@@ -75,7 +90,9 @@ def _show_found(user: User, job: fine_tuning.Job, wanted: str) -> None:
 def build_found(lines: list[LogLine], wanted: str) -> str:
     """The lines with their numbers, each match marked."""
     width = len(str(lines[-1].number))
-    rows = "\n".join(f'<span style="opacity:.6">{line.number:>{width}}</span>  {mark(line.text, wanted)}' for line in lines)
+    rows = "\n".join(
+        f'<span style="opacity:.6">{line.number:>{width}}</span>  {mark(line.text, wanted)}' for line in lines
+    )
     return f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font-size:.85rem">{rows}</pre>'
 
 
@@ -83,6 +100,8 @@ def mark(text: str, wanted: str) -> str:
     """Escaped, with the matches between ``<mark>``."""
     parts = re.split(f"({re.escape(wanted)})", text, flags=re.IGNORECASE)
     return "".join(
-        f'<mark style="background:#fde68a;color:#111827">{html.escape(part)}</mark>' if i % 2 else html.escape(part)
+        f'<mark style="background:#fde68a;color:#111827">{html.escape(part)}</mark>'
+        if i % 2
+        else html.escape(part)
         for i, part in enumerate(parts)
     )

@@ -20,7 +20,12 @@ from core.ui.fine_tuning import checkpoint_view
 from core.ui.fine_tuning.jobs import job_cards, job_charts, job_log, job_rows, job_samples, job_zoom
 from core.ui.fine_tuning.jobs.job_charts import LINE_HEIGHT, Points, Series
 
-EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}  # seconds; a status not named here is final
+EVERY = {
+    "validating": 1.0,
+    "queued": 1.0,
+    "running": 1.0,
+    "paused": 3.0,
+}  # seconds; a status not named here is final
 OVERFITTING = 1.1  # times the lowest validation loss
 TUNINGS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
@@ -68,7 +73,14 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
         if job.dataset_id and job.dataset_version_id:
             version = datasets.get_version(user, job.dataset_version_id)
             label = f"{datasets.get(user, job.dataset_id).name} v{version.version}, {show.count(version.num_rows, 'row')}"
-            found.append(Link(show.plain(label), "dataset", "database", {"id": job.dataset_id, "version": version.version}))
+            found.append(
+                Link(
+                    show.plain(label),
+                    "dataset",
+                    "database",
+                    {"id": job.dataset_id, "version": version.version},
+                )
+            )
     return found
 
 
@@ -156,7 +168,9 @@ def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
         "Log": lambda: job_log.show_log(user, job),
         "Settings": lambda: show_settings(job),
     }
-    for tab, show_tab in zip(st.tabs(list(draw), key="job_tabs", on_change="rerun"), draw.values(), strict=True):
+    for tab, show_tab in zip(
+        st.tabs(list(draw), key="job_tabs", on_change="rerun"), draw.values(), strict=True
+    ):
         if tab.open:
             with tab:
                 show_tab()
@@ -198,9 +212,15 @@ def show_next(job: fine_tuning.Job) -> None:
             st.markdown(
                 ":green[:material/check_circle:] **The model is ready.** It is in the registry with its metrics and lineage."
             )
-            places.button("Chat with it", "chat", key="job_chat", icon="chat", primary=True, model=job.model_id)
-            places.button("Open the model", "model", key="job_open_model", icon="deployed_code", id=job.model_id)
-            places.button("Call it by API", "model", key="job_call", icon="code", id=job.model_id, view="call")
+            places.button(
+                "Chat with it", "chat", key="job_chat", icon="chat", primary=True, model=job.model_id
+            )
+            places.button(
+                "Open the model", "model", key="job_open_model", icon="deployed_code", id=job.model_id
+            )
+            places.button(
+                "Call it by API", "model", key="job_call", icon="code", id=job.model_id, view="call"
+            )
     elif job.status == "failed":
         show_failure(job)
     elif job.status == "cancelled":
@@ -211,13 +231,17 @@ def show_next(job: fine_tuning.Job) -> None:
 def show_failure(job: fine_tuning.Job) -> None:
     reason = job.error or {}
     line = f" (line {reason['line']})" if reason.get("line") else ""
-    text = show.plain(str(reason.get("message") or "The worker ended without a reason. The log below may tell more."))
+    text = show.plain(
+        str(reason.get("message") or "The worker ended without a reason. The log below may tell more.")
+    )
     st.error(text + line, title="This job failed", icon=":material/error:")
     _again(job)
 
 
 def _again(job: fine_tuning.Job) -> None:
-    places.button("Change the settings and try again", "fine_tuning", key="job_again", icon="replay", job=job.id)
+    places.button(
+        "Change the settings and try again", "fine_tuning", key="job_again", icon="replay", job=job.id
+    )
 
 
 def _title(name: str) -> str:

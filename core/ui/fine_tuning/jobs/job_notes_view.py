@@ -31,10 +31,17 @@ def tags_text(tags: list[str]) -> str:
 def _show_form(user: User, job: fine_tuning.Job) -> None:
     with st.form("job_notes_form", border=False):
         tags = st.multiselect(
-            "Tags", job.tags, default=job.tags, accept_new_options=True, key="job_tags", placeholder="Type a word, press Enter"
+            "Tags",
+            job.tags,
+            default=job.tags,
+            accept_new_options=True,
+            key="job_tags",
+            placeholder="Type a word, press Enter",
         )
         notes = st.text_area("Notes", value=job.notes, key="job_notes_field", max_chars=10_000, height=140)
         if st.form_submit_button("Save", key="job_notes_save", type="primary"):
             with show.guarded():
-                fine_tuning.annotate(user, job.id, parse(fine_tuning.Annotation, tags=list(tags), notes=notes))
+                fine_tuning.annotate(
+                    user, job.id, parse(fine_tuning.Annotation, tags=list(tags), notes=notes)
+                )
                 st.rerun()

@@ -36,7 +36,9 @@ def describe_start(queued: QueuedJob) -> str:
     seconds = queued.starts_in_seconds
     if seconds is None:
         return "start not known yet"
-    return "starts next" if seconds < AT_ONCE_SECONDS else f"starts in about {show.duration(seconds, parts=1)}"
+    return (
+        "starts next" if seconds < AT_ONCE_SECONDS else f"starts in about {show.duration(seconds, parts=1)}"
+    )
 
 
 def describe_queue(seen: Queue) -> str:
@@ -45,7 +47,9 @@ def describe_queue(seen: Queue) -> str:
     if seen.places > 1:
         words.append(f"{seen.devices_in_use} of {show.count(seen.devices, 'device')} in use")
     if seen.others_waiting:
-        words.append(f"{show.count(seen.others_waiting, 'job')} of others {'waits' if seen.others_waiting == 1 else 'wait'}")
+        words.append(
+            f"{show.count(seen.others_waiting, 'job')} of others {'waits' if seen.others_waiting == 1 else 'wait'}"
+        )
     return " · ".join(words)
 
 
@@ -55,7 +59,9 @@ def _draw(user: User) -> None:
         if not seen.items:
             st.rerun()
         with st.container(border=True, gap="small", key="queue"):
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+            ):
                 st.subheader("Queue", anchor=False, width="content")
                 st.caption(describe_queue(seen), width="content")
             for index, queued in enumerate(seen.items[:SHOWN]):
@@ -66,7 +72,9 @@ def _draw(user: User) -> None:
 
 def _show_row(user: User, queued: QueuedJob, *, is_first: bool, is_last: bool) -> None:
     key = f"queue_{queued.id}"
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key=key):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key=key
+    ):
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
             st.markdown(f":gray-badge[{queued.place}]", width="content", help=_describe_place(queued))
             places.link("job", show.plain(queued.name), icon="schedule", id=queued.id)
@@ -127,7 +135,11 @@ def _draw_place(user: User, job_id: str) -> None:
         if queued is None:
             return
         with st.container(
-            border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="job_place"
+            border=True,
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            key="job_place",
         ):
             st.markdown(f":material/schedule: **{_describe_place(queued)}** · {describe_start(queued)}")
             places.link("fine_tuning", "Change the order", icon="swap_vert")

@@ -15,14 +15,17 @@ from core.ui import lists, places, show
 PER_PAGE = 10
 EXCERPT = 240  # characters of a cell
 SPLITS = {"Training": "train", "Validation": "validation"}
-HELP = (
-    "Rows whose loss stays high are often wrong, contradictory or unlike the others: the first to look at when results disappoint."
-)
+HELP = "Rows whose loss stays high are often wrong, contradictory or unlike the others: the first to look at when results disappoint."
 
 
 def show_rows(user: User, job: fine_tuning.Job) -> None:
     chosen = st.segmented_control(
-        "Rows of", list(SPLITS), default="Training", required=True, key="job_rows_split", label_visibility="collapsed"
+        "Rows of",
+        list(SPLITS),
+        default="Training",
+        required=True,
+        key="job_rows_split",
+        label_visibility="collapsed",
     )
     split: Any = SPLITS[chosen or "Training"]
     found = lists.page_of(
@@ -45,14 +48,29 @@ def _show_row(row: HardRow, version: datasets.Version | None) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"**{row.loss:.3f}** :gray[{describe(row)}]", width="content")
             if version is not None and row.data is not None:
-                to: dict[str, Any] = {"id": version.dataset_id, "version": version.version, "view": "Rows", "row": row.line}
-                places.link("dataset", f"Row {row.line:,}", icon="table_rows", help="Open the row in its dataset", **to)
+                to: dict[str, Any] = {
+                    "id": version.dataset_id,
+                    "version": version.version,
+                    "view": "Rows",
+                    "row": row.line,
+                }
+                places.link(
+                    "dataset",
+                    f"Row {row.line:,}",
+                    icon="table_rows",
+                    help="Open the row in its dataset",
+                    **to,
+                )
             else:
                 st.caption(f"Row {row.line:,}", width="content")
         if row.data is None:
             st.caption("Its text is gone: the dataset version was deleted.")
         else:
-            st.markdown("  \n".join(f":gray[{show.plain(name)}] {_excerpt(value)}" for name, value in _parts(row.data)))
+            st.markdown(
+                "  \n".join(
+                    f":gray[{show.plain(name)}] {_excerpt(value)}" for name, value in _parts(row.data)
+                )
+            )
 
 
 def describe(row: HardRow) -> str:
@@ -63,7 +81,11 @@ def describe(row: HardRow) -> str:
 def _parts(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, value) of each column; of a conversation (who, what) of each message."""
     for name, value in data.items():
-        if isinstance(value, list) and value and all(isinstance(one, dict) and "content" in one for one in value):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(one, dict) and "content" in one for one in value)
+        ):
             yield from ((str(one.get("role") or name), one["content"]) for one in value)
         else:
             yield name, value

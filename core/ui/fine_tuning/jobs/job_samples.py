@@ -17,16 +17,26 @@ NOTHING_YET = "The first answers appear after the first evaluation. Prompts of y
 def show_samples(user: User, job: fine_tuning.Job) -> None:
     steps = fine_tuning.sample_steps(user, job.id)
     if not steps:
-        st.caption(NOTHING_YET if job.status in fine_tuning.ACTIVE else "No answers were sampled during this training.")
+        st.caption(
+            NOTHING_YET
+            if job.status in fine_tuning.ACTIVE
+            else "No answers were sampled during this training."
+        )
         return
     chosen = pick_steps(steps)
     if not chosen:
         st.caption("Choose at least one step.")
         return
-    found = {step: fine_tuning.samples(user, job.id, SampleList(step=step, limit=100)).items for step in chosen}
+    found = {
+        step: fine_tuning.samples(user, job.id, SampleList(step=step, limit=100)).items for step in chosen
+    }
     for position in sorted({s.position for items in found.values() for s in items if s.kind == "fixed"}):
         _show_prompt(
-            chosen, [next((s for s in found[step] if (s.kind, s.position) == ("fixed", position)), None) for step in chosen]
+            chosen,
+            [
+                next((s for s in found[step] if (s.kind, s.position) == ("fixed", position)), None)
+                for step in chosen
+            ],
         )
     worst = {step: [s for s in items if s.kind == "worst"] for step, items in found.items()}
     if any(worst.values()):
@@ -57,7 +67,11 @@ def _show_prompt(steps: Sequence[int], answers: Sequence[JobSample | None]) -> N
             st.markdown(f":gray[Expected]  \n{_text(known.expected)}")
         for column, step, answer in zip(st.columns(len(steps)), steps, answers, strict=True):
             with column:
-                same = answer is not None and known.expected is not None and answer.answer.strip() == known.expected.strip()
+                same = (
+                    answer is not None
+                    and known.expected is not None
+                    and answer.answer.strip() == known.expected.strip()
+                )
                 sign = " :green[:material/check: as expected]" if same else ""
                 st.markdown(f"**Step {step:,}**{sign}  \n{_answer(answer)}")
 

@@ -37,7 +37,15 @@ def show_controls(job: fine_tuning.Job) -> None:
             )
             _to_address(steps)
     with middle:
-        st.slider("Smoothing", 0.0, 0.99, job_charts.SMOOTHING, 0.01, key=SMOOTHING, help="0 draws the raw curve alone.")
+        st.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            job_charts.SMOOTHING,
+            0.01,
+            key=SMOOTHING,
+            help="0 draws the raw curve alone.",
+        )
     with right:
         st.button(
             "Whole run",
@@ -76,7 +84,11 @@ def _set(job: fine_tuning.Job, first: int, last: int) -> None:
 
 def _of_address() -> tuple[int, int] | None:
     """Before the slider is drawn for the first time only the address knows."""
-    told = [text for text in st.query_params.get_all(STEPS) if text.isascii() and text.isdecimal() and len(text) < 10]
+    told = [
+        text
+        for text in st.query_params.get_all(STEPS)
+        if text.isascii() and text.isdecimal() and len(text) < 10
+    ]
     return (int(told[0]), int(told[1])) if len(told) == 2 and int(told[0]) < int(told[1]) else None
 
 
