@@ -1,7 +1,7 @@
 """``streamlit run app.py``: the pages, ``/api`` and ``/v1`` in one process on one port.
 
-Streamlit finds ``app`` by reading this file, so it must be a plain call. The pages' script lies in ``core/ui``,
-not beside ``pages/``.
+Streamlit finds ``app`` by reading this file, so it must be a plain call. The pages' script lies in
+``core/ui``, not beside ``pages/``.
 """
 
 import streamlit as st

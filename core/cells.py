@@ -1,7 +1,7 @@
 """A table's cell as JSON can hold it: for previews, profiles and answers.
 
-Not-a-number and infinity are null, times are ISO 8601, decimals are numbers where nothing is lost and text where it would be,
-bytes are a note of their length. Integers stay integers, however large.
+Not-a-number and infinity are null, times are ISO 8601, decimals are numbers where nothing is lost and text
+where it would be, bytes are a note of their length. Integers stay integers, however large.
 """
 
 import datetime as dt

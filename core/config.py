@@ -1,6 +1,7 @@
 """The settings of one server. Nothing else reads ``os.environ``.
 
-Every setting is an environment variable ``LUTHIER_…`` or a line in ``.env``; README lists them all and a test compares.
+Every setting is an environment variable ``LUTHIER_…`` or a line in ``.env``; README lists them all and a test
+compares.
 """
 
 import os
@@ -189,7 +190,8 @@ def settings() -> Settings:
 
 
 def process_place() -> tuple[int, int, int]:
-    """(rank, number of processes, rank on this machine) as torchrun says it; (0, 1, 0) for a process that stands alone."""
+    """(rank, number of processes, rank on this machine) as torchrun says it;
+    (0, 1, 0) for a process that stands alone."""
     rank, size, local = (
         int(os.environ.get(name, alone))
         for name, alone in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
@@ -198,9 +200,11 @@ def process_place() -> tuple[int, int, int]:
 
 
 def child_environment(**extra: str) -> dict[str, str]:
-    """The environment of a child process: ours without the settings, whose secrets are none of its business, plus ``extra``.
+    """The environment of a child process: ours without the settings,
+    whose secrets are none of its business, plus ``extra``.
 
-    Threads that wait for each other spin a short while only: spinning for long halves the speed on a machine that is shared.
+    Threads that wait for each other spin a short while only: spinning for long halves the speed on a machine
+    that is shared.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LUTHIER_")}
     chosen = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}

@@ -27,8 +27,8 @@
     └── Unavailable               no model worker, disk full, stopping
         └── DiskFull
 
-The class docstring's first line is the default message, ``code`` is stable and part of the API. Status codes are one table in
-``core/api/errors.py``. A message says what to do next.
+The class docstring's first line is the default message, ``code`` is stable and part of the API. Status codes
+are one table in ``core/api/errors.py``. A message says what to do next.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Detail:
-    """One broken rule: the field's name (dotted for nested fields, ``line N`` for rows) and what is wrong with it."""
+    """One broken rule: the field's name (dotted for nested fields,
+    ``line N`` for rows) and what is wrong with it."""
 
     field: str
     message: str

@@ -1,7 +1,9 @@
-"""What every input model shares: strings without U+0000 and lone surrogates, and error messages a person can follow.
+"""What every input model shares: strings without U+0000
+and lone surrogates, and error messages a person can follow.
 
-Input models live beside their service and derive from :class:`Input`. APIs let pydantic build them, pages call :func:`parse`;
-both end in the same ``core.errors.ValidationError`` through :func:`details_of`. Unknown fields are ignored, never stored.
+Input models live beside their service and derive from :class:`Input`. APIs let pydantic build them, pages
+call :func:`parse`; both end in the same ``core.errors.ValidationError`` through :func:`details_of`. Unknown
+fields are ignored, never stored.
 """
 
 import re
@@ -40,7 +42,8 @@ Text2000 = Annotated[str, Field(max_length=2000)]
 class Input(BaseModel):
     """A body or a form. Every string in it, however deep, is text that any database and any client can hold.
 
-    Strict: in a body ``"5"`` is no number and ``1`` is no truth value. What comes as text, queries and forms, is read leniently.
+    Strict: in a body ``"5"`` is no number and ``1`` is no truth value. What comes as text, queries and forms,
+    is read leniently.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -61,7 +64,10 @@ def properties_of(model: type[BaseModel]) -> Mapping[str, dict[str, Any]]:
 
 
 def parse(model: type[M], /, **values: Any) -> M:
-    """Build an input model from a page's values. Raises core.errors.ValidationError with a detail per broken field."""
+    """Build an input model from a page's values.
+
+    Raises core.errors.ValidationError with a detail per broken field.
+    """
     try:
         return model.model_validate(values, strict=False)
     except pydantic.ValidationError as error:
@@ -71,7 +77,10 @@ def parse(model: type[M], /, **values: Any) -> M:
 
 
 def require_clean_text(value: Any) -> Any:
-    """``value`` itself. Raises ValueError when a string in it, also a key, holds U+0000 or a lone surrogate."""
+    """``value`` itself.
+
+    Raises ValueError when a string in it, also a key, holds U+0000 or a lone surrogate.
+    """
     waiting = [value]  # a loop, not recursion: a body may nest deeper than Python's stack
     while waiting:
         part = waiting.pop()
@@ -85,7 +94,10 @@ def require_clean_text(value: Any) -> Any:
 
 
 def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:
-    """Pydantic's errors as one detail per field, without class names. ``skip`` drops leading places such as ``body``."""
+    """Pydantic's errors as one detail per field, without class names.
+
+    ``skip`` drops leading places such as ``body``.
+    """
     found: dict[str, Detail] = {}
     for error in errors[:MAX_DETAILS]:
         field = _field_name(error["loc"][skip:])

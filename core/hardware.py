@@ -1,8 +1,10 @@
-"""What this machine has for a training, how busy it is, and how many devices jobs share. Cheap enough to be asked by a page.
+"""What this machine has for a training, how busy it is, and how many devices jobs share.
 
-A container's memory limit counts where it is lower than the machine's. GPUs are asked through NVIDIA's management library (NVML),
-so that no torch is loaded; a torch built for CPUs only makes them count for nothing. Without GPU or driver everything about them
-is absent and costs nothing after the first try.
+Cheap enough to be asked by a page.
+
+A container's memory limit counts where it is lower than the machine's. GPUs are asked through NVIDIA's
+management library (NVML), so that no torch is loaded; a torch built for CPUs only makes them count for
+nothing. Without GPU or driver everything about them is absent and costs nothing after the first try.
 """
 
 import os
@@ -53,7 +55,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Load:
-    """One look. Shares are of 1; ``cpu`` is this process's share of all cores. GPU facts are None where there is no GPU."""
+    """One look.
+
+    Shares are of 1; ``cpu`` is this process's share of all cores. GPU facts are None where there is no GPU.
+    """
 
     memory_bytes: int
     cpu: float
@@ -74,8 +79,9 @@ class Meter:
 
 
 def set_up_torch(*, threads: int) -> None:
-    """For this process, before it computes. Numbers too small for a normal float count as zero: CPUs are many times slower with
-    them, and the gradients of attention are full of them. They are some 1e-38, where a training's own rounding is 1e-7."""
+    """For this process, before it computes. Numbers too small for a normal float count as zero: CPUs are many
+    times slower with them, and the gradients of attention are full of them. They are some 1e-38, where a
+    training's own rounding is 1e-7."""
     import torch
 
     torch.set_flush_denormal(
@@ -96,7 +102,8 @@ def look() -> Machine:
 
 @lru_cache(maxsize=1)
 def handles() -> tuple[Any, ...]:
-    """All GPUs of the machine as NVML knows them; none where there is no driver, which then costs nothing any more."""
+    """All GPUs of the machine as NVML knows them;
+    none where there is no driver, which then costs nothing any more."""
     import pynvml
 
     try:
@@ -108,7 +115,10 @@ def handles() -> tuple[Any, ...]:
 
 @lru_cache(maxsize=1)
 def gpus() -> tuple[Gpu, ...]:
-    """Those that torch can use, with the memory that was free at the first call. Costs nothing after it: GPUs do not change."""
+    """Those that torch can use, with the memory that was free at the first call.
+
+    Costs nothing after it: GPUs do not change.
+    """
     return look().gpus
 
 
@@ -118,7 +128,8 @@ def computes_bfloat16() -> bool:
 
 
 def describe() -> dict[str, Any]:
-    """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes": [n]}``"""
+    """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes":
+    [n]}``"""
     gpus = [_gpu_facts(handle) for handle in handles()]
     return {
         "cpu": _cpu_name(),
@@ -131,7 +142,8 @@ def describe() -> dict[str, Any]:
 
 
 def device_count() -> int:
-    """How many devices fine-tuning jobs share: what is configured, else this server's GPUs, else its CPU cores. At least one."""
+    """How many devices fine-tuning jobs share: what is configured,
+    else this server's GPUs, else its CPU cores. At least one."""
     return settings().training_devices or len(gpus()) or cores()
 
 
@@ -205,7 +217,8 @@ def _gpu_load() -> tuple[int | None, float | None]:
 
 
 def _used_handles() -> list[Any]:
-    """Only once torch has opened a GPU: before that, how busy the machine's GPUs are is other people's business."""
+    """Only once torch has opened a GPU: before that,
+    how busy the machine's GPUs are is other people's business."""
     torch = sys.modules.get("torch")
     if not handles() or torch is None or not torch.cuda.is_initialized():
         return []

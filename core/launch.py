@@ -1,7 +1,7 @@
 """``python -m core.launch``: what ``./start.sh`` runs once everything is installed.
 
-Reads the settings, makes sure that data folder and database belong together, migrates the database, says where Luthier is to be
-found, and becomes ``streamlit run app.py``.
+Reads the settings, makes sure that data folder and database belong together, migrates the database, says
+where Luthier is to be found, and becomes ``streamlit run app.py``.
 """
 
 import socket
@@ -66,7 +66,8 @@ def _shown_host(host: str) -> str:
 
 
 def _allowed_hosts(chosen: Settings) -> list[str]:
-    """The names the page may be opened under: a guard against DNS rebinding where the server is local or its names are known."""
+    """The names the page may be opened under:
+    a guard against DNS rebinding where the server is local or its names are known."""
     named = [name.strip() for name in chosen.allowed_hosts.split(",") if name.strip()]
     if not named and chosen.host not in ("127.0.0.1", "localhost", "::1"):
         return ["*"]

@@ -35,7 +35,8 @@ class ListQuery(Input):
 
 
 class SearchQuery(ListQuery):
-    """What a list takes that can be searched: ``q`` is a literal part of a name or a text, whatever its letter case."""
+    """What a list takes that can be searched:
+    ``q`` is a literal part of a name or a text, whatever its letter case."""
 
     q: str | None = None
 

@@ -1,8 +1,9 @@
 """Addresses, and connections to them, without becoming anybody's way into the network this server stands in.
 
-Rules kept here: http and https only, on their usual ports unless a list of hosts names another; no user name or password in an
-address. A host's addresses are looked up once, each must be public, and the connection goes to one that was checked: a name that
-answers differently the next time changes nothing. No proxy is used. Who may be asked at all is decided by who calls.
+Rules kept here: http and https only, on their usual ports unless a list of hosts names another; no user name
+or password in an address. A host's addresses are looked up once, each must be public, and the connection goes
+to one that was checked: a name that answers differently the next time changes nothing. No proxy is used. Who
+may be asked at all is decided by who calls.
 """
 
 import http.client
@@ -23,7 +24,8 @@ SILENT_SECONDS = 30.0
 MOST_CHARACTERS = 4000
 PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-# Public by their number, but a door to private ones: IPv6 addresses that carry an IPv4 address which a gateway would unpack
+# Public by their number, but a door to private ones: IPv6 addresses that carry an IPv4 address which a
+# gateway would unpack
 _CARRIERS = [
     ipaddress.ip_network(text)
     for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
@@ -33,7 +35,10 @@ Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Address:
-    """An address that the list of hosts allows. ``text`` is how it was written, ``target`` what the request line says."""
+    """An address that the list of hosts allows.
+
+    ``text`` is how it was written, ``target`` what the request line says.
+    """
 
     text: str
     scheme: str
@@ -63,7 +68,8 @@ def is_listed(address: Address, hosts: Sequence[str]) -> bool:
 def connect(
     address: Address, *, may_be_private: bool = False, seconds: float | None = None
 ) -> http.client.HTTPConnection:
-    """A connection to one of the host's addresses, each of which was checked to be public unless ``may_be_private``.
+    """A connection to one of the host's addresses, each of
+    which was checked to be public unless ``may_be_private``.
 
     ``seconds`` bounds each wait. Raises UnreadableFile.
     """
@@ -126,7 +132,10 @@ def _bracketed(host: str) -> str:
 
 
 def _checked_ips(address: Address, *, may_be_private: bool) -> list[str]:
-    """Where the host is, asked once. One private address among them is enough to refuse: it may be the next answer's only one."""
+    """Where the host is, asked once.
+
+    One private address among them is enough to refuse: it may be the next answer's only one.
+    """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -1,8 +1,8 @@
 """Ids, tokens, hashes and signatures: everything that must not be guessed.
 
-Passwords are bcrypt (cost 12) over a SHA-256 pre-hash, because bcrypt reads only 72 bytes. Tokens and keys are stored as SHA-256
-of 256 random bits: a copy of the database opens nothing. bcrypt and jwt are imported where they are used: most processes (a
-converter, a report) only want an id.
+Passwords are bcrypt (cost 12) over a SHA-256 pre-hash, because bcrypt reads only 72 bytes. Tokens and keys
+are stored as SHA-256 of 256 random bits: a copy of the database opens nothing. bcrypt and jwt are imported
+where they are used: most processes (a converter, a report) only want an id.
 """
 
 import base64
@@ -50,7 +50,10 @@ def verify_password(password: str, password_hash: str | None) -> bool:
 
 
 def sign_jwt(user_id: str, *, issued_at: datetime, minutes: int) -> tuple[str, str, datetime]:
-    """A token with its ``jti`` and its expiry. ``iat_us``: ``iat`` counts seconds, too coarse to end all earlier tokens."""
+    """A token with its ``jti`` and its expiry.
+
+    ``iat_us``: ``iat`` counts seconds, too coarse to end all earlier tokens.
+    """
     import jwt
 
     jti, expires = secrets.token_urlsafe(16), issued_at + timedelta(minutes=minutes)
@@ -77,7 +80,8 @@ def read_jwt(token: str) -> dict[str, Any] | None:
 
 
 def make_private() -> None:
-    """At the start of a server: what it writes from now on is its owner's only, and the signing secret is made at once."""
+    """At the start of a server: what it writes from now
+    on is its owner's only, and the signing secret is made at once."""
     os.umask(0o077)
     jwt_secret()
 

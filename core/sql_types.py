@@ -1,7 +1,9 @@
-"""What a DuckDB type is, from the text by which a version keeps it: a number, a moment, a list; and which types lie in it.
+"""What a DuckDB type is, from the text by which a version keeps it:
+a number, a moment, a list; and which types lie in it.
 
-``DECIMAL(38,0)[]`` begins like a number and is a list, ``STRUCT("DATE" BIGINT)`` names a date and holds none. So nobody else looks
-for a word in such a text: ``kind`` answers for the type itself, ``leaves`` and ``with_leaves`` for what lies in it.
+``DECIMAL(38,0)[]`` begins like a number and is a list, ``STRUCT("DATE" BIGINT)`` names a date and holds none.
+So nobody else looks for a word in such a text: ``kind`` answers for the type itself, ``leaves`` and
+``with_leaves`` for what lies in it.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +32,10 @@ Type = Any  # a text, or duckdb.DuckDBPyType as ``parsed`` and ``relation.types`
 
 
 def kind(type_: str) -> str:
-    """The word of a type without its parameters, such as DECIMAL or STRUCT. LIST for lists and arrays of anything."""
+    """The word of a type without its parameters, such as DECIMAL or STRUCT.
+
+    LIST for lists and arrays of anything.
+    """
     return "LIST" if type_.endswith("]") else type_.partition("(")[0]
 
 
@@ -79,8 +84,8 @@ def leaves(type_: str) -> tuple[str, ...]:
 def with_leaves(type_: Type, change: Callable[[str], str]) -> str:
     """The type with ``change`` made to each plain type in it; the same text where nothing changes.
 
-    Arrays become lists, as which they come back from Parquet in any case: where one is null, DuckDB 2.0 writes it in a way that
-    only DuckDB can read.
+    Arrays become lists, as which they come back from Parquet in any case: where one is null, DuckDB 2.0
+    writes it in a way that only DuckDB can read.
     """
     taken_apart = parsed(type_) if isinstance(type_, str) and is_nested(type_) else type_
     old = children(taken_apart)
@@ -94,7 +99,10 @@ def with_leaves(type_: Type, change: Callable[[str], str]) -> str:
 
 @lru_cache(maxsize=4096)
 def parsed(type_: str) -> Type:
-    """The type as DuckDB takes it apart. A text that DuckDB does not know, such as one of an extension, stays a text."""
+    """The type as DuckDB takes it apart.
+
+    A text that DuckDB does not know, such as one of an extension, stays a text.
+    """
     try:
         return duckdb.sqltype(type_)
     except duckdb.Error:

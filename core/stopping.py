@@ -1,4 +1,7 @@
-"""Whether this server is going down. Streams and waits look here, so that SIGTERM ends within seconds and loses nothing."""
+"""Whether this server is going down.
+
+Streams and waits look here, so that SIGTERM ends within seconds and loses nothing.
+"""
 
 import threading
 

@@ -1,12 +1,12 @@
 """The files of a model version: where they are, and what can be read from them without loading anything.
 
-A full version is a whole Hugging Face folder (config.json, safetensors, tokenizer); an adapter is a LoRA folder over the full
-version it was trained on. Folders are immutable. Nothing here imports torch: sizes and shapes come from the safetensors
-headers.
+A full version is a whole Hugging Face folder (config.json, safetensors, tokenizer); an adapter is a LoRA
+folder over the full version it was trained on. Folders are immutable. Nothing here imports torch: sizes and
+shapes come from the safetensors headers.
 
-The chat template is part of a version. Its SHA-256 is stored with the version and checked again where the model is served, so
-that a model is never asked in another form than the one it was trained on. A model without a template gets ``PLAIN_TEMPLATE``,
-in training and in serving alike.
+The chat template is part of a version. Its SHA-256 is stored with the version and checked again where the
+model is served, so that a model is never asked in another form than the one it was trained on. A model
+without a template gets ``PLAIN_TEMPLATE``, in training and in serving alike.
 """
 
 import hashlib
@@ -36,7 +36,10 @@ PLAIN_STOP = "\n### "  # where a model that learnt PLAIN_TEMPLATE without an end
 
 @dataclass(frozen=True)
 class Weights:
-    """Where one version lies. ``base`` is the whole model to load; ``adapter`` the LoRA to put on it, if the version is one."""
+    """Where one version lies.
+
+    ``base`` is the whole model to load; ``adapter`` the LoRA to put on it, if the version is one.
+    """
 
     version_id: str
     folder: Path
@@ -85,7 +88,8 @@ def read_facts(folder: Path) -> Facts:
 
 
 def read_template(folder: Path) -> str | None:
-    """The chat template as transformers would find it: its own file first, else inside the tokenizer's configuration."""
+    """The chat template as transformers would find it:
+    its own file first, else inside the tokenizer's configuration."""
     own_file = folder / "chat_template.jinja"
     if own_file.is_file():
         return own_file.read_text(encoding="utf-8")
@@ -136,7 +140,10 @@ def _headers(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_header(file: Path) -> dict[str, Any]:
-    """Names, types and shapes of a safetensors file: https://github.com/huggingface/safetensors#format. Raises ValueError."""
+    """Names, types and shapes of a safetensors file: https://github.com/huggingface/safetensors#format.
+
+    Raises ValueError.
+    """
     with file.open("rb") as opened:
         start = opened.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0

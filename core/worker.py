@@ -1,4 +1,5 @@
-"""The old name of ``core.workers.worker``, for one release: workers that an earlier server started have it."""
+"""The old name of ``core.workers.worker``, for one release:
+workers that an earlier server started have it."""
 
 from core.workers.worker import run_process
 

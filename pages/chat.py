@@ -26,7 +26,10 @@ Picked = tuple[models.Model | None, datasets.Dataset | None]
 
 
 def ask(text: str) -> None:
-    """Send a message and have the server begin the reply. A callback: nothing pressed later can cut it short."""
+    """Send a message and have the server begin the reply.
+
+    A callback: nothing pressed later can cut it short.
+    """
     owner = sign_in.require_user()
     try:
         chat_id = places.query("id") or make_chat(owner, text)
@@ -102,7 +105,10 @@ def edit(user: User, asked: chats.Message) -> None:
 
 
 def show_input(owner: User, growing: chats.Message | None, model: models.Model | None) -> None:
-    """Pinned to the bottom. Only a chat input outside of any container makes the browser scroll along with the messages."""
+    """Pinned to the bottom.
+
+    Only a chat input outside of any container makes the browser scroll along with the messages.
+    """
     if growing:
         stop = partial(chats.stop, owner, growing.id)
         with st.bottom.container(horizontal_alignment="center", key="chat_above_input"):
@@ -183,7 +189,8 @@ with show.guarded():
             if found
             else None
         )
-        # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied place has no past.
+        # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied
+        # place has no past.
         area = st.empty().container() if growing else st.container()
         with area:
             if chat and found and found.items:

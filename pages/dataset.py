@@ -1,6 +1,8 @@
-"""One dataset: its rows, its columns, its versions, what a model would read of it, and how to use it from elsewhere.
+"""One dataset: its rows, its columns, its versions,
+what a model would read of it, and how to use it from elsewhere.
 
-The address holds what is shown: ``id``, ``version``, ``view`` (the tab), and what each tab keeps there itself.
+The address holds what is shown: ``id``, ``version``, ``view`` (the tab), and what each tab keeps there
+itself.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""Editing rows in place: a table editor over one page of a version; what is saved becomes the next version."""
+"""Editing rows in place: a table editor over one page
+of a version; what is saved becomes the next version."""
 
 import streamlit as st
 

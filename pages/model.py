@@ -1,4 +1,5 @@
-"""One model: versions with their metrics and origin, exports, aliases, settings, and the code that calls it: /model?id=mdl_…"""
+"""One model: versions with their metrics and origin, exports,
+aliases, settings, and the code that calls it: /model?id=mdl_…"""
 
 import streamlit as st
 

@@ -1,4 +1,5 @@
-"""An upload before it is taken in, /review?id=upl_…: what was detected, on its first rows, each decision changeable."""
+"""An upload before it is taken in, /review?id=upl_…:
+what was detected, on its first rows, each decision changeable."""
 
 import streamlit as st
 

@@ -1,4 +1,5 @@
-"""What every test gets: an own data folder with a migrated database, and two users who must never see each other's things."""
+"""What every test gets: an own data folder with a migrated database,
+and two users who must never see each other's things."""
 
 import os
 import shutil
@@ -20,7 +21,8 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory, compile_statements_once: None) -> Path:
-    """A database that the migrations made, once; each test gets a copy (migrating again cost half of the suite's time)."""
+    """A database that the migrations made, once;
+    each test gets a copy (migrating again cost half of the suite's time)."""
     folder = tmp_path_factory.mktemp("migrated")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LUTHIER_DATABASE_URL", f"sqlite:///{folder / 'luthier.db'}")
@@ -33,8 +35,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, compile_statements_once: 
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_statements_once() -> Iterator[None]:
-    """Each test has a database and so an engine of its own, which would compile every statement anew: a sixth of the suite's time.
-    Engines of one test process share what they have compiled, which is kept by dialect."""
+    """Each test has a database and so an engine of its own, which would compile every statement anew: a sixth
+    of the suite's time. Engines of one test process share what they have compiled, which is kept by
+    dialect."""
     make, compiled, dialects = db.create_engine, {}, {}
 
     def make_engine(url: str, **options: Any) -> Engine:

@@ -1,4 +1,5 @@
-"""The order of the house: imports run one way, services know no web framework, pages no database, the web process no torch."""
+"""The order of the house: imports run one way,
+services know no web framework, pages no database, the web process no torch."""
 
 import ast
 import subprocess
@@ -16,7 +17,8 @@ from core.config import ROOT
 WEB = {"streamlit", "fastapi", "starlette", "streamlit_authenticator"}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "safetensors", "gguf", "huggingface_hub"}
 STORAGE = {"sqlalchemy", "duckdb", "core.db", "core.tables"}
-# The door of a folder: the files directly in it. Beyond some twenty a newcomer reads a list instead of seeing an order.
+# The door of a folder: the files directly in it. Beyond some twenty a newcomer reads a list instead of seeing
+# an order.
 MOST_AT_THE_DOOR, MOST_IN_CORE = 22, 17
 # Imports of our own inside functions, each with the reason on its line or above it
 LATE_IMPORTS = {
@@ -60,7 +62,8 @@ def _is_one_of(module: str, names: set[str]) -> bool:
 
 
 def _room(module: str) -> str:
-    """The file or folder directly under ``core`` that a module lies in; ``pages`` and ``app`` are one each."""
+    """The file or folder directly under ``core`` that a module lies in;
+    ``pages`` and ``app`` are one each."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "core" else parts[0]
 
@@ -194,7 +197,8 @@ def test_web_process_imports_no_torch() -> None:
 
 
 def test_nothing_in_the_web_process_is_hidden_by_a_folder_of_the_pages() -> None:
-    """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs: ``import datasets`` would find our folder there."""
+    """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs:
+    ``import datasets`` would find our folder there."""
     ours = {path.stem for path in (ROOT / "core/ui").iterdir() if not path.name.startswith("__")}
     modules = [
         _name(path)

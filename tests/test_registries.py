@@ -1,4 +1,5 @@
-"""One contract per family that every member must pass: formats, providers, training methods, runners, readers."""
+"""One contract per family that every member must pass:
+formats, providers, training methods, runners, readers."""
 
 import re
 

@@ -1,4 +1,7 @@
-"""The one way in which a test waits for what another thread or process does: it looks until it is so. Never a sleep that hopes."""
+"""The one way in which a test waits for what another thread or process does: it looks until it is so.
+
+Never a sleep that hopes.
+"""
 
 import time
 from collections.abc import Callable
@@ -16,7 +19,10 @@ def wait_until(
     seconds: float = PATIENCE,
     told: Callable[[], object] = lambda: None,
 ) -> T:
-    """What ``look`` sees as soon as ``holds`` is true of it. Fails after ``seconds`` with the last sight and what ``told`` says."""
+    """What ``look`` sees as soon as ``holds`` is true of it.
+
+    Fails after ``seconds`` with the last sight and what ``told`` says.
+    """
     end, pause = time.monotonic() + seconds, SHORTEST
     while not holds(seen := look()):
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {seen!r} {told() or ''}"

@@ -1,11 +1,13 @@
 """Alerts: what the owner of a job should know unwatched.
 
-- ``records``: one is written in the transaction of the change it tells of, and shown in the app until somebody looked at it
+- ``records``: one is written in the transaction of the change it tells of, and shown in the app until
+  somebody looked at it
 - ``webhooks``: where a user's alerts are sent, and sending one
-- ``delivering``: the thread of the server that sends those that wait, again and again until it worked or was tried enough
+- ``delivering``: the thread of the server that sends those that wait, again and again until it worked or was
+  tried enough
 
-When an alert is due is decided where it happens (``core.jobs``, the worker, the supervisor). A *kind* is a word of
-``records.Kind``.
+When an alert is due is decided where it happens (``core.jobs``, the worker, the supervisor). A *kind* is a
+word of ``records.Kind``.
 """
 
 from core.alerts.records import (

@@ -1,7 +1,9 @@
-"""Sends the alerts that wait for a webhook: a thread of the web process that looks into their table every two seconds.
+"""Sends the alerts that wait for a webhook:
+a thread of the web process that looks into their table every two seconds.
 
-A try is written down before it is made (the next one is due later then), so a server that dies in the middle sends again instead of
-forgetting. Alerts of one user go in order and one at a time; users do not wait for each other's slow hosts beyond ``AT_ONCE``.
+A try is written down before it is made (the next one is due later then), so a server that dies in the middle
+sends again instead of forgetting. Alerts of one user go in order and one at a time; users do not wait for
+each other's slow hosts beyond ``AT_ONCE``.
 """
 
 import logging

@@ -1,7 +1,8 @@
-"""Alerts: what the owner of a job should know unwatched: written where it happens, shown in the app, sent by webhook.
+"""Alerts: what the owner of a job should know unwatched:
+written where it happens, shown in the app, sent by webhook.
 
-``note`` is called in the transaction that makes the change it tells of, so an alert is written exactly when the change is. What
-becomes of those that wait for delivery is ``core.alerts.webhooks``'s business.
+``note`` is called in the transaction that makes the change it tells of, so an alert is written exactly when
+the change is. What becomes of those that wait for delivery is ``core.alerts.webhooks``'s business.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Alert:
 
 
 def note(session: Session, *, user_id: str, job_id: str, kind: str, message: str) -> None:
-    """Write an alert in the caller's transaction; it waits for delivery if its owner's webhook asks for this kind."""
+    """Write an alert in the caller's transaction;
+    it waits for delivery if its owner's webhook asks for this kind."""
     hook = session.get(WebhookRow, user_id)
     waits = hook is not None and kind in hook.kinds
     session.add(
@@ -88,7 +90,8 @@ def count_unseen(user: User) -> int:
 
 
 def newest(user: User, *, after: str | None = None) -> list[Alert]:
-    """Unseen alerts that came after the one with this id, oldest first, at most 5: for telling them while a page is open."""
+    """Unseen alerts that came after the one with this id,
+    oldest first, at most 5: for telling them while a page is open."""
     with reading() as session:
         statement = _of(user).where(AlertRow.seen_at.is_(None)).order_by(AlertRow.id.desc()).limit(5)
         if after is not None:

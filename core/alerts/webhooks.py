@@ -1,10 +1,12 @@
 """Where a user's alerts are sent, and sending them.
 
-Rules kept here: one address per user, https to public hosts, on its usual port; a host inside the own network, plain http or
-another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.network`` looks a host up once and connects to what it
-has checked, no redirect is followed, and each try has ``SECONDS`` in all. What waits is ``core.alerts.delivering``'s business.
+Rules kept here: one address per user, https to public hosts, on its usual port; a host inside the own
+network, plain http or another port only if the admin lists it (``LUTHIER_WEBHOOK_HOSTS``). ``core.network``
+looks a host up once and connects to what it has checked, no redirect is followed, and each try has
+``SECONDS`` in all. What waits is ``core.alerts.delivering``'s business.
 
-The body is JSON; the header ``X-Luthier-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under the webhook's secret.
+The body is JSON; the header ``X-Luthier-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under
+the webhook's secret.
 """
 
 import hashlib
@@ -83,7 +85,10 @@ def get(user: User) -> Webhook:
 
 
 def put(user: User, new: NewWebhook) -> Webhook:
-    """Set or change it; the secret is made once and stays. Raises ValidationError for an address that may not be called."""
+    """Set or change it; the secret is made once and stays.
+
+    Raises ValidationError for an address that may not be called.
+    """
     check(new.url)
     kinds = [kind for kind in KINDS if kind in new.kinds]
     if not kinds:
@@ -121,7 +126,10 @@ def send_test(user: User) -> Delivery:
 
 
 def check(url: str) -> Address:
-    """Raises ValidationError, saying why, unless the server may call it. Its host is looked up when something is sent."""
+    """Raises ValidationError, saying why, unless the server may call it.
+
+    Its host is looked up when something is sent.
+    """
     address = network.parse_address(url)
     if _is_listed(address):
         return address

@@ -1,4 +1,5 @@
-"""What the pages' own scripts fetch with the session cookie: sign-in, sign-out, uploads and downloads; and the health check.
+"""What the pages' own scripts fetch with the session cookie:
+sign-in, sign-out, uploads and downloads; and the health check.
 
 The cookie is sent by the browser on its own, so every write checks that the request comes from our own pages.
 """
@@ -74,7 +75,8 @@ async def end_session(request: Request) -> Response:
 
 
 async def begin_upload(request: Request) -> Response:
-    """``POST /uploads`` with what ``core.uploads.NewUpload`` takes: a file will be sent in pieces, or goes on where it stopped."""
+    """``POST /uploads`` with what ``core.uploads.NewUpload`` takes:
+    a file will be sent in pieces, or goes on where it stopped."""
     user = await require_user(request)
     require_same_origin(request)
     body = await JsonRequest(request.scope, request.receive).json()
@@ -122,7 +124,8 @@ async def send_dataset(request: Request) -> Response:
 
 
 async def send_changes(request: Request) -> Response:
-    """``/download/changes?from=&to=&key=``: all differences between two versions (ids); ``key`` may be given several times."""
+    """``/download/changes?from=&to=&key=``:
+    all differences between two versions (ids); ``key`` may be given several times."""
     user, asked = await require_user(request), request.query_params
     content = await run_in_threadpool(
         datasets.open_diff, user, asked.get("from", ""), asked.get("to", ""), key=asked.getlist("key")
@@ -175,7 +178,10 @@ async def require_user(request: Request) -> User:
 
 
 def require_same_origin(request: Request) -> None:
-    """Raises Forbidden for what another site makes a browser send. Programs without such headers carry no foreign cookies."""
+    """Raises Forbidden for what another site makes a browser send.
+
+    Programs without such headers carry no foreign cookies.
+    """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     foreign = site not in (None, "same-origin", "none")
     if foreign or (origin is not None and origin.partition("://")[2] != request.headers.get("host")):

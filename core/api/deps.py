@@ -1,7 +1,8 @@
 """What routers ask for: who calls, and a body that is really JSON.
 
-A router's ``route_class`` says who may come in, and is asked before the body is read: :class:`Public` or :class:`SignedIn`
-(``/v1`` has its own). Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes the raw request itself.
+A router's ``route_class`` says who may come in, and is asked before the body is read: :class:`Public` or
+:class:`SignedIn` (``/v1`` has its own). Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes
+the raw request itself.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""A dataset's content, a job's log or an export as a file to save. The browser never shows it: an attachment, never sniffed."""
+"""A dataset's content, a job's log or an export as a file to save.
+
+The browser never shows it: an attachment, never sniffed.
+"""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Literal
@@ -36,7 +39,8 @@ class RunForm(Input):
 
 
 def content_of(user: User, dataset_id: str, query: Mapping[str, str]) -> Content:
-    """What ``?version=&as=`` asks for; with ``where``, ``sort``, ``q``, ``cols`` or ``finding`` only the rows of that view."""
+    """What ``?version=&as=`` asks for; with ``where``, ``sort``,
+    ``q``, ``cols`` or ``finding`` only the rows of that view."""
     form = parse(Download, **{"as": query["as"]} if "as" in query else {}).form
     view = views.from_query(query)
     if view == View(version=view.version):
@@ -68,7 +72,8 @@ def send_export(file: ExportFile, request: Request) -> Response:
 
 
 async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Whatever ends the stream, what made the rows lets go of its files: a plain generator would be left where it stood."""
+    """Whatever ends the stream, what made the rows lets go of its files:
+    a plain generator would be left where it stood."""
     try:
         async for chunk in iterate_in_threadpool(chunks):
             yield chunk

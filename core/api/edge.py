@@ -1,7 +1,8 @@
 """What both APIs do around their routers: methods, CORS and unknown addresses.
 
-Routers never see HEAD (it is GET without a body), OPTIONS, a wrong method or an unknown path: these are answered here, with the
-API's own error body. CORS answers only the configured origins, exactly; nothing is reflected.
+Routers never see HEAD (it is GET without a body), OPTIONS, a wrong method or an unknown path: these are
+answered here, with the API's own error body. CORS answers only the configured origins, exactly; nothing is
+reflected.
 """
 
 from fastapi import FastAPI

@@ -1,6 +1,8 @@
-"""From an error to an HTTP status and the body of ``/api``; ``core/api/openai/errors.py`` has the body of ``/v1``.
+"""From an error to an HTTP status and the body of ``/api``;
+``core/api/openai/errors.py`` has the body of ``/v1``.
 
-No body names a class, a library, a path or SQL: what is not a LuthierError is an internal error with a request id, and is logged.
+No body names a class, a library, a path or SQL: what is not a LuthierError is an internal error with a
+request id, and is logged.
 """
 
 import errno
@@ -42,7 +44,8 @@ STATUS = {
 
 
 def status_of(error: errors.LuthierError) -> int:
-    """The status of its code; a subclass with a code of its own has the status of the nearest class in the table."""
+    """The status of its code; a subclass with a code
+    of its own has the status of the nearest class in the table."""
     codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
     return next(STATUS[code] for code in codes if code in STATUS)
 

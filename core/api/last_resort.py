@@ -1,4 +1,5 @@
-"""The outermost edge of an API: whatever a router lets through is answered in our own words, and logged with its request id."""
+"""The outermost edge of an API: whatever a router lets through is answered
+in our own words, and logged with its request id."""
 
 import logging
 from typing import Any

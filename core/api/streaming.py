@@ -1,8 +1,10 @@
-"""From a service's plain generator to server-sent events, or to a list when the client does not want a stream.
+"""From a service's plain generator to server-sent events,
+or to a list when the client does not want a stream.
 
-Each pull has a thread of its own, because a generator waits for a model and the shared threads are few; the thread also closes it,
-so that its ``finally`` runs whatever happens (measured: a plain generator that Starlette streams is left suspended when the client
-goes). When the client disconnects or the server stops, ``stop()`` becomes true for the generator.
+Each pull has a thread of its own, because a generator waits for a model and the shared threads are few; the
+thread also closes it, so that its ``finally`` runs whatever happens (measured: a plain generator that
+Starlette streams is left suspended when the client goes). When the client disconnects or the server stops,
+``stop()`` becomes true for the generator.
 """
 
 import asyncio
@@ -39,7 +41,8 @@ async def respond(
 ) -> StreamingResponse:
     """Stream the events that ``make(stop)`` yields, then ``[DONE]``.
 
-    What it raises before the first event is raised here, with its own HTTP status; later errors are worded by ``say_error``.
+    What it raises before the first event is raised here, with its own HTTP status; later errors are worded by
+    ``say_error``.
     """
     pull = Pull(make)
     try:
@@ -88,7 +91,10 @@ class Pull(Generic[T]):
                 return
 
     async def items(self) -> AsyncIterator[T | None]:
-        """What was yielded, with None for every while in which nothing was. Raises what the generator raised."""
+        """What was yielded, with None for every while in which nothing was.
+
+        Raises what the generator raised.
+        """
         while True:
             if stopping.is_stopping():
                 raise _stopping()

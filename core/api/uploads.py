@@ -1,8 +1,8 @@
 """Files on their way in: straight from the network into the staging folder, with the size watched on the way.
 
-Two shapes: a piece of an upload as a raw body, for pages and ``/api``, which goes to where its upload lies; and a whole file as
-``multipart/form-data`` for ``/api``, which is staged and deleted unless a service has taken it over. Neither is held in memory or
-in the system's temporary folder.
+Two shapes: a piece of an upload as a raw body, for pages and ``/api``, which goes to where its upload lies;
+and a whole file as ``multipart/form-data`` for ``/api``, which is staged and deleted unless a service has
+taken it over. Neither is held in memory or in the system's temporary folder.
 """
 
 import hashlib
@@ -52,7 +52,8 @@ class Form:
 async def receive_chunk(request: Request, user: User, upload_id: str, *, offset: int) -> Upload:
     """A raw body as the next piece of an upload. What has arrived is kept when the connection breaks.
 
-    Raises what ``core.uploads.open_chunk`` and its ``write`` raise, TooLarge, DiskFull, or BadRequest when it was cut off.
+    Raises what ``core.uploads.open_chunk`` and its ``write`` raise, TooLarge, DiskFull, or BadRequest when it
+    was cut off.
     """
     _require_room(request)
     receiver = await run_in_threadpool(uploads.open_chunk, user, upload_id, offset=offset)

@@ -1,8 +1,8 @@
 """Chats and their messages, and who answers them.
 
-The chat's system prompt wins over the model's own, and so do its parameters, and a message's over both. When a conversation
-outgrows the model's context its oldest turns are left out; callers of ``complete``, who send their own conversation, get an error
-instead.
+The chat's system prompt wins over the model's own, and so do its parameters, and a message's over both. When
+a conversation outgrows the model's context its oldest turns are left out; callers of ``complete``, who send
+their own conversation, get an error instead.
 
 - ``records``: chats and messages as they are stored
 - ``answering``: who answers, and what watchers see

@@ -1,7 +1,8 @@
 """Who answers a message, and what the watchers of a reply see.
 
-A message that starts with ``/sql`` or ``/describe`` is answered from the chat's dataset by a query, without any model; every
-other by the chat's model. One reply at a time per chat. All that can be refused is refused before anything is stored.
+A message that starts with ``/sql`` or ``/describe`` is answered from the chat's dataset by a query, without
+any model; every other by the chat's model. One reply at a time per chat. All that can be refused is refused
+before anything is stored.
 """
 
 import time
@@ -44,7 +45,8 @@ POLL_SECONDS = 0.25
 def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
     """Store a message and, if asked for, begin the reply; returns at once.
 
-    Raises NotFound for the chat, Conflict when its model was deleted or another reply is being written, Unavailable.
+    Raises NotFound for the chat, Conflict when its model was deleted or another reply is being written,
+    Unavailable.
     """
     chat = get(user, new.chat_id)
     wants_query = new.role == "user" and sources.is_command(new.content)
@@ -61,7 +63,10 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
 
 
 def send(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
-    """As ``start``, but waits for the whole reply. Raises what made the reply fail; a failed exchange without text is not kept."""
+    """As ``start``, but waits for the whole reply.
+
+    Raises what made the reply fail; a failed exchange without text is not kept.
+    """
     sent = start(user, new, api_key_id=api_key_id)
     if sent.reply is None:
         return sent
@@ -93,7 +98,9 @@ def regenerate(user: User, chat_id: str) -> Message:
 
 
 def tail(user: User, message_id: str) -> Iterator[Delta | Message]:
-    """The text so far, then what comes, then the finished Message. A Delta, if need be an empty one, comes at least every 0.25 s.
+    """The text so far, then what comes, then the finished Message.
+
+    A Delta, if need be an empty one, comes at least every 0.25 s.
 
     Closing the iterator leaves the reply alone; ``stop`` ends it.
     """
@@ -111,7 +118,10 @@ def stop(user: User, message_id: str) -> None:
 
 
 def warm(user: User, model_id: str) -> None:
-    """Begin loading a model that will probably be asked next; returns at once. One that cannot answer says so when it is asked."""
+    """Begin loading a model that will probably be asked next; returns at once.
+
+    One that cannot answer says so when it is asked.
+    """
     with suppress(NotFound, Conflict):
         found = models.resolve(user, model_id)
         sources.provider_of(found).warm(models.location(found.version.id))
@@ -173,7 +183,8 @@ def _begin(
     parameters: dict[str, Any],
     api_key_id: str | None,
 ) -> None:
-    """From here on the reply's thread owns it; also what goes wrong while the conversation is put together ends the reply."""
+    """From here on the reply's thread owns it; also what goes wrong
+    while the conversation is put together ends the reply."""
 
     def answer(stop: Callable[[], bool]) -> Iterator[Delta | Table | Finish]:
         history = _history(chat.id, before=reply.position)

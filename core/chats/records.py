@@ -1,4 +1,7 @@
-"""Chats and messages as they are stored: list, read, make, change, delete. Who answers is in ``answering``."""
+"""Chats and messages as they are stored: list, read, make, change, delete.
+
+Who answers is in ``answering``.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +35,10 @@ class NewChat(Input):
 
 
 class ChatChange(Input):
-    """Only the fields that were given are changed. ``dataset_id`` and ``system_prompt`` are cleared with null."""
+    """Only the fields that were given are changed.
+
+    ``dataset_id`` and ``system_prompt`` are cleared with null.
+    """
 
     title: str = Field("New chat", min_length=1, max_length=200)
     model_id: str = ""
@@ -76,8 +82,8 @@ class Chat:
 
 @dataclass(frozen=True)
 class Message:
-    """``state`` generating: a reply that still grows. ``error``: ``{"code", "message"}`` of a reply that failed. ``table``: what a
-    query answered."""
+    """``state`` generating: a reply that still grows. ``error``: ``{"code", "message"}`` of a reply that
+    failed. ``table``: what a query answered."""
 
     id: str
     chat_id: str
@@ -209,7 +215,8 @@ def rewind(user: User, message_id: str) -> None:
 
 
 def find(session: Session, user: User, chat_id: str, *, lock: bool = False) -> ChatRow:
-    """``lock``: until the end of the transaction, so that positions are given out one after the other (SQLite locks anyway)."""
+    """``lock``: until the end of the transaction,
+    so that positions are given out one after the other (SQLite locks anyway)."""
     mine = select(ChatRow).filter_by(id=chat_id, user_id=user.id)
     row = session.scalar(mine.with_for_update() if lock else mine)
     if row is None:
@@ -239,7 +246,10 @@ def add_message(session: Session, chat: ChatRow, **fields: Any) -> MessageRow:
 
 
 def who_answers(model_id: str | None) -> dict[str, str | None]:
-    """The columns of a row that say it. A checkpoint is no model of the registry, so it has a column of its own."""
+    """The columns of a row that say it.
+
+    A checkpoint is no model of the registry, so it has a column of its own.
+    """
     is_checkpoint = model_id is not None and models.is_reference(model_id)
     return (
         {"model_id": None, "checkpoint": model_id}

@@ -1,8 +1,11 @@
-"""Replies while they are being written. A reply belongs to the server: a thread writes it, pages and API calls only watch.
+"""Replies while they are being written.
 
-The text is stored as it grows, a few times a second, so that a crash loses a moment and ``recover`` finds the rest. Stopping is a
-flag, in this process and in the row; what was written by then stays. What a reply costs is recorded when it ends, however it ends.
-Where the text comes from is a ``Source``: ``core.chats`` gives one that asks a model, or one that runs a query.
+A reply belongs to the server: a thread writes it, pages and API calls only watch.
+
+The text is stored as it grows, a few times a second, so that a crash loses a moment and ``recover`` finds the
+rest. Stopping is a flag, in this process and in the row; what was written by then stays. What a reply costs
+is recorded when it ends, however it ends. Where the text comes from is a ``Source``: ``core.chats`` gives one
+that asks a model, or one that runs a query.
 """
 
 import logging
@@ -30,7 +33,8 @@ SHUT_DOWN_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that belong to the reply: ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count": int, "truncated": bool}``."""
+    """Rows that belong to the reply:
+    ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count": int, "truncated": bool}``."""
 
     content: dict[str, Any]
 
@@ -94,7 +98,8 @@ def begin(message_id: str, source: Source, *, bill: Bill | None) -> None:
 
 
 def watch(message_id: str) -> Iterator[Delta] | None:
-    """The text so far, then what comes, then the end; a Delta, if need be an empty one, at least every PULSE_SECONDS.
+    """The text so far, then what comes, then the end; a Delta,
+    if need be an empty one, at least every PULSE_SECONDS.
 
     None when nobody in this process writes it. Closing the iterator does not stop the reply.
     """

@@ -1,8 +1,9 @@
 """The command line: what the pages do, for shells and scripts on the server's machine.
 
-It opens the same data folder and the same database as the server and asks the same services, as an account that ``--user`` or
-``LUTHIER_USER`` names. No password is asked: whoever may read the data folder may read everything in it anyway. Options of settings
-are made from the pydantic models, so a new setting is an option with its help at once.
+It opens the same data folder and the same database as the server and asks the same services, as an account
+that ``--user`` or ``LUTHIER_USER`` names. No password is asked: whoever may read the data folder may read
+everything in it anyway. Options of settings are made from the pydantic models, so a new setting is an option
+with its help at once.
 
 - ``options``: options from models, and values from options
 - ``output``: tables in 80 columns, JSON
@@ -25,7 +26,10 @@ REFUSED, INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a job that did not succeed, 2 refused, 130 interrupted."""
+    """Run one command.
+
+    Returns the exit status: 0 done, 1 a job that did not succeed, 2 refused, 130 interrupted.
+    """
     chosen = build_parser().parse_args(argv)
     try:
         user = find_user(chosen.user) if chosen.needs_user else None

@@ -39,7 +39,10 @@ def find_model(user: User, word: str) -> models.Model:
 
 
 def first_base(user: User) -> models.Model:
-    """The base to start from when none is named: the oldest, which is the bundled starter. Raises NotFound."""
+    """The base to start from when none is named: the oldest, which is the bundled starter.
+
+    Raises NotFound.
+    """
     every = models.list_models(user, models.ModelList(limit=MANY, sort="created_at")).items
     for model in every:
         if model.type == "base" and model.latest_version_id and model.capabilities.get("finetune"):

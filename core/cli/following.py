@@ -20,7 +20,10 @@ EXIT = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
 
 
 def watch(user: User, job: Job, *, quiet: bool = False, tick: Callable[[], None] | None = None) -> int:
-    """Show events and progress until the job has ended or is paused. Returns the exit status. ``tick`` is called at every look."""
+    """Show events and progress until the job has ended or is paused.
+
+    Returns the exit status. ``tick`` is called at every look.
+    """
     line, shown = _Line(quiet), 0
     while True:
         if tick:
@@ -40,8 +43,9 @@ def watch(user: User, job: Job, *, quiet: bool = False, tick: Callable[[], None]
 def run(user: User, job: Job, *, quiet: bool = False) -> int:
     """Look after the queue from here until this job has ended: for a machine on which no server runs.
 
-    Turns and limits are the queue's, so jobs before this one are started first. A running server may do the same beside it: whoever
-    claims a job runs it. Ctrl+C asks the worker to save; the job then waits in the queue.
+    Turns and limits are the queue's, so jobs before this one are started first. A running server may do the
+    same beside it: whoever claims a job runs it. Ctrl+C asks the worker to save; the job then waits in the
+    queue.
     """
     supervisor = Supervisor()
     try:

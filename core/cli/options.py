@@ -1,7 +1,7 @@
 """Command line options made from pydantic models: names, choices, bounds and help come from the fields.
 
-What is not given is not in the values, so the model's own defaults stand. Texts are read leniently by ``core.fields.parse``, which
-also says what is wrong with them.
+What is not given is not in the values, so the model's own defaults stand. Texts are read leniently by
+``core.fields.parse``, which also says what is wrong with them.
 """
 
 import argparse
@@ -49,7 +49,10 @@ def add_command(
     needs_user: bool = True,
     as_json: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command with the options that all share. ``act(user, chosen)`` does it and returns the exit status."""
+    """A command with the options that all share.
+
+    ``act(user, chosen)`` does it and returns the exit status.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=f"{help}\n\n{more}", formatter_class=Help
     )
@@ -74,7 +77,10 @@ def add_fields(
     words: Mapping[str, Iterable[str]] | None = None,
     without: Iterable[str] = (),
 ) -> None:
-    """An option per field of ``model``. ``named`` gives other names to some; ``words``: what a field of a registry may be."""
+    """An option per field of ``model``.
+
+    ``named`` gives other names to some; ``words``: what a field of a registry may be.
+    """
     fields = properties_of(model)
     for name in model.model_fields:
         if name not in set(without):

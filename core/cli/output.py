@@ -1,4 +1,5 @@
-"""How the command line speaks: tables that fit 80 columns for people, JSON for programs, errors that say what to do."""
+"""How the command line speaks: tables that fit 80 columns
+for people, JSON for programs, errors that say what to do."""
 
 import dataclasses
 import json

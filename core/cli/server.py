@@ -1,4 +1,5 @@
-"""``settings``: how the server is set up, with the help that the documentation has; ``join``: a data folder and its database."""
+"""``settings``: how the server is set up, with the help
+that the documentation has; ``join``: a data folder and its database."""
 
 import argparse
 import sys

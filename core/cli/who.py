@@ -12,7 +12,10 @@ from core.tables import UserRow
 
 
 def find_user(email: str | None) -> User:
-    """The account of this address, of ``LUTHIER_USER``, or the only one there is. Raises NotFound, FolderMismatch."""
+    """The account of this address, of ``LUTHIER_USER``, or the only one there is.
+
+    Raises NotFound, FolderMismatch.
+    """
     pairing.open_database()
     wanted = users.normal_email(email or settings().user)
     with reading() as session:

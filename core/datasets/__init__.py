@@ -1,16 +1,18 @@
 """Datasets: a named line of immutable versions, and everything a user does with them.
 
-A dataset belongs to one user and does not exist for others. Each version is one Parquet in a folder of its own, with the uploaded
-bytes beside it, its profile and its training report. How a file is read is ``core.ingest``'s business, what rows mean for
-training ``core.formats``'s, user SQL ``core.query``'s.
+A dataset belongs to one user and does not exist for others. Each version is one Parquet in a folder of its
+own, with the uploaded bytes beside it, its profile and its training report. How a file is read is
+``core.ingest``'s business, what rows mean for training ``core.formats``'s, user SQL ``core.query``'s.
 
 - ``values``: what these functions hand out
 - ``making``: create, next version, change, delete
 - ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
-- ``views``: what of a version is shown, on a page or in a file; ``pages``: which rows that means, and reading them
+- ``views``: what of a version is shown, on a page or in a file; ``pages``: which rows that means, and reading
+  them
 - ``reports``: profile, quality and token lengths of a version, which ``core.reports`` computes
 - ``diffs``: what is different between two versions
-- ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what they share
+- ``editing``: cells and rows changed in place; ``splits``, ``leaks``: train, validation and test, and what
+  they share
 - ``lineage``: what was made from what; ``removing``, ``retention``: what goes, and what forbids it
 - ``scratch``: a DuckDB for one heavy piece of work
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files

@@ -1,4 +1,5 @@
-"""The bundled sample datasets: real enough for the whole loop, small enough to ship. data/samples/make_samples.py makes them."""
+"""The bundled sample datasets: real enough for the whole loop,
+small enough to ship. data/samples/make_samples.py makes them."""
 
 from pathlib import Path
 

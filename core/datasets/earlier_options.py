@@ -1,4 +1,5 @@
-"""The next file of a dataset is read as its newest upload was, unless options are given; and the answer says so."""
+"""The next file of a dataset is read as its newest upload was,
+unless options are given; and the answer says so."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from core.tables import DatasetVersionRow
 
 
 def choose(user: User, dataset_id: str, options: IngestOptions | None) -> tuple[dict[str, Any], int | None]:
-    """Options to store, and the number of the version they are taken from, if any was read in a chosen way."""
+    """Options to store, and the number of the version they are taken
+    from, if any was read in a chosen way."""
     with reading() as session:
         rows.own(session, user.id, dataset_id)
         found = rows.newest_upload(session, dataset_id) if options is None else None
@@ -25,7 +27,8 @@ def choose(user: User, dataset_id: str, options: IngestOptions | None) -> tuple[
 
 @contextmanager
 def blaming(earlier: int | None) -> Iterator[None]:
-    """An error about a file that was read as an earlier one was says so: nobody chose these options for it."""
+    """An error about a file that was read as an earlier one was says so:
+    nobody chose these options for it."""
     try:
         yield
     except (UnreadableFile, ValidationError) as error:

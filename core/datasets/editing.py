@@ -1,8 +1,8 @@
 """Editing in place: cells changed, rows added and deleted, as the next version of a dataset.
 
-The edited copy is made by DuckDB from the old Parquet in file order, whatever its size; only the edits are in memory. Types are
-kept: a value that is none of its column's type is refused by row and column, and then nothing is made. Rows of a whole file are
-put at the end by ``making.append_rows``.
+The edited copy is made by DuckDB from the old Parquet in file order, whatever its size; only the edits are in
+memory. Types are kept: a value that is none of its column's type is refused by row and column, and then
+nothing is made. Rows of a whole file are put at the end by ``making.append_rows``.
 """
 
 import json
@@ -64,7 +64,8 @@ class _Wanted:
 def edit(user: User, version_id: str, edits: Edits) -> Version:
     """Make the next version of the dataset from this version and the edits.
 
-    Raises NotFound, Conflict (no rows, or newer versions exist), ValidationError by row and column, and what making a version does.
+    Raises NotFound, Conflict (no rows, or newer versions exist), ValidationError by row and column, and what
+    making a version does.
     """
     old = looking.get_version(user, version_id)
     rows.require_readable(old)
@@ -149,7 +150,8 @@ def _text(value: Any) -> str | None:
 
 
 def _require_fitting(work: Scratch, types: dict[str, str], wanted: Sequence[_Wanted]) -> None:
-    """Raises ValidationError that names row and column of every value that is none of its column's type (the first twenty)."""
+    """Raises ValidationError that names row and column of every value
+    that is none of its column's type (the first twenty)."""
     wrong: list[Detail] = []
     for column in dict.fromkeys(want.column for want in wanted):
         given = [want for want in wanted if want.column == column and want.text is not None]
@@ -174,7 +176,8 @@ def _require_fitting(work: Scratch, types: dict[str, str], wanted: Sequence[_Wan
 
 
 def _is_whole(given: Any, made: Any) -> bool:
-    """Whether nothing was lost when JSON became a nested value: DuckDB makes null of what does not fit, and rounds."""
+    """Whether nothing was lost when JSON became a nested value:
+    DuckDB makes null of what does not fit, and rounds."""
     if isinstance(given, dict) and isinstance(made, dict):
         fits = all(name in made and _is_whole(value, made[name]) for name, value in given.items())
         return fits and all(made[name] is None for name in made.keys() - given.keys())
@@ -186,7 +189,8 @@ def _is_whole(given: Any, made: Any) -> bool:
 
 
 def cast_text(cell: str, type_: str) -> str:
-    """SQL for a text as a value of the type; null where that would lose something, or is not possible at all."""
+    """SQL for a text as a value of the type; null where
+    that would lose something, or is not possible at all."""
     if type_ == "VARCHAR":
         return cell
     if type_ == "JSON":

@@ -1,7 +1,9 @@
-"""A table that Python holds already, as a Parquet file: from pandas, pyarrow or DuckDB, with the types it has there.
+"""A table that Python holds already, as a Parquet file:
+from pandas, pyarrow or DuckDB, with the types it has there.
 
-Nothing is made smaller or looser on the way: integers beyond 64 bits become decimals and never floating point, times keep their
-zones, nested values stay nested. An index that has a name or values of its own becomes a column.
+Nothing is made smaller or looser on the way: integers beyond 64 bits become decimals and never floating
+point, times keep their zones, nested values stay nested. An index that has a name or values of its own
+becomes a column.
 """
 
 from pathlib import Path
@@ -19,7 +21,10 @@ BATCH_ROWS = 100_000
 
 
 def write_parquet(table: Table) -> Path:
-    """A staged Parquet of the table, batch by batch. Raises ValidationError when it is no table or cannot be one."""
+    """A staged Parquet of the table, batch by batch.
+
+    Raises ValidationError when it is no table or cannot be one.
+    """
     target = storage.new_staging_path()
     try:
         if isinstance(table, duckdb.DuckDBPyRelation):
@@ -61,7 +66,8 @@ def _from_pandas(frame: Any) -> pa.Table:
 
 
 def _widened(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Half floats as floats, and decimals of up to 76 digits as those of 38 where they fit: DuckDB has no such types."""
+    """Half floats as floats, and decimals of up to 76 digits
+    as those of 38 where they fit: DuckDB has no such types."""
     fields = [field.with_type(_widen(field.type)) for field in reader.schema]
     wanted = pa.schema(fields)
     return reader if wanted.equals(reader.schema) else reader.cast(wanted)

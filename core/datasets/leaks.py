@@ -1,8 +1,10 @@
-"""Rows that two versions have in common, exactly or nearly: what a model would be tested on although it has learned it.
+"""Rows that two versions have in common, exactly or nearly:
+what a model would be tested on although it has learned it.
 
-Rows are compared in the columns that all versions share, or in the chosen ones. Exact: every row of both, counted in the later one.
-Near: texts of which four fifths of the runs of three words agree (``core.reports.quality.near``), over as many rows as
-``NEAR_ROWS``; above that over a part of the rows, which the report says. A row that has an exact twin is not counted as near.
+Rows are compared in the columns that all versions share, or in the chosen ones. Exact: every row of both,
+counted in the later one. Near: texts of which four fifths of the runs of three words agree
+(``core.reports.quality.near``), over as many rows as ``NEAR_ROWS``; above that over a part of the rows, which
+the report says. A row that has an exact twin is not counted as near.
 """
 
 from collections.abc import Sequence
@@ -30,8 +32,8 @@ LONGEST_EXAMPLE = 300
 
 @dataclass(frozen=True)
 class Leak:
-    """What ``b`` shares with ``a`` (ids of versions). Counts are rows of ``b``; ``examples``: {"a_line", "b_line", "a", "b",
-    "similarity"}, exact ones first; lines count from 1."""
+    """What ``b`` shares with ``a`` (ids of versions). Counts are rows of ``b``; ``examples``: {"a_line",
+    "b_line", "a", "b", "similarity"}, exact ones first; lines count from 1."""
 
     a: str
     b: str
@@ -42,7 +44,10 @@ class Leak:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """``columns`` were compared; ``text_columns`` for near duplicates (none: there is no text). ``is_sampled``: not all texts."""
+    """``columns`` were compared; ``text_columns`` for near duplicates (none: there is no text).
+
+    ``is_sampled``: not all texts.
+    """
 
     columns: list[str]
     text_columns: list[str]
@@ -95,7 +100,10 @@ def _type(version: Version, name: str) -> str:
 
 
 def _prepare(work: Scratch, n: int, version: Version, shared: Sequence[str], texts: Sequence[str]) -> None:
-    """The table ``r{n}``: line, two hashes of the content. Views: ``s{n}`` with line and text, ``t{n}`` those compared."""
+    """The table ``r{n}``: line, two hashes of the content.
+
+    Views: ``s{n}`` with line and text, ``t{n}`` those compared.
+    """
     cells = [_comparable(quoted(name), _type(version, name)) for name in shared]
     salted = [f"({cell} || chr(1))" for cell in cells]
     work.run(

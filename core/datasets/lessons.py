@@ -1,7 +1,9 @@
-"""What a version would teach a model: how many rows are examples, what is wrong with the others, and the examples themselves.
+"""What a version would teach a model: how many rows are examples,
+what is wrong with the others, and the examples themselves.
 
-As a version comes, the answer was stored at its conversion and covers every row. Under a mapping it is read now; a long version is
-then judged by its first rows, and the answer says by how many. What a row must look like is ``core.formats``'s business.
+As a version comes, the answer was stored at its conversion and covers every row. Under a mapping it is read
+now; a long version is then judged by its first rows, and the answer says by how many. What a row must look
+like is ``core.formats``'s business.
 """
 
 from collections.abc import Mapping
@@ -28,9 +30,10 @@ NOTHING_THERE = ("is empty", "is missing", "has no messages")
 class Lesson:
     """How a version's rows do as examples.
 
-    ``num_examples`` and ``num_bad`` are of the first ``num_checked`` rows, the shares of the first ``num_sampled``:
-    ``num_empty`` rows lack what is to be learned, ``num_short`` examples teach fewer than SHORT_WORDS words; ``words`` is
-    {"median", "longest"} of what is taught. ``errors``: the first hundred, {"line", "field", "message"}.
+    ``num_examples`` and ``num_bad`` are of the first ``num_checked`` rows, the shares of the first
+    ``num_sampled``: ``num_empty`` rows lack what is to be learned, ``num_short`` examples teach fewer than
+    SHORT_WORDS words; ``words`` is {"median", "longest"} of what is taught. ``errors``: the first hundred,
+    {"line", "field", "message"}.
     """
 
     format: str
@@ -52,7 +55,10 @@ class Lesson:
 def lesson(
     user: User, version_id: str, mapping: Mapping[str, str] | None = None, *, sample: int = SAMPLE_ROWS
 ) -> Lesson:
-    """The version as it is, or under a mapping. Raises NotFound, Conflict (not ready), ValidationError (the mapping)."""
+    """The version as it is, or under a mapping.
+
+    Raises NotFound, Conflict (not ready), ValidationError (the mapping).
+    """
     found = _ready(user, version_id)
     format_ = formats.mapped(found.columns, mapping)
     taught: list[int] = []
@@ -115,7 +121,10 @@ def count_words(example: Example) -> int:
 def training_preview(
     user: User, version_id: str, mapping: Mapping[str, str] | None = None, limit: int = 5, *, offset: int = 0
 ) -> list[tuple[int, Example | list[Detail]]]:
-    """Some rows as examples, or what is wrong with them. Raises ValidationError for a mapping that does not fit."""
+    """Some rows as examples, or what is wrong with them.
+
+    Raises ValidationError for a mapping that does not fit.
+    """
     found = _ready(user, version_id)
     format_ = formats.mapped(found.columns, mapping)
     examples = formats.read_examples(

@@ -1,7 +1,9 @@
-"""Where versions come from and what was made of them: a graph of versions, jobs and models around one dataset.
+"""Where versions come from and what was made of them:
+a graph of versions, jobs and models around one dataset.
 
-It holds all versions of the dataset, everything they were made from, everything that was made from them, and the jobs and models
-that learned from any of these. All of it belongs to the dataset's owner. At most ``MOST_NODES``; then ``is_cut`` says so.
+It holds all versions of the dataset, everything they were made from, everything that was made from them, and
+the jobs and models that learned from any of these. All of it belongs to the dataset's owner. At most
+``MOST_NODES``; then ``is_cut`` says so.
 """
 
 from collections.abc import Iterable
@@ -28,8 +30,8 @@ MADE_BY = {
 
 @dataclass(frozen=True)
 class Node:
-    """``kind``: version, job or model. ``title`` and ``text`` are for people. ``of``: the dataset's or model's id. ``status``:
-    ready, processing, failed or removed; a job's own; ready for models."""
+    """``kind``: version, job or model. ``title`` and ``text`` are for people. ``of``: the dataset's or
+    model's id. ``status``: ready, processing, failed or removed; a job's own; ready for models."""
 
     id: str
     kind: str
@@ -42,7 +44,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """``to`` was made from ``from_`` by ``how``: SQL, edit, append, split, training; "then" only follows it in the same dataset."""
+    """``to`` was made from ``from_`` by ``how``: SQL, edit, append,
+    split, training; "then" only follows it in the same dataset."""
 
     from_: str
     to: str

@@ -1,6 +1,7 @@
 """Looking at datasets: lists, versions, pages of rows, downloads.
 
-Everything here reads. Whose a dataset is comes first, every time: somebody else's looks as if it were not there.
+Everything here reads. Whose a dataset is comes first, every time: somebody else's looks as if it were not
+there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +78,8 @@ def get(user: User, dataset_id: str) -> Dataset:
 
 
 def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -> Listed[Version]:
-    """Newest first; a try that still runs is among them, and the last one that failed until something newer is ready."""
+    """Newest first; a try that still runs is among them,
+    and the last one that failed until something newer is ready."""
     version = DatasetVersionRow
     with reading() as session:
         rows.own(session, user.id, dataset_id)
@@ -127,7 +129,10 @@ def version_of(user: User, dataset_id: str, number: int | None = None) -> Versio
 
 
 def sql_tables(user: User) -> list[SqlTable]:
-    """Every ready version of the user's datasets, for SQL to name. Files lie at ``storage.parquet_path(version_id)``."""
+    """Every ready version of the user's datasets, for SQL to name.
+
+    Files lie at ``storage.parquet_path(version_id)``.
+    """
     with reading() as session:
         return rows.tables_of(session, user.id)
 
@@ -145,9 +150,12 @@ def preview(
     search: str | None = None,
     lines: Sequence[int] | None = None,
 ) -> Preview:
-    """A page of rows. ``where`` is a :class:`Filter` (or its dict) per column; a plain value means equals, None means null.
+    """A page of rows.
 
-    ``search``: words that must all occur somewhere in the row's text; ``lines``: only rows of these numbers, from 1.
+    ``where`` is a :class:`Filter` (or its dict) per column; a plain value means equals, None means null.
+
+    ``search``: words that must all occur somewhere in the row's text; ``lines``: only rows of these numbers,
+    from 1.
     """
     found = _ready(user, dataset_id, version)
     return pages.page(

@@ -1,8 +1,9 @@
 """Making, changing and deleting datasets.
 
-Rules kept here: a version is made once and never changed; nothing is deleted under an active job; what an upload may be called and
-how large it may be. A small upload is verified within the call and leaves nothing when it is bad; a larger one is converted in the
-background and ends as ready, or as failed with its errors. How a file is read is ``core.ingest``'s business.
+Rules kept here: a version is made once and never changed; nothing is deleted under an active job; what an
+upload may be called and how large it may be. A small upload is verified within the call and leaves nothing
+when it is bad; a larger one is converted in the background and ends as ready, or as failed with its errors.
+How a file is read is ``core.ingest``'s business.
 """
 
 import os
@@ -74,11 +75,14 @@ def create(
     table: Table | None = None,
     sha256: str | None = None,
 ) -> Dataset:
-    """Make a dataset of a staged upload, which is taken over: moved in, or removed when this raises. Or of a ``table`` in Python.
+    """Make a dataset of a staged upload, which is taken over: moved in, or removed when this raises.
 
-    ``sha256`` of the file where it is known already. Bytes the user has in another dataset, read in the same way, are not converted
-    or stored again: ``same_as`` of what comes back names the version. Raises UnsupportedMediaType, TooLarge, DiskFull,
-    UnreadableFile, ValidationError. Above SMALL_BYTES the last two show later, as status ``failed``.
+    Or of a ``table`` in Python.
+
+    ``sha256`` of the file where it is known already. Bytes the user has in another dataset, read in the same
+    way, are not converted or stored again: ``same_as`` of what comes back names the version. Raises
+    UnsupportedMediaType, TooLarge, DiskFull, UnreadableFile, ValidationError. Above SMALL_BYTES the last two
+    show later, as status ``failed``.
     """
     if file is None:
         return _create_of(user, new, table)
@@ -116,8 +120,9 @@ def add_version(
 ) -> Version:
     """Make the next version of a dataset of a staged upload. Raises as :func:`create` does, and NotFound.
 
-    Without ``options`` it is read as the dataset's newest upload was: ``detected["notes"]`` and errors name that version. When the
-    dataset has a version of the same bytes, read in the same way, that one comes back, with ``same_as`` set.
+    Without ``options`` it is read as the dataset's newest upload was: ``detected["notes"]`` and errors name
+    that version. When the dataset has a version of the same bytes, read in the same way, that one comes back,
+    with ``same_as`` set.
     """
     with _taking(file):
         chosen, earlier = earlier_options.choose(user, dataset_id, options)
@@ -146,10 +151,13 @@ def append_rows(
     options: IngestOptions | None = None,
     sha256: str | None = None,
 ) -> Version:
-    """Make the next version: the rows of the newest one, those of a staged upload behind them. Columns must fit by name and type.
+    """Make the next version: the rows of the newest one, those of a staged upload behind them.
 
-    Types are read as the dataset has them unless ``options`` say otherwise. Raises as :func:`create` does, NotFound, and Conflict
-    while another version is being made: one of the two would lose the rows of the other.
+    Columns must fit by name and type.
+
+    Types are read as the dataset has them unless ``options`` say otherwise. Raises as :func:`create` does,
+    NotFound, and Conflict while another version is being made: one of the two would lose the rows of the
+    other.
     """
     with _taking(file):
         newest = version_of(user, dataset_id)
@@ -184,11 +192,13 @@ def create_from_table(
     options: dict[str, Any] | None = None,
     newest: Version | None = None,
 ) -> tuple[Dataset, Version]:
-    """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``. ``parquet`` is taken over.
+    """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``.
 
-    ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is ``sql``, else python.
-    ``newest``: only while this is the dataset's newest version, else Conflict. Raises NotFound, ValidationError, TooLarge,
-    DiskFull, UnreadableFile.
+    ``parquet`` is taken over.
+
+    ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is
+    ``sql``, else python. ``newest``: only while this is the dataset's newest version, else Conflict. Raises
+    NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
     """
     with _taking(parquet):
         _require_size(parquet)
@@ -252,7 +262,10 @@ def update(user: User, dataset_id: str, change: DatasetChange) -> Dataset:
 
 
 def delete(user: User, dataset_id: str) -> None:
-    """Delete a dataset with all versions and files. Raises NotFound, or InUse while an active job needs it."""
+    """Delete a dataset with all versions and files.
+
+    Raises NotFound, or InUse while an active job needs it.
+    """
     with writing() as session:
         row = rows.own(session, user.id, dataset_id)
         ids = list(
@@ -286,7 +299,8 @@ def cancel_ingest(user: User, version_id: str) -> Version:
 
 
 def forget_failed(version_id: str) -> None:
-    """Remove a try that failed, and its dataset when it holds nothing else: the upload it was made of is tried again."""
+    """Remove a try that failed, and its dataset when it holds nothing else:
+    the upload it was made of is tried again."""
     with reading() as session:
         row = session.get(DatasetVersionRow, version_id)
     if row is not None and row.status == "failed":
@@ -294,7 +308,8 @@ def forget_failed(version_id: str) -> None:
 
 
 def take_back(version_id: str) -> None:
-    """Remove a version made a moment ago as one part of what failed; its dataset too when it holds nothing else."""
+    """Remove a version made a moment ago as one part of what failed;
+    its dataset too when it holds nothing else."""
     with reading() as session:
         row = session.get(DatasetVersionRow, version_id)
     if row is not None:
@@ -383,7 +398,8 @@ def _version_row(
 
 
 def _convert(row: DatasetVersionRow, file: Path) -> None:
-    """Hand the file to a converter; for a small one wait, and when it fails leave nothing and raise its error."""
+    """Hand the file to a converter; for a small one wait,
+    and when it fails leave nothing and raise its error."""
     if row.sha256:
         with reading() as session:
             same_bytes.share_original(session, file, owner_id=row.created_by, sha256=row.sha256)

@@ -1,8 +1,9 @@
 """Removing versions and datasets: what uses them, who forbids it, and what stays.
 
-Rules kept here: nothing goes while an active job reads it or a model alias stands on it; a dataset keeps at least one version with
-rows (to lose the last one, delete the dataset); a removed version loses its files for good, while its row stays with number, note,
-hash and parents, so that lineage and old jobs can still say what they were made from. What may go by itself: ``retention``.
+Rules kept here: nothing goes while an active job reads it or a model alias stands on it; a dataset keeps at
+least one version with rows (to lose the last one, delete the dataset); a removed version loses its files for
+good, while its row stays with number, note, hash and parents, so that lineage and old jobs can still say what
+they were made from. What may go by itself: ``retention``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +40,9 @@ LISTED = 100
 
 @dataclass(frozen=True)
 class Use:
-    """Something that uses a dataset or a version. ``blocks``: it must go first. ``kind``: job, alias, model, version or chat.
+    """Something that uses a dataset or a version.
+
+    ``blocks``: it must go first. ``kind``: job, alias, model, version or chat.
 
     ``name`` is for people; ``id`` is the job's, model's, version's or chat's.
     """
@@ -77,7 +80,10 @@ def delete_version(user: User, version_id: str) -> None:
 
 
 def removed_tables(user: User) -> list[SqlTable]:
-    """Versions that SQL cannot name any more because their files are gone; ``why`` says when and how. For error messages."""
+    """Versions that SQL cannot name any more because their files are gone; ``why`` says when and how.
+
+    For error messages.
+    """
     version = DatasetVersionRow
     with reading() as session:
         found = session.execute(
@@ -124,7 +130,8 @@ def needed(session: Session, version_ids: Iterable[str]) -> set[str]:
 
 
 def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
-    """The row first, the files after it: a crash in between leaves files that the sweep at the next start takes."""
+    """The row first, the files after it:
+    a crash in between leaves files that the sweep at the next start takes."""
     row.removed_at, row.removed_why = now(), why[:200]
     session.execute(delete(VersionReportRow).where(VersionReportRow.version_id == row.id))
     usage.record(

@@ -1,7 +1,7 @@
 """Reports about a version as its owner sees them: profile, quality, token lengths; and the rows of a finding.
 
-Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a profile is ready the
-footer of the Parquet speaks for it. Computing is the business of ``core.reports``.
+Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a
+profile is ready the footer of the Parquet speaks for it. Computing is the business of ``core.reports``.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,9 @@ Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobod
 
 @dataclass(frozen=True)
 class Quality:
-    """What may be wrong with a version. ``findings`` are dicts of ``Finding``, the worst first, examples masked.
+    """What may be wrong with a version.
+
+    ``findings`` are dicts of ``Finding``, the worst first, examples masked.
 
     ``num_rows_scanned`` is smaller than ``num_rows`` where a sample stands for the whole.
     """
@@ -53,7 +55,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class TokenLengths:
-    """Lengths of texts in tokens. ``columns`` is {name: {"rows", "total", "mean", "quantiles", "histogram", "longest"}}."""
+    """Lengths of texts in tokens.
+
+    ``columns`` is {name: {"rows", "total", "mean", "quantiles", "histogram", "longest"}}.
+    """
 
     status: Status
     progress: float
@@ -64,7 +69,10 @@ class TokenLengths:
 
 
 def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profile:
-    """What is in each column. While it is computed (``status``), what the footer says: nulls, min and max of plain columns."""
+    """What is in each column.
+
+    While it is computed (``status``), what the footer says: nulls, min and max of plain columns.
+    """
     with reading() as session:
         row = rows.numbered(session, user.id, dataset_id, version)
         rows.require_readable(row)

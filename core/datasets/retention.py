@@ -1,7 +1,9 @@
-"""What goes by itself: an admin may say how many of the newest versions of each dataset are kept, and for how many days all are.
+"""What goes by itself: an admin may say how many of the newest versions
+of each dataset are kept, and for how many days all are.
 
-Off by default. A version goes only when it is neither among the newest nor young enough, and never while an active job or a model
-alias needs it (``removing``). Its files go, its row stays and says why. Runs at the start of a server and once a day.
+Off by default. A version goes only when it is neither among the newest nor young enough, and never while an
+active job or a model alias needs it (``removing``). Its files go, its row stays and says why. Runs at the
+start of a server and once a day.
 """
 
 import logging
@@ -28,7 +30,10 @@ log = logging.getLogger("luthier.retention")
 
 
 class Retention(Input):
-    """The rule. Both must hold for a version to go: it is older than ``keep_days`` and not among the ``keep_newest``."""
+    """The rule.
+
+    Both must hold for a version to go: it is older than ``keep_days`` and not among the ``keep_newest``.
+    """
 
     enabled: bool = Field(False, title="Remove old versions")
     keep_newest: int = Field(

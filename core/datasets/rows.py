@@ -1,7 +1,8 @@
 """The rows of datasets and versions: who owns which, what they are called, and which version a dataset shows.
 
-Everything here runs in the caller's session; ``core.datasets`` holds the use cases. Names need not be unique; a name taken from a
-file gets a number when its owner has one like it. A file name is only ever shown, it never becomes a path.
+Everything here runs in the caller's session; ``core.datasets`` holds the use cases. Names need not be unique;
+a name taken from a file gets a number when its owner has one like it. A file name is only ever shown, it
+never becomes a path.
 """
 
 import re
@@ -24,7 +25,8 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*]+')
 
 
 def display_name(filename: str) -> str:
-    """The last path component, without control characters, at most 255 bytes; ``upload`` when nothing is left."""
+    """The last path component, without control characters,
+    at most 255 bytes; ``upload`` when nothing is left."""
     name = _CONTROL.sub("", re.split(r"[/\\]", filename)[-1])
     if len(name.encode()) > MAX_FILENAME_BYTES:
         stem, dot, suffix = name.rpartition(".")
@@ -40,7 +42,8 @@ def file_stem(name: str) -> str:
 
 
 def free_name(session: Session, owner_id: str, wanted: str) -> str:
-    """``wanted``, or with 2, 3 … behind it when the owner has that already (letter case does not tell them apart)."""
+    """``wanted``, or with 2, 3 … behind it when the owner has
+    that already (letter case does not tell them apart)."""
     wanted = wanted.strip()[: MAX_NAME - 8] or "dataset"
     taken = {
         name.lower()
@@ -96,7 +99,10 @@ def insert(session: Session, owner_id: str, name: str, description: str, version
 
 
 def append(session: Session, dataset: DatasetRow, version: DatasetVersionRow) -> None:
-    """The next version of a dataset. Tries that failed are forgotten now, so that people see numbers without gaps."""
+    """The next version of a dataset.
+
+    Tries that failed are forgotten now, so that people see numbers without gaps.
+    """
     version_row = DatasetVersionRow
     session.execute(
         delete(version_row).where(version_row.dataset_id == dataset.id, version_row.status == "failed")
@@ -226,7 +232,8 @@ def require_unchanged(session: Session, newest: Version) -> None:
 
 
 def require_newest(session: Session, old: Version) -> None:
-    """Raises Conflict when the dataset shows a newer version than this one: what was changed here would undo what is there."""
+    """Raises Conflict when the dataset shows a newer version than this one:
+    what was changed here would undo what is there."""
     newest = numbered(session, session.get_one(DatasetRow, old.dataset_id).owner_id, old.dataset_id, None)
     if newest.id != old.id:
         raise Conflict(
@@ -242,7 +249,10 @@ def removal(version: Version | DatasetVersionRow) -> str:
 
 
 def _shown_id() -> Select[str]:
-    """The version a dataset shows: its newest with rows, else its newest try. To be correlated with DatasetRow."""
+    """The version a dataset shows: its newest with rows, else its newest try.
+
+    To be correlated with DatasetRow.
+    """
     version = aliased(DatasetVersionRow)
     return (
         select(version.id)

@@ -1,8 +1,8 @@
 """Bytes that a user has already: no second conversion, no second copy.
 
-A version made of the same bytes, read in the same way, gives its files to the new one as hard links: both are immutable, and each
-can be deleted without the other. Read in another way, only the uploaded file itself is shared. Nobody's bytes are compared with
-another user's, so nothing can be learned from an answer.
+A version made of the same bytes, read in the same way, gives its files to the new one as hard links: both are
+immutable, and each can be deleted without the other. Read in another way, only the uploaded file itself is
+shared. Nobody's bytes are compared with another user's, so nothing can be learned from an answer.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ def hash_of(file: Path) -> str:
 
 
 def options_of(row: DatasetVersionRow) -> IngestOptions:
-    """How a version was read; what an older release stored and is not valid any more is left to be detected."""
+    """How a version was read; what an older release stored
+    and is not valid any more is left to be detected."""
     try:
         return parse(IngestOptions, **row.options)
     except ValidationError:
@@ -46,7 +47,8 @@ def options_of(row: DatasetVersionRow) -> IngestOptions:
 def find_twin(
     session: Session, row: DatasetVersionRow, *, owner_id: str, dataset_id: str | None = None
 ) -> DatasetVersionRow | None:
-    """A ready version of the owner (of one dataset) with the bytes, the kind of file and the options of ``row``."""
+    """A ready version of the owner (of one dataset) with the bytes,
+    the kind of file and the options of ``row``."""
     version = DatasetVersionRow
     statement = (
         select(version)
@@ -67,7 +69,10 @@ def name_twin(session: Session, twin: DatasetVersionRow) -> dict[str, Any]:
 
 
 def share_version(twin: DatasetVersionRow, row: DatasetVersionRow) -> bool:
-    """Publish the twin's files under ``row``, which becomes ready; its insertion comes after. False when they are gone."""
+    """Publish the twin's files under ``row``, which becomes ready; its insertion comes after.
+
+    False when they are gone.
+    """
     source, final = storage.version_dir(twin.id), storage.version_dir(row.id)
     try:
         with storage.publishing(final) as draft:
@@ -85,10 +90,12 @@ def share_version(twin: DatasetVersionRow, row: DatasetVersionRow) -> bool:
 
 
 def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRow) -> None:
-    """What else the new version has of its twin: the reports about it. Those that are not there yet are asked for.
+    """What else the new version has of its twin: the reports about it.
 
-    The shared files count as if they were its own, because deleting it takes as much away again. The hash of a large content comes
-    after its version: by now perhaps.
+    Those that are not there yet are asked for.
+
+    The shared files count as if they were its own, because deleting it takes as much away again. The hash of
+    a large content comes after its version: by now perhaps.
     """
     row.content_hash = (
         session.scalar(select(DatasetVersionRow.content_hash).where(DatasetVersionRow.id == twin.id))

@@ -1,4 +1,5 @@
-"""A DuckDB for one heavy piece of work over versions: bounded memory, spilling to a folder of its own, a deadline, few at once.
+"""A DuckDB for one heavy piece of work over versions: bounded memory,
+spilling to a folder of its own, a deadline, few at once.
 
 ``values`` of ours become SQL here, never a user's text. Whose versions they are was settled before.
 """
@@ -34,12 +35,16 @@ class Scratch:
         self._late = threading.Event()
 
     def stop(self) -> None:
-        """The deadline is over: also when it is so between two statements, where there is nothing to interrupt."""
+        """The deadline is over: also when it is so between two statements,
+        where there is nothing to interrupt."""
         self._late.set()
         self.connection.interrupt()
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one statement. Where several threads have not enough memory to spill side by side, one tries once more."""
+        """All rows of one statement.
+
+        Where several threads have not enough memory to spill side by side, one tries once more.
+        """
         try:
             return self._run_once(sql, values)
         except duckdb.OutOfMemoryException as error:
@@ -64,7 +69,8 @@ class Scratch:
 
 @contextmanager
 def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
-    """Raises RateLimited when no place becomes free, QueryTimeout after ``seconds``, DiskFull, Unavailable (out of memory)."""
+    """Raises RateLimited when no place becomes free,
+    QueryTimeout after ``seconds``, DiskFull, Unavailable (out of memory)."""
     storage.require_space()
     if not _places.acquire(timeout=WAIT_SECONDS):
         raise RateLimited(

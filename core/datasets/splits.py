@@ -1,9 +1,11 @@
-"""Train, validation and test parts of a version, cut by what is in the rows: equal rows are always in the same part.
+"""Train, validation and test parts of a version, cut by what is
+in the rows: equal rows are always in the same part.
 
-A row's place is the MD5 of the seed and its content, never its number: the same row falls into the same part in every version,
-under every DuckDB. ``by`` narrows what counts as content: rows that are equal in these columns stay together. Stratified, each
-value of a column is cut by itself: contents are ordered by that hash and cut at the shares, so that every part has its share of
-every value; which part a row is in then depends on the rows beside it, and ``by`` holds within one value only.
+A row's place is the MD5 of the seed and its content, never its number: the same row falls into the same part
+in every version, under every DuckDB. ``by`` narrows what counts as content: rows that are equal in these
+columns stay together. Stratified, each value of a column is cut by itself: contents are ordered by that hash
+and cut at the shares, so that every part has its share of every value; which part a row is in then depends on
+the rows beside it, and ``by`` holds within one value only.
 """
 
 from collections.abc import Sequence
@@ -65,14 +67,18 @@ class NewSplit(Input):
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Rows per part; ``strata``: the same per value of the stratified column, the commonest first: {"value", part: rows …}."""
+    """Rows per part; ``strata``: the same per value of the stratified column,
+    the commonest first: {"value", part: rows …}."""
 
     rows: dict[str, int]
     strata: list[dict[str, Any]]
 
 
 def count_split(user: User, version_id: str, new: NewSplit) -> SplitCounts:
-    """What :func:`split` would make. Raises NotFound, Conflict, ValidationError, QueryTimeout, RateLimited."""
+    """What :func:`split` would make.
+
+    Raises NotFound, Conflict, ValidationError, QueryTimeout, RateLimited.
+    """
     source = _source(user, version_id, new)
     with scratch(SECONDS) as work:
         _assign(work, source, new)
@@ -80,9 +86,11 @@ def count_split(user: User, version_id: str, new: NewSplit) -> SplitCounts:
 
 
 def split(user: User, version_id: str, new: NewSplit) -> list[Dataset]:
-    """Make a dataset per part, named ``<name> train`` and so on, or their next versions when the same source was split before.
+    """Make a dataset per part, named ``<name> train`` and so on,
+    or their next versions when the same source was split before.
 
-    Raises as :func:`count_split` does, ValidationError for a part without rows, and what making versions raises.
+    Raises as :func:`count_split` does, ValidationError for a part without rows, and what making versions
+    raises.
     """
     source = _source(user, version_id, new)
     name = looking.get(user, source.dataset_id).name

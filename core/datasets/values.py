@@ -1,4 +1,7 @@
-"""The values that ``core.datasets`` answers with, and how rows become them. Shapes follow the API: names there are names here."""
+"""The values that ``core.datasets`` answers with, and how rows become them.
+
+Shapes follow the API: names there are names here.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +17,10 @@ INTERNAL_OPTIONS = frozenset({"keep_original", "append_to"})  # between a servic
 
 @dataclass(frozen=True)
 class Version:
-    """One immutable table. ``status`` processing or failed: the try to make one, with ``progress`` and ``errors``."""
+    """One immutable table.
+
+    ``status`` processing or failed: the try to make one, with ``progress`` and ``errors``.
+    """
 
     id: str
     dataset_id: str
@@ -50,7 +56,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as its newest ready version shows it, or as its only try does. ``version`` is null before one is ready."""
+    """A dataset as its newest ready version shows it, or as its only try does.
+
+    ``version`` is null before one is ready.
+    """
 
     id: str
     owner_id: str
@@ -94,8 +103,8 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is in each column, in the shapes that ``compute`` of the profile describes. While it is not ready the columns say
-    less."""
+    """What is in each column, in the shapes that ``compute`` of the profile describes. While it is not ready
+    the columns say less."""
 
     columns: list[dict[str, Any]]
     num_rows: int

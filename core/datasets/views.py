@@ -1,4 +1,6 @@
-"""A view: which rows of a version are shown, in which order, with which columns. The same for a page, a link and a file.
+"""A view: which rows of a version are shown, in which order, with which columns.
+
+The same for a page, a link and a file.
 
 Whose dataset it is comes first, as everywhere; what the parts of a view mean is told in ``pages``.
 """
@@ -29,7 +31,8 @@ FILES = {
 
 
 class View(Input):
-    """``finding`` names a finding of the quality report; only its rows are meant, as with ``lines`` (numbers from 1)."""
+    """``finding`` names a finding of the quality report;
+    only its rows are meant, as with ``lines`` (numbers from 1)."""
 
     version: int | None = Field(None, ge=1, le=10**9)
     columns: list[str] | None = None
@@ -46,7 +49,8 @@ class View(Input):
 
 
 def from_query(query: Mapping[str, str]) -> View:
-    """The view of an address: ``version``, ``where`` (JSON), ``sort`` (``-name``: descending), ``q``, ``cols``, ``finding``.
+    """The view of an address: ``version``, ``where`` (JSON),
+    ``sort`` (``-name``: descending), ``q``, ``cols``, ``finding``.
 
     Raises ValidationError for what is no view.
     """

@@ -1,9 +1,10 @@
 """Model versions in forms that run elsewhere: asked for, listed, taken away, deleted.
 
-Making one is the business of a process of its own (``core.exports.worker``), started and looked after by ``queue``. It loads
-what it made once more and compares greedy answers with the registry's; only what passed becomes ``ready``. Exports are immutable:
-the same version, kind and target again is the existing one, unless it failed. They belong to whoever asked, also those of a base
-that everybody shares. A token for a hub is handed to the process and kept nowhere.
+Making one is the business of a process of its own (``core.exports.worker``), started and looked after by
+``queue``. It loads what it made once more and compares greedy answers with the registry's; only what passed
+becomes ``ready``. Exports are immutable: the same version, kind and target again is the existing one, unless
+it failed. They belong to whoever asked, also those of a base that everybody shares. A token for a hub is
+handed to the process and kept nowhere.
 """
 
 import re
@@ -85,7 +86,8 @@ class ExportList(ListQuery):
 
 @dataclass(frozen=True)
 class Export:
-    """``checks``: prompt, reference (the registry's answer), export (its own answer) and same, for each prompt that was compared.
+    """``checks``: prompt, reference (the registry's answer),
+    export (its own answer) and same, for each prompt that was compared.
 
     ``facts``: stage (what it does now), precision, written_by, checked_by, sha256, url of a push.
     """
@@ -110,7 +112,10 @@ class Export:
 
 @dataclass(frozen=True)
 class Offer:
-    """A kind a version can be exported as, its size before, or the sentence why not. ``peak_bytes``: free disk it needs."""
+    """A kind a version can be exported as, its size before, or the sentence why not.
+
+    ``peak_bytes``: free disk it needs.
+    """
 
     kind: Kind
     size_bytes: int
@@ -132,7 +137,10 @@ class ExportFile(NamedTuple):
 def list_offers(
     user: User, model_id: str, *, version: int | None = None, precision: Precision = "stored"
 ) -> list[Offer]:
-    """Every kind with its size, in the order in which pages show them. Raises NotFound, Conflict (no weights)."""
+    """Every kind with its size, in the order in which pages show them.
+
+    Raises NotFound, Conflict (no weights).
+    """
     with reading() as session:
         row = _version(session, user, model_id, version)
     weights = location(row.id)
@@ -140,7 +148,10 @@ def list_offers(
 
 
 def request_export(user: User, model_id: str, new: NewExport) -> Requested:
-    """Ask for an export. Raises NotFound, Conflict, ValidationError (this kind is not possible, and why), DiskFull."""
+    """Ask for an export.
+
+    Raises NotFound, Conflict, ValidationError (this kind is not possible, and why), DiskFull.
+    """
     with reading() as session:
         version = _version(session, user, model_id, new.version)
         if found := _existing(session, user, version.id, new):

@@ -1,8 +1,10 @@
-"""Which models become GGUF by the ``gguf`` package alone, and how llama.cpp knows their tokenizers. Reads JSON files only.
+"""Which models become GGUF by the ``gguf`` package alone, and how llama.cpp knows their tokenizers.
 
-llama.cpp does not read a tokenizer's rules, it knows them by name. Only what is proven to be the same is listed here: the name
-stands for one exact ``pre_tokenizer`` of tokenizer.json. Everything else is refused with a sentence: a file that tokenizes
-differently answers differently, and nobody sees why.
+Reads JSON files only.
+
+llama.cpp does not read a tokenizer's rules, it knows them by name. Only what is proven to be the same is
+listed here: the name stands for one exact ``pre_tokenizer`` of tokenizer.json. Everything else is refused
+with a sentence: a file that tokenizes differently answers differently, and nobody sees why.
 """
 
 import json
@@ -12,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-# Architectures whose tensors have been read back and compared, and what llama.cpp calls them. Mistral is a Llama there.
+# Architectures whose tensors have been read back and compared, and what llama.cpp calls them. Mistral is a
+# Llama there.
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
     "MistralForCausalLM": "llama",
@@ -71,7 +74,10 @@ def read_json(path: Path) -> Json:
 
 @lru_cache(maxsize=8)
 def read_tokenizer(folder: Path) -> Json:
-    """tokenizer.json. Folders of versions never change, and a large vocabulary takes half a second to parse."""
+    """tokenizer.json.
+
+    Folders of versions never change, and a large vocabulary takes half a second to parse.
+    """
     return read_json(folder / "tokenizer.json")
 
 

@@ -1,8 +1,9 @@
 """The processes that make exports, from the outside: one at a time, oldest request first.
 
-A thread of the server starts them and looks after them. One that dies leaves its export failed, and says so; after a restart of the
-server such an export is made again, and a process of the last server that still lives is left to finish. The token of a push is
-kept in this memory until its process has read it from stdin: after a restart such a push has to be asked for again.
+A thread of the server starts them and looks after them. One that dies leaves its export failed, and says so;
+after a restart of the server such an export is made again, and a process of the last server that still lives
+is left to finish. The token of a push is kept in this memory until its process has read it from stdin: after
+a restart such a push has to be asked for again.
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""What happens to the row of an export: every change is one guarded UPDATE. A row that is gone was deleted: nobody waits."""
+"""What happens to the row of an export: every change is one guarded UPDATE.
+
+A row that is gone was deleted: nobody waits.
+"""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """How large an export will be, from the headers of the weights and the tokenizer's file: nothing is loaded.
 
-Exact but for what stands around the weights (cards, headers): a few kilobytes, at most a few percent of a very small model.
+Exact but for what stands around the weights (cards, headers): a few kilobytes, at most a few percent of a
+very small model.
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ def estimate(weights: Weights, kind: str, precision: str) -> Size:
 
 
 def precision_of(weights: Weights, wanted: str) -> str:
-    """The precision merged weights are written in; ``stored`` chooses what loses nothing that the version has."""
+    """The precision merged weights are written in;
+    ``stored`` chooses what loses nothing that the version has."""
     if wanted != "stored":
         return wanted
     is_small = sum(prod(shape) for shape in _shapes(weights.base)) <= FLOAT32_UP_TO

@@ -1,8 +1,10 @@
-"""The process that makes one export: ``python -m core.exports.worker EXPORT_ID``, started by ``core.exports.queue``.
+"""The process that makes one export:
+``python -m core.exports.worker EXPORT_ID``, started by ``core.exports.queue``.
 
-It claims the export's row, makes and checks it at low priority, publishes its folder, and settles the row last; meanwhile a second
-thread writes progress and a heartbeat, and ends the process when the row is gone: nobody waits for it any more. The first line of
-stdin is the token of a push; it is kept in a variable and nowhere else.
+It claims the export's row, makes and checks it at low priority, publishes its folder, and settles the row
+last; meanwhile a second thread writes progress and a heartbeat, and ends the process when the row is gone:
+nobody waits for it any more. The first line of stdin is the token of a push; it is kept in a variable and
+nowhere else.
 """
 
 import logging
@@ -31,7 +33,10 @@ log = logging.getLogger("luthier.exports")
 
 
 def run(export_id: str, token: str = "") -> bool:
-    """Make one export and settle its row, whatever happens: the outermost loop of the process. False: see its log."""
+    """Make one export and settle its row, whatever happens: the outermost loop of the process.
+
+    False: see its log.
+    """
     row = rows.claim(export_id)
     if row is None:
         return True

@@ -1,17 +1,20 @@
 """Fine-tuning as its owner sees it: plan and start a job, watch it, pause, resume and cancel it.
 
-How a job's state changes is decided in ``core.jobs``, what a training does in ``core.training``; here is who may, and on what.
+How a job's state changes is decided in ``core.jobs``, what a training does in ``core.training``; here is who
+may, and on what.
 
 - ``values``: what services hand out; ``owned``: the jobs of a user, as rows
 - ``sources``: the base and the rows of a new job, found and checked; ``recipes``: a request as a YAML file
 - ``before``: what the model will see of the data, and what the training will cost
 - ``starting``: plan, create, admit; ``again``: run a job once more exactly, delete one that has ended
 - ``sweeps``: a group of jobs that differ in a few settings; ``sweep_space`` says in which
-- ``queue``: the waiting jobs in the order in which they will start, and changing it; ``expected``: what their seconds are taken to
-  be
-- ``following``: list, get, cancel, pause, resume, progress, events, checkpoints; ``annotating``: notes and tags
+- ``queue``: the waiting jobs in the order in which they will start, and changing it; ``expected``: what their
+  seconds are taken to be
+- ``following``: list, get, cancel, pause, resume, progress, events, checkpoints; ``annotating``: notes and
+  tags
 - ``monitor``: curves, samples, hardest rows, log
-- ``checkpoints``: keep, delete, promote, evaluate; ``provenance``: what a version of the registry remembers about its making
+- ``checkpoints``: keep, delete, promote, evaluate; ``provenance``: what a version of the registry remembers
+  about its making
 - ``run``: a run to take along
 """
 

@@ -1,9 +1,9 @@
 """A job once more exactly, and a job no more.
 
-A rerun takes everything from the stored job: the version of the base and of the data, the seed, the settings as asked, and the
-number of threads it ran with, because sums over another number differ in their last digits. (On several threads they were seen to
-differ from run to run too.) Nobody names a version here, so nothing can be reached that the first run could not; what has been
-deleted or taken away since is a Conflict.
+A rerun takes everything from the stored job: the version of the base and of the data, the seed, the settings
+as asked, and the number of threads it ran with, because sums over another number differ in their last digits.
+(On several threads they were seen to differ from run to run too.) Nobody names a version here, so nothing can
+be reached that the first run could not; what has been deleted or taken away since is a Conflict.
 """
 
 from typing import Any
@@ -35,7 +35,8 @@ SAME = (
 def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job:
     """Start the job again as a new one: same data, base, seed and settings. The same key never starts two.
 
-    Raises NotFound, Conflict (the base or the data is gone), ValidationError (more devices than there are), DiskFull.
+    Raises NotFound, Conflict (the base or the data is gone), ValidationError (more devices than there are),
+    DiskFull.
     """
     key = key_of(user, idempotency_key)
     if key and (existing := find_by_key(key)):
@@ -72,7 +73,10 @@ def rerun(user: User, job_id: str, *, idempotency_key: str | None = None) -> Job
 
 
 def delete(user: User, job_id: str) -> None:
-    """Remove a job that has ended, with its curves, checkpoints and log. The model that it made stays. Raises NotFound, InUse."""
+    """Remove a job that has ended, with its curves, checkpoints and log.
+
+    The model that it made stays. Raises NotFound, InUse.
+    """
     with writing() as session:
         row = find(session, user, job_id)
         if row.status not in ENDED_STATUSES:

@@ -1,4 +1,7 @@
-"""How long waiting jobs will run, from how fast jobs on the same base ran. Cheap: asked with every look at the queue."""
+"""How long waiting jobs will run, from how fast jobs on the same base ran.
+
+Cheap: asked with every look at the queue.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +26,8 @@ class Pace:
 
 
 def durations(session: Session, job_ids: Sequence[str]) -> dict[str, float | None]:
-    """Seconds that each of these jobs still needs once it has started; None where nothing on its base has run yet."""
+    """Seconds that each of these jobs still needs once it has started;
+    None where nothing on its base has run yet."""
     rows = session.scalars(select(JobRow).where(JobRow.id.in_(job_ids))).all()
     paces = _paces(session, {row.base_version_id for row in rows if row.base_version_id})
     return {row.id: _duration(row, paces) for row in rows}

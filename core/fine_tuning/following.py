@@ -1,4 +1,7 @@
-"""Watching and steering the jobs one owns. What is stored is what every viewer sees; watching changes nothing."""
+"""Watching and steering the jobs one owns.
+
+What is stored is what every viewer sees; watching changes nothing.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -91,12 +94,17 @@ def cancel(user: User, job_id: str) -> Job:
 
 
 def pause(user: User, job_id: str) -> Job:
-    """Set a queued or running job aside; a running one saves a checkpoint first. Raises NotFound, Conflict."""
+    """Set a queued or running job aside; a running one saves a checkpoint first.
+
+    Raises NotFound, Conflict.
+    """
     return _steer(user, job_id, jobs.pause, "pause", {"paused": "Pause."})
 
 
 def resume(user: User, job_id: str) -> Job:
-    """Queue a paused job again; it goes on from its last checkpoint. One whose worker has not let go yet runs at once.
+    """Queue a paused job again; it goes on from its last checkpoint.
+
+    One whose worker has not let go yet runs at once.
 
     Raises NotFound, Conflict.
     """

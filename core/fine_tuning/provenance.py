@@ -1,7 +1,8 @@
-"""What a version of the registry remembers about how it was made: data, exact settings, environment, hardware, time and cost.
+"""What a version of the registry remembers about how it was made:
+data, exact settings, environment, hardware, time and cost.
 
-Asked by the worker when a job has ended and by whoever promotes a checkpoint, so that both tell the same. The versions of libraries
-are read from their metadata: nothing is imported here.
+Asked by the worker when a job has ended and by whoever promotes a checkpoint, so that both tell the same. The
+versions of libraries are read from their metadata: nothing is imported here.
 """
 
 import os
@@ -29,8 +30,8 @@ def describe(
 ) -> dict[str, Any]:
     """The ``settings`` of a version: everything needed to run the training again and to know what it took.
 
-    ``model``: the folder that becomes the version, None for a run without one. ``seconds``: how long the training took to get
-    there, over all attempts.
+    ``model``: the folder that becomes the version, None for a run without one. ``seconds``: how long the
+    training took to get there, over all attempts.
     """
     base = session.get(ModelVersionRow, job.base_version_id) if job.base_version_id else None
     return {

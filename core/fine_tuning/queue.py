@@ -1,4 +1,5 @@
-"""The queue as its users see it: one's own waiting jobs in the order in which they will start, and the ways to change that order.
+"""The queue as its users see it: one's own waiting jobs in the order
+in which they will start, and the ways to change that order.
 
 The rule is ``core.jobs.turns``'s. Other users' jobs are counted, never named.
 """
@@ -49,7 +50,10 @@ class Priority(Input):
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """One of the user's waiting jobs. ``place`` counts everybody's jobs from 1. ``starts_at`` is None when nobody can tell."""
+    """One of the user's waiting jobs.
+
+    ``place`` counts everybody's jobs from 1. ``starts_at`` is None when nobody can tell.
+    """
 
     id: str
     name: str
@@ -65,7 +69,8 @@ class QueuedJob:
 
 @dataclass(frozen=True)
 class Queue:
-    """``running`` and ``others_waiting`` count jobs; ``places`` is how many may run at a time, ``devices`` what they share."""
+    """``running`` and ``others_waiting`` count jobs;
+    ``places`` is how many may run at a time, ``devices`` what they share."""
 
     items: list[QueuedJob]
     others_waiting: int
@@ -94,7 +99,9 @@ def queue(user: User) -> Queue:
 
 
 def move(user: User, job_id: str, move: Move) -> Queue:
-    """Change the order of one's own waiting jobs. A job that passes one of another priority takes that priority.
+    """Change the order of one's own waiting jobs.
+
+    A job that passes one of another priority takes that priority.
 
     Raises NotFound, Conflict when the job does not wait.
     """
@@ -110,7 +117,10 @@ def move(user: User, job_id: str, move: Move) -> Queue:
 
 
 def set_priority(user: User, job_id: str, priority: int) -> Job:
-    """It goes behind one's own jobs of that priority which were put in order, else by age. Raises NotFound, Conflict."""
+    """It goes behind one's own jobs of that priority which were put in order, else by age.
+
+    Raises NotFound, Conflict.
+    """
     with writing() as session:
         row = find(session, user, job_id)
         if row.status not in ACTIVE_STATUSES:
@@ -124,7 +134,10 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
 
 
 def require_devices(num_processes: int, *, runner: str) -> None:
-    """Raises ValidationError when this server has fewer and the job runs here. Asks the driver: not inside ``writing()``."""
+    """Raises ValidationError when this server has fewer and the job runs here.
+
+    Asks the driver: not inside ``writing()``.
+    """
     if runner == turns.HERE and num_processes > (there := hardware.device_count()):
         raise ValidationError.of("num_processes", f"at most {there}: this server has no more devices")
 
@@ -196,7 +209,8 @@ def _target(order: Sequence[str], at: int, move: Move) -> int:
 
 
 def _write_order(session: Session, order: Sequence[str], *, moved: str, target: int) -> None:
-    """Positions for all, and for the moved job the priority of a neighbour if its own would put it elsewhere."""
+    """Positions for all, and for the moved job the priority
+    of a neighbour if its own would put it elsewhere."""
     priorities = dict(
         session.execute(select(JobRow.id, JobRow.priority).where(JobRow.id.in_(order))).tuples().all()
     )

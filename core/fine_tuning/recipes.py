@@ -1,9 +1,10 @@
-"""A fine-tuning as a YAML file: what the form downloads and takes, what a job says of itself, what the command line runs.
+"""A fine-tuning as a YAML file: what the form downloads and takes,
+what a job says of itself, what the command line runs.
 
-The file has the fields of :class:`~core.fine_tuning.starting.NewJob` and nothing else, each under its own help. Reading is strict:
-a field that does not exist, stands twice or has a wrong value is an error that names the field and its line. An idempotency key
-belongs to one press of a button, so it is never in a file. Read with the safe parts of YAML only; aliases are refused, since a few
-bytes of them can stand for gigabytes.
+The file has the fields of :class:`~core.fine_tuning.starting.NewJob` and nothing else, each under its own
+help. Reading is strict: a field that does not exist, stands twice or has a wrong value is an error that names
+the field and its line. An idempotency key belongs to one press of a button, so it is never in a file. Read
+with the safe parts of YAML only; aliases are refused, since a few bytes of them can stand for gigabytes.
 """
 
 import textwrap
@@ -36,7 +37,8 @@ def to_yaml(new: NewJob) -> str:
 
 
 def from_yaml(text: str) -> NewJob:
-    """Raises ValidationError: with the line for what is no YAML, with field and line for unknown, double and wrong fields."""
+    """Raises ValidationError: with the line for what is no YAML,
+    with field and line for unknown, double and wrong fields."""
     if len(text) > MAX_CHARACTERS:
         raise ValidationError.of("file", f"is longer than {MAX_CHARACTERS:,} characters")
     lines: dict[str, int] = {}
@@ -53,7 +55,10 @@ def from_yaml(text: str) -> NewJob:
 
 
 def of_job(job: Job) -> NewJob:
-    """The request that would start the same job again, its seed included. Raises ValidationError when its base or data is gone."""
+    """The request that would start the same job again, its seed included.
+
+    Raises ValidationError when its base or data is gone.
+    """
     fields = {
         name: getattr(job, name)
         for name in NewJob.model_fields

@@ -1,7 +1,8 @@
 """What a new job learns from: its base and its rows, found for the user and checked against the method.
 
-Rows that suit no method are a Conflict that names the line; a mapping that gives bad rows is a ValidationError, because another
-mapping may give good ones. Up to ``CHECKED_AT_ONCE`` rows are checked before the answer, the others before the job is queued.
+Rows that suit no method are a Conflict that names the line; a mapping that gives bad rows is a
+ValidationError, because another mapping may give good ones. Up to ``CHECKED_AT_ONCE`` rows are checked before
+the answer, the others before the job is queued.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,8 @@ def find_base(user: User, model_id: str) -> Base:
 
 
 def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:
-    """The weights that settings are chosen for: of an adapter those of the whole model below it, as the worker counts them."""
+    """The weights that settings are chosen for: of an adapter those
+    of the whole model below it, as the worker counts them."""
     if kind != "adapter":
         return num_parameters
     try:
@@ -125,7 +127,10 @@ def find_rows(
 
 
 def require_sound(rows: Rows) -> None:
-    """Look at the first rows themselves. Raises ValidationError or Conflict about the first that cannot be learned."""
+    """Look at the first rows themselves.
+
+    Raises ValidationError or Conflict about the first that cannot be learned.
+    """
     found = find_wrong_row(rows, limit=CHECKED_AT_ONCE)
     if found is None:
         return

@@ -34,7 +34,10 @@ FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an es
 
 
 class NewJob(Input):
-    """What to train, on what, and how. ``columns`` maps roles (prompt, completion, …) to the columns of a table."""
+    """What to train, on what, and how.
+
+    ``columns`` maps roles (prompt, completion, …) to the columns of a table.
+    """
 
     base_model_id: str = Field(max_length=64, title="Base model", description="The model to start from.")
     dataset_id: str = Field(max_length=64, title="Dataset", description="The dataset to learn from.")
@@ -146,7 +149,10 @@ class Plan:
 
 
 def plan(user: User, new: NewJob) -> Plan:
-    """Look before the start. Raises what ``create`` would raise about base, dataset and mapping; rows are not read one by one."""
+    """Look before the start.
+
+    Raises what ``create`` would raise about base, dataset and mapping; rows are not read one by one.
+    """
     base, rows, validation = _find(user, new)
     settings, num_examples, num_validation = _settle(new, base, rows, validation)
     tokens = sources.tokens_per_row(rows) * num_examples * settings.n_epochs
@@ -161,7 +167,10 @@ def plan(user: User, new: NewJob) -> Plan:
 
 
 def create(user: User, new: NewJob) -> Job:
-    """Start a job; it waits for its turn. Raises NotFound, Conflict (the dataset cannot train this), ValidationError, DiskFull."""
+    """Start a job; it waits for its turn.
+
+    Raises NotFound, Conflict (the dataset cannot train this), ValidationError, DiskFull.
+    """
     key = key_of(user, new.idempotency_key)
     if key and (existing := find_by_key(key)):
         return existing
@@ -180,7 +189,10 @@ def create(user: User, new: NewJob) -> Job:
 def automatic(
     user: User, base_model_id: str, hyperparameters: Hyperparameters, *, method: str, num_rows: int
 ) -> Settings:
-    """What the settings that are left alone become beside those that are not. Raises NotFound, Conflict about the base."""
+    """What the settings that are left alone become beside those that are not.
+
+    Raises NotFound, Conflict about the base.
+    """
     return _resolve(hyperparameters, sources.find_base(user, base_model_id), num_rows, method=method)
 
 
@@ -233,7 +245,10 @@ def default_name(found: Sources, suffix: str | None) -> str:
 
 
 def admit(job_id: str) -> None:
-    """Check all rows of a ``validating`` job, then queue it or fail it with the reason. Slow for large tables."""
+    """Check all rows of a ``validating`` job, then queue it or fail it with the reason.
+
+    Slow for large tables.
+    """
     with reading() as session:
         row = session.get(JobRow, job_id)
         found = _stored_sources(session, row) if row else None
@@ -257,7 +272,10 @@ def admit(job_id: str) -> None:
 
 
 def _require_files(session: Any, job: JobRow) -> None:
-    """In the transaction that makes the job: from now on ``removing`` sees that the versions are needed. Raises Conflict."""
+    """In the transaction that makes the job: from now on ``removing`` sees that the versions are needed.
+
+    Raises Conflict.
+    """
     for version_id in filter(None, (job.dataset_version_id, job.validation_version_id)):
         if version := session.get(DatasetVersionRow, version_id):
             datasets.require_readable(version)

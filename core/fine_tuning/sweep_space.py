@@ -1,6 +1,8 @@
-"""What a sweep tries: settings and their values or ranges, and the combinations that a grid or a random search makes of them.
+"""What a sweep tries: settings and their values or ranges,
+and the combinations that a grid or a random search makes of them.
 
-Pure arithmetic. A value is checked by the same model that checks a job's settings, so a sweep can try nothing that a job may not.
+Pure arithmetic. A value is checked by the same model that checks a job's settings, so a sweep can try nothing
+that a job may not.
 """
 
 import itertools
@@ -41,7 +43,10 @@ Values = dict[str, Any]
 
 
 class Range(Input):
-    """Numbers between two ends, for a random search. ``scale`` log: every factor is as likely, as for learning rates."""
+    """Numbers between two ends, for a random search.
+
+    ``scale`` log: every factor is as likely, as for learning rates.
+    """
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)

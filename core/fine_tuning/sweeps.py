@@ -1,8 +1,8 @@
 """A sweep: jobs that differ in a few settings, started together, compared in one table.
 
-All its jobs learn from the same version of the data and the same base with the same seed (unless the seed varies), so what differs
-in the end comes from the settings. They wait in the queue like any others. A sweep has no state of its own: it is
-what its jobs are.
+All its jobs learn from the same version of the data and the same base with the same seed (unless the seed
+varies), so what differs in the end comes from the settings. They wait in the queue like any others. A sweep
+has no state of its own: it is what its jobs are.
 """
 
 import random
@@ -66,7 +66,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """``statuses`` counts its jobs by state, ``progress`` is their mean. ``measure`` is what ``best_job_id`` is lowest in."""
+    """``statuses`` counts its jobs by state, ``progress`` is their mean.
+
+    ``measure`` is what ``best_job_id`` is lowest in.
+    """
 
     id: str
     name: str
@@ -96,7 +99,10 @@ def draw(new: NewSweep) -> list[Values]:
 
 
 def create(user: User, new: NewSweep) -> Sweep:
-    """Start all jobs, or none. The same key never starts two sweeps. Raises what ``fine_tuning.create`` raises."""
+    """Start all jobs, or none.
+
+    The same key never starts two sweeps. Raises what ``fine_tuning.create`` raises.
+    """
     keys = [
         starting.key_of(user, f"sweep {n} {new.idempotency_key}") if new.idempotency_key else None
         for n in range(MAX_JOBS)
@@ -131,7 +137,8 @@ def create(user: User, new: NewSweep) -> Sweep:
 
 
 def get(user: User, sweep_id: str, *, sort: str = "created_at") -> Sweep:
-    """``sort`` orders the jobs: a field of theirs, ``-`` in front means descending; nothing measured comes last."""
+    """``sort`` orders the jobs: a field of theirs, ``-``
+    in front means descending; nothing measured comes last."""
     with reading() as session:
         found = _present(session, _find(session, user, sweep_id))
     return replace(found, trials=_sorted(found.trials, sort))
@@ -168,7 +175,10 @@ def cancel(user: User, sweep_id: str) -> Sweep:
 
 
 def delete(user: User, sweep_id: str) -> None:
-    """Remove a sweep with its jobs; models that they made stay. Raises NotFound, InUse while a job has not ended."""
+    """Remove a sweep with its jobs; models that they made stay.
+
+    Raises NotFound, InUse while a job has not ended.
+    """
     with writing() as session:
         _find(session, user, sweep_id)
         job_ids = [row.id for row in session.scalars(_jobs_of(sweep_id))]

@@ -15,7 +15,10 @@ ACTIVE = ACTIVE_STATUSES
 
 @dataclass(frozen=True)
 class Job:
-    """One fine-tuning. ``asked``: hyperparameters as given; ``resolved``: as run; ``hyperparameters``: those asked, as run."""
+    """One fine-tuning.
+
+    ``asked``: hyperparameters as given; ``resolved``: as run; ``hyperparameters``: those asked, as run.
+    """
 
     id: str
     user_id: str
@@ -74,7 +77,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job stands. ``progress`` is a share of 1 and never decreases; ``eta_seconds`` is known while it runs."""
+    """Where a job stands.
+
+    ``progress`` is a share of 1 and never decreases; ``eta_seconds`` is known while it runs.
+    """
 
     status: str
     progress: float

@@ -1,7 +1,7 @@
 """The training formats, and how a table is recognised as one.
 
-To add a format: one file with a subclass of :class:`Format`, one line in ``FORMATS``. Detection, mapping form, API schema,
-validation and the contract test follow. ``table`` stays last: it takes everything.
+To add a format: one file with a subclass of :class:`Format`, one line in ``FORMATS``. Detection, mapping
+form, API schema, validation and the contract test follow. ``table`` stays last: it takes everything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -75,7 +75,9 @@ def mapped(columns: Sequence[Column], mapping: ColumnMapping | None) -> Format:
 def read_examples(
     parquet: Path, format_: Format, mapping: ColumnMapping | None = None, *, first: int = 1
 ) -> Iterator[tuple[int, Example | list[Detail]]]:
-    """Each row of a version in its order, as (line from 1, example) or as (line, what is wrong with it). Streams.
+    """Each row of a version in its order, as (line from 1, example) or as (line, what is wrong with it).
+
+    Streams.
 
     ``first``: the line to begin with; what lies before it is skipped by row groups, not read.
     """

@@ -1,9 +1,10 @@
 """What a training format is, and what it makes of a row: an :class:`Example`, or a list of what is wrong.
 
-A format names its *roles* (``prompt``, ``completion``, …). A dataset whose columns bear those names has the format; any other table
-gets there through a *mapping* from role to column. Rules every format keeps: a null is an empty text, a value that is no text is
-rendered as one, and a message about a row names the field as the user knows it (her column, not our role).
-Line numbers are the reader's business (``core.formats.read_examples``), tokens and masks the trainer's.
+A format names its *roles* (``prompt``, ``completion``, …). A dataset whose columns bear those names has the
+format; any other table gets there through a *mapping* from role to column. Rules every format keeps: a null
+is an empty text, a value that is no text is rendered as one, and a message about a row names the field as the
+user knows it (her column, not our role). Line numbers are the reader's business
+(``core.formats.read_examples``), tokens and masks the trainer's.
 """
 
 import json

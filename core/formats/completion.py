@@ -1,6 +1,7 @@
 """A question and its answer: ``{"prompt", "completion"}``, optionally with ``system``.
 
-It is learned as a conversation of one turn (prompt: user, completion: assistant), so that the tuned model answers in a chat.
+It is learned as a conversation of one turn (prompt: user, completion: assistant), so that the tuned model
+answers in a chat.
 """
 
 from collections.abc import Sequence

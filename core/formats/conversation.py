@@ -1,7 +1,8 @@
 """Lists of messages: the rules that chat and preference share.
 
-Roles are ``system``, ``user`` and ``assistant`` (``developer`` is read as ``system``). Content is text, or a list of text parts.
-Tool calls and images are refused by name rather than dropped: a model must not silently learn half a conversation.
+Roles are ``system``, ``user`` and ``assistant`` (``developer`` is read as ``system``). Content is text, or a
+list of text parts. Tool calls and images are refused by name rather than dropped: a model must not silently
+learn half a conversation.
 """
 
 from typing import Any

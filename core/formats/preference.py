@@ -1,7 +1,8 @@
 """Two answers to the same question, one better.
 
-A row is ``{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}``. Each part may also be plain text
-(columns such as ``prompt``, ``chosen``, ``rejected``): the input is then the user's message and the outputs are the assistant's.
+A row is ``{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}``. Each part may
+also be plain text (columns such as ``prompt``, ``chosen``, ``rejected``): the input is then the user's
+message and the outputs are the assistant's.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Any other table. It trains through a mapping from roles to columns, which makes it one of the other formats."""
+"""Any other table.
+
+It trains through a mapping from roles to columns, which makes it one of the other formats.
+"""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
 """The guide: chapters in Markdown beside this file, with tables made from the code when they are read.
 
-A line ``{{ settings }}`` in a chapter stands for a block of ``core.guide.blocks``, so what the guide lists is what there is.
-Chapters are cut at their ``##`` headings; every section has an anchor by which pages and tooltips link to it.
+A line ``{{ settings }}`` in a chapter stands for a block of ``core.guide.blocks``, so what the guide lists is
+what there is. Chapters are cut at their ``##`` headings; every section has an anchor by which pages and
+tooltips link to it.
 """
 
 import re

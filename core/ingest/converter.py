@@ -1,9 +1,11 @@
-"""From a staged upload to an immutable version: the converter, a process of its own (``python -m core.ingest VERSION_ID``).
+"""From a staged upload to an immutable version: the converter,
+a process of its own (``python -m core.ingest VERSION_ID``).
 
-It claims the version's row, checks and converts the file, computes hash, profile and training report, publishes the folder by one
-rename, and writes the row last. Meanwhile a second thread reports progress with a heartbeat and watches for a cancel. A converter
-that dies leaves a draft folder and a row in state ``processing``; whoever started it, or ``queue.recover``, cleans up.
-Who may upload, names and limits are the business of ``core.datasets``.
+It claims the version's row, checks and converts the file, computes hash, profile and training report,
+publishes the folder by one rename, and writes the row last. Meanwhile a second thread reports progress with a
+heartbeat and watches for a cancel. A converter that dies leaves a draft folder and a row in state
+``processing``; whoever started it, or ``queue.recover``, cleans up. Who may upload, names and limits are the
+business of ``core.datasets``.
 """
 
 import hashlib
@@ -148,9 +150,12 @@ def convert(
     connection: duckdb.DuckDBPyConnection,
     progress: Progress,
 ) -> Converted:
-    """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database. Raises UnreadableFile, TooLarge, …
+    """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database.
 
-    ``behind``: an older version's Parquet whose rows come first. ``sha256`` of the file where it is known already.
+    Raises UnreadableFile, TooLarge, …
+
+    ``behind``: an older version's Parquet whose rows come first. ``sha256`` of the file where it is known
+    already.
     """
     work, target = draft / "work", draft / "data.parquet"
     work.mkdir()
@@ -177,7 +182,8 @@ def convert(
 
 
 def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: list[dict[str, str]]) -> str:
-    """A hash of names, types and rows that does not depend on the order of rows: a sum over the MD5 of each row as JSON.
+    """A hash of names, types and rows that does not depend
+    on the order of rows: a sum over the MD5 of each row as JSON.
 
     DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: twins must not cancel out.
     """
@@ -192,7 +198,8 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
 def training_report(
     parquet: Path, format_: str, mapping: dict[str, str] | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """{"format", "ok", "num_examples", "errors": [{"line", "field", "message"}]} of a version as it would train."""
+    """{"format", "ok", "num_examples", "errors": [{"line",
+    "field", "message"}]} of a version as it would train."""
     chosen, count, bad = formats.FORMATS[format_], 0, 0
     errors: list[dict[str, Any]] = []
     if not chosen.trainable:
@@ -300,7 +307,10 @@ def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
 
 
 def _complete(version_id: str) -> bool:
-    """Hash the content of a large version, which is ready without. Whoever dies on the way leaves it to the server's next start."""
+    """Hash the content of a large version, which is ready without.
+
+    Whoever dies on the way leaves it to the server's next start.
+    """
     with reading() as session:
         row = session.get(DatasetVersionRow, version_id)
     if row is None or row.status != "ready" or row.content_hash != HASHED_LATER or row.removed_at:
@@ -404,7 +414,8 @@ def _measure(
 def _profile(
     connection: duckdb.DuckDBPyConnection, target: Path, columns: list[dict[str, str]]
 ) -> dict[str, Any] | None:
-    """None when that fails: the data is whole without it, and the report that then tries again says so where it fails, too."""
+    """None when that fails: the data is whole without it,
+    and the report that then tries again says so where it fails, too."""
     try:
         return {"columns": profile.compute(connection, target, columns)}
     except duckdb.InterruptException:  # cancelled
@@ -421,7 +432,8 @@ def main() -> None:
 
 
 def _told() -> str:
-    """A spare waits for its version with everything at hand that a small table needs; without one it ends with its server."""
+    """A spare waits for its version with everything at hand
+    that a small table needs; without one it ends with its server."""
     reader_for(".csv")
     configure_mappers()
     version_id = sys.stdin.readline().strip() or sys.exit(0)

@@ -1,4 +1,7 @@
-"""What a file would become: read by a child with bounded time and memory, for a page that asks. Nothing is kept."""
+"""What a file would become: read by a child with bounded time and memory, for a page that asks.
+
+Nothing is kept.
+"""
 
 import json
 import logging
@@ -25,7 +28,10 @@ log = logging.getLogger("luthier.ingest")
 
 
 def look_in_child(path: Path, filename: str, options: IngestOptions) -> Look:
-    """What ``path`` would become with these options, read by a child within LOOK_SECONDS. Never raises for a bad file."""
+    """What ``path`` would become with these options, read by a child within LOOK_SECONDS.
+
+    Never raises for a bad file.
+    """
     work = storage.new_staging_path()
     work.mkdir()
     asked = {"path": str(path), "filename": filename, "options": options.model_dump(), "work": str(work)}

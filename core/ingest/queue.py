@@ -1,8 +1,9 @@
 """Converters from the outside: how many run, who waits for them, and what becomes of those that died.
 
-A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done around it:
-at most ``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of the server, when converters of
-the last server may still be alive (they are adopted) or never have started (they are started now).
+A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done
+around it: at most ``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of
+the server, when converters of the last server may still be alive (they are adopted) or never have started
+(they are started now).
 """
 
 import logging
@@ -75,7 +76,8 @@ def settle_dead(version_id: str) -> None:
 
 
 def recover() -> None:
-    """At the start of a server, before anything uploads: adopt, start or fail what is processing; sweep what nobody needs."""
+    """At the start of a server, before anything uploads: adopt,
+    start or fail what is processing; sweep what nobody needs."""
     with reading() as session:
         processing = list(
             session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing"))

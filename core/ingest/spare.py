@@ -1,9 +1,9 @@
 """The spare converter: one process that has imported everything already and waits to be told a version.
 
-Importing takes a converter most of a second, converting a small file a tenth of that; so behind the first conversion a server
-keeps a spare (measured: 68 MB of its own). It is told one version id on its standard input and is replaced when that one is done.
-While it waits it dies with the server, because its input ends. Nothing depends on it: where there is none, or it died, a converter
-is started anew.
+Importing takes a converter most of a second, converting a small file a tenth of that; so behind the first
+conversion a server keeps a spare (measured: 68 MB of its own). It is told one version id on its standard
+input and is replaced when that one is done. While it waits it dies with the server, because its input ends.
+Nothing depends on it: where there is none, or it died, a converter is started anew.
 """
 
 import subprocess
@@ -20,7 +20,10 @@ _is_allowed = False
 
 
 def allow() -> None:
-    """At the start of a server: from now on one is kept. Programs that only use the services, and tests, keep none."""
+    """At the start of a server: from now on one is kept.
+
+    Programs that only use the services, and tests, keep none.
+    """
     global _is_allowed
     _is_allowed = True
 

@@ -5,9 +5,9 @@
 - ``health``: whether a worker that is alive still gets on
 - ``notes``: events, metric points, checkpoints, samples; ``row_files``: the losses of single rows
 
-A job goes from the form (``core.fine_tuning``) into the queue; the supervisor (``core.workers``) claims it and has a runner start
-its worker, which trains and writes here. Functions run in the caller's transaction. Who may see or touch a job is decided in
-``core.fine_tuning``, what is trained in ``core.training``.
+A job goes from the form (``core.fine_tuning``) into the queue; the supervisor (``core.workers``) claims it
+and has a runner start its worker, which trains and writes here. Functions run in the caller's transaction.
+Who may see or touch a job is decided in ``core.fine_tuning``, what is trained in ``core.training``.
 """
 
 from core.jobs.states import (

@@ -1,9 +1,10 @@
-"""When a training that still says it lives is taken for hung: its worker's heartbeat goes on, but no step comes.
+"""When a training that still says it lives is taken for hung:
+its worker's heartbeat goes on, but no step comes.
 
-The rule follows the pace of the run itself. A step may take 20 times as long as they usually do, a measurement on the validation
-rows happens between two steps, and ``LUTHIER_TRAINING_STALL_SECONDS`` is always allowed. Before the first step of an attempt (the
-model is loaded, the rows are read) and behind the last one (the model is saved) nothing is known of the pace, so that may take
-``WITHOUT_PACE`` times the setting.
+The rule follows the pace of the run itself. A step may take 20 times as long as they usually do, a
+measurement on the validation rows happens between two steps, and ``LUTHIER_TRAINING_STALL_SECONDS`` is always
+allowed. Before the first step of an attempt (the model is loaded, the rows are read) and behind the last one
+(the model is saved) nothing is known of the pace, so that may take ``WITHOUT_PACE`` times the setting.
 """
 
 from datetime import UTC, datetime
@@ -16,13 +17,19 @@ WITHOUT_PACE = 12.0
 
 
 def is_stalled(job: JobRow, at: datetime, *, validation_share: float) -> bool:
-    """Whether a running job has been silent for too long. ``validation_share``: validation rows per training row."""
+    """Whether a running job has been silent for too long.
+
+    ``validation_share``: validation rows per training row.
+    """
     last = last_sign(job)
     return last is not None and (at - last).total_seconds() > patience(job, validation_share=validation_share)
 
 
 def last_sign(job: JobRow) -> datetime | None:
-    """When this attempt was last seen to get on: its last step, or the start of its worker. None before it has one."""
+    """When this attempt was last seen to get on: its last step, or the start of its worker.
+
+    None before it has one.
+    """
     if job.worker_started is None:
         return None
     began = datetime.fromtimestamp(job.worker_started, UTC)

@@ -1,4 +1,5 @@
-"""What a training leaves beside its state: events, points of the curves, checkpoints, the best validation loss, sampled answers.
+"""What a training leaves beside its state: events, points of the curves,
+checkpoints, the best validation loss, sampled answers.
 
 Functions run in the caller's transaction, most often the worker's.
 """
@@ -74,7 +75,8 @@ def note_checkpoint(
 
 
 def note_best(session: Session, job_id: str, *, step: int, loss: float) -> None:
-    """The lowest validation loss of a job and its step; a higher one changes nothing, whichever attempt measured it."""
+    """The lowest validation loss of a job and its step;
+    a higher one changes nothing, whichever attempt measured it."""
     lower = or_(JobRow.best_loss.is_(None), JobRow.best_loss > loss)
     change = update(JobRow).where(JobRow.id == job_id, lower).values(best_loss=loss, best_step=step)
     session.execute(change.execution_options(synchronize_session=False))

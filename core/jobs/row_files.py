@@ -1,7 +1,7 @@
 """The losses by row of a training: ``jobs/<id>/rows-train.parquet`` and ``rows-validation.parquet``.
 
-Columns: line (int64), loss and first (float32, NaN where not seen yet), tokens (int32), step (int64). Written whole each time,
-under a temporary name first, so a reader sees the old losses or the new ones.
+Columns: line (int64), loss and first (float32, NaN where not seen yet), tokens (int32), step (int64). Written
+whole each time, under a temporary name first, so a reader sees the old losses or the new ones.
 """
 
 import os

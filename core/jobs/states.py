@@ -9,21 +9,23 @@
         │                  v │                 v │
         └──cancel── any active state          paused
 
-``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose turn it is, between
-users and among one user's jobs, is decided in ``core.jobs.turns``. Each end that nobody pressed a button for (finished, failed,
-paused by itself) becomes an alert here, in the transaction that makes it, so none is missed and none comes twice.
+``set_aside`` pauses a queued or running job for a reason of the server's. Ended jobs may be removed. Whose
+turn it is, between users and among one user's jobs, is decided in ``core.jobs.turns``. Each end that nobody
+pressed a button for (finished, failed, paused by itself) becomes an alert here, in the transaction that makes
+it, so none is missed and none comes twice.
 
-Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points, checkpoints or the end.
-``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker sees it within a step and lets go. Until it
-has, the token stays, and nobody else can claim the job.
+Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points,
+checkpoints or the end. ``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker
+sees it within a step and lets go. Until it has, the token stays, and nobody else can claim the job.
 
-Three rules keep a job, and the place that its lease takes, from standing still. ``queued`` means that nobody holds the job:
-whatever makes a job wait takes the lease away in the same UPDATE, and a job that is resumed before its worker has let go is
-``running`` again under the lease that it has. ``release`` works in every state. And the supervisor looks at every lease, whatever
-the state of its job, and ends the lease of a worker that is gone.
+Three rules keep a job, and the place that its lease takes, from standing still. ``queued`` means that nobody
+holds the job: whatever makes a job wait takes the lease away in the same UPDATE, and a job that is resumed
+before its worker has let go is ``running`` again under the lease that it has. ``release`` works in every
+state. And the supervisor looks at every lease, whatever the state of its job, and ends the lease of a worker
+that is gone.
 
-Functions run in the caller's transaction; ``False`` or ``Lost`` means that the guard did not hold. Who may see or touch a job is
-decided in ``core.fine_tuning``.
+Functions run in the caller's transaction; ``False`` or ``Lost`` means that the guard did not hold. Who may
+see or touch a job is decided in ``core.fine_tuning``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,17 +75,21 @@ def cancel(session: Session, job_id: str) -> bool:
 
 
 def pause(session: Session, job_id: str) -> bool:
-    """queued or running -> paused. The time left stays until the worker lets go: the pace of the run is judged by it."""
+    """queued or running -> paused.
+
+    The time left stays until the worker lets go: the pace of the run is judged by it.
+    """
     return _change(session, job_id, ("queued", "running"), status="paused")
 
 
 def resume(session: Session, job_id: str) -> bool:
     """paused -> queued, or -> running where a worker still holds the lease; with fresh attempts.
 
-    A worker that has not seen the pause, or sees the end of it in time, then goes on and nothing is lost. One that is already
-    saving lets go as it would have: ``release`` puts the job into the queue, and it goes on from that checkpoint when its turn
-    comes. One that is dead is found by the supervisor, as any worker of a running job. Would the job wait in the queue with the
-    lease of a worker that may never let go, it could not be claimed and its place would be taken.
+    A worker that has not seen the pause, or sees the end of it in time, then goes on and nothing is lost. One
+    that is already saving lets go as it would have: ``release`` puts the job into the queue, and it goes on
+    from that checkpoint when its turn comes. One that is dead is found by the supervisor, as any worker of a
+    running job. Would the job wait in the queue with the lease of a worker that may never let go, it could
+    not be claimed and its place would be taken.
     """
     is_held = JobRow.lease_token.is_not(None)
     status, attempts = case((is_held, "running"), else_="queued"), case((is_held, 1), else_=0)
@@ -91,7 +97,10 @@ def resume(session: Session, job_id: str) -> bool:
 
 
 def remove(session: Session, job_id: str) -> bool:
-    """A job that has ended, and what is kept about it, are gone; its files are the caller's. Not while a worker still lets go."""
+    """A job that has ended, and what is kept about it, are gone; its files are the caller's.
+
+    Not while a worker still lets go.
+    """
     gone = delete(JobRow).where(
         JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None)
     )
@@ -114,7 +123,10 @@ def reject(session: Session, job_id: str, *, error: Error) -> bool:
 
 
 def claim(session: Session, *, devices: int | None = None) -> str | None:
-    """queued -> running for the job whose turn it is, with a new lease; returns its id. ``devices``: all there are."""
+    """queued -> running for the job whose turn it is, with a new lease; returns its id.
+
+    ``devices``: all there are.
+    """
     job_id = turns.next_to_start(session, devices=devices)
     if job_id is None:
         return None
@@ -129,7 +141,9 @@ def claim(session: Session, *, devices: int | None = None) -> str | None:
 def requeue(
     session: Session, job_id: str, *, token: str | None, counts: bool = True, fresh: bool = False
 ) -> bool:
-    """running -> queued, lease given back. ``counts`` False: the attempt was ended by us and is not held against the job.
+    """running -> queued, lease given back.
+
+    ``counts`` False: the attempt was ended by us and is not held against the job.
 
     ``fresh``: it got on in this attempt, so the attempts before it are forgotten.
     """
@@ -148,7 +162,8 @@ def requeue(
 
 
 def has_new_checkpoint(session: Session, job: JobRow) -> bool:
-    """Whether the attempt that runs has saved anything: a job that gets on between its crashes is not given up."""
+    """Whether the attempt that runs has saved anything:
+    a job that gets on between its crashes is not given up."""
     if job.worker_started is None:
         return False
     since = datetime.fromtimestamp(job.worker_started, UTC)
@@ -164,7 +179,8 @@ def fail(session: Session, job_id: str, *, token: str | None, error: Error) -> b
 
 
 def set_aside(session: Session, job_id: str, *, error: Error) -> bool:
-    """queued or running -> paused because the server cannot go on with it, with the reason shown until the user resumes.
+    """queued or running -> paused because the server cannot go
+    on with it, with the reason shown until the user resumes.
 
     A worker sees it as any pause: it saves a checkpoint and gives the lease back.
     """
@@ -173,10 +189,13 @@ def set_aside(session: Session, job_id: str, *, error: Error) -> bool:
 
 
 def release(session: Session, job_id: str, *, token: str) -> bool:
-    """The worker has ended and its lease is given back. The state stays, only running -> queued: nobody trains the job any more.
+    """The worker has ended and its lease is given back.
 
-    It works in every state, so that no lease outlives its worker. In ``queued`` such a lease is one that an earlier
-    version of ``resume`` left behind; in ``running`` the job was resumed while its worker was ending, which is not held against it.
+    The state stays, only running -> queued: nobody trains the job any more.
+
+    It works in every state, so that no lease outlives its worker. In ``queued`` such a lease is one that an
+    earlier version of ``resume`` left behind; in ``running`` the job was resumed while its worker was ending,
+    which is not held against it.
     """
     runs = JobRow.status == "running"
     changes = {
@@ -188,7 +207,8 @@ def release(session: Session, job_id: str, *, token: str) -> bool:
 
 
 def note_ref(session: Session, job_id: str, *, ref: str) -> bool:
-    """A runner beyond this machine is about to start the worker of a claimed job and will know it by ``ref``."""
+    """A runner beyond this machine is about to start the worker
+    of a claimed job and will know it by ``ref``."""
     return _change(session, job_id, ("running",), JobRow.worker_pid.is_(None), worker_ref=ref)
 
 
@@ -236,7 +256,10 @@ def take(session: Session, job_id: str, *, pid: int, started: float) -> JobRow:
 def heartbeat(
     session: Session, job_id: str, *, token: str, progress: float | None = None, **facts: Any
 ) -> str:
-    """Renew the lease and write where the training stands; returns the job's status (running or paused). Raises Lost."""
+    """Renew the lease and write where the training stands; returns the job's status (running or paused).
+
+    Raises Lost.
+    """
     if unknown := set(facts) - PROGRESS_FIELDS:
         raise TypeError(f"not a fact about progress: {', '.join(sorted(unknown))}")
     if progress is not None:

@@ -1,12 +1,14 @@
 """Whose turn it is: the one rule by which waiting jobs start, and what it says about the future.
 
-- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one who was served longest ago
-  (a start or an end of a training; usage remembers those of deleted jobs), then to the older job.
-- **Within one user's jobs**: priority (1, 0, -1), then ``position``, then age. A priority orders one's own jobs and nobody else's,
-  so no user can starve another with it, an admin neither.
-- **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they are, and with it all the
-  others: a wide job is not starved by narrow ones, and the order that people see is the order that happens. The price is a device
-  that stands idle meanwhile. A job that asks for more devices than there are has no turn at all.
+- **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one who was
+  served longest ago (a start or an end of a training; usage remembers those of deleted jobs), then to the
+  older job.
+- **Within one user's jobs**: priority (1, 0, -1), then ``position``, then age. A priority orders one's own
+  jobs and nobody else's, so no user can starve another with it, an admin neither.
+- **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they
+  are, and with it all the others: a wide job is not starved by narrow ones, and the order that people see is
+  the order that happens. The price is a device that stands idle meanwhile. A job that asks for more devices
+  than there are has no turn at all.
 
 Places are counted by whoever claims. Everything below the loading functions is arithmetic on values.
 """
@@ -61,7 +63,10 @@ DEVICES = case((JobRow.runner == HERE, JobRow.num_processes), else_=0)
 
 
 def waiting(session: Session) -> list[Waiting]:
-    """All jobs in the queue. One with a lease is none of them: an earlier release left it so, and the supervisor frees it."""
+    """All jobs in the queue.
+
+    One with a lease is none of them: an earlier release left it so, and the supervisor frees it.
+    """
     columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
     found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
     return [Waiting(*row) for row in found]
@@ -100,7 +105,10 @@ def last_served(session: Session) -> dict[str, float]:
 
 
 def next_to_start(session: Session, *, devices: int | None) -> str | None:
-    """The job whose turn it is; None while its devices are not free, or nothing waits. ``devices``: how many there are."""
+    """The job whose turn it is; None while its devices are not free, or nothing waits.
+
+    ``devices``: how many there are.
+    """
     in_line = [job for job in waiting(session) if devices is None or job.devices <= devices]
     if not in_line:
         return None
@@ -116,7 +124,10 @@ def own_order(job: Waiting) -> tuple[int, bool, float, datetime, str]:
 
 
 def choose(jobs: Iterable[Waiting], *, busy: Mapping[str, int], served: Mapping[str, float]) -> Waiting:
-    """The job whose turn it is, of at least one. ``busy``: devices held by user; ``served``: when each was served last."""
+    """The job whose turn it is, of at least one.
+
+    ``busy``: devices held by user; ``served``: when each was served last.
+    """
     firsts: dict[str, Waiting] = {}
     for job in sorted(jobs, key=own_order):
         firsts.setdefault(job.user_id, job)
@@ -132,10 +143,12 @@ def foresee(
     devices: int,
     at: float,
 ) -> list[Start]:
-    """All waiting jobs in the order in which they will start if nothing changes, and when; ``at`` is now, in seconds since 1970.
+    """All waiting jobs in the order in which they will start
+    if nothing changes, and when; ``at`` is now, in seconds since 1970.
 
-    Plays the queue forward: what runs ends when it is expected to, and the rule above fills the free places. Once an end matters
-    that nobody knows, later starts have no time. A job that asks for more devices than there are comes last.
+    Plays the queue forward: what runs ends when it is expected to, and the rule above fills the free places.
+    Once an end matters that nobody knows, later starts have no time. A job that asks for more devices than
+    there are comes last.
     """
     fitting = [job for job in jobs if job.devices <= devices]
     lines: dict[str, deque[Waiting]] = {}

@@ -1,6 +1,6 @@
-"""From a name to what answers. ``name``, ``name@alias``, ``name@3`` and a ``mdl_`` id are callable; so is the part before the ``@``
-of a custom model, which then pins the version of the model below it. So are the checkpoints of one's own jobs
-(``checkpoint_calls``).
+"""From a name to what answers. ``name``, ``name@alias``, ``name@3`` and a ``mdl_`` id are callable; so is the
+part before the ``@`` of a custom model, which then pins the version of the model below it. So are the
+checkpoints of one's own jobs (``checkpoint_calls``).
 
 A user's own name wins over a shared base's. What another user owns does not exist.
 """
@@ -30,7 +30,8 @@ from core.weights import Weights, real_path
 
 @dataclass(frozen=True)
 class Callable:
-    """What a name means right now: the model asked for, the version that answers, and the defaults that go with it."""
+    """What a name means right now: the model asked for,
+    the version that answers, and the defaults that go with it."""
 
     name: str
     model: Model
@@ -40,7 +41,8 @@ class Callable:
 
 
 def resolve(user: User, name: str) -> Callable:
-    """Raises NotFound for an unknown name, alias or version, Conflict when the model has no weights any more."""
+    """Raises NotFound for an unknown name, alias or version,
+    Conflict when the model has no weights any more."""
     with reading() as session:
         if checkpoint_calls.is_meant(name) and _by_name_or_id(session, user.id, name) is None:
             return Callable(
@@ -53,7 +55,10 @@ def resolve(user: User, name: str) -> Callable:
 
 
 def location(version_id: str) -> Weights:
-    """Raises NotFound when there is no such version, Conflict when an adapter's base is gone. Knows checkpoints as well."""
+    """Raises NotFound when there is no such version, Conflict when an adapter's base is gone.
+
+    Knows checkpoints as well.
+    """
     with reading() as session:
         if version_id.startswith("ckpt_"):
             return checkpoint_calls.locate(session, version_id)

@@ -1,6 +1,8 @@
-"""The card of a fine-tuned model: ``README.md`` in its folder, so that whoever gets the files knows what they are.
+"""The card of a fine-tuned model: ``README.md`` in its folder,
+so that whoever gets the files knows what they are.
 
-Written once, when a version is published. It names what the version was made of and how, and nothing of this server.
+Written once, when a version is published. It names what the version was made of and how, and nothing of this
+server.
 """
 
 import os

@@ -1,7 +1,9 @@
-"""Checkpoints as something to call: ``ftj_…:step-N``, or ``NAME:step-N`` with the name of a job, by the job's owner alone.
+"""Checkpoints as something to call: ``ftj_…:step-N``,
+or ``NAME:step-N`` with the name of a job, by the job's owner alone.
 
-A checkpoint is no model of the registry: it has no version, no alias, and it may be swept. While it is there, it answers like a
-model, also while its job still runs. Its version id is the checkpoint's own id, which a rewritten checkpoint does not share.
+A checkpoint is no model of the registry: it has no version, no alias, and it may be swept. While it is there,
+it answers like a model, also while its job still runs. Its version id is the checkpoint's own id, which a
+rewritten checkpoint does not share.
 """
 
 import re
@@ -50,7 +52,10 @@ def find(session: Session, user_id: str, name: str) -> tuple[Model, ModelVersion
 
 
 def locate(session: Session, checkpoint_id: str) -> Weights:
-    """Where a checkpoint's model lies. Raises NotFound, Conflict when its files or an adapter's base are gone."""
+    """Where a checkpoint's model lies.
+
+    Raises NotFound, Conflict when its files or an adapter's base are gone.
+    """
     row = session.get(CheckpointRow, checkpoint_id)
     job = session.get(JobRow, row.job_id) if row else None
     if row is None or job is None:
@@ -68,7 +73,10 @@ def locate(session: Session, checkpoint_id: str) -> Weights:
 
 
 def whole_base(session: Session, job: JobRow) -> ModelVersionRow | None:
-    """The whole model that an adapter of the job stands over: what it started from, or what lies below that. None: deleted."""
+    """The whole model that an adapter of the job stands over: what it started from, or what lies below that.
+
+    None: deleted.
+    """
     started = session.get(ModelVersionRow, job.base_version_id) if job.base_version_id else None
     if started is None or started.kind == "full":
         return started

@@ -1,9 +1,10 @@
-"""How weights get into the registry: from a finished job, from one of its checkpoints, from the bundled starter, from a folder or
-hub id an admin names.
+"""How weights get into the registry: from a finished job, from one of its checkpoints, from the bundled
+starter, from a folder or hub id an admin names.
 
-Files first, row last: a version's folder appears by rename, then its row. A crash in between leaves an orphan folder, which
-``recover`` moves to the trash. The starter is copied into the data folder, because versions are immutable and a later release may
-bring other weights, while adapters trained on the old ones must go on working.
+Files first, row last: a version's folder appears by rename, then its row. A crash in between leaves an orphan
+folder, which ``recover`` moves to the trash. The starter is copied into the data folder, because versions are
+immutable and a later release may bring other weights, while adapters trained on the old ones must go on
+working.
 """
 
 import shutil
@@ -40,7 +41,8 @@ SWEEP_AFTER_SECONDS = 3600  # a worker that outlived the server may be publishin
 
 
 class NewBase(Input):
-    """``source``: a folder on the server with a Hugging Face causal language model, or a hub id such as ``org/name``."""
+    """``source``: a folder on the server with a Hugging Face causal language model,
+    or a hub id such as ``org/name``."""
 
     name: str = Field(min_length=1, max_length=100, title="Name")
     source: str = Field(min_length=1, max_length=1000, title="Folder or hub id")
@@ -78,10 +80,11 @@ def publish(
 ) -> Published:
     """Move the files in ``draft`` (same file system) into the registry and name them.
 
-    My fine-tuned model of that name gets its next version; if something else of mine has the name, a number is added to it.
-    Publishing the same job twice, as a worker that died in between does, gives the first result again; that a checkpoint is
-    promoted once is for ``then`` to say. The card is written here. ``then`` runs in the transaction that makes the rows: if it
-    raises, there is no model. Raises DiskFull, Conflict (the base is gone).
+    My fine-tuned model of that name gets its next version; if something else of mine has the name, a number
+    is added to it. Publishing the same job twice, as a worker that died in between does, gives the first
+    result again; that a checkpoint is promoted once is for ``then`` to say. The card is written here.
+    ``then`` runs in the transaction that makes the rows: if it raises, there is no model. Raises DiskFull,
+    Conflict (the base is gone).
     """
     if not new.is_promotion and (done := _published(new.job_id)):
         with writing() as session:
@@ -102,14 +105,16 @@ def publish(
 
 
 def recover() -> None:
-    """At start: folders that no row names go to the trash, unless they are so fresh that a living worker may be writing them."""
+    """At start: folders that no row names go to the trash,
+    unless they are so fresh that a living worker may be writing them."""
     with reading() as session:
         known = set(session.scalars(select(ModelVersionRow.id)))
     trash.sweep("models", known, older_than_seconds=SWEEP_AFTER_SECONDS)
 
 
 def ensure_starter() -> None:
-    """At start: the bundled model is in the registry; other weights than last time become its next version."""
+    """At start: the bundled model is in the registry;
+    other weights than last time become its next version."""
     if not (STARTER_WEIGHTS / "config.json").is_file():
         return
     content = content_sha256(STARTER_WEIGHTS)
@@ -138,9 +143,12 @@ def ensure_starter() -> None:
 
 
 def add_base(user: User, new: NewBase) -> Model:
-    """Admins add bases for everyone. A folder stays where it is, a hub model is downloaded into the data folder.
+    """Admins add bases for everyone.
 
-    Raises Forbidden, ValidationError (no such model, or not one we can serve), Unavailable (offline), Conflict (name taken).
+    A folder stays where it is, a hub model is downloaded into the data folder.
+
+    Raises Forbidden, ValidationError (no such model, or not one we can serve), Unavailable (offline),
+    Conflict (name taken).
     """
     if not user.is_admin:
         raise Forbidden("Only an admin may add base models.")

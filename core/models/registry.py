@@ -1,7 +1,8 @@
 """List, look up, create, change and delete models, and move their aliases.
 
-Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one that was added and
-that nobody uses; nothing is deleted while an alias, an active job or another model stands on it. Weights go after the rows.
+Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one
+that was added and that nobody uses; nothing is deleted while an alias, an active job or another model stands
+on it. Weights go after the rows.
 """
 
 from typing import Annotated, Any, Literal
@@ -37,7 +38,10 @@ LARGEST_SEED = 2**63 - 1
 
 
 class Parameters(Input):
-    """How an answer is drawn. What is left out falls to the chat's, then the model's, then the server's default."""
+    """How an answer is drawn.
+
+    What is left out falls to the chat's, then the model's, then the server's default.
+    """
 
     temperature: float | None = Field(
         None, ge=0, le=2, title="Temperature", description="0 always takes the likeliest word."
@@ -111,7 +115,10 @@ def get(user: User, model_id: str) -> Model:
 
 
 def create_custom(user: User, new: NewModel) -> Model:
-    """A name for a base with its own system prompt and parameters. Raises NotFound for the base, Conflict for the name."""
+    """A name for a base with its own system prompt and parameters.
+
+    Raises NotFound for the base, Conflict for the name.
+    """
     with writing() as session:
         base = find(session, user.id, new.base_model_id)
         if base.type == "custom":

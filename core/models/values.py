@@ -39,7 +39,8 @@ class ModelVersion:
 class Model:
     """A registry entry. ``latest_version`` and what is below it are None while there are no weights.
 
-    ``starter`` is True for the bundled starter model and everything built on it: it says so wherever it answers.
+    ``starter`` is True for the bundled starter model and everything built on it: it says so wherever it
+    answers.
     """
 
     id: str
@@ -85,7 +86,8 @@ def present_version(row: ModelVersionRow) -> ModelVersion:
 
 
 def settled(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics as others may see them: an evaluation that nobody has heard of for long has failed, and how it is run is left out."""
+    """Metrics as others may see them: an evaluation that nobody has heard
+    of for long has failed, and how it is run is left out."""
     evaluation = metrics.get("evaluation")
     if not evaluation:
         return metrics
@@ -138,7 +140,10 @@ def find(session: Session, user_id: str, model_id: str) -> ModelRow:
 
 
 def weights_model(session: Session, row: ModelRow) -> ModelRow | None:
-    """The model whose versions count: itself, or for a custom model the one below. None when that was deleted."""
+    """The model whose versions count: itself, or for a custom model the one below.
+
+    None when that was deleted.
+    """
     found: ModelRow | None = row
     for _ in range(CUSTOM_DEPTH):
         if found is None or found.type != "custom":

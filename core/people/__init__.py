@@ -5,6 +5,7 @@
 - ``limits``: how often a stranger may try
 - ``usage``: one record of each thing that was used, and sums over them
 
-An edge (a page, a route, a command) asks here *who* calls and hands the ``User`` on; whether that user may do a thing is decided
-by the service that does it. What the sign-in form looks like belongs to ``core.ui``, what a route answers to ``core.api``.
+An edge (a page, a route, a command) asks here *who* calls and hands the ``User`` on; whether that user may do
+a thing is decided by the service that does it. What the sign-in form looks like belongs to ``core.ui``, what
+a route answers to ``core.api``.
 """

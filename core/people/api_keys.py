@@ -1,8 +1,9 @@
 """Keys by which programs call ``/v1``: 256 random bits, shown once, kept as a hash.
 
-Rules: at most 50 active keys per user; a revoked or expired key is refused at the next request; a key may be narrowed to scopes and
-models and to a number of tokens per calendar month (UTC). Finding out who calls is :func:`identify`, what the key may do the
-``require_…`` functions; what its owner may do is every service's own business.
+Rules: at most 50 active keys per user; a revoked or expired key is refused at the next request; a key may be
+narrowed to scopes and models and to a number of tokens per calendar month (UTC). Finding out who calls is
+:func:`identify`, what the key may do the ``require_…`` functions; what its owner may do is every service's
+own business.
 """
 
 from collections.abc import Iterable
@@ -45,7 +46,10 @@ class KeyList(SearchQuery):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key without its secret; ``prefix`` is what people recognise it by. ``models`` None: all of its owner's."""
+    """A key without its secret; ``prefix`` is what people recognise it by.
+
+    ``models`` None: all of its owner's.
+    """
 
     id: str
     name: str

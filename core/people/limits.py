@@ -1,8 +1,10 @@
-"""How often a stranger may try: failed sign-ins and registrations, counted in the database so that a restart forgets nothing.
+"""How often a stranger may try: failed sign-ins and registrations,
+counted in the database so that a restart forgets nothing.
 
-Rules: 5 failed sign-ins for one (e-mail address, client address) within 15 minutes, also for unknown addresses; 100 failures for
-one client address; a configured number of registrations per hour and client address. While blocked even the right password is
-refused. Who the client is, behind proxies or not, is the edges' business.
+Rules: 5 failed sign-ins for one (e-mail address, client address) within 15 minutes, also for unknown
+addresses; 100 failures for one client address; a configured number of registrations per hour and client
+address. While blocked even the right password is refused. Who the client is, behind proxies or not, is the
+edges' business.
 """
 
 import threading
@@ -28,7 +30,8 @@ _turns = [threading.Lock() for _ in range(64)]
 
 @contextmanager
 def one_at_a_time(email: str, address: str) -> Iterator[None]:
-    """Tries for one account from one address wait for each other: fifty at once must not all pass the count of four failures."""
+    """Tries for one account from one address wait for each other:
+    fifty at once must not all pass the count of four failures."""
     with _turns[hash((email, address)) % len(_turns)]:
         yield
 

@@ -1,8 +1,10 @@
-"""Which passwords are refused: too short, too long, the e-mail address itself, or among those everybody tries first."""
+"""Which passwords are refused: too short, too long,
+the e-mail address itself, or among those everybody tries first."""
 
 MIN_LENGTH, MAX_LENGTH = 10, 128
 
-# The entries of ten characters and more in public lists of leaked passwords; shorter ones are refused by their length.
+# The entries of ten characters and more in public lists of leaked passwords; shorter ones are refused by
+# their length.
 COMMON = frozenset(
     """
     password123 password1234 password12345 password123456 password1! password12! password123! passw0rd123 p@ssw0rd123 p@ssword123

@@ -1,8 +1,9 @@
 """Who is signed in: cookies for browsers, signed tokens for ``/api``. Both can be ended from the server.
 
-A browser gets its cookie in two steps, because a page cannot set an HttpOnly cookie: the page issues a single-use ticket (30 s),
-the browser posts it to an own route, which claims it and answers with the cookie. The table keeps hashes only. Every call asks the
-table, so an ended session ends at the next call. API tokens end by ``jti`` (sign out) or all at once (``tokens_valid_from``).
+A browser gets its cookie in two steps, because a page cannot set an HttpOnly cookie: the page issues a
+single-use ticket (30 s), the browser posts it to an own route, which claims it and answers with the cookie.
+The table keeps hashes only. Every call asks the table, so an ended session ends at the next call. API tokens
+end by ``jti`` (sign out) or all at once (``tokens_valid_from``).
 """
 
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ def end(token: str | None) -> None:
 
 
 def end_all(user: User, *, keep: str | None = None) -> None:
-    """Sign this user out everywhere: browsers and API tokens; the browser with the cookie ``keep`` may stay."""
+    """Sign this user out everywhere: browsers and API tokens;
+    the browser with the cookie ``keep`` may stay."""
     with writing() as session:
         end_sessions(session, user.id, keep=keep)
 

@@ -1,7 +1,8 @@
 """What was used: one record per reply, query, finished training and stored upload, and sums over them.
 
-Records are written in the transaction of the act they count, and outlive what they name. A deleted dataset is a storage record
-with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is ``core.people.api_keys``'s business.
+Records are written in the transaction of the act they count, and outlive what they name. A deleted dataset is
+a storage record with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is
+``core.people.api_keys``'s business.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,10 @@ DEFAULT_DAYS = 30
 
 @dataclass(frozen=True)
 class UsageLine:
-    """Sums over one group. ``group`` is the day (ISO), a model's or key's id (null: none), or a kind; ``label`` is for people."""
+    """Sums over one group.
+
+    ``group`` is the day (ISO), a model's or key's id (null: none), or a kind; ``label`` is for people.
+    """
 
     group: str | None
     label: str
@@ -70,7 +74,8 @@ def record(
 def summary(
     user: User, *, since: datetime | None = None, until: datetime | None = None, group_by: GroupBy = "day"
 ) -> list[UsageLine]:
-    """The caller's own usage from ``since`` (default: 30 days ago) to before ``until`` (default: now), by group."""
+    """The caller's own usage from ``since`` (default:
+    30 days ago) to before ``until`` (default: now), by group."""
     key, label = _GROUPS[group_by]
     mine = [
         UsageRow.user_id == user.id,

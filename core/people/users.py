@@ -1,9 +1,10 @@
 """Accounts: who may have one, and how somebody proves to be who they say.
 
-Rules: e-mail addresses are unique after trimming and lower-casing, also under concurrent requests; the first account is the admin
-and is always allowed; afterwards the admin's choice (or else the setting) decides between open, invite and closed; an invitation
-is used up in the transaction that makes the account; an unknown address costs the same hashing time as a wrong password.
-Sessions and tokens are ``core.people.sessions``'s, throttling is ``core.people.limits``'s.
+Rules: e-mail addresses are unique after trimming and lower-casing, also under concurrent requests; the first
+account is the admin and is always allowed; afterwards the admin's choice (or else the setting) decides
+between open, invite and closed; an invitation is used up in the transaction that makes the account; an
+unknown address costs the same hashing time as a wrong password. Sessions and tokens are
+``core.people.sessions``'s, throttling is ``core.people.limits``'s.
 """
 
 import re
@@ -129,7 +130,10 @@ def register(new: Registration, *, address: str) -> User:
 
 
 def sign_in(credentials: Credentials, *, address: str) -> User:
-    """The user with this address and password. Raises InvalidCredentials, or RateLimited after too many failures."""
+    """The user with this address and password.
+
+    Raises InvalidCredentials, or RateLimited after too many failures.
+    """
     email = credentials.email
     with limits.one_at_a_time(email, address):
         with reading() as session:
@@ -182,7 +186,8 @@ def rename(user: User, name: str) -> User:
 def change_password(user: User, *, old: str, new: str, keep: str | None = None) -> None:
     """Set a new password and sign out everywhere, except for the session whose cookie is ``keep``.
 
-    Raises InvalidCredentials when ``old`` is wrong, RateLimited after too many wrong ones, ValidationError about ``new``.
+    Raises InvalidCredentials when ``old`` is wrong, RateLimited after too many wrong ones, ValidationError
+    about ``new``.
     """
     sign_in(parse(Credentials, email=user.email, password=old), address=f"account {user.id}")
     if fault := passwords.find_fault(new, email=user.email):
@@ -283,13 +288,17 @@ def _registration_mode(session: Session) -> RegistrationMode:
 
 
 def _let_one_registration_run(session: Session) -> None:
-    """SQLite's write transactions already wait for each other; elsewhere two first accounts could both be admins."""
+    """SQLite's write transactions already wait for each other;
+    elsewhere two first accounts could both be admins."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _find_admission(session: Session, invitation: str | None) -> InvitationRow | None:
-    """The invitation to use up, or None where none is needed. Raises RegistrationClosed. Closed means closed for guests, too."""
+    """The invitation to use up, or None where none is needed.
+
+    Raises RegistrationClosed. Closed means closed for guests, too.
+    """
     mode = _registration_mode(session)
     if mode == "open" or not _has_any(session):
         return None

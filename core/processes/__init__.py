@@ -4,6 +4,6 @@
 - ``tended``: a queue of work for children, looked after by one thread of the server
 - ``lines``, ``line_server``: a child that is asked and answers in JSON lines; both ends of it
 
-What a child does, and in which row it says so, is the business of the package whose work it is. The SQL sandbox starts its
-children in its own way, because of what must not be in their memory.
+What a child does, and in which row it says so, is the business of the package whose work it is. The SQL
+sandbox starts its children in its own way, because of what must not be in their memory.
 """

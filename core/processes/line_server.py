@@ -1,7 +1,8 @@
-"""The other end of ``core.processes.lines``: a child that reads requests as JSON lines on stdin and answers on stdout.
+"""The other end of ``core.processes.lines``:
+a child that reads requests as JSON lines on stdin and answers on stdout.
 
-Whatever libraries print goes to stderr, which is a log file. The process ends with its parent, or when stdin closes: nothing is
-worth finishing then.
+Whatever libraries print goes to stderr, which is a log file. The process ends with its parent, or when stdin
+closes: nothing is worth finishing then.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""A child process that is asked and answers in JSON lines, as the process that asks sees it; ``line_server`` is its other end.
+"""A child process that is asked and answers in JSON lines,
+as the process that asks sees it; ``line_server`` is its other end.
 
-Every request has a number; what the child says about it goes into that request's queue, and ``{"died": True}`` when the child is
-gone.
+Every request has a number; what the child says about it goes into that request's queue, and ``{"died":
+True}`` when the child is gone.
 """
 
 import json
@@ -23,7 +24,10 @@ Answers = queue.SimpleQueue[Json]
 
 
 class LineProcess:
-    """The child, the thread that reads its lines, a queue per request. ``last``: an answer with one of these keys is the last."""
+    """The child, the thread that reads its lines, a queue per request.
+
+    ``last``: an answer with one of these keys is the last.
+    """
 
     def __init__(self, module: str, *arguments: str, name: str, last: Container[str]) -> None:
         self._name, self._last = name, last
@@ -109,7 +113,8 @@ class LineProcess:
 
 
 def _start(module: str, arguments: tuple[str, ...], name: str) -> "subprocess.Popen[str]":
-    """A clean process: no inherited files, its own session so that Ctrl-C reaches only the parent, its errors in a log file."""
+    """A clean process: no inherited files, its own session so
+    that Ctrl-C reaches only the parent, its errors in a log file."""
     with _log_path(name).open("ab") as log_file:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

@@ -1,4 +1,7 @@
-"""Processes that outlive whoever started them: is one still there? A pid alone may be somebody else's by now."""
+"""Processes that outlive whoever started them: is one still there?
+
+A pid alone may be somebody else's by now.
+"""
 
 import psutil
 

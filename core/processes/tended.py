@@ -1,6 +1,8 @@
-"""A queue of work for child processes, tended by one thread of the server: it looks often while there is work, seldom while not.
+"""A queue of work for child processes, tended by one thread of the server:
+it looks often while there is work, seldom while not.
 
-What a look does is the queue's own business (``tick``). Without a running server (a script, a test) work only waits.
+What a look does is the queue's own business (``tick``). Without a running server (a script, a test) work only
+waits.
 """
 
 import logging

@@ -23,9 +23,9 @@ class Usage:
 class Generation:
     """One answer to make.
 
-    ``messages``: ``{"role": "system|user|assistant", "content": str}``. ``parameters``: any of temperature, top_p, max_tokens,
-    seed, stop (list of str). ``forget``: when the conversation is longer than the model's context, leave out the oldest turns
-    instead of raising ContextLengthExceeded.
+    ``messages``: ``{"role": "system|user|assistant", "content": str}``. ``parameters``: any of temperature,
+    top_p, max_tokens, seed, stop (list of str). ``forget``: when the conversation is longer than the model's
+    context, leave out the oldest turns instead of raising ContextLengthExceeded.
     """
 
     weights: Weights
@@ -48,8 +48,8 @@ class Finish:
 
 
 class Provider(Protocol):
-    """``generate`` yields any number of Deltas, then one Finish; it looks at ``stop`` at least four times a second, and then ends
-    with reason ``cancelled``. Closing the iterator cancels too.
+    """``generate`` yields any number of Deltas, then one Finish; it looks at ``stop`` at least four times a
+    second, and then ends with reason ``cancelled``. Closing the iterator cancels too.
 
     Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict.
     """

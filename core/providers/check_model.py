@@ -1,7 +1,9 @@
-"""``python -m core.providers.check_model FOLDER``, or ``HUB_ID FOLDER`` to download first: is this a model we can train and serve?
+"""``python -m core.providers.check_model FOLDER``, or ``HUB_ID FOLDER``
+to download first: is this a model we can train and serve?
 
-Prints one JSON line: the facts, or ``{"error": "sentence"}``. Code that a model brings along is never run. Checked are the
-configuration, the tokenizer, and the safetensors headers; the weights themselves are not loaded.
+Prints one JSON line: the facts, or ``{"error": "sentence"}``. Code that a model brings along is never run.
+Checked are the configuration, the tokenizer, and the safetensors headers; the weights themselves are not
+loaded.
 """
 
 import contextlib

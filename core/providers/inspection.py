@@ -28,7 +28,8 @@ class Inspected:
 
 
 def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
-    """Raises ValidationError (field ``source``) with what is missing, Unavailable when the hub cannot be reached."""
+    """Raises ValidationError (field ``source``) with what is missing,
+    Unavailable when the hub cannot be reached."""
     command = [
         sys.executable,
         "-m",

@@ -1,8 +1,10 @@
-"""Answers from models on this server. This side lives in the web process and knows no torch: it starts the inference process when
-somebody asks, speaks JSON lines with it (see ``local_server``), and starts another when it has died.
+"""Answers from models on this server. This side lives in the web process and knows no torch: it starts the
+inference process when somebody asks, speaks JSON lines with it (see ``local_server``), and starts another
+when it has died.
 
-Nothing waits for ever: a request without a sign of life ends as Unavailable. Requests that were being answered when the process
-died end so too; one that reached a process which was just closing down for idleness is sent again.
+Nothing waits for ever: a request without a sign of life ends as Unavailable. Requests that were being
+answered when the process died end so too; one that reached a process which was just closing down for idleness
+is sent again.
 """
 
 import queue

@@ -1,9 +1,11 @@
-"""Answers that are written together, one token each per step. A new one joins, and a finished one leaves, between two steps.
+"""Answers that are written together, one token each per step.
 
-The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a mask [rows,
-length] with 1 where a row has tokens. Joining reads the new prompt by itself and puts its cache below the others; only then,
-and when a row leaves, is the block copied. Padding is masked out and positions count a row's own tokens, so a row's answer does
-not depend on its neighbours.
+A new one joins, and a finished one leaves, between two steps.
+
+The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a
+mask [rows, length] with 1 where a row has tokens. Joining reads the new prompt by itself and puts its cache
+below the others; only then, and when a row leaves, is the block copied. Padding is masked out and positions
+count a row's own tokens, so a row's answer does not depend on its neighbours.
 """
 
 import secrets
@@ -85,7 +87,10 @@ class Batch:
         self._mask: Any = None
 
     def join(self, answer: Answer) -> str:
-        """Read the prompt and write the first token; returns its text. The answer stays unless it is done already."""
+        """Read the prompt and write the first token; returns its text.
+
+        The answer stays unless it is done already.
+        """
         import torch
         from transformers import DynamicCache
 
@@ -183,7 +188,8 @@ def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
 
 
 def _draw_one(logits: Any, row: Answer) -> int:
-    """Nucleus sampling (Holtzman et al. 2019): the fewest tokens whose shares reach top_p, drawn with the row's own dice."""
+    """Nucleus sampling (Holtzman et al. 2019): the fewest tokens
+    whose shares reach top_p, drawn with the row's own dice."""
     import torch
 
     shares = torch.softmax(logits.float().cpu() / max(row.drawing.temperature, 1e-4), -1)

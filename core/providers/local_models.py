@@ -1,7 +1,9 @@
-"""The models in the memory of the inference process: loaded on demand, one base shared by its adapters, dropped when idle.
+"""The models in the memory of the inference process:
+loaded on demand, one base shared by its adapters, dropped when idle.
 
-Only local folders, only safetensors, never code that a model brings along. On a GPU weights keep their stored precision; on a CPU
-they become float32, which is faster there, unless the model is so large that memory matters more.
+Only local folders, only safetensors, never code that a model brings along. On a GPU weights keep their stored
+precision; on a CPU they become float32, which is faster there, unless the model is so large that memory
+matters more.
 """
 
 import gc
@@ -26,7 +28,8 @@ class CannotLoad(Exception):
 
 
 class Tongue:
-    """A version's tokenizer with its chat template, the defaults for drawing and the tokens that end an answer."""
+    """A version's tokenizer with its chat template,
+    the defaults for drawing and the tokens that end an answer."""
 
     def __init__(self, weights: Weights, *, base_config: Any) -> None:
         from transformers import AutoTokenizer, GenerationConfig

@@ -1,9 +1,11 @@
-"""``python -m core.providers.local_server``: the process in which models answer. The only serving code that imports torch.
+"""``python -m core.providers.local_server``: the process in which models answer.
 
-JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log file. One thread reads
-stdin, the main thread runs the models: between two steps it takes in new requests, so answers of one base are written together.
-The process ends with its parent, when stdin closes, and by itself after it has been idle: the parent starts another when one is
-needed.
+The only serving code that imports torch.
+
+JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log
+file. One thread reads stdin, the main thread runs the models: between two steps it takes in new requests, so
+answers of one base are written together. The process ends with its parent, when stdin closes, and by itself
+after it has been idle: the parent starts another when one is needed.
 
 In::
 
@@ -119,7 +121,8 @@ class Server:
         return loaded, make_answer(request, tongue=tongue, adapter=adapter) if "id" in request else None
 
     def _step(self, loaded: LoadedModel) -> None:
-        """Outermost for one batch: when a step fails, its rows end with an error and the model is loaded anew next time."""
+        """Outermost for one batch: when a step fails, its rows end
+        with an error and the model is loaded anew next time."""
         ids = {id(answer): request_id for request_id, (_, answer) in self._writing.items()}
         loaded.last_used = time.monotonic()
         try:
@@ -179,7 +182,10 @@ def _fit(messages: list[dict[str, str]], *, tongue: Tongue, forget: bool, room: 
 
 
 def _without_oldest(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Without the oldest question and its answer; system messages and the newest message stay. Empty when nothing can go."""
+    """Without the oldest question and its answer; system messages and the newest message stay.
+
+    Empty when nothing can go.
+    """
     turns = [place for place, message in enumerate(messages[:-1]) if message["role"] != "system"]
     if not turns:
         return []

@@ -1,7 +1,8 @@
 """From tokens to text a reader may see: no half characters, no stop strings, nothing taken back later.
 
-A byte-level tokenizer splits one emoji over several tokens; decoding the first of them alone gives U+FFFD. ``Detokenizer``
-therefore keeps back what ends in one until it is whole. ``StopFilter`` keeps back what may be the beginning of a stop string.
+A byte-level tokenizer splits one emoji over several tokens; decoding the first of them alone gives U+FFFD.
+``Detokenizer`` therefore keeps back what ends in one until it is whole. ``StopFilter`` keeps back what may be
+the beginning of a stop string.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +12,8 @@ LONGEST_CHARACTER = 4  # a UTF-8 character has at most four bytes, so at most fo
 
 
 class Detokenizer:
-    """``push`` a token, get the text that has become certain. Decoding sees the previous piece too, because a token's leading space
-    may depend on it."""
+    """``push`` a token, get the text that has become certain. Decoding sees the previous piece too, because a
+    token's leading space may depend on it."""
 
     def __init__(self, decode: Callable[[list[int]], str]) -> None:
         self._decode = decode
@@ -46,7 +47,10 @@ class Detokenizer:
 
 
 class StopFilter:
-    """Passes text on until one of ``stops`` appears, wherever the pieces are cut. The stop string itself is not passed on."""
+    """Passes text on until one of ``stops`` appears, wherever the pieces are cut.
+
+    The stop string itself is not passed on.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = [stop for stop in stops if stop]

@@ -1,8 +1,8 @@
 """SQL over a user's datasets: run it, follow it, stop it, explain it, save its result as a version.
 
-Every query of every user takes this one way, a chat's too. Names resolve among the caller's own and shared datasets only
-(``names``); the text runs in ``core.sql_sandbox`` under the server's limits. Each run is recorded as usage, whether it
-answered or not. Positions in errors count characters from 0.
+Every query of every user takes this one way, a chat's too. Names resolve among the caller's own and shared
+datasets only (``names``); the text runs in ``core.sql_sandbox`` under the server's limits. Each run is
+recorded as usage, whether it answered or not. Positions in errors count characters from 0.
 
 - ``queries``: run, plan, save; ``running``: one in the background, with a Stop
 - ``names``: which tables a query may mean

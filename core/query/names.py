@@ -1,8 +1,9 @@
 """The names a user's SQL may use for tables, and what to say about a name that is none of them.
 
-A dataset's newest ready version answers to the dataset's name and id, every ready version to ``name@2``, ``ds_…@2`` and its own id.
-Names compare as in DuckDB: ASCII letters without case. A name wins over an id. Only the caller's own and shared datasets are ever
-in the list, so somebody else's name, id or version id reads exactly like one that does not exist.
+A dataset's newest ready version answers to the dataset's name and id, every ready version to ``name@2``,
+``ds_…@2`` and its own id. Names compare as in DuckDB: ASCII letters without case. A name wins over an id.
+Only the caller's own and shared datasets are ever in the list, so somebody else's name, id or version id
+reads exactly like one that does not exist.
 """
 
 import re
@@ -64,7 +65,8 @@ class Names:
             self._add(naming(table) for table in self.tables)
 
     def mentioned(self, sql: str) -> dict[str, Table]:
-        """The tables whose name stands in the text; names that fit several datasets are left out, so that they get explained."""
+        """The tables whose name stands in the text;
+        names that fit several datasets are left out, so that they get explained."""
         text = fold(sql)
         return {
             name: tables[0]

@@ -1,4 +1,5 @@
-"""The questions themselves: an answer as rows, as an Arrow stream, as a version, as a plan; a dataset described."""
+"""The questions themselves: an answer as rows, as an Arrow stream,
+as a version, as a plan; a dataset described."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -32,21 +33,30 @@ SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets thr
 def run(
     user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None
 ) -> QueryResult:
-    """Answer a query. Raises SqlError, QueryTimeout, QueryStopped (``stop`` was set), RateLimited, Unavailable, DiskFull."""
+    """Answer a query.
+
+    Raises SqlError, QueryTimeout, QueryStopped (``stop`` was set), RateLimited, Unavailable, DiskFull.
+    """
     return _run(user, new, Names(datasets.sql_tables(user)), progress or Progress(stop or Stop()))
 
 
 def run_on(
     user: User, dataset_id: str, sql: str, *, limit: int = 1_000, stop: Stop | None = None
 ) -> QueryResult:
-    """Answer a query in which the dataset's newest version is also called ``data``. Raises as :func:`run`, and NotFound."""
+    """Answer a query in which the dataset's newest version is also called ``data``.
+
+    Raises as :func:`run`, and NotFound.
+    """
     tables = datasets.sql_tables(user)
     names = Names(tables, extra={"data": _latest(tables, dataset_id)})
     return _run(user, parse(NewQuery, sql=sql, limit=limit), names, Progress(stop or Stop()))
 
 
 def describe(user: User, dataset_id: str, *, version: int | None = None) -> QueryResult:
-    """One row per column: type, smallest, largest, distinct (approximate), mean, median, share of nulls. Raises as :func:`run`."""
+    """One row per column: type, smallest, largest, distinct (approximate), mean, median, share of nulls.
+
+    Raises as :func:`run`.
+    """
     tables = datasets.sql_tables(user)
     table = _latest(tables, dataset_id) if version is None else _numbered(tables, dataset_id, version)
     sql = 'SELECT column_name, column_type, "min", "max", approx_unique, "avg", q50, null_percentage FROM (SUMMARIZE data)'
@@ -82,7 +92,10 @@ def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowR
 
 
 def plan(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None) -> Plan:
-    """Run a query to its end without keeping its rows, and tell what each step cost. Raises as :func:`run`."""
+    """Run a query to its end without keeping its rows, and tell what each step cost.
+
+    Raises as :func:`run`.
+    """
     progress = progress or Progress(stop or Stop())
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:

@@ -1,4 +1,7 @@
-"""A query in the background: whoever started it looks in now and then, and can stop it. Nothing of it outlives this process."""
+"""A query in the background: whoever started it looks in now and then, and can stop it.
+
+Nothing of it outlives this process.
+"""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +16,10 @@ T = TypeVar("T")
 
 @dataclass
 class Running(Generic[T]):
-    """``work`` under way in a thread of its own. Exactly one of ``result`` and ``error`` is set once :meth:`is_over`."""
+    """``work`` under way in a thread of its own.
+
+    Exactly one of ``result`` and ``error`` is set once :meth:`is_over`.
+    """
 
     work: Callable[[Progress], T]
     progress: Progress = field(default_factory=Progress)

@@ -1,7 +1,7 @@
 """One query's way to the sandbox: its turn, its limits, its private folder, its line in the usage.
 
-At most ``query_concurrency`` queries run at once, the others wait in a fair queue. Whoever asks can follow and stop his query
-through its :class:`Progress`.
+At most ``query_concurrency`` queries run at once, the others wait in a fair queue. Whoever asks can follow
+and stop his query through its :class:`Progress`.
 """
 
 import math
@@ -35,7 +35,10 @@ turns = Turns()
 
 @dataclass
 class Progress:
-    """What is going on with one query. ``place``: how many will begin until it does (1 is next), 0 while it runs, None before."""
+    """What is going on with one query.
+
+    ``place``: how many will begin until it does (1 is next), 0 while it runs, None before.
+    """
 
     stop: Stop = field(default_factory=Stop)
     place: int | None = None
@@ -71,7 +74,8 @@ class Asked:
 
     @property
     def rows_scanned(self) -> int:
-        """With a filter in the scan DuckDB counts what passed it; looked at were the rows of the row groups that it opened."""
+        """With a filter in the scan DuckDB counts what passed it;
+        looked at were the rows of the row groups that it opened."""
         named = dict(zip(self.answer.used, self.used, strict=True))
         return sum(
             _rows_of(scan, named[scan["table"]].num_rows) for scan in self.answer.scanned.get("tables", ())
@@ -89,7 +93,10 @@ def ask(
     parameters: list[Any] | dict[str, Any] | None = None,
     form: Form = "table",
 ) -> Asked:
-    """Wait for a turn and run. Raises SqlError, QueryTimeout, QueryStopped, RateLimited, Unavailable, DiskFull, TooLarge."""
+    """Wait for a turn and run.
+
+    Raises SqlError, QueryTimeout, QueryStopped, RateLimited, Unavailable, DiskFull, TooLarge.
+    """
     mentioned: Mapping[str, Any] = names.mentioned(sql)
     files = _existing({name: storage.parquet_path(table.version_id) for name, table in mentioned.items()})
     try:
@@ -114,7 +121,10 @@ def ask(
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """The only place a query may write to; gone afterwards. What a dead server left is swept from staging at start."""
+    """The only place a query may write to; gone afterwards.
+
+    What a dead server left is swept from staging at start.
+    """
     storage.require_space()
     folder = storage.staging_dir() / f"sql-{new_token()}"
     folder.mkdir(mode=0o700)

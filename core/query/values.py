@@ -47,10 +47,14 @@ class SavedQuery(Input):
 
 @dataclass(frozen=True)
 class QueryResult:
-    """An answer. ``columns``: {"name", "type"} as DuckDB calls it; ``rows``: what JSON can hold; ``truncated``: there is more.
+    """An answer.
 
-    ``elapsed_ms`` is everything but the wait for a place, which is ``queue_ms``. ``bytes_scanned`` were read from the files of
-    the tables, ``rows_scanned`` were looked at in them (of a table that was not read to its end: about).
+    ``columns``: {"name", "type"} as DuckDB calls it; ``rows``: what JSON can hold; ``truncated``: there is
+    more.
+
+    ``elapsed_ms`` is everything but the wait for a place, which is ``queue_ms``. ``bytes_scanned`` were read
+    from the files of the tables, ``rows_scanned`` were looked at in them (of a table that was not read to its
+    end: about).
     """
 
     columns: list[dict[str, str]]
@@ -70,7 +74,8 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class ArrowResult:
-    """An answer as an Arrow IPC stream in an open file that has no name any more (where the system allows that).
+    """An answer as an Arrow IPC stream in an open file
+    that has no name any more (where the system allows that).
 
     Whoever gets it reads and closes ``stream``; nothing else is left of the query.
     """
@@ -85,7 +90,10 @@ class ArrowResult:
 
 @dataclass(frozen=True)
 class Operator:
-    """One step of a plan. ``seconds``: of all its threads; ``share``: of the time of all steps, 0 to 1; ``details``: key, text."""
+    """One step of a plan.
+
+    ``seconds``: of all its threads; ``share``: of the time of all steps, 0 to 1; ``details``: key, text.
+    """
 
     name: str
     rows: int
@@ -98,7 +106,10 @@ class Operator:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a query was run. ``operators`` are the topmost steps, none where DuckDB knew the answer without any."""
+    """How a query was run.
+
+    ``operators`` are the topmost steps, none where DuckDB knew the answer without any.
+    """
 
     operators: tuple[Operator, ...]
     elapsed_ms: int

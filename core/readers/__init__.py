@@ -1,7 +1,7 @@
 """The readers of uploads: a literal registry by file suffix.
 
-To add a kind of file: one module with ``read(task) -> Reading``, one line in ``READERS``. Modules are imported when they are
-needed, because the converter is a short-lived process whose start the user waits for.
+To add a kind of file: one module with ``read(task) -> Reading``, one line in ``READERS``. Modules are
+imported when they are needed, because the converter is a short-lived process whose start the user waits for.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""Rows of a file behind those of an older version: they must fit by column names and types, and nothing may be lost in a cast.
+"""Rows of a file behind those of an older version: they must fit
+by column names and types, and nothing may be lost in a cast.
 
-The order of columns does not matter. Numbers fit numbers and days fit times, also inside lists and structures, as long as every
-value is the same afterwards; a column
-without any value fits everything. What does not fit is named, all of it, and nothing is made.
+The order of columns does not matter. Numbers fit numbers and days fit times, also inside lists and
+structures, as long as every value is the same afterwards; a column without any value fits everything. What
+does not fit is named, all of it, and nothing is made.
 """
 
 from pathlib import Path
@@ -23,7 +24,10 @@ def types_for(columns: list[dict[str, str]]) -> dict[str, str]:
 
 
 def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path) -> None:
-    """``target``, just written, becomes ``first`` with the rows of ``target`` behind it. Raises UnreadableFile."""
+    """``target``, just written, becomes ``first`` with the rows of ``target`` behind it.
+
+    Raises UnreadableFile.
+    """
     old, new = (
         dict(describe(connection, f"FROM read_parquet({literal(str(path))})")) for path in (first, target)
     )
@@ -86,7 +90,8 @@ def _is_lost(x: str, mine: str, theirs: str) -> str:
 
 
 def _are_alike(mine: sql_types.Type, theirs: sql_types.Type) -> bool:
-    """Whether values of one type may be those of the other: both numbers, both moments, or built alike of such."""
+    """Whether values of one type may be those of the other:
+    both numbers, both moments, or built alike of such."""
     inside, inside_theirs = sql_types.children(mine), sql_types.children(theirs)
     if not inside and not inside_theirs:
         a, b = str(mine), str(theirs)

@@ -49,7 +49,8 @@ def _checked(batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: Task) -
 
 
 def _storable(field: pa.Field) -> pa.Field:
-    """DuckDB knows no half floats, and its intervals are coarser than durations: those become whole counts of their unit."""
+    """DuckDB knows no half floats, and its intervals are coarser
+    than durations: those become whole counts of their unit."""
     if pa.types.is_float16(field.type):
         return field.with_type(pa.float32())
     return field.with_type(pa.int64()) if pa.types.is_duration(field.type) else field

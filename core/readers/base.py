@@ -1,8 +1,9 @@
 """What a reader is given, what it answers, and the few things all of them share.
 
-A reader turns one plain file into one Parquet through the given DuckDB connection, or raises ``UnreadableFile`` with a sentence
-that says what is wrong and where. It never drops a row silently: with ``skip_bad_rows`` what it leaves out is counted and listed.
-Decompression happened before (``unpack``), publishing comes after (``core.ingest``).
+A reader turns one plain file into one Parquet through the given DuckDB connection, or raises
+``UnreadableFile`` with a sentence that says what is wrong and where. It never drops a row silently: with
+``skip_bad_rows`` what it leaves out is counted and listed. Decompression happened before (``unpack``),
+publishing comes after (``core.ingest``).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ __all__ = ["clean_names", "describe", "explain", "literal", "quoted"]
 MAX_ERRORS = 100
 MAX_COLUMNS = 10_000
 GROUP_BYTES = 128 * 2**20
-# Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they could be parsed as.
+# Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they
+# could be parsed as.
 PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
 
 
@@ -52,16 +54,19 @@ class Progress:
             raise Cancelled
 
     def follow(self, percent: float) -> None:
-        """What DuckDB says of its running query (-1: nothing); never raises, for it is called from the watching thread."""
+        """What DuckDB says of its running query (-1: nothing);
+        never raises, for it is called from the watching thread."""
         start, end = self._window
         self.value = max(self.value, start + (end - start) * min(max(percent, 0.0) / 100, 1.0))
 
 
 @dataclass
 class Task:
-    """One conversion: from ``source`` (plain, its kind is ``suffix``) to ``target``, with ``work`` for what is thrown away.
+    """One conversion: from ``source`` (plain, its kind is ``suffix``)
+    to ``target``, with ``work`` for what is thrown away.
 
-    ``most_rows``: it is only a look, of which so many rows will do. ``is_head``: the source was cut off behind a line.
+    ``most_rows``: it is only a look, of which so many rows will do. ``is_head``: the source was cut off
+    behind a line.
     """
 
     source: Path
@@ -84,7 +89,10 @@ class Task:
 
 @dataclass
 class Reading:
-    """What a reader decided, for people. ``num_rows``: of the whole file, where it is known without reading it."""
+    """What a reader decided, for people.
+
+    ``num_rows``: of the whole file, where it is known without reading it.
+    """
 
     detected: dict[str, Any] = field(default_factory=dict)
     num_rows: int | None = None
@@ -106,9 +114,9 @@ def write_parquet(
 ) -> None:
     """Run ``select`` (our own SQL) into the target, with types and names that survive Parquet and SQL.
 
-    ``row_bytes``: about the size of a row. ``columns``: names and types, where they are known (asking takes seconds for a wide
-    table). Raises duckdb.Error when the source cannot be read to its end; the reader knows to say
-    why.
+    ``row_bytes``: about the size of a row. ``columns``: names and types, where they are known (asking takes
+    seconds for a wide table). Raises duckdb.Error when the source cannot be read to its end; the reader knows
+    to say why.
     """
     columns = columns or describe(task.connection, select, parameters)
     require_columns(len(columns))
@@ -167,7 +175,8 @@ def _storable(plain: str) -> str:
 
 
 def _group_rows(row_bytes: int, columns: int) -> int:
-    """Rows per row group: DuckDB's own number, fewer where rows are so large that a group would not fit in memory."""
+    """Rows per row group: DuckDB's own number, fewer
+    where rows are so large that a group would not fit in memory."""
     row_bytes = max(row_bytes, columns * 16, 1)
     return max(2048, min(122_880, GROUP_BYTES // row_bytes // 2048 * 2048))
 

@@ -1,8 +1,8 @@
 """Where integers of 128 bits go, which Parquet would make floating point: into 64 bits, 38 digits, or text.
 
-DuckDB takes a JSON column for HUGEINT as soon as one of its numbers is negative and another is not, so nearly always 64 bits are
-enough. That is tried first, while the file is read; only where a value does not fit, the values are looked at, each field of a
-nested column by itself.
+DuckDB takes a JSON column for HUGEINT as soon as one of its numbers is negative and another is not, so nearly
+always 64 bits are enough. That is tried first, while the file is read; only where a value does not fit, the
+values are looked at, each field of a nested column by itself.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,10 @@ def in_64_bits(columns: Columns) -> list[tuple[str, str]]:
 def exactly(
     connection: duckdb.DuckDBPyConnection, select: str, parameters: Sequence[Any], columns: Columns
 ) -> list[tuple[str, str]]:
-    """The columns with the narrowest type for each of their big integers that holds all of its values. Reads all rows."""
+    """The columns with the narrowest type for each of their big integers that holds all of its values.
+
+    Reads all rows.
+    """
     values = [
         value for name, type_ in columns for value in _big_values(quoted(name), sql_types.parsed(type_), 0)
     ]

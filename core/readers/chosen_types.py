@@ -1,7 +1,9 @@
-"""Types that the user chose, for files that have types already (JSON, Excel, Parquet, Arrow): a second pass over what was read.
+"""Types that the user chose, for files that have types already (JSON,
+Excel, Parquet, Arrow): a second pass over what was read.
 
-A cast may not lose anything: 1.5 does not become a whole number, a time of day is not cut off a date. What does not fit is named by
-its row, or skipped and listed. Text from CSV is typed by ``column_types`` while it is read.
+A cast may not lose anything: 1.5 does not become a whole number, a time of day is not cut off a date. What
+does not fit is named by its row, or skipped and listed. Text from CSV is typed by ``column_types`` while it
+is read.
 """
 
 from dataclasses import dataclass
@@ -26,7 +28,10 @@ class _Change:
 
 
 def apply(task: Task, reading: Reading) -> None:
-    """Give the columns of the target the chosen types. Raises UnreadableFile with the rows that do not fit."""
+    """Give the columns of the target the chosen types.
+
+    Raises UnreadableFile with the rows that do not fit.
+    """
     wanted = task.options.types or {}
     for source in [*wanted, *(task.options.names or {})]:
         if source not in task.columns:

@@ -1,10 +1,11 @@
 """Which type a column of text has, so that nothing that was written is lost.
 
-A type is taken only when every value of the file fits it, and "fits" is strict: a number must be given back as it was written, so
-leading zeros, ``+49…``, 17 digits, ``0x1F`` or ``12e5`` stay text, and so does a column in which one value is of another kind. A
-sample proposes (in Python), the whole file decides (in DuckDB): each value is checked while it is converted, and a value that does
-not fit ends that pass; then one pass over all columns settles which of the proposed types fit everywhere. Words that are taught
-(``PROSE``) are text. A type that the user chose is enforced with more lenient rules, and what does not fit is named by its row.
+A type is taken only when every value of the file fits it, and "fits" is strict: a number must be given back
+as it was written, so leading zeros, ``+49…``, 17 digits, ``0x1F`` or ``12e5`` stay text, and so does a column
+in which one value is of another kind. A sample proposes (in Python), the whole file decides (in DuckDB): each
+value is checked while it is converted, and a value that does not fit ends that pass; then one pass over all
+columns settles which of the proposed types fit everywhere. Words that are taught (``PROSE``) are text. A type
+that the user chose is enforced with more lenient rules, and what does not fit is named by its row.
 """
 
 import datetime as dt
@@ -34,8 +35,8 @@ _TIME_FORMATS = ["%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A type that a column may have. ``value`` is SQL about the text ``{x}``, ``fits`` about that and the value ``{v}``; ``looks``
-    asks a sample value the same.
+    """A type that a column may have. ``value`` is SQL about the text ``{x}``, ``fits`` about that and the
+    value ``{v}``; ``looks`` asks a sample value the same.
     """
 
     type: str
@@ -53,8 +54,8 @@ class Candidate:
 class Column:
     """One column of text and the types it may have, the likeliest first; none left means text.
 
-    ``careful`` trims and takes a quoted empty field for a missing value; plain files need neither, and it costs time. ``chosen``:
-    the user demands the type. ``unseen``: the sample holds no value of it.
+    ``careful`` trims and takes a quoted empty field for a missing value; plain files need neither, and it
+    costs time. ``chosen``: the user demands the type. ``unseen``: the sample holds no value of it.
     """
 
     name: str
@@ -79,7 +80,8 @@ class Column:
         return f"nullif(trim({text}), '')" if self.careful and self.candidates else text
 
     def converted(self, number: int) -> tuple[str, str]:
-        """SQL in two steps, so that no cast is made twice: what to select from the file, and from that the value under its name.
+        """SQL in two steps, so that no cast is made twice:
+        what to select from the file, and from that the value under its name.
 
         The second raises MISFIT for a value that does not fit.
         """

@@ -1,12 +1,13 @@
 """CSV, TSV and other delimited text.
 
-DuckDB reads strictly and fast; but left alone its sniffer makes one column of a ragged file, drops quoting when a quote is left
-open, skips what it takes for a preamble, and rounds a late 1.5 in a column of whole numbers. So the dialect is settled here
-(``dialects``), DuckDB cuts the file into text strictly, and each value is converted under guard (``column_types``). When the
-cutting fails, the slow way goes through every record, names each bad line, and evens out what is merely untidy (mixed line ends,
-long lines).
+DuckDB reads strictly and fast; but left alone its sniffer makes one column of a ragged file, drops quoting
+when a quote is left open, skips what it takes for a preamble, and rounds a late 1.5 in a column of whole
+numbers. So the dialect is settled here (``dialects``), DuckDB cuts the file into text strictly, and each
+value is converted under guard (``column_types``). When the cutting fails, the slow way goes through every
+record, names each bad line, and evens out what is merely untidy (mixed line ends, long lines).
 
-A field that is empty is a missing value; ``""`` is the empty text, or a missing value where the column is not text.
+A field that is empty is a missing value; ``""`` is the empty text, or a missing value where the column is not
+text.
 """
 
 import itertools
@@ -111,7 +112,8 @@ def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Colum
 
 
 def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool:
-    """A first row that could itself be a row of the typed columns below is data; but years in a row are names (1990, 1991, …)."""
+    """A first row that could itself be a row of the typed columns below is data;
+    but years in a row are names (1990, 1991, …)."""
     fitting = [
         value
         for value, column in zip(first, below, strict=False)
@@ -229,7 +231,10 @@ def _walk(path: Path, dialect: Dialect, task: Task) -> Iterator[Record]:
 
 
 def _mend(path: Path, dialect: Dialect, task: Task) -> tuple[Path, Dialect]:
-    """Rewrite a file record by record. Raises UnreadableFile with the bad lines, or lists them when they are to be skipped."""
+    """Rewrite a file record by record.
+
+    Raises UnreadableFile with the bad lines, or lists them when they are to be skipped.
+    """
     target, longest, rejects = task.work / "mended", 0, task.rejects
     rejects.clear()
     with target.open("w", encoding="utf-8", newline="") as out:
@@ -247,7 +252,10 @@ def _mend(path: Path, dialect: Dialect, task: Task) -> tuple[Path, Dialect]:
 
 
 def _wrong_width(record: Record, dialect: Dialect) -> str | None:
-    """What is wrong with the number of values. Empty ones behind the last column do no harm, and are cut off."""
+    """What is wrong with the number of values.
+
+    Empty ones behind the last column do no harm, and are cut off.
+    """
     count, width, values = len(record.values), dialect.width, record.values
     ends = dialect.delimiter * (count - width)
     if count > width and not any(values[width:]) and record.raw.rstrip("\r\n").endswith(ends):

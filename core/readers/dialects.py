@@ -1,4 +1,5 @@
-"""How the records of a delimited text are cut: delimiter, quoting, and the lines above the table, settled on the file's head."""
+"""How the records of a delimited text are cut: delimiter, quoting,
+and the lines above the table, settled on the file's head."""
 
 import csv
 import io

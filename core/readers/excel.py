@@ -1,6 +1,9 @@
-"""Excel workbooks through calamine: one sheet, its first row the header. Text stays text ("00001"), dates stay dates.
+"""Excel workbooks through calamine: one sheet, its first row the header.
 
-A column of whole numbers becomes integers (Excel knows only floating point), a column of mixed kinds becomes text.
+Text stays text ("00001"), dates stay dates.
+
+A column of whole numbers becomes integers (Excel knows only floating point), a column of mixed kinds becomes
+text.
 """
 
 import datetime as dt

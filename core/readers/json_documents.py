@@ -1,7 +1,9 @@
-"""The rows of a JSON document, an array of objects or objects one after the other, without ever holding all of it.
+"""The rows of a JSON document, an array of objects
+or objects one after the other, without ever holding all of it.
 
-Used where DuckDB cannot help: to name the line of what is wrong, to go on behind a bad row, to keep big integers exact, and to look
-at the head of a document. A bad element ends where its brackets close, or where the next line begins like an element does.
+Used where DuckDB cannot help: to name the line of what is wrong, to go on behind a bad row, to keep big
+integers exact, and to look at the head of a document. A bad element ends where its brackets close, or where
+the next line begins like an element does.
 """
 
 import json
@@ -35,7 +37,8 @@ class Element:
 
 
 class _Window:
-    """The part of the document at hand: ``text`` from ``at`` on has not been read yet, ``line`` is where ``at`` stands."""
+    """The part of the document at hand: ``text`` from ``at``
+    on has not been read yet, ``line`` is where ``at`` stands."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.open(encoding="utf-8", errors="surrogateescape", newline="")
@@ -65,7 +68,11 @@ class _Window:
 
 
 def elements(path: Path, *, resume: bool, is_head: bool = False) -> Iterator[Element]:
-    """Each row. Not ``resume``: the first that cannot be parsed is the last. ``is_head``: the document was cut off on purpose."""
+    """Each row.
+
+    Not ``resume``: the first that cannot be parsed is the last. ``is_head``: the document was cut off on
+    purpose.
+    """
     window = _Window(path)
     with window.file:
         is_array = window.peek() == "["

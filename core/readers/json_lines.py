@@ -1,7 +1,8 @@
 """JSON: one object per line, an array of objects, or objects one after the other. Nested values stay nested.
 
-DuckDB reads; its line numbers are not to be trusted (off by one, or the number of a buffer), so when it fails the slow way goes
-through the file and names the lines. That way also finds doubled keys, and keeps integers that fit no 64 bits as text.
+DuckDB reads; its line numbers are not to be trusted (off by one, or the number of a buffer), so when it fails
+the slow way goes through the file and names the lines. That way also finds doubled keys, and keeps integers
+that fit no 64 bits as text.
 """
 
 import json
@@ -89,8 +90,9 @@ def _select(layout: str, types: dict[str, str] | None = None) -> str:
 def _kept_types(task: Task, inferred: Sequence[tuple[str, str]]) -> dict[str, str] | None:
     """Types to state because the inferred ones would change what was written; None when they are fine.
 
-    JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation, or in a column that is
-    taught, a date is a word. And where a nested value is now text, now a list, the whole column stays JSON, or texts get quotes.
+    JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation,
+    or in a column that is taught, a date is a word. And where a nested value is now text, now a list, the
+    whole column stays JSON, or texts get quotes.
     """
     wanted = {
         name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")
@@ -116,7 +118,8 @@ def _kept_type(name: str, type_: str) -> str:
 
 
 def _flatten_scalars(task: Task) -> None:
-    """A column of mixed plain values (``1`` and ``"a"``) comes as JSON; as text it has no quotes around its words."""
+    """A column of mixed plain values (``1`` and ``"a"``) comes as JSON;
+    as text it has no quotes around its words."""
     source = f"read_parquet({literal(str(task.target))})"
     found = [name for name, type_ in describe(task.connection, f"SELECT * FROM {source}") if type_ == "JSON"]
     if not found:
@@ -145,8 +148,8 @@ def _has_big_integers(path: Path) -> bool:
 
 
 def _has_long_digits(block: bytes) -> bool:
-    """Whether 20 digits in a row, or a sign and 19, may be there: they hold four that are five apart. Saves the expression, a
-    second per 90 MB."""
+    """Whether 20 digits in a row, or a sign and 19, may be there: they hold four that are five apart. Saves
+    the expression, a second per 90 MB."""
     import numpy as np
 
     marks = np.frombuffer(block, np.uint8)[::5]
@@ -156,7 +159,10 @@ def _has_long_digits(block: bytes) -> bool:
 
 
 def _has_stray_comma(path: Path) -> bool:
-    """Whether a line such as ``{"n": 8,}`` is there, which DuckDB takes for JSON. Only lines that may be one are parsed."""
+    """Whether a line such as ``{"n": 8,}`` is there, which DuckDB takes for JSON.
+
+    Only lines that may be one are parsed.
+    """
     import numpy as np
 
     with path.open("rb") as file:
@@ -181,7 +187,10 @@ def _line_at(block: bytes, at: int) -> str:
 
 
 def _rewritten(path: Path, task: Task, *, is_document: bool) -> Path:
-    """One object per line: big integers as text, bad rows listed. Raises UnreadableFile when they are not to be skipped."""
+    """One object per line: big integers as text, bad rows listed.
+
+    Raises UnreadableFile when they are not to be skipped.
+    """
     target, rejects, skip = task.work / "mended", task.rejects, task.options.skip_bad_rows
     rejects.clear()
     found = elements(path, resume=skip, is_head=task.is_head) if is_document else _lines(path)

@@ -1,4 +1,7 @@
-"""One row of JSON: what it must be, and what is said when it is not. Integers that fit no 64 bits are kept as text."""
+"""One row of JSON: what it must be, and what is said when it is not.
+
+Integers that fit no 64 bits are kept as text.
+"""
 
 import json
 from typing import Any

@@ -1,7 +1,9 @@
-"""A look at a file before it is taken in: what was detected and the first rows, by the very readers that convert it later.
+"""A look at a file before it is taken in: what was detected
+and the first rows, by the very readers that convert it later.
 
-Runs in a process of its own (``python -m core.readers.look``, started by ``core.ingest.look``): a request as JSON on its
-standard input, a ``Look`` as JSON on its standard output. Of a big file only its head is read, and the look says so.
+Runs in a process of its own (``python -m core.readers.look``, started by ``core.ingest.look``): a request as
+JSON on its standard input, a ``Look`` as JSON on its standard output. Of a big file only its head is read,
+and the look says so.
 """
 
 import json
@@ -46,12 +48,15 @@ _CHOICES = {  # which options make sense for a kind of file
 
 @dataclass(frozen=True)
 class Look:
-    """What a file looks like when it is read with some options. ``error`` is carried, not raised: the user changes the options.
+    """What a file looks like when it is read with some options.
 
-    ``columns``: {"name", "type", "source", "detected"}: its name in the file, by which options speak of it, and its type before
-    one was chosen. ``rows``: the first ones; None is a missing value. ``num_rows`` is None where only the head was read.
-    ``choices``: the fields of IngestOptions that make sense for this kind of file. ``skipped``: [[line, message]] of bad rows
-    that were left out. ``error``: {"message", "count", "lines": [[line, message]]}; the rows are then those that could be read.
+    ``error`` is carried, not raised: the user changes the options.
+
+    ``columns``: {"name", "type", "source", "detected"}: its name in the file, by which options speak of it,
+    and its type before one was chosen. ``rows``: the first ones; None is a missing value. ``num_rows`` is
+    None where only the head was read. ``choices``: the fields of IngestOptions that make sense for this kind
+    of file. ``skipped``: [[line, message]] of bad rows that were left out. ``error``: {"message", "count",
+    "lines": [[line, message]]}; the rows are then those that could be read.
     """
 
     detected: dict[str, Any] = field(default_factory=dict)
@@ -73,7 +78,10 @@ def failed(error: LuthierError, **known: Any) -> Look:
 
 
 def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) -> Look:
-    """Read the head of a file into ``work``, which the caller removes. Never raises for what is wrong with the file."""
+    """Read the head of a file into ``work``, which the caller removes.
+
+    Never raises for what is wrong with the file.
+    """
     try:
         with duckdb.connect() as connection:
             configure(connection, work, memory_mb=MEMORY_MB)

@@ -1,5 +1,5 @@
-"""Days and times outside the years 1 to 9999: DuckDB and Parquet hold them, Python and JSON readers do not, so no page could show
-them. They are refused by column and row; as text they may come in.
+"""Days and times outside the years 1 to 9999: DuckDB and Parquet hold them, Python and JSON readers do not,
+so no page could show them. They are refused by column and row; as text they may come in.
 """
 
 from core import sql_types

@@ -1,4 +1,5 @@
-"""What comes before any reader: a DuckDB that minds its manners, and one plain file out of whatever was uploaded."""
+"""What comes before any reader: a DuckDB that minds its manners,
+and one plain file out of whatever was uploaded."""
 
 import codecs
 import os
@@ -21,7 +22,10 @@ LONGEST_LINE = 64 * 2**20
 
 @dataclass(frozen=True)
 class Opened:
-    """A plain file and its kind. ``found``: what an archive holds. ``is_head``: the rest of it was left out."""
+    """A plain file and its kind.
+
+    ``found``: what an archive holds. ``is_head``: the rest of it was left out.
+    """
 
     path: Path
     suffix: str
@@ -55,7 +59,10 @@ def open_plain(
     progress: Progress,
     head: int | None = None,
 ) -> Opened:
-    """The file to read. ``head``: it is only a look, for which so many bytes of a text, and the first table of a zip, will do."""
+    """The file to read.
+
+    ``head``: it is only a look, for which so many bytes of a text, and the first table of a zip, will do.
+    """
     kind = kind_of(filename)
     path, suffix, found, is_cut = staged, kind.suffix, dict[str, object](), False
     if kind.compression:
@@ -85,7 +92,10 @@ def _suffix_of(member: str) -> str:
 def _head_of(
     path: Path, suffix: str, target: Path, found: dict[str, object], size: int, *, is_cut: bool
 ) -> Opened:
-    """The whole lines at its beginning. A file without line ends is taken as it is, unless that would be too much."""
+    """The whole lines at its beginning.
+
+    A file without line ends is taken as it is, unless that would be too much.
+    """
     with path.open("rb") as file:
         head = file.read(size)
     width = 2 if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head[:4].count(0) == 2 else 1

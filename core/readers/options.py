@@ -1,4 +1,7 @@
-"""What a user may decide about the reading of a file. Everything else is detected, told, and may be changed here."""
+"""What a user may decide about the reading of a file.
+
+Everything else is detected, told, and may be changed here.
+"""
 
 import codecs
 from typing import Literal
@@ -22,7 +25,10 @@ TYPES: dict[str, str] = {
 
 
 class IngestOptions(Input):
-    """How to read an upload. Everything is detected unless it is given. Columns are named as they stand in the file."""
+    """How to read an upload.
+
+    Everything is detected unless it is given. Columns are named as they stand in the file.
+    """
 
     delimiter: str | None = Field(
         None, title="Delimiter", description="What separates values in a text file. Empty: detected."

@@ -1,4 +1,5 @@
-"""The records of a delimited text one by one, each with its line and its raw text, also where something is wrong with it."""
+"""The records of a delimited text one by one, each with its line
+and its raw text, also where something is wrong with it."""
 
 import csv
 import re
@@ -58,7 +59,10 @@ class _Lines:
 
 
 def records(lines: Iterator[str], delimiter: str, escape: str, *, resume: bool = False) -> Iterator[Record]:
-    """Each record, a blank line with no values. ``resume``: go on behind the first line of a broken one, else behind all of it."""
+    """Each record, a blank line with no values.
+
+    ``resume``: go on behind the first line of a broken one, else behind all of it.
+    """
     style: dict[str, Any] = (
         {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
     )

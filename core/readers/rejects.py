@@ -1,7 +1,7 @@
 """The rows that were left out: counted, listed, and kept whole for whoever wants to mend them.
 
-One line of JSON per row, ``{"line", "message", "raw"}``: its line in the file from 1, what is wrong with it, and its text as it
-stood there (bytes that are not UTF-8 as ``\\xff``; cut after RAW_CHARACTERS).
+One line of JSON per row, ``{"line", "message", "raw"}``: its line in the file from 1, what is wrong with it,
+and its text as it stood there (bytes that are not UTF-8 as ``\\xff``; cut after RAW_CHARACTERS).
 """
 
 import json
@@ -14,7 +14,10 @@ RAW_CHARACTERS = 1 << 20
 
 
 class Rejects:
-    """Written as they are found, so that a million bad rows take no memory. ``first`` are the first MAX_LISTED ones."""
+    """Written as they are found, so that a million bad rows take no memory.
+
+    ``first`` are the first MAX_LISTED ones.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,5 @@
-"""Small words of SQL that all readers share: names, literals, types of a query, and errors in a person's words."""
+"""Small words of SQL that all readers share: names,
+literals, types of a query, and errors in a person's words."""
 
 import re
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ def literal(text: str) -> str:
 
 
 def clean_names(names: Sequence[str]) -> list[str]:
-    """Names a person can type and SQL can tell apart: no control characters, none empty, none twice (also not as A and a)."""
+    """Names a person can type and SQL can tell apart:
+    no control characters, none empty, none twice (also not as A and a)."""
     taken = {"file_row_number"}  # what a Parquet reader calls the number of a row
     cleaned = []
     for number, name in enumerate(names, 1):

@@ -1,7 +1,8 @@
 """Text before anybody parses it: what the bytes really are, which encoding, and a UTF-8 file to go on with.
 
-Order: known binary kinds are named (a PDF called .csv), then a byte-order mark decides, then UTF-8 is tried to the last byte, and
-only then an encoding is guessed, which the user is told. NUL bytes are refused with their line: they are not text.
+Order: known binary kinds are named (a PDF called .csv), then a byte-order mark decides, then UTF-8 is tried
+to the last byte, and only then an encoding is guessed, which the user is told. NUL bytes are refused with
+their line: they are not text.
 """
 
 import codecs
@@ -68,7 +69,8 @@ class Plain:
 
 
 def require_kind(path: Path, suffix: str) -> None:
-    """Raises UnreadableFile when a file is empty or its first bytes belong to another kind than its name says."""
+    """Raises UnreadableFile when a file is empty
+    or its first bytes belong to another kind than its name says."""
     with path.open("rb") as file:
         head = file.read(512)
     if not head.strip(b" \t\r\n\0\xef\xbb\xbf"):
@@ -87,7 +89,8 @@ def require_kind(path: Path, suffix: str) -> None:
 def as_utf8(task: Task, reading: Reading) -> Plain:
     """The source itself when it is plain UTF-8, else its translation. Raises UnreadableFile.
 
-    When bad rows are to be skipped, a few lines that are not UTF-8 are left in: whoever reads the rows leaves those out.
+    When bad rows are to be skipped, a few lines that are not UTF-8 are left in: whoever reads the rows leaves
+    those out.
     """
     source, progress, encoding = task.source, task.progress, task.options.encoding
     with source.open("rb") as file:
@@ -120,8 +123,8 @@ def as_utf8(task: Task, reading: Reading) -> Plain:
 def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
     """The lines with bytes that are not UTF-8, when the rest of the file says that it is; else none.
 
-    It does when it was stated, when most of what is not ASCII is UTF-8, or when hardly a line in a thousand is damaged: one bad
-    byte does not make it latin-1.
+    It does when it was stated, when most of what is not ASCII is UTF-8, or when hardly a line in a thousand
+    is damaged: one bad byte does not make it latin-1.
     """
     good, damaged, number, count, first = 0, 0, 1, 0, list[tuple[int, str]]()
     with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
@@ -139,7 +142,10 @@ def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
 
 
 def _first_bad_byte(task: Task) -> int | None:
-    """Where a file stops being UTF-8; None if it is UTF-8 to its end. Raises UnreadableFile at a NUL byte, if not asked to skip."""
+    """Where a file stops being UTF-8; None if it is UTF-8 to its end.
+
+    Raises UnreadableFile at a NUL byte, if not asked to skip.
+    """
     decoder, seen, size, in_letter = (
         codecs.getincrementaldecoder("utf-8")(),
         0,
@@ -217,7 +223,8 @@ def _guess(path: Path, bad_at: int) -> str:
 
 
 def _is_sparse_latin(sample: bytes) -> bool:
-    """A few accented letters among ASCII ones, as in western European text: too little for statistics, which then find Chinese."""
+    """A few accented letters among ASCII ones, as in western European text:
+    too little for statistics, which then find Chinese."""
     runs = _HIGH_RUNS.findall(sample)
     return len(runs) < FEW_ACCENTS and sum(len(run) == 1 for run in runs) > 0.8 * len(runs)
 

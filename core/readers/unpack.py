@@ -1,7 +1,8 @@
 """From an upload to one plain file: .gz, .zst and .zip, opened with a cap on what comes out.
 
-Declared sizes are not believed (a zip's can lie): the bytes are counted as they come, against the configured limit and the free
-disk. An archive that is cut off, damaged or locked is refused with a sentence that says so; of several tables the user chooses one.
+Declared sizes are not believed (a zip's can lie): the bytes are counted as they come, against the configured
+limit and the free disk. An archive that is cut off, damaged or locked is refused with a sentence that says
+so; of several tables the user chooses one.
 """
 
 import zipfile
@@ -25,7 +26,10 @@ CUT_OFF = "The archive is cut off or damaged. Make it again, or upload the plain
 
 @dataclass(frozen=True)
 class Unpacked:
-    """``member`` is the file of a zip that was taken, of the ``members`` that could be. ``is_cut``: only the head was written."""
+    """``member`` is the file of a zip that was taken, of the ``members`` that could be.
+
+    ``is_cut``: only the head was written.
+    """
 
     member: str | None = None
     members: tuple[str, ...] = ()
@@ -34,7 +38,10 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which member of a zip; without one the only one, or the ``first`` that comes. ``head``: so many bytes of a text will do."""
+    """Which member of a zip; without one the only one, or the ``first`` that comes.
+
+    ``head``: so many bytes of a text will do.
+    """
 
     member: str | None = None
     first: bool = False

@@ -1,9 +1,12 @@
-"""Reports about a version that is ready: its profile, its quality, its token lengths. A process of its own computes each one.
+"""Reports about a version that is ready: its profile, its quality, its token lengths.
 
-``python -m core.reports VERSION_ID KIND`` claims the report's row, computes at low priority, and settles the row last; meanwhile
-a second thread writes progress and a heartbeat. A report is asked for by a row in state ``waiting``, written together with the
-version that becomes ready, so that none is forgotten. Who starts these processes, and finds those that died, is the business of
-``queue``. Nothing here changes a version; a profile is kept with it, other results with their row.
+A process of its own computes each one.
+
+``python -m core.reports VERSION_ID KIND`` claims the report's row, computes at low priority, and settles the
+row last; meanwhile a second thread writes progress and a heartbeat. A report is asked for by a row in state
+``waiting``, written together with the version that becomes ready, so that none is forgotten. Who starts these
+processes, and finds those that died, is the business of ``queue``. Nothing here changes a version; a profile
+is kept with it, other results with their row.
 """
 
 import logging
@@ -65,7 +68,10 @@ def is_small(num_rows: int, num_columns: int) -> bool:
 
 
 def request(session: Session, version_id: str, kind: str) -> None:
-    """Ask for a report, within the caller's transaction. One that runs or is ready stays as it is; a failed one is tried again."""
+    """Ask for a report, within the caller's transaction.
+
+    One that runs or is ready stays as it is; a failed one is tried again.
+    """
     row = session.get(VersionReportRow, (version_id, kind))
     if row is None:
         session.add(VersionReportRow(version_id=version_id, kind=kind, created_at=now()))
@@ -92,12 +98,18 @@ def log_path(version_id: str, kind: str) -> Path:
 
 
 def spill_path(version_id: str, kind: str) -> Path:
-    """Where its DuckDB spills. Not the staging folder: that is swept while a report of the last server may still run."""
+    """Where its DuckDB spills.
+
+    Not the staging folder: that is swept while a report of the last server may still run.
+    """
     return settings().data_dir / "reports" / f"{version_id}-{kind.replace(':', '-')}"
 
 
 def run(version_id: str, kind: str) -> bool:
-    """Compute one report and settle its row, whatever happens: the outermost loop of the process. False: see its log."""
+    """Compute one report and settle its row, whatever happens: the outermost loop of the process.
+
+    False: see its log.
+    """
     version = _claim(version_id, kind)
     if version is None:
         return True
@@ -169,7 +181,8 @@ def _settle(version_id: str, kind: str, result: dict[str, Any]) -> None:
 
 @contextmanager
 def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with bounded memory that spills into a folder of its own, and a thread that reports on it."""
+    """A connection with bounded memory that spills into a folder
+    of its own, and a thread that reports on it."""
     spill, done = spill_path(version_id, kind), threading.Event()
     shutil.rmtree(spill, ignore_errors=True)
     spill.mkdir(parents=True)  # DuckDB makes one folder, not those above it

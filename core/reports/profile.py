@@ -1,11 +1,13 @@
 """What is in each column of a version: one pass over the data for everything but the commonest values.
 
-The pass needs the bounds of numbers and times beforehand, for their histograms: they stand in the footer of the Parquet, which also
-answers ``from_footer`` at once while a profile is still computed. Values are then counted per column, where a column has few.
-Measured on 2 million rows of 10 columns: 2.4 CPU-seconds with text lengths, where a pass per histogram took 2.5 without.
+The pass needs the bounds of numbers and times beforehand, for their histograms: they stand in the footer of
+the Parquet, which also answers ``from_footer`` at once while a profile is still computed. Values are then
+counted per column, where a column has few. Measured on 2 million rows of 10 columns: 2.4 CPU-seconds with
+text lengths, where a pass per histogram took 2.5 without.
 
-Quantiles are approximate; distinct counts are, too, where ``distinct_exact`` is false. Of a very wide table only the first columns
-are looked at, the others have nulls ``None`` and so on: 10,000 columns took 45 CPU-seconds. Everything returned is JSON-safe.
+Quantiles are approximate; distinct counts are, too, where ``distinct_exact`` is false. Of a very wide table
+only the first columns are looked at, the others have nulls ``None`` and so on: 10,000 columns took 45
+CPU-seconds. Everything returned is JSON-safe.
 """
 
 import json
@@ -71,12 +73,13 @@ def compute(
     *,
     progress: Progress | None = None,
 ) -> list[ColumnProfile]:
-    """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths, histogram, top_values,
-    examples; null where a type has none.
+    """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths,
+    histogram, top_values, examples; null where a type has none.
 
-    ``quantiles`` is {"p5": …, "p25": …, "p50": …, "p75": …, "p95": …}, and so is ``lengths`` with "mean" and "max" beside them: of
-    texts in characters, of lists in items. ``histogram`` is {"edges": [n + 1], "counts": [n]} (edges of dates are seconds since
-    1970); ``top_values`` is [{"value", "count"}], the commonest first.
+    ``quantiles`` is {"p5": …, "p25": …, "p50": …, "p75": …, "p95": …}, and so is ``lengths`` with "mean" and
+    "max" beside them: of texts in characters, of lists in items. ``histogram`` is {"edges": [n + 1],
+    "counts": [n]} (edges of dates are seconds since 1970); ``top_values`` is [{"value", "count"}], the
+    commonest first.
     """
     progress, source = progress or Progress(), _source(connection, parquet, columns)
     profiles: list[ColumnProfile] = []
@@ -170,7 +173,10 @@ _AGGREGATES = (
 
 
 def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
-    """An expression for those of ``_AGGREGATES`` that the column's type has. The fewer the better: each costs 0.3 ms to plan."""
+    """An expression for those of ``_AGGREGATES`` that the column's type has.
+
+    The fewer the better: each costs 0.3 ms to plan.
+    """
     name, type_ = quoted(column["name"]), column["type"]
     found = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
     if is_number(type_):
@@ -205,7 +211,8 @@ def _of_number(name: str, type_: str) -> dict[str, str]:
 
 
 def _of_lengths(length: str) -> dict[str, str]:
-    """From a sample of 8,192 values: five times as fast as a sketch, and a length need not be better than that."""
+    """From a sample of 8,192 values: five times as fast
+    as a sketch, and a length need not be better than that."""
     shares = ", ".join(map(str, QUANTILES))
     quantiles = f"reservoir_quantile({length}, [{shares}], 8192)"
     return {"length_quantiles": quantiles, "length_mean": f"avg({length})", "length_max": f"max({length})"}
@@ -231,8 +238,8 @@ def _named(quantiles: Sequence[Any] | None) -> dict[str, Any] | None:
 def _bounds(
     connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[Column]
 ) -> dict[str, Bounds]:
-    """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column holds infinities or
-    not-a-number they are looked for."""
+    """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column
+    holds infinities or not-a-number they are looked for."""
     drawn = [column for column in columns if is_number(column["type"]) or is_moment(column["type"])]
     found = _least_and_most(connection, source, [_as_number(column) for column in drawn])
     unclear = [at for at, (low, high) in enumerate(found) if low is not None and not _is_finite(low, high)]
@@ -264,7 +271,10 @@ def _least_and_most(
 
 
 def _float(value: Any, towards: float) -> float | None:
-    """A bound as a float. One of a decimal with more digits than that moves outward: no value may lie beyond it."""
+    """A bound as a float.
+
+    One of a decimal with more digits than that moves outward: no value may lie beyond it.
+    """
     if value is None:
         return None
     nearest = float(value)
@@ -295,8 +305,9 @@ def _as_number(column: Column) -> str:
 
 
 def _edges(type_: str, bounds: Bounds) -> list[float]:
-    """Where the bars begin and the last one ends: whole numbers of few values get a bar each. Between the bounds edges are short
-    decimals that the column's type can hold, so that a filter from edge to edge finds what its bar counted."""
+    """Where the bars begin and the last one ends: whole numbers of few values get a bar each. Between the
+    bounds edges are short decimals that the column's type can hold, so that a filter from edge to edge finds
+    what its bar counted."""
     low, high = bounds
     bins = int(min(BINS, high - low + 1)) if is_whole(type_) else BINS
     last = high + 1 if bins < BINS else high
@@ -309,7 +320,10 @@ def _edges(type_: str, bounds: Bounds) -> list[float]:
 
 
 def _bars(column: Column, bounds: Bounds) -> str:
-    """Rows per bar, a bar's lower edge included. DuckDB's bins include their upper edge, so both are counted negative."""
+    """Rows per bar, a bar's lower edge included.
+
+    DuckDB's bins include their upper edge, so both are counted negative.
+    """
     type_, edges = column["type"], _edges(column["type"], bounds)
     value = _as_number(column)
     if type_ in FLOATS:
@@ -322,7 +336,10 @@ def _bars(column: Column, bounds: Bounds) -> str:
 
 
 def _edge(type_: str, edge: float) -> str:
-    """An edge in SQL. The float nearest to eighteen nines is a number too long for their type: that type's largest is meant."""
+    """An edge in SQL.
+
+    The float nearest to eighteen nines is a number too long for their type: that type's largest is meant.
+    """
     if not is_decimal(type_):
         return repr(edge)
     digits, fraction = size_of_decimal(type_)

@@ -1,8 +1,8 @@
 """The processes that compute reports, from the outside: at most ``SLOTS`` at a time, oldest request first.
 
-One thread of the server starts them and looks after them. A process that dies leaves its report failed, and says so; after a
-restart of the server such a report is computed again, and processes of the last server that still live are left to finish.
-Without a running server (a script, a test) requests only wait.
+One thread of the server starts them and looks after them. A process that dies leaves its report failed, and
+says so; after a restart of the server such a report is computed again, and processes of the last server that
+still live are left to finish. Without a running server (a script, a test) requests only wait.
 """
 
 import logging
@@ -82,7 +82,8 @@ QUEUE = ReportQueue()
 
 
 def recover() -> None:
-    """At the start of a server: what died with the last one is computed again; what still runs is left alone."""
+    """At the start of a server: what died with the last one is computed again;
+    what still runs is left alone."""
     running = [row for row in _open_reports() if row.status == "running"]
     alive = {_key(row) for row in running if is_alive(row)}
     for row in running:

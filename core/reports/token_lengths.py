@@ -1,7 +1,8 @@
 """How many tokens the texts of a version are under a model's tokenizer.
 
-Only ``tokenizer.json`` is read, by the ``tokenizers`` library; no model is loaded and no code of a model runs. A row's length is
-the sum over all texts in its cell: for a chat that is its messages, without what the chat template adds between them.
+Only ``tokenizer.json`` is read, by the ``tokenizers`` library; no model is loaded and no code of a model
+runs. A row's length is the sum over all texts in its cell: for a chat that is its messages, without what the
+chat template adds between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,10 +29,11 @@ Count = Callable[[list[str]], list[int]]
 def measure(
     parquet: Path, columns: Sequence[dict[str, str]], tokenizer: Path, *, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """{"num_rows", "num_rows_measured", "columns": {name: {"rows", "total", "mean", "quantiles", "histogram", "longest"}}}.
+    """{"num_rows", "num_rows_measured", "columns": {name:
+    {"rows", "total", "mean", "quantiles", "histogram", "longest"}}}.
 
-    ``longest`` is {"line", "tokens"}; ``quantiles`` has p5, p25, p50, p75, p95 and p99. Raises ValidationError when the model has
-    no tokenizer that can be read.
+    ``longest`` is {"line", "tokens"}; ``quantiles`` has p5, p25, p50, p75, p95 and p99. Raises
+    ValidationError when the model has no tokenizer that can be read.
     """
     count, progress = _counter(tokenizer), progress or Progress()
     names = [column["name"] for column in columns if holds_text(column["type"])][:MAX_COLUMNS]

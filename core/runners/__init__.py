@@ -1,6 +1,7 @@
 """Where the worker of a job runs: one line per runner in ``RUNNERS``. The job's row names its runner.
 
-To add one: a file with a class like :class:`~core.runners.base.Runner`, and a line here; the contract test follows.
+To add one: a file with a class like :class:`~core.runners.base.Runner`, and a line here; the contract test
+follows.
 """
 
 from core.runners.base import Runner, Worker

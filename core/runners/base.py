@@ -7,9 +7,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker process as the database knows it. A pid alone may be somebody else's by now, so its start time goes with it.
+    """A worker process as the database knows it.
 
-    ``ref``: what a runner beyond this machine knows it by; pid and start time then belong to the machine where it runs.
+    A pid alone may be somebody else's by now, so its start time goes with it.
+
+    ``ref``: what a runner beyond this machine knows it by; pid and start time then belong to the machine
+    where it runs.
     """
 
     pid: int
@@ -18,7 +21,10 @@ class Worker:
 
 
 class Runner(Protocol):
-    """Starts and ends the worker of a job. Workers outlive the server; whoever comes next adopts them by their row."""
+    """Starts and ends the worker of a job.
+
+    Workers outlive the server; whoever comes next adopts them by their row.
+    """
 
     name: str
     title: str
@@ -27,7 +33,8 @@ class Runner(Protocol):
         """Why no job can be given to it on this server, and what to do about that; None when one can."""
 
     def start(self, job_id: str) -> Worker | None:
-        """Begin ``python -m core.workers.worker JOB_ID`` without waiting for it; None: only the worker itself will know who it is.
+        """Begin ``python -m core.workers.worker JOB_ID`` without waiting for it;
+        None: only the worker itself will know who it is.
 
         Raises OSError when that is impossible.
         """
@@ -52,8 +59,8 @@ WORKER_NAMES = (
 def worker_command(job_id: str, num_processes: int) -> list[str]:
     """The worker alone, or torchrun around one worker per device of a machine.
 
-    torchrun starts no worker again: one that dies ends the others, and the supervisor resumes the job from its checkpoint.
-    It finds a free port by itself and speaks to its workers over the loopback address only.
+    torchrun starts no worker again: one that dies ends the others, and the supervisor resumes the job from
+    its checkpoint. It finds a free port by itself and speaks to its workers over the loopback address only.
     """
     worker = ["-m", WORKER, job_id]
     if num_processes == 1:

@@ -1,9 +1,11 @@
-"""The runner on a Ray cluster: the same worker as a job of its Job Submission API, on whichever node has room.
+"""The runner on a Ray cluster: the same worker as a job
+of its Job Submission API, on whichever node has room.
 
-Data, checkpoints and results go through ``LUTHIER_DATA_DIR``, which all nodes share, and progress through the metadata database,
-which all nodes reach; Ray only places the worker, says whether it lives and ends it. What the worker must know and nobody else may
-read (the address of the database) lies beside the job in a file of its own, not in what Ray's dashboard shows. The submission's id
-is written into the job's row before the cluster hears of it, so that no crash in between leaves a worker that nobody knows.
+Data, checkpoints and results go through ``LUTHIER_DATA_DIR``, which all nodes share, and progress through the
+metadata database, which all nodes reach; Ray only places the worker, says whether it lives and ends it. What
+the worker must know and nobody else may read (the address of the database) lies beside the job in a file of
+its own, not in what Ray's dashboard shows. The submission's id is written into the job's row before the
+cluster hears of it, so that no crash in between leaves a worker that nobody knows.
 
 A server that stops leaves its jobs on the cluster alone; the next one finds them by their rows.
 """
@@ -100,7 +102,10 @@ class RayRunner:
         self._end(worker)
 
     def kill(self, worker: Worker) -> None:
-        """Ray knows one way to end a job: it asks, and kills after ``SAVE_SECONDS``. A cluster that is away loses the worker."""
+        """Ray knows one way to end a job: it asks, and kills after ``SAVE_SECONDS``.
+
+        A cluster that is away loses the worker.
+        """
         if not self._end(worker):
             self._lost.add(str(worker.ref))
 
@@ -139,7 +144,10 @@ def _is_here(address: str) -> bool:
 
 
 def _room(num_processes: int) -> dict[str, object]:
-    """What the node must have free. All processes of a job run on one; without PostgreSQL that is the head, this machine."""
+    """What the node must have free.
+
+    All processes of a job run on one; without PostgreSQL that is the head, this machine.
+    """
     chosen = settings()
     room: dict[str, object] = {
         "entrypoint_num_cpus": chosen.ray_cpus * num_processes,
@@ -151,7 +159,10 @@ def _room(num_processes: int) -> dict[str, object]:
 
 
 def _entrypoint(job_id: str, num_processes: int) -> str:
-    """A shell command: go to Luthier's folder, read the settings, become the worker. It prints where a local worker does."""
+    """A shell command: go to Luthier's folder, read the settings, become the worker.
+
+    It prints where a local worker does.
+    """
     folder = storage.job_dir(job_id)
     folder.mkdir(parents=True, exist_ok=True)
     known = _write_settings(folder, num_processes)

@@ -1,6 +1,8 @@
-"""The Job Submission API of a Ray cluster, over plain HTTP: the web process needs nothing of Ray's to place a job there.
+"""The Job Submission API of a Ray cluster, over plain HTTP:
+the web process needs nothing of Ray's to place a job there.
 
-Addresses and fields are those of Ray's "Ray Jobs REST API" (Ray 2.x); the token is the bearer token of ``RAY_AUTH_MODE=token``.
+Addresses and fields are those of Ray's "Ray Jobs REST API" (Ray 2.x); the token is the bearer token of
+``RAY_AUTH_MODE=token``.
 """
 
 import errno
@@ -35,7 +37,10 @@ class RayJobs:
         )  # a cluster is never behind a web proxy
 
     def submit(self, submission_id: str, entrypoint: str, **options: Any) -> None:
-        """Hand over a command. ``options``: ``entrypoint_num_cpus``, ``entrypoint_num_gpus``, ``runtime_env`` and so on."""
+        """Hand over a command.
+
+        ``options``: ``entrypoint_num_cpus``, ``entrypoint_num_gpus``, ``runtime_env`` and so on.
+        """
         body = {"entrypoint": entrypoint, "submission_id": submission_id, **options}
         self._ask("POST", "/api/jobs/", body)
 
@@ -45,7 +50,8 @@ class RayJobs:
         return None if found is None else str(found["status"])
 
     def stop(self, submission_id: str) -> None:
-        """SIGTERM to all its processes; SIGKILL after ``RAY_JOB_STOP_WAIT_TIME_S`` of the job's runtime environment."""
+        """SIGTERM to all its processes;
+        SIGKILL after ``RAY_JOB_STOP_WAIT_TIME_S`` of the job's runtime environment."""
         self._ask("POST", f"/api/jobs/{quote(submission_id)}/stop")
 
     def version(self) -> str:

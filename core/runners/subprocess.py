@@ -1,10 +1,12 @@
-"""The runner on this machine: one child process per job, in a session of its own so that it outlives the server.
+"""The runner on this machine: one child process per job,
+in a session of its own so that it outlives the server.
 
-A job that shares several devices is a group: torchrun, and one worker per device. The first worker is the one that the database
-knows; nothing of a group outlives it, and a group that has lost its launcher is ended, because nobody would notice the next loss.
+A job that shares several devices is a group: torchrun, and one worker per device. The first worker is the one
+that the database knows; nothing of a group outlives it, and a group that has lost its launcher is ended,
+because nobody would notice the next loss.
 
-What the processes print (library warnings, tracebacks) goes to ``jobs/<id>/output.txt`` for the admin; ``log.txt`` beside it is
-what the job's owner reads, and the first worker writes it itself.
+What the processes print (library warnings, tracebacks) goes to ``jobs/<id>/output.txt`` for the admin;
+``log.txt`` beside it is what the job's owner reads, and the first worker writes it itself.
 """
 
 import os
@@ -105,7 +107,8 @@ def _job_of(process: psutil.Process) -> str | None:
 
 
 def _processes_of(job_id: str) -> list[psutil.Process]:
-    """Launcher and workers, wherever they stand in the tree: torchrun's children are adopted by init when it dies."""
+    """Launcher and workers, wherever they stand in the tree:
+    torchrun's children are adopted by init when it dies."""
     return [
         process
         for process in psutil.process_iter()
@@ -150,7 +153,8 @@ def _environment(num_processes: int) -> dict[str, str]:
 
 
 def _group_environment(num_processes: int) -> dict[str, str]:
-    """Threads are shared out. gloo is told its interface: it would look up the host's name, which may not resolve."""
+    """Threads are shared out. gloo is told its interface:
+    it would look up the host's name, which may not resolve."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     interface = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     return {"OMP_NUM_THREADS": str(max(1, cores // num_processes)), **interface}

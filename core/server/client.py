@@ -1,8 +1,8 @@
 """Who calls: the client's address and scheme, behind configured proxies or not.
 
-``streamlit run`` has uvicorn believe ``X-Forwarded-For`` from every loopback peer and offers no switch for it, so anybody on the
-machine could choose the address that sign-in throttling counts. Uvicorn's own step is therefore taken out here, and only the
-addresses in ``LUTHIER_TRUSTED_PROXIES`` are believed.
+``streamlit run`` has uvicorn believe ``X-Forwarded-For`` from every loopback peer and offers no switch for
+it, so anybody on the machine could choose the address that sign-in throttling counts. Uvicorn's own step is
+therefore taken out here, and only the addresses in ``LUTHIER_TRUSTED_PROXIES`` are believed.
 """
 
 from typing import Any
@@ -24,7 +24,8 @@ def _pass_on(app: ASGIApp, **_: Any) -> ASGIApp:
 
 
 def put_real_client(scope: Scope) -> None:
-    """Set ``scope["client"]`` and the scheme from a trusted proxy's headers: the last address that no trusted proxy has."""
+    """Set ``scope["client"]`` and the scheme from a trusted proxy's headers:
+    the last address that no trusted proxy has."""
     trusted = settings().trusted_proxy_list
     if not trusted or not scope.get("client") or scope["client"][0] not in trusted:
         return

@@ -1,8 +1,9 @@
 """The outermost middleware: every request passes here, Streamlit's as well as ours.
 
-It gives the request an id, logs it, adds the headers every answer has, finds out the client's real address, hands ``/api``, ``/v1``
-and the browser's own routes straight to their apps (Streamlit's middlewares would answer bad paths in their own words), and lets
-nobody without a live session fetch what Streamlit serves to whoever knows the address.
+It gives the request an id, logs it, adds the headers every answer has, finds out the client's real address,
+hands ``/api``, ``/v1`` and the browser's own routes straight to their apps (Streamlit's middlewares would
+answer bad paths in their own words), and lets nobody without a live session fetch what Streamlit serves to
+whoever knows the address.
 """
 
 import time

@@ -1,8 +1,8 @@
 """What starts with the server and ends with it.
 
-Start: schema, sweeps after a crash, the starter model, the supervisor, then the speed switches (measured: a rerun took 150 ms
-without them and 11 ms with them). Stop: SIGTERM is chained, so that streams end at once, and everything is over within three
-seconds.
+Start: schema, sweeps after a crash, the starter model, the supervisor, then the speed switches (measured: a
+rerun took 150 ms without them and 11 ms with them). Stop: SIGTERM is chained, so that streams end at once,
+and everything is over within three seconds.
 """
 
 import asyncio
@@ -112,7 +112,8 @@ def _stop_answering() -> None:
 
 
 async def _collect_for_ever() -> None:
-    """Streamlit's own collection after every rerun is switched off in its configuration; this is instead of it."""
+    """Streamlit's own collection after every rerun is switched off
+    in its configuration; this is instead of it."""
     while True:
         await asyncio.sleep(COLLECT_SECONDS)
         gc.collect()
@@ -149,7 +150,10 @@ def _chained(uvicorns: Any, loop: asyncio.AbstractEventLoop) -> Callable[[int, F
 
 
 def _send_small_answers_at_once() -> None:
-    """TCP_NODELAY on the listening sockets; connections inherit it. Streamlit leaves Nagle on: 40 ms per small answer."""
+    """TCP_NODELAY on the listening sockets; connections inherit it.
+
+    Streamlit leaves Nagle on: 40 ms per small answer.
+    """
     for descriptor in _open_descriptors():
         with suppress(OSError), _socket_of(descriptor) as found:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

@@ -1,4 +1,5 @@
-"""One JSON line per event on standard output: requests on ``luthier.request``, everything else under its module's name.
+"""One JSON line per event on standard output:
+requests on ``luthier.request``, everything else under its module's name.
 
 No line holds a header, a cookie, a query string or a body.
 """

@@ -1,17 +1,17 @@
 """What a browser may do with an answer of ours: the Content-Security-Policy.
 
-Whatever a user, a model or a file wrote, a page calls no other host: not for pictures, styles, scripts, frames or requests. A link
-that a person clicks may leave. ``core/ui/markdown.py`` keeps such things out of the page in the first place; each of the two is
-enough alone.
+Whatever a user, a model or a file wrote, a page calls no other host: not for pictures, styles, scripts,
+frames or requests. A link that a person clicks may leave. ``core/ui/markdown.py`` keeps such things out of
+the page in the first place; each of the two is enough alone.
 """
 
 from http import HTTPStatus
 
 DIRECTIVES = {
     "default-src": "'self'",
-    # unsafe-inline: Streamlit's index and our own st.html scripts (sign-in, sign-out) are inline. blob: Streamlit imports the
-    # script of every own element from one. wasm-unsafe-eval: Graphviz draws the lineage in WebAssembly. No unsafe-eval: Vega is
-    # given an interpreter by Streamlit.
+    # unsafe-inline: Streamlit's index and our own st.html scripts (sign-in, sign-out) are inline. blob:
+    # Streamlit imports the script of every own element from one. wasm-unsafe-eval: Graphviz draws the lineage
+    # in WebAssembly. No unsafe-eval: Vega is given an interpreter by Streamlit.
     "script-src": "'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
     "style-src": "'self' 'unsafe-inline'",  # Streamlit styles its elements with inline styles
     "img-src": "'self' data:",  # the logo, icons within styles
@@ -26,7 +26,8 @@ DIRECTIVES = {
     "frame-ancestors": "'self'",
 }
 PAGE = "; ".join(f"{name} {sources}" for name, sources in DIRECTIVES.items())
-# For files that a browser might show as a document of our origin, an SVG for one: no script, no request, an origin of its own.
+# For files that a browser might show as a document of our origin, an SVG for one: no script, no request, an
+# origin of its own.
 FILE = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'self'"
 
 INDEX = ("/", "/index.html")

@@ -8,8 +8,9 @@
                                                                            DuckDB with locked settings, views over the named files
                <──────────── Arrow stream, plan, or a file in the private folder ────────┘
 
-The caller kills the child at the deadline. Every query of every user takes this way, a model's too; nothing else touches user SQL.
-This package knows files and limits, no users: names, ownership, queueing and accounting are ``core.query``'s.
+The caller kills the child at the deadline. Every query of every user takes this way, a model's too; nothing
+else touches user SQL. This package knows files and limits, no users: names, ownership, queueing and
+accounting are ``core.query``'s.
 """
 
 from core.sql_sandbox.client import (

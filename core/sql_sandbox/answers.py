@@ -1,8 +1,9 @@
 """Running an admitted text and giving its result the form that the caller asked for.
 
-``table``: an Arrow stream in the answer itself; ``arrow``: an Arrow stream in a file of the private folder, batch by batch, so that
-a long result is never in memory as a whole; ``parquet``: a file to keep; ``plan``: the operators of ``EXPLAIN ANALYZE``. Tables are
-views over the caller's Parquet files. DuckDB's profile, which costs nothing measurable (measured: 0.3 ms), says what was scanned.
+``table``: an Arrow stream in the answer itself; ``arrow``: an Arrow stream in a file of the private folder,
+batch by batch, so that a long result is never in memory as a whole; ``parquet``: a file to keep; ``plan``:
+the operators of ``EXPLAIN ANALYZE``. Tables are views over the caller's Parquet files. DuckDB's profile,
+which costs nothing measurable (measured: 0.3 ms), says what was scanned.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,10 @@ Parameters = list[Any] | dict[str, Any] | None
 
 @dataclass(frozen=True)
 class Job:
-    """What the caller asks. ``tables``: name -> Parquet file; ``rows`` and ``result_bytes`` cut a table, ``rows`` an Arrow file."""
+    """What the caller asks.
+
+    ``tables``: name -> Parquet file; ``rows`` and ``result_bytes`` cut a table, ``rows`` an Arrow file.
+    """
 
     sql: str
     tables: dict[str, str]
@@ -57,7 +61,10 @@ class RunError(Exception):
 def answer(
     connection: "duckdb.DuckDBPyConnection", job: Job, used: Mapping[str, str]
 ) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Run the admitted text. The head of the answer, and an Arrow stream where ``table`` is asked. Raises RunError."""
+    """Run the admitted text.
+
+    The head of the answer, and an Arrow stream where ``table`` is asked. Raises RunError.
+    """
     tables = {name: job.tables[name] for name in used.values()}
     _make_tables(connection, tables)
     file = str(Path(job.folder) / FILES.get(job.form, ""))
@@ -144,7 +151,8 @@ def _is_huge(kind: pa.DataType) -> bool:
 
 
 def _bytes_before(relation: "duckdb.DuckDBPyRelation", sql: str) -> int | None:
-    """DuckDB runs a relation as ``SELECT … FROM (text)`` and counts from there; None where the text cannot be found in it."""
+    """DuckDB runs a relation as ``SELECT … FROM (text)`` and counts
+    from there; None where the text cannot be found in it."""
     wrapped, text = relation.sql_query(), sql.strip()
     at = wrapped.find(text)
     return len(wrapped[:at].encode()) - len(sql[: sql.find(text)].encode()) if at >= 0 else None
@@ -203,7 +211,10 @@ def _columns(relation: "duckdb.DuckDBPyRelation") -> list[dict[str, str]]:
 
 
 def _save(relation: "duckdb.DuckDBPyRelation", path: str) -> None:
-    """Write Parquet. HUGEINT, the type of every integer sum, would become DOUBLE there: BIGINT if it fits, else DECIMAL."""
+    """Write Parquet.
+
+    HUGEINT, the type of every integer sum, would become DOUBLE there: BIGINT if it fits, else DECIMAL.
+    """
     try:
         _write(relation, path, huge="BIGINT")
     except duckdb.ConversionException:

@@ -1,8 +1,9 @@
 """One query in one process: lock, gate, run, answer, end.
 
-The process is locked (``lock.py``) before DuckDB starts a thread or sees the text, the text passes the gate (``gate.py``) before
-it runs, and DuckDB's own settings are locked as a third wall. The caller ends the process at the deadline; nothing here has to be
-trusted to stop in time. What is done with the admitted text is ``answers.py``'s.
+The process is locked (``lock.py``) before DuckDB starts a thread or sees the text, the text passes the gate
+(``gate.py``) before it runs, and DuckDB's own settings are locked as a third wall. The caller ends the
+process at the deadline; nothing here has to be trusted to stop in time. What is done with the admitted text
+is ``answers.py``'s.
 """
 
 import os
@@ -27,7 +28,8 @@ class UnknownTables(Exception):
 
 
 def prepare() -> "duckdb.DuckDBPyConnection | None":
-    """What may be done before the job is known: open DuckDB, which takes longer than all the rest, and rehearse.
+    """What may be done before the job is known: open DuckDB,
+    which takes longer than all the rest, and rehearse.
 
     None where that started a thread, which a later lock would not bind; then DuckDB is opened after the lock.
     """
@@ -90,7 +92,10 @@ def connect() -> "duckdb.DuckDBPyConnection":
 
 
 def admit(connection: "duckdb.DuckDBPyConnection", job: Job) -> dict[str, str]:
-    """Pass the gate. Returns the used tables, name as given -> name as known. Raises gate.Refused or UnknownTables."""
+    """Pass the gate.
+
+    Returns the used tables, name as given -> name as known. Raises gate.Refused or UnknownTables.
+    """
     references = gate.check(connection, job.sql)
     known = {gate.fold(name): name for name in job.tables}
     unknown = [r for r in references if len(r.parts) > 1 or gate.fold(r.name) not in known]
@@ -110,7 +115,8 @@ def _lock(job: Job) -> None:
 
 
 def _end_for_memory(wire: Wire) -> None:
-    """Called by the memory watch while the query runs: answer and go, whatever the query's thread is doing."""
+    """Called by the memory watch while the query runs:
+    answer and go, whatever the query's thread is doing."""
     try:
         wire.send({"failure": {"kind": "memory", "message": "out of memory"}})
     finally:

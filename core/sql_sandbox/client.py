@@ -1,8 +1,10 @@
-"""The caller's side: starts the sandbox when it is first needed, sends one query, and ends it at the deadline.
+"""The caller's side: starts the sandbox when it is first needed,
+sends one query, and ends it at the deadline.
 
-``run`` blocks until the answer, the failure or the deadline. The zygote (``zygote.py``) is started lazily, restarted when it died,
-and ends with this process in whatever way that ends, because the socket pair between the two closes. A child that does not answer
-in time is killed by its process handle, so never somebody else. Without fork (Windows) every query starts its own process.
+``run`` blocks until the answer, the failure or the deadline. The zygote (``zygote.py``) is started lazily,
+restarted when it died, and ends with this process in whatever way that ends, because the socket pair between
+the two closes. A child that does not answer in time is killed by its process handle, so never somebody else.
+Without fork (Windows) every query starts its own process.
 
 Who may run what, and how many at once, is decided by ``core.query``.
 """
@@ -40,7 +42,10 @@ CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one query may use. ``rows`` and ``result_bytes`` cut the answer, ``file_bytes`` bounds what it writes and spills."""
+    """What one query may use.
+
+    ``rows`` and ``result_bytes`` cut the answer, ``file_bytes`` bounds what it writes and spills.
+    """
 
     seconds: float = 20
     memory_mb: int = 512
@@ -52,7 +57,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's result in one of its forms. ``columns``: {"name", "type"}; ``used``: tables by name; ``rows``: of an Arrow file.
+    """A query's result in one of its forms.
+
+    ``columns``: {"name", "type"}; ``used``: tables by name; ``rows``: of an Arrow file.
 
     ``scanned`` and ``plan``: see ``plans.py``.
     """
@@ -98,7 +105,8 @@ def run(
     form: Form = "table",
     stop: Stop | None = None,
 ) -> Answer:
-    """Run one query over ``tables`` (name -> Parquet file), with ``folder`` (empty, private) as its only place to write.
+    """Run one query over ``tables`` (name -> Parquet file),
+    with ``folder`` (empty, private) as its only place to write.
 
     Raises QueryFailed, SandboxUnavailable, or Stopped once ``stop`` is set.
     """
@@ -153,7 +161,8 @@ class _Zygote:
         return self.process.poll() is None
 
     def ended(self) -> bool:
-        """Whether it is gone, or on its way: its children die with it, and their callers may hear of that first."""
+        """Whether it is gone, or on its way: its children die
+        with it, and their callers may hear of that first."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(ENDING_SECONDS)
         return not self.alive()
@@ -297,7 +306,8 @@ def _failed(told: dict[str, Any]) -> QueryFailed:
 
 
 class _Handle:
-    """A child by its process handle (Linux), so that a reused number never hits a stranger; by number elsewhere."""
+    """A child by its process handle (Linux),
+    so that a reused number never hits a stranger; by number elsewhere."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

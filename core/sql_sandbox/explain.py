@@ -1,4 +1,5 @@
-"""DuckDB's errors in the user's words: what is wrong and where, never a path, a setting or the way tables are stored.
+"""DuckDB's errors in the user's words: what is wrong and where,
+never a path, a setting or the way tables are stored.
 
 DuckDB is asked for errors as JSON; the position counts bytes of the text.
 """

@@ -1,9 +1,11 @@
-"""The functions a query may call: whatever works on data, and nothing that knows the server, its settings or the catalog.
+"""The functions a query may call: whatever works on data,
+and nothing that knows the server, its settings or the catalog.
 
-A function that is not listed is refused, so one that a newer DuckDB brings is refused until somebody has looked at it. Left out on
-purpose: whatever reads settings, variables, sequences, users or definitions, sleeps, logs, runs SQL from a text or names a table in
-a string (``query``, ``query_table``, the table macro ``histogram``), and the ``__internal`` ones. Functions that can ask for much
-memory (``repeat``, ``lpad``, ``format``) stay: the locked child bounds what they can do.
+A function that is not listed is refused, so one that a newer DuckDB brings is refused until somebody has
+looked at it. Left out on purpose: whatever reads settings, variables, sequences, users or definitions,
+sleeps, logs, runs SQL from a text or names a table in a string (``query``, ``query_table``, the table macro
+``histogram``), and the ``__internal`` ones. Functions that can ask for much memory (``repeat``, ``lpad``,
+``format``) stay: the locked child bounds what they can do.
 """
 
 _JSON = """

@@ -1,8 +1,9 @@
 """The gate: what SQL text may be run at all. Everything that is not known to be harmless is refused.
 
-One statement, and it must be a SELECT (DESCRIBE and SUMMARIZE are SELECTs to DuckDB). The parsed tree, as DuckDB itself serialises
-it, may hold only the node types listed here, functions of ``functions.py``, common table expressions in their scope, and plain
-table names. Which table names exist is left to the caller: the gate only says which ones the text uses, and where.
+One statement, and it must be a SELECT (DESCRIBE and SUMMARIZE are SELECTs to DuckDB). The parsed tree, as
+DuckDB itself serialises it, may hold only the node types listed here, functions of ``functions.py``, common
+table expressions in their scope, and plain table names. Which table names exist is left to the caller: the
+gate only says which ones the text uses, and where.
 
 It runs in the child process, because DuckDB's parser can be made slow, greedy or dead by a hostile text.
 """
@@ -55,7 +56,8 @@ PARTS = frozenset(
 SUMMARIES = frozenset({"DESCRIBE", "SUMMARY"})
 OPAQUE = frozenset({"literal", "sample"})  # constants; DuckDB allows nothing else there
 
-# written without brackets they read as columns and DuckDB makes functions of them ("user" is left: many tables have such a column)
+# written without brackets they read as columns and DuckDB makes functions of them ("user" is left: many
+# tables have such a column)
 VALUE_FUNCTIONS = frozenset("current_catalog current_role current_schema current_user session_user".split())
 
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -65,7 +67,10 @@ Scope = frozenset[str]
 
 
 class Refused(Exception):
-    """The text may not be run. ``position`` counts bytes of its UTF-8 form, None where no place can be named."""
+    """The text may not be run.
+
+    ``position`` counts bytes of its UTF-8 form, None where no place can be named.
+    """
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
@@ -94,7 +99,10 @@ class _Walk:
 
 
 def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
-    """The tables that ``sql`` reads. Raises Refused, or DuckDB's own error where the text cannot be parsed."""
+    """The tables that ``sql`` reads.
+
+    Raises Refused, or DuckDB's own error where the text cannot be parsed.
+    """
     _check_text(sql)
     if _kind(connection, sql) == "MULTI":
         return _check_pivot(connection, sql)
@@ -163,7 +171,8 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
 
 
 def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
-    """Check the text with its value lists filled in; every filled list must have become a pivot's values and nothing else."""
+    """Check the text with its value lists filled in;
+    every filled list must have become a pivot's values and nothing else."""
     marked = with_markers(sql)
     try:
         if marked is None or _kind(connection, marked.sql) != "SELECT":

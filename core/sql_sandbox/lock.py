@@ -1,13 +1,16 @@
-"""What a query child gives up before it sees the user's text: files, network, other programs, memory and time.
+"""What a query child gives up before it sees the user's text:
+files, network, other programs, memory and time.
 
-* **Landlock** (Linux ≥ 5.13): reads exactly the named Parquet files and the few system files DuckDB asks for, writes only one
-  private folder; where the kernel knows it, no TCP, no signals and no abstract sockets out of the child either.
+* **Landlock** (Linux ≥ 5.13): reads exactly the named Parquet files and the few system files DuckDB asks for,
+  writes only one private folder; where the kernel knows it, no TCP, no signals and no abstract sockets out of
+  the child either.
 * **seccomp** (Linux on x86-64 and ARM64): no sockets, no new programs, no signals, no tracing.
 * **rlimits** (POSIX): address space, CPU, file size, open files, processes, no core dump.
 * A **watch** on the real memory ends the child where rlimits cannot (macOS) and before they must.
 
-Landlock and seccomp bind the calling thread and the threads it starts later, so this must run while there is only one.
-``protection()`` says in words what holds on this machine. What SQL may do at all is the business of ``gate.py``.
+Landlock and seccomp bind the calling thread and the threads it starts later, so this must run while there is
+only one. ``protection()`` says in words what holds on this machine. What SQL may do at all is the business of
+``gate.py``.
 """
 
 import ctypes
@@ -45,7 +48,8 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
 # machine -> (audit architecture, refused system calls)
 _SECCOMP = {
-    # socket connect bind listen fork vfork execve execveat ptrace kill process_vm_readv process_vm_writev io_uring_setup
+    # socket connect bind listen fork vfork execve execveat ptrace kill process_vm_readv process_vm_writev
+    # io_uring_setup
     "x86_64": (0xC000003E, (41, 42, 49, 50, 57, 58, 59, 322, 101, 62, 310, 311, 425)),
     "aarch64": (0xC00000B7, (198, 203, 200, 201, 221, 281, 117, 129, 270, 271, 425)),
 }

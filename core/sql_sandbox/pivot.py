@@ -1,8 +1,9 @@
 """PIVOT without a list of values, as people write it: ``PIVOT t ON city USING sum(amount)``.
 
-DuckDB expands it into two statements and does not show its tree, so the gate could not look at it. Here the text gets a list with
-one marker after every ON element that has none; this text has a tree, which the gate checks as any other. The marker is random, and
-the gate insists that every one of them became the value of a pivot, so that the text without them differs in nothing else.
+DuckDB expands it into two statements and does not show its tree, so the gate could not look at it. Here the
+text gets a list with one marker after every ON element that has none; this text has a tree, which the gate
+checks as any other. The marker is random, and the gate insists that every one of them became the value of a
+pivot, so that the text without them differs in nothing else.
 """
 
 import secrets

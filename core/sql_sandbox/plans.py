@@ -1,7 +1,8 @@
-"""What DuckDB's profile of a query says, without a path, a setting or anything else that is not the caller's business.
+"""What DuckDB's profile of a query says, without a path,
+a setting or anything else that is not the caller's business.
 
-Only the keys named here leave the child. A table is called as the query calls it. ``rows`` are those that an operator gave on,
-``seconds`` the time of all its threads together.
+Only the keys named here leave the child. A table is called as the query calls it. ``rows`` are those that an
+operator gave on, ``seconds`` the time of all its threads together.
 """
 
 import json
@@ -40,9 +41,11 @@ Tree = dict[str, Any]
 
 
 def scanned(profile: str, names: Mapping[str, str]) -> Tree:
-    """``{"bytes": n, "tables": [{"table", "rows", "groups", "of_groups", "filtered"}]}``; ``names``: file -> table.
+    """``{"bytes": n, "tables": [{"table", "rows", "groups", "of_groups", "filtered"}]}``;
+    ``names``: file -> table.
 
-    Rows are those that left the scan: with a filter in the scan more were looked at, in ``groups`` of ``of_groups`` row groups.
+    Rows are those that left the scan: with a filter in the scan more were looked at, in ``groups`` of
+    ``of_groups`` row groups.
     """
     found = _load(profile)
     tables: list[Tree] = []
@@ -51,7 +54,8 @@ def scanned(profile: str, names: Mapping[str, str]) -> Tree:
 
 
 def tree(profile: str, names: Mapping[str, str]) -> list[Tree]:
-    """The operators from the top: ``{"operator", "details": [[key, text]], "rows", "estimate", "seconds", "children"}``."""
+    """The operators from the top:
+    ``{"operator", "details": [[key, text]], "rows", "estimate", "seconds", "children"}``."""
     budget = [MAX_NODES]
     return _nodes(_load(profile).get("operator") or [], names, budget)
 
@@ -97,7 +101,8 @@ def _nodes(nodes: list[Tree], names: Mapping[str, str], budget: list[int]) -> li
 
 
 def _only_repacks(node: Tree) -> bool:
-    """A projection of DuckDB's own that makes columns narrower and wider again; it says nothing about the query."""
+    """A projection of DuckDB's own that makes columns narrower
+    and wider again; it says nothing about the query."""
     listed = (node.get("extra_info") or {}).get("Projections") or []
     texts = listed if isinstance(listed, list) else [listed]
     return node.get("type") == "PROJECTION" and all(_REPACKED.fullmatch(str(text)) for text in texts)

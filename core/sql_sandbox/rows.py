@@ -1,8 +1,9 @@
 """Arrow to values that JSON can hold, without losing or bending any.
 
-Dates, times and timestamps become ISO 8601 text (UTC ones end in Z), integers stay numbers however long, decimals become numbers
-where a double holds them exactly as written and text elsewhere, NaN and infinities become null, bytes become Base64, maps become
-objects, and dates that Python's calendar does not reach become text.
+Dates, times and timestamps become ISO 8601 text (UTC ones end in Z), integers stay numbers however long,
+decimals become numbers where a double holds them exactly as written and text elsewhere, NaN and infinities
+become null, bytes become Base64, maps become objects, and dates that Python's calendar does not reach become
+text.
 """
 
 import base64

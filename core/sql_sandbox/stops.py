@@ -10,7 +10,8 @@ class Stopped(Exception):
 
 
 class Stop(threading.Event):
-    """``set()`` stops the query, once and for good, from any thread; what is registered by :meth:`when_set` is called there."""
+    """``set()`` stops the query, once and for good, from any thread;
+    what is registered by :meth:`when_set` is called there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +27,10 @@ class Stop(threading.Event):
 
     @contextmanager
     def when_set(self, call: Callable[[], object]) -> Iterator[None]:
-        """Call ``call`` when it is set inside this block, and at once if it was before. It may be called twice."""
+        """Call ``call`` when it is set inside this block, and at once if it was before.
+
+        It may be called twice.
+        """
         with self._changing:
             self._calls.append(call)
         try:

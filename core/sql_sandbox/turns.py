@@ -1,7 +1,7 @@
 """Whose query runs next: at most so many at once, and nobody waits because somebody else asked often.
 
-A free place goes to the waiting user with the fewest running queries, then to whoever came first. One user never holds every
-place, so a newcomer does not wait for the slowest of another's queries. A wait is bounded.
+A free place goes to the waiting user with the fewest running queries, then to whoever came first. One user
+never holds every place, so a newcomer does not wait for the slowest of another's queries. A wait is bounded.
 """
 
 import threading
@@ -23,7 +23,10 @@ class TooBusy(Exception):
 
 @dataclass
 class Turns:
-    """Running and waiting queries of everybody. ``places`` comes with each call, so that a changed setting counts at once."""
+    """Running and waiting queries of everybody.
+
+    ``places`` comes with each call, so that a changed setting counts at once.
+    """
 
     running: Counter[str] = field(default_factory=Counter)
     waiting: list[Ticket] = field(default_factory=list)
@@ -41,7 +44,9 @@ class Turns:
         stop: Stop | None = None,
         tell: Callable[[int], None] = lambda _: None,
     ) -> Iterator[None]:
-        """Hold a place. Raises TooBusy when none is free within ``seconds``, Stopped when ``stop`` is set meanwhile.
+        """Hold a place.
+
+        Raises TooBusy when none is free within ``seconds``, Stopped when ``stop`` is set meanwhile.
 
         ``tell`` hears how many queries will begin until this one does: 1 is next, 0 runs.
         """
@@ -95,7 +100,8 @@ class Turns:
         return self._order[ticket]
 
     def _play(self) -> dict[Ticket, int]:
-        """Who goes when: played through as if a place became free for everybody who waits, one after the other."""
+        """Who goes when: played through as if a place became free
+        for everybody who waits, one after the other."""
         running, waiting = Counter(self.running), list(self.waiting)
         order: dict[Ticket, int] = {}
         while waiting:

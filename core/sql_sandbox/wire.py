@@ -1,7 +1,8 @@
-"""Messages between the caller and the child: one JSON head and one block of bytes, over a socket or a pair of pipes.
+"""Messages between the caller and the child: one JSON head
+and one block of bytes, over a socket or a pair of pipes.
 
-A frame is two big-endian 32-bit lengths, the head as UTF-8 JSON, then the block. Both sides refuse more than they expect, so a
-child that went mad cannot fill the caller's memory.
+A frame is two big-endian 32-bit lengths, the head as UTF-8 JSON, then the block. Both sides refuse more than
+they expect, so a child that went mad cannot fill the caller's memory.
 """
 
 import json

@@ -1,9 +1,11 @@
-"""The process that has everything imported and forks a child per query: a query waits neither for imports nor for DuckDB.
+"""The process that has everything imported and forks a child per query:
+a query waits neither for imports nor for DuckDB.
 
-``python -m core.sql_sandbox.zygote`` is started by ``client.py`` as a clean program: no inherited files but standard input, which
-is one end of a socket pair. Each message on it brings one more socket, which goes on to a child that was forked ahead and has
-DuckDB open; over it that child talks with the caller, answers one query and ends. When the pair closes, because the caller ended
-in whatever way, the zygote ends its children and itself. It never opens DuckDB: a process with threads must not fork.
+``python -m core.sql_sandbox.zygote`` is started by ``client.py`` as a clean program: no inherited files but
+standard input, which is one end of a socket pair. Each message on it brings one more socket, which goes on to
+a child that was forked ahead and has DuckDB open; over it that child talks with the caller, answers one query
+and ends. When the pair closes, because the caller ended in whatever way, the zygote ends its children and
+itself. It never opens DuckDB: a process with threads must not fork.
 
 ``--once`` serves one query over standard input and output, where there is no fork (Windows).
 """
@@ -73,7 +75,10 @@ class _Spare:
 
 
 def _hand_over(handle: int, spare: _Spare, control: socket.socket) -> _Spare:
-    """Give the waiting child its caller. Returns the child that took it: a new one where the first had died."""
+    """Give the waiting child its caller.
+
+    Returns the child that took it: a new one where the first had died.
+    """
     try:
         socket.send_fds(spare.line, [b"q"], [handle])
     except OSError:

@@ -1,4 +1,5 @@
-"""Where files live, and how they appear: temporary name in the same folder, fsync, rename; the database row comes last.
+"""Where files live, and how they appear: temporary name
+in the same folder, fsync, rename; the database row comes last.
 
 ::
 
@@ -83,7 +84,10 @@ def new_staging_path() -> Path:
 
 
 def clear_scratch(kept: Collection[str]) -> None:
-    """Remove from ``staging`` what calls and processes left that are gone. Only at start; what has other names is not ours."""
+    """Remove from ``staging`` what calls and processes left that are gone.
+
+    Only at start; what has other names is not ours.
+    """
     for left in staging_dir().iterdir():
         if left.name not in kept and _SCRATCH.fullmatch(left.name):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)

@@ -1,14 +1,14 @@
 """The data folder and the database know each other by an id, and a pair that does not match refuses to start.
 
-The rows say what the files are, and what no row names is swept. So a start with the wrong database (a typo in its
-address, a missing ``luthier.db``, a new PostgreSQL) must end before anything is looked after. The id is made at the
-first start and kept on both sides: in the file ``folder-id`` and in the table ``server_settings``. A copy of both,
-moved together, goes on as it is.
+The rows say what the files are, and what no row names is swept. So a start with the wrong database (a typo in
+its address, a missing ``luthier.db``, a new PostgreSQL) must end before anything is looked after. The id is
+made at the first start and kept on both sides: in the file ``folder-id`` and in the table
+``server_settings``. A copy of both, moved together, goes on as it is.
 
-Where a side has no id (it was made before there were ids, or the file was lost) what they hold decides: they belong
-together when the database names something that lies in the folder, for names are random, or when neither holds
-anything. Nothing is written before that is known; a database that does not exist is not made. ``join`` is for an admin
-who knows better.
+Where a side has no id (it was made before there were ids, or the file was lost) what they hold decides: they
+belong together when the database names something that lies in the folder, for names are random, or when
+neither holds anything. Nothing is written before that is known; a database that does not exist is not made.
+``join`` is for an admin who knows better.
 """
 
 import logging
@@ -49,7 +49,10 @@ log = logging.getLogger("luthier.storage")
 
 @dataclass(frozen=True)
 class Side:
-    """What the folder or the database holds. ``names``: ids by kind. ``needed``: those whose files must be there."""
+    """What the folder or the database holds.
+
+    ``names``: ids by kind. ``needed``: those whose files must be there.
+    """
 
     id: str | None = None
     names: dict[str, set[str]] = field(default_factory=dict)
@@ -83,7 +86,10 @@ def open_database() -> None:
 
 
 def join() -> str:
-    """Make the two belong together whatever they hold; what no row names goes to the trash at the next start. Returns the id."""
+    """Make the two belong together whatever they hold; what no row names goes to the trash at the next start.
+
+    Returns the id.
+    """
     migrate()
     known = look_at_folder().id or look_at_database().id or new_id("fld")
     with writing() as session:
@@ -146,7 +152,8 @@ def _names_none(database: Side) -> str:
 
 
 def _reader() -> Engine | None:
-    """A way to look at the database that changes nothing: SQLite would make a missing file, and rewrite one of another mode."""
+    """A way to look at the database that changes nothing:
+    SQLite would make a missing file, and rewrite one of another mode."""
     url = make_url(settings().sqlalchemy_url)
     if url.get_backend_name() != "sqlite" or not url.database or "uri" in url.query:
         return engine()
@@ -158,7 +165,8 @@ def _reader() -> Engine | None:
 
 
 def _read_side(connection: Connection) -> Side:
-    """From tables as any release made them: columns that came later are not asked for where they are missing."""
+    """From tables as any release made them:
+    columns that came later are not asked for where they are missing."""
     inspector = sa.inspect(connection)
     tables = set(inspector.get_table_names())
     names = {
@@ -182,7 +190,10 @@ def _known_id(connection: Connection, tables: set[str]) -> str | None:
 
 
 def _count_needed(connection: Connection, columns: set[str]) -> int:
-    """Versions of datasets and tuned models whose files somebody would miss. ``columns``: those of ``dataset_versions``."""
+    """Versions of datasets and tuned models whose files somebody would miss.
+
+    ``columns``: those of ``dataset_versions``.
+    """
     version, model = DatasetVersionRow, ModelVersionRow
     ready = sa.select(sa.func.count()).select_from(version).where(version.status == "ready")
     if "removed_at" in columns:
@@ -192,7 +203,8 @@ def _count_needed(connection: Connection, columns: set[str]) -> int:
 
 
 def _remember(folder_id: str | None) -> None:
-    """The database first: a crash in between leaves a folder without an id, which the next start gives one."""
+    """The database first: a crash in between leaves a folder without an id,
+    which the next start gives one."""
     with reading() as session:
         stored = session.get(ServerSettingRow, KEY)
     if stored is None:

@@ -4,13 +4,14 @@
 
     DATA_DIR/trash/KIND/NAME@MOMENT      for instance trash/datasets/dsv_…@20261129T101500Z
 
-A folder without a row is mostly what a crash left. It may as well be somebody's work whose row is missing: the database
-was restored from an older copy, or is another one than yesterday. So a start moves such folders here, says so in the
-log, and keeps them for ``LUTHIER_TRASH_DAYS``. As soon as a row names one of them again, the next start puts it back.
+A folder without a row is mostly what a crash left. It may as well be somebody's work whose row is missing:
+the database was restored from an older copy, or is another one than yesterday. So a start moves such folders
+here, says so in the log, and keeps them for ``LUTHIER_TRASH_DAYS``. As soon as a row names one of them again,
+the next start puts it back.
 
-Only names that this program gives are touched: ``lost+found`` or an admin's notes stay where they are. Drafts that a
-dead process left (``.ID.….tmp``, ``.ID.….gone``) were never complete, or were deleted by somebody, and are removed at
-once.
+Only names that this program gives are touched: ``lost+found`` or an admin's notes stay where they are. Drafts
+that a dead process left (``.ID.….tmp``, ``.ID.….gone``) were never complete, or were deleted by somebody, and
+are removed at once.
 """
 
 import logging
@@ -72,9 +73,11 @@ class Discarded:
 
 
 def sweep(kind: str, known: Set[str], *, older_than_seconds: float = 0) -> list[str]:
-    """Put back what ``known`` names, then move what it does not name out of ``kind``; returns the names that were moved.
+    """Put back what ``known`` names, then move what it does not name out
+    of ``kind``; returns the names that were moved.
 
-    Only at the start of a server, when nothing is being written but by the processes whose names are in ``known``.
+    Only at the start of a server, when nothing is being written but by the processes whose names are in
+    ``known``.
     """
     put_back(kind, known)
     newest = time.time() - older_than_seconds
@@ -90,7 +93,10 @@ def sweep(kind: str, known: Set[str], *, older_than_seconds: float = 0) -> list[
 
 
 def put(kind: str, name: str, *, why: str = NAMELESS) -> bool:
-    """Move one folder or file of ``kind`` into the trash and say so in the log. False: it is not there, or cannot be moved."""
+    """Move one folder or file of ``kind`` into the trash and say so in the log.
+
+    False: it is not there, or cannot be moved.
+    """
     source = settings().data_dir / kind / name
     target = _folder(kind) / f"{name}@{now().strftime(MOMENT)}"
     try:
@@ -111,7 +117,8 @@ def put(kind: str, name: str, *, why: str = NAMELESS) -> bool:
 
 
 def put_back(kind: str, known: Set[str]) -> list[str]:
-    """What rows name and is missing in its place comes back from the trash, the newest where there are several."""
+    """What rows name and is missing in its place comes back
+    from the trash, the newest where there are several."""
     returned = []
     for one in sorted(_entries(kind), key=lambda one: one.moved_at, reverse=True):
         place = settings().data_dir / kind / one.name

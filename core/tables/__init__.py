@@ -1,6 +1,7 @@
 """The rows. Uniqueness, allowed states and references are named constraints here and nowhere else.
 
-"Model" never means a row: a model is an AI model, and ``models`` is the table of them. Times are UTC. Ids are opaque and prefixed.
+"Model" never means a row: a model is an AI model, and ``models`` is the table of them. Times are UTC. Ids are
+opaque and prefixed.
 """
 
 from core.tables.base import BigId, Json, Row, Utc

@@ -1,6 +1,7 @@
 """What all rows share: names of constraints, times in UTC, ids and references.
 
-"Model" never means a row: a model is an AI model, and ``models`` is the table of them. Times are UTC. Ids are opaque and prefixed.
+"Model" never means a row: a model is an AI model, and ``models`` is the table of them. Times are UTC. Ids are
+opaque and prefixed.
 """
 
 from datetime import UTC, datetime

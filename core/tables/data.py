@@ -11,7 +11,8 @@ from core.tables.base import Json, Row, id_, one_of, ref
 
 
 class UploadRow(Row):
-    """A file on its way in, or here and waiting for a decision: its bytes lie at ``storage.upload_path(id)``."""
+    """A file on its way in, or here and waiting for a decision:
+    its bytes lie at ``storage.upload_path(id)``."""
 
     __tablename__ = "uploads"
     __table_args__ = (

@@ -10,7 +10,10 @@ from core.tables.base import Json, Row, id_, one_of, ref
 
 
 class ModelRow(Row):
-    """An AI model in the registry: a name, and versions under it. Base models have no owner: everyone sees them."""
+    """An AI model in the registry: a name, and versions under it.
+
+    Base models have no owner: everyone sees them.
+    """
 
     __tablename__ = "models"
     __table_args__ = (
@@ -41,7 +44,10 @@ class ModelRow(Row):
 
 
 class ModelVersionRow(Row):
-    """One set of weights. ``kind`` full: the folder is a whole model; adapter: it is a LoRA over ``base_version_id``."""
+    """One set of weights.
+
+    ``kind`` full: the folder is a whole model; adapter: it is a LoRA over ``base_version_id``.
+    """
 
     __tablename__ = "model_versions"
     __table_args__ = (UniqueConstraint("model_id", "version"), one_of("kind", "full", "adapter"))

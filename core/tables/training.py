@@ -194,7 +194,10 @@ class WebhookRow(Row):
 
 
 class ExportRow(Row):
-    """A model version in another form, made and checked by a process of its own. Its folder is ``storage.export_dir(id)``."""
+    """A model version in another form, made and checked by a process of its own.
+
+    Its folder is ``storage.export_dir(id)``.
+    """
 
     __tablename__ = "exports"
     __table_args__ = (

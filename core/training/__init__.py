@@ -1,7 +1,9 @@
-"""The training methods: one line each in ``METHODS``; the form, the API schema, the validation and the contract test follow.
+"""The training methods: one line each in ``METHODS``; the form,
+the API schema, the validation and the contract test follow.
 
-A method is a frozen :class:`~core.training.method.Method`: its words for people, the formats it learns from, and what it minimises.
-Importing this package loads no torch: the web process plans with it, only the worker trains.
+A method is a frozen :class:`~core.training.method.Method`: its words for people, the formats it learns from,
+and what it minimises. Importing this package loads no torch: the web process plans with it, only the worker
+trains.
 """
 
 from core.training.continued import CONTINUED

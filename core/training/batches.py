@@ -1,7 +1,7 @@
 """Which rows a step sees: a pure function of the seed and the step, so nothing has to be stored to resume.
 
-A unit is what stands in one line of a batch: one row, or several that were packed behind each other. Units of similar length share
-a batch (less padding), batches come in random order, and every epoch is shuffled anew.
+A unit is what stands in one line of a batch: one row, or several that were packed behind each other. Units of
+similar length share a batch (less padding), batches come in random order, and every epoch is shuffled anew.
 """
 
 import random
@@ -43,7 +43,8 @@ class Order:
 def split_to_fit(
     rows: Sequence[int], lengths: Sequence[int], *, max_tokens: int, max_rows: int | None = None
 ) -> list[list[int]]:
-    """Cut one batch into passes of at most ``max_rows`` whose padded size stays below ``max_tokens`` (one row always passes)."""
+    """Cut one batch into passes of at most ``max_rows``
+    whose padded size stays below ``max_tokens`` (one row always passes)."""
     passes: list[list[int]] = [[]]
     longest = 0
     for row in rows:
@@ -57,7 +58,8 @@ def split_to_fit(
 
 
 def pack(lengths: Sequence[int], *, max_length: int) -> list[list[int]]:
-    """Rows put together so that each group has at most ``max_length`` tokens: the longest first, each where it fits best.
+    """Rows put together so that each group has at most ``max_length`` tokens:
+    the longest first, each where it fits best.
 
     Best-fit decreasing; a pure function of the lengths. Rows keep their order within a group.
     """

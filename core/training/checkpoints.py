@@ -6,8 +6,9 @@
     ├── state.pt      to resume: trained weights, optimizer, step, losses so far
     └── model/        to use: a folder like those of the registry, a whole model or an adapter
 
-With the state, and with data order, learning rate and randomness being functions of the step, a resumed training gives the same
-numbers to the bit. Kept are the last two, the best one, and those that a person keeps.
+With the state, and with data order, learning rate and randomness being functions of the step, a resumed
+training gives the same numbers to the bit. Kept are the last two, the best one, and those that a person
+keeps.
 """
 
 import logging

@@ -1,7 +1,9 @@
-"""Several processes that share each step, one per device: who I am, what the first process decides, sums over all.
+"""Several processes that share each step, one per device:
+who I am, what the first process decides, sums over all.
 
-Started by ``torchrun``, which sets the environment. Every process reads the same rows and takes its share of each batch; gradients
-are summed, so the step is the one a single process would take. One process alone does nothing of this.
+Started by ``torchrun``, which sets the environment. Every process reads the same rows and takes its share of
+each batch; gradients are summed, so the step is the one a single process would take. One process alone does
+nothing of this.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,8 @@ TORN = ("gloo", "Gloo", "NCCL", "Connection closed by peer", "Connection reset b
 
 @dataclass(frozen=True)
 class World:
-    """``rank`` from 0 to ``size`` - 1; ``local`` is the rank on this machine, which is also the number of its GPU."""
+    """``rank`` from 0 to ``size`` - 1; ``local`` is the rank
+    on this machine, which is also the number of its GPU."""
 
     rank: int = 0
     size: int = 1
@@ -67,7 +70,10 @@ ALONE = World()
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """This process's place among those that torchrun started. Raises RuntimeError when the others do not come."""
+    """This process's place among those that torchrun started.
+
+    Raises RuntimeError when the others do not come.
+    """
     rank, size, local = process_place()
     if size == 1:
         yield ALONE
@@ -86,7 +92,8 @@ def joined() -> Iterator[World]:
 
 
 def is_torn(error: BaseException) -> bool:
-    """Whether this process failed because another one of its group is gone: gloo and NCCL then raise in whoever waits for it."""
+    """Whether this process failed because another one of its group is gone:
+    gloo and NCCL then raise in whoever waits for it."""
     if process_place()[1] == 1:
         return False
     import torch.distributed as dist

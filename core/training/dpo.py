@@ -1,10 +1,13 @@
-"""Direct preference optimization (Rafailov et al. 2023, https://arxiv.org/abs/2305.18290): prefer one answer over another.
+"""Direct preference optimization (Rafailov et al. 2023,
+https://arxiv.org/abs/2305.18290): prefer one answer over another.
 
-With log π(y|x) summed over the tokens of an answer, and ``ref`` the model as it started, the loss of a pair is::
+With log π(y|x) summed over the tokens of an answer, and ``ref`` the model as it started, the loss of a pair
+is::
 
     -log sigmoid(beta · ((log π(better) - log ref(better)) - (log π(worse) - log ref(worse))))
 
-What ``ref`` says is computed once, before the first step, and kept in a file: no second model is held in memory.
+What ``ref`` says is computed once, before the first step, and kept in a file: no second model is held in
+memory.
 """
 
 import os
@@ -23,7 +26,10 @@ BATCH = 16  # pairs per pass when the reference is computed
 
 
 class Preference:
-    """Mean loss over pairs. ``reward`` is beta times how much likelier an answer became than it was at the start, in nats."""
+    """Mean loss over pairs.
+
+    ``reward`` is beta times how much likelier an answer became than it was at the start, in nats.
+    """
 
     sum_names: tuple[str, ...] = (
         "reward_margin",

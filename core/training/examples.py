@@ -1,10 +1,12 @@
 """From rows to tokens: what the model reads, and which of it is learned.
 
-Only what the assistant says is learned, its end token included, unless the loss is asked for on all. Where the chat template marks
-it (``{% generation %}``), the marks decide; elsewhere the conversation is rendered turn by turn and the difference is the answer.
-All of a plain text is learned. Of a preference the two answers are compared, not what was said before.
+Only what the assistant says is learned, its end token included, unless the loss is asked for on all. Where
+the chat template marks it (``{% generation %}``), the marks decide; elsewhere the conversation is rendered
+turn by turn and the difference is the answer. All of a plain text is learned. Of a preference the two answers
+are compared, not what was said before.
 
-``render`` is the one place where that is decided. The training cuts what it returns (:func:`read`), the preview shows it.
+``render`` is the one place where that is decided. The training cuts what it returns (:func:`read`), the
+preview shows it.
 """
 
 import hashlib
@@ -25,7 +27,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Rendered:
-    """One sequence of a row before it is cut. ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference.
+    """One sequence of a row before it is cut.
+
+    ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference.
 
     ``answer_at``: where the last answer begins; None in a plain text.
     """
@@ -55,7 +59,8 @@ class Tokens:
 
     @property
     def asked(self) -> int:
-        """How many tokens ask: up to the last answer; of a text, or where the answer was cut away, a third."""
+        """How many tokens ask: up to the last answer;
+        of a text, or where the answer was cut away, a third."""
         if self.answer_at is None or self.answer_at >= len(self):
             return max(1, len(self) // 3)
         return self.answer_at
@@ -117,7 +122,10 @@ def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings:
 
 
 def render(example: Example, tokenizer: Any, settings: Settings) -> list[Rendered]:
-    """What a row becomes before it is cut: one sequence, or two for a preference. ``learned`` of the first token is never set."""
+    """What a row becomes before it is cut: one sequence, or two for a preference.
+
+    ``learned`` of the first token is never set.
+    """
     if isinstance(example, Text):
         return [_render_text(example.text, tokenizer)]
     if isinstance(example, Preference):
@@ -130,7 +138,8 @@ def render(example: Example, tokenizer: Any, settings: Settings) -> list[Rendere
 
 
 def split(items: Sequence[Any], *, fraction: float, seed: int) -> tuple[list[Any], list[Any]]:
-    """(train, validation) by a hash of the content: the same row is never on both sides, wherever it stands."""
+    """(train, validation) by a hash of the content:
+    the same row is never on both sides, wherever it stands."""
     if fraction <= 0:
         return list(items), []
     contents = sorted(
@@ -148,7 +157,8 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
 
 
 def render_chat(messages: list[dict[str, Any]], tokenizer: Any) -> tuple[list[int], list[bool]]:
-    """Token ids of a conversation, and for each whether the assistant says it (in a message whose weight is not 0)."""
+    """Token ids of a conversation,
+    and for each whether the assistant says it (in a message whose weight is not 0)."""
     plain = [{"role": m["role"], "content": m["content"]} for m in messages]
     weighted = any(m.get("weight") == 0 for m in messages)
     if "generation %}" in tokenizer.chat_template and not weighted:
@@ -173,7 +183,8 @@ def _cut(one: Rendered, most: int, key: str, line: int) -> Tokens:
 
 
 def _windows(text: Rendered, most: int, key: str, line: int) -> Iterator[Tokens]:
-    """A text in pieces of at most ``most`` tokens; the first token of each has nothing before it to be predicted from."""
+    """A text in pieces of at most ``most`` tokens;
+    the first token of each has nothing before it to be predicted from."""
     for start in range(0, len(text.ids), most):
         piece = np.array(text.ids[start : start + most], dtype=np.int64)
         if len(piece) > 1:
@@ -221,7 +232,8 @@ def _answer_span(messages: list[dict[str, str]], whole: str, tokenizer: Any) -> 
     """Where in ``whole`` the last message of ``messages`` stands: (first character, end)."""
     prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
     answered = tokenizer.apply_chat_template(messages, tokenize=False)
-    # A template may render the last turn differently from the same turn further up: only what they share is sure.
+    # A template may render the last turn differently from the same turn further up: only what they share is
+    # sure.
     return _shared(prompt, whole), _shared(answered, whole)
 
 

@@ -1,8 +1,8 @@
 """The settings of a training: what a person may choose, and what ``auto`` becomes.
 
-The form, the API schema, the command line and the page in the docs are made from :class:`Hyperparameters`; every field carries its
-own help. ``resolve`` is a pure function of what was asked, the size of the data and the size of the model, so the plan shown before
-the start is what the worker runs.
+The form, the API schema, the command line and the page in the docs are made from :class:`Hyperparameters`;
+every field carries its own help. ``resolve`` is a pure function of what was asked, the size of the data and
+the size of the model, so the plan shown before the start is what the worker runs.
 """
 
 import math
@@ -223,7 +223,10 @@ def resolve(
     method: str = "supervised",
     gpu: bool = False,
 ) -> Settings:
-    """Decide every ``auto`` for this much data and this model. ``gpu``: it will run on one that computes bfloat16."""
+    """Decide every ``auto`` for this much data and this model.
+
+    ``gpu``: it will run on one that computes bfloat16.
+    """
 
     def chosen(name: str, automatic: Any) -> Any:
         value = getattr(asked, name)
@@ -279,8 +282,9 @@ def _auto_batch_size(num_examples: int) -> int:
 def _auto_epochs(num_examples: int, rows_per_step: int, tuning: str, method: str) -> int:
     """Enough steps to learn a small table by heart, few passes where there is much to read.
 
-    Measured on the starter and 72 rows in batches of 4: all weights know every answer after 216 steps, LoRA all of them after 900.
-    Preferences need few passes: more of them push both answers down (Rafailov et al. 2023 train one epoch).
+    Measured on the starter and 72 rows in batches of 4: all weights know every answer after 216 steps, LoRA
+    all of them after 900. Preferences need few passes: more of them push both answers down (Rafailov et al.
+    2023 train one epoch).
     """
     if method == "dpo":
         return 3 if num_examples <= 2000 else 1
@@ -294,9 +298,11 @@ def _auto_tuning(num_parameters: int) -> str:
 
 
 def _auto_learning_rate(num_parameters: int, tuning: str, method: str) -> float:
-    """2.5e-3 at a million parameters (measured), falling with the square root of the size; LoRA bears twice as much.
+    """2.5e-3 at a million parameters (measured), falling
+    with the square root of the size; LoRA bears twice as much.
 
-    Preferences are learned at a twentieth of that: the loss is about differences, and large steps make both answers unlikely.
+    Preferences are learned at a twentieth of that: the loss is about differences, and large steps make both
+    answers unlikely.
     """
     full = min(3e-3, max(1e-5, 2.5e-3 * math.sqrt(1.3e6 / max(1, num_parameters))))
     rate = full if tuning == "full" else 2 * full

@@ -1,8 +1,8 @@
 """The one training loop of all methods: step, guard, report, measure, checkpoint, stop on a wish.
 
-Bitwise resume rests on three things: the checkpoint holds weights, optimizer and step; the rows of a step, its learning rate and
-its randomness are functions of the step; nothing else is random. A batch too large for one pass is split, and several processes
-share it: the loss stays the mean over what the whole step learns.
+Bitwise resume rests on three things: the checkpoint holds weights, optimizer and step; the rows of a step,
+its learning rate and its randomness are functions of the step; nothing else is random. A batch too large for
+one pass is split, and several processes share it: the loss stays the mean over what the whole step learns.
 """
 
 import math
@@ -57,7 +57,10 @@ class State:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One training, from the first step or from the last checkpoint. ``train`` and ``validation`` are Tokens or Pairs."""
+    """One training, from the first step or from the last checkpoint.
+
+    ``train`` and ``validation`` are Tokens or Pairs.
+    """
 
     model: Any
     objective: Objective
@@ -106,7 +109,10 @@ class Loop:
         self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 
     def run(self) -> State:
-        """Train to the last step. Raises Interrupted on a wish, TrainingFailed when the loss is lost, DiskFull."""
+        """Train to the last step.
+
+        Raises Interrupted on a wish, TrainingFailed when the loss is lost, DiskFull.
+        """
         every = [[row] for row in [*self.train, *self.validation]]
         self.objective.prepare(self.model, every, self.folder / "reference.npy", self.measuring)
         self._resume()
@@ -155,7 +161,8 @@ class Loop:
             self._tell(rate, norm, extra)
 
     def backward(self, units: Sequence[int]) -> tuple[float, dict[str, float]]:
-        """Gradients of the mean loss of one step; returns that loss and the method's further series, over all processes."""
+        """Gradients of the mean loss of one step; returns that loss
+        and the method's further series, over all processes."""
         import torch
 
         weight = self.objective.weight([self.train[row] for unit in units for row in self.units[unit]])
@@ -247,7 +254,8 @@ class Loop:
                 self.report.rows(RowLosses(split, *log.arrays(), step=self.state.step))  # type: ignore[arg-type]
 
     def _sample(self) -> None:
-        """Only the first process; where nobody asked for a number of steps, not more often than it takes time."""
+        """Only the first process; where nobody asked for a number
+        of steps, not more often than it takes time."""
         too_soon = time.monotonic() - self.sampled_at < SAVING_SHARE * self.sampling_seconds
         is_end = self.state.step == self.total or self.state.is_over
         if (
@@ -293,7 +301,8 @@ class Loop:
         return False
 
     def _watch(self, loss: float) -> None:
-        """A running loss far above its lowest is worth an alert, once; the training goes on, for it may come back."""
+        """A running loss far above its lowest is worth an alert,
+        once; the training goes on, for it may come back."""
         state, (times, gap, first) = self.state, DIVERGED
         state.train_loss = loss
         state.running_loss = loss if math.isnan(state.running_loss) else 0.9 * state.running_loss + 0.1 * loss

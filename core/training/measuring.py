@@ -1,7 +1,8 @@
-"""How good a model is on given rows: the loss of its method and, where there are answers to give, how many it gives exactly.
+"""How good a model is on given rows: the loss of its method and,
+where there are answers to give, how many it gives exactly.
 
-The numbers are those of the training: the same reading of rows, the same objective, the same precision. torch is imported only when
-``measure`` runs, in a process of its own.
+The numbers are those of the training: the same reading of rows, the same objective, the same precision. torch
+is imported only when ``measure`` runs, in a process of its own.
 """
 
 import tempfile
@@ -33,8 +34,9 @@ LOSS_SHARE = 0.5  # of the work, where answers are asked for as well
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to measure. ``start``: what the training started from, which preferences are compared with. ``held_out``: only the share
-    of the rows that the training kept for validation, as (fraction, seed). ``with_answers``: whether the rows have answers."""
+    """What to measure. ``start``: what the training started from, which preferences are compared with.
+    ``held_out``: only the share of the rows that the training kept for validation, as (fraction, seed).
+    ``with_answers``: whether the rows have answers."""
 
     method: Method
     settings: Settings
@@ -47,7 +49,10 @@ class Wanted:
 
 
 def measure(wanted: Wanted, progress: Callable[[float], None]) -> dict[str, Any]:
-    """``loss``, ``accuracy`` and so on by the method, ``exact_match`` (a share), counts and some answers. Raises TrainingFailed."""
+    """``loss``, ``accuracy`` and so on by the method, ``exact_match`` (a share), counts and some answers.
+
+    Raises TrainingFailed.
+    """
     hardware.set_up_torch(threads=wanted.threads)
     tokenizer = pretrained.load_tokenizer(wanted.weights)
     items = _items(wanted, tokenizer)

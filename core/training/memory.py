@@ -1,7 +1,8 @@
-"""How much memory a training will need, before anything is loaded: arithmetic on the shape of the model and the settings.
+"""How much memory a training will need, before anything is loaded:
+arithmetic on the shape of the model and the settings.
 
-With P weights, T of them trained, L layers of width h (k of them for keys and values), inner width f, V words, and n tokens in one
-pass (rows per pass times the longest row; a preference counts twice), in bytes::
+With P weights, T of them trained, L layers of width h (k of them for keys and values), inner width f, V
+words, and n tokens in one pass (rows per pass times the longest row; a preference counts twice), in bytes::
 
     weights      full: 4 P     LoRA: 4 P, or 2 P in bfloat16 on a GPU     QLoRA: 0.55 of each linear weight, 4 of each other
     adapter      4 T           LoRA and QLoRA: T = rank · Σ (in + out) over the layers that get one
@@ -12,8 +13,9 @@ pass (rows per pass times the longest row; a preference counts twice), in bytes:
     logits       12 · n · V    the logits, their softmax and their gradient in float32; n at most what the loop puts into one pass
     program      what Python and torch take before a model is there
 
-The terms were compared with what was measured (tests/core/training/test_memory.py): the truth lies within a third of it for dense
-Llama-like models. Models with other parts (experts, vision towers) need more; a measured run tells.
+The terms were compared with what was measured (tests/core/training/test_memory.py): the truth lies within a
+third of it for dense Llama-like models. Models with other parts (experts, vision towers) need more; a
+measured run tells.
 """
 
 import json
@@ -98,7 +100,10 @@ def read_shape(folder: Path, *, num_parameters: int) -> Shape | None:
 
 
 def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, pairs: bool = False) -> Need:
-    """Bytes on the device that trains. ``longest_row``: tokens of the longest row of the data, before it is cut."""
+    """Bytes on the device that trains.
+
+    ``longest_row``: tokens of the longest row of the data, before it is cut.
+    """
     device = "cuda" if gpu else "cpu"
     trained = _trained(shape, settings)
     tokens = _tokens_of_a_pass(shape, settings, longest_row=longest_row, device=device, pairs=pairs)
@@ -182,7 +187,8 @@ def _weights(shape: Shape, settings: Settings, *, gpu: bool) -> int:
 
 
 def _tokens_of_a_pass(shape: Shape, settings: Settings, *, longest_row: int, device: str, pairs: bool) -> int:
-    """Padded to the longest; a batch too large for one pass is split by the loop, but one row always passes."""
+    """Padded to the longest; a batch too large
+    for one pass is split by the loop, but one row always passes."""
     row = settings.max_length if settings.packing else min(settings.max_length, max(longest_row, 1))
     row *= 2 if pairs else 1
     return min(settings.batch_size * row, _most_tokens(shape, device, row))

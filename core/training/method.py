@@ -1,7 +1,8 @@
 """What a training method is, and what it is told and tells while it trains.
 
-The worker hands ``core.training.run`` a method, a :class:`Task` and a :class:`Report`; it returns an :class:`Outcome`, whose draft
-folder the worker publishes. Nothing below knows of jobs, rows of the database or leases: it asks ``report.wish()`` once per step.
+The worker hands ``core.training.run`` a method, a :class:`Task` and a :class:`Report`; it returns an
+:class:`Outcome`, whose draft folder the worker publishes. Nothing below knows of jobs, rows of the database
+or leases: it asks ``report.wish()`` once per step.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +28,8 @@ class Wish(Enum):
 
 
 class Interrupted(Exception):
-    """The training ended early because of ``wish``; a checkpoint was written if there was anything to keep."""
+    """The training ended early because of ``wish``;
+    a checkpoint was written if there was anything to keep."""
 
     def __init__(self, wish: Wish, step: int) -> None:
         super().__init__(f"{wish.value} at step {step}")
@@ -46,7 +48,10 @@ class TrainingFailed(LuthierError):
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step. ``step`` counts from 1; losses are means over the tokens that are learned (pairs for preferences)."""
+    """One finished step.
+
+    ``step`` counts from 1; losses are means over the tokens that are learned (pairs for preferences).
+    """
 
     step: int
     epoch: float
@@ -60,7 +65,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the model answers at one step. ``kind`` fixed: a prompt that is asked every time; worst: a row it does badly on."""
+    """What the model answers at one step.
+
+    ``kind`` fixed: a prompt that is asked every time; worst: a row it does badly on.
+    """
 
     kind: Literal["fixed", "worst"]
     prompt: str
@@ -102,7 +110,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training leaves: a folder and the facts that go with the model. ``kind`` is full or adapter."""
+    """What a finished training leaves: a folder and the facts that go with the model.
+
+    ``kind`` is full or adapter.
+    """
 
     draft: Path
     kind: Literal["full", "adapter"]
@@ -132,7 +143,8 @@ class Report(Protocol):
         """The losses by row so far. Written to a file, whole."""
 
     def settle(self) -> None:
-        """Store what was reported so far: a checkpoint is about to make it happened, and nobody will report it again."""
+        """Store what was reported so far: a checkpoint is about
+        to make it happened, and nobody will report it again."""
 
     def checkpointed(
         self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
@@ -164,9 +176,12 @@ class Silent:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to train. ``formats`` names the dataset formats that it learns from, ``objective`` makes what is minimised.
+    """One way to train.
 
-    ``objective(settings)`` returns a :class:`core.training.objective.Objective`; it is called in the worker only.
+    ``formats`` names the dataset formats that it learns from, ``objective`` makes what is minimised.
+
+    ``objective(settings)`` returns a :class:`core.training.objective.Objective`; it is called in the worker
+    only.
     """
 
     name: str

@@ -1,7 +1,9 @@
-"""What a training minimises: the interface, and the cross entropy that supervised and continued training share.
+"""What a training minimises: the interface,
+and the cross entropy that supervised and continued training share.
 
-A batch is a list of units, a unit a list of items: one row, or several packed behind each other. Losses are summed, so that a batch
-may be computed in several passes and on several devices; dividing by ``weight`` of the whole step makes the mean.
+A batch is a list of units, a unit a list of items: one row, or several packed behind each other. Losses are
+summed, so that a batch may be computed in several passes and on several devices; dividing by ``weight`` of
+the whole step makes the mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +37,10 @@ class Objective(Protocol):
     measured_names: tuple[str, ...]  # and of a validation
 
     def prepare(self, model: Any, units: Sequence[Unit], cache: Path, measuring: Measuring) -> None:
-        """Before the first step, with the model as it starts. What takes long is computed within ``measuring()`` and cached."""
+        """Before the first step, with the model as it starts.
+
+        What takes long is computed within ``measuring()`` and cached.
+        """
 
     def weight(self, items: Sequence[Any]) -> float:
         """What the summed loss of these items is divided by."""
@@ -64,7 +69,8 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class TokenLosses:
-    """By item: the summed cross entropy of its learned tokens, how many those are, and how many were the likeliest."""
+    """By item: the summed cross entropy of its learned tokens,
+    how many those are, and how many were the likeliest."""
 
     summed: Any  # tensor (items,)
     counts: Any  # tensor (items,)
@@ -92,7 +98,10 @@ def token_losses(model: Any, batch: Sequence[Unit], *, accuracy: bool = False) -
 
 
 def _logits_at(model: Any, laid: "Layout", lines: Any, places: Any) -> Any:
-    """Logits [tokens, vocabulary] at these places of the batch. A head that is a module of its own is given no other place."""
+    """Logits [tokens, vocabulary] at these places of the batch.
+
+    A head that is a module of its own is given no other place.
+    """
     import torch
 
     ids = torch.from_numpy(laid.ids).to(lines.device)
@@ -116,7 +125,10 @@ def _logits_at(model: Any, laid: "Layout", lines: Any, places: Any) -> Any:
 
 @dataclass(frozen=True)
 class Layout:
-    """A batch as arrays [units, longest]. Padding is 0 and stands right of everything: under a causal mask nothing sees it."""
+    """A batch as arrays [units, longest].
+
+    Padding is 0 and stands right of everything: under a causal mask nothing sees it.
+    """
 
     ids: Any
     labels: Any  # IGNORED where nothing is learned

@@ -1,4 +1,7 @@
-"""Settings that go well together, by name. A preset says what it decides; everything else stays as it is or automatic."""
+"""Settings that go well together, by name.
+
+A preset says what it decides; everything else stays as it is or automatic.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,8 @@
 """Loading what a training starts from, and writing what came out. Remote code of a model folder is never run.
 
-A training starts from a whole model, or from an adapter over one. Tuning all weights of the latter merges the adapter first; tuning
-an adapter goes on with the one that is there, so what comes out stands over the same whole model.
+A training starts from a whole model, or from an adapter over one. Tuning all weights of the latter merges the
+adapter first; tuning an adapter goes on with the one that is there, so what comes out stands over the same
+whole model.
 """
 
 import json
@@ -53,10 +54,11 @@ def load_tokenizer(weights: Weights) -> Any:
 
 
 def load_model(weights: Weights, settings: Settings, *, seed: int, device: str | None = None) -> Any:
-    """The model to train, on ``device`` (the GPU if there is one), with an adapter around it when one is tuned.
+    """The model to train, on ``device`` (the GPU if there is one),
+    with an adapter around it when one is tuned.
 
-    All weights are trained in float32. Under an adapter the base keeps bfloat16 on a GPU that computes in it, or 4 bits.
-    Raises TrainingFailed for 4 bits without a CUDA GPU, and for layers that do not exist.
+    All weights are trained in float32. Under an adapter the base keeps bfloat16 on a GPU that computes in it,
+    or 4 bits. Raises TrainingFailed for 4 bits without a CUDA GPU, and for layers that do not exist.
     """
     import torch
 
@@ -80,7 +82,10 @@ def trainable(model: Any) -> dict[str, Any]:
 
 
 def write_model(model: Any, tokenizer: Any, weights: Weights, folder: Path) -> None:
-    """The model (or its adapter) with tokenizer and chat template, as the registry keeps it. The model itself stays as it is."""
+    """The model (or its adapter) with tokenizer and chat template, as the registry keeps it.
+
+    The model itself stays as it is.
+    """
     config = json.loads((weights.base / "config.json").read_text())
     _save_weights(model, folder, stored=config.get("dtype") or config.get("torch_dtype") or "bfloat16")
     tokenizer.save_pretrained(folder)
@@ -161,7 +166,10 @@ def _with_earlier_adapter(model: Any, adapter: Path, settings: Settings) -> Any:
 
 
 def _targets(asked: str, model: Any) -> str | list[str]:
-    """The layers that get an adapter, by the last part of their names. Raises TrainingFailed when there are none of that name."""
+    """The layers that get an adapter, by the last part of their names.
+
+    Raises TrainingFailed when there are none of that name.
+    """
     if asked == "all-linear":
         return asked
     wanted = TARGETS.get(asked) or [name.strip() for name in asked.split(",") if name.strip()]
@@ -199,7 +207,8 @@ def _save_weights(model: Any, folder: Path, *, stored: str) -> None:
 
 
 def _forget_base_path(folder: Path) -> None:
-    """An adapter's config names the folder of its base on this machine; the registry knows the base better."""
+    """An adapter's config names the folder of its base
+    on this machine; the registry knows the base better."""
     path = folder / "adapter_config.json"
     if path.exists():
         config = json.loads(path.read_text())

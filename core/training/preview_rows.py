@@ -1,7 +1,9 @@
-"""What the model sees of a row, and of all rows together. Runs in the preview process; the words of its answers are JSON.
+"""What the model sees of a row, and of all rows together.
 
-Nothing here decides what is learned or cut: ``core.training.examples.render`` and ``add`` do, the code that trains. A token is cut
-when no item of the training holds it, and learned when the item says so.
+Runs in the preview process; the words of its answers are JSON.
+
+Nothing here decides what is learned or cut: ``core.training.examples.render`` and ``add`` do, the code that
+trains. A token is cut when no item of the training holds it, and learned when the item says so.
 """
 
 import math
@@ -29,7 +31,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """One token. ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``)."""
+    """One token.
+
+    ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``).
+    """
 
     text: str
     id: int
@@ -92,7 +97,10 @@ def _sequence(rendered: Rendered, kept: Sequence[Tokens], text: str, tokenizer: 
 
 
 def split_text(ids: Sequence[int], tokenizer: Any) -> list[str]:
-    """The text that each token adds. A character that is split over several tokens stands whole at the first of them."""
+    """The text that each token adds.
+
+    A character that is split over several tokens stands whole at the first of them.
+    """
 
     def decode(tokens: Sequence[int]) -> str:
         return str(tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
@@ -109,7 +117,8 @@ def split_text(ids: Sequence[int], tokenizer: Any) -> list[str]:
 
 
 def _growing(ids: Sequence[int], place: int, before: list[int], decode: Any) -> Iterator[tuple[int, str]]:
-    """(tokens, text) of the smallest group from ``place`` on that is whole characters; one token alone if there is none."""
+    """(tokens, text) of the smallest group from ``place`` on
+    that is whole characters; one token alone if there is none."""
     start = decode(before) if before else ""
     for size in range(1, BYTES_OF_A_CHARACTER + 1):
         group = list(ids[place : place + size])
@@ -141,7 +150,10 @@ def _template_text(messages: Sequence[Json], tokenizer: Any) -> str:
 
 @dataclass
 class Counting:
-    """The totals of a version as they grow, row by row. Holds numbers only: a million rows take a few megabytes."""
+    """The totals of a version as they grow, row by row.
+
+    Holds numbers only: a million rows take a few megabytes.
+    """
 
     num_rows: int = 0
     lines: list[int] = field(default_factory=list)  # of the rows in ``lengths``
@@ -225,7 +237,8 @@ class Counting:
 
 
 def histogram(lengths: Any) -> list[Json]:
-    """Rows by length: at most ``BARS`` bars of one round width; what is longer than 99.5 % of the rows is in the last one."""
+    """Rows by length: at most ``BARS`` bars of one round width;
+    what is longer than 99.5 % of the rows is in the last one."""
     if not len(lengths):
         return []
     last = int(np.quantile(lengths, 0.995, method="higher"))

@@ -1,8 +1,10 @@
-"""``python -m core.training.preview_server``: the process that says what the model sees, with the code that trains.
+"""``python -m core.training.preview_server``: the process
+that says what the model sees, with the code that trains.
 
-JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log file. One thread reads
-stdin; the main thread works on all requests in turns, a slice of each, so that one row is shown while a million are counted. The
-process ends with its parent, when stdin closes, and by itself after it has been idle.
+JSON lines come in on stdin and go out on stdout; whatever libraries print goes to stderr, which is a log
+file. One thread reads stdin; the main thread works on all requests in turns, a slice of each, so that one row
+is shown while a million are counted. The process ends with its parent, when stdin closes, and by itself after
+it has been idle.
 
 In::
 

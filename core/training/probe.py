@@ -1,7 +1,10 @@
-"""A few real steps before the start: how long one takes and how much memory. Runs in a process of its own and writes nothing.
+"""A few real steps before the start: how long one takes and how much memory.
 
-The base is loaded as the training loads it, and the loop's own step runs on the longest rows of the data, so the memory is that of
-the worst step. Time is told per token, since most rows are shorter. The weights that come out are thrown away.
+Runs in a process of its own and writes nothing.
+
+The base is loaded as the training loads it, and the loop's own step runs on the longest rows of the data, so
+the memory is that of the worst step. Time is told per token, since most rows are shorter. The weights that
+come out are thrown away.
 """
 
 import sys
@@ -34,7 +37,10 @@ def measure(
     threads: int,
     told: Callable[[str], None],
 ) -> dict[str, Any]:
-    """{"seconds_per_step", "tokens_per_second", "memory_bytes", "gpu_memory_bytes", …}. Raises TrainingFailed."""
+    """{"seconds_per_step", "tokens_per_second", "memory_bytes", "gpu_memory_bytes", …}.
+
+    Raises TrainingFailed.
+    """
     import torch
 
     hardware.set_up_torch(threads=threads)

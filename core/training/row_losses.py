@@ -9,7 +9,8 @@ from core.training.distributed import World
 
 
 class RowLog:
-    """Arrays over the rows of one split: latest loss, first loss, and the step of the latest (-1: not seen yet)."""
+    """Arrays over the rows of one split: latest loss,
+    first loss, and the step of the latest (-1: not seen yet)."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         self.lines = np.array([row.line for row in rows], np.int64)

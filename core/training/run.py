@@ -1,7 +1,7 @@
 """A training from its rows to its draft, the same for every method.
 
-The order of work: read and tokenize, split off validation rows, load the base, run the loop, write the draft. torch and
-transformers are imported only when ``train`` runs, in the worker.
+The order of work: read and tokenize, split off validation rows, load the base, run the loop, write the draft.
+torch and transformers are imported only when ``train`` runs, in the worker.
 """
 
 import shutil
@@ -22,7 +22,10 @@ FEW_ROWS = 10
 
 
 def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -> Outcome:
-    """Raises Interrupted on a wish, TrainingFailed, DiskFull. Every process of a world calls it; the first writes the draft."""
+    """Raises Interrupted on a wish, TrainingFailed, DiskFull.
+
+    Every process of a world calls it; the first writes the draft.
+    """
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

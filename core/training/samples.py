@@ -1,4 +1,5 @@
-"""What the model answers while it trains: to prompts that are asked every time, and to the rows it does worst on."""
+"""What the model answers while it trains: to prompts
+that are asked every time, and to the rows it does worst on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,10 @@ Question = tuple[list[int], str | None, int | None]  # token ids, the expected a
 
 
 class Sampler:
-    """The prompts of one training. ``rows`` are tokenized rows, validation rows first where there are some."""
+    """The prompts of one training.
+
+    ``rows`` are tokenized rows, validation rows first where there are some.
+    """
 
     def __init__(self, tokenizer: Any, prompts: Sequence[str], rows: Sequence[Any], *, as_chat: bool) -> None:
         self._tokenizer = tokenizer
@@ -26,7 +30,10 @@ class Sampler:
         ]
 
     def take(self, model: Any, rows: Sequence[Any], losses: Any) -> list[Sample]:
-        """Answers of ``model``, greedy. ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too."""
+        """Answers of ``model``, greedy.
+
+        ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too.
+        """
         worst = [int(i) for i in np.argsort(-np.nan_to_num(losses, nan=-np.inf))[:WORST]] if len(rows) else []
         asked: list[tuple[Any, list[int], str | None, int | None, float | None]]
         asked = [("fixed", *question, None) for question in self._fixed]

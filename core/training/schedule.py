@@ -8,7 +8,10 @@ ROUNDS_OF_SAMPLES = 8
 
 
 def learning_rate(step: int, *, total: int, peak: float, warmup_share: float, shape: str = "cosine") -> float:
-    """Linear warm-up, then a fall down to ``FLOOR`` (cosine, linear) or none (constant). ``step`` counts from 0."""
+    """Linear warm-up, then a fall down to ``FLOOR`` (cosine, linear) or none (constant).
+
+    ``step`` counts from 0.
+    """
     warmup = max(1, round(warmup_share * total))
     rise = min(1.0, (step + 1) / warmup) if warmup_share else 1.0
     done = step / max(1, total)
@@ -27,11 +30,15 @@ def sample_interval(*, total: int, evaluate_every: int) -> int:
 
 
 def is_due(step: int, *, every: int | None, total: int) -> bool:
-    """Whether something that happens every so many steps, and at the end, happens after ``step`` steps. 0 and None: never."""
+    """Whether something that happens every so many steps,
+    and at the end, happens after ``step`` steps. 0 and None: never."""
     return bool(every) and (step == total or step % int(every or 1) == 0)
 
 
 def eta_seconds(step: int, *, total: int, start: int, elapsed: float) -> float | None:
-    """Seconds left, from the pace since step ``start``, validation and checkpoints included. None before a step has followed it."""
+    """Seconds left, from the pace since step ``start``, validation and checkpoints included.
+
+    None before a step has followed it.
+    """
     done = step - start
     return (total - step) * elapsed / done if done >= 1 and elapsed > 0 else None

@@ -1,6 +1,7 @@
 """Forms inside dialogs: submit by callback, stay open on an error, close when it worked.
 
-A dialog's body runs again without its page, so the act happens in the button's callback and the body only looks at what came of it.
+A dialog's body runs again without its page, so the act happens in the button's callback and the body only
+looks at what came of it.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,8 @@ OUTCOME = "_outcome_of_{}"
 
 
 def submit(key: str, label: str, act: Callable[[], object], *, form: bool = True) -> None:
-    """The submit button ``{key}_submit``; ``act`` reads the form's values from the session state and may raise a LuthierError."""
+    """The submit button ``{key}_submit``; ``act`` reads the form's values
+    from the session state and may raise a LuthierError."""
     draw = st.form_submit_button if form else st.button
     draw(label, key=f"{key}_submit", type="primary", on_click=_attempt, args=(key, act))
 

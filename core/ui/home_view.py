@@ -1,4 +1,7 @@
-"""The home page's parts. ``look_around`` asks the services once; ``next_step`` decides what a newcomer should do now."""
+"""The home page's parts.
+
+``look_around`` asks the services once; ``next_step`` decides what a newcomer should do now.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +40,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next. ``sample`` names a sample that the button adds first; ``query`` is the target page's."""
+    """What to do next.
+
+    ``sample`` names a sample that the button adds first; ``query`` is the target page's.
+    """
 
     title: str
     text: str

@@ -1,4 +1,5 @@
-"""Lists in pages: a page of a service's list, its pagination, and the search field; all of it kept in the address."""
+"""Lists in pages: a page of a service's list, its pagination,
+and the search field; all of it kept in the address."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -36,7 +37,10 @@ def search(key: str, *, placeholder: str) -> str | None:
 
 
 def choose(key: str, label: str, options: dict[str, str]) -> str:
-    """A compact select box; ``options`` maps what is returned to what is shown. The first one is the default."""
+    """A compact select box; ``options`` maps what is returned to what is shown.
+
+    The first one is the default.
+    """
     return st.selectbox(
         label,
         list(options),
@@ -48,7 +52,8 @@ def choose(key: str, label: str, options: dict[str, str]) -> str:
 
 
 def page_of(fetch: Callable[[int, int], P], *, key: str, per_page: int = PER_PAGE) -> P:
-    """``fetch(limit, offset)`` for the page that the reader is on, or the last one when the list has become shorter."""
+    """``fetch(limit, offset)`` for the page that the reader is on,
+    or the last one when the list has become shorter."""
     wanted = max(current_page(key), 1)
     found = fetch(per_page, (wanted - 1) * per_page)
     last = max(1, -(-found.total // per_page))

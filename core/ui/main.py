@@ -1,7 +1,8 @@
 """The entry script: page settings, logo, navigation, the account menu and the sign-in gate.
 
-It must not lie beside ``pages/``: until the first ``st.navigation`` call of a process Streamlit serves scripts in a neighbouring
-``pages/`` folder without running this one. Every page calls ``require_user`` as well.
+It must not lie beside ``pages/``: until the first ``st.navigation`` call of a process Streamlit serves
+scripts in a neighbouring ``pages/`` folder without running this one. Every page calls ``require_user`` as
+well.
 """
 
 from pathlib import Path
@@ -18,7 +19,10 @@ ABOUT = "**Luthier**: your team's data becomes models you can call."
 
 
 def show_account(user: User) -> None:
-    """Who is signed in, and the way out. No menu: its popup has the main area's text colour, unreadable on a dark sidebar."""
+    """Who is signed in, and the way out.
+
+    No menu: its popup has the main area's text colour, unreadable on a dark sidebar.
+    """
     with st.sidebar, st.container(key="account", gap="xsmall"):
         alert_view.show_bell(user)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -29,7 +33,8 @@ def show_account(user: User) -> None:
 
 
 def scroll_up(page: str) -> None:
-    """A page opens at its top: the browser would keep the scroll position of the page whose button led to it."""
+    """A page opens at its top: the browser would keep the scroll position
+    of the page whose button led to it."""
     if st.session_state.get(SHOWN_PAGE, page) != page:
         script = """document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);"""
         st.html(f"<script>{script} // {page}</script>", unsafe_allow_javascript=True)

@@ -1,11 +1,13 @@
 """Markdown that a model wrote, made safe to draw: nothing in it loads anything or draws a diagram.
 
-Streamlit draws a ``mermaid`` fence as a diagram and ``![]()`` as a picture; both make the reader's browser call any address, which
-carries the conversation out. So the text is parsed and written anew from what the parser found: text with every special
-character escaped, code as code, a picture as a link to it. What is written anew has one reading only, so that it does not matter
-where Streamlit's parser and ours differ. Raw HTML, Streamlit's directives and formulas are text: ``$5 and $10`` are prices.
+Streamlit draws a ``mermaid`` fence as a diagram and ``![]()`` as a picture; both make the reader's browser
+call any address, which carries the conversation out. So the text is parsed and written anew from what the
+parser found: text with every special character escaped, code as code, a picture as a link to it. What is
+written anew has one reading only, so that it does not matter where Streamlit's parser and ours differ. Raw
+HTML, Streamlit's directives and formulas are text: ``$5 and $10`` are prices.
 
-The policy of ``core/server/page_policy.py`` forbids the same calls to the browser; each of the two is enough alone.
+The policy of ``core/server/page_policy.py`` forbids the same calls to the browser; each of the two is enough
+alone.
 """
 
 import re
@@ -165,7 +167,8 @@ def _inline(tokens: Sequence[Token] | None, *, line_end: str = "  \n", in_table:
 
 
 def _destination(address: str) -> str:
-    """The parser has percent-encoded what could end it; an ampersand would begin an entity, a pipe a table's cell."""
+    """The parser has percent-encoded what could end it;
+    an ampersand would begin an entity, a pipe a table's cell."""
     return f"<{address.replace('&', '&amp;').replace('|', '%7C')}>"
 
 

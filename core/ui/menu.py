@@ -1,6 +1,7 @@
 """The pages and their places in the menu: one literal list.
 
-Pages about one object are hidden: they are reached from their lists and by link. Hiding is no protection, services authorize.
+Pages about one object are hidden: they are reached from their lists and by link. Hiding is no protection,
+services authorize.
 """
 
 from dataclasses import dataclass

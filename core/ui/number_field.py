@@ -1,4 +1,7 @@
-"""One optional number of an input model, drawn as its JSON schema describes it. Empty means: decided elsewhere."""
+"""One optional number of an input model, drawn as its JSON schema describes it.
+
+Empty means: decided elsewhere.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +14,8 @@ BROWSERS_COUNT_TO = 2**53
 def pick_number(
     schema: Mapping[str, Any], *, key: str, value: Any, placeholder: str, **more: Any
 ) -> int | float | None:
-    """``schema`` is a property of ``model_json_schema()`` that allows a number; limits, title and help are its own."""
+    """``schema`` is a property of ``model_json_schema()``
+    that allows a number; limits, title and help are its own."""
     kind = number_kind(schema)
     assert kind is not None, f"{key} is no number"
     whole = kind["type"] == "integer"

@@ -1,6 +1,7 @@
 """Where pages are, and how to get from one to another.
 
-A page is named by its file in ``pages/``; query parameters carry what it shows, so that every link can be reopened and shared.
+A page is named by its file in ``pages/``; query parameters carry what it shows, so that every link can be
+reopened and shared.
 """
 
 from typing import NoReturn
@@ -35,7 +36,8 @@ def button(
     disabled: bool = False,
     **query: str | int | None,
 ) -> None:
-    """A button that opens another page: for the step that should be taken, where a link would be overlooked."""
+    """A button that opens another page: for the step
+    that should be taken, where a link would be overlooked."""
     if st.button(
         label, key=key, icon=_symbol(icon), type="primary" if primary else "secondary", disabled=disabled
     ):

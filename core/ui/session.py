@@ -1,8 +1,9 @@
 """Who sits at this browser. The only place where pages learn it; tests patch ``current_user``.
 
-The cookie is checked against the sessions table on every rerun, so that signing out elsewhere works on the next click. The script
-never sees the session's token: the browser fetches its cookie by posting a single-use ticket to ``/session/claim``, because only an
-HTTP answer can set an HttpOnly cookie, and reloads, because Streamlit's cookies are those of the websocket's handshake.
+The cookie is checked against the sessions table on every rerun, so that signing out elsewhere works on the
+next click. The script never sees the session's token: the browser fetches its cookie by posting a single-use
+ticket to ``/session/claim``, because only an HTTP answer can set an HttpOnly cookie, and reloads, because
+Streamlit's cookies are those of the websocket's handshake.
 """
 
 import json
@@ -38,7 +39,8 @@ def token() -> str | None:
 
 
 def sign_in(user: User) -> NoReturn:
-    """Give this browser a session and load the page that was asked for, without the invitation in its address."""
+    """Give this browser a session and load the page
+    that was asked for, without the invitation in its address."""
     _post("/session/claim", {"ticket": sessions.issue_ticket(user)}, then=SIGNED_IN, waiting="Signing in …")
 
 
@@ -48,7 +50,8 @@ def sign_out() -> NoReturn:
 
 
 def leave_if_ended(user: User | None) -> None:
-    """When the session ended under an open page, load the page anew: nothing of the user's is left on the screen."""
+    """When the session ended under an open page, load the page anew:
+    nothing of the user's is left on the screen."""
     if user is not None:
         st.session_state[WAS_HERE] = True
     elif st.session_state.get(WAS_HERE):
@@ -57,7 +60,8 @@ def leave_if_ended(user: User | None) -> None:
 
 
 def address() -> str:
-    """The client's address, for throttling; behind a proxy the front door has already put the real one in place."""
+    """The client's address, for throttling;
+    behind a proxy the front door has already put the real one in place."""
     return st.context.ip_address or "127.0.0.1"  # Streamlit says None on localhost
 
 

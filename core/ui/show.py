@@ -1,6 +1,8 @@
-"""What every page draws the same way: headers, errors, empty states, badges, confirmations, and how times and sizes are written.
+"""What every page draws the same way: headers, errors, empty states,
+badges, confirmations, and how times and sizes are written.
 
-``build_*`` and the formats compute text, the rest draws. Nothing here knows the domain beyond the names of its states.
+``build_*`` and the formats compute text, the rest draws. Nothing here knows the domain beyond the names of
+its states.
 """
 
 import logging
@@ -22,8 +24,9 @@ log = logging.getLogger(__name__)
 Colour = Literal["red", "orange", "blue", "green", "violet", "gray", "primary"]
 FLASH = "_flash"
 REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would turn what stands after a name around, too
-# Where GFM begins to see an address: www|.example.com, ht|tp://example.com, a|@example.com. It looks for them in the finished text,
-# so escaping does not help; an empty coloured part cuts the text in two, and nothing of it is seen or copied.
+# Where GFM begins to see an address: www|.example.com, ht|tp://example.com, a|@example.com. It looks for them
+# in the finished text, so escaping does not help; an empty coloured part cuts the text in two, and nothing of
+# it is seen or copied.
 ADDRESSES = re.compile(r"www(?=\.)|ht(?=tps?\\:)|(?<=[\w.+-])(?=@[\w-])", re.IGNORECASE)
 NOTHING = ":gray[]"
 MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~:$&]|^\s*[-+])", re.MULTILINE)
@@ -56,7 +59,9 @@ BADGES = {
 
 
 def header(title: str, subtitle: str | None = None, icon: str | None = None) -> DeltaGenerator:
-    """The page's title; ``icon`` is a Material symbol's name. Names of users' things are shown as they are, never as markdown.
+    """The page's title; ``icon`` is a Material symbol's name.
+
+    Names of users' things are shown as they are, never as markdown.
 
     Returns the place at its right for the page's main action: ``with show.header(…): st.button(…)``.
     """
@@ -119,7 +124,10 @@ def guarded() -> Iterator[None]:
 
 
 def problem(ex: Exception) -> bool:
-    """Streamlit's hook for what no page expected: a sentence for the reader, the traceback for the log. True: it is drawn."""
+    """Streamlit's hook for what no page expected: a sentence for the reader, the traceback for the log.
+
+    True: it is drawn.
+    """
     if isinstance(ex, LuthierError):
         error(ex)
         return True
@@ -158,9 +166,12 @@ def confirm(
     yes: str = "Delete",
     keep: str = "Cancel",
 ) -> None:
-    """Ask before something is lost. Call it where the opening button was pressed; ``on_yes`` runs as a callback.
+    """Ask before something is lost.
 
-    Keys: ``{key}_yes`` and ``{key}_no``. An error of ``on_yes`` is shown on the page once the dialog has closed.
+    Call it where the opening button was pressed; ``on_yes`` runs as a callback.
+
+    Keys: ``{key}_yes`` and ``{key}_no``. An error of ``on_yes`` is shown on the page once the dialog has
+    closed.
     """
 
     @st.dialog(title, icon=":material/warning:")
@@ -176,7 +187,8 @@ def confirm(
 
 
 def attempt(act: Callable[[], object]) -> None:
-    """As a button's ``on_click``: what ``act`` raises is shown by the page's header on the run that follows."""
+    """As a button's ``on_click``: what ``act`` raises is shown
+    by the page's header on the run that follows."""
     try:
         act()
     except LuthierError as err:
@@ -248,7 +260,8 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as code within a line of markdown; the fence is longer than any run of backticks in it (CommonMark 6.1)."""
+    """Text as code within a line of markdown;
+    the fence is longer than any run of backticks in it (CommonMark 6.1)."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{REORDERING.sub('', text)}{pad}{fence}"

@@ -1,9 +1,10 @@
-"""The form in front of every page: signing in, registering, and the welcome of a server that has no account yet.
+"""The form in front of every page: signing in, registering,
+and the welcome of a server that has no account yet.
 
-The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain bcrypt, trim
-passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks ``core.people.users`` instead, and
-``SessionCookie`` leads to ``core.ui.session``. Rules about addresses, passwords, throttling and invitations are
-``core.people.users``'s.
+The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain
+bcrypt, trim passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks
+``core.people.users`` instead, and ``SessionCookie`` leads to ``core.ui.session``. Rules about addresses,
+passwords, throttling and invitations are ``core.people.users``'s.
 """
 
 from pathlib import Path
@@ -32,7 +33,8 @@ REGISTER_FIELDS = {
 
 
 class Accounts:
-    """What the widgets call an authentication controller: it answers by ``core.people.users`` and raises its errors."""
+    """What the widgets call an authentication controller:
+    it answers by ``core.people.users`` and raises its errors."""
 
     def __init__(self) -> None:
         self.user: users.User | None = None
@@ -56,7 +58,10 @@ class Accounts:
 
 
 class SessionCookie:
-    """What the widgets call a cookie controller. There is never a cookie to read here: the form is drawn only without a session."""
+    """What the widgets call a cookie controller.
+
+    There is never a cookie to read here: the form is drawn only without a session.
+    """
 
     def __init__(self, accounts: Accounts) -> None:
         self.accounts = accounts
@@ -73,7 +78,8 @@ class SessionCookie:
 
 
 class Authenticator(Authenticate):
-    """streamlit-authenticator's widgets over our accounts and sessions (0.4.2; its own ``__init__`` would start an iframe)."""
+    """streamlit-authenticator's widgets over our accounts and sessions (0.4.2;
+    its own ``__init__`` would start an iframe)."""
 
     def __init__(self) -> None:
         accounts = Accounts()
@@ -112,7 +118,10 @@ def require_user() -> users.User:
 
 
 def draw() -> None:
-    """The whole page of somebody who is not signed in. The address stays, so the deep link opens afterwards."""
+    """The whole page of somebody who is not signed in.
+
+    The address stays, so the deep link opens afterwards.
+    """
     authenticator = Authenticator()
     with st.container(horizontal_alignment="center"):
         with st.container(width=460, key="gate"):

@@ -1,12 +1,14 @@
-"""Files on their way in: sent in pieces, pasted, fetched or taken from a folder; then looked at, decided upon and imported.
+"""Files on their way in: sent in pieces, pasted, fetched or taken
+from a folder; then looked at, decided upon and imported.
 
-An upload belongs to one user and does not exist for others. Its bytes lie in a file of their own and survive a restart of the
-server; a broken transfer goes on where it stopped. Nothing becomes a dataset before somebody says so.
+An upload belongs to one user and does not exist for others. Its bytes lie in a file of their own and survive
+a restart of the server; a broken transfer goes on where it stopped. Nothing becomes a dataset before somebody
+says so.
 
 - ``values``: what these functions take and hand out
 - ``receiving``: begin, append; ``waiting``: list, look, choose, cancel; ``importing``: commit
-- ``ways_in``: text, addresses, folders of the server; ``fetching``: files from addresses; ``upkeep``: after a restart, and after
-  two days
+- ``ways_in``: text, addresses, folders of the server; ``fetching``: files from addresses; ``upkeep``: after a
+  restart, and after two days
 - ``rows``: the metadata behind all of it
 
 What the network is like is the edges' business and ``core.network``'s; how files are read, ``core.ingest``'s.

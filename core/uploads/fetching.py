@@ -1,8 +1,9 @@
 """Files from addresses that the admin allows.
 
-Rules kept here: nothing is asked unless the admin listed its host (``LUTHIER_URL_HOSTS``); every redirect is checked again, and
-none leads from https to http; no cookie and no credential is sent. Size and time are limited. What an address may be, and that
-only public hosts are connected to, is ``core.network``'s business; what becomes of the bytes ``core.uploads``'s.
+Rules kept here: nothing is asked unless the admin listed its host (``LUTHIER_URL_HOSTS``); every redirect is
+checked again, and none leads from https to http; no cookie and no credential is sent. Size and time are
+limited. What an address may be, and that only public hosts are connected to, is ``core.network``'s business;
+what becomes of the bytes ``core.uploads``'s.
 """
 
 import http.client
@@ -62,7 +63,10 @@ def check_address(url: str) -> Address:
 
 
 def fetch(address: Address) -> Fetched:
-    """Ask, follow redirects, and hand over the bytes as they come. Raises ValidationError, UnreadableFile, TooLarge."""
+    """Ask, follow redirects, and hand over the bytes as they come.
+
+    Raises ValidationError, UnreadableFile, TooLarge.
+    """
     asked, until = address, time.monotonic() + WHOLE_SECONDS
     for _ in range(MOST_REDIRECTS + 1):
         connection = connect(asked)
@@ -125,7 +129,8 @@ def _accept(
 
 
 def _name(address: Address, headers: Message) -> str:
-    """The first name that says what kind of file it is: the one it is sent under, the address's, or that plus its content type."""
+    """The first name that says what kind of file it is:
+    the one it is sent under, the address's, or that plus its content type."""
     suffix = SUFFIXES.get(headers.get_content_type(), "")
     gz = (
         ".gz" if headers.get("content-encoding", "") in ("gzip", "x-gzip") else ""

@@ -1,7 +1,7 @@
 """From an upload that was looked at to a dataset, or to the next version of one.
 
-The bytes are handed over as a second name of the same file, so that an import that fails takes nothing away: the upload waits on,
-says why, and can be tried with other options. It goes when its version is ready.
+The bytes are handed over as a second name of the same file, so that an import that fails takes nothing away:
+the upload waits on, says why, and can be tried with other options. It goes when its version is ready.
 """
 
 import threading
@@ -41,8 +41,8 @@ def commit(
 ) -> Dataset | Version:
     """Import what has arrived, as what it was begun for: a new dataset, or the next version of its target.
 
-    Without ``options`` those in force count (``waiting.chosen``). Raises NotFound, Conflict (not here yet, or being imported), and
-    all that the making of a dataset raises; the upload is then still there.
+    Without ``options`` those in force count (``waiting.chosen``). Raises NotFound, Conflict (not here yet, or
+    being imported), and all that the making of a dataset raises; the upload is then still there.
     """
     target = waiting.get(user, upload_id).dataset_id
     if target:

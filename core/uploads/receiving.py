@@ -1,8 +1,9 @@
 """Bytes on their way in, piece by piece, straight to disk.
 
-Rules kept here: a piece must begin where the last one ended; one writer at a time, and one that has fallen silent is replaced; what
-the row says has arrived is on the disk (fsync first), so that after a crash the sender goes on from there; the hash is made on the
-way, and only what arrived before a restart is read again for it. Whole files are never in memory.
+Rules kept here: a piece must begin where the last one ended; one writer at a time, and one that has fallen
+silent is replaced; what the row says has arrived is on the disk (fsync first), so that after a crash the
+sender goes on from there; the hash is made on the way, and only what arrived before a restart is read again
+for it. Whole files are never in memory.
 """
 
 import hashlib
@@ -34,7 +35,8 @@ _registry = threading.Lock()
 
 
 class _Transfer:
-    """What this process knows of one upload: who may write now, and the hash of its first ``hashed_bytes``."""
+    """What this process knows of one upload:
+    who may write now, and the hash of its first ``hashed_bytes``."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -45,7 +47,8 @@ class _Transfer:
 
 
 def begin(user: User, new: NewUpload, *, source: Source = "browser") -> Upload:
-    """Announce a file; or go on with the one of this fingerprint, which is then returned with the bytes it has.
+    """Announce a file; or go on with the one of this fingerprint,
+    which is then returned with the bytes it has.
 
     Raises UnsupportedMediaType, TooLarge, UnreadableFile (empty), DiskFull, NotFound (the target), Conflict.
     """
@@ -72,7 +75,10 @@ def begin(user: User, new: NewUpload, *, source: Source = "browser") -> Upload:
 
 
 def append(user: User, upload_id: str, *, offset: int, chunk: Path | bytes) -> Upload:
-    """Add a piece. Raises NotFound, Conflict (not at this offset, or somebody else sends), ValidationError."""
+    """Add a piece.
+
+    Raises NotFound, Conflict (not at this offset, or somebody else sends), ValidationError.
+    """
     receiver = open_chunk(user, upload_id, offset=offset)
     try:
         if isinstance(chunk, bytes):
@@ -87,7 +93,10 @@ def append(user: User, upload_id: str, *, offset: int, chunk: Path | bytes) -> U
 
 
 def open_chunk(user: User, upload_id: str, *, offset: int) -> "Receiver":
-    """Become the one who writes, from ``offset`` on. Close it whatever happens; ``finish`` says what has arrived."""
+    """Become the one who writes, from ``offset`` on.
+
+    Close it whatever happens; ``finish`` says what has arrived.
+    """
     with reading() as session:
         row = rows.own(session, user.id, upload_id)
     return Receiver(row, offset)
@@ -129,7 +138,8 @@ class Receiver:
         return self._end
 
     def write(self, data: bytes) -> None:
-        """Raises Conflict when another writer took over, ValidationError when there is more than was announced."""
+        """Raises Conflict when another writer took over,
+        ValidationError when there is more than was announced."""
         with self._transfer.lock:
             self._require_writer()
             if self.size is not None and self._end + len(data) > self.size:
@@ -161,7 +171,10 @@ class Receiver:
                 self._file.close()
 
     def finish(self, *, whole: bool = False) -> Upload:
-        """After ``close``: the upload as it is now, received when all of it is here. ``whole``: nobody announced its size."""
+        """After ``close``: the upload as it is now, received when all of it is here.
+
+        ``whole``: nobody announced its size.
+        """
         with self._transfer.lock:
             if self._kept and (whole or self._end == self.size):
                 self._require_hash()

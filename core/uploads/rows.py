@@ -1,4 +1,7 @@
-"""The metadata behind uploads: whose they are, and how a row becomes what people see. Runs in the caller's session."""
+"""The metadata behind uploads: whose they are, and how a row becomes what people see.
+
+Runs in the caller's session.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -62,7 +65,8 @@ def present(session: Session, row: UploadRow) -> Upload:
 
 
 def same_as(session: Session, row: UploadRow) -> dict[str, Any] | None:
-    """A version its user has of the same bytes: of the target dataset if there is one there, else the newest."""
+    """A version its user has of the same bytes:
+    of the target dataset if there is one there, else the newest."""
     version = DatasetVersionRow
     statement = (
         select(version.dataset_id, version.id, version.number, DatasetRow.name)

@@ -1,8 +1,9 @@
 """Folders of the server that the admin opened for import (``LUTHIER_IMPORT_FOLDERS``).
 
-Rules kept here: a path is walked part by part from the folder down, through descriptors, and no symbolic link is followed, so that
-nothing outside can be named, also not by a link that appears meanwhile; only folders and regular files of a readable kind are seen,
-nothing hidden, and never Luthier's own data folder. What becomes of a file is ``core.uploads``'s business.
+Rules kept here: a path is walked part by part from the folder down, through descriptors, and no symbolic link
+is followed, so that nothing outside can be named, also not by a link that appears meanwhile; only folders and
+regular files of a readable kind are seen, nothing hidden, and never Luthier's own data folder. What becomes
+of a file is ``core.uploads``'s business.
 """
 
 import os
@@ -126,7 +127,8 @@ def _opened(folder: str, parts: list[str]) -> Iterator[tuple[Any, Path]]:
 
 
 def _require_not_ours(found: os.stat_result) -> None:
-    """An admin may list a folder that holds the data folder; other users' files in there are still nobody's business."""
+    """An admin may list a folder that holds the data folder;
+    other users' files in there are still nobody's business."""
     ours = settings().data_dir.stat()
     if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
         raise NotFound

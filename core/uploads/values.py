@@ -33,10 +33,12 @@ class NewUpload(Input):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way in (``receiving``), here and waiting for a decision (``received``), or not to be had (``failed``).
+    """A file on its way in (``receiving``), here and waiting
+    for a decision (``received``), or not to be had (``failed``).
 
-    ``same_as`` names a version of the same user that was made of the same bytes: {"dataset_id", "version_id", "version", "name"}.
-    ``version_id`` is the version that is being made of it; the upload goes when that is ready, and is back when it failed.
+    ``same_as`` names a version of the same user that was made of the same bytes: {"dataset_id", "version_id",
+    "version", "name"}. ``version_id`` is the version that is being made of it; the upload goes when that is
+    ready, and is back when it failed.
     """
 
     id: str
@@ -68,7 +70,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a folder inside a folder of the server. ``path`` leads there from the folder the admin listed."""
+    """A file or a folder inside a folder of the server.
+
+    ``path`` leads there from the folder the admin listed.
+    """
 
     name: str
     path: str

@@ -60,7 +60,10 @@ def list_page(user: User, query: ListQuery) -> Listed[Upload]:
 
 
 def cancel(user: User, upload_id: str) -> None:
-    """Stop it where it is, and remove its bytes. What is being imported is cancelled by cancelling that. Raises NotFound."""
+    """Stop it where it is, and remove its bytes.
+
+    What is being imported is cancelled by cancelling that. Raises NotFound.
+    """
     with writing() as session:
         session.delete(rows.own(session, user.id, upload_id))
     receiving.drop(upload_id)
@@ -78,7 +81,10 @@ def choose(user: User, upload_id: str, options: IngestOptions) -> Upload:
 
 
 def chosen(user: User, upload_id: str) -> Chosen:
-    """How it will be read: as stored with it, else as the newest upload of its target was, else as detected. Raises NotFound."""
+    """How it will be read: as stored with it, else as the newest upload of its target was, else as detected.
+
+    Raises NotFound.
+    """
     with reading() as session:
         row = rows.own(session, user.id, upload_id)
         if row.options:
@@ -92,14 +98,20 @@ def chosen(user: User, upload_id: str) -> Chosen:
 
 
 def look(user: User, upload_id: str, options: IngestOptions | None = None) -> Look:
-    """What the readers make of the first rows, under these options or those in force. Raises NotFound, Conflict."""
+    """What the readers make of the first rows, under these options or those in force.
+
+    Raises NotFound, Conflict.
+    """
     upload = require_received(user, upload_id)
     in_force = options or chosen(user, upload_id).options
     return look_in_child(storage.upload_path(upload_id), upload.filename, in_force)
 
 
 def duplicate(user: User, upload_id: str) -> Upload:
-    """The same bytes once more, as an upload of its own: for another sheet, or another file of the archive. Makes no copy."""
+    """The same bytes once more, as an upload of its own: for another sheet, or another file of the archive.
+
+    Makes no copy.
+    """
     require_received(user, upload_id)
     with writing() as session:
         row = rows.own(session, user.id, upload_id)
@@ -136,7 +148,8 @@ def _newest_uploaded(dataset_id: str | None) -> Any:
 
 
 def _known(stored: dict[str, Any]) -> IngestOptions:
-    """Options as they were stored, perhaps by an older release; what is not valid any more is detected again."""
+    """Options as they were stored, perhaps by an older release;
+    what is not valid any more is detected again."""
     try:
         return parse(IngestOptions, **stored)
     except ValidationError:

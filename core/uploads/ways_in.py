@@ -1,8 +1,11 @@
-"""Other ways in than sending a file: pasted text, an address, a folder of the server. Each becomes an upload like any other.
+"""Other ways in than sending a file: pasted text, an address, a folder of the server.
 
-What takes long runs in a thread of its own and tells by the upload's row how far it is; cancelling the upload ends it. An address
-is only asked when the admin allows its host (``core.network`` holds the rules), a folder only when the
-admin listed it: no symbolic link is followed in it, nothing hidden is shown, and Luthier's own data never are.
+Each becomes an upload like any other.
+
+What takes long runs in a thread of its own and tells by the upload's row how far it is; cancelling the upload
+ends it. An address is only asked when the admin allows its host (``core.network`` holds the rules), a folder
+only when the admin listed it: no symbolic link is followed in it, nothing hidden is shown, and Luthier's own
+data never are.
 """
 
 import logging
@@ -32,7 +35,10 @@ log = logging.getLogger("luthier.uploads")
 def from_text(
     user: User, text: str, *, filename: str = "pasted.csv", dataset_id: str | None = None
 ) -> Upload:
-    """What was pasted, as a file of that name. Raises ValidationError, UnreadableFile (empty), TooLarge, NotFound."""
+    """What was pasted, as a file of that name.
+
+    Raises ValidationError, UnreadableFile (empty), TooLarge, NotFound.
+    """
     try:
         body = require_clean_text(text).encode()
     except ValueError as error:
@@ -51,7 +57,10 @@ def url_allowed() -> bool:
 
 
 def from_url(user: User, url: str, *, dataset_id: str | None = None) -> Upload:
-    """Fetch a file in the background. Raises ValidationError when the address is not allowed, NotFound for the target."""
+    """Fetch a file in the background.
+
+    Raises ValidationError when the address is not allowed, NotFound for the target.
+    """
     address = fetching.check_address(url)
     upload = _insert(
         user, "url", display_name(address.filename), location=address.text, dataset_id=dataset_id
@@ -72,7 +81,10 @@ def list_folder(user: User, folder: str, path: str = "") -> list[Entry]:
 
 
 def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = None) -> Upload:
-    """Take a copy of a file of the server; a large one in the background. Raises NotFound, UnsupportedMediaType, TooLarge."""
+    """Take a copy of a file of the server; a large one in the background.
+
+    Raises NotFound, UnsupportedMediaType, TooLarge.
+    """
     name = display_name(path)
     kind_of(name)
     file = server_folders.open_file(folder, path)

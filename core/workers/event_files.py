@@ -1,7 +1,7 @@
 """TensorBoard event files of a training, under ``jobs/<id>/tensorboard``: one file per attempt.
 
-An attempt that goes on from step N begins its file with the note that everything after N in earlier files is void
-(``purge_step``), so that a reader shows no step twice.
+An attempt that goes on from step N begins its file with the note that everything after N in earlier files is
+void (``purge_step``), so that a reader shows no step twice.
 """
 
 from pathlib import Path
@@ -20,7 +20,8 @@ class EventFile:
         self._writer: object | None = None
 
     def open(self, *, start_step: int) -> None:
-        """``start_step`` steps were done by earlier attempts. tensorboardX imports torch, so it is imported in workers only."""
+        """``start_step`` steps were done by earlier attempts. tensorboardX imports torch,
+        so it is imported in workers only."""
         from tensorboardX import SummaryWriter
 
         self.close()

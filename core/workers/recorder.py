@@ -1,9 +1,10 @@
 """What a training tells while it runs, on its way from the worker to the database and to the job's log.
 
-One thread writes every half second, whatever the pace of the steps: heartbeat, points, events, samples and checkpoints in one
-transaction guarded by the lease. The same thread learns whether the job was paused, cancelled or taken away, and ``wish`` passes
-that on to the loop. A database that is busy for a moment costs nothing: what was not written is written with the next beat.
-Beside the job lie files for programs: the losses by row and TensorBoard's events.
+One thread writes every half second, whatever the pace of the steps: heartbeat, points, events, samples and
+checkpoints in one transaction guarded by the lease. The same thread learns whether the job was paused,
+cancelled or taken away, and ``wish`` passes that on to the loop. A database that is busy for a moment costs
+nothing: what was not written is written with the next beat. Beside the job lie files for programs: the losses
+by row and TensorBoard's events.
 """
 
 import logging
@@ -31,7 +32,10 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """The :class:`~core.training.method.Report` of one worker. A context manager: the thread lives inside it."""
+    """The :class:`~core.training.method.Report` of one worker.
+
+    A context manager: the thread lives inside it.
+    """
 
     def __init__(
         self, job_id: str, *, token: str, log: logging.Logger, user_id: str, spent_before: float = 0.0
@@ -76,7 +80,8 @@ class Recorder:
         self._is_to_stop = True
 
     def wish(self) -> Wish | None:
-        """A pause that was taken back before the training asked is no wish any more; a server that stops stays one."""
+        """A pause that was taken back before the training asked is no wish any more;
+        a server that stops stays one."""
         return self._wish or (Wish.STOP if self._is_to_stop else None)
 
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:

@@ -1,10 +1,12 @@
-"""Who starts the workers and notices when one is gone: a thread in the web process that looks at the queue twice a second.
+"""Who starts the workers and notices when one is gone:
+a thread in the web process that looks at the queue twice a second.
 
-Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker that still lives is
-adopted, a job whose worker died goes back to the queue and resumes from its checkpoint, and after ``jobs.MAX_ATTEMPTS`` without a
-new checkpoint between them it fails with a reason. No job stays ``running`` without a worker, and none with a worker that hangs
-(``core.jobs.health``): it is ended and the job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A
-stopping server asks its workers to save; they give their jobs back to the queue themselves and the next start goes on with them.
+Everything it knows is in the database, so a server that comes back goes on where the last one was: a worker
+that still lives is adopted, a job whose worker died goes back to the queue and resumes from its checkpoint,
+and after ``jobs.MAX_ATTEMPTS`` without a new checkpoint between them it fails with a reason. No job stays
+``running`` without a worker, and none with a worker that hangs (``core.jobs.health``): it is ended and the
+job goes on from its checkpoint. Before the disk is full, running jobs are set aside. A stopping server asks
+its workers to save; they give their jobs back to the queue themselves and the next start goes on with them.
 """
 
 import logging
@@ -137,7 +139,8 @@ class Supervisor:
         return None
 
     def _watch_disk(self) -> None:
-        """Below the reserve a job stops while its checkpoint can still be written, not in the middle of one."""
+        """Below the reserve a job stops while its checkpoint can still be written,
+        not in the middle of one."""
         try:
             storage.require_space()
         except DiskFull:
@@ -183,7 +186,10 @@ class Supervisor:
         return None
 
     def _end_hung(self, row: JobRow, worker: Worker, reason: str) -> None:
-        """End a worker that does nothing any more; once it is gone the job goes on from its checkpoint. Tells the owner once."""
+        """End a worker that does nothing any more; once it is gone the job goes on from its checkpoint.
+
+        Tells the owner once.
+        """
         _log.warning("ending worker %s of job %s: %s", worker.pid, row.id, reason)
         RUNNERS[row.runner].kill(worker)
         if row.status != "running" or self._hung.get(str(row.lease_token)):
@@ -203,7 +209,10 @@ class Supervisor:
             RUNNERS[row.runner].kill(worker)
 
     def _bury(self, row: JobRow, reason: str) -> None:
-        """The worker is gone: back to the queue, or to failed when that happened too often. What does not run stays what it is."""
+        """The worker is gone: back to the queue, or to failed when that happened too often.
+
+        What does not run stays what it is.
+        """
         token = str(row.lease_token)
         with writing() as session:
             row = session.get(JobRow, row.id) or row  # resumed since it was read, it has fresh attempts
@@ -236,7 +245,10 @@ class Supervisor:
         return self._started.get(row.id)
 
     def _forget(self, held: list[JobRow]) -> None:
-        """What is no more. A worker whose job was resumed is wanted again: the next pause gives it its whole time to save."""
+        """What is no more.
+
+        A worker whose job was resumed is wanted again: the next pause gives it its whole time to save.
+        """
         job_ids, tokens = {row.id for row in held}, {str(row.lease_token) for row in held}
         unwanted = {str(row.lease_token) for row in held if row.status != "running"}
         self._started = {job_id: worker for job_id, worker in self._started.items() if job_id in job_ids}

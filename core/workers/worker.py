@@ -1,8 +1,10 @@
-"""The process that trains one job: ``python -m core.workers.worker JOB_ID``, started by a runner after the job was claimed.
+"""The process that trains one job: ``python -m core.workers.worker JOB_ID``,
+started by a runner after the job was claimed.
 
-It takes the job's lease, hands the training method its data and its recorder, publishes what comes out, and ends the job by one
-guarded UPDATE. It never decides to try again: a worker that dies leaves its lease behind, and the supervisor sees to the rest.
-Owners read ``log.txt`` and an error of code, message and line; a traceback goes only to the process's own output, for the admin.
+It takes the job's lease, hands the training method its data and its recorder, publishes what comes out, and
+ends the job by one guarded UPDATE. It never decides to try again: a worker that dies leaves its lease behind,
+and the supervisor sees to the rest. Owners read ``log.txt`` and an error of code, message and line; a
+traceback goes only to the process's own output, for the admin.
 """
 
 import logging
@@ -73,7 +75,8 @@ def main(job_id: str) -> int:
 
 
 def assist(job_id: str) -> int:
-    """One of the other processes of a job that several share: it computes, the first one reports, saves and ends the job."""
+    """One of the other processes of a job that several share:
+    it computes, the first one reports, saves and ends the job."""
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the first process says when all stop
@@ -186,7 +189,10 @@ def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.
 
 
 def _leave(recorder: Recorder, error: Exception) -> int:
-    """Another process of the group is gone. The lease stays: the supervisor takes this one for crashed, too, and resumes it."""
+    """Another process of the group is gone.
+
+    The lease stays: the supervisor takes this one for crashed, too, and resumes it.
+    """
     _log.error("another process of this job is gone: %s", error)
     _flush_quietly(recorder)
     return 1
@@ -212,7 +218,8 @@ def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception)
 
 
 def _have_last_word(recorder: Recorder, end_job: Callable[[Session], None]) -> None:
-    """Write what waits and then the end of the job, patiently: without it the supervisor must take the job for crashed."""
+    """Write what waits and then the end of the job, patiently:
+    without it the supervisor must take the job for crashed."""
     deadline = time.monotonic() + LAST_WORD_SECONDS
     while True:
         try:
@@ -248,7 +255,8 @@ def _explain(error: Exception) -> Error:
 
 
 def _is_about_space(error: Exception) -> bool:
-    """Libraries report a full disk in their own ways: torch and safetensors by a sentence, Python by a number."""
+    """Libraries report a full disk in their own ways:
+    torch and safetensors by a sentence, Python by a number."""
     said = str(error)
     return (isinstance(error, OSError) and error.errno in (28, 122)) or any(
         sign in said for sign in SIGNS_OF_FULL_DISK
@@ -343,7 +351,8 @@ def _computes_bfloat16() -> bool:
 
 
 def _choose_threads() -> int:
-    """As configured, else what is idle right now: threads that wait for each other are far slower than one."""
+    """As configured, else what is idle right now:
+    threads that wait for each other are far slower than one."""
     if chosen := settings().training_threads:
         return chosen
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,5 @@
-"""Writes the sample data of the repository: a support FAQ to fine-tune on, and a table of support tickets to ask about.
+"""Writes the sample data of the repository: a support FAQ
+to fine-tune on, and a table of support tickets to ask about.
 
     python data/samples/make_samples.py
 
@@ -326,7 +327,8 @@ def faq_text() -> str:
 
 
 def tickets_text(count: int = TICKETS) -> str:
-    """Tickets as CSV: most are answered; open ones lack answer, reply time and rating, some answered ones lack a rating."""
+    """Tickets as CSV: most are answered; open ones lack answer,
+    reply time and rating, some answered ones lack a rating."""
     rng = random.Random(20260)
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

@@ -1,4 +1,5 @@
-"""The front door in a real uvicorn, in this process: for the SDK, for streams, and for clients that hang up."""
+"""The front door in a real uvicorn, in this process:
+for the SDK, for streams, and for clients that hang up."""
 
 import contextlib
 import threading

@@ -1,4 +1,5 @@
-"""What the pages' scripts fetch with the cookie: sign-in and sign-out, uploads, downloads; the gate before Streamlit's files."""
+"""What the pages' scripts fetch with the cookie: sign-in and sign-out,
+uploads, downloads; the gate before Streamlit's files."""
 
 import hashlib
 from datetime import timedelta

@@ -1,4 +1,7 @@
-"""API.md section 1: what every address of ``/api`` does, whatever it is about. And section 9: the health check."""
+"""API.md section 1: what every address of ``/api`` does, whatever it is about.
+
+And section 9: the health check.
+"""
 
 import io
 import json

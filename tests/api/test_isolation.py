@@ -1,7 +1,8 @@
 """Another user's object does not exist: over every route of both APIs and of the browser's own.
 
-The routes are read from the applications. A new one fails here until it is clear what it names: objects in its path are found by
-the name of the parameter, objects in its body are listed in ``NAMED_IN_BODY``, and what names none in ``WITHOUT_OBJECTS``.
+The routes are read from the applications. A new one fails here until it is clear what it names: objects in
+its path are found by the name of the parameter, objects in its body are listed in ``NAMED_IN_BODY``, and what
+names none in ``WITHOUT_OBJECTS``.
 """
 
 import re

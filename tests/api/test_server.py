@@ -169,7 +169,8 @@ def test_docs_need_no_network(server: Server) -> None:
 
 
 def test_loopback_is_no_trusted_proxy(server: Server, key: str) -> None:
-    """uvicorn would believe X-Forwarded-For from 127.0.0.1, and throttling would count an address that the guesser chooses."""
+    """uvicorn would believe X-Forwarded-For from 127.0.0.1,
+    and throttling would count an address that the guesser chooses."""
     guesses = [
         ask(
             "POST",

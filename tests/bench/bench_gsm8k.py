@@ -1,10 +1,12 @@
-"""A real run from rows to model: gsm8k's 7,473 worked answers as supervised chat, packed, on this machine's CPU.
+"""A real run from rows to model: gsm8k's 7,473 worked answers
+as supervised chat, packed, on this machine's CPU.
 
     python -m tests.bench.bench_gsm8k                 one epoch of all rows
     python -m tests.bench.bench_gsm8k --rows 500      a taste
 
-Goes through the services and the worker, as a user's job does, in a data folder of its own. Prints rows, tokens, the time from
-pressing start to the first step, steps, tokens per second, and the validation loss from its first to its last measurement.
+Goes through the services and the worker, as a user's job does, in a data folder of its own. Prints rows,
+tokens, the time from pressing start to the first step, steps, tokens per second, and the validation loss from
+its first to its last measurement.
 """
 
 import argparse

@@ -1,12 +1,14 @@
-"""What an upload costs beside bare DuckDB and pandas: ``python -m tests.bench.bench_ingest [MEGABYTES]`` (1024 by default).
+"""What an upload costs beside bare DuckDB and pandas:
+``python -m tests.bench.bench_ingest [MEGABYTES]`` (1024 by default).
 
 In one run, on one generated CSV, each in a process of its own, with its wall time, CPU time and peak memory:
 
-- ``bare``: DuckDB ``COPY (SELECT * FROM read_csv(...)) TO ... (FORMAT parquet, COMPRESSION zstd)``, nothing checked, with the
-  converter's memory limit and threads;
-- ``luthier``: the converter until the version is ready: UTF-8, types over the whole file under guard, training report (the
-  SHA-256 was made while the bytes came in);
-- ``with content hash``: the same and the content hash, which the converter of a large file adds when the version is ready already;
+- ``bare``: DuckDB ``COPY (SELECT * FROM read_csv(...)) TO ... (FORMAT parquet, COMPRESSION zstd)``, nothing
+  checked, with the converter's memory limit and threads;
+- ``luthier``: the converter until the version is ready: UTF-8, types over the whole file under guard,
+  training report (the SHA-256 was made while the bytes came in);
+- ``with content hash``: the same and the content hash, which the converter of a large file adds when the
+  version is ready already;
 - ``pandas``: ``read_csv().to_parquet()``.
 
 Aim: luthier at most 1.15 times bare. Ratios count, absolute times depend on the machine.

@@ -2,9 +2,10 @@
 
     python -m tests.bench.bench_monitor
 
-Prints, each beside its aim and as a ratio against reading all points anew: how long the list of runs takes (aim 300 ms of server
-time), what one repaint of a monitor costs after a new step (aim 50 ms of CPU), and one step seen by 50 sessions. A repaint is what
-the page computes: the job, its curves, the tables that the charts are drawn from. Streamlit and the browser are not in it.
+Prints, each beside its aim and as a ratio against reading all points anew: how long the list of runs takes
+(aim 300 ms of server time), what one repaint of a monitor costs after a new step (aim 50 ms of CPU), and one
+step seen by 50 sessions. A repaint is what the page computes: the job, its curves, the tables that the charts
+are drawn from. Streamlit and the browser are not in it.
 """
 
 import os
@@ -74,7 +75,8 @@ def _measure_repaint(user: Any, job_id: str, what: str) -> None:
 
 
 def _measure_watchers(user: Any, job_id: str) -> None:
-    """All in this one process, as in production: they share its CPU, whoever asks first pays for the new step."""
+    """All in this one process, as in production:
+    they share its CPU, whoever asks first pays for the new step."""
     anew = _timed(lambda: [_read_all(job_id) for _ in range(WATCHERS)], times=1)
     shown = _timed(
         lambda: [_repaint(user, job_id) for _ in range(WATCHERS)], before=lambda: _step(job_id), times=3

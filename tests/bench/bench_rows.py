@@ -2,8 +2,9 @@
 
 .venv/bin/python tests/bench/bench_rows.py [--rows 10000000] [--no-browser]
 
-Bare DuckDB is one open connection with the same number of threads that selects all columns and hands the rows to Python; each pair
-is run in turns, the median counts. The first line is the one with an aim: at most 1.3 times bare DuckDB.
+Bare DuckDB is one open connection with the same number of threads that selects all columns and hands the rows
+to Python; each pair is run in turns, the median counts. The first line is the one with an aim: at most 1.3
+times bare DuckDB.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     python -m tests.bench.bench_sandbox [rows]
 
-Prints for each query the median of both and the difference (aim: at most 30 ms), the difference of the best of both, which a
-busy machine spoils less, the form a million rows come in, and 20 users who ask at once through ``core.query`` with its fair queue:
-p50 and p95 of each user, and whether one who asks twenty things at once keeps the others waiting.
+Prints for each query the median of both and the difference (aim: at most 30 ms), the difference of the best
+of both, which a busy machine spoils less, the form a million rows come in, and 20 users who ask at once
+through ``core.query`` with its fair queue: p50 and p95 of each user, and whether one who asks twenty things
+at once keeps the others waiting.
 """
 
 import json

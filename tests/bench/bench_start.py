@@ -41,7 +41,8 @@ def main() -> None:
 
 
 def measure(command: list[str], health: str, env: dict[str, str]) -> tuple[float, float]:
-    """Seconds until the server answers, and MiB of resident memory of it and its children after an idle while."""
+    """Seconds until the server answers, and MiB of resident memory
+    of it and its children after an idle while."""
     port = _free_port()
     flags = [] if "core.launch" in command else ["--server.port", str(port), "--server.headless", "true"]
     began = time.monotonic()

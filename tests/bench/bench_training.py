@@ -1,12 +1,14 @@
-"""Tokens per second and memory of our loop against TRL's SFTTrainer and a bare loop, on the same rows in the same batches.
+"""Tokens per second and memory of our loop against TRL's SFTTrainer
+and a bare loop, on the same rows in the same batches.
 
     python -m tests.bench.bench_training                      the starter, and a randomly initialised model of 110M parameters
     python -m tests.bench.bench_training --models starter --rounds 5
 
-Each side runs in a process of its own, one thread, turn by turn; a figure is the median of its rounds. TRL runs as its users have
-it; ours and the bare loop in a process set up as the worker sets up its own (``hardware.set_up_torch``). Both clocks are printed:
-on a machine that does other things, the ratio of CPU seconds is the one to trust. Rows are those of ``gsm8k-train.jsonl`` where it
-is at hand, else made up with the same lengths. Warm-up steps, loading, checkpoints and evaluation are not counted.
+Each side runs in a process of its own, one thread, turn by turn; a figure is the median of its rounds. TRL
+runs as its users have it; ours and the bare loop in a process set up as the worker sets up its own
+(``hardware.set_up_torch``). Both clocks are printed: on a machine that does other things, the ratio of CPU
+seconds is the one to trust. Rows are those of ``gsm8k-train.jsonl`` where it is at hand, else made up with
+the same lengths. Warm-up steps, loading, checkpoints and evaluation are not counted.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A real server in its own process and data folder, and a real Chromium that drives it.
 
-``server`` is shared by a module's tests; ``app`` is a fresh, signed-out browser; ``App`` knows how Streamlit shows things, so that
-the tests read like a user's story.
+``server`` is shared by a module's tests; ``app`` is a fresh, signed-out browser; ``App`` knows how Streamlit
+shows things, so that the tests read like a user's story.
 """
 
 import contextlib
@@ -84,7 +84,8 @@ class Watch:
         self.context.on("request", self._see)
 
     def so_far(self) -> list[str]:
-        """``broken`` once the browser has told what it knows: events arrive only while it is asked something."""
+        """``broken`` once the browser has told what it knows:
+        events arrive only while it is asked something."""
         for page in self.context.pages:
             with contextlib.suppress(Error):  # a page that was closed by the test
                 page.wait_for_timeout(50)
@@ -98,7 +99,8 @@ class Watch:
         assert not self.foreign, f"requests to other hosts: {self.foreign[:5]}"
 
     def stop_judging(self) -> None:
-        """For a test that breaks the policy on purpose: the browser may tell of it late, and more than once."""
+        """For a test that breaks the policy on purpose:
+        the browser may tell of it late, and more than once."""
         self.is_judging = False
 
     def _hear(self, message: ConsoleMessage) -> None:
@@ -132,8 +134,8 @@ class App:
         return self
 
     def still(self, *, quiet: float = 0.3, most: float = 2) -> "App":
-        """Wait until nothing on the page has changed for ``quiet`` seconds, or ``most`` have passed: what still moves is missed by
-        the mouse, and a page with a clock never rests."""
+        """Wait until nothing on the page has changed for ``quiet`` seconds, or ``most`` have passed: what
+        still moves is missed by the mouse, and a page with a clock never rests."""
         with contextlib.suppress(Error):  # it is being replaced by another page
             self.page.evaluate(STILL, [quiet * 1000, most * 1000])
         return self
@@ -215,7 +217,10 @@ def _signed_in(app: App) -> App:
 
 
 def upload_file(app: App, path: Path) -> App:
-    """Bring a file in as a user does: choose it, look at the review, import it as it was detected. Ends on the dataset's page."""
+    """Bring a file in as a user does: choose it, look at the review, import it as it was detected.
+
+    Ends on the dataset's page.
+    """
     review_file(app, path)
     app.click("review_import")
     return app.reaches(r"/dataset\?.*id=ds_", timeout=120)
@@ -271,7 +276,8 @@ def window(
     dark: bool = False,
     bypass_csp: bool = False,
 ) -> Iterator[App]:
-    """A browser with its own cookies, or with a copy of those of ``like``: that user is signed in from its first page on.
+    """A browser with its own cookies, or with a copy of those of ``like``:
+    that user is signed in from its first page on.
 
     What it does against the policy, or beyond our host, fails the test.
     """

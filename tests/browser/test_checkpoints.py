@@ -1,4 +1,7 @@
-"""Checkpoints in Chromium: chat with one, keep, evaluate, promote and delete; and the run taken along. A real, short training."""
+"""Checkpoints in Chromium: chat with one, keep, evaluate, promote and delete; and the run taken along.
+
+A real, short training.
+"""
 
 import re
 from collections.abc import Iterator

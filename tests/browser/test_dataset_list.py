@@ -1,4 +1,5 @@
-"""The list of datasets and the Training view in a real browser: headers, keyboard, the way back, cards on a phone."""
+"""The list of datasets and the Training view in a real browser:
+headers, keyboard, the way back, cards on a phone."""
 
 import pytest
 import requests

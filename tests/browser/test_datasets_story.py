@@ -1,5 +1,6 @@
-"""A file's whole way in Chromium, at desktop and at phone width: upload, what was detected, rows, a filter by a click on a bar,
-SQL, save as the next version, and what that changed. What the pages say is compared with what is true over /api."""
+"""A file's whole way in Chromium, at desktop and at phone width: upload, what was detected, rows, a filter by
+a click on a bar, SQL, save as the next version, and what that changed. What the pages say is compared with
+what is true over /api."""
 
 import re
 

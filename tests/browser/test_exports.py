@@ -1,4 +1,5 @@
-"""A tuned model leaves: trained through the API, exported in the browser, checked, downloaded, and read by plain transformers."""
+"""A tuned model leaves: trained through the API, exported in the browser,
+checked, downloaded, and read by plain transformers."""
 
 import re
 import zipfile
@@ -31,8 +32,8 @@ def rest(user: App, server: Server) -> Rest:
 
 @pytest.fixture(scope="module")
 def model_id(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A LoRA over the starter that knows its few rows by heart: where two words are about equally likely, 16 bits may well choose
-    the other one, and such an export is not offered."""
+    """A LoRA over the starter that knows its few rows by heart: where two words are about equally likely, 16
+    bits may well choose the other one, and such an export is not offered."""
     few: Path = tmp_path_factory.mktemp("faq") / "faq.jsonl"
     few.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:ROWS]) + "\n", encoding="utf-8")
     data = rest.upload(few)

@@ -1,4 +1,5 @@
-"""The whole loop in Chromium, from an empty server to the openai SDK: real files, real training, real answers. Prints the times."""
+"""The whole loop in Chromium, from an empty server to the openai SDK:
+real files, real training, real answers. Prints the times."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""A training watched as people watch it: its curves, answers, hardest rows and log, then compared with another, and the bell."""
+"""A training watched as people watch it: its curves, answers,
+hardest rows and log, then compared with another, and the bell."""
 
 import json
 import re
@@ -87,7 +88,8 @@ def drawn(app: App, key: str) -> Locator:
 
 
 def shoot_all(app: App, name: str, *, only: tuple[str, ...] = (), at: str = "") -> None:
-    """The page in each look, scrolled so that what has the key ``at`` is at its top; nothing may be wider than the window."""
+    """The page in each look, scrolled so that what has the key ``at`` is
+    at its top; nothing may be wider than the window."""
     for look in only or tuple(LOOKS):
         size, scheme = LOOKS[look]
         app.page.set_viewport_size(size)
@@ -139,7 +141,8 @@ def step_shown(app: App) -> int:
 
 
 def zoom(app: App, rest: Rest, job_id: str) -> None:
-    """By dragging over the curve, then by the slider's keys; the address holds it, and a new tab of it shows the same."""
+    """By dragging over the curve, then by the slider's keys;
+    the address holds it, and a new tab of it shows the same."""
     expect(app.by_key("job_chat")).to_be_visible(timeout=30_000)
     expect(app.by_key("job_cards")).to_contain_text("Took", timeout=30_000)
     picture = drawn(app, "job_loss")

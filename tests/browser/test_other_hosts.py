@@ -1,7 +1,7 @@
 """No text of a user, a model, a file or a worker makes a page call another host.
 
-Two things forbid it, and each is tested alone: what is drawn holds nothing that loads (the pages are clean, also for a browser that
-heeds no policy), and the policy stops whatever loads all the same.
+Two things forbid it, and each is tested alone: what is drawn holds nothing that loads (the pages are clean,
+also for a browser that heeds no policy), and the policy stops whatever loads all the same.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""The queue and a sweep as people use them: jobs put in another order, one run again, four jobs compared in a plot."""
+"""The queue and a sweep as people use them:
+jobs put in another order, one run again, four jobs compared in a plot."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ LOOKS = {"desktop-light": {}, "phone-dark": {"phone": True, "dark": True}}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Trains on one thread: on two, a rerun was seen to differ from its first run in the fifth digit of the first loss."""
+    """Trains on one thread: on two, a rerun was seen to differ
+    from its first run in the fifth digit of the first loss."""
     with serving(tmp_path_factory.mktemp("server"), LUTHIER_TRAINING_THREADS="1") as made:
         yield made
 

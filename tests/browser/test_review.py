@@ -1,4 +1,5 @@
-"""The review in a real browser: changed by keyboard, read again for the next version, several tables and many files at once."""
+"""The review in a real browser: changed by keyboard, read again
+for the next version, several tables and many files at once."""
 
 import re
 import signal

@@ -1,4 +1,5 @@
-"""The Rows tab in a real browser: what is clicked filters and sorts, a link reopens the same view, a file holds what is shown."""
+"""The Rows tab in a real browser: what is clicked filters and sorts,
+a link reopens the same view, a file holds what is shown."""
 
 import csv
 import json

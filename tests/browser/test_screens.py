@@ -1,4 +1,5 @@
-"""Every page at desktop and phone width, light and dark: no traceback, nothing wider than the window, and a picture to look at.
+"""Every page at desktop and phone width, light and dark:
+no traceback, nothing wider than the window, and a picture to look at.
 
 Then the same addresses opened by another user: for him nothing of it exists.
 """

@@ -1,4 +1,5 @@
-"""The SQL page in a real browser: writing with the list of tables, mistakes marked, the plan drawn, a long query stopped."""
+"""The SQL page in a real browser: writing with the list of tables,
+mistakes marked, the plan drawn, a long query stopped."""
 
 from urllib.parse import quote
 

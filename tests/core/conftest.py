@@ -1,4 +1,5 @@
-"""A model small enough to train in a test, and factories for what a fine-tuning needs: a base, a dataset version, a job."""
+"""A model small enough to train in a test, and factories
+for what a fine-tuning needs: a base, a dataset version, a job."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +35,8 @@ FAQ = [{"prompt": f"Capital number {n}?", "completion": f"It is {name}."} for n,
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random Llama of 30,000 weights over bytes, and a chat template that marks the answers."""
+    """A folder with a random Llama of 30,000 weights over bytes,
+    and a chat template that marks the answers."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

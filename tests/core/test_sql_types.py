@@ -1,4 +1,5 @@
-"""Types are told from their text: what looks like a number, a date or a text inside of one is none outside."""
+"""Types are told from their text: what looks like a number,
+a date or a text inside of one is none outside."""
 
 from pathlib import Path
 

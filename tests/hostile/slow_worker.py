@@ -1,7 +1,8 @@
 """The real worker with trouble built in, and the runner that starts it.
 
-What goes wrong stands as JSON in the job's notes: ``slow`` (seconds per step), ``hang_at`` (the step that never ends, at the
-first attempt, or ``always``), ``nan_at`` (the step from which the loss is lost). A checkpoint is written after every step.
+What goes wrong stands as JSON in the job's notes: ``slow`` (seconds per step), ``hang_at`` (the step that
+never ends, at the first attempt, or ``always``), ``nan_at`` (the step from which the loss is lost). A
+checkpoint is written after every step.
 """
 
 import json

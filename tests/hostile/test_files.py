@@ -1,6 +1,8 @@
-"""Files that corrupt silently elsewhere, bombs, lies, and converters that are killed: each ends with a sentence and leaves nothing.
+"""Files that corrupt silently elsewhere, bombs, lies, and converters
+that are killed: each ends with a sentence and leaves nothing.
 
-The small ones are in tests/core/ingest/test_ingest.py; here is what takes size, a password, or a process of its own.
+The small ones are in tests/core/ingest/test_ingest.py; here is what takes size, a password, or a process of
+its own.
 """
 
 import gzip

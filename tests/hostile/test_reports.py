@@ -1,6 +1,8 @@
-"""Processes that compute reports are killed in the middle of their work: nothing is half there, and the owner is told.
+"""Processes that compute reports are killed in the middle
+of their work: nothing is half there, and the owner is told.
 
-The table is large enough to be worked on for seconds; it is killed as soon as the process has claimed its report.
+The table is large enough to be worked on for seconds; it is killed as soon as the process has claimed its
+report.
 """
 
 import os

@@ -1,6 +1,8 @@
-"""The server as ./start.sh starts it, and its jobs by REST: the worker killed in mid-training, the server, both, or only stopped.
+"""The server as ./start.sh starts it, and its jobs by REST:
+the worker killed in mid-training, the server, both, or only stopped.
 
-Nothing stays "running" without a worker, and the loss curve joins. ``test_training_survival`` has what else may break.
+Nothing stays "running" without a worker, and the loss curve joins. ``test_training_survival`` has what else
+may break.
 """
 
 import itertools

@@ -1,4 +1,7 @@
-"""Attacks on the real path: a user's query, through ownership, gate and locked child. Nothing gets through, nothing changes."""
+"""Attacks on the real path: a user's query, through ownership, gate and locked child.
+
+Nothing gets through, nothing changes.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +97,8 @@ def test_others_tables_do_not_exist_under_any_name(ada: User) -> None:
 
 
 def test_a_link_laid_beside_the_data_leads_nowhere(ada: User, data_dir: Path) -> None:
-    """Even if somebody could plant one: a name is looked up among datasets, and the child may open only the named files."""
+    """Even if somebody could plant one: a name is looked up among datasets,
+    and the child may open only the named files."""
     row = add_table(ada, "t", "SELECT 1 AS a")
     folder = storage.parquet_path(row.id).parent
     (folder / "link").symlink_to("/etc/passwd")

@@ -1,4 +1,5 @@
-"""Bombs on the real path: each ends in time, this process does not grow, and a normal query beside them still answers."""
+"""Bombs on the real path: each ends in time, this process does not grow,
+and a normal query beside them still answers."""
 
 import gc
 import threading

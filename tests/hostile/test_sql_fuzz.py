@@ -1,7 +1,8 @@
 """Thousands of broken, spliced and twisted statements against the gate.
 
-Whatever it admits is looked at by others: DuckDB's own list of the tables in a text, its own kind of statement, and a walk over
-the parsed tree that knows nothing of the gate's. Seeded, so that a failure can be repeated.
+Whatever it admits is looked at by others: DuckDB's own list of the tables in a text, its own kind of
+statement, and a walk over the parsed tree that knows nothing of the gate's. Seeded, so that a failure can be
+repeated.
 """
 
 import json

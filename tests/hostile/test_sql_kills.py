@@ -1,4 +1,7 @@
-"""kill -9 in the middle of a query: of its child, the zygote, the server. A clean error, the next query works, nothing is left."""
+"""kill -9 in the middle of a query: of its child, the zygote, the server.
+
+A clean error, the next query works, nothing is left.
+"""
 
 import os
 import signal

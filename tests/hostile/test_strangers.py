@@ -1,4 +1,5 @@
-"""The real commands with a data folder and a database that do not belong together: a sentence, no traceback, every file there."""
+"""The real commands with a data folder and a database that do not belong together:
+a sentence, no traceback, every file there."""
 
 import socket
 import subprocess

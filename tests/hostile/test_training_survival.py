@@ -1,7 +1,8 @@
-"""What happens to a training when everything around it breaks: each ends in the stated way, and what was learned is not lost.
+"""What happens to a training when everything around it breaks:
+each ends in the stated way, and what was learned is not lost.
 
-Nobody watches here: there is no page and no client at all. The server is a process of its own that can be killed. Whatever is
-resumed must give the same curve as a training that nothing happened to.
+Nobody watches here: there is no page and no client at all. The server is a process of its own that can be
+killed. Whatever is resumed must give the same curve as a training that nothing happened to.
 """
 
 import json
@@ -49,7 +50,10 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def short_patience(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a hang is what the test is about. Elsewhere a busy machine may well take 10 seconds for a step."""
+    """Where a hang is what the test is about.
+
+    Elsewhere a busy machine may well take 10 seconds for a step.
+    """
     monkeypatch.setenv("LUTHIER_TRAINING_STALL_SECONDS", "10")
     settings.cache_clear()
 
@@ -69,7 +73,10 @@ STRAIGHT: dict[int, float] = {}
 
 @pytest.fixture
 def straight(make: Callable[..., JobRow]) -> dict[int, float]:
-    """The curve of a training that nothing happened to. All jobs here train the same, so one per process is enough."""
+    """The curve of a training that nothing happened to.
+
+    All jobs here train the same, so one per process is enough.
+    """
     if not STRAIGHT:
         job = make()
         with writing() as session:
@@ -228,7 +235,8 @@ def test_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_
     watch: None,
     presses: int,
 ) -> None:
-    """From the claim to the end, with one place: the worker has not come yet, reads, trains, saves its checkpoint or the model."""
+    """From the claim to the end, with one place: the worker has not come yet,
+    reads, trains, saves its checkpoint or the model."""
     short = {"n_epochs": 4, "batch_size": 4}  # 12 steps
 
     def make(user: User, **trouble: float) -> JobRow:
@@ -299,7 +307,10 @@ def test_a_disk_that_fills_pauses_the_job_before_it_breaks(
 def test_a_disk_without_a_single_byte_loses_nothing(
     small_disk: Path, ada: User, make: MakeJob, server: Serve, straight: dict[int, float]
 ) -> None:
-    """Faster than anybody could look: even the database cannot be written. Once there is space the job ends as it should."""
+    """Faster than anybody could look: even the database cannot be written.
+
+    Once there is space the job ends as it should.
+    """
     job = make(slow=0.3)
     server()
     wait_until(lambda: row_of(job).step >= 5)

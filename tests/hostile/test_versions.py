@@ -1,4 +1,5 @@
-"""Work on versions that are large: exact, in little memory, stopped at a deadline, and nothing left behind."""
+"""Work on versions that are large: exact, in little memory,
+stopped at a deadline, and nothing left behind."""
 
 import threading
 from typing import Any

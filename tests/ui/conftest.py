@@ -26,7 +26,8 @@ Visit = Callable[..., AppTest]
 
 @pytest.fixture(autouse=True, scope="session")
 def look_for_components_once() -> Iterator[None]:
-    """AppTest reads the metadata of every installed package at each run, a third of these tests' time: the answer is the same."""
+    """AppTest reads the metadata of every installed package at each run,
+    a third of these tests' time: the answer is the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             manifest_scanner,
@@ -75,7 +76,8 @@ def text_of(app: AppTest) -> str:
 
 @pytest.fixture(autouse=True)
 def convert_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
+    """The real converter without its process,
+    which takes a second to start; ``tests/core`` has the process."""
     monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 

@@ -1,6 +1,7 @@
 """What models wrote, drawn: everything that means something stays, nothing loads or draws a diagram.
 
-Here the rule is tested without the policy that forbids the same calls to a browser; ``tests/browser/test_other_hosts.py`` has both.
+Here the rule is tested without the policy that forbids the same calls to a browser;
+``tests/browser/test_other_hosts.py`` has both.
 """
 
 import random

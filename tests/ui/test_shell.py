@@ -1,4 +1,5 @@
-"""The shell of every page: the sign-in gate, the first account, navigation, and what is drawn when something fails."""
+"""The shell of every page: the sign-in gate, the first account,
+navigation, and what is drawn when something fails."""
 
 from dataclasses import replace
 from datetime import timedelta

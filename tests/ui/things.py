@@ -71,7 +71,10 @@ def make_job(user: User, status: str = "running", **fields: Any) -> str:
 def make_sweep(
     user: User, values: list[dict[str, Any]], *, statuses: tuple[str, ...] = ("succeeded",), **fields: Any
 ) -> str:
-    """A sweep with a job for each of ``values``; ``statuses`` go round. Later jobs have lower losses. Returns its id."""
+    """A sweep with a job for each of ``values``; ``statuses`` go round.
+
+    Later jobs have lower losses. Returns its id.
+    """
     with writing() as session:
         space = {name: [one[name] for one in values] for name in values[0]}
         group = JobGroupRow(id=new_id("swp"), user_id=user.id, name="support-sweep", kind="grid", space=space)
@@ -196,7 +199,8 @@ OTHER = {"prompt": "Question 9?", "reference": "Answer 9.", "export": "Something
 
 
 def make_export(user: User, model_id: str, kind: str = "merged", status: str = "ready", **fields: Any) -> str:
-    """An export of a model's newest version, in whatever state, with nine same answers of ten; returns its id."""
+    """An export of a model's newest version, in whatever state,
+    with nine same answers of ten; returns its id."""
     with writing() as session:
         version = (
             session.query(ModelVersionRow)
@@ -231,7 +235,8 @@ def make_export(user: User, model_id: str, kind: str = "merged", status: str = "
 
 
 class Echo:
-    """A provider that says the question again, word by word, and waits before the last one while it is held."""
+    """A provider that says the question again, word by word,
+    and waits before the last one while it is held."""
 
     name, title = "echo", "Echo"
 

@@ -26,7 +26,8 @@ REASONS = {"stop": "stop", "length": "length", "cancelled": "stop"}
 
 @router.post("/chat/completions", response_model=None)
 async def complete_chat(body: ChatRequest, caller: CurrentCaller, request: Request) -> Response:
-    """An answer to a conversation, as ``chat.completion`` or, with ``stream``, as ``chat.completion.chunk`` events."""
+    """An answer to a conversation, as ``chat.completion`` or,
+    with ``stream``, as ``chat.completion.chunk`` events."""
     model = await run_in_threadpool(_prepare, body, caller)
     answer = Answer(body, model)
 
@@ -67,7 +68,8 @@ class Answer:
         return {**self.head, "object": "chat.completion", "choices": [choice], "usage": _usage(finish)}
 
     def events(self, pieces: Pieces) -> Iterator[str]:
-        """The first chunk has the role and comes with the first text, so that what fails before it has its own HTTP status."""
+        """The first chunk has the role and comes with the first text,
+        so that what fails before it has its own HTTP status."""
         began = False
         for piece in pieces:
             if isinstance(piece, Delta) and not piece.text:

@@ -1,7 +1,8 @@
-"""What ``/v1/chat/completions`` may be asked, after the public documentation of the OpenAI API. null always means the default.
+"""What ``/v1/chat/completions`` may be asked, after the public documentation
+of the OpenAI API. null always means the default.
 
-A parameter that no model here can honour is an error that names it, never silently ignored; parameters that only label a request
-(user, metadata, prompt_cache_key, …) are accepted.
+A parameter that no model here can honour is an error that names it, never silently ignored; parameters that
+only label a request (user, metadata, prompt_cache_key, …) are accepted.
 """
 
 from typing import Annotated, Any, Literal

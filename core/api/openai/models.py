@@ -45,7 +45,10 @@ def delete_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
 
 
 def require_callable(caller: Caller, name: str) -> Callable:
-    """What this name means for the key's owner. Raises UnknownModel, also for what the key's allow-list leaves out."""
+    """What this name means for the key's owner.
+
+    Raises UnknownModel, also for what the key's allow-list leaves out.
+    """
     try:
         found = models.resolve(caller.user, name)
     except NotFound as error:

@@ -1,1 +1,4 @@
-"""``/api``: the REST interface. One file per resource, each a thin layer over the service of the same name."""
+"""``/api``: the REST interface.
+
+One file per resource, each a thin layer over the service of the same name.
+"""

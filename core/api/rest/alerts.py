@@ -47,7 +47,10 @@ def get_webhook(user: CurrentUser) -> Webhook:
 
 @router.put("/webhook")
 def put_webhook(new: NewWebhook, user: CurrentUser) -> Webhook:
-    """Set or change where alerts are sent. The secret signs each body: ``X-Luthier-Signature: sha256=<hex HMAC-SHA256>``."""
+    """Set or change where alerts are sent.
+
+    The secret signs each body: ``X-Luthier-Signature: sha256=<hex HMAC-SHA256>``.
+    """
     return webhooks.put(user, new)
 
 

@@ -1,6 +1,7 @@
 """The application behind ``/api``.
 
-To add a resource: a file beside this one, or in the folder of its concept, with a ``router``, and a line in ``ROUTERS``.
+To add a resource: a file beside this one, or in the folder of its concept, with a ``router``, and a line in
+``ROUTERS``.
 """
 
 from fastapi import FastAPI

@@ -1,4 +1,5 @@
-"""``/api/docs``: the interface to read and try, without the network: Swagger UI comes from a Python package, not from a CDN."""
+"""``/api/docs``: the interface to read and try, without the network:
+Swagger UI comes from a Python package, not from a CDN."""
 
 from importlib.resources import files
 from typing import Any

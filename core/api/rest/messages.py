@@ -21,7 +21,10 @@ _message, _sent = TypeAdapter(Message), TypeAdapter(Sent)
 
 @router.post("/messages", status_code=201, response_model=Sent)
 async def send_message(new: NewMessage, user: CurrentUser, request: Request) -> Response:
-    """Store a message and, unless ``generate`` is false, have it answered. With ``stream``: 200 and server-sent events."""
+    """Store a message and, unless ``generate`` is false, have it answered.
+
+    With ``stream``: 200 and server-sent events.
+    """
     if not (new.stream and new.generate):
         sent = await streaming.collect(request, lambda _: iter([chats.send(user, new)]))
         return JSONResponse(_sent.dump_python(sent[0], mode="json"), status_code=201)
@@ -51,7 +54,10 @@ def delete_message(message_id: str, user: CurrentUser) -> None:
 
 
 def _events(user: User, new: NewMessage, stop: streaming.Stop, request_id: str) -> Iterator[str]:
-    """The message, the reply's pieces, the reply. A client that hangs up ends the reply; what there is of it stays."""
+    """The message, the reply's pieces, the reply.
+
+    A client that hangs up ends the reply; what there is of it stays.
+    """
     sent = chats.start(user, new)
     ended = sent.reply is None
     try:

@@ -1,7 +1,7 @@
 """``/api/query``: SQL over the caller's datasets, answered as JSON or as an Arrow stream.
 
-A client that hangs up stops its query. Each query waits in a thread of its own, because the shared threads are few and a query may
-wait for its turn as long as it may run.
+A client that hangs up stops its query. Each query waits in a thread of its own, because the shared threads
+are few and a query may wait for its turn as long as it may run.
 """
 
 import asyncio
@@ -38,7 +38,10 @@ router = APIRouter(route_class=SignedIn, tags=["query"])
 
 @router.post("/query", response_model=None, responses=ANSWERS)
 async def run_query(new: NewArrowQuery, user: CurrentUser, request: Request) -> Response:
-    """One SELECT over the datasets by their names, older versions as `"name@2"`. JSON: at most 10,000 rows; Arrow: 1,000,000."""
+    """One SELECT over the datasets by their names, older versions as `"name@2"`.
+
+    JSON: at most 10,000 rows; Arrow: 1,000,000.
+    """
     if _wants_arrow(request):
         return _stream(await _until_gone(request, lambda stop: query.arrow(user, new, stop=stop)))
     asked = parse(NewQuery, **new.model_dump())
@@ -53,7 +56,10 @@ def _wants_arrow(request: Request) -> bool:
 
 
 async def _until_gone(request: Request, work: Callable[[Stop], T]) -> T:
-    """What ``work`` returns; its stop is set when the client hangs up or the server goes down. Raises what it raises."""
+    """What ``work`` returns; its stop is set when the client hangs up or the server goes down.
+
+    Raises what it raises.
+    """
     stop, loop = Stop(), asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

@@ -1,4 +1,5 @@
-"""``/api/uploads``: files in pieces, for what is too large or too far away for one request; looked at before they are imported.
+"""``/api/uploads``: files in pieces, for what is too large
+or too far away for one request; looked at before they are imported.
 
 ``POST /api/datasets`` and ``POST /api/datasets/{dataset_id}/versions`` import them by their id.
 """
@@ -33,7 +34,10 @@ class Asked(Input):
 
 @router.post("/uploads", status_code=201)
 def begin_upload(new: NewUpload, user: CurrentUser) -> Upload:
-    """Announce a file. With the ``fingerprint`` of an unfinished one, that one comes back: go on at its ``received_bytes``."""
+    """Announce a file.
+
+    With the ``fingerprint`` of an unfinished one, that one comes back: go on at its ``received_bytes``.
+    """
     return uploads.begin(user, new, source="api")
 
 
@@ -63,5 +67,8 @@ def cancel_upload(upload_id: str, user: CurrentUser) -> None:
 
 @router.post("/uploads/{upload_id}/look")
 def look_at_upload(upload_id: str, asked: Asked, user: CurrentUser) -> Look:
-    """What the first rows would become: columns, types, what was detected, what is wrong. Nothing is imported."""
+    """What the first rows would become: columns, types, what was detected, what is wrong.
+
+    Nothing is imported.
+    """
     return uploads.look(user, upload_id, asked.options)

@@ -16,7 +16,10 @@ router = APIRouter(route_class=SignedIn, tags=["usage"])
 
 
 class UsageQuery(Input):
-    """``from`` and ``to`` are dates or times; a date as ``to`` includes that day. Default: the last 30 days."""
+    """``from`` and ``to`` are dates or times; a date as ``to`` includes that day.
+
+    Default: the last 30 days.
+    """
 
     model_config = ConfigDict(strict=False)
 

@@ -1,7 +1,10 @@
-"""How one column is compared between two versions, as SQL. Both sides become the same type, so that one ``=`` and one hash do.
+"""How one column is compared between two versions, as SQL.
 
-Nested values are compared as JSON text: DuckDB's hash takes ``[]`` and null for the same. Numbers of different types are compared
-by their shortest exact text, which keeps 9007199254740993 apart from its nearest float.
+Both sides become the same type, so that one ``=`` and one hash do.
+
+Nested values are compared as JSON text: DuckDB's hash takes ``[]`` and null for the same. Numbers of
+different types are compared by their shortest exact text, which keeps 9007199254740993 apart from its nearest
+float.
 """
 
 from collections.abc import Sequence

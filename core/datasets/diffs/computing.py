@@ -1,10 +1,14 @@
-"""What is different between two versions: the schema, and the rows, by a key or as whole rows. Counts are exact.
+"""What is different between two versions: the schema, and the rows, by a key or as whole rows.
 
-Columns are matched by name, rows are compared in the columns that both versions have. With a key, a row of one version meets the
-row of the other that has the same key; a key must name every row once. Without one, rows are counted as in a bag: two equal rows on
-one side and one on the other make one removed row. A column of another type is compared by what its values mean where that is clear
-(1 and 1.0, a day and its midnight), else by its text. Rows are told apart by 128 bits of hash, for which no memory is too small;
-DuckDB's hash is used within one comparison and never stored. Versions never change, so neither does an answer: the last are kept.
+Counts are exact.
+
+Columns are matched by name, rows are compared in the columns that both versions have. With a key, a row of
+one version meets the row of the other that has the same key; a key must name every row once. Without one,
+rows are counted as in a bag: two equal rows on one side and one on the other make one removed row. A column
+of another type is compared by what its values mean where that is clear (1 and 1.0, a day and its midnight),
+else by its text. Rows are told apart by 128 bits of hash, for which no memory is too small; DuckDB's hash is
+used within one comparison and never stored. Versions never change, so neither does an answer: the last are
+kept.
 """
 
 import threading
@@ -47,10 +51,10 @@ class Side:
 class Diff:
     """``from_`` → ``to``.
 
-    ``columns``: {"added": [{"name", "type"}], "removed": [{"name", "type"}], "changed": [{"name", "from", "to"}]} (types).
-    ``samples``: {"added": […], "removed": […]} of {"line", "data", "times"}, and "changed": [{"key", "from", "to", "columns",
-    "from_line", "to_line"}], the first of each; lines count from 1. ``changed_columns``: in how many changed rows a column differs.
-    Without a key nothing is "changed".
+    ``columns``: {"added": [{"name", "type"}], "removed": [{"name", "type"}], "changed": [{"name", "from",
+    "to"}]} (types). ``samples``: {"added": […], "removed": […]} of {"line", "data", "times"}, and "changed":
+    [{"key", "from", "to", "columns", "from_line", "to_line"}], the first of each; lines count from 1.
+    ``changed_columns``: in how many changed rows a column differs. Without a key nothing is "changed".
     """
 
     from_: Side
@@ -83,8 +87,8 @@ def diff_versions(
 ) -> Diff:
     """Compare any two versions of the user.
 
-    Raises NotFound, Conflict (a version without rows), ValidationError (a key that is no key, by saying which value is not alone),
-    QueryTimeout, RateLimited, DiskFull, Unavailable.
+    Raises NotFound, Conflict (a version without rows), ValidationError (a key that is no key, by saying which
+    value is not alone), QueryTimeout, RateLimited, DiskFull, Unavailable.
     """
     old, new = readable_pair(user, from_id, to_id)
     if not 0 <= limit <= MAX_SAMPLES:
@@ -99,7 +103,8 @@ def diff_versions(
 
 
 def suggest_keys(user: User, from_id: str, to_id: str) -> list[str]:
-    """Columns of both that may well be a key, the likeliest first: in the first rows no value is missing or there twice.
+    """Columns of both that may well be a key, the likeliest first:
+    in the first rows no value is missing or there twice.
 
     A guess from a sample; :func:`diff` checks all rows.
     """
@@ -131,7 +136,8 @@ def require_key(old: Version, new: Version, key: Sequence[str]) -> None:
 
 
 def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> list[Compared]:
-    """Make the table ``pairs``: (la, lb, times), places from 0 of what is not the same; the missing side is null."""
+    """Make the table ``pairs``: (la, lb, times), places from 0
+    of what is not the same; the missing side is null."""
     columns = compared(old.columns, new.columns)
     for side, version in (("a", old), ("b", new)):
         shown = ", ".join(f"{c.sql(side)} AS {c.alias}" for c in columns)
@@ -206,7 +212,8 @@ def _pair_as_bags(work: Scratch, columns: list[Compared]) -> None:
 
 
 def _hashes(columns: list[Compared]) -> tuple[str, str]:
-    """Two hashes of a row that do not fail together: the second sees other texts, and everything behind another beginning."""
+    """Two hashes of a row that do not fail together:
+    the second sees other texts, and everything behind another beginning."""
     return (
         f"hash({', '.join(['0', *(c.alias for c in columns)])})",
         f"hash({', '.join(['1', *(c.salted for c in columns)])})",

@@ -1,8 +1,9 @@
-"""All that is different between two versions as CSV: one line per row that was added or removed, two per row that was changed.
+"""All that is different between two versions as CSV:
+one line per row that was added or removed, two per row that was changed.
 
-``change`` is added, removed, before or after; ``row`` is the number in its version; ``times`` how often a whole row is there more
-often on its side. Columns of both versions stand by name. Nothing is held in memory. The file
-is made before it is sent: a slow reader must not hold one of the few places for heavy work.
+``change`` is added, removed, before or after; ``row`` is the number in its version; ``times`` how often a
+whole row is there more often on its side. Columns of both versions stand by name. Nothing is held in memory.
+The file is made before it is sent: a slow reader must not hold one of the few places for heavy work.
 """
 
 import csv
@@ -25,7 +26,8 @@ SAID = "CASE WHEN lb IS NULL THEN 'removed' WHEN la IS NULL THEN 'added' WHEN si
 
 
 def open_diff(user: User, from_id: str, to_id: str, *, key: Sequence[str] = ()) -> Content:
-    """Raises NotFound, Conflict, ValidationError at once; what else a diff may raise shows as a broken stream."""
+    """Raises NotFound, Conflict, ValidationError at once;
+    what else a diff may raise shows as a broken stream."""
     old, new = readable_pair(user, from_id, to_id)
     require_key(old, new, key)
     stem = rows.file_stem(looking.get(user, new.dataset_id).name)

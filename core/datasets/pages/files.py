@@ -1,7 +1,8 @@
-"""A version's rows going out as CSV, JSON Lines or Parquet, in chunks: no file is written and no table is held in memory.
+"""A version's rows going out as CSV, JSON Lines or Parquet,
+in chunks: no file is written and no table is held in memory.
 
-Values leave as they are: a cell that looks like a formula is data, and whoever opens it in a spreadsheet decides. In CSV null is an
-empty field and the empty string a quoted one, as our own reader understands them.
+Values leave as they are: a cell that looks like a formula is data, and whoever opens it in a spreadsheet
+decides. In CSV null is an empty field and the empty string a quoted one, as our own reader understands them.
 """
 
 import json

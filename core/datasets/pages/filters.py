@@ -1,8 +1,9 @@
 """Which rows are meant: a filter per column and words to search for, as SQL with every value bound.
 
-Column names are checked against the version and quoted; nothing a user wrote becomes SQL. The opposites (``not_equals``,
-``not_contains``, ``none_of``, ``outside``) also find rows in which the column is null. A range leaves not-a-number out, as the
-histograms do, and ``7.5`` on a column of whole numbers means what it says instead of being rounded to 8.
+Column names are checked against the version and quoted; nothing a user wrote becomes SQL. The opposites
+(``not_equals``, ``not_contains``, ``none_of``, ``outside``) also find rows in which the column is null. A
+range leaves not-a-number out, as the histograms do, and ``7.5`` on a column of whole numbers means what it
+says instead of being rounded to 8.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,8 @@ ROUNDING = {">=": ROUND_CEILING, ">": ROUND_FLOOR, "<=": ROUND_FLOOR, "<": ROUND
 class Filter(Input):
     """What one column must satisfy; everything given must hold.
 
-    ``contains`` and ``starts_with`` are literal and ignore case; ``min`` and ``max`` include their bound, the others do not.
+    ``contains`` and ``starts_with`` are literal and ignore case; ``min`` and ``max`` include their bound, the
+    others do not.
     """
 
     contains: str | None = None
@@ -98,7 +100,8 @@ class Condition:
 
 
 def condition_of(where: Mapping[str, Filter], search: str | None, known: Mapping[str, Column]) -> Condition:
-    """Raises ValidationError for a column that is not there or a value that cannot be of its column's type."""
+    """Raises ValidationError for a column that is not there
+    or a value that cannot be of its column's type."""
     found = Condition()
     for name, wanted in where.items():
         _add_filter(found, require_column(name, known, "where"), known[name]["type"], wanted)

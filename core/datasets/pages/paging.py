@@ -1,8 +1,11 @@
-"""Pages of a version's rows, made by our own SQL over our own Parquet. No text of a user becomes SQL (see ``filters``).
+"""Pages of a version's rows, made by our own SQL over our own Parquet.
 
-Row numbers first, then the rows: a page in the middle is a range of row numbers, a sorted page sorts nothing but them. One DuckDB
-for all pages of the process, a cursor per page: a fresh one costs 90 ms, four times the page itself. How many rows a filter finds
-is remembered, since a version never changes. Whose version it is was settled before.
+No text of a user becomes SQL (see ``filters``).
+
+Row numbers first, then the rows: a page in the middle is a range of row numbers, a sorted page sorts nothing
+but them. One DuckDB for all pages of the process, a cursor per page: a fresh one costs 90 ms, four times the
+page itself. How many rows a filter finds is remembered, since a version never changes. Whose version it is
+was settled before.
 """
 
 import os
@@ -34,7 +37,8 @@ _counts: OrderedDict[tuple[Any, ...], int] = OrderedDict()
 
 @dataclass(frozen=True)
 class Preview:
-    """One page: ``items`` are {"line": row number from 1, "data": {column: value}}; ``total`` counts the rows that match."""
+    """One page: ``items`` are {"line": row number from 1, "data":
+    {column: value}}; ``total`` counts the rows that match."""
 
     items: list[dict[str, Any]]
     total: int
@@ -74,9 +78,11 @@ def page(
     cut: int | None = None,
     max_limit: int = MAX_LIMIT,
 ) -> Preview:
-    """``present`` makes of a cell what the caller wants to have; of a text at most ``cut`` characters are read.
+    """``present`` makes of a cell what the caller wants to have;
+    of a text at most ``cut`` characters are read.
 
-    Raises QueryTimeout, and ValidationError for an unknown column, a value that does not fit its column, or a limit out of range.
+    Raises QueryTimeout, and ValidationError for an unknown column, a value that does not fit its column, or a
+    limit out of range.
     """
     _check_range(limit, offset, max_limit)
     chosen = select(parquet, columns, only=only, order_by=order_by, where=where, search=search, lines=lines)

@@ -1,6 +1,9 @@
-"""Making exports of model versions: writing them, loading them again, comparing answers. Runs only in ``core.exports.worker``.
+"""Making exports of model versions: writing them, loading them again, comparing answers.
 
-torch, transformers, peft and gguf are imported inside functions. Who may export what, and the rows, are ``core.exports.asking``'.
+Runs only in ``core.exports.worker``.
+
+torch, transformers, peft and gguf are imported inside functions. Who may export what, and the rows, are
+``core.exports.asking``'.
 
 - ``order``: what is to be made
 - ``prompts``: the ten questions

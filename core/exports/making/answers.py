@@ -1,7 +1,9 @@
-"""Greedy answers of the registry's version, as the inference process gives them, and of an export, loaded from its files again.
+"""Greedy answers of the registry's version, as the inference process gives them,
+and of an export, loaded from its files again.
 
-The reference uses the code that serves (``core.providers``). An export is loaded by plain transformers: a folder as anybody would,
-a GGUF file by transformers' own reader, which knows nothing of our writer. Answers are compared as texts, to the letter.
+The reference uses the code that serves (``core.providers``). An export is loaded by plain transformers: a
+folder as anybody would, a GGUF file by transformers' own reader, which knows nothing of our writer. Answers
+are compared as texts, to the letter.
 """
 
 import gc
@@ -41,7 +43,10 @@ class Reference:
         return [messages for messages in candidates if self._fits(messages)][:NUM_PROMPTS]
 
     def answers(self, prompts: Sequence[Messages], tick: Tick) -> list[str]:
-        """One after the other: neighbours in a batch change the last bits of a sum. The model leaves the memory after that."""
+        """One after the other: neighbours in a batch change the last bits of a sum.
+
+        The model leaves the memory after that.
+        """
         assert self._loaded is not None
         found, batch = [], self._loaded.batch
         for messages in prompts:

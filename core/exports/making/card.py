@@ -1,4 +1,5 @@
-"""The README that travels with an export: what it is, what it was made of, how to load it, what was checked."""
+"""The README that travels with an export: what it is,
+what it was made of, how to load it, what was checked."""
 
 import json
 from typing import Any

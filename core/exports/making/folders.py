@@ -1,7 +1,8 @@
 """A version as a Hugging Face folder that plain transformers (and peft) loads: an adapter, or a whole model.
 
-A whole model in its stored precision is copied byte for byte. The generation defaults get every token that ends an answer here, so
-that other programs stop where this server stops; a model without a chat template gets the plain one it is asked with here.
+A whole model in its stored precision is copied byte for byte. The generation defaults get every token that
+ends an answer here, so that other programs stop where this server stops; a model without a chat template gets
+the plain one it is asked with here.
 """
 
 import json
@@ -47,7 +48,8 @@ def write_merged(order: Order, folder: Path, *, ends: Sequence[int]) -> None:
 
 
 def _merge(order: Order, folder: Path) -> None:
-    """The adapter is added where it is not rounded twice: in float32 for a small model, in the precision asked for else."""
+    """The adapter is added where it is not rounded twice:
+    in float32 for a small model, in the precision asked for else."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -75,7 +77,10 @@ def _copy(source: Path, folder: Path, patterns: Sequence[str]) -> None:
 
 
 def _copy_file(file: Path, to: Path) -> None:
-    """Weights of the same disk are linked, not copied: versions never change. The rest may be written to, so it is copied."""
+    """Weights of the same disk are linked, not copied: versions never change.
+
+    The rest may be written to, so it is copied.
+    """
     to.unlink(missing_ok=True)
     if file.suffix == ".safetensors":
         try:

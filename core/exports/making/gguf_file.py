@@ -1,7 +1,9 @@
-"""A Llama-like model as one GGUF file, tensor by tensor: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""A Llama-like model as one GGUF file, tensor by tensor:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-Matrices become F16 or Q8_0, vectors stay float32. llama.cpp turns the rows of queries and keys in pairs of neighbours where
-transformers turns halves, so for the architecture ``llama`` these rows change their order; Qwen's stay as they are.
+Matrices become F16 or Q8_0, vectors stay float32. llama.cpp turns the rows of queries and keys in pairs of
+neighbours where transformers turns halves, so for the architecture ``llama`` these rows change their order;
+Qwen's stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -149,7 +151,8 @@ def _encoding(shape: tuple[int, ...], kind: str) -> str:
 
 
 def _stored_shape(shape: tuple[int, ...], kind: str) -> tuple[Any, ...]:
-    """What ``add_tensor_info`` wants: shape, type, bytes, and the encoding of a quantized tensor with its shape in bytes."""
+    """What ``add_tensor_info`` wants: shape, type, bytes,
+    and the encoding of a quantized tensor with its shape in bytes."""
     import gguf
     import numpy as np
 

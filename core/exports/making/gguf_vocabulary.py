@@ -1,4 +1,5 @@
-"""A byte-level BPE tokenizer as llama.cpp stores it: tokens with types, merges, special ids, the template without its marks."""
+"""A byte-level BPE tokenizer as llama.cpp stores it:
+tokens with types, merges, special ids, the template without its marks."""
 
 import re
 from pathlib import Path
@@ -64,7 +65,8 @@ def template_of(folder: Path) -> str:
 
 
 def _unmarked(found: re.Match[str]) -> str:
-    """The blanks that a dash in the mark would have taken away still go: an empty expression with the same dashes takes them."""
+    """The blanks that a dash in the mark would have taken away still go:
+    an empty expression with the same dashes takes them."""
     return f"{{{{{found[1]} '' {found[2]}}}}}" if found[1] or found[2] else ""
 
 

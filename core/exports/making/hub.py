@@ -1,4 +1,7 @@
-"""A push to a Hugging Face hub. The token is an argument, never a setting: it is not written anywhere and not in any message."""
+"""A push to a Hugging Face hub.
+
+The token is an argument, never a setting: it is not written anywhere and not in any message.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,8 @@
-"""What llama.cpp does where an admin has configured it: convert architectures that Luthier does not write, and answer the check.
+"""What llama.cpp does where an admin has configured it:
+convert architectures that Luthier does not write, and answer the check.
 
-``LUTHIER_LLAMA_CPP`` names its folder, with ``convert_hf_to_gguf.py`` and the built ``llama-server`` (there or in ``build/bin``).
-Where the Python package ``llama_cpp`` is installed, it answers instead of the server.
+``LUTHIER_LLAMA_CPP`` names its folder, with ``convert_hf_to_gguf.py`` and the built ``llama-server`` (there
+or in ``build/bin``). Where the Python package ``llama_cpp`` is installed, it answers instead of the server.
 """
 
 import contextlib

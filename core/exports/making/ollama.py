@@ -1,5 +1,5 @@
-"""A chat template in Ollama's words. Ollama does not run the template in a GGUF file, it wants one in Go's language; a conversation
-rendered with Go's placeholders in the place of its texts is just that."""
+"""A chat template in Ollama's words. Ollama does not run the template in a GGUF file, it wants one in Go's
+language; a conversation rendered with Go's placeholders in the place of its texts is just that."""
 
 from typing import Any
 
@@ -10,7 +10,8 @@ TALK = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": RE
 
 
 def form_of(tongue: Tongue) -> dict[str, Any]:
-    """``template`` (None where the model's cannot be said like that) and ``stops``, the texts that end an answer."""
+    """``template`` (None where the model's cannot be said like
+    that) and ``stops``, the texts that end an answer."""
     tokenizer = tongue.tokenizer
     stops = [tokenizer.decode([token]) for token in sorted(tongue.end_tokens)] + tongue.stops
     return {"template": _template(tokenizer), "stops": stops}

@@ -23,7 +23,10 @@ class CannotExport(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """``precision``: of merged weights, also on their way to GGUF. ``base_source``: the hub id of the base, if it has one."""
+    """``precision``: of merged weights, also on their way to GGUF.
+
+    ``base_source``: the hub id of the base, if it has one.
+    """
 
     export_id: str
     kind: str

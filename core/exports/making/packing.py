@@ -1,5 +1,5 @@
-"""Folder to archive. Weights do not compress, so nothing is compressed; a file is removed once it is in, so that the disk holds the
-weights once and not twice."""
+"""Folder to archive. Weights do not compress, so nothing is compressed; a file is removed once it is in, so
+that the disk holds the weights once and not twice."""
 
 import hashlib
 import zipfile
@@ -11,7 +11,8 @@ BLOCK = 1 << 20
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """``name-v1-merged.zip`` holds ``name-v1-merged/…``; it is read once more, and what does not match its checksum fails it."""
+    """``name-v1-merged.zip`` holds ``name-v1-merged/…``;
+    it is read once more, and what does not match its checksum fails it."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, allowZip64=True) as made:
         for file in sorted(folder.iterdir()):
             made.write(file, f"{archive.stem}/{file.name}")

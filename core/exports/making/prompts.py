@@ -1,4 +1,5 @@
-"""The questions that an export is checked with: the first distinct prompts of the data the version was trained on."""
+"""The questions that an export is checked with:
+the first distinct prompts of the data the version was trained on."""
 
 import itertools
 import json
@@ -33,7 +34,8 @@ FIXED = (
 
 
 def candidates(dataset_version_id: str | None, job_id: str | None) -> list[Messages]:
-    """Distinct conversations that end with a question, in the order of the data; then the fixed ones, in case these are too few."""
+    """Distinct conversations that end with a question, in the order
+    of the data; then the fixed ones, in case these are too few."""
     found = list(itertools.islice(_distinct(_of_data(dataset_version_id, job_id)), MOST_CANDIDATES))
     return found + [_ask(text) for text in FIXED]
 

@@ -1,7 +1,8 @@
-"""One export from beginning to end: reference answers, files, the same questions to what was written, and one file to take away.
+"""One export from beginning to end: reference answers, files,
+the same questions to what was written, and one file to take away.
 
-Nothing leaves this function unchecked. Whole weights and F16 must answer all prompts to the letter; Q8_0 may differ in a few, and
-says in how many, but not below ``Q8_BAR``.
+Nothing leaves this function unchecked. Whole weights and F16 must answer all prompts to the letter; Q8_0 may
+differ in a few, and says in how many, but not below ``Q8_BAR``.
 """
 
 from dataclasses import dataclass
@@ -196,7 +197,8 @@ def _require_same_template(order: Order, folder: Path) -> None:
 
 
 def _require_vocabulary(order: Order, file: Path) -> None:
-    """transformers' reader is given our tokenizer, so what the file says of tokens and template is read back here."""
+    """transformers' reader is given our tokenizer,
+    so what the file says of tokens and template is read back here."""
     import gguf
 
     fields = gguf.GGUFReader(file).fields

@@ -1,5 +1,6 @@
 """Before the run: what the model will see of the data, and what the training will cost.
 
-- ``preview``: rows as tokens, totals, what is cut; ``tasks``: previews that are being made; ``process``: the child that makes them
+- ``preview``: rows as tokens, totals, what is cut; ``tasks``: previews that are being made; ``process``: the
+  child that makes them
 - ``forecast``: memory and time, by arithmetic and by measured steps
 """

@@ -1,7 +1,10 @@
-"""What a start would cost: memory against what is free, and time. First by arithmetic, then by a few measured steps.
+"""What a start would cost: memory against what is free, and time.
 
-``forecast`` answers at once from what is known: the plan, the estimate of ``core.training.memory``, and the measurement if one was
-made for these settings. ``measure`` makes one, in a process of its own, one at a time; asking again tells how far it is.
+First by arithmetic, then by a few measured steps.
+
+``forecast`` answers at once from what is known: the plan, the estimate of ``core.training.memory``, and the
+measurement if one was made for these settings. ``measure`` makes one, in a process of its own, one at a time;
+asking again tells how far it is.
 """
 
 import os
@@ -48,9 +51,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on the device that trains (``device``). ``need`` is None where the base says too little of itself.
+    """Bytes on the device that trains (``device``).
 
-    ``fits`` compares the measurement, or else the estimate, with ``free``; ``ways``: other settings that would fit, if it does not.
+    ``need`` is None where the base says too little of itself.
+
+    ``fits`` compares the measurement, or else the estimate, with ``free``; ``ways``: other settings that
+    would fit, if it does not.
     """
 
     device: str
@@ -65,7 +71,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Forecast:
-    """``totals`` and ``measured`` are None until somebody has asked for them; ``seconds`` is rough before that."""
+    """``totals`` and ``measured`` are None until somebody has asked
+    for them; ``seconds`` is rough before that."""
 
     plan: Plan
     memory: Memory
@@ -98,7 +105,10 @@ def forecast(user: User, new: NewJob) -> Forecast:
 
 
 def measured(user: User, new: NewJob) -> Measured | Progress | None:
-    """The measurement of these settings, how far it is, or None when nobody has begun one. Raises what it failed with."""
+    """The measurement of these settings, how far it is, or None when nobody has begun one.
+
+    Raises what it failed with.
+    """
     subject = preview.find(user, new)
     key = _key(subject)
     if (found := kept.get(key)) is not None:
@@ -108,7 +118,10 @@ def measured(user: User, new: NewJob) -> Measured | Progress | None:
 
 
 def measure(user: User, new: NewJob) -> Measured | Progress:
-    """Begin to measure, or tell how far it is. Raises Conflict when the estimate says that the memory would not do."""
+    """Begin to measure, or tell how far it is.
+
+    Raises Conflict when the estimate says that the memory would not do.
+    """
     known = measured(user, new)
     if known is not None:
         return known
@@ -150,7 +163,8 @@ def _turn(task: Task) -> Iterator[None]:
 
 
 def _threads() -> int:
-    """As configured, else what is idle now, as the worker chooses: threads that wait for each other are far slower than one."""
+    """As configured, else what is idle now, as the worker chooses:
+    threads that wait for each other are far slower than one."""
     cores = os.cpu_count() or 1
     idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
     return server_settings().training_threads or max(1, min(MOST_THREADS, cores, int(idle + 0.3)))
@@ -207,7 +221,8 @@ def _shape(subject: Subject) -> Shape | None:
 def _seconds(
     plan: Plan, settings: Settings, totals: Totals | None, measured: Measured | None, *, share: float
 ) -> float | None:
-    """From the measured pace; the shorter rows of most steps are counted by their tokens where those are known."""
+    """From the measured pace; the shorter rows
+    of most steps are counted by their tokens where those are known."""
     if measured is None:
         return None
     steps = plan.total_steps * measured.seconds_per_step

@@ -1,9 +1,10 @@
 """What the model sees of the data before a start: any row as tokens, and all rows counted.
 
-A child process answers with the code that trains (``process``). A row is answered at once. Totals are counted in the
-background while somebody asks for them again and again: ``totals`` returns how far it is until it is done, and counting stops when
-nobody asks any more. What was counted is kept in memory and in a small file, by everything that changes it:
-version, base version, mapping, longest row and what the loss is on. Other settings share it.
+A child process answers with the code that trains (``process``). A row is answered at once. Totals are counted
+in the background while somebody asks for them again and again: ``totals`` returns how far it is until it is
+done, and counting stops when nobody asks any more. What was counted is kept in memory and in a small file, by
+everything that changes it: version, base version, mapping, longest row and what the loss is on. Other
+settings share it.
 """
 
 from dataclasses import asdict, dataclass
@@ -24,9 +25,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sequence:
-    """``part``: "" for a whole row, "preferred" or "non_preferred". Counts are of all tokens, ``pieces`` may be the first ones.
+    """``part``: "" for a whole row, "preferred" or "non_preferred".
 
-    ``num_sequences``: how many training sequences it becomes; more than one for a long text, 0 when it trains nothing.
+    Counts are of all tokens, ``pieces`` may be the first ones.
+
+    ``num_sequences``: how many training sequences it becomes; more than one for a long text, 0 when it trains
+    nothing.
     """
 
     part: str
@@ -40,7 +44,10 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Row:
-    """``errors``: what is wrong with the row, {"field", "message"}; then it has no sequences. ``trains``: it is learned from."""
+    """``errors``: what is wrong with the row, {"field", "message"}; then it has no sequences.
+
+    ``trains``: it is learned from.
+    """
 
     line: int
     errors: list[dict[str, str]]
@@ -51,10 +58,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Totals:
-    """All rows of a version. Tokens and sequences are those that are trained on; lengths are of whole rows, before they are cut.
+    """All rows of a version.
 
-    ``histogram``: {"from", "to", "rows"}; ``longest``: {"line", "tokens"}; ``cut``, ``empty`` (nothing is left to learn): the first
-    hundred lines; ``wrong``: the first hundred {"line", "field", "message"}; ``num_packed``: sequences when rows are packed.
+    Tokens and sequences are those that are trained on; lengths are of whole rows, before they are cut.
+
+    ``histogram``: {"from", "to", "rows"}; ``longest``: {"line", "tokens"}; ``cut``, ``empty`` (nothing is
+    left to learn): the first hundred lines; ``wrong``: the first hundred {"line", "field", "message"};
+    ``num_packed``: sequences when rows are packed.
     """
 
     num_rows: int
@@ -111,7 +121,10 @@ class Subject:
 
 
 def find(user: User, new: NewJob) -> Subject:
-    """Raises NotFound, Conflict, ValidationError (the mapping). Wrong rows and too few rows are no hindrance here."""
+    """Raises NotFound, Conflict, ValidationError (the mapping).
+
+    Wrong rows and too few rows are no hindrance here.
+    """
     base = sources.find_base(user, new.base_model_id)
     method = METHODS[new.method]
     rows = sources.find_rows(
@@ -131,7 +144,8 @@ def row(user: User, new: NewJob, line: int) -> Row:
 
 
 def look(user: User, new: NewJob, line: int, *, wait: float = 2.0) -> Row | Progress:
-    """``row`` for a page, which must not hang while the process starts: after ``wait`` seconds it says so, and asks again."""
+    """``row`` for a page, which must not hang while the process starts:
+    after ``wait`` seconds it says so, and asks again."""
     subject = find(user, new)
     key = f"{_totals_key(subject)}/{line}"
     task = tasks.running(key)
@@ -157,7 +171,10 @@ def _as_row(found: Json) -> Row:
 
 
 def totals(user: User, new: NewJob, *, wait: float = 0.0) -> Totals | Progress:
-    """All rows, or how far the counting is after ``wait`` seconds; asking begins it. Raises as ``row`` does."""
+    """All rows, or how far the counting is after ``wait`` seconds; asking begins it.
+
+    Raises as ``row`` does.
+    """
     subject = find(user, new)
     if known := known_totals(subject):
         return known

@@ -1,7 +1,8 @@
-"""The child process that previews (see ``core.training.preview_server``), as this side sees it: started, asked, ended.
+"""The child process that previews (see ``core.training.preview_server``),
+as this side sees it: started, asked, ended.
 
-This side lives in the web process and knows no torch. ``shared`` is the one process for rows and totals; a probe gets a process of
-its own, because it measures the memory of the whole process, and may die of it.
+This side lives in the web process and knows no torch. ``shared`` is the one process for rows and totals; a
+probe gets a process of its own, because it measures the memory of the whole process, and may die of it.
 """
 
 import queue
@@ -51,7 +52,10 @@ class PreviewProcess(LineProcess):
         stop: Callable[[], bool] = lambda: False,
         died: str = ENDED,
     ) -> Json:
-        """The result. Raises Stopped, the error that the child names, Unavailable when it dies or keeps silent."""
+        """The result.
+
+        Raises Stopped, the error that the child names, Unavailable when it dies or keeps silent.
+        """
         request_id, answers = self.open(request)
         deadline = time.monotonic() + SILENCE_SECONDS
         try:

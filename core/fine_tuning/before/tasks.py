@@ -1,6 +1,9 @@
-"""Work that goes on in the background while somebody asks for it, and results that are kept. For previews and measurements.
+"""Work that goes on in the background while somebody asks for it, and results that are kept.
 
-A task is shared by all who ask for the same thing, and ends by itself when nobody has asked for ``ABANDONED_SECONDS``.
+For previews and measurements.
+
+A task is shared by all who ask for the same thing, and ends by itself when nobody has asked for
+``ABANDONED_SECONDS``.
 """
 
 import hashlib
@@ -78,7 +81,10 @@ class Task:
 
 
 class Tasks:
-    """By key, so that all who ask for the same thing share the work. A failure is told once to whoever asks next."""
+    """By key, so that all who ask for the same thing share the work.
+
+    A failure is told once to whoever asks next.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -132,7 +138,10 @@ class Tasks:
 
 
 class Kept:
-    """Results by key, in memory and as files ``previews/<of what>/<hash>.json``. A file that cannot be read counts as missing."""
+    """Results by key, in memory and as files ``previews/<of what>/<hash>.json``.
+
+    A file that cannot be read counts as missing.
+    """
 
     def __init__(self, *, in_files: bool = True) -> None:
         self._in_files = in_files

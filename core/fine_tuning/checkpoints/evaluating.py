@@ -1,7 +1,9 @@
-"""How good a checkpoint or a model version is on a version of a dataset: asked for here, computed by ``evaluator``.
+"""How good a checkpoint or a model version is on a version
+of a dataset: asked for here, computed by ``evaluator``.
 
-Without a dataset version the rows count that the job kept for validation, the very same. The result stands beside the other metrics
-as ``evaluation``; a later one takes its place. At most ``SLOTS`` run at a time, each in a process that outlives the server.
+Without a dataset version the rows count that the job kept for validation, the very same. The result stands
+beside the other metrics as ``evaluation``; a later one takes its place. At most ``SLOTS`` run at a time, each
+in a process that outlives the server.
 """
 
 import logging
@@ -42,7 +44,10 @@ class NewEvaluation(Input):
 
 
 def evaluate_checkpoint(user: User, job_id: str, step: int, new: NewEvaluation | None = None) -> Checkpoint:
-    """Begin to measure; returns at once. Raises NotFound, Conflict (no rows to measure on, files gone, too many at once)."""
+    """Begin to measure; returns at once.
+
+    Raises NotFound, Conflict (no rows to measure on, files gone, too many at once).
+    """
     with reading() as session:
         mine = select(JobRow, CheckpointRow).join(CheckpointRow, CheckpointRow.job_id == JobRow.id)
         found = session.execute(
@@ -81,7 +86,10 @@ def target(session: Session, target_id: str) -> Target:
 
 
 def change(target_id: str, run: str, **values: Any) -> bool:
-    """Write into an evaluation that has not ended, if it is still the one of this run. False: it is not, or its row is gone."""
+    """Write into an evaluation that has not ended, if it is still the one of this run.
+
+    False: it is not, or its row is gone.
+    """
     with writing() as session:
         try:
             row = target(session, target_id)
@@ -111,7 +119,10 @@ def _begin(user: User, target_id: str, job: JobRow | None, *, method: str, new: 
 
 
 def _ask(user: User, job: JobRow | None, *, method: str, version_id: str | None) -> dict[str, Any]:
-    """What the process will read. Raises NotFound, Conflict, ValidationError as a new job on these rows would."""
+    """What the process will read.
+
+    Raises NotFound, Conflict, ValidationError as a new job on these rows would.
+    """
     kept = job is not None and version_id in (None, job.dataset_version_id) and job.validation_fraction > 0
     chosen = version_id or (job and (job.dataset_version_id if kept else job.validation_version_id))
     if not chosen:

@@ -1,7 +1,8 @@
-"""The process that evaluates one checkpoint or model version, started by ``evaluating`` with that one's id and this run's.
+"""The process that evaluates one checkpoint or model version,
+started by ``evaluating`` with that one's id and this run's.
 
-What it has to do stands in the ``evaluation`` of the row's metrics, where it writes progress and a heartbeat every second and,
-last, the result. A row that is gone, or that another process evaluates meanwhile, ends it.
+What it has to do stands in the ``evaluation`` of the row's metrics, where it writes progress and a heartbeat
+every second and, last, the result. A row that is gone, or that another process evaluates meanwhile, ends it.
 """
 
 import logging
@@ -61,7 +62,10 @@ def main(target_id: str, run: str) -> int:
 
 
 def wanted_of(target_id: str) -> Wanted:
-    """What the row asks for. Who may was settled when it was asked. Raises NotFound, Conflict for what was deleted since."""
+    """What the row asks for.
+
+    Who may was settled when it was asked. Raises NotFound, Conflict for what was deleted since.
+    """
     with reading() as session:
         target = evaluating.target(session, target_id)
         asked = target.metrics["evaluation"]
@@ -89,7 +93,8 @@ def wanted_of(target_id: str) -> Wanted:
 
 
 def _settings_of(target: CheckpointRow | ModelVersionRow, job: JobRow | None) -> Settings:
-    """As the training had them, so that rows are read and cut alike; for what was not trained here: the automatic ones."""
+    """As the training had them, so that rows are read and cut alike;
+    for what was not trained here: the automatic ones."""
     resolved = (
         job.resolved
         if job

@@ -1,7 +1,8 @@
 """How long checkpoints stay: one rule, which people can read before it takes something from them.
 
-While a job runs, ``core.training.checkpoints`` keeps the last two, the best and those somebody keeps. Once it has ended, all of
-these stay for ``LUTHIER_CHECKPOINT_DAYS``, and then only the ones somebody keeps. Models made of them are files of their own.
+While a job runs, ``core.training.checkpoints`` keeps the last two, the best and those somebody keeps. Once it
+has ended, all of these stay for ``LUTHIER_CHECKPOINT_DAYS``, and then only the ones somebody keeps. Models
+made of them are files of their own.
 """
 
 from datetime import datetime, timedelta

@@ -1,8 +1,11 @@
-"""Checkpoints as something to use: keep, delete, promote. Chatting with one needs nothing of this, ``core.models`` calls it.
+"""Checkpoints as something to use: keep, delete, promote.
 
-While a job is active it owns two checkpoints: the newest, from which it goes on, and, where the best is to become the model, the
-best one so far. These cannot be deleted. To *keep* one takes it out of the sweep. To *promote* one makes it a version in the
-registry, once: the files get a second name there, so the checkpoint may go afterwards.
+Chatting with one needs nothing of this, ``core.models`` calls it.
+
+While a job is active it owns two checkpoints: the newest, from which it goes on, and, where the best is to
+become the model, the best one so far. These cannot be deleted. To *keep* one takes it out of the sweep. To
+*promote* one makes it a version in the registry, once: the files get a second name there, so the checkpoint
+may go afterwards.
 """
 
 import shutil
@@ -27,8 +30,8 @@ from core.training import checkpoints
 
 
 class Promotion(Input):
-    """``name``: of the model that gets a new version. Left out: a model of its own, ``NAME-step-N``, so that no name that programs
-    call answers otherwise than before."""
+    """``name``: of the model that gets a new version. Left out: a model of its own, ``NAME-step-N``, so that
+    no name that programs call answers otherwise than before."""
 
     name: str | None = Field(None, min_length=1, max_length=100, title="Name of the model", pattern=r"\S")
 
@@ -73,7 +76,10 @@ def delete_checkpoint(user: User, job_id: str, step: int) -> None:
 
 
 def promote_checkpoint(user: User, job_id: str, step: int, promotion: Promotion | None = None) -> Published:
-    """Make it a version in the registry, or name the version that it is already. Raises NotFound, Conflict, DiskFull."""
+    """Make it a version in the registry, or name the version that it is already.
+
+    Raises NotFound, Conflict, DiskFull.
+    """
     with reading() as session:
         job, row = _find(session, user, job_id, step)
         name = (promotion or Promotion()).name
@@ -133,7 +139,8 @@ def _require_files(job_id: str, step: int) -> None:
 
 
 def _version_of(session: Session, job: JobRow, row: CheckpointRow, *, named: bool) -> Published | None:
-    """The version that a checkpoint is already: promoted before or, where no name is asked for, what the job published."""
+    """The version that a checkpoint is already: promoted before or,
+    where no name is asked for, what the job published."""
     version = session.get(ModelVersionRow, row.model_version_id) if row.model_version_id else None
     if version is None and job.model_version_id and not named:
         version = session.get(ModelVersionRow, job.model_version_id)
@@ -164,7 +171,10 @@ def _without_open_evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _second_names(job_id: str, step: int) -> Path:
-    """A folder with the checkpoint's model in it, for publishing to move away. Raises Conflict when it is swept meanwhile."""
+    """A folder with the checkpoint's model in it, for publishing to move away.
+
+    Raises Conflict when it is swept meanwhile.
+    """
     draft, folder = storage.new_staging_path(), storage.checkpoint_model_dir(job_id, step)
     draft.mkdir()
     try:

@@ -1,4 +1,5 @@
-"""Several runs side by side: their curves over steps, tokens or time, the settings in which they differ, what came out."""
+"""Several runs side by side: their curves over steps, tokens
+or time, the settings in which they differ, what came out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,10 @@ class Comparison:
 def compare(
     user: User, job_ids: Sequence[str], *, by: Axis = "step", max_points: int = MAX_POINTS
 ) -> Comparison:
-    """Up to ``MOST`` runs, in the order given, each once. Raises NotFound when one is missing, ValidationError for too many."""
+    """Up to ``MOST`` runs, in the order given, each once.
+
+    Raises NotFound when one is missing, ValidationError for too many.
+    """
     ids = list(dict.fromkeys(job_ids))
     if len(ids) > MOST:
         raise ValidationError.of("ids", f"at most {MOST} runs can be compared; leave some out")
@@ -120,7 +124,8 @@ def _seconds(job: Job) -> float | None:
 
 
 def _over(found: Mapping[str, Sequence[tuple[int, float]]], by: Axis) -> dict[str, Curve]:
-    """The curves over another axis, whose value at each step is interpolated; empty when it was never measured."""
+    """The curves over another axis, whose value at each step is interpolated;
+    empty when it was never measured."""
     if by == "step":
         return {name: [(float(step), value) for step, value in points] for name, points in found.items()}
     axis = found.get(AXES[by]) or []

@@ -1,7 +1,8 @@
-"""The rows that a model finds hardest: the losses that the training wrote, joined with the rows of the dataset version.
+"""The rows that a model finds hardest: the losses that the training wrote,
+joined with the rows of the dataset version.
 
-Losses lie in one Parquet per split (``core.jobs.row_files``), sorted here; of the dataset only the rows of the page
-asked for are read.
+Losses lie in one Parquet per split (``core.jobs.row_files``), sorted here; of the dataset only the rows of
+the page asked for are read.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ KEPT_FILES = 16
 
 @dataclass(frozen=True)
 class HardRow:
-    """``loss``: the latest mean over the row's learned ``tokens``; ``first``: when it was seen first; ``data``: column -> value.
+    """``loss``: the latest mean over the row's learned ``tokens``;
+    ``first``: when it was seen first; ``data``: column -> value.
 
     ``data`` is None when the dataset version is gone.
     """
@@ -44,7 +46,10 @@ class HardRow:
 def hardest_rows(
     user: User, job_id: str, *, split: Split = "train", limit: int = 20, offset: int = 0
 ) -> Listed[HardRow]:
-    """Highest loss first; rows that were not seen yet are left out. Nothing before the first evaluation. Raises NotFound."""
+    """Highest loss first; rows that were not seen yet are left out.
+
+    Nothing before the first evaluation. Raises NotFound.
+    """
     with reading() as session:
         row = find(session, user, job_id)
         version_id = rows_version(row, split)
@@ -62,7 +67,8 @@ def hardest_rows(
 
 
 def rows_version(job: Any, split: Split) -> str | None:
-    """The dataset version that the lines of a split belong to: validation rows held back come from the training data."""
+    """The dataset version that the lines of a split belong to:
+    validation rows held back come from the training data."""
     held_out = split == "validation" and job.validation_version_id
     return job.validation_version_id if held_out else job.dataset_version_id
 

@@ -1,4 +1,5 @@
-"""The log that a training writes for its owner: its end, the whole of it as a file, and a search in all of it."""
+"""The log that a training writes for its owner: its end,
+the whole of it as a file, and a search in all of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogSearch:
-    """``lines``: the last matches, oldest first; ``total`` counts them all; ``num_lines``: of the whole log."""
+    """``lines``: the last matches, oldest first;
+    ``total`` counts them all; ``num_lines``: of the whole log."""
 
     lines: list[LogLine]
     total: int
@@ -48,7 +50,10 @@ def log_tail(user: User, job_id: str, *, tail: int = 200) -> str:
 
 
 def search_log(user: User, job_id: str, query: str, *, limit: int = 200) -> LogSearch:
-    """The lines that hold ``query``, whatever its letter case; an empty one is in every line. Raises NotFound."""
+    """The lines that hold ``query``, whatever its letter case; an empty one is in every line.
+
+    Raises NotFound.
+    """
     path, wanted = log_path(user, job_id), query.casefold()
     found: list[LogLine] = []
     total = number = 0

@@ -22,7 +22,8 @@ class SampleList(ListQuery):
 
 @dataclass(frozen=True)
 class JobSample:
-    """``position`` numbers the prompts of a kind from 0; ``line`` is the row it comes from; ``loss`` that row's at the time."""
+    """``position`` numbers the prompts of a kind from 0;
+    ``line`` is the row it comes from; ``loss`` that row's at the time."""
 
     step: int
     kind: str

@@ -1,9 +1,11 @@
-"""The curves of jobs, for many viewers at a time: each point is read from the database once and kept, thinned on the server.
+"""The curves of jobs, for many viewers at a time:
+each point is read from the database once and kept, thinned on the server.
 
-One cache per process holds the points of the jobs that are being looked at, as numpy arrays. A look at a running job reads only
-what came since the last one, and a look at a job whose row has not changed reads nothing. When a job is claimed anew (its lease is
-another one) its curves are read afresh, because a resumed training goes over steps again. Thinned curves are shared: fifty sessions
-that watch one job cost little more than one. At most ``MOST_POINTS`` stay; the curves that nobody asked for longest go first.
+One cache per process holds the points of the jobs that are being looked at, as numpy arrays. A look at a
+running job reads only what came since the last one, and a look at a job whose row has not changed reads
+nothing. When a job is claimed anew (its lease is another one) its curves are read afresh, because a resumed
+training goes over steps again. Thinned curves are shared: fifty sessions that watch one job cost little more
+than one. At most ``MOST_POINTS`` stay; the curves that nobody asked for longest go first.
 """
 
 import threading
@@ -38,7 +40,10 @@ def metrics(
     to_step: int | None = None,
     max_points: int = 600,
 ) -> Metrics:
-    """All series between two steps (both included), each thinned to about ``max_points`` that keep its peaks. Raises NotFound."""
+    """All series between two steps (both included), each thinned to about ``max_points`` that keep its peaks.
+
+    Raises NotFound.
+    """
     first = from_step if after_step is None else max(after_step + 1, from_step or 0)
     with reading() as session:
         row = find(session, user, job_id)
@@ -59,7 +64,10 @@ def forget() -> None:
 
 @dataclass
 class _Curves:
-    """What is known of one job's series. ``claim`` tells one attempt from the next, ``seen`` when the row had changed last."""
+    """What is known of one job's series.
+
+    ``claim`` tells one attempt from the next, ``seen`` when the row had changed last.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     series: dict[str, Arrays] = field(default_factory=dict)
@@ -93,7 +101,10 @@ class _Curves:
         _make_room(self)
 
     def _read(self, session: Session, job_id: str) -> bool:
-        """Whether anything came. The last known point of each series is read again: a beat within the same step writes over it."""
+        """Whether anything came.
+
+        The last known point of each series is read again: a beat within the same step writes over it.
+        """
         point = MetricPointRow
         new = select(point.name, point.step, point.value).where(point.job_id == job_id)
         if self.series:

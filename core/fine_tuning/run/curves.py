@@ -1,4 +1,5 @@
-"""Curves as SVG, so that a notebook shows them wherever it is opened, without being run; and as CSV in wide form."""
+"""Curves as SVG, so that a notebook shows them wherever it is opened,
+without being run; and as CSV in wide form."""
 
 import csv
 import io

@@ -1,4 +1,5 @@
-"""Everything that is known about one run, gathered once, for whatever form it leaves in: notebook, archive, MLflow.
+"""Everything that is known about one run, gathered once,
+for whatever form it leaves in: notebook, archive, MLflow.
 
 What was deleted since (base, dataset, log) is left out; a report of an old run says less, but it opens.
 """
@@ -38,8 +39,8 @@ Series = Mapping[str, Sequence[tuple[int, float]]]
 
 @dataclass(frozen=True)
 class Run:
-    """``made``: as the registry keeps it (data, settings, environment …). ``hardest``: rows with the highest loss, with their text.
-    ``recipe``: the request as YAML, None when base or data are gone."""
+    """``made``: as the registry keeps it (data, settings, environment …). ``hardest``: rows with the highest
+    loss, with their text. ``recipe``: the request as YAML, None when base or data are gone."""
 
     job: Job
     base: str

@@ -47,7 +47,10 @@ class Report:
 
 
 def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) -> Report:
-    """Raises NotFound, also where a run has no events for TensorBoard. ``address``: of this server, for commands that call it."""
+    """Raises NotFound, also where a run has no events for TensorBoard.
+
+    ``address``: of this server, for commands that call it.
+    """
     run = gather(user, job_id)
     name = _file_name(run)
     if form == "ipynb":
@@ -58,7 +61,10 @@ def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) 
 
 
 def export_to_mlflow(user: User, job_id: str) -> Exported:
-    """Write the run into the server's MLflow, once. Raises NotFound, Conflict (not set up, not ended), Unavailable."""
+    """Write the run into the server's MLflow, once.
+
+    Raises NotFound, Conflict (not set up, not ended), Unavailable.
+    """
     run = gather(user, job_id)
     mlflow.require_ready(run)
     return mlflow.export(run, _texts(run) | {"run.ipynb": notebook.build(run, address=ADDRESS)})

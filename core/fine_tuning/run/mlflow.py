@@ -1,7 +1,8 @@
-"""A run as a run of MLflow, where the package is installed and the admin has said where to: ``LUTHIER_MLFLOW_URI``.
+"""A run as a run of MLflow, where the package is installed
+and the admin has said where to: ``LUTHIER_MLFLOW_URI``.
 
-The address is a setting and not a field of the request: it is opened by the server, which can reach more than its users may.
-Exporting a run again gives the run that is there.
+The address is a setting and not a field of the request: it is opened by the server, which can reach more than
+its users may. Exporting a run again gives the run that is there.
 """
 
 import tempfile
@@ -76,13 +77,15 @@ def _experiment(client: Any) -> str:
 
 
 def _artifacts() -> str | None:
-    """Where files go when the address is a database: MLflow's own choice would be the folder that the server was started in."""
+    """Where files go when the address is a database:
+    MLflow's own choice would be the folder that the server was started in."""
     is_database = "://" in settings().mlflow_uri and not settings().mlflow_uri.startswith(("http", "file"))
     return (settings().data_dir / "mlflow").as_uri() if is_database else None
 
 
 def _write(mlflow: Any, client: Any, experiment_id: str, run: Run, files: dict[str, bytes]) -> str:
-    """The tag by which it is found again comes last: a run that broke off half way is not taken for a whole one."""
+    """The tag by which it is found again comes last:
+    a run that broke off half way is not taken for a whole one."""
     job = run.job
     made = client.create_run(experiment_id, start_time=_milliseconds(job.started_at), run_name=job.name)
     run_id = str(made.info.run_id)

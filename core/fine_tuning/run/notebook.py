@@ -1,7 +1,7 @@
 """A run as a Jupyter notebook: configuration, curves, samples, hardest rows, and how to repeat it.
 
-It stands alone: the numbers are inside, the curves are drawn already, and cells that need only pandas (and matplotlib to draw) draw
-them anew. Texts of users go in as data, never as code or as markup.
+It stands alone: the numbers are inside, the curves are drawn already, and cells that need only pandas (and
+matplotlib to draw) draw them anew. Texts of users go in as data, never as code or as markup.
 """
 
 import json
@@ -40,7 +40,10 @@ except ImportError:
 
 
 def build(run: Run, *, address: str) -> bytes:
-    """The notebook as it is saved, valid and with outputs. ``address``: of this server, for the commands that repeat the run."""
+    """The notebook as it is saved, valid and with outputs.
+
+    ``address``: of this server, for the commands that repeat the run.
+    """
     import nbformat  # takes 0.2 s, which no start of the server should wait for
 
     cells = [

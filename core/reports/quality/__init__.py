@@ -1,14 +1,17 @@
 """What may be wrong with the rows of a version, each finding with the rows it was found in.
 
-A check is a member of the literal list below. Most watch the texts of one column, however deep they lie; some look at whole rows.
+A check is a member of the literal list below. Most watch the texts of one column, however deep they lie; some
+look at whole rows.
 
 - ``base``: what a check gets and answers; ``texts``: the texts of a Parquet in batches
 - ``personal``, ``phones``: possible personal data, validated and masked
 - ``spelling``: garbled characters, nulls spelled in words, blanks around values
 - ``notations``: dates and numbers written in several ways
-- ``whole_rows``: exact copies, columns that say nothing; ``near_rows``: near-duplicate texts (``near``: MinHash)
+- ``whole_rows``: exact copies, columns that say nothing; ``near_rows``: near-duplicate texts (``near``:
+  MinHash)
 
-Every row is looked at up to ``SCANNED_CELLS`` texts; of a larger table row groups spread over the whole are, and it is said.
+Every row is looked at up to ``SCANNED_CELLS`` texts; of a larger table row groups spread over the whole are,
+and it is said.
 """
 
 from collections.abc import Sequence
@@ -37,7 +40,8 @@ def examine(
     profiled: Sequence[dict[str, Any]] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """{"num_rows", "num_rows_scanned", "num_columns_scanned", "findings": [as ``Finding``]}, the worst findings first."""
+    """{"num_rows", "num_rows_scanned", "num_columns_scanned",
+    "findings": [as ``Finding``]}, the worst findings first."""
     progress = progress or Progress()
     described = _describe(columns, profiled)
     with ParquetFile(parquet) as file:

@@ -1,7 +1,8 @@
 """What a check is given and what it answers.
 
-A check watches one column: ``look`` at batch after batch of its different texts, then ``findings``. It counts rows, not
-occurrences, keeps the first ``MAX_LINES`` row numbers, and shows a few examples in which no personal data is whole.
+A check watches one column: ``look`` at batch after batch of its different texts, then ``findings``. It counts
+rows, not occurrences, keeps the first ``MAX_LINES`` row numbers, and shows a few examples in which no
+personal data is whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +25,8 @@ Mask = NDArray[np.bool_]
 class Finding:
     """Something about a column, or about whole rows where ``column`` is None.
 
-    ``lines`` are row numbers from 1, the first thousand; ``share`` is of the rows that were looked at. ``kind`` is the check's
-    name, ``key`` names this finding among all of a version.
+    ``lines`` are row numbers from 1, the first thousand; ``share`` is of the rows that were looked at.
+    ``kind`` is the check's name, ``key`` names this finding among all of a version.
     """
 
     key: str
@@ -45,7 +46,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Column:
-    """What a check may know of its column beforehand. ``is_plain``: its cells are texts, not structures that hold texts."""
+    """What a check may know of its column beforehand.
+
+    ``is_plain``: its cells are texts, not structures that hold texts.
+    """
 
     number: int
     name: str
@@ -56,8 +60,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Batch:
-    """The texts of one column in some rows: each different one once. ``at`` says for every text of a row which one it is,
-    ``lines`` in which row it stands."""
+    """The texts of one column in some rows: each different one once. ``at`` says for every text of a row
+    which one it is, ``lines`` in which row it stands."""
 
     values: pa.Array
     at: NDArray[np.int64]

@@ -1,12 +1,13 @@
 """Which texts are nearly the same: MinHash signatures and their neighbours, in numpy, in bounded memory.
 
-A text is the set of its runs of three words (letter case and punctuation do not count; a Chinese, Japanese or Korean character is
-a word of its own). The similarity of two texts is the share of runs they have in common (Jaccard); the share of equal numbers in
-two signatures estimates it, to about ±0.05. Texts that hash alike in one band of their signatures are compared (locality-sensitive
-hashing, Leskovec et al., Mining of Massive Datasets, chapter 3): at 0.8 a pair is found in 99 of 100 cases.
+A text is the set of its runs of three words (letter case and punctuation do not count; a Chinese, Japanese or
+Korean character is a word of its own). The similarity of two texts is the share of runs they have in common
+(Jaccard); the share of equal numbers in two signatures estimates it, to about ±0.05. Texts that hash alike in
+one band of their signatures are compared (locality-sensitive hashing, Leskovec et al., Mining of Massive
+Datasets, chapter 3): at 0.8 a pair is found in 99 of 100 cases.
 
-In a crowd of similar texts not every pair is listed: each text is compared with the first and with the one before it in its band,
-so that every member still meets an earlier one.
+In a crowd of similar texts not every pair is listed: each text is compared with the first and with the one
+before it in its band, so that every member still meets an earlier one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ _BAND_VALUES = _random.integers(1, 2**63, HASHES // BANDS, dtype=np.uint64) * np
 
 
 def _letters() -> NDArray[np.uint8]:
-    """What each byte counts as: lower case for letters, itself for digits and everything beyond ASCII, 0 for the rest."""
+    """What each byte counts as: lower case for letters, itself
+    for digits and everything beyond ASCII, 0 for the rest."""
     table = np.zeros(256, np.uint8)
     table[48:58] = np.arange(48, 58)
     table[97:123] = table[65:91] = np.arange(97, 123)
@@ -61,13 +63,15 @@ def signatures(texts: Sequence[str | None]) -> Signatures:
 
 
 def pairs(a: Signatures, b: Signatures | None = None, threshold: float = THRESHOLD) -> list[Pair]:
-    """(i, j, similarity) of texts at least that similar: i < j within ``a``, or i in ``a`` and j in ``b``; in order of j."""
+    """(i, j, similarity) of texts at least that similar:
+    i < j within ``a``, or i in ``a`` and j in ``b``; in order of j."""
     i, j, shares = _alike(a, b, threshold)
     return list(zip(i.tolist(), j.tolist(), shares.tolist(), strict=True))
 
 
 def nearest(a: Signatures, threshold: float = THRESHOLD) -> tuple[Places, Places, NDArray[np.float64]]:
-    """As ``pairs`` within ``a``, but for each text only the earlier one that it is most like, and in arrays: i, j, similarity."""
+    """As ``pairs`` within ``a``, but for each text only the earlier one
+    that it is most like, and in arrays: i, j, similarity."""
     i, j, shares = _alike(a, None, threshold)
     order = np.lexsort((i, -shares, j))
     first = np.r_[True, np.diff(j[order]) > 0][: len(order)]
@@ -135,7 +139,8 @@ def _from(starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 def _starts(joined: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where words begin: after a byte that is none, and at each wide character (UTF-8 from E3 to ED: kana, ideographs, hangul)."""
+    """Where words begin: after a byte that is none,
+    and at each wide character (UTF-8 from E3 to ED: kana, ideographs, hangul)."""
     is_part = joined > 0
     begins = is_part & np.r_[True, ~is_part[:-1]]
     return np.flatnonzero(begins | ((joined >= 0xE3) & (joined <= 0xED)))
@@ -180,7 +185,8 @@ def _alike(
 
 
 def _within(signed: Signatures) -> Places:
-    """Candidates i < j as j * size + i: in each band every text with the first and with the previous of those that hash alike."""
+    """Candidates i < j as j * size + i: in each band every text
+    with the first and with the previous of those that hash alike."""
     worded = _worded(signed)
     found = [np.empty(0, np.int64)]
     for keys in _bands(signed[worded]):
@@ -194,7 +200,8 @@ def _within(signed: Signatures) -> Places:
 
 
 def _across(a: Signatures, b: Signatures) -> Places:
-    """Candidates as j * size of a + i: in each band every text of ``b`` with the first few of ``a`` that hash alike."""
+    """Candidates as j * size of a + i: in each band every text
+    of ``b`` with the first few of ``a`` that hash alike."""
     left, right = _worded(a), _worded(b)
     found = [np.empty(0, np.int64)]
     for keys, wanted in zip(_bands(a[left]), _bands(b[right]), strict=True):

@@ -1,7 +1,8 @@
 """Rows whose text in one column is nearly that of an earlier row, though the rows are no exact copies.
 
-Columns of prose are compared, chats by what is said in them. A column whose texts come again and again (a category, a system
-prompt) is meant to repeat and left out. What ``near`` estimates is verified before it is told.
+Columns of prose are compared, chats by what is said in them. A column whose texts come again and again (a
+category, a system prompt) is meant to repeat and left out. What ``near`` estimates is verified before it is
+told.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Columns of text that write dates or numbers in more than one way, so that no reader could tell what they mean.
+"""Columns of text that write dates or numbers in more
+than one way, so that no reader could tell what they mean.
 
-A column counts as one of dates or of numbers when most of its cells are. What fits several notations (03/04/2024) is taken for the
-one that the rest of the column shows.
+A column counts as one of dates or of numbers when most of its cells are. What fits several notations
+(03/04/2024) is taken for the one that the rest of the column shows.
 """
 
 import re
@@ -136,7 +137,8 @@ class NotationWatcher:
 
 
 def _settled(tallies: Mapping[str, Tally]) -> dict[str, Tally]:
-    """What could be either goes to the one that the column shows; to the larger where it shows both; stays alone where none."""
+    """What could be either goes to the one that the column shows;
+    to the larger where it shows both; stays alone where none."""
     clear = {
         name: Tally(t.num_rows, list(t.lines), t.examples)
         for name, t in tallies.items()

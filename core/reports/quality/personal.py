@@ -1,8 +1,9 @@
 """Possible personal data: e-mail addresses, phone numbers, payment cards, bank accounts, internet addresses.
 
-A pattern alone finds too much (a phone pattern had 15,350 false hits in real tables), so every hit is validated, and what people
-use for other things is left out: order numbers, versions, file names, times, coordinates. Cells that hold nothing but digits count
-only where at least half of their column is valid: one in fifty random numbers looks like a card. Nothing whole is ever shown.
+A pattern alone finds too much (a phone pattern had 15,350 false hits in real tables), so every hit is
+validated, and what people use for other things is left out: order numbers, versions, file names, times,
+coordinates. Cells that hold nothing but digits count only where at least half of their column is valid: one
+in fifty random numbers looks like a card. Nothing whole is ever shown.
 """
 
 import re

@@ -1,4 +1,5 @@
-"""Texts that are not what they should be: broken by a wrong encoding, nulls spelled in words, blanks around the value."""
+"""Texts that are not what they should be: broken by a wrong encoding,
+nulls spelled in words, blanks around the value."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ CATEGORIES = 50  # a column with fewer different values may be one of categories
 
 
 class BrokenWatcher:
-    """Mojibake: text that was decoded with the wrong encoding (``FranÃ§ois``), and characters already lost."""
+    """Mojibake: text that was decoded with the wrong encoding (``FranÃ§ois``),
+    and characters already lost."""
 
     def __init__(self, column: Column) -> None:
         self.column, self.tally = column, Tally()

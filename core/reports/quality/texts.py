@@ -1,4 +1,5 @@
-"""The texts in a Parquet, batch by batch, however deep they lie: cells, items of lists, fields, the messages of a chat."""
+"""The texts in a Parquet, batch by batch, however deep they lie:
+cells, items of lists, fields, the messages of a chat."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,10 @@ def holds_text(type_: pa.DataType) -> bool:
 
 
 def texts_of(cells: pa.Array, first_line: int, *, without: Collection[str] = ()) -> Batch:
-    """All texts in these cells, nulls left out, and those in fields of the names ``without``. Numbers as they are written."""
+    """All texts in these cells, nulls left out, and those in fields of the names ``without``.
+
+    Numbers as they are written.
+    """
     parts = list(_leaves(cells, np.arange(first_line, first_line + len(cells)), 0, without))
     if not parts:
         return Batch(pa.array([], pa.string()), np.empty(0, np.int64), np.empty(0, np.int64))

@@ -13,7 +13,10 @@ from core.reports.quality.personal import masked
 def exact_copies(
     connection: duckdb.DuckDBPyConnection, parquet: Path, names: Sequence[str], num_rows: int
 ) -> Iterator[Finding]:
-    """Rows that repeat an earlier one in every column. Rows of equal hash are compared themselves before they count."""
+    """Rows that repeat an earlier one in every column.
+
+    Rows of equal hash are compared themselves before they count.
+    """
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
     cells = ", ".join(map(quoted, names))
     connection.execute(

@@ -1,4 +1,5 @@
-"""Ordinary English words and sentences put together from them, so that everyday words are known before fine-tuning."""
+"""Ordinary English words and sentences put together from them,
+so that everyday words are known before fine-tuning."""
 
 from core.training.starter.words import Draw
 

@@ -2,8 +2,8 @@
 
     python -m core.training.starter.evaluate --model core/training/starter/weights
 
-Prints the table of the model card. Greedy decoding; an answer counts only if it is right to the letter. Questions with
-more than one right answer are left out, so this says nothing about how well the model chats.
+Prints the table of the model card. Greedy decoding; an answer counts only if it is right to the letter.
+Questions with more than one right answer are left out, so this says nothing about how well the model chats.
 """
 
 import argparse

@@ -3,10 +3,11 @@
     python -m core.training.starter.pretrain --out runs/starter --minutes 75
     python -m core.training.starter.pretrain --out runs/starter --minutes 75 --export core/training/starter/weights
 
-The run is resumable: called again with the same `--out` it goes on from the last checkpoint, with the same data order.
-The learning rate is constant after a short warm-up and falls linearly to zero in the last part of the run; progress is
-the larger of time over `--minutes` and tokens over `--tokens`, so a run ends when it was planned to, however busy the
-machine is. `--export` writes the model in bfloat16 with its tokenizer; the card in `weights/README.md` is kept by hand.
+The run is resumable: called again with the same `--out` it goes on from the last checkpoint, with the same
+data order. The learning rate is constant after a short warm-up and falls linearly to zero in the last part of
+the run; progress is the larger of time over `--minutes` and tokens over `--tokens`, so a run ends when it was
+planned to, however busy the machine is. `--export` writes the model in bfloat16 with its tokenizer; the card
+in `weights/README.md` is kept by hand.
 """
 
 import argparse
@@ -35,7 +36,8 @@ VOCABULARY = 4096
 SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, BOS, END, SYSTEM, USER, ASSISTANT = range(6)
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
-# The generation tags make transformers return a mask over exactly what the assistant says, its end token included.
+# The generation tags make transformers return a mask over exactly what the assistant says, its end token
+# included.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'system' -%}<|system|>{{ message['content'] }}<|end|>"
@@ -55,8 +57,8 @@ CONVERSATIONS_PER_CHUNK = 240
 READING_WEIGHT, READING_SAMPLE = 0.3, 0.15
 # Sequences per chunk that copy random tokens, so that no token of the vocabulary stays untrained.
 TOKEN_COPIES_PER_CHUNK = 24
-# In this share of the conversations whose answer is found in the question, some tokens become random ones, the same in
-# both: the model learns to look where the answer stands, not which words usually stand there.
+# In this share of the conversations whose answer is found in the question, some tokens become random ones,
+# the same in both: the model learns to look where the answer stands, not which words usually stand there.
 SUBSTITUTION_SHARE = 0.4
 FOUND_IN_QUESTION = frozenset(
     (
@@ -83,7 +85,8 @@ class Progress:
 
 
 def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with single digits, trained on our own text and on the docstrings of Python's standard library."""
+    """Byte-level BPE with single digits, trained on our own text
+    and on the docstrings of Python's standard library."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -140,7 +143,8 @@ def build_model(seed: int) -> LlamaForCausalLM:
 def batches(
     tokenizer: Tokenizer, seed: int, progress: Progress
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless (ids, is_answer) batches [rows, length], right-padded; starts at `progress.chunk`, a whole number of chunks."""
+    """Endless (ids, is_answer) batches [rows, length], right-padded;
+    starts at `progress.chunk`, a whole number of chunks."""
     while True:
         chunk_seed = seed * 1_000_003 + progress.chunk
         rng, generator = random.Random(chunk_seed), torch.Generator().manual_seed(chunk_seed)
@@ -154,7 +158,8 @@ def batches(
 
 
 def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Muon for the matrices inside the layers, AdamW for embeddings and norms, each with its own peak learning rate."""
+    """Muon for the matrices inside the layers, AdamW for embeddings
+    and norms, each with its own peak learning rate."""
     inside = {name for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name}
     matrices = [p for name, p in model.named_parameters() if name in inside]
     others = [p for name, p in model.named_parameters() if name not in inside]
@@ -170,7 +175,10 @@ def make_optimizers(model: LlamaForCausalLM) -> list[tuple[torch.optim.Optimizer
 def loss_of(
     model: LlamaForCausalLM, ids: torch.Tensor, is_answer: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
-    """(loss to minimise, mean loss of the answers). Logits are computed only where they count, to save time."""
+    """(loss to minimise, mean loss of the answers).
+
+    Logits are computed only where they count, to save time.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
         targets, answers = ids[:, 1:].flatten(), is_answer[:, 1:].flatten()
@@ -225,7 +233,8 @@ def save_checkpoint(
     optimizers: list[tuple[torch.optim.Optimizer, float]],
     progress: Progress,
 ) -> None:
-    """Write `out/checkpoint.pt` under a temporary name, then rename: a killed run never leaves half a file."""
+    """Write `out/checkpoint.pt` under a temporary name,
+    then rename: a killed run never leaves half a file."""
     state = {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer, _ in optimizers],
@@ -237,7 +246,8 @@ def save_checkpoint(
 
 
 def export(out: Path, folder: Path, seed: int) -> None:
-    """Write the last checkpoint as a model folder that transformers can load: bfloat16 weights, tokenizer, template."""
+    """Write the last checkpoint as a model folder that transformers can load:
+    bfloat16 weights, tokenizer, template."""
     state = torch.load(out / "checkpoint.pt", weights_only=True)
     model: Any = build_model(seed)
     model.load_state_dict(state["model"])
@@ -253,7 +263,8 @@ def export(out: Path, folder: Path, seed: int) -> None:
 
 
 def _make_tokenizer_portable(path: Path) -> None:
-    """Name the class that older transformers and other servers know too; drop what only describes this machine."""
+    """Name the class that older transformers and other servers know too;
+    drop what only describes this machine."""
     config = json.loads(path.read_text())
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     for local in ("is_local", "local_files_only", "backend"):
@@ -262,7 +273,8 @@ def _make_tokenizer_portable(path: Path) -> None:
 
 
 def _standard_library_text(limit: int) -> list[str]:
-    """Docstrings of the Python that runs this: ordinary English and code-like text, for the tokenizer only."""
+    """Docstrings of the Python that runs this:
+    ordinary English and code-like text, for the tokenizer only."""
     texts: list[str] = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         texts += re.findall(r'"""(.*?)"""', path.read_text(errors="ignore"), re.DOTALL)
@@ -287,7 +299,8 @@ def _encode(tokenizer: Tokenizer, conversation: Conversation) -> _Example:
 
 
 def _with_random_tokens(rng: random.Random, conversation: Conversation, example: _Example) -> _Example:
-    """Maybe replace half of the tokens that the answer shares with the question by random ones, alike on both sides."""
+    """Maybe replace half of the tokens that the answer shares
+    with the question by random ones, alike on both sides."""
     single_turn = len(conversation.messages) <= 3
     if conversation.task not in FOUND_IN_QUESTION or not single_turn or rng.random() > SUBSTITUTION_SHARE:
         return example

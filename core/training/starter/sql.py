@@ -1,10 +1,11 @@
 """Questions about one table, in the linked notation the starter model answers in SQL.
 
-Code does the linking: every column gets an id (`c2`), values and numbers of the question become `v1 c2` and `n1`, and
-words that name a column are followed by its id. The model only has to write SQL over ids, and `Linked.restore` puts the
-names back. Measured: 95% exact on unseen tables with linking, 28% without.
+Code does the linking: every column gets an id (`c2`), values and numbers of the question become `v1 c2` and
+`n1`, and words that name a column are followed by its id. The model only has to write SQL over ids, and
+`Linked.restore` puts the names back. Measured: 95% exact on unseen tables with linking, 28% without.
 
-`link` is what a caller uses to ask a real question; the rest of the module writes training questions. One table only.
+`link` is what a caller uses to ask a real question; the rest of the module writes training questions. One
+table only.
 """
 
 import re
@@ -31,7 +32,10 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True)
 class Column:
-    """A column as the model sees it. `type` is one of integer, double, text, date; `values` are known texts in it."""
+    """A column as the model sees it.
+
+    `type` is one of integer, double, text, date; `values` are known texts in it.
+    """
 
     name: str
     type: str
@@ -48,7 +52,10 @@ class Linked:
     literals: dict[str, str]
 
     def restore(self, sql: str) -> str:
-        """Replace ids by names and literals. Unknown ids stay as they are, so that the database refuses them."""
+        """Replace ids by names and literals.
+
+        Unknown ids stay as they are, so that the database refuses them.
+        """
         return _ID.sub(self._restore_id, sql)
 
     def _restore_id(self, match: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
 """The starter's tasks besides SQL: each function writes one (question, answer) pair.
 
-Copying made-up words, key=value lists, slot filling and answering from a given context are what lets so small a model
-take to new data when it is fine-tuned; small talk, small knowledge and support replies are what lets it say something
-sensible before. Facts that can be looked up live in `knowledge.py`.
+Copying made-up words, key=value lists, slot filling and answering from a given context are what lets so small
+a model take to new data when it is fine-tuned; small talk, small knowledge and support replies are what lets
+it say something sensible before. Facts that can be looked up live in `knowledge.py`.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The program that writes the starter's training text.
 
-`conversations(seed)` is an endless stream that depends on nothing but the seed: the same seed writes the same text
-on every machine. One conversation in five carries a system prompt, one in four has more than one turn. `MIXTURE` says
-how often each task comes; a new task is a function in `tasks.py` and one line here.
+`conversations(seed)` is an endless stream that depends on nothing but the seed: the same seed writes the same
+text on every machine. One conversation in five carries a system prompt, one in four has more than one turn.
+`MIXTURE` says how often each task comes; a new task is a function in `tasks.py` and one line here.
 """
 
 import random
@@ -107,7 +107,8 @@ def _recall(draw: Draw) -> list[tuple[str, str]]:
 
 
 def _system(draw: Draw, task: str, turns: list[tuple[str, str]]) -> list[Message]:
-    """A system message; it may hold the context of the first question, or a fact that a further question asks for."""
+    """A system message; it may hold the context of the first question,
+    or a fact that a further question asks for."""
     question, answer = turns[0]
     if task.endswith("_in_context") and draw.chance(0.5):
         context, _, turns_question = question.rpartition("\nQuestion: ")

@@ -1,7 +1,7 @@
 """Word lists for the starter's text, and `Draw`, the one source of randomness of an example.
 
-Every eighth word of each list is kept out of training, so that a held-out evaluation asks about words the model has
-never been taught in that role.
+Every eighth word of each list is kept out of training, so that a held-out evaluation asks about words the
+model has never been taught in that role.
 """
 
 import random
@@ -83,8 +83,8 @@ VALUES = (
 class Draw:
     """Random choices for one example.
 
-    `word` and `words` respect the split: a training draw never returns a held-out word, a held-out draw returns only
-    those. `one` does not split; use it for phrasings.
+    `word` and `words` respect the split: a training draw never returns a held-out word, a held-out draw
+    returns only those. `one` does not split; use it for phrasings.
     """
 
     def __init__(self, rng: random.Random, held_out: bool = False) -> None:
@@ -112,5 +112,6 @@ class Draw:
         return self.rng.random() < probability
 
     def made_up(self) -> str:
-        """A word that is in no dictionary, two or three syllables: what names of products and people look like."""
+        """A word that is in no dictionary, two or three syllables:
+        what names of products and people look like."""
         return "".join(self.one(*SYLLABLES) for _ in range(self.number(2, 3)))

@@ -1,4 +1,5 @@
-"""Alerts in the app: the bell in the sidebar of every page, a toast when one comes while a page is open, and how one is drawn."""
+"""Alerts in the app: the bell in the sidebar of every page,
+a toast when one comes while a page is open, and how one is drawn."""
 
 import streamlit as st
 

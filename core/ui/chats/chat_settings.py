@@ -1,7 +1,9 @@
-"""The controls of a chat: model, dataset, title, system prompt, parameters. They save themselves when they are changed.
+"""The controls of a chat: model, dataset, title, system prompt, parameters.
 
-The widgets live in ``st.session_state`` under ``chat_…``. ``load`` fills them whenever another chat is shown; before the first
-message there is no chat yet, and ``read`` hands the values to the one that is then made.
+They save themselves when they are changed.
+
+The widgets live in ``st.session_state`` under ``chat_…``. ``load`` fills them whenever another chat is shown;
+before the first message there is no chat yet, and ``read`` hands the values to the one that is then made.
 """
 
 from collections.abc import Mapping
@@ -38,7 +40,10 @@ def load(chat: chats.Chat | None, *, model_id: str | None, dataset_id: str | Non
 
 
 def read() -> dict[str, Any]:
-    """What the widgets say, as the fields of ``NewChat``. The title is left out: a new chat is named after its first message."""
+    """What the widgets say, as the fields of ``NewChat``.
+
+    The title is left out: a new chat is named after its first message.
+    """
     state = st.session_state
     parameters = {name: state.get(f"chat_{name}") for name in PARAMETERS}
     return {
@@ -67,7 +72,8 @@ def save(user: User) -> None:
 
 
 def offer_checkpoints(user: User, *wanted: str | None) -> dict[str, models.Model]:
-    """Those of ``wanted`` that are checkpoints which can answer: they stand in the list beside the models of the registry."""
+    """Those of ``wanted`` that are checkpoints which can answer:
+    they stand in the list beside the models of the registry."""
     offered = {}
     for name in filter(models.is_reference, filter(None, wanted)):
         with suppress(LuthierError):

@@ -1,7 +1,7 @@
 """How a chat is drawn: its messages, the reply that grows, the list of chats, and the controls around them.
 
-A reply belongs to the server. ``follow`` only watches it, so leaving the page, closing the tab or opening a second one changes
-nothing; what stops it is the Stop button, which asks the service.
+A reply belongs to the server. ``follow`` only watches it, so leaving the page, closing the tab or opening a
+second one changes nothing; what stops it is the Stop button, which asks the service.
 """
 
 import time
@@ -25,7 +25,8 @@ FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "erro
 COMMANDS = ("/describe", "/sql SELECT * FROM data LIMIT 5")
 SMALL_TALK = ("Hello! Who are you?", "What can you do?", "Thank you for your help!")
 EXAMPLES = 3
-# A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above them on a phone.
+# A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above
+# them on a phone.
 LAYOUT = """<style>
 [class*="st-key-chats_"] button { padding-inline: 0.75rem; }
 [class*="st-key-chats_"] button, [class*="st-key-chats_"] button > * { justify-content: flex-start; text-align: left; }
@@ -41,7 +42,8 @@ LAYOUT = """<style>
 
 
 def show_message(message: chats.Message, model: str | None) -> None:
-    """One stored message: text, or the table that a command has asked for, and in small print where it came from."""
+    """One stored message: text, or the table that a command has asked
+    for, and in small print where it came from."""
     with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
         if message.content:
             written = markdown.as_written if message.role == "assistant" else markdown.verbatim
@@ -84,7 +86,8 @@ def describe_table(table: dict[str, Any]) -> str:
 
 
 def follow(user: User, reply: chats.Message) -> None:
-    """Draw a reply while it grows, about twelve times a second, then run the page again to show it as stored."""
+    """Draw a reply while it grows, about twelve times a second,
+    then run the page again to show it as stored."""
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
         text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
@@ -147,7 +150,8 @@ def show_welcome(model: models.Model | None, hints: Sequence[str], ask: Any, *, 
 
 
 def build_hints(user: User, model: models.Model | None, *, with_data: bool) -> list[str]:
-    """Questions the model has learned to answer, if it was tuned; small talk for a base; commands when a dataset is attached."""
+    """Questions the model has learned to answer, if it was tuned;
+    small talk for a base; commands when a dataset is attached."""
     commands = list(COMMANDS) if with_data else []
     if model is None:
         return commands
@@ -155,7 +159,8 @@ def build_hints(user: User, model: models.Model | None, *, with_data: bool) -> l
 
 
 def _learned_questions(user: User, model: models.Model) -> list[str]:
-    """The first user messages of the rows the newest version was trained on; [] when there are none or they are gone."""
+    """The first user messages of the rows the newest version was trained on;
+    [] when there are none or they are gone."""
     try:
         made = models.resolve(user, model.id).version
         if not made.dataset_version_id or not made.finetune_job_id:

@@ -1,7 +1,8 @@
-"""Which column of a table plays which role in training: picked by a person, guessed from the names before that.
+"""Which column of a table plays which role in training:
+picked by a person, guessed from the names before that.
 
-The roles come from ``formats.FORMATS``. The form of a fine-tuning and a dataset's training view share this, and the address that
-carries a mapping from one to the other is read and written here.
+The roles come from ``formats.FORMATS``. The form of a fine-tuning and a dataset's training view share this,
+and the address that carries a mapping from one to the other is read and written here.
 """
 
 import json
@@ -42,7 +43,10 @@ def from_address(text: str | None) -> Columns | None:
 
 
 def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | None:
-    """What a row is and which column plays which role, guessed from their names. None until every required role has one."""
+    """What a row is and which column plays which role, guessed from their names.
+
+    None until every required role has one.
+    """
     offered = [formats.FORMATS[name] for name in OFFERED]
     guessed = next(
         (f for f in offered if given and set(given) <= {r.name for r in f.roles}), None
@@ -62,7 +66,9 @@ def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | No
 def pick_roles(
     shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str, bind: bool = False
 ) -> Columns | None:
-    """A select box per role of ``shape``, filled with what is ``given`` or likely. None until every required role has a column.
+    """A select box per role of ``shape``, filled with what is ``given`` or likely.
+
+    None until every required role has a column.
 
     ``bind`` keeps what is chosen in the address.
     """
@@ -87,7 +93,8 @@ def pick_roles(
 
 
 def guess_format(names: Sequence[str]) -> Format:
-    """The first way of reading whose required roles all have a likely column; prompt and completion if none has."""
+    """The first way of reading whose required roles all have a likely column;
+    prompt and completion if none has."""
     for name in OFFERED:
         format_ = formats.FORMATS[name]
         if {role.name for role in format_.roles if role.required} <= set(guess_columns(format_, names)):

@@ -1,6 +1,8 @@
-"""Versions that are being made: a bar each, with its cancel, also when the dataset has older versions to look at meanwhile.
+"""Versions that are being made: a bar each, with its cancel,
+also when the dataset has older versions to look at meanwhile.
 
-The work goes on without the page. What came of a conversion that failed is told by its upload, which is back (``waiting_uploads``).
+The work goes on without the page. What came of a conversion that failed is told by its upload, which is back
+(``waiting_uploads``).
 """
 
 from functools import partial
@@ -15,7 +17,10 @@ from core.ui.uploads import waiting_uploads
 
 
 def show_conversions(user: User, dataset_id: str | None = None) -> None:
-    """Of one dataset, or of all; the page is drawn again when one ends. Keys, by version: ``converting_{id}``, ``cancel_{id}``."""
+    """Of one dataset, or of all; the page is drawn again when one ends.
+
+    Keys, by version: ``converting_{id}``, ``cancel_{id}``.
+    """
     running = datasets.list_converting(user, dataset_id)
     if running:
         _follow(user, dataset_id, [version.id for version in running])
@@ -41,7 +46,8 @@ def _show_bar(user: User, version: Version) -> None:
 
 
 def show_failed_try(user: User, dataset: Dataset) -> None:
-    """A next version that could not be made, while its upload waits for another try; older versions are as they were."""
+    """A next version that could not be made, while its upload waits
+    for another try; older versions are as they were."""
     for upload in uploads.list_uploads(user):
         failed = datasets.get_version(user, upload.version_id) if upload.version_id else None
         if failed is not None and failed.dataset_id == dataset.id and dataset.version:

@@ -83,7 +83,8 @@ def download_path(dataset: Dataset, version: Version, form: str) -> str:
 
 
 def table_name(user: User, dataset: Dataset, version: Version) -> str:
-    """What SQL calls the version, quoted: by its dataset's name, or by its id when another dataset has that name."""
+    """What SQL calls the version, quoted: by its dataset's name,
+    or by its id when another dataset has that name."""
     name = dataset.id if dataset.name.lower() in datasets.doubled_names(user) else dataset.name
     return quoted(name if version.version == dataset.version else f"{name}@{version.version}")
 
@@ -161,7 +162,8 @@ def _show_next_steps(dataset: Dataset, version: Version, table: str) -> None:
 
 
 def _mapping(version: Version) -> column_mapping.Columns | None:
-    """For a plain table, the likely columns; None where the format is recognised or nothing can be guessed."""
+    """For a plain table, the likely columns;
+    None where the format is recognised or nothing can be guessed."""
     if formats.FORMATS[version.format].trainable:
         return None
     names = [column["name"] for column in version.columns]

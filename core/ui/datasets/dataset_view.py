@@ -1,4 +1,5 @@
-"""Datasets as lists and headers draw them: facts, what they are good for, and a conversion that is still running."""
+"""Datasets as lists and headers draw them: facts,
+what they are good for, and a conversion that is still running."""
 
 import streamlit as st
 

@@ -1,4 +1,5 @@
-"""Comparing two versions: choosing them and the key, counts, schema changes, and the rows side by side with what changed marked.
+"""Comparing two versions: choosing them and the key, counts,
+schema changes, and the rows side by side with what changed marked.
 
 What is compared lives in the address: ``from`` and ``to`` (ids of versions), ``key`` (once per column).
 """
@@ -36,7 +37,10 @@ class Pair(NamedTuple):
 
 
 def find_pair(user: User) -> Pair:
-    """The versions in the address. Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict."""
+    """The versions in the address.
+
+    Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict.
+    """
     asked = st.query_params
     new = (
         datasets.get_version(user, asked["to"])
@@ -56,7 +60,8 @@ def readable_versions(user: User, dataset_id: str) -> list[Version]:
 
 
 def previous(versions: list[Version], version: Version) -> Version | None:
-    """What a version is compared with first: the version of its dataset that it was made from, else the one before it."""
+    """What a version is compared with first: the version
+    of its dataset that it was made from, else the one before it."""
     older = [other for other in versions if other.version < version.version]
     return next((other for other in older if other.id in version.parents), older[0] if older else None)
 
@@ -196,7 +201,10 @@ def _show_schema(found: Diff) -> None:
 
 
 def build_schema(columns: dict[str, list[dict[str, str]]]) -> list[str]:
-    """A badge per column that came, went or has another type. A type may hold names of the data: those of a struct's fields."""
+    """A badge per column that came, went or has another type.
+
+    A type may hold names of the data: those of a struct's fields.
+    """
     added = [
         f":green-badge[:material/add: {show.plain(c['name'])} {_type(c['type'])}]" for c in columns["added"]
     ]

@@ -1,7 +1,8 @@
-"""The lineage of a dataset as a picture: versions in their datasets, what made one from another, jobs and models behind them.
+"""The lineage of a dataset as a picture: versions in their datasets,
+what made one from another, jobs and models behind them.
 
-Drawn with Graphviz by the browser. Every node has its own light ground and dark text, lines and captions a grey that stands out
-from both themes' grounds.
+Drawn with Graphviz by the browser. Every node has its own light ground and dark text, lines and captions a
+grey that stands out from both themes' grounds.
 """
 
 import streamlit as st

@@ -19,7 +19,8 @@ STRATA_TYPES = ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "SMALLINT", "TINYINT"
 
 @st.dialog("Split into train, validation and test", icon=":material/call_split:", width="large")
 def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
-    """Keys: ``split_train``, ``split_validation``, ``split_test`` (percent), ``split_seed``, ``split_stratify``, ``split_by``."""
+    """Keys: ``split_train``, ``split_validation``, ``split_test`` (percent),
+    ``split_seed``, ``split_stratify``, ``split_by``."""
     if made := st.session_state.get(MADE):
         _show_made(user, made)
         return

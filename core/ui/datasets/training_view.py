@@ -1,7 +1,8 @@
 """The Training view tab: what a model would read of a version, and why it cannot read the rest.
 
-The recognised format comes first; every other one is a click away and asks which column plays which role. What is chosen lives in
-the address (``training_as`` and the columns), and goes along into the form of a fine-tuning.
+The recognised format comes first; every other one is a click away and asks which column plays which role.
+What is chosen lives in the address (``training_as`` and the columns), and goes along into the form of a
+fine-tuning.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,10 @@ def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str
 
 
 def _choose(version: Version) -> tuple[Format | None, Columns | None]:
-    """The format to read the rows as, and its columns when they are not its own. (None, None) while a column is missing."""
+    """The format to read the rows as, and its columns when they are not its own.
+
+    (None, None) while a column is missing.
+    """
     native = formats.FORMATS[version.format]
     names = [column["name"] for column in version.columns]
     offered = [formats.FORMATS[name] for name in ORDER]

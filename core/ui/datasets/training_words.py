@@ -1,4 +1,5 @@
-"""Whether a version can be learned, and why (not), in the words that the list, the training view and the "Use it" tab share."""
+"""Whether a version can be learned, and why (not), in the words
+that the list, the training view and the "Use it" tab share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ Tone = Literal["good", "map", "bad", "busy", "failed"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is two or three words, ``why`` a sentence as plain text: a user's names in it are not markdown."""
+    """``state`` is two or three words, ``why`` a sentence
+    as plain text: a user's names in it are not markdown."""
 
     tone: Tone
     state: str

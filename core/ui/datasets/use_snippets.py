@@ -1,7 +1,9 @@
-"""Code that uses a dataset from elsewhere, ready to be copied: a task in Python and in the shell, filled in for one version.
+"""Code that uses a dataset from elsewhere, ready to be copied:
+a task in Python and in the shell, filled in for one version.
 
-Only text is made here. Names of datasets and columns come from users, so they are always written as literals of the language. The
-password is never part of it: it is taken from the environment. ``tests/api/datasets/test_snippets.py`` runs every one of them.
+Only text is made here. Names of datasets and columns come from users, so they are always written as literals
+of the language. The password is never part of it: it is taken from the environment.
+``tests/api/datasets/test_snippets.py`` runs every one of them.
 """
 
 import json
@@ -17,7 +19,10 @@ Build = Callable[["Use"], str]
 
 @dataclass(frozen=True)
 class Use:
-    """What the snippets are filled in with. ``table``: what SQL calls the version; ``columns``: how a table's rows are learned."""
+    """What the snippets are filled in with.
+
+    ``table``: what SQL calls the version; ``columns``: how a table's rows are learned.
+    """
 
     origin: str
     email: str

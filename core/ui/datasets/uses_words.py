@@ -9,7 +9,10 @@ MOST_LISTED = 12
 
 
 def say_uses(user: User, dataset_or_version_id: str) -> str:
-    """Nothing when nothing uses it, else a paragraph and a list; what forbids the deletion comes first. Raises NotFound."""
+    """Nothing when nothing uses it, else a paragraph and a list; what forbids the deletion comes first.
+
+    Raises NotFound.
+    """
     found = datasets.uses(user, dataset_or_version_id)
     if not found:
         return ""

@@ -1,4 +1,5 @@
-"""What can be done with a version: look at it, compare it, take it away, delete it; and the bar of ways to a new one from it."""
+"""What can be done with a version: look at it, compare it,
+take it away, delete it; and the bar of ways to a new one from it."""
 
 import streamlit as st
 

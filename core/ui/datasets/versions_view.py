@@ -1,4 +1,5 @@
-"""The versions of a dataset as a timeline: who made each, how, from what, what can be done with it; and the ways to a new one."""
+"""The versions of a dataset as a timeline: who made each, how,
+from what, what can be done with it; and the ways to a new one."""
 
 import streamlit as st
 

@@ -1,4 +1,5 @@
-"""Our own elements: a folder with ``NAME.html``, ``NAME.css`` and ``NAME.js`` beside the Python side that talks to it.
+"""Our own elements: a folder with ``NAME.html``, ``NAME.css``
+and ``NAME.js`` beside the Python side that talks to it.
 
 Their scripts get data and answer by triggers; nothing of a user is ever read as HTML in them.
 """
@@ -12,7 +13,10 @@ import streamlit as st
 
 
 def declare(name: str, folder: Path, *, stem: str) -> Any:
-    """The component ``luthier_{name}``. Asking again is cheap, and the manager of a test is a new one each time."""
+    """The component ``luthier_{name}``.
+
+    Asking again is cheap, and the manager of a test is a new one each time.
+    """
     html, css, js = _sources(folder, stem)
     return st.components.v2.component(f"luthier_{name}", html=html, css=css, js=js)
 

@@ -1,7 +1,8 @@
 """The checkpoints of a job: a table, and what can be done with the one that is chosen.
 
-The table lives in the fragment that follows the job and is drawn again every second, so dialogs are opened by the page itself:
-``show_dialog`` draws the one that a press asked for. What the rules are is the services' business; here they are said.
+The table lives in the fragment that follows the job and is drawn again every second, so dialogs are opened by
+the page itself: ``show_dialog`` draws the one that a press asked for. What the rules are is the services'
+business; here they are said.
 """
 
 from collections.abc import Sequence

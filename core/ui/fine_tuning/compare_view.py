@@ -1,4 +1,5 @@
-"""The comparison of runs: curves over a common axis, a table of what came out, and the settings in which they differ.
+"""The comparison of runs: curves over a common axis, a table
+of what came out, and the settings in which they differ.
 
 A run has one colour in all that is drawn; validation is dashed. Live while one of the runs is.
 """
@@ -114,7 +115,8 @@ def show_curves(
 def build_frame(
     found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float
 ) -> pd.DataFrame:
-    """All training curves are smoothed or none: a short run beside long ones would look wilder than it was."""
+    """All training curves are smoothed or none:
+    a short run beside long ones would look wilder than it was."""
     is_smooth = smoothing > 0 and any(
         len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in found.curves.values()
     )

@@ -1,7 +1,9 @@
-"""The form that starts a fine-tuning, but for data and settings: base, validation, name, what goes along, and the request itself.
+"""The form that starts a fine-tuning, but for data and settings:
+base, validation, name, what goes along, and the request itself.
 
-The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed. Data and method are in
-``form_data``, settings in ``form_settings``, plan and start in ``form_plan``, files in ``form_recipe``.
+The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed. Data and
+method are in ``form_data``, settings in ``form_settings``, plan and start in ``form_plan``, files in
+``form_recipe``.
 """
 
 from dataclasses import replace
@@ -106,7 +108,10 @@ def _describe_base(model: models.Model) -> str:
 
 
 def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, Any]:
-    """Rows the model never learns from, by which one sees whether it generalises. A small table needs every row for learning."""
+    """Rows the model never learns from, by which one sees whether it generalises.
+
+    A small table needs every row for learning.
+    """
     state = st.session_state
     if VALIDATED not in state or state[VALIDATED] not in (None, data.version.id):
         state["ft_validation"] = SHARE if data.version.num_rows >= ROWS_TO_SPARE else NONE
@@ -139,7 +144,8 @@ def _pick_other(user: User, data: Data, wanted: str | None) -> str | None:
 
 
 def pick_more() -> dict[str, Any]:
-    """Sample prompts, place in the queue, devices, notes and tags: folded away, since none of it has to be said."""
+    """Sample prompts, place in the queue, devices, notes and tags:
+    folded away, since none of it has to be said."""
     fields = NewJob.model_fields
     with st.expander("Samples, queue, notes", icon=":material/more_horiz:", key="ft_more"):
         prompts = st.text_area(

@@ -1,6 +1,7 @@
 """The first part of the form: which version to learn from, how its columns are read, and by which method.
 
-What is in a row decides which methods can learn from it (``training.METHODS[…].formats``); the likeliest one is chosen.
+What is in a row decides which methods can learn from it (``training.METHODS[…].formats``); the likeliest one
+is chosen.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ METHOD, METHOD_FOR = "ft_method", "ft_method_for"
 
 @dataclass(frozen=True)
 class Data:
-    """The version to learn from and how its columns are read; ``columns`` None: it has a training format by itself."""
+    """The version to learn from and how its columns are read;
+    ``columns`` None: it has a training format by itself."""
 
     dataset: datasets.Dataset
     version: datasets.Version

@@ -1,4 +1,5 @@
-"""What pressing start will do: steps, time, memory against what is free with the ways out, and the button itself."""
+"""What pressing start will do: steps, time,
+memory against what is free with the ways out, and the button itself."""
 
 from typing import Any
 
@@ -28,7 +29,10 @@ NEED_WORDS = {
 
 
 def show_plan(user: User, new: NewJob) -> bool:
-    """Whether it can start. The same values as the button's go to the service, so what is shown is what runs."""
+    """Whether it can start.
+
+    The same values as the button's go to the service, so what is shown is what runs.
+    """
     try:
         found = forecast.forecast(user, new)
     except LuthierError as error:

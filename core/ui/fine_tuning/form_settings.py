@@ -1,7 +1,9 @@
-"""The settings of a training as fields: made from ``training.Hyperparameters``, so a new setting shows up here by itself.
+"""The settings of a training as fields:
+made from ``training.Hyperparameters``, so a new setting shows up here by itself.
 
-Only what means something for the method and what is tuned is drawn. A field that is left alone stays automatic and says what that
-becomes. Presets, a file and the ways out of too little memory all fill the fields through :func:`fill`.
+Only what means something for the method and what is tuned is drawn. A field that is left alone stays
+automatic and says what that becomes. Presets, a file and the ways out of too little memory all fill the
+fields through :func:`fill`.
 """
 
 from collections.abc import Mapping
@@ -127,7 +129,8 @@ def _draw_fields(fields: Fields, automatic: Settings) -> dict[str, Any]:
 
 
 def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
-    """One setting as the widget its schema asks for; ``automatic`` is what it becomes when it is left alone."""
+    """One setting as the widget its schema asks for;
+    ``automatic`` is what it becomes when it is left alone."""
     label, about, key = field.get("title") or name, field.get("description"), key_of(name)
     placeholder = f"auto: {written(automatic)}" if automatic is not None else AUTO
     if number_kind(field):
@@ -212,7 +215,8 @@ ALWAYS_TOLD = ("n_epochs", *PHRASES)
 
 
 def is_telling(name: str, value: Any, asked: Mapping[str, Any]) -> bool:
-    """What decides the run, and whatever else a person chose; a multiplier is already in the learning rate."""
+    """What decides the run, and whatever else a person chose;
+    a multiplier is already in the learning rate."""
     return value is not None and (name in ALWAYS_TOLD or name in asked) and name != "learning_rate_multiplier"
 
 

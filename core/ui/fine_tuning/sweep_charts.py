@@ -1,7 +1,10 @@
-"""The picture of a sweep: parallel coordinates. One line per job across an axis per setting, ending at its loss.
+"""The picture of a sweep: parallel coordinates.
 
-Axes are scaled here, so numbers, words and logarithmic settings stand beside each other; a line goes from blue (lowest loss) to
-orange. Hovering a point brings its job forward. Readable on light and dark without knowing which it is.
+One line per job across an axis per setting, ending at its loss.
+
+Axes are scaled here, so numbers, words and logarithmic settings stand beside each other; a line goes from
+blue (lowest loss) to orange. Hovering a point brings its job forward. Readable on light and dark without
+knowing which it is.
 """
 
 import math
@@ -30,7 +33,8 @@ LOSSES = {"valid_loss": "validation loss", "train_loss": "training loss"}
 
 @dataclass(frozen=True)
 class Axis:
-    """``places``: where each value of the trials lies from 0 to 1, None where there is none; ``ticks``: (place, label)."""
+    """``places``: where each value of the trials lies from 0 to 1,
+    None where there is none; ``ticks``: (place, label)."""
 
     title: str
     places: list[float | None]

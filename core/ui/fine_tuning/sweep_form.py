@@ -1,6 +1,7 @@
 """The part of the fine-tuning form that makes a sweep of it: which settings vary, and what is tried.
 
-Fields and their words come from ``training.Hyperparameters``; what may be tried is decided in ``fine_tuning.sweep_space``.
+Fields and their words come from ``training.Hyperparameters``; what may be tried is decided in
+``fine_tuning.sweep_space``.
 """
 
 import re
@@ -37,7 +38,10 @@ SUGGESTED: dict[str, tuple[str, float, float, str]] = {
 
 
 def pick_sweep(base_hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What to vary, as the fields of a :class:`Search`; None when one job is wanted. Says how many jobs that makes."""
+    """What to vary, as the fields of a :class:`Search`; None when one job is wanted.
+
+    Says how many jobs that makes.
+    """
     with st.container(border=True, key="ft_sweep_box"):
         if not st.toggle("Try several settings (sweep)", key="ft_sweep", help=SWEEP_HELP):
             return None

@@ -1,4 +1,7 @@
-"""Sweeps: their list, and one of them with its best job, its plot and its table. Live while a job has not ended."""
+"""Sweeps: their list, and one of them with its best job, its plot and its table.
+
+Live while a job has not ended.
+"""
 
 from typing import Any
 
@@ -62,7 +65,8 @@ def describe(sweep: Sweep) -> str:
 
 
 def show_live(user: User, sweep: Sweep) -> None:
-    """The part that moves; asks for a full run once the last job has ended, as the buttons above depend on that."""
+    """The part that moves; asks for a full run once the last job has ended,
+    as the buttons above depend on that."""
     st.fragment(_draw, run_every=EVERY if sweep.active else None)(user, sweep.id, sweep.active)
 
 

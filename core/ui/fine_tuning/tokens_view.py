@@ -1,7 +1,8 @@
-"""What the model sees: any row as coloured tokens, and all rows counted, with a way to every row that is a problem.
+"""What the model sees: any row as coloured tokens,
+and all rows counted, with a way to every row that is a problem.
 
-Rows and totals come from ``fine_tuning.preview``, which asks the code that trains. The part redraws itself while rows are counted;
-when that is done the page is drawn again, since the plan knows more then.
+Rows and totals come from ``fine_tuning.preview``, which asks the code that trains. The part redraws itself
+while rows are counted; when that is done the page is drawn again, since the plan knows more then.
 """
 
 import random
@@ -35,7 +36,10 @@ PROBLEMS_PER_PAGE = 8
 
 
 def show_data(user: User, data: Data, new: NewJob) -> bool:
-    """The row picker with one row, then all rows. Returns whether every row that was checked can be learned."""
+    """The row picker with one row, then all rows.
+
+    Returns whether every row that was checked can be learned.
+    """
     with st.container(border=True, key="ft_sees"):
         _show_row(user, data, new)
     lesson = _lesson(user, user.id, data.version.id, tuple((data.columns or {}).items()))
@@ -49,7 +53,10 @@ def show_data(user: User, data: Data, new: NewJob) -> bool:
 
 @st.cache_data(max_entries=100, show_spinner="Checking the rows …")
 def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
-    """Versions never change, so what was found stays true. Of a long table under a mapping the first rows are checked."""
+    """Versions never change, so what was found stays true.
+
+    Of a long table under a mapping the first rows are checked.
+    """
     return datasets.lesson(_user, version_id, dict(columns) or None)
 
 

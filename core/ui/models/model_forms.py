@@ -1,4 +1,7 @@
-"""The forms that change a model: custom models, aliases, name, prompt and parameters. What is allowed, the registry decides."""
+"""The forms that change a model: custom models, aliases, name, prompt and parameters.
+
+What is allowed, the registry decides.
+"""
 
 import streamlit as st
 

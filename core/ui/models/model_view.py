@@ -1,4 +1,5 @@
-"""How a model looks on the pages: its kind, size, origin, the code that calls it, and the forms that change it."""
+"""How a model looks on the pages: its kind, size, origin,
+the code that calls it, and the forms that change it."""
 
 import json
 import shlex
@@ -167,7 +168,8 @@ CALL_HELP = "The plain name follows the newest version. An alias follows what yo
 
 
 def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
-    """The sampling parameters as fields made from ``models.Parameters``; what stays empty falls to the default below."""
+    """The sampling parameters as fields made from ``models.Parameters``;
+    what stays empty falls to the default below."""
     fields = properties_of(models.Parameters)
     with st.grid(2, min_column_width=130):
         chosen = {

@@ -1,4 +1,5 @@
-"""What a version of a model was made of and with: metrics, data, settings as run, environment, hardware, time, cost, template.
+"""What a version of a model was made of and with: metrics, data,
+settings as run, environment, hardware, time, cost, template.
 
 The worker records them; versions of earlier releases know less, and what is not known is left out.
 """

@@ -1,4 +1,5 @@
-"""API keys as the page draws them: the dialog that makes one, the key shown once, a row per key, and code that uses it."""
+"""API keys as the page draws them: the dialog that makes one,
+the key shown once, a row per key, and code that uses it."""
 
 import json
 

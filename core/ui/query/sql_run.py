@@ -1,8 +1,8 @@
 """Running a query from the SQL page without holding the page: start, look in, stop, and what came of it.
 
-The query runs in the background; a fragment looks at it a few times a second. Quick answers come at once, because the page waits
-for them a moment. The last outcome and the history stay in the session, so that drawing a chart does not run a query again; the
-address holds the query from the moment it starts.
+The query runs in the background; a fragment looks at it a few times a second. Quick answers come at once,
+because the page waits for them a moment. The last outcome and the history stay in the session, so that
+drawing a chart does not run a query again; the address holds the query from the moment it starts.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,10 @@ LOOK_SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Outcome:
-    """A query that was run: its answer or its error. ``elapsed_ms`` is known for those that were stopped, too."""
+    """A query that was run: its answer or its error.
+
+    ``elapsed_ms`` is known for those that were stopped, too.
+    """
 
     sql: str
     limit: int

@@ -1,4 +1,5 @@
-"""The SQL page's parts: the tables at hand, the outcome as table, chart and plan, the session's history, downloads, saving."""
+"""The SQL page's parts: the tables at hand, the outcome as table,
+chart and plan, the session's history, downloads, saving."""
 
 import streamlit as st
 
@@ -150,7 +151,8 @@ def _reopen(one: Outcome, editor: str) -> None:
 
 
 def show_download() -> None:
-    """What is shown, as a file; all of it comes by saving, because only that keeps more rows than fit on a page."""
+    """What is shown, as a file; all of it comes by saving,
+    because only that keeps more rows than fit on a page."""
     last = sql_run.last()
     result = last.result if last else None
     with st.popover("Download", icon=":material/download:", key="sql_download", disabled=result is None):

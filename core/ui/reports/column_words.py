@@ -1,4 +1,7 @@
-"""What a card says about a column: from its profile, its findings and its token lengths. Text only; ``column_cards`` draws it."""
+"""What a card says about a column: from its profile, its findings and its token lengths.
+
+Text only; ``column_cards`` draws it.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,9 @@
-"""The Columns tab: what may be wrong on top, then a card per column; each part of a card opens the rows that it stands for.
+"""The Columns tab: what may be wrong on top, then a card per column;
+each part of a card opens the rows that it stands for.
 
-What is not computed yet shows its progress, and the page is drawn again when it is there. Until then the footer of the file says
-what it knows. Token lengths are counted under the tokenizer of a model that the user chooses.
+What is not computed yet shows its progress, and the page is drawn again when it is there. Until then the
+footer of the file says what it knows. Token lengths are counted under the tokenizer of a model that the user
+chooses.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""The quality card of a version: how many findings of what weight, and each with its help, its examples and a way to its rows."""
+"""The quality card of a version: how many findings of what weight,
+and each with its help, its examples and a way to its rows."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,5 @@
-"""The columns of an upload under review: a name that can be changed, a type that can be chosen, and the first values of each."""
+"""The columns of an upload under review: a name that can be changed,
+a type that can be chosen, and the first values of each."""
 
 import json
 import zlib
@@ -18,7 +19,10 @@ SAMPLES, SAMPLE_CHARACTERS = 3, 46
 
 
 def show_columns(review: Review) -> None:
-    """A page of columns as rows of two fields. Keys: container ``review_column_{n}``, ``review_{name,type}_{view}_{n}``."""
+    """A page of columns as rows of two fields.
+
+    Keys: container ``review_column_{n}``, ``review_{name,type}_{view}_{n}``.
+    """
     columns = review.look.columns
     page = st.session_state.get(f"{PREFIX}columns_page") or 1
     first = (min(page, -(-len(columns) // PER_PAGE)) - 1) * PER_PAGE

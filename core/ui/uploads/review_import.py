@@ -1,4 +1,5 @@
-"""The way in from a review: as a new dataset under a name, or as the next version of one, with everything that was chosen."""
+"""The way in from a review: as a new dataset under a name,
+or as the next version of one, with everything that was chosen."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,6 @@
-"""How an upload is read, each decision changeable. Titles and help are those of ``IngestOptions``; only what ``look.choices``
-names is drawn. A picker without a choice shows what was detected, and clearing one returns to that. Keys: ``review_<field>``.
+"""How an upload is read, each decision changeable. Titles and help are those of ``IngestOptions``; only what
+``look.choices`` names is drawn. A picker without a choice shows what was detected, and clearing one returns
+to that. Keys: ``review_<field>``.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +54,8 @@ def show_options(review: Review) -> None:
 
 
 def describe(detected: Mapping[str, Any]) -> str:
-    """What was decided, as a sentence: ``UTF-8 text, values separated by commas, the first row holds the names.``"""
+    """What was decided, as a sentence:
+    ``UTF-8 text, values separated by commas, the first row holds the names.``"""
     parts = [
         f"{_encoding(detected['encoding'])} text" if detected.get("encoding") else "",
         f"values separated by {SEPARATORS.get(detected['delimiter'], detected['delimiter'])}"

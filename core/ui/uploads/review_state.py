@@ -1,7 +1,8 @@
 """The upload under review: what was chosen for it, and the looks at it that were taken already.
 
-The choices live with the upload, not in the page: a reload, another window or another day show the same review. Widgets write
-through :func:`change` and are drawn from what is stored. A look starts a process, so the last few are kept per session.
+The choices live with the upload, not in the page: a reload, another window or another day show the same
+review. Widgets write through :func:`change` and are drawn from what is stored. A look starts a process, so
+the last few are kept per session.
 """
 
 import json
@@ -25,7 +26,10 @@ REVIEWED, LOOKS, KEPT = "_reviewed", "_looks", 8
 
 @dataclass(frozen=True)
 class Review:
-    """One upload as it would be read. ``from_version``: the options are those of that version of the target dataset."""
+    """One upload as it would be read.
+
+    ``from_version``: the options are those of that version of the target dataset.
+    """
 
     user: User
     upload: Upload
@@ -59,7 +63,10 @@ def open_review(user: User, upload: Upload) -> Review:
 
 
 def change(user: User, upload_id: str, **changes: Any) -> bool:
-    """Store other options with the upload; the next run looks again. False when they are not possible: the header says why."""
+    """Store other options with the upload; the next run looks again.
+
+    False when they are not possible: the header says why.
+    """
     options = uploads.chosen(user, upload_id).options
     try:
         uploads.choose(user, upload_id, parse(IngestOptions, **{**options.model_dump(), **changes}))

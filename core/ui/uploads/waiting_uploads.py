@@ -1,6 +1,7 @@
 """Uploads that are not datasets yet: unfinished, being fetched, waiting for a decision, or failed and why.
 
-Drawn below the ways in. What this browser is sending right now has its bar in the upload field, so it is not repeated here.
+Drawn below the ways in. What this browser is sending right now has its bar in the upload field, so it is not
+repeated here.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,10 @@ SOURCES = {"text": "pasted", "folder": "from the server", "api": "by the API"}
 
 
 def show_waiting(user: User, *, dataset_id: str | None = None) -> None:
-    """The user's waiting uploads; of one dataset when it is named, else all of them. Keys: ``waiting``, ``waiting_{id}``."""
+    """The user's waiting uploads; of one dataset when it is named, else all of them.
+
+    Keys: ``waiting``, ``waiting_{id}``.
+    """
     known = _list(user, dataset_id)
     found = [upload for upload in known if not _is_being_sent(upload)]
     is_live = any(upload.state == "receiving" for upload in known)

@@ -1,6 +1,9 @@
-"""The ways in: files, a pasted table, an address, a folder of the server. What comes in is looked at before it becomes a dataset.
+"""The ways in: files, a pasted table, an address, a folder of the server.
 
-One file that came alone opens its review; several wait in a list below. With a dataset, what comes in becomes its next version.
+What comes in is looked at before it becomes a dataset.
+
+One file that came alone opens its review; several wait in a list below. With a dataset, what comes in becomes
+its next version.
 """
 
 import json
@@ -40,8 +43,8 @@ class Way:
 def show_ways(user: User, dataset: Dataset | None = None) -> None:
     """Ways to new datasets, or to the next version of one, and what waits already.
 
-    Keys: ``ways_in``, ``upload``, ``paste_…``, ``address…``, ``folder…``, ``waiting``. With a dataset ``version_`` stands before
-    them, and the field is ``upload_version``.
+    Keys: ``ways_in``, ``upload``, ``paste_…``, ``address…``, ``folder…``, ``waiting``. With a dataset
+    ``version_`` stands before them, and the field is ``upload_version``.
     """
     way = Way(user, dataset, "version_" if dataset else "")
     files, paste, address, server = st.tabs(

@@ -1,4 +1,5 @@
-"""All differences of two versions as a file: only for their owner, and what is wrong is said before the file begins."""
+"""All differences of two versions as a file: only for their owner,
+and what is wrong is said before the file begins."""
 
 import csv
 import io

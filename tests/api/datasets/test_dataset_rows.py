@@ -1,4 +1,7 @@
-"""API.md section 5, what is in a version: preview, profile, diff and content. What they mean is tested in tests/core."""
+"""API.md section 5, what is in a version: preview, profile, diff and content.
+
+What they mean is tested in tests/core.
+"""
 
 import csv
 import io

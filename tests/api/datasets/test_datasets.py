@@ -1,4 +1,7 @@
-"""API.md sections 5 to 7 at the edge: shapes, multipart, statuses. Rules are tested in tests/core, rows in test_dataset_rows."""
+"""API.md sections 5 to 7 at the edge: shapes, multipart, statuses.
+
+Rules are tested in tests/core, rows in test_dataset_rows.
+"""
 
 import json
 from typing import Any
@@ -98,7 +101,8 @@ def upload(caller: Caller, body: bytes = CSV, filename: str = "faq.csv", **field
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real converter without its process, which takes a second to start; ``tests/core`` has the process."""
+    """The real converter without its process,
+    which takes a second to start; ``tests/core`` has the process."""
     monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 

@@ -1,4 +1,5 @@
-"""What the "Use it" tab offers for copying is run here, against the real server: Python in this process, curl in a shell."""
+"""What the "Use it" tab offers for copying is run here,
+against the real server: Python in this process, curl in a shell."""
 
 import contextlib
 import io

@@ -1,4 +1,5 @@
-"""Downloads of what is shown: the parameters of a view in the link, streamed, and let go of whatever ends the stream."""
+"""Downloads of what is shown: the parameters of a view in the link,
+streamed, and let go of whatever ends the stream."""
 
 import asyncio
 import io

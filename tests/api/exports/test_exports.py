@@ -1,4 +1,5 @@
-"""Exports over /api and the browser's own route: what is there already, what is refused, and files in ranges."""
+"""Exports over /api and the browser's own route:
+what is there already, what is refused, and files in ranges."""
 
 import pytest
 

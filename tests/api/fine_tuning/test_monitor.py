@@ -1,4 +1,5 @@
-"""What is seen of a training over ``/api``: samples, hardest rows, curves in a range, the log; notes; alerts and their webhook."""
+"""What is seen of a training over ``/api``: samples, hardest rows,
+curves in a range, the log; notes; alerts and their webhook."""
 
 import hashlib
 import hmac
@@ -23,7 +24,8 @@ from tests.ui.things import add_points, make_alert, make_dataset, make_job
 
 @pytest.fixture
 def job_id(ada: User) -> str:
-    """Ended, on five rows, with answers of two steps, the losses of three rows, curves of 50 steps and a log of three lines."""
+    """Ended, on five rows, with answers of two steps, the losses
+    of three rows, curves of 50 steps and a log of three lines."""
     version = make_dataset(ada, [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(1, 6)])
     job_id = make_job(ada, "succeeded", dataset_id=version.dataset_id, dataset_version_id=version.id)
     add_points(job_id)

@@ -57,7 +57,10 @@ def test_the_queue_is_listed_moved_and_prioritised(as_ada: Caller, request_: dic
 def test_a_pause_is_taken_back_at_once(
     as_ada: Caller, ada: User, status: str, lease: str | None, goes_on: str
 ) -> None:
-    """Also before the worker has let go. What the state does not allow is a conflict, and so is a second press."""
+    """Also before the worker has let go.
+
+    What the state does not allow is a conflict, and so is a second press.
+    """
     path = f"/api/finetune/{make_job(ada, status, lease_token=lease)}"
     for _ in range(2):
         assert error_of(refused := as_ada.post(f"{path}/resume"))["code"] == "conflict"

@@ -1,4 +1,5 @@
-"""``/api/uploads``: pieces, resume, a look before the import; the routes of datasets import by ``upload_id``."""
+"""``/api/uploads``: pieces, resume, a look before the import;
+the routes of datasets import by ``upload_id``."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,5 @@
-"""Alerts reach their owner: in the app once, by webhook at least once, signed, and never a host that this server must not call."""
+"""Alerts reach their owner: in the app once, by webhook at least once,
+signed, and never a host that this server must not call."""
 
 import json
 import socket

@@ -1,4 +1,7 @@
-"""Chats: what is stored, who answers, how a reply grows, stops, fails and survives. Models here are echoes: no torch."""
+"""Chats: what is stored, who answers, how a reply grows, stops, fails and survives.
+
+Models here are echoes: no torch.
+"""
 
 import threading
 import time
@@ -25,7 +28,10 @@ from tests.waiting import wait_until
 
 
 class Echo:
-    """Answers with the last message, one character at a time. With ``gate`` it waits before each until the test lets it go on."""
+    """Answers with the last message, one character at a time.
+
+    With ``gate`` it waits before each until the test lets it go on.
+    """
 
     name = "echo"
     title = "Echo"

@@ -1,4 +1,5 @@
-"""Datasets and their versions: making, looking, changing, deleting, and that a stranger sees nothing of them."""
+"""Datasets and their versions: making, looking, changing,
+deleting, and that a stranger sees nothing of them."""
 
 import csv
 import io

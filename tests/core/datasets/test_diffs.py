@@ -1,4 +1,5 @@
-"""Diffs are exact: against counting in plain Python, on random rows with nulls, NaN, nested values and twins."""
+"""Diffs are exact: against counting in plain Python,
+on random rows with nulls, NaN, nested values and twins."""
 
 import json
 import random

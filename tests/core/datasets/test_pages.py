@@ -1,4 +1,5 @@
-"""Pages of rows, filters, search and downloads, on Parquet made here: what goes in comes out, in the right order."""
+"""Pages of rows, filters, search and downloads, on Parquet made here:
+what goes in comes out, in the right order."""
 
 import csv
 import io

@@ -1,4 +1,5 @@
-"""Splits keep equal rows together, hold their shares and repeat themselves; leak reports find what is on both sides."""
+"""Splits keep equal rows together, hold their shares
+and repeat themselves; leak reports find what is on both sides."""
 
 import hashlib
 import json

@@ -1,4 +1,5 @@
-"""New versions from old ones: edits and appends keep order and types and refuse what does not fit; removed versions say so."""
+"""New versions from old ones: edits and appends keep order
+and types and refuse what does not fit; removed versions say so."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,5 @@
-"""A ready version of whatever a query of ours answers, without an upload: for tests of what versions are used for."""
+"""A ready version of whatever a query of ours answers,
+without an upload: for tests of what versions are used for."""
 
 from typing import Any
 
@@ -16,7 +17,8 @@ from core.tables import DatasetRow, DatasetVersionRow
 def make(
     user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any
 ) -> Version:
-    """The next version of ``dataset_id``, or the first of a new dataset, with the rows that ``answer`` (SQL) has."""
+    """The next version of ``dataset_id``, or the first
+    of a new dataset, with the rows that ``answer`` (SQL) has."""
     version_id = new_id("dsv")
     path = storage.parquet_path(version_id)
     path.parent.mkdir(parents=True)

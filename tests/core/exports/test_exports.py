@@ -1,4 +1,5 @@
-"""Exports: made from a version, loaded again, offered only when they answer the same; and nobody else's business."""
+"""Exports: made from a version, loaded again, offered only
+when they answer the same; and nobody else's business."""
 
 import json
 import shutil
@@ -49,7 +50,8 @@ QUESTIONS = [{"prompt": f"Capital number {n}?", "completion": f"It is number {n}
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """As the export process has it: threads that wait for each other on a busy machine are far slower than one."""
+    """As the export process has it: threads that wait
+    for each other on a busy machine are far slower than one."""
     hardware.set_up_torch(threads=1)
 
 
@@ -106,7 +108,8 @@ def starter() -> str:
 
 @pytest.fixture
 def tuned(ada: User, starter: str, starter_adapter: Path, make_version: MakeVersion) -> Callable[..., str]:
-    """``tuned()``: a model of Ada's on the FAQ, as a LoRA over the starter; ``tuned(folder)``: with these whole weights."""
+    """``tuned()``: a model of Ada's on the FAQ, as a LoRA over the starter;
+    ``tuned(folder)``: with these whole weights."""
 
     def make(folder: Path | None = None, *, user: User = ada, name: str = "support-bot") -> str:
         data, version_id = make_version(user, QUESTIONS), new_id("mdv")
@@ -277,8 +280,8 @@ def test_trainer_registry_transformers_and_gguf_say_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ten prompts at temperature 0: by the model in the trainer's memory, as the registry serves it, from merged weights in plain
-    transformers, and from the F16 GGUF file, in llama.cpp where that is installed."""
+    """Ten prompts at temperature 0: by the model in the trainer's memory, as the registry serves it, from
+    merged weights in plain transformers, and from the F16 GGUF file, in llama.cpp where that is installed."""
     in_memory: list[str] = []
     write = pretrained.write_model
 

@@ -46,7 +46,8 @@ def trained(ada: User, tiny_base: Path, make_job: MakeJob) -> JobRow:
 
 @pytest.fixture
 def half_way(ada: User, make_job: MakeJob) -> JobRow:
-    """A running job with the checkpoints of steps 4, 8 and 12, as far as files and rows go; the best is step 8."""
+    """A running job with the checkpoints of steps 4, 8 and 12,
+    as far as files and rows go; the best is step 8."""
     job = make_job(
         ada, status="running", lease_token="x", step=14, total_steps=40, hyperparameters={"keep": "best"}
     )

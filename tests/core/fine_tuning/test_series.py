@@ -1,4 +1,5 @@
-"""Curves for many viewers: each point is read once, thinning keeps the peaks, and a zoom shows what was thinned away."""
+"""Curves for many viewers: each point is read once,
+thinning keeps the peaks, and a zoom shows what was thinned away."""
 
 from collections.abc import Callable
 from datetime import timedelta

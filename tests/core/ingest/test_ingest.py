@@ -1,4 +1,5 @@
-"""Uploads, good and hostile: what becomes of them, what is said, and that nothing of a refused one is left."""
+"""Uploads, good and hostile: what becomes of them,
+what is said, and that nothing of a refused one is left."""
 
 import datetime as dt
 import decimal

@@ -42,9 +42,9 @@ ACTIONS: dict[str, Callable[[Session, str], Any]] = {
     "pause_for_reason": lambda s, j: jobs.pause_for_reason(s, j, token=TOKEN, error=Error("x", "y")),
 }
 WITH_TOKEN = ("requeue", "fail", "release", "heartbeat", "succeed", "pause_for_reason")
-# who has the lease: nobody; a worker that has not reported itself; one that has; one that is gone for longer than the lease lasts;
-# and for actions that name a token: somebody who has another one
-# outcome: the new state, with * where the lease stays, with + where there is a new one, else there is none; "." is refused and
+# who has the lease: nobody; a worker that has not reported itself; one that has; one that is gone for longer
+# than the lease lasts; and for actions that name a token: somebody who has another one outcome: the new
+# state, with * where the lease stays, with + where there is a new one, else there is none; "." is refused and
 # changes nothing; "gone" is no row any more; "-" is a state that the database refuses
 LEASES = ("none", "coming", "held", "lost", "other")
 TABLE = """

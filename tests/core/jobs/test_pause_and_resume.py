@@ -1,7 +1,8 @@
-"""A job that is paused and resumed at any moment goes on, and so does the next user's: nothing that happens stops the queue.
+"""A job that is paused and resumed at any moment goes on,
+and so does the next user's: nothing that happens stops the queue.
 
-One place, two users. Workers are stubs that move one transaction at a time (``stub_workers``), jobs, supervisor and recorder are
-the real ones.
+One place, two users. Workers are stubs that move one transaction at a time (``stub_workers``), jobs,
+supervisor and recorder are the real ones.
 """
 
 import itertools
@@ -77,7 +78,8 @@ def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
 def test_jobs_paused_and_resumed_at_random_moments_all_end(
     ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock, games: int
 ) -> None:
-    """From claim to end, between any two transactions, the server stopped or killed now and then; another user's job is behind."""
+    """From claim to end, between any two transactions,
+    the server stopped or killed now and then; another user's job is behind."""
     template = make_job(ada, runner=stub_workers.NAME, status="cancelled")
     moments: Counter[str] = Counter()
     for seed in range(games):
@@ -94,7 +96,10 @@ def test_jobs_paused_and_resumed_at_random_moments_all_end(
 
 
 class Game:
-    """A job from the queue to the end; ``rng`` says who moves next. ``moments`` counts what a resume came upon."""
+    """A job from the queue to the end; ``rng`` says who moves next.
+
+    ``moments`` counts what a resume came upon.
+    """
 
     def __init__(
         self,

@@ -34,7 +34,8 @@ def provider() -> Iterator[LocalProvider]:
 
 @pytest.fixture(scope="session")
 def talker(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with a long context, and with special tokens so unlikely that a greedy answer never ends by itself."""
+    """The tiny model with a long context, and with special tokens
+    so unlikely that a greedy answer never ends by itself."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -291,7 +292,8 @@ def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int)
 
 
 def characters(text: str) -> str:
-    """Without replacement characters: a random model writes bytes that are no text, and nobody minds how many of them."""
+    """Without replacement characters: a random model writes bytes
+    that are no text, and nobody minds how many of them."""
     return text.replace("\ufffd", "")
 
 

@@ -1,4 +1,7 @@
-"""Queries as users ask them: names, ownership, limits, waiting, errors, saving. What SQL may do is tested in test_sql_gate.py."""
+"""Queries as users ask them: names, ownership, limits, waiting, errors, saving.
+
+What SQL may do is tested in test_sql_gate.py.
+"""
 
 import base64
 import json

@@ -1,4 +1,5 @@
-"""The quality of a version: each check finds what it should, and where, leaves look-alikes alone, and shows nothing whole."""
+"""The quality of a version: each check finds what it should,
+and where, leaves look-alikes alone, and shows nothing whole."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Reports about a version: asked for, computed by a process, settled whatever happens, and nobody else's business."""
+"""Reports about a version: asked for, computed by a process,
+settled whatever happens, and nobody else's business."""
 
 import subprocess
 import sys
@@ -251,7 +252,8 @@ def test_after_a_restart_what_died_is_computed_again_and_what_lives_goes_on(
 
 @pytest.fixture
 def model_of(tmp_path: Path) -> Callable[..., str]:
-    """``model_of(user)``: the id of a model version whose tokenizer takes every word for a token; None as user: a base."""
+    """``model_of(user)``: the id of a model version
+    whose tokenizer takes every word for a token; None as user: a base."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder = tmp_path / "model"

@@ -1,4 +1,5 @@
-"""Jobs on a Ray cluster: against a small stand-in of its Job Submission API, and against a real Ray where it is installed."""
+"""Jobs on a Ray cluster: against a small stand-in of its Job Submission API,
+and against a real Ray where it is installed."""
 
 import json
 import os
@@ -257,7 +258,10 @@ def test_an_address_that_is_no_web_address_stops_the_start(monkeypatch: pytest.M
 
 @pytest.fixture(scope="module")
 def real_cluster() -> Iterator[str]:
-    """A Ray head on this machine with a token, in a folder and on ports of its own. Never ``ray stop``: it ends everybody's."""
+    """A Ray head on this machine with a token, in a folder and on ports of its own.
+
+    Never ``ray stop``: it ends everybody's.
+    """
     pytest.importorskip("ray", reason="Ray is an optional extra: pip install -r requirements-ray.txt")
     port, dashboard, agent, client = (free_port() for _ in range(4))
     folder = Path(f"/tmp/lray-{os.getpid()}")  # Ray's sockets need a short path

@@ -1,6 +1,8 @@
-"""SQL texts for the tests of the sandbox: attacks that nothing may let through, and queries that everything must.
+"""SQL texts for the tests of the sandbox:
+attacks that nothing may let through, and queries that everything must.
 
-One per line; ``t`` (a, b, s, l, st, j, d), ``u``, ``"faq@2"`` and ``"Ünïcode"`` are the tables that there are.
+One per line; ``t`` (a, b, s, l, st, j, d), ``u``, ``"faq@2"`` and ``"Ünïcode"`` are the tables that there
+are.
 """
 
 ATTACKS = r"""

@@ -1,4 +1,7 @@
-"""The gate by itself: what it lets through and what it refuses. What holds if it failed is test_sql_sandbox.py's business."""
+"""The gate by itself: what it lets through and what it refuses.
+
+What holds if it failed is test_sql_sandbox.py's business.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -278,7 +278,8 @@ def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: P
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_zygote_has_one_thread(ask: Callable[..., Answer]) -> None:
-    """A process of several must not fork, and ends only with its last one: its children's callers heard of its death before it."""
+    """A process of several must not fork, and ends only with its last one:
+    its children's callers heard of its death before it."""
     ask("SELECT 1")
     assert psutil.Process(_zygote_process().pid).num_threads() == 1
 
@@ -288,7 +289,8 @@ def test_protection_is_said_in_words() -> None:
 
 
 def _in_locked_process(code: str, *, folder: Path, read: list[Path]) -> str:
-    """Run ``code`` in a process locked like a child, after the gate and DuckDB's own lock failed us; what it printed."""
+    """Run ``code`` in a process locked like a child,
+    after the gate and DuckDB's own lock failed us; what it printed."""
     script = (
         "import ctypes, os, pathlib, signal, socket, subprocess, sys, threading\n"
         "import duckdb\n"

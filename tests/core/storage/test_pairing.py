@@ -1,4 +1,5 @@
-"""A data folder and a database that do not belong together: the start ends with a sentence, and every file is still there."""
+"""A data folder and a database that do not belong together:
+the start ends with a sentence, and every file is still there."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,5 @@
-"""What no row names is kept in the trash: moved, not deleted, for as long as the admin says, and it comes back."""
+"""What no row names is kept in the trash: moved, not deleted,
+for as long as the admin says, and it comes back."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""What the tests of the training share: a loop over rows, for any method, on any base, with a report that keeps what it is told."""
+"""What the tests of the training share: a loop over rows,
+for any method, on any base, with a report that keeps what it is told."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +89,10 @@ def make_loop(
     seed: int = 1,
     **asked: Any,
 ) -> Loop:
-    """A loop as the worker would build it, on one thread (two may wait for each other). ``asked``: hyperparameters."""
+    """A loop as the worker would build it, on one thread (two may wait for each other).
+
+    ``asked``: hyperparameters.
+    """
     hardware.set_up_torch(threads=1)
     weights = base if isinstance(base, Weights) else weights_at(base)
     rows = rows_for(method, 24) if rows is None else rows

@@ -1,4 +1,5 @@
-"""Every method, all weights and LoRA, fresh, resumed and killed: each learns, and each goes on as if nothing had happened."""
+"""Every method, all weights and LoRA, fresh, resumed and killed:
+each learns, and each goes on as if nothing had happened."""
 
 import functools
 import multiprocessing
@@ -43,7 +44,10 @@ def loop_of(method: str, tuning: str, folder: Path, report: Any = None) -> Loop:
 
 @pytest.fixture(scope="module")
 def straight_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Loop]:
-    """``straight_of(method, tuning)``: the run that nothing happened to. Each is made once and only looked at."""
+    """``straight_of(method, tuning)``: the run that nothing happened to.
+
+    Each is made once and only looked at.
+    """
 
     @functools.cache
     def run(method: str, tuning: str) -> Loop:

@@ -1,4 +1,5 @@
-"""What a training learns, in which order and at which pace: masks, batches, schedule, settings, checkpoints, the loop."""
+"""What a training learns, in which order and at which pace:
+masks, batches, schedule, settings, checkpoints, the loop."""
 
 import math
 from pathlib import Path

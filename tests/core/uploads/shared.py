@@ -1,4 +1,5 @@
-"""Uploads for tests: a staged file goes through ``datasets.create``; the converter runs in this process unless asked otherwise."""
+"""Uploads for tests: a staged file goes through ``datasets.create``;
+the converter runs in this process unless asked otherwise."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,5 @@
-"""Files on their way in: pieces, resume, one writer at a time, waiting, import; other users' uploads do not exist."""
+"""Files on their way in: pieces, resume, one writer at a time,
+waiting, import; other users' uploads do not exist."""
 
 import hashlib
 from pathlib import Path

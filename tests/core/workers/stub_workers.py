@@ -1,8 +1,10 @@
-"""Workers that are objects of the test's own process, and the runner that starts them: each move is one transaction.
+"""Workers that are objects of the test's own process,
+and the runner that starts them: each move is one transaction.
 
-What they tell goes through the real :class:`~core.workers.recorder.Recorder` (its thread is not started: the test says when it
-beats) and they end through the real ``worker._let_go``. Only the training is a counter, and the model is one that exists already. A
-test decides who moves next, so whatever can happen between two transactions can be played, and played again.
+What they tell goes through the real :class:`~core.workers.recorder.Recorder` (its thread is not started: the
+test says when it beats) and they end through the real ``worker._let_go``. Only the training is a counter, and
+the model is one that exists already. A test decides who moves next, so whatever can happen between two
+transactions can be played, and played again.
 """
 
 import itertools
@@ -45,7 +47,10 @@ class Clock:
 
 
 class Stub:
-    """One worker. ``phase``: coming (it has not reported itself), training, ending (it obeys a wish), gone."""
+    """One worker.
+
+    ``phase``: coming (it has not reported itself), training, ending (it obeys a wish), gone.
+    """
 
     def __init__(self, runner: "StubRunner", job_id: str, pid: int) -> None:
         self.runner, self.job_id, self.pid, self.phase = runner, job_id, pid, "coming"
@@ -130,7 +135,10 @@ class Stub:
 
 
 class StubRunner:
-    """Trains ``steps`` steps. ``saved``: the step of each job's last checkpoint; ``lost_steps`` were trained and never saved."""
+    """Trains ``steps`` steps.
+
+    ``saved``: the step of each job's last checkpoint; ``lost_steps`` were trained and never saved.
+    """
 
     name = NAME
     title = "In this process"

@@ -177,7 +177,8 @@ def test_a_lost_lease_writes_nothing(job: JobRow) -> None:
 
 
 def as_tensorboard_reads(files: list[Path], tag: str) -> dict[int, float]:
-    """Records of (length, checksum, event, checksum); a START note voids what earlier files say from its step on."""
+    """Records of (length, checksum, event, checksum);
+    a START note voids what earlier files say from its step on."""
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     found: list[tuple[int, float]] = []

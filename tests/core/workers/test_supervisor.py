@@ -98,7 +98,8 @@ def test_a_dead_worker_is_replaced_until_the_attempts_are_used_up(
 def test_a_job_that_gets_on_between_its_crashes_is_not_given_up(
     ada: User, make_waiting: MakeJob, runner: PretendRunner
 ) -> None:
-    """Three power cuts in a week of training are no reason to throw it away; three crashes at the same step are."""
+    """Three power cuts in a week of training are no reason
+    to throw it away; three crashes at the same step are."""
     worker = {
         "worker_pid": 1,
         "worker_started": later(-60).timestamp(),
@@ -222,7 +223,8 @@ RUNS = {
 def running(
     ada: User, make_waiting: MakeJob, *, silent: float, step_seconds: float = 0.1, **columns: Any
 ) -> JobRow:
-    """A job in the middle of its run whose heartbeat goes on and whose last step was ``silent`` seconds ago."""
+    """A job in the middle of its run whose heartbeat goes
+    on and whose last step was ``silent`` seconds ago."""
     facts = {
         "lease_until": later(60),
         "stepped_at": later(-silent),
@@ -308,7 +310,10 @@ def test_a_silent_worker_is_told_of_once(ada: User, make_waiting: MakeJob, runne
 def test_a_job_paused_and_resumed_at_once_goes_on_and_so_does_the_next_users(
     ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
 ) -> None:
-    """With one place. The worker had seen the pause, and gives its lease back only after the job was resumed."""
+    """With one place.
+
+    The worker had seen the pause, and gives its lease back only after the job was resumed.
+    """
     job, behind = make_waiting(ada), make_waiting(bob)
     watch = Supervisor()
     watch.tick()
@@ -328,7 +333,8 @@ def test_a_job_paused_and_resumed_at_once_goes_on_and_so_does_the_next_users(
 def test_a_job_that_an_earlier_release_left_queued_with_a_dead_lease_goes_on(
     ada: User, bob: User, make_waiting: MakeJob, runner: PretendRunner
 ) -> None:
-    """Until now a job that was resumed before its worker let go ended so, and held the only place for ever."""
+    """Until now a job that was resumed before its worker let go ended so,
+    and held the only place for ever."""
     left = make_waiting(
         ada, status="queued", lease_token="t", lease_until=later(-60), worker_pid=1, worker_started=1.0
     )
@@ -371,7 +377,8 @@ def test_a_worker_that_was_paused_before_has_its_whole_time_to_save_again(
 def test_a_job_resumed_after_its_last_attempt_died_starts_afresh(
     ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the supervisor had looked at it a moment before: the attempts that count are those of the row as it is now."""
+    """Also when the supervisor had looked at it a moment before:
+    the attempts that count are those of the row as it is now."""
     dead = {"lease_token": "t", "lease_until": later(60), "worker_pid": 1, "worker_started": 1.0}
     job = make_waiting(ada, status="paused", attempts=jobs.MAX_ATTEMPTS, **dead)
     before = row_of(job.id)
@@ -387,7 +394,8 @@ def test_a_job_resumed_after_its_last_attempt_died_starts_afresh(
 def test_an_orphan_whose_pid_is_somebody_elses_by_now_is_not_touched(
     ada: User, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
-    """The pid in the row is this test's own, but the process that had it started at another time: before the machine did."""
+    """The pid in the row is this test's own, but the process
+    that had it started at another time: before the machine did."""
     worker = {"worker_pid": os.getpid(), "worker_started": psutil.boot_time() - 3600}
     job = make_job(ada, status=status, lease_token="t", lease_until=later(60), attempts=1, **worker)
     monkeypatch.setattr(SubprocessRunner, "start", lambda self, job_id: None)

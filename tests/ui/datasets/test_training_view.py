@@ -1,4 +1,5 @@
-"""The Training view tab: format, mapping, verdict, errors that open their row, examples; and the way into the form."""
+"""The Training view tab: format, mapping, verdict, errors
+that open their row, examples; and the way into the form."""
 
 import json
 from collections.abc import Callable

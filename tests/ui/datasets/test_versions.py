@@ -1,4 +1,5 @@
-"""The Versions tab, the page that compares, the table editor, splits and the admin's rule for old versions."""
+"""The Versions tab, the page that compares, the table editor,
+splits and the admin's rule for old versions."""
 
 from typing import Any
 

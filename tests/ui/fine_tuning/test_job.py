@@ -53,7 +53,8 @@ def test_buttons_follow_the_state(ada: User, visit: Visit, status: str, offered:
 
 @pytest.mark.parametrize(("lets_go", "goes_on"), [(True, "queued"), (False, "running")])
 def test_pause_and_resume_are_one_press(ada: User, visit: Visit, lets_go: bool, goes_on: str) -> None:
-    """A job whose worker has not let go yet is shown as what it is: it runs, and has no place in the queue."""
+    """A job whose worker has not let go yet is shown as what it is:
+    it runs, and has no place in the queue."""
     job_id = make_job(ada)
     app = visit(ada, "job", id=job_id)
     app.button(key="job_pause").click().run()

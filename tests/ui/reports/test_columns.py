@@ -1,4 +1,5 @@
-"""The Columns tab: the quality card on top, what is still computed, a card per column, and the ways from there to the rows."""
+"""The Columns tab: the quality card on top, what is still computed,
+a card per column, and the ways from there to the rows."""
 
 from collections.abc import Callable
 from typing import Any

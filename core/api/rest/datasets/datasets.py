@@ -1,4 +1,7 @@
-"""``/api/datasets``: files become versions; versions are listed, described, taken away again. Their rows: ``rows``."""
+"""``/api/datasets``: files become versions; versions are listed, described, taken away again.
+
+Their rows: ``rows``.
+"""
 
 from typing import Annotated, Any
 
@@ -23,7 +26,10 @@ FILE_BODY = {
 
 
 class Imported(Input):
-    """An upload that has arrived. Without ``options`` those chosen for it count, else those of the dataset's last upload."""
+    """An upload that has arrived.
+
+    Without ``options`` those chosen for it count, else those of the dataset's last upload.
+    """
 
     upload_id: str = Field(min_length=1)
     options: IngestOptions | None = None
@@ -45,8 +51,9 @@ class SavedVersion(Input):
 
 @router.post("/datasets", status_code=201, openapi_extra=FILE_BODY)
 async def create_dataset(user: CurrentUser, request: Request) -> Dataset:
-    """``multipart/form-data``: file, name, description, format, options (JSON), up to 16 MiB converted at once. Or as JSON
-    ``{"upload_id", "name", "description", "format", "options"}``: a file that came in pieces."""
+    """``multipart/form-data``: file, name, description, format, options (JSON), up to 16 MiB converted at
+    once. Or as JSON ``{"upload_id", "name", "description", "format", "options"}``: a file that came in
+    pieces."""
     if not _is_form(request):
         body = await _object(request)
         chosen, new = (
@@ -93,14 +100,16 @@ def delete_dataset(dataset_id: str, user: CurrentUser) -> None:
 
 @router.get("/datasets/{dataset_id}/uses")
 def list_uses(dataset_id: str, user: CurrentUser) -> list[datasets.Use]:
-    """Jobs, aliases, models and versions that need this dataset; those that ``blocks`` forbid its deletion."""
+    """Jobs, aliases, models and versions that need this dataset;
+    those that ``blocks`` forbid its deletion."""
     return datasets.uses(user, dataset_id)
 
 
 @router.post("/datasets/{dataset_id}/versions", status_code=201, openapi_extra=FILE_BODY)
 async def add_version(dataset_id: str, user: CurrentUser, request: Request, response: Response) -> Version:
-    """A file as ``multipart/form-data`` (file, note, options), or JSON: ``{"upload_id", "note", "options", "append"}``, or
-    ``{"sql", "note"}`` for a query's result. 200 instead of 201: the bytes are those of the version that comes back."""
+    """A file as ``multipart/form-data`` (file, note, options), or JSON: ``{"upload_id", "note", "options",
+    "append"}``, or ``{"sql", "note"}`` for a query's result. 200 instead of 201: the bytes are those of the
+    version that comes back."""
     if _is_form(request):
         version = await _add_file(dataset_id, user, request)
     else:
@@ -126,7 +135,10 @@ def get_version(dataset_id: str, number: Number, user: CurrentUser) -> Version:
 
 @router.delete("/datasets/{dataset_id}/versions/{number}", status_code=204)
 def delete_version(dataset_id: str, number: Number, user: CurrentUser) -> None:
-    """Remove its files; number, note, hash and lineage stay. Refused while something needs it, and for the last one."""
+    """Remove its files; number, note, hash and lineage stay.
+
+    Refused while something needs it, and for the last one.
+    """
     datasets.delete_version(user, datasets.version_of(user, dataset_id, number).id)
 
 

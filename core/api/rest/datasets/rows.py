@@ -1,4 +1,7 @@
-"""``/api/datasets/{dataset_id}/…``: what is in a version. Pages of its rows, what its columns hold, how two differ, and files."""
+"""``/api/datasets/{dataset_id}/…``: what is in a version.
+
+Pages of its rows, what its columns hold, how two differ, and files.
+"""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -22,7 +25,10 @@ Number = Annotated[int | None, Query(ge=1, le=10**9)]
 
 
 class ViewQuery(Input):
-    """``columns``: names with commas between, or a JSON list. ``where``: a JSON object, a filter per column. ``search``: words."""
+    """``columns``: names with commas between, or a JSON list.
+
+    ``where``: a JSON object, a filter per column. ``search``: words.
+    """
 
     model_config = ConfigDict(strict=False)  # an address holds text only
 
@@ -52,7 +58,10 @@ class DiffQuery(Input):
 
 @router.get("/datasets/{dataset_id}/preview")
 def preview_rows(dataset_id: str, user: CurrentUser, page: Annotated[PreviewQuery, Query()]) -> Preview:
-    """A page of rows. A filter is a value, null, or any of ``contains``, ``equals``, ``min``, ``max``, ``one_of``, ``is_null`` …"""
+    """A page of rows.
+
+    A filter is a value, null, or any of ``contains``, ``equals``, ``min``, ``max``, ``one_of``, ``is_null`` …
+    """
     return datasets.preview(
         user,
         dataset_id,
@@ -68,14 +77,17 @@ def preview_rows(dataset_id: str, user: CurrentUser, page: Annotated[PreviewQuer
 
 @router.get("/datasets/{dataset_id}/profile")
 def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> Profile:
-    """Per column: type, nulls, distinct (approximate), min, max, mean, quantiles, histogram, top values. ``status`` says whether
-    it is complete: while it is ``running``, what the file's footer knows is there."""
+    """Per column: type, nulls, distinct (approximate), min, max, mean, quantiles, histogram, top values.
+    ``status`` says whether it is complete: while it is ``running``, what the file's footer knows is there."""
     return datasets.profile(user, dataset_id, version=version)
 
 
 @router.get("/datasets/{dataset_id}/diff")
 def get_diff(dataset_id: str, user: CurrentUser, asked: Annotated[DiffQuery, Query()]) -> dict[str, Any]:
-    """Rows added, removed and changed between two versions, exactly, with samples. ``key``: the columns that name a row."""
+    """Rows added, removed and changed between two versions, exactly, with samples.
+
+    ``key``: the columns that name a row.
+    """
     found = datasets.diff(
         user, dataset_id, asked.from_, asked.to, key=_names(asked.key, "key") or [], limit=asked.limit
     )
@@ -86,7 +98,8 @@ def get_diff(dataset_id: str, user: CurrentUser, asked: Annotated[DiffQuery, Que
 def get_content(
     dataset_id: str, user: CurrentUser, request: Request, asked: Annotated[ContentQuery, Query()]
 ) -> Response:
-    """The uploaded bytes, the rows in another format (all, or those of a view), or the rows that were skipped."""
+    """The uploaded bytes, the rows in another format (all,
+    or those of a view), or the rows that were skipped."""
     view = parse(
         View,
         version=asked.version,

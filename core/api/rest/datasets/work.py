@@ -1,6 +1,7 @@
 """``/api/datasets/{dataset_id}/…``: what is made of a version, and what is found out about it.
 
-Edits and splits make versions; quality, leaks and lineage tell. ``version`` in the address is a number, the newest without it.
+Edits and splits make versions; quality, leaks and lineage tell. ``version`` in the address is a number, the
+newest without it.
 """
 
 from dataclasses import asdict
@@ -18,19 +19,26 @@ Number = Annotated[int | None, Query(ge=1, le=10**9)]
 
 @router.post("/datasets/{dataset_id}/edits", status_code=201)
 def edit_dataset(dataset_id: str, edits: Edits, user: CurrentUser, version: Number = None) -> Version:
-    """Cells changed, rows added and deleted, as the next version. 409 when a newer version exists, unless ``force``."""
+    """Cells changed, rows added and deleted, as the next version. 409
+    when a newer version exists, unless ``force``."""
     return datasets.edit(user, datasets.version_of(user, dataset_id, version).id, edits)
 
 
 @router.post("/datasets/{dataset_id}/splits", status_code=201)
 def split_dataset(dataset_id: str, new: NewSplit, user: CurrentUser, version: Number = None) -> list[Dataset]:
-    """A dataset for each of train, validation and test, by the hash of what the rows hold. Again: their next versions."""
+    """A dataset for each of train, validation and test, by the hash of what the rows hold.
+
+    Again: their next versions.
+    """
     return datasets.split(user, datasets.version_of(user, dataset_id, version).id, new)
 
 
 @router.get("/datasets/{dataset_id}/quality")
 def get_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> datasets.Quality:
-    """What is suspicious: duplicates, empty columns, broken text, personal data. ``status`` says whether it is complete."""
+    """What is suspicious: duplicates, empty columns, broken text, personal data.
+
+    ``status`` says whether it is complete.
+    """
     return datasets.quality(user, datasets.version_of(user, dataset_id, version).id)
 
 
@@ -38,7 +46,8 @@ def get_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> d
 def get_leaks(
     dataset_id: str, user: CurrentUser, against: Annotated[list[str], Query()], version: Number = None
 ) -> datasets.LeakReport:
-    """Rows of this version that are in other versions, too (``against``: their ids, any dataset), exactly or nearly."""
+    """Rows of this version that are in other versions,
+    too (``against``: their ids, any dataset), exactly or nearly."""
     return datasets.leaks(user, [datasets.version_of(user, dataset_id, version).id, *against])
 
 

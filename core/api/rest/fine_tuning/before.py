@@ -1,4 +1,5 @@
-"""``/api/finetune``, before a start: what a job would do and cost, what the model sees of a row, which settings there are."""
+"""``/api/finetune``, before a start: what a job would do and cost,
+what the model sees of a row, which settings there are."""
 
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +26,10 @@ class PreviewRow(NewJob):
 
 @router.post("/finetune/plan")
 def plan_job(new: NewJob, user: CurrentUser) -> Forecast:
-    """What a job would do: its steps and settings, the memory it needs and the time it takes. Nothing is started."""
+    """What a job would do: its steps and settings, the memory it needs and the time it takes.
+
+    Nothing is started.
+    """
     return forecast.forecast(user, new)
 
 

@@ -1,4 +1,5 @@
-"""``/api/finetune/{job_id}/checkpoints/{step}``: keep, promote, evaluate and delete what a job has written."""
+"""``/api/finetune/{job_id}/checkpoints/{step}``: keep,
+promote, evaluate and delete what a job has written."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -44,7 +45,10 @@ def unpin_checkpoint(job_id: str, step: Number, user: CurrentUser) -> Checkpoint
 def promote_checkpoint(
     job_id: str, step: Number, user: CurrentUser, body: Promotion | None = None
 ) -> Promoted:
-    """Make it a version in the registry: of the model ``name``, or of one of its own. A second time names the first result."""
+    """Make it a version in the registry: of the model ``name``, or of one of its own.
+
+    A second time names the first result.
+    """
     made = fine_tuning.promote_checkpoint(user, job_id, step, body)
     return Promoted(made.model_id, made.version_id)
 
@@ -65,5 +69,6 @@ def delete_checkpoint(job_id: str, step: Number, user: CurrentUser) -> None:
 
 @router.post("/models/{model_id}/versions/{number}/evaluate", status_code=202)
 def evaluate_version(model_id: str, number: Number, user: CurrentUser, body: NewEvaluation) -> ModelVersion:
-    """Begin to measure a version of an own model on rows; the result comes into its ``metrics.evaluation``."""
+    """Begin to measure a version of an own model on rows;
+    the result comes into its ``metrics.evaluation``."""
     return fine_tuning.evaluate_version(user, model_id, number, body)

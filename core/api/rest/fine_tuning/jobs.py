@@ -84,7 +84,8 @@ def get_metrics(
     to_step: Steps = None,
     max_points: Points = 600,
 ) -> Metrics:
-    """Series of ``[step, value]``, thinned to about ``max_points`` that keep the peaks; a range of steps shows more of it."""
+    """Series of ``[step, value]``, thinned to about ``max_points``
+    that keep the peaks; a range of steps shows more of it."""
     return fine_tuning.metrics(
         user, job_id, after_step=after_step, from_step=from_step, to_step=to_step, max_points=max_points
     )
@@ -100,7 +101,8 @@ def list_checkpoints(
 
 @router.get("/finetune/{job_id}/logs", response_class=PlainTextResponse)
 def get_log(job_id: str, user: CurrentUser, tail: Lines = 200, q: Search = None) -> PlainTextResponse:
-    """The last lines of what the training wrote; with ``q`` the last lines that hold it, each behind its number."""
+    """The last lines of what the training wrote;
+    with ``q`` the last lines that hold it, each behind its number."""
     if q:
         found = fine_tuning.search_log(user, job_id, q, limit=tail)
         return PlainTextResponse("".join(f"{line.number}: {line.text}\n" for line in found.lines))

@@ -1,4 +1,5 @@
-"""``/api/finetune/{job_id}/…``: what is seen of a training beside its curves, and what a person notes about it."""
+"""``/api/finetune/{job_id}/…``: what is seen
+of a training beside its curves, and what a person notes about it."""
 
 from typing import Annotated
 
@@ -20,7 +21,8 @@ Points = Annotated[int, Query(ge=10, le=10_000)]
 
 @router.get("/finetune/compare")
 def compare_jobs(user: CurrentUser, ids: Ids, by: Axis = "step", max_points: Points = 600) -> Comparison:
-    """Several jobs side by side (``?id=…&id=…``): curves over steps, tokens or seconds, settings, what came out."""
+    """Several jobs side by side (``?id=…&id=…``):
+    curves over steps, tokens or seconds, settings, what came out."""
     return fine_tuning.compare(user, ids, by=by, max_points=max_points)
 
 

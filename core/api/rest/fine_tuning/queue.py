@@ -1,4 +1,5 @@
-"""``/api/finetune/queue`` and what changes it: the order of one's waiting jobs, priorities, jobs once more and jobs no more."""
+"""``/api/finetune/queue`` and what changes it:
+the order of one's waiting jobs, priorities, jobs once more and jobs no more."""
 
 from typing import Annotated
 
@@ -16,7 +17,8 @@ Key = Annotated[str | None, Query(max_length=200, description="The same key neve
 
 @router.get("/finetune/queue")
 def get_queue(user: CurrentUser) -> Queue:
-    """The caller's waiting jobs in the order in which they will start, with their place and expected start."""
+    """The caller's waiting jobs in the order in
+    which they will start, with their place and expected start."""
     return fine_tuning.queue(user)
 
 

@@ -26,9 +26,11 @@ STATE = "_editing_{}"
 
 @dataclass
 class Editing:
-    """``ground``: what was changed before the present editor was put on the page; ``now``: with what it reports.
+    """``ground``: what was changed before the present editor was put
+    on the page; ``now``: with what it reports.
 
-    ``rows`` are those the editor was given, ``times`` counts the editors. ``heard``: the last run the guard asked for.
+    ``rows`` are those the editor was given, ``times`` counts the editors. ``heard``: the last run the guard
+    asked for.
     """
 
     version: Version
@@ -123,7 +125,8 @@ def _forget_filters() -> None:
 
 
 def _gather(state: Editing) -> None:
-    """First of all: what came with this run, whatever started it, belongs to the rows that the editor still shows."""
+    """First of all: what came with this run, whatever started it,
+    belongs to the rows that the editor still shows."""
     reported = st.session_state.get(state.widget)
     if reported is not None:
         state.now = fold(state.ground, state.rows, reported)

@@ -1,4 +1,5 @@
-"""One row, whole: conversations as conversations, everything else field by field; and the way to its neighbours.
+"""One row, whole: conversations as conversations,
+everything else field by field; and the way to its neighbours.
 
 The drawer belongs to the address: ``row=`` opens it, its arrows change it, closing it takes it out.
 """
@@ -23,7 +24,10 @@ ROLES = {"user": "person", "assistant": "neurology", "system": "settings", "tool
 
 
 def open_row(user: User, dataset: Dataset, version: Version, address: Address, page: Preview) -> None:
-    """A drawer at the right with the address's row. Its neighbours are those of the view, of which ``page`` is shown."""
+    """A drawer at the right with the address's row.
+
+    Its neighbours are those of the view, of which ``page`` is shown.
+    """
 
     @st.dialog("Row", width="medium", position="right", icon=":material/article:", on_dismiss=_close)
     def drawer() -> None:
@@ -45,7 +49,10 @@ def open_row(user: User, dataset: Dataset, version: Version, address: Address, p
 
 
 def _fields(version: Version, address: Address) -> list[str] | None:
-    """None for all of them. Of a very wide table the shown ones come first, and the rest when it is asked for."""
+    """None for all of them.
+
+    Of a very wide table the shown ones come first, and the rest when it is asked for.
+    """
     names = [column["name"] for column in version.columns]
     if len(names) <= MANY_FIELDS or st.toggle(
         f"All {len(names):,} fields (this takes a while)", key="row_all"

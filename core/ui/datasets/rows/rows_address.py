@@ -1,8 +1,8 @@
 """What the Rows tab shows, as the address says it: a link reopens the same view.
 
-``where`` (JSON), ``sort``, ``q``, ``cols`` and ``finding`` are a ``View``; ``page`` and ``size`` say which part of it, ``row`` what
-is open in the drawer. What makes no sense is ignored. Widgets have no say of their own: they show what the address says, and change
-it in their callbacks.
+``where`` (JSON), ``sort``, ``q``, ``cols`` and ``finding`` are a ``View``; ``page`` and ``size`` say which
+part of it, ``row`` what is open in the drawer. What makes no sense is ignored. Widgets have no say of their
+own: they show what the address says, and change it in their callbacks.
 """
 
 import json
@@ -53,7 +53,10 @@ def read(version: Version) -> Address:
 
 
 def change(**values: str | int | None) -> None:
-    """Write parts of the address; None takes one out. A changed view starts at its first page, and its drawer is closed."""
+    """Write parts of the address; None takes one out.
+
+    A changed view starts at its first page, and its drawer is closed.
+    """
     if set(values) - {"page", "row"}:
         values = {"page": None, "row": None, **values}
     for name, value in values.items():

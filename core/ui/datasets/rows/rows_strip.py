@@ -1,5 +1,5 @@
-"""The strip above each column of the grid, from the stored profile: bars or the commonest values, nulls, distinct; and what a click
-on a part of it means as a filter.
+"""The strip above each column of the grid, from the stored profile: bars or the commonest values, nulls,
+distinct; and what a click on a part of it means as a filter.
 
 A bar's filter takes what the bar counted: its lower edge included, its upper one only for the last bar.
 """
@@ -54,7 +54,8 @@ def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> F
 
 
 def with_bar(column: dict[str, Any], wanted: Filter, number: int, *, extend: bool) -> Filter:
-    """The column's filter after a click on a bar: that bar, nothing when it was the only one, or up to it with Shift."""
+    """The column's filter after a click on a bar: that bar,
+    nothing when it was the only one, or up to it with Shift."""
     others = {name: value for name, value in wanted.items() if name not in (*RANGE, "equals")}
     chosen = [i for i, bar in enumerate(_bars(column, wanted)) if bar["on"]]
     if extend and chosen:
@@ -63,7 +64,8 @@ def with_bar(column: dict[str, Any], wanted: Filter, number: int, *, extend: boo
 
 
 def with_value(column: dict[str, Any], wanted: Filter, number: int) -> Filter:
-    """The column's filter after a click on one of its commonest values: it comes to the chosen ones, or leaves them."""
+    """The column's filter after a click on one of its commonest values:
+    it comes to the chosen ones, or leaves them."""
     value = column["top_values"][number]["value"]
     if isinstance(value, str) and len(value) >= MAX_TEXT:
         return {"starts_with": value}
@@ -86,7 +88,10 @@ def edges(column: dict[str, Any]) -> list[float]:
 
 
 def _short(column: dict[str, Any]) -> list[float]:
-    """Edges without the noise of binary fractions: 13.28, not 13.280000000000001. Both ends stay what they are: they are values."""
+    """Edges without the noise of binary fractions: 13.28, not 13.280000000000001.
+
+    Both ends stay what they are: they are values.
+    """
     found = edges(column)
     if is_whole(column) or not is_number(column["type"]):
         return found

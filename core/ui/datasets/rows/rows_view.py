@@ -1,6 +1,8 @@
-"""The Rows tab: a page of rows in the grid, what chooses them above it, where one is below it, and a drawer with one row whole.
+"""The Rows tab: a page of rows in the grid, what chooses them above it,
+where one is below it, and a drawer with one row whole.
 
-Everything that says what is shown lives in the address (``rows_address``); rows, counts and filters are the server's.
+Everything that says what is shown lives in the address (``rows_address``); rows, counts and filters are the
+server's.
 """
 
 import hashlib

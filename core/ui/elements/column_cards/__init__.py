@@ -1,7 +1,9 @@
-"""Cards of columns: a chart, counts, and details to unfold. They draw what they are given and tell what was clicked.
+"""Cards of columns: a chart, counts, and details to unfold.
 
-One element however many cards there are. Every word is made in Python (``core.ui.reports.column_words``), the browser only lays it
-out.
+They draw what they are given and tell what was clicked.
+
+One element however many cards there are. Every word is made in Python (``core.ui.reports.column_words``), the
+browser only lays it out.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +16,9 @@ HERE = Path(__file__).parent
 
 
 def show(key: str, cards: Sequence[dict[str, Any]], *, on_act: Callable[[dict[str, Any]], None]) -> None:
-    """Draw them. ``on_act`` is called before the next run with what was clicked, columns being told by their name:
+    """Draw them.
+
+    ``on_act`` is called before the next run with what was clicked, columns being told by their name:
 
     {"bar", "number"}, {"value", "number"}, {"nulls"}, {"finding"} (its key) or {"line"}.
     """

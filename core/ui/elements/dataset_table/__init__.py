@@ -1,7 +1,8 @@
-"""The table of datasets: sorted by its headers, opened by a click or from the keyboard, and cards on a narrow screen.
+"""The table of datasets: sorted by its headers, opened
+by a click or from the keyboard, and cards on a narrow screen.
 
-One element however many rows there are: what is shown is text made in Python, the browser only lays it out. Names are links, so
-that a dataset opens in a new tab as any link does.
+One element however many rows there are: what is shown is text made in Python, the browser only lays it out.
+Names are links, so that a dataset opens in a new tab as any link does.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ def show_table(
 ) -> None:
     """Draw ``rows`` under ``columns`` ({"name", "label", "sort", "kind"}); a row leads to its ``href``.
 
-    ``sort`` is the order they come in, ``-`` in front means descending; ``on_sort`` is told the one that was asked for.
+    ``sort`` is the order they come in, ``-`` in front means descending; ``on_sort`` is told the one that was
+    asked for.
     """
     component.declare("dataset_table", HERE, stem="table")(
         key=key,

@@ -1,8 +1,9 @@
 """What is typed in the table editor reaches the server before anything else happens in the browser.
 
-The editor keeps its edits in the browser until the next run of the page, and then they all come with it: whatever starts that run
-(saving, another page of rows, a search) cannot overtake them. This brings them soon after they are made, so that the page can say
-what is changed; holds a link back until the server has said that it has them; and lets the browser ask before the tab is closed.
+The editor keeps its edits in the browser until the next run of the page, and then they all come with it:
+whatever starts that run (saving, another page of rows, a search) cannot overtake them. This brings them soon
+after they are made, so that the page can say what is changed; holds a link back until the server has said
+that it has them; and lets the browser ask before the tab is closed.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,9 @@ HERE = Path(__file__).parent
 
 
 def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[int], None]) -> None:
-    """Watch the container with the key ``table``. ``on_told`` gets the number of a run that was asked for; ``heard`` says it back.
+    """Watch the container with the key ``table``.
+
+    ``on_told`` gets the number of a run that was asked for; ``heard`` says it back.
 
     To be drawn after the edits have been read. ``pending``: there are edits that are not saved.
     """

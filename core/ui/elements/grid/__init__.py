@@ -1,6 +1,9 @@
-"""The grid: one page of rows under a strip of statistics per column. It draws what it is given and tells what was clicked.
+"""The grid: one page of rows under a strip of statistics per column.
 
-Cells go to the browser as text, so that no number loses digits there; null stays null, apart from the empty text.
+It draws what it is given and tells what was clicked.
+
+Cells go to the browser as text, so that no number loses digits there; null stays null, apart from the empty
+text.
 """
 
 import datetime as dt
@@ -32,8 +35,8 @@ SHORT_KINDS = {"LIST": "list", "STRUCT": "object", "MAP": "map", "UNION": "mixed
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``kind`` number, nested or empty; ``strip`` as ``core.ui.datasets.rows.rows_strip`` makes it; ``sort`` asc, desc
-    or None."""
+    """One column: ``kind`` number, nested or empty; ``strip`` as ``core.ui.datasets.rows.rows_strip`` makes
+    it; ``sort`` asc, desc or None."""
 
     name: str
     type: str
@@ -46,7 +49,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """``rows`` are [line, cell, …]; ``first`` is the place of the first among ``total``; ``open``: the line that is shown whole."""
+    """``rows`` are [line, cell, …]; ``first`` is the place
+    of the first among ``total``; ``open``: the line that is shown whole."""
 
     label: str
     columns: list[Column]
@@ -60,7 +64,9 @@ class Sheet:
 
 
 def show(key: str, sheet: Sheet, *, on_act: Callable[[dict[str, Any]], None]) -> None:
-    """Draw it. ``on_act`` is called before the next run with what was clicked, columns being told by their number:
+    """Draw it.
+
+    ``on_act`` is called before the next run with what was clicked, columns being told by their number:
 
     {"sort"}, {"bar", "number", "extend"}, {"value", "number"}, {"nulls"} or {"row"} (a line).
     """

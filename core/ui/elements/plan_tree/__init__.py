@@ -1,4 +1,5 @@
-"""A query's plan, drawn: a box per step with its rows and its share of the time, the steps it waits for below it."""
+"""A query's plan, drawn: a box per step with its rows
+and its share of the time, the steps it waits for below it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,5 @@
-"""The fields of one row, whole: nested values as a tree, long text readable, all of it to be copied as JSON."""
+"""The fields of one row, whole: nested values as a tree,
+long text readable, all of it to be copied as JSON."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""The SQL field: coloured text, Ctrl + Enter, a mark at the mistake, names from ``sql_tables`` written at the caret."""
+"""The SQL field: coloured text, Ctrl + Enter, a mark at the mistake,
+names from ``sql_tables`` written at the caret."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""The tables beside the SQL field: searched, opened and inserted in the browser, without a round to the server."""
+"""The tables beside the SQL field: searched, opened
+and inserted in the browser, without a round to the server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ MAX_TABLES, MAX_COLUMNS = 500, 200
 
 
 def show(tables: Sequence[QueryTable], *, key: str) -> None:
-    """A click on a table or a column writes its name where the caret of the SQL field is (``core.ui.elements.sql_editor``)."""
+    """A click on a table or a column writes its name where the caret
+    of the SQL field is (``core.ui.elements.sql_editor``)."""
     listed = [
         {
             "name": table.name,

@@ -1,4 +1,7 @@
-"""A sequence as the model sees it: every token, whether it is learned, only read, or cut. Nothing of a row is ever read as HTML."""
+"""A sequence as the model sees it: every token, whether it is learned, only read, or cut.
+
+Nothing of a row is ever read as HTML.
+"""
 
 from pathlib import Path
 

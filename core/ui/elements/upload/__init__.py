@@ -1,8 +1,9 @@
-"""The upload field: drag and drop, a file picker, a bar with speed and time left, cancel, one file after the other.
+"""The upload field: drag and drop, a file picker, a bar
+with speed and time left, cancel, one file after the other.
 
-``st.file_uploader`` keeps a file in memory twice; this one sends pieces to our own ``/uploads`` routes, which write them to disk. A
-broken connection is tried again by itself, and choosing the same file after a reload goes on where it stopped. What arrives waits
-for its review; nothing is imported here.
+``st.file_uploader`` keeps a file in memory twice; this one sends pieces to our own ``/uploads`` routes, which
+write them to disk. A broken connection is tried again by itself, and choosing the same file after a reload
+goes on where it stopped. What arrives waits for its review; nothing is imported here.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ SEEN = "_arrived_uploads"
 
 @dataclass(frozen=True)
 class Arrived:
-    """A file that is all here. ``alone`` when it was chosen by itself and its field was on the page when it arrived."""
+    """A file that is all here.
+
+    ``alone`` when it was chosen by itself and its field was on the page when it arrived.
+    """
 
     upload_id: str
     name: str
@@ -30,7 +34,10 @@ class Arrived:
 
 
 def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool = True) -> list[Arrived]:
-    """Draw the field; the uploads that arrived since the last run. With ``dataset_id`` they are meant as versions of it."""
+    """Draw the field; the uploads that arrived since the last run.
+
+    With ``dataset_id`` they are meant as versions of it.
+    """
     seen: list[str] = st.session_state.setdefault(SEEN, [])
     limit = show.bytes_(settings().max_upload_mb * 1024 * 1024)
     result = component.declare("upload", HERE, stem="upload")(

@@ -92,7 +92,8 @@ def spark(points: Points, most: int = SPARK) -> list[float]:
 
 
 def change(values: Sequence[float]) -> float | None:
-    """How the mean of the curve's last tenth differs from the mean of the tenth before: single steps are noise."""
+    """How the mean of the curve's last tenth differs
+    from the mean of the tenth before: single steps are noise."""
     if len(values) < 2:
         return None
     tenth = max(1, len(values) // 10)

@@ -1,7 +1,8 @@
 """The pictures of a fine-tuning job: loss, learning rate, speed, memory.
 
-Takes series that the service has already reduced (600 points at most each), so a redraw every second stays cheap. Colours come from
-the theme, so light and dark both work. Leaves to ``core.fine_tuning`` what was measured, and to ``job_monitor`` where it is drawn.
+Takes series that the service has already reduced (600 points at most each), so a redraw every second stays
+cheap. Colours come from the theme, so light and dark both work. Leaves to ``core.fine_tuning`` what was
+measured, and to ``job_monitor`` where it is drawn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +62,8 @@ def show_loss(
 ) -> None:
     """Training and validation loss over steps; many points get a running mean drawn over a pale raw curve.
 
-    ``on_select`` is called when a stretch of steps was brushed; what it finds is under ``key`` in the session.
+    ``on_select`` is called when a stretch of steps was brushed; what it finds is under ``key`` in the
+    session.
     """
     curves = build_loss_curves(series, smoothing)
     if not curves:
@@ -107,7 +109,8 @@ def show_nothing(*, height: int, waiting: bool) -> None:
 
 
 def axis_end(step: int, total_steps: int) -> int:
-    """Where the axis of steps ends: the next 1, 2 or 5 times a power of ten beyond ``step``, and at last the job's own end.
+    """Where the axis of steps ends: the next 1, 2 or 5 times a power
+    of ten beyond ``step``, and at last the job's own end.
 
     So curves grow into free space, the first steps of a long job can be seen, and the axis rarely jumps.
     """
@@ -129,7 +132,8 @@ def build_loss_curves(series: Series, smoothing: float = SMOOTHING) -> dict[str,
 
 
 def smooth(points: Points, weight: float = SMOOTHING) -> list[tuple[float, float]]:
-    """The running mean ``weight · past + (1 − weight) · value``, freed of its start at zero (Kingma & Ba 2015, section 3)."""
+    """The running mean ``weight · past + (1 − weight) · value``,
+    freed of its start at zero (Kingma & Ba 2015, section 3)."""
     mean, found = 0.0, []
     for index, (step, value) in enumerate(points, start=1):
         mean = weight * mean + (1 - weight) * value

@@ -1,7 +1,8 @@
 """The live monitor of one fine-tuning job.
 
-Everything is read from the database, so any number of tabs may follow, and closing them changes nothing. ``show_live`` redraws
-itself while the job is active and asks for a full run once the status changes, because the buttons above it depend on the status.
+Everything is read from the database, so any number of tabs may follow, and closing them changes nothing.
+``show_live`` redraws itself while the job is active and asks for a full run once the status changes, because
+the buttons above it depend on the status.
 """
 
 from contextlib import suppress

@@ -1,4 +1,7 @@
-"""The waiting jobs as a queue: place, expected start, and what changes the order. Live, as places move while people watch."""
+"""The waiting jobs as a queue: place, expected start, and what changes the order.
+
+Live, as places move while people watch.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -86,7 +89,8 @@ def _show_row(user: User, queued: QueuedJob, *, is_first: bool, is_last: bool) -
 
 
 def _pick_priority(user: User, queued: QueuedJob) -> None:
-    """A menu that holds no value of its own: rows change places while they are drawn, and a kept value would follow another row."""
+    """A menu that holds no value of its own: rows change places
+    while they are drawn, and a kept value would follow another row."""
     key = f"queue_priority_{queued.id}"
 
     def change() -> None:

@@ -1,4 +1,5 @@
-"""What the model answers while it learns, side by side by step: fixed prompts, and the rows it did worst on."""
+"""What the model answers while it learns, side by side by step:
+fixed prompts, and the rows it did worst on."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,8 @@
-"""Which steps the curves show, and how smooth they are: a slider of steps, or a brush over the loss; kept in the address.
+"""Which steps the curves show, and how smooth they are:
+a slider of steps, or a brush over the loss; kept in the address.
 
-The address is written here and not bound to the slider: a bound one keeps the old stretch when brush and slider follow each other.
+The address is written here and not bound to the slider: a bound one keeps the old stretch when brush and
+slider follow each other.
 """
 
 import streamlit as st
@@ -73,7 +75,8 @@ def slider_key(job: fine_tuning.Job) -> str:
 
 
 def chart_key() -> str:
-    """Another one after each zoom: the brush that was drawn over the old stretch would cover all of the new one."""
+    """Another one after each zoom:
+    the brush that was drawn over the old stretch would cover all of the new one."""
     return f"{job_charts.LOSS_CHART}_{st.session_state.get(TURN, 0)}"
 
 
@@ -93,7 +96,10 @@ def _of_address() -> tuple[int, int] | None:
 
 
 def _to_address(steps: tuple[int, int] | None) -> None:
-    """Only when it changes: each writing is a message to the browser. The whole run is no part of an address."""
+    """Only when it changes: each writing is a message to the browser.
+
+    The whole run is no part of an address.
+    """
     told = [str(step) for step in steps or ()]
     if told != st.query_params.get_all(STEPS):
         if told:
