@@ -63,7 +63,10 @@ class Settings(BaseSettings):
     )
     webhook_hosts: str = Field(
         "",
-        description="Private hosts that alerts may be sent to, comma-separated, host or host:port. Empty: public hosts only.",
+        description=(
+            "Private hosts that alerts may be sent to, comma-separated, host or host:port. Empty: "
+            "public hosts only."
+        ),
     )
     import_folders: str = Field(
         "", description="Folders of this server that all users may import from, comma-separated. Empty: none."
@@ -75,7 +78,9 @@ class Settings(BaseSettings):
         30,
         ge=1,
         le=3650,
-        description="What no row of the database names is moved to the trash folder and deleted after this, in days.",
+        description=(
+            "What no row of the database names is moved to the trash folder and deleted after this, in days."
+        ),
     )
     query_seconds: float = Field(20, gt=0, description="Deadline of one SQL query, in seconds.")
     query_memory_mb: int = Field(512, ge=64, description="Memory of one SQL query, in MiB.")
@@ -89,12 +94,18 @@ class Settings(BaseSettings):
     training_devices: int = Field(
         0,
         ge=0,
-        description="Devices that fine-tuning jobs share, one per process of a job. 0: as many as GPUs, without GPUs as CPU cores.",
+        description=(
+            "Devices that fine-tuning jobs share, one per process of a job. 0: as many as GPUs, "
+            "without GPUs as CPU cores."
+        ),
     )
     training_stall_seconds: int = Field(
         600,
         ge=10,
-        description="A training without a step for this long, and much longer than its steps take, is restarted, in seconds.",
+        description=(
+            "A training without a step for this long, and much longer than its steps take, is restarted, "
+            "in seconds."
+        ),
     )
     checkpoint_days: int = Field(
         30,
@@ -104,20 +115,30 @@ class Settings(BaseSettings):
     )
     llama_cpp: str = Field(
         "",
-        description="Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: none.",
+        description=(
+            "Folder of llama.cpp for GGUF exports of other architectures than Llama's and Qwen's. Empty: "
+            "none."
+        ),
     )
     mlflow_uri: str = Field(
         "",
-        description="MLflow tracking server (http…) or folder that runs are exported to. Empty: no export to MLflow.",
+        description=(
+            "MLflow tracking server (http…) or folder that runs are exported to. Empty: no export to MLflow."
+        ),
     )
     cost_per_hour: float = Field(
         0,
         ge=0,
-        description="What an hour of one device costs, in your currency; shown with each model. 0: not shown.",
+        description=(
+            "What an hour of one device costs, in your currency; shown with each model. 0: not shown."
+        ),
     )
     ray_address: str = Field(
         "",
-        description="Ray cluster that jobs may run on, such as http://head:8265. Empty: jobs run on this machine only.",
+        description=(
+            "Ray cluster that jobs may run on, such as http://head:8265. Empty: "
+            "jobs run on this machine only."
+        ),
     )
     ray_token: str = Field(
         "", description="Token of the Ray cluster, when it was started with RAY_AUTH_MODE=token."
@@ -144,7 +165,8 @@ class Settings(BaseSettings):
     def _secret_is_strong(cls, secret: str) -> str:
         if secret and (len(secret) < 32 or len(set(secret)) < 8):
             raise ValueError(
-                "LUTHIER_JWT_SECRET is too weak: give at least 32 random characters, or leave it empty to have one made."
+                "LUTHIER_JWT_SECRET is too weak: give at least 32 random characters, "
+                "or leave it empty to have one made."
             )
         return secret
 
@@ -153,7 +175,8 @@ class Settings(BaseSettings):
     def _ray_address_is_http(cls, address: str) -> str:
         if address and not address.startswith(("http://", "https://")):
             raise ValueError(
-                "LUTHIER_RAY_ADDRESS is the address of the cluster's dashboard and begins with http:// or https://."
+                "LUTHIER_RAY_ADDRESS is the address of the cluster's dashboard and begins with http:// or "
+                "https://."
             )
         return address
 

@@ -55,7 +55,10 @@ def _require_free_port(host: str, port: int) -> None:
         except OSError as error:
             reason = error.strerror or "it cannot be opened"
             print(
-                f"Port {port} on {host} cannot be used ({reason}). Set LUTHIER_PORT to another one, or stop what uses it.",
+                (
+                    f"Port {port} on {host} cannot be used ({reason}). Set LUTHIER_PORT to another one, "
+                    f"or stop what uses it."
+                ),
                 file=sys.stderr,
             )
             raise SystemExit(2) from None

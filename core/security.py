@@ -102,7 +102,8 @@ def _stored_secret(path: Path) -> str:
     secret = path.read_text().strip()
     if len(secret) < 32:
         raise RuntimeError(
-            "The stored signing secret is damaged. Delete secrets/jwt in the data folder; everyone signs in again."
+            "The stored signing secret is damaged. Delete secrets/jwt in the data folder; "
+            "everyone signs in again."
         )
     return secret
 

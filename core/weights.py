@@ -24,12 +24,14 @@ DEFAULT_CONTEXT = 1024
 LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 PLAIN_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{{ '### Assistant:\n' }}{% generation %}{{ message['content'] }}{{ eos_token or '' }}{% endgeneration %}{{ '\n\n' }}"
-    "{%- else -%}{{ '### ' + message['role'].capitalize() + ':\n' + message['content'] + '\n\n' }}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '### Assistant:\n' }}{%- endif -%}"
+    "{%- for message in messages -%}{%- if message['role'] == 'assistant' -%}{{ '### Assistant:\n"
+    "' }}{% generation %}{{ message['content'] }}{{ eos_token or '' }}{% endgeneration %}{{ '\n"
+    "\n"
+    "' }}{%- else -%}{{ '### ' + message['role'].capitalize() + ':\n"
+    "' + message['content'] + '\n"
+    "\n"
+    "' }}{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{ '### Assistant:\n"
+    "' }}{%- endif -%}"
 )
 PLAIN_STOP = "\n### "  # where a model that learnt PLAIN_TEMPLATE without an end token begins the next turn
 

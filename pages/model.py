@@ -69,7 +69,10 @@ def ask_delete(user: User, model: models.Model) -> None:
     show.confirm(
         "model_delete",
         "Delete this model?",
-        f"**{show.plain(model.name)}** goes with {versions}. Programs that call it will get an error. This cannot be undone.",
+        (
+            f"**{show.plain(model.name)}** goes with {versions}. Programs that call it will get an error. "
+            f"This cannot be undone."
+        ),
         lambda: delete(user, model),
     )
 

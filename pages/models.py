@@ -44,7 +44,10 @@ def show_empty(*, filtered: bool) -> None:
         return
     show.empty(
         "No model yet",
-        "A model is what answers: a base, which comes with Luthier or from an admin, or what a fine-tuning makes of it.",
+        (
+            "A model is what answers: a base, which comes with Luthier or from an admin, "
+            "or what a fine-tuning makes of it."
+        ),
         "deployed_code",
     )
 

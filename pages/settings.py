@@ -65,7 +65,8 @@ with st.container(width=640):
     st.subheader("Sessions", anchor=False)
     with st.container(border=True):
         st.caption(
-            "Ends every browser session and API token of yours, this one too. API keys stay: revoke those on their page."
+            "Ends every browser session and API token of yours, this one too. API keys stay: "
+            "revoke those on their page."
         )
         if st.button("Sign out everywhere", key="end_all", icon=":material/logout:"):
             show.confirm(
@@ -78,5 +79,6 @@ with st.container(width=640):
 
     st.subheader("Appearance", anchor=False)
     st.caption(
-        "Luthier follows your system's light or dark mode. The ⋮ menu at the top right lets you choose one yourself."
+        "Luthier follows your system's light or dark mode. The ⋮ menu at the top right lets you choose one "
+        "yourself."
     )

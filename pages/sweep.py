@@ -18,7 +18,10 @@ def show_header(user: User, sweep: sweeps.Sweep) -> None:
             if sweep.active and st.button("Cancel", key="sweep_cancel", icon=":material/stop:"):
                 sweep_view.ask_to_cancel(user, sweep)
             if not sweep.active and st.button("Delete", key="sweep_delete", icon=":material/delete:"):
-                text = f"**{show.plain(sweep.name)}** and its {show.count(sweep.num_jobs, 'job')} will be gone. Their models stay."
+                text = (
+                    f"**{show.plain(sweep.name)}** and its {show.count(sweep.num_jobs, 'job')} will be "
+                    f"gone. Their models stay."
+                )
                 show.confirm("sweep_delete", "Delete this sweep?", text, partial(delete, user, sweep))
     places.link("fine_tuning", "All jobs and sweeps", icon="arrow_back")
     st.caption(f"{sweep_view.describe(sweep)} · started {show.ago(sweep.created_at)}")

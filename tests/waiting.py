@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 60.0  # seconds: far more than it takes, because the machine may be busy; a test that claims a time measures it
+# seconds: far more than it takes, because the machine may be busy; a test that claims a time measures it
+PATIENCE = 60.0
 SHORTEST, LONGEST = 0.005, 0.1  # seconds between two looks
 T = TypeVar("T")
 

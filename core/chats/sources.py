@@ -13,7 +13,10 @@ from core.tables import MessageRow
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
 LARGEST_TABLE = 200  # rows kept with the reply
-NO_DATASET = "Attach a dataset to this chat first. Then `/describe` sums up its columns and `/sql SELECT … FROM data` questions it."
+NO_DATASET = (
+    "Attach a dataset to this chat first. Then `/describe` sums up its columns and `/sql SELECT … "
+    "FROM data` questions it."
+)
 NO_SQL = (
     "Write the query behind it: `/sql SELECT * FROM data LIMIT 5`. The attached dataset is called `data`."
 )

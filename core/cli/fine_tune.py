@@ -35,14 +35,15 @@ APART = (
     "copied_from",
 )  # the argument, the settings as options of their own, what `rerun` is for
 STARTING = """
-The job waits in the queue of the server that works on this data folder. --watch follows it and exits with 0 when the model is
-there, with 1 when the job failed or was cancelled, with 3 when it was paused. Where no server runs, --run trains here.
+The job waits in the queue of the server that works on this data folder. --watch follows it and exits with 0
+when the model is there, with 1 when the job failed or was cancelled, with 3 when it was paused. Where no
+server runs, --run trains here.
 
 A recipe is the YAML that the form saves; what is given as options or as DATASET wins over it.
 """
 SWEEPING = """
---vary NAME=VALUE,VALUE,… tries each value, --vary NAME=LOW..HIGH draws numbers (LOW..HIGH:log for a log scale) and needs --random.
-A grid tries every combination.
+--vary NAME=VALUE,VALUE,… tries each value, --vary NAME=LOW..HIGH draws numbers (LOW..HIGH:log for a log
+scale) and needs --random. A grid tries every combination.
 """
 
 

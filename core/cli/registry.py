@@ -22,8 +22,9 @@ PUSHING = (
 )  # a push is for the page: the server's memory holds its token, and a shell keeps words
 KINDS = tuple(kind for kind in exports.KINDS if kind != "hub")
 EXPORTING = """
-The export is made by a process of its own and offered only when it answers like the model here. The server that works on this data
-folder makes it; --wait waits for that and prints the file's path. Where no server runs, --run makes it from here.
+The export is made by a process of its own and offered only when it answers like the model here. The server
+that works on this data folder makes it; --wait waits for that and prints the file's path. Where no server
+runs, --run makes it from here.
 """
 
 

@@ -16,9 +16,10 @@ from core.storage import pairing
 SECRET = ("jwt_secret", "ray_token", "database_url")
 HIDDEN = "(set)"
 JOINING = """
-A server refuses to start when the data folder and the database are not known to belong together, for what no row of the database
-names is moved to the trash folder at the start. This command makes them belong together all the same. Whatever was moved to the
-trash comes back at the next start with a database that names it, for LUTHIER_TRASH_DAYS.
+A server refuses to start when the data folder and the database are not known to belong together, for what no
+row of the database names is moved to the trash folder at the start. This command makes them belong together
+all the same. Whatever was moved to the trash comes back at the next start with a database that names it, for
+LUTHIER_TRASH_DAYS.
 """
 
 

@@ -27,7 +27,8 @@ def find_user(email: str | None) -> User:
         return users.present(found[0])
     if not rows:
         raise NotFound(
-            f"There is no account in {settings().data_dir} yet. Start Luthier and create one, or set LUTHIER_DATA_DIR."
+            f"There is no account in {settings().data_dir} yet. Start Luthier and create one, "
+            f"or set LUTHIER_DATA_DIR."
         )
     if len(rows) > 1:
         raise NotFound("There are several accounts. Say which one by --user EMAIL or LUTHIER_USER.")

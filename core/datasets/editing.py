@@ -83,7 +83,8 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
             work.run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             _require_fitting(work, types, [*_changed(edits), *_new(edits)])
             work.run(
-                f"COPY ({_edited(work, old, edits, types)}) TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY ({_edited(work, old, edits, types)}) "
+                f"TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
             )
         _, made = making.create_from_table(
             user,
@@ -199,9 +200,13 @@ def cast_text(cell: str, type_: str) -> str:
         return f"CASE WHEN json_valid({cell}) THEN TRY_CAST(({cell})::JSON AS {type_}) END"
     tried = f"TRY_CAST({cell} AS {type_})"
     if type_ in WHOLE:  # DuckDB rounds 1.5 to 2
-        return f"CASE WHEN regexp_full_match(trim({cell}), '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST(trim({cell}) AS {type_}) END"
+        return (
+            f"CASE WHEN regexp_full_match(trim({cell}), '[+-]?[0-9]+([.]0*)?') THEN TRY_CAST(trim({cell}) "
+            f"AS {type_}) END"
+        )
     if is_decimal(type_):
-        exact = f"{tried}::DECIMAL(38, 18) = TRY_CAST({cell} AS DECIMAL(38, 18))"  # it would be rounded to the column's scale
+        # it would be rounded to the column's scale
+        exact = f"{tried}::DECIMAL(38, 18) = TRY_CAST({cell} AS DECIMAL(38, 18))"
         return f"CASE WHEN {exact} OR {tried}::VARCHAR = trim({cell}) THEN {tried} END"
     if type_ in FLOATS:
         return f"CASE WHEN NOT isinf({tried}) OR contains(lower({cell}), 'inf') THEN {tried} END"

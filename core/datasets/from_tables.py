@@ -16,7 +16,8 @@ from core import sql_types, storage
 from core.errors import ValidationError
 from core.readers.base import quoted
 
-Table: TypeAlias = Any  # pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch | RecordBatchReader | duckdb.DuckDBPyRelation
+# pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch | RecordBatchReader | duckdb.DuckDBPyRelation
+Table: TypeAlias = Any
 BATCH_ROWS = 100_000
 
 

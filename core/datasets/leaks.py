@@ -112,7 +112,8 @@ def _prepare(work: Scratch, n: int, version: Version, shared: Sequence[str], tex
     )
     shown = ", ".join(f"{quoted(name)}::VARCHAR" for name in texts or shared)
     work.run(
-        f"CREATE TEMP VIEW s{n} AS SELECT file_row_number AS line, concat_ws(' · ', {shown}) AS text FROM {parquet(version.id)}"
+        f"CREATE TEMP VIEW s{n} AS SELECT file_row_number AS line, concat_ws(' · ', {shown}) AS text "
+        f"FROM {parquet(version.id)}"
     )
     step = max(1, -(-version.num_rows // NEAR_ROWS))
     work.run(f"CREATE TEMP VIEW t{n} AS SELECT line, text FROM s{n} WHERE line % {step} = 0")

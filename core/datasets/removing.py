@@ -109,7 +109,8 @@ def require_unused(session: Session, dataset_id: str | None, version_ids: Sequen
     if first.kind == "job":
         raise InUse(f"The {what} is used by job {first.id}. Cancel the job first, or wait until it is done.")
     raise InUse(
-        f"The model alias {first.name} stands on this {what}. Remove the alias first, or point it at another model version."
+        f"The model alias {first.name} stands on this {what}. Remove the alias first, "
+        f"or point it at another model version."
     )
 
 

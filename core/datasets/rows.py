@@ -237,8 +237,9 @@ def require_newest(session: Session, old: Version) -> None:
     newest = numbered(session, session.get_one(DatasetRow, old.dataset_id).owner_id, old.dataset_id, None)
     if newest.id != old.id:
         raise Conflict(
-            f"The dataset has moved on: its newest version is {newest.number}, and these edits are for version {old.version}. "
-            "Make them again on the newest version, or save them over it on purpose."
+            f"The dataset has moved on: its newest version is {newest.number}, "
+            f"and these edits are for version {old.version}. Make them again on the newest version, "
+            "or save them over it on purpose."
         )
 
 

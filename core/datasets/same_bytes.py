@@ -23,8 +23,8 @@ from core.reports import computing
 from core.tables import DatasetRow, DatasetVersionRow, VersionReportRow
 
 FACTS = (
-    "size_bytes", "num_rows", "num_columns", "columns", "content_hash", "format", "training", "profile", "detected",
-    "skipped_rows", "errors",
+    "size_bytes", "num_rows", "num_columns", "columns", "content_hash", "format", "training", "profile",
+    "detected", "skipped_rows", "errors",
 )  # fmt: skip
 
 REPORT_FACTS = ("kind", "status", "progress", "result", "created_at", "finished_at")

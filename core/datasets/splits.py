@@ -123,7 +123,8 @@ def _assign(work: Scratch, source: Version, new: NewSplit) -> None:
     stratum = f"{quoted(new.stratify)}::VARCHAR" if new.stratify else "NULL::VARCHAR"
     hashed = (
         f"SELECT file_row_number AS line, {stratum} AS stratum, "
-        f"md5_number_lower({literal(f'{new.seed}:')} || {_content(source, new.by)}) AS h FROM {parquet(source.id)}"
+        f"md5_number_lower({literal(f'{new.seed}:')} || {_content(source, new.by)}) AS h "
+        f"FROM {parquet(source.id)}"
     )
     if not new.stratify:
         work.run(f"CREATE TEMP TABLE parts AS SELECT line, {_cut(new)} AS part, stratum FROM ({hashed})")
@@ -136,11 +137,13 @@ def _assign(work: Scratch, source: Version, new: NewSplit) -> None:
     so_far = [round(sum(list(new.shares.values())[: n + 1]), 9) for n in range(len(new.shares) - 1)]
     places = ", ".join(map(str, so_far))
     work.run(
-        f"CREATE TEMP TABLE cuts AS SELECT stratum, quantile_disc(h, [{places}]) AS q FROM hashed GROUP BY stratum"
+        f"CREATE TEMP TABLE cuts AS SELECT stratum, quantile_disc(h, [{places}]) AS q FROM hashed "
+        f"GROUP BY stratum"
     )
     cases = " ".join(f"WHEN h <= q[{n + 1}] THEN {n}" for n in range(len(so_far)))
     work.run(
-        f"CREATE TEMP TABLE parts AS SELECT line, CASE {cases} ELSE {len(so_far)} END AS part, hashed.stratum "
+        f"CREATE TEMP TABLE parts AS SELECT line, CASE {cases} ELSE {len(so_far)} END "
+        f"AS part, hashed.stratum "
         "FROM hashed JOIN cuts ON hashed.stratum IS NOT DISTINCT FROM cuts.stratum"
     )
 
@@ -170,7 +173,8 @@ def _count(work: Scratch, new: NewSplit) -> SplitCounts:
     if not new.stratify:
         return SplitCounts(counts, [])
     found = work.run(
-        f"SELECT stratum, {each} FROM parts GROUP BY stratum ORDER BY count(*) DESC, stratum LIMIT {LISTED_STRATA}"
+        f"SELECT stratum, {each} FROM parts GROUP BY stratum ORDER BY count(*) DESC, stratum "
+        f"LIMIT {LISTED_STRATA}"
     )
     return SplitCounts(
         counts,
@@ -185,7 +189,8 @@ def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
     cells = ", ".join(f"d.{quoted(column['name'])}" for column in source.columns)
     for n, path in enumerate(staged.values()):
         work.run(
-            f"COPY (SELECT {cells} FROM {parquet(source.id)} d SEMI JOIN (SELECT line FROM parts WHERE part = {n}) p "
+            f"COPY (SELECT {cells} FROM {parquet(source.id)} d SEMI JOIN (SELECT line FROM parts "
+            f"WHERE part = {n}) p "
             f"ON p.line = d.file_row_number) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
         )
 

@@ -23,7 +23,10 @@ ARCHITECTURES = {
     "Qwen3ForCausalLM": "qwen3",
 }
 CONFIGURE = "For this one an admin can configure llama.cpp: set LUTHIER_LLAMA_CPP to its folder."
-WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| "
+    r"?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 BYTES = ("ByteLevel", True)  # splits by GPT-2's expression
 BARE_BYTES = ("ByteLevel", False)
 PRE_TOKENIZERS: dict[tuple[Any, ...], str] = {

@@ -24,8 +24,9 @@ from core.tables import ExportRow
 SLOTS = 1
 LOGGED_CHARACTERS = 4000
 NO_TOKEN = (
-    "The token of this push is not at hand: the server was restarted, or another process than the server was asked. Tokens are not "
-    "kept. Push it again from the model's page or over the API."
+    "The token of this push is not at hand: the server was restarted, "
+    "or another process than the server was asked. Tokens are not kept. "
+    "Push it again from the model's page or over the API."
 )
 log = logging.getLogger("luthier.exports")
 

@@ -14,7 +14,10 @@ from core.db import reading, writing
 from core.processes import living
 from core.tables import ExportRow
 
-CRASHED = "Making the export ended unexpectedly. Start it again; if it happens twice, the model is too large for this server's memory."
+CRASHED = (
+    "Making the export ended unexpectedly. Start it again; if it happens twice, "
+    "the model is too large for this server's memory."
+)
 
 
 def claim(export_id: str) -> ExportRow | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from core.exports.llama_like import read_json, read_tokenizer
 from core.weights import Weights, read_header, tokenizer_folder
 
-FLOAT32_UP_TO = 100_000_000  # parameters: a small model is merged as precisely as it was trained, a large one as its base is stored
+# parameters: a small model is merged as precisely as it was trained, a large one as its base is stored
+FLOAT32_UP_TO = 100_000_000
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 STORED_AS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 Q8_BLOCK, Q8_BYTES = 32, 34  # values per block of Q8_0, and bytes of one: 32 and a 16-bit scale

@@ -26,9 +26,9 @@ from core.security import new_id
 from core.tables import ENDED_STATUSES, DatasetRow, DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 
 SAME = (
-    "name", "suffix", "base_model_id", "base_version_id", "dataset_id", "dataset_version_id", "validation_version_id",
-    "validation_fraction", "columns", "method", "runner", "num_processes", "sample_prompts", "priority", "notes", "tags",
-    "hyperparameters", "seed", "group_id",
+    "name", "suffix", "base_model_id", "base_version_id", "dataset_id", "dataset_version_id",
+    "validation_version_id", "validation_fraction", "columns", "method", "runner", "num_processes",
+    "sample_prompts", "priority", "notes", "tags", "hyperparameters", "seed", "group_id",
 )  # fmt: skip
 
 

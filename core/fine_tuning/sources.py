@@ -103,7 +103,8 @@ def find_rows(
     format_ = formats.mapped(version.columns, mapping)
     if format_.name not in method.formats:
         raise Conflict(
-            f"{method.title} cannot learn from {format_.title.lower()} rows. It learns from {', '.join(method.formats)}."
+            f"{method.title} cannot learn from {format_.title.lower()} rows. "
+            f"It learns from {', '.join(method.formats)}."
         )
     rows = Rows(
         dataset.id,

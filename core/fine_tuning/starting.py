@@ -56,7 +56,10 @@ class NewJob(Input):
         le=0.5,
         allow_inf_nan=False,
         title="Kept for validation",
-        description="Share of the rows that is not learned but used to measure. The same row is always on the same side.",
+        description=(
+            "Share of the rows that is not learned but used to measure. "
+            "The same row is always on the same side."
+        ),
     )
     columns: dict[str, str] | None = Field(
         None,
@@ -82,7 +85,10 @@ class NewJob(Input):
         default_factory=list,
         max_length=8,
         title="Sample prompts",
-        description="Asked again and again while the model trains, so that you can see it learn. Empty: taken from the data.",
+        description=(
+            "Asked again and again while the model trains, so that you can see it learn. Empty: "
+            "taken from the data."
+        ),
     )
     priority: int = Field(
         0,

@@ -31,7 +31,10 @@ class PreferenceFormat(Format):
     name = "preference"
     title = "Preferences"
     help = "Each row holds two answers to the same question. The model learns to prefer the first."
-    shape = '{"input": {"messages": […]}, "preferred_output": [{"role": "assistant", …}], "non_preferred_output": […]}'
+    shape = (
+        '{"input": {"messages": […]}, "preferred_output": [{"role": "assistant", …}], '
+        '"non_preferred_output": […]}'
+    )
     roles = (
         Role("input", "Input", "Column with the conversation, or the question as text."),
         Role("preferred_output", "Preferred answer", "Column with the better answer."),

@@ -12,7 +12,10 @@ from core.formats.base import Column, ColumnMapping, Example, Format, Record
 class TableFormat(Format):
     name = "table"
     title = "Table"
-    help = "Any table. To train from it, say which column is the prompt and which the completion, or which holds the text."
+    help = (
+        "Any table. To train from it, say which column is the prompt and which the completion, "
+        "or which holds the text."
+    )
     shape = '{"question": "…", "answer": "…"}'
 
     def detect(self, columns: Sequence[Column]) -> bool:

@@ -59,12 +59,13 @@ HASHED_LATER = ""
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 CRASHED = (
-    "The conversion ended unexpectedly: its process was stopped before it could say why, as happens when a server restarts or runs "
-    "out of memory. Upload the file again; if it happens twice, ask your administrator."
+    "The conversion ended unexpectedly: its process was stopped before it could say why, "
+    "as happens when a server restarts or runs out of memory. Upload the file again; if it happens twice, "
+    "ask your administrator."
 )
 UNFORESEEN = (
-    "The file could not be converted, for a reason that is not known here. The details are in the server's log: ask your "
-    "administrator, or upload the file in another format."
+    "The file could not be converted, for a reason that is not known here. "
+    "The details are in the server's log: ask your administrator, or upload the file in another format."
 )
 log = logging.getLogger("luthier.ingest")
 
@@ -190,7 +191,8 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
     row = ", ".join(f"{quoted(column['name'])} := {quoted(column['name'])}" for column in columns)
     total = connection.execute(
         "SELECT count(*), sum((digest & 18446744073709551615)::UBIGINT), sum((digest >> 64)::UBIGINT) "
-        f"FROM (SELECT md5_number(to_json(struct_pack({row}))::VARCHAR) AS digest FROM read_parquet({literal(str(parquet))}))"
+        f"FROM (SELECT md5_number(to_json(struct_pack({row}))::VARCHAR) AS digest "
+        f"FROM read_parquet({literal(str(parquet))}))"
     ).fetchall()
     return hashlib.sha256(repr((columns, total)).encode()).hexdigest()
 
@@ -276,9 +278,9 @@ def _convert_and_publish(
     staged = staged_path(row.id)
     with storage.publishing(storage.version_dir(row.id)) as draft:
         converted = convert(
-            staged, row.filename, draft,
-            options=IngestOptions(**options), stated_format=stated, behind=storage.parquet_path(first) if first else None,
-            sha256=row.sha256, connection=connection, progress=progress,
+            staged, row.filename, draft, options=IngestOptions(**options), stated_format=stated,
+            behind=storage.parquet_path(first) if first else None, sha256=row.sha256, connection=connection,
+            progress=progress,
         )  # fmt: skip
         if keeps_original:
             os.replace(staged, draft / "original")

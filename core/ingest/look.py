@@ -22,7 +22,10 @@ LOOKS_AT_ONCE = 3
 UNFORESEEN_LOOK = (
     "It could not be looked at, for a reason that is not known here. The details are in the server's log."
 )
-TOO_MUCH = "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, or split the file."
+TOO_MUCH = (
+    "Reading it takes more memory than a conversion may use. Its rows are too large: cut them, "
+    "or split the file."
+)
 _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 log = logging.getLogger("luthier.ingest")
 
@@ -50,7 +53,8 @@ def look_in_child(path: Path, filename: str, options: IngestOptions) -> Look:
     except subprocess.TimeoutExpired:
         return failed(
             UnreadableFile(
-                f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, or split it."
+                f"Looking at it took more than {LOOK_SECONDS:.0f} seconds. Import it as detected, "
+                f"or split it."
             )
         )
     except (subprocess.CalledProcessError, ValueError) as error:

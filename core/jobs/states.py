@@ -46,9 +46,9 @@ LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long
 MAX_ATTEMPTS = 3  # without a new checkpoint between them
 PROGRESS_FIELDS = frozenset(
     {
-        "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second", "memory_bytes",
-        "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds", "gpu_memory_bytes", "gpu_utilisation",
-        "hardware",
+        "step", "total_steps", "epoch", "train_loss", "valid_loss", "learning_rate", "tokens_per_second",
+        "memory_bytes", "eta_seconds", "trained_tokens", "resolved", "stepped_at", "spent_seconds",
+        "gpu_memory_bytes", "gpu_utilisation", "hardware",
     }
 )  # fmt: skip
 

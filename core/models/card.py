@@ -14,12 +14,14 @@ from typing import Any
 TUNINGS = {"full": "all weights", "lora": "LoRA", "qlora": "QLoRA, 4-bit base"}
 OF_STARTER = """## Limits
 
-This model descends from Luthier's starter, a demonstration model of a few million parameters that was trained on text a program
-wrote. It is good at what the rows above taught it, and poor at everything else: do not rely on what it says about the world.
+This model descends from Luthier's starter, a demonstration model of a few million parameters that was trained
+on text a program wrote. It is good at what the rows above taught it, and poor at everything else: do not rely
+on what it says about the world.
 """
 LIMITS = """## Limits
 
-It was measured on the rows named above and on nothing else. What its base gets wrong, it may get wrong as well.
+It was measured on the rows named above and on nothing else. What its base gets wrong, it may get wrong as
+well.
 """
 
 

@@ -92,7 +92,8 @@ def _job(session: Session, user_id: str, text: str) -> JobRow | None:
 
 def _gone(step: int) -> Conflict:
     return Conflict(
-        f"The checkpoint of step {step} was removed. Choose another checkpoint or model; keep those you still need."
+        f"The checkpoint of step {step} was removed. Choose another checkpoint or model; "
+        f"keep those you still need."
     )
 
 

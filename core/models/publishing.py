@@ -34,8 +34,9 @@ from core.weights import Facts, content_sha256, read_facts, stored_path, templat
 
 STARTER_WEIGHTS = ROOT / "core" / "training" / "starter" / "weights"
 STARTER_DESCRIPTION = (
-    "The bundled starter: {millions:.1f}M parameters, trained on text that a program wrote. It is for trying the loop and, once "
-    "fine-tuned, for small and narrow tasks; on its own it knows greetings, a few facts and simple requests, and little else."
+    "The bundled starter: {millions:.1f}M parameters, trained on text that a program wrote. "
+    "It is for trying the loop and, once fine-tuned, for small and narrow tasks; "
+    "on its own it knows greetings, a few facts and simple requests, and little else."
 )
 SWEEP_AFTER_SECONDS = 3600  # a worker that outlived the server may be publishing right now
 

@@ -129,11 +129,17 @@ def _notes(folder: Path) -> list[str]:
     template = read_template(folder)
     if template is None:
         return [
-            "It has no chat template, so a plain one is used: good for fine-tuning, poor for chatting before that."
+            (
+                "It has no chat template, so a plain one is used: good for fine-tuning, "
+                "poor for chatting before that."
+            )
         ]
     if "generation" not in template:
         return [
-            "Its chat template does not mark what the assistant says; training finds that by comparing prefixes."
+            (
+                "Its chat template does not mark what the assistant says; "
+                "training finds that by comparing prefixes."
+            )
         ]
     return []
 

@@ -166,7 +166,8 @@ class Shelf:
     def _drop(self, models: Iterable[LoadedModel]) -> None:
         gone = [self._loaded.pop(loaded.base, None) for loaded in list(models)]
         if not gone:
-            return  # this is asked between any two tokens, and collecting garbage takes 0.3 s with torch loaded
+            # this is asked between any two tokens, and collecting garbage takes 0.3 s with torch loaded
+            return
         log.info("unloaded a model, %d left", len(self._loaded))
         del gone
         gc.collect()

@@ -176,7 +176,10 @@ def _fit(messages: list[dict[str, str]], *, tongue: Tongue, forget: bool, room: 
         messages = shorter
         prompt = _render(messages, tongue)
     if len(prompt) >= tongue.context_length:
-        sentence = f"This model reads at most {tongue.context_length} tokens; the conversation has {len(prompt)}. Send less."
+        sentence = (
+            f"This model reads at most {tongue.context_length} tokens; the conversation has {len(prompt)}. "
+            f"Send less."
+        )
         raise Refused("context_length_exceeded", sentence)
     return prompt
 
@@ -227,7 +230,10 @@ def _system_into_first(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _sentence(error: Exception) -> str:
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-        return "There is not enough memory to answer with this model. Try a shorter conversation or a smaller model."
+        return (
+            "There is not enough memory to answer with this model. "
+            "Try a shorter conversation or a smaller model."
+        )
     return "The model failed while answering. The server's inference log says why."
 
 

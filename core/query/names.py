@@ -20,11 +20,13 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 _RESERVED = frozenset(
-    """all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-    deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
-    into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary
-    qualify references returning select show some summarize symmetric table then to trailing true union unique unpivot
-    using variadic when where window with""".split()
+    """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create
+    default deferrable desc describe distinct do else end except false fetch for foreign from group having in
+    initially intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer
+    pivot_wider placing primary qualify references returning select show some summarize symmetric table then
+    to trailing true union unique unpivot using variadic when where window with
+    """.split()
 )
 
 
@@ -81,7 +83,10 @@ class Names:
         several = self._found.get(fold(name), ("", []))[1]
         if len(several) > 1:
             choices = ", ".join(f"{t.dataset_id} ({t.num_rows:,} rows)" for t in several[:MAX_LISTED])
-            return f'You have {len(several)} datasets called "{shown}". Write the id of the one you mean: {choices}.'
+            return (
+                f'You have {len(several)} datasets called "{shown}". Write the id of the one you mean: '
+                f"{choices}."
+            )
         if several and len(parts) > 1:
             return f"Put the name in double quotes: {quoted(name)}."
         return f'Unknown table "{shown}". {self._advice(name)}'

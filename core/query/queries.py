@@ -59,7 +59,10 @@ def describe(user: User, dataset_id: str, *, version: int | None = None) -> Quer
     """
     tables = datasets.sql_tables(user)
     table = _latest(tables, dataset_id) if version is None else _numbered(tables, dataset_id, version)
-    sql = 'SELECT column_name, column_type, "min", "max", approx_unique, "avg", q50, null_percentage FROM (SUMMARIZE data)'
+    sql = (
+        'SELECT column_name, column_type, "min", "max", approx_unique, "avg", q50, null_percentage '
+        "FROM (SUMMARIZE data)"
+    )
     return _run(user, NewQuery(sql=sql, limit=MAX_ROWS), Names([table], extra={"data": table}), Progress())
 
 

@@ -28,7 +28,8 @@ def translated(
         return SqlError(words, position=_characters(sql, first.position))
     if failure.kind == "timeout":
         return QueryTimeout(
-            f"The query took longer than {limits.seconds:g} seconds and was stopped. Filter earlier, or ask for less."
+            f"The query took longer than {limits.seconds:g} seconds and was stopped. Filter earlier, "
+            f"or ask for less."
         )
     if failure.kind in ("memory", "died"):
         what = (
@@ -37,7 +38,8 @@ def translated(
             else "was stopped, most likely because it ran out of memory"
         )
         return SqlError(
-            f"The query {what}: one query may use {limits.memory_mb} MiB. Filter earlier, or select fewer columns."
+            f"The query {what}: one query may use {limits.memory_mb} MiB. Filter earlier, "
+            f"or select fewer columns."
         )
     if failure.kind == "disk":
         return DiskFull()
@@ -55,7 +57,10 @@ def _removed(user: User, name: str) -> str | None:
         if wanted in map(
             fold, (f"{gone.dataset_name}@{gone.number}", f"{gone.dataset_id}@{gone.number}", gone.version_id)
         ):
-            return f"The files of version {gone.number} of {quoted(gone.dataset_name)} were removed on {gone.why}."
+            return (
+                f"The files of version {gone.number} of {quoted(gone.dataset_name)} were removed on "
+                f"{gone.why}."
+            )
     return None
 
 

@@ -42,7 +42,8 @@ def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path)
     joined = target.with_name("joined.parquet")
     connection.execute(
         f"COPY (SELECT {names} FROM read_parquet({literal(str(first))}) UNION ALL "
-        f"SELECT {values} FROM read_parquet({literal(str(target))})) TO {literal(str(joined))} (FORMAT parquet, COMPRESSION zstd)"
+        f"SELECT {values} FROM read_parquet({literal(str(target))})) "
+        f"TO {literal(str(joined))} (FORMAT parquet, COMPRESSION zstd)"
     )
     joined.replace(target)
 
@@ -56,7 +57,8 @@ def _require_same_names(old: Columns, new: Columns) -> None:
         said.append(f"the dataset has no column {_listed(extra)}")
     if said:
         raise UnreadableFile(
-            f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, then try again."
+            f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, "
+            f"then try again."
         )
 
 

@@ -136,7 +136,8 @@ def require_columns(count: int) -> None:
     """Raises UnreadableFile when there are too many."""
     if count > MAX_COLUMNS:
         raise UnreadableFile(
-            f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, or turn it around."
+            f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, "
+            f"or turn it around."
         )
 
 

@@ -76,7 +76,8 @@ def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
     )
     any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(tests)))
     found = task.connection.execute(
-        f"SELECT * FROM (SELECT row_number() OVER (), to_json(t)::VARCHAR, {values} FROM {source} t) WHERE {any_of}"
+        f"SELECT * FROM (SELECT row_number() OVER (), to_json(t)::VARCHAR, {values} FROM {source} t) "
+        f"WHERE {any_of}"
     )
     first: list[tuple[int, str]] = []
     count = 0

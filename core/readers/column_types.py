@@ -25,11 +25,41 @@ _LENIENT_NUMBER = r"[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?|nan|
 _ALMOST_NUMBER = re.compile(r"[+-]?[0-9][0-9_]*([.,][0-9]*)?([eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+")
 _CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,6})?)?"
 _ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]" + _CLOCK
-_DIRECTIVES = {"%d": "[0-9]{1,2}", "%m": "[0-9]{1,2}", "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%H": "[0-9]{1,2}", "%I": "[0-9]{1,2}",
-               "%M": "[0-9]{2}", "%S": "[0-9]{2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,}", "%p": "[AaPp][Mm]"}  # fmt: skip
-_DATE_FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y",
-                 "%m/%d/%y", "%d.%m.%y", "%b %d %Y", "%b %d, %Y", "%d %b %Y", "%B %d %Y", "%B %d, %Y", "%d %B %Y", "%d-%b-%Y",
-                 "%d-%b-%y", "%d/%b/%Y"]  # fmt: skip
+_DIRECTIVES = {
+    "%d": "[0-9]{1,2}",
+    "%m": "[0-9]{1,2}",
+    "%Y": "[0-9]{4}",
+    "%y": "[0-9]{2}",
+    "%H": "[0-9]{1,2}",
+    "%I": "[0-9]{1,2}",
+    "%M": "[0-9]{2}",
+    "%S": "[0-9]{2}",
+    "%b": "[A-Za-z]{3}",
+    "%B": "[A-Za-z]{3,}",
+    "%p": "[AaPp][Mm]",
+}
+_DATE_FORMATS = [
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d.%m.%y",
+    "%b %d %Y",
+    "%b %d, %Y",
+    "%d %b %Y",
+    "%B %d %Y",
+    "%B %d, %Y",
+    "%d %B %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d/%b/%Y",
+]
 _TIME_FORMATS = ["%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p"]
 
 
@@ -89,7 +119,10 @@ class Column:
             return f"{self.text} AS x{number}", f"x{number} AS {quoted(self.name)}"
         best = self.candidates[0]
         fits = best.fits.replace("{x}", f"x{number}").replace("{v}", f"v{number}")
-        value = f"CASE WHEN x{number} IS NULL OR {fits} THEN v{number} ELSE error({literal(MISFIT)}) END AS {quoted(self.name)}"
+        value = (
+            f"CASE WHEN x{number} IS NULL OR {fits} THEN v{number} ELSE error({literal(MISFIT)}) END "
+            f"AS {quoted(self.name)}"
+        )
         return f"{self.text} AS x{number}, {best.value.replace('{x}', self.text)} AS v{number}", value
 
     @property
@@ -258,4 +291,4 @@ _LENIENT = {
         "TIMESTAMP WITH TIME ZONE", "{v} IS NOT NULL", _cast("TIMESTAMPTZ"), bool
     ),
     "JSON": Candidate("JSON", "{v} IS NOT NULL", _cast("JSON"), bool),
-}  # fmt: skip
+}

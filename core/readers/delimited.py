@@ -153,9 +153,9 @@ def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str
     typed = "{" + ", ".join(f"{literal(column.name)}: 'VARCHAR'" for column in columns) + "}"
     long_lines = f", max_line_size={dialect.longest_line}" if dialect.longest_line > DEFAULT_LINE else ""
     return (
-        f"read_csv(?, columns={typed}, auto_detect=false, header={str(has_header).lower()}, delim={literal(dialect.delimiter)}, "
-        f"quote='\"', escape={literal(dialect.escape)}, comment='', skip={dialect.skip}, allow_quoted_nulls=false, "
-        f"strict_mode=true, null_padding=false{long_lines})"
+        f"read_csv(?, columns={typed}, auto_detect=false, header={str(has_header).lower()}, "
+        f"delim={literal(dialect.delimiter)}, quote='\"', escape={literal(dialect.escape)}, comment='', "
+        f"skip={dialect.skip}, allow_quoted_nulls=false, strict_mode=true, null_padding=false{long_lines})"
     )
 
 
@@ -317,6 +317,9 @@ def _read_lines(path: Path, task: Task, reading: Reading) -> Reading:
                 task.rejects.add(number, problem, line.rstrip("\n"))
             elif line.strip():
                 out.write(json.dumps({"text": line.rstrip("\n")}, ensure_ascii=False) + "\n")
-    select = "SELECT text FROM read_json(?, format='newline_delimited', columns={text: 'VARCHAR'}, maximum_object_size=134217728)"
+    select = (
+        "SELECT text FROM read_json(?, format='newline_delimited', columns={text: 'VARCHAR'}, "
+        "maximum_object_size=134217728)"
+    )
     write_parquet(task, select, [str(task.work / "lines")])
     return reading

@@ -154,7 +154,10 @@ def _problem(error: Exception, window: _Window) -> str:
         error.pos >= len(window.text.rstrip()) or error.msg.startswith("Unterminated string")
     ):
         return NOT_CLOSED
-    return f"not valid JSON: {error.msg.lower()} at column {error.pos - window.text.rfind(chr(10), 0, error.pos)}"
+    return (
+        f"not valid JSON: {error.msg.lower()} at column "
+        f"{error.pos - window.text.rfind(chr(10), 0, error.pos)}"
+    )
 
 
 def _end_of(window: _Window) -> int | None:

@@ -30,7 +30,8 @@ _GUESSED = (
     "UUID",
 )  # of what is a string in the file
 _STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
-_LEAST = "9223372036854775808"  # with a minus sign the least of 64 bits; DuckDB takes what is less for floating point
+# with a minus sign the least of 64 bits; DuckDB takes what is less for floating point
+_LEAST = "9223372036854775808"
 _LESS = "|".join(
     rf"{_LEAST[:i]}[{int(digit) + 1}-9]\d{{{18 - i}}}" for i, digit in enumerate(_LEAST) if digit != "9"
 )
@@ -84,7 +85,10 @@ def _select(layout: str, types: dict[str, str] | None = None) -> str:
         if types
         else ", sample_size=-1, map_inference_threshold=-1, field_appearance_threshold=0"
     )
-    return f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, maximum_object_size={OBJECT_BYTES}{stated})"
+    return (
+        f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, "
+        f"maximum_object_size={OBJECT_BYTES}{stated})"
+    )
 
 
 def _kept_types(task: Task, inferred: Sequence[tuple[str, str]]) -> dict[str, str] | None:

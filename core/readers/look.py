@@ -148,7 +148,8 @@ def _read(
     is_sample = opened.is_head or bool(task.most_rows and look.num_rows == task.most_rows)
     if is_sample:
         reading.note(
-            f"This is a look at the first {look.num_rows:,} rows; the types are checked against the whole file."
+            f"This is a look at the first {look.num_rows:,} rows; "
+            f"the types are checked against the whole file."
         )
     return replace(
         look,

@@ -181,7 +181,10 @@ def _with_nul(chunk: bytes, lines: int) -> UnreadableFile:
     at = chunk.index(b"\0")
     line, character = lines + chunk.count(b"\n", 0, at), at - chunk.rfind(b"\n", 0, at)
     problem = f"a NUL byte at character {character:,}"
-    message = f"Line {line:,}: {problem}, so the file is binary or damaged. Export it again as text, or skip bad rows."
+    message = (
+        f"Line {line:,}: {problem}, so the file is binary or damaged. Export it again as text, "
+        f"or skip bad rows."
+    )
     return UnreadableFile(message, lines=[(line, problem)])
 
 

@@ -42,8 +42,9 @@ MEMORY_MB = 768
 NICENESS = 10
 TICK_SECONDS = 1.0
 CRASHED = (
-    "The computation ended unexpectedly: its process was stopped before it could say why, as happens when a server runs out of "
-    "memory. Start it again; if it happens twice, ask your administrator."
+    "The computation ended unexpectedly: its process was stopped before it could say why, "
+    "as happens when a server runs out of memory. Start it again; if it happens twice, "
+    "ask your administrator."
 )
 TOO_MUCH = "The computation takes more memory than it may use."
 UNFORESEEN = (

@@ -367,8 +367,12 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
     found = _table(
         connection,
-        f"SELECT {cell} AS cell, count(*) AS n, count(*) OVER () AS d FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} "
-        f"ORDER BY 2 DESC, 1 LIMIT {TOP}",  # by position: a column may be called n
+        # by position: a column may be called n
+        (
+            f"SELECT {cell} AS cell, count(*) AS n, count(*) OVER () AS d FROM {source} "
+            f"WHERE {name} IS NOT NULL GROUP BY {name} "
+            f"ORDER BY 2 DESC, 1 LIMIT {TOP}"
+        ),
     ).to_pylist()
     column["top_values"] = [
         {"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1

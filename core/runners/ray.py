@@ -40,7 +40,10 @@ class RayRunner:
 
     name = "ray"
     title = "On the Ray cluster"
-    help = "A node of an existing Ray cluster that has room, named by `LUTHIER_RAY_ADDRESS`. It goes on while the server is away."
+    help = (
+        "A node of an existing Ray cluster that has room, named by `LUTHIER_RAY_ADDRESS`. "
+        "It goes on while the server is away."
+    )
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[float, bool]] = {}  # ref -> when it was looked at, whether it lived
@@ -54,8 +57,9 @@ class RayRunner:
             return "No Ray cluster is configured. An admin sets LUTHIER_RAY_ADDRESS; the guide says how."
         if not chosen.database_url.startswith("postgresql") and not _is_here(chosen.ray_address):
             return (
-                "The nodes of the Ray cluster cannot reach the metadata database: it is SQLite, a file of this machine. "
-                "An admin moves it to PostgreSQL (LUTHIER_DATABASE_URL); the guide says how."
+                "The nodes of the Ray cluster cannot reach the metadata database: it is SQLite, "
+                "a file of this machine. An admin moves it to PostgreSQL (LUTHIER_DATABASE_URL); "
+                "the guide says how."
             )
         return None
 

@@ -16,7 +16,8 @@ DIRECTIVES = {
     "style-src": "'self' 'unsafe-inline'",  # Streamlit styles its elements with inline styles
     "img-src": "'self' data:",  # the logo, icons within styles
     "font-src": "'self' data:",  # the font of the tables' icons
-    "connect-src": "'self'",  # the websocket as well: browsers count ws and wss of the same host and port as 'self' (CSP 3)
+    # the websocket as well: browsers count ws and wss of the same host and port as 'self' (CSP 3)
+    "connect-src": "'self'",
     "media-src": "'none'",
     "worker-src": "'none'",
     "frame-src": "'none'",

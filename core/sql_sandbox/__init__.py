@@ -3,10 +3,9 @@
 ::
 
     client.run ── socket pair ──> zygote (everything imported) ── fork ──> child
-                                                                           lock   Landlock, seccomp, rlimits
-                                                                           gate   one SELECT, known nodes, known functions
-                                                                           DuckDB with locked settings, views over the named files
-               <──────────── Arrow stream, plan, or a file in the private folder ────────┘
+        the child locks itself (Landlock, seccomp, rlimits); the gate lets one SELECT of known nodes and
+        functions pass; DuckDB runs it, its settings locked, over views of the named files
+               <──────────── Arrow stream, plan, or a file in the private folder ──── child
 
 The caller kills the child at the deadline. Every query of every user takes this way, a model's too; nothing
 else touches user SQL. This package knows files and limits, no users: names, ownership, queueing and

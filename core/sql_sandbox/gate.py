@@ -36,8 +36,11 @@ EXPRESSIONS: dict[str, frozenset[str] | None] = {
     "FUNCTION": frozenset({"FUNCTION"}),
     "LAMBDA": None,
     "OPERATOR": frozenset(
-        "OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF OPERATOR_TRY OPERATOR_UNPACK "
-        "COMPARE_IN COMPARE_NOT_IN ARRAY_CONSTRUCTOR ARRAY_EXTRACT ARRAY_SLICE STRUCT_EXTRACT GROUPING_FUNCTION".split()
+        (
+            "OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF "
+            "OPERATOR_TRY OPERATOR_UNPACK COMPARE_IN COMPARE_NOT_IN ARRAY_CONSTRUCTOR ARRAY_EXTRACT "
+            "ARRAY_SLICE STRUCT_EXTRACT GROUPING_FUNCTION"
+        ).split()
     ),
     "PARAMETER": frozenset({"VALUE_PARAMETER"}),
     "POSITIONAL_REFERENCE": None,
@@ -261,7 +264,10 @@ def _check_expression(tree: Tree, scope: Scope, walk: _Walk) -> None:
 
 def _check_column(tree: Tree, name: str) -> None:
     if fold(name) in VALUE_FUNCTIONS:
-        message = f'There is no function "{name}" here. If it is a column, write its table in front of it: table.{name}.'
+        message = (
+            f'There is no function "{name}" here. If it is a column, write its table in front of it: '
+            f"table.{name}."
+        )
         raise Refused(message, _position(tree))
 
 
@@ -316,7 +322,10 @@ def _check_table_function(function: Tree, scope: Scope, walk: _Walk) -> None:
     if function.get("class") != "FUNCTION":
         _refuse_kind(function, function.get("class"))
     if fold(function["function_name"]) not in TABLE_FUNCTIONS:
-        message = f'"{function["function_name"]}" cannot be used as a table here. Name one of your datasets instead.'
+        message = (
+            f'"{function["function_name"]}" cannot be used as a table here. '
+            f"Name one of your datasets instead."
+        )
         raise Refused(message, _position(function))
     _check_plain_name(function, function["function_name"], what="function")
     _visit_children(function, scope, walk)

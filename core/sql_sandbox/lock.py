@@ -113,13 +113,19 @@ def protection() -> str:
     """One sentence for the admin: what holds a query on this machine besides the gate and the deadline."""
     if landlock_version():
         network = "no network" if _seccomp_known() or landlock_version() >= 4 else "network not blocked"
-        return f"Full: own process, only its own files (Landlock {landlock_version()}), {network}, limited memory and CPU."
+        return (
+            f"Full: own process, only its own files (Landlock {landlock_version()}), {network}, "
+            f"limited memory and CPU."
+        )
     if resource is not None:
         return (
-            "Reduced: own process with limited memory and CPU, and DuckDB's own file lock, but this system has no Landlock "
-            "(Linux 5.13 or newer has)."
+            "Reduced: own process with limited memory and CPU, and DuckDB's own file lock, "
+            "but this system has no Landlock (Linux 5.13 or newer has)."
         )
-    return "Reduced: own process, ended at the deadline, and DuckDB's own file lock. Linux 5.13 or newer gives full protection."
+    return (
+        "Reduced: own process, ended at the deadline, and DuckDB's own file lock. "
+        "Linux 5.13 or newer gives full protection."
+    )
 
 
 def _limit_resources(*, memory_mb: int, cpu_seconds: int, file_bytes: int) -> None:

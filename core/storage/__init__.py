@@ -11,7 +11,7 @@ in the same folder, fsync, rename; the database row comes last.
     ├── datasets/dsv_…/          data.parquet, original (the uploaded bytes), rejects.jsonl
     ├── models/mdv_…/            weights, tokenizer, template, card
     ├── jobs/ftj_…/              log.txt, metrics, checkpoints/step-N
-    ├── exports/exp_…/           one file to take away: a .zip or a .gguf, made from a model version and checked
+    ├── exports/exp_…/           one file to take away, .zip or .gguf, made from a model version and checked
     ├── trash/                   what no row names, for as many days as the admin says: ``trash``
     ├── folder-id                which database this folder belongs to: ``pairing``
     └── logs/

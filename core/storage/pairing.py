@@ -41,8 +41,10 @@ NAMED_BY: dict[str, Any] = {
     "uploads": UploadRow,
 }
 WAY_ON = (
-    "Nothing was changed. Correct LUTHIER_DATA_DIR or LUTHIER_DATABASE_URL, or put the missing one back from the same backup. To "
-    "begin anew, name an empty folder and an empty database. If you know that these two belong together: python -m core join"
+    "Nothing was changed. Correct LUTHIER_DATA_DIR or LUTHIER_DATABASE_URL, "
+    "or put the missing one back from the same backup. To begin anew, "
+    "name an empty folder and an empty database. If you know that these two belong together: "
+    "python -m core join"
 )
 log = logging.getLogger("luthier.storage")
 
@@ -74,7 +76,8 @@ def check() -> None:
     folder, database = look_at_folder(), look_at_database()
     if why := _what_parts(folder, database):
         raise FolderMismatch(
-            f"The data folder {settings().data_dir} and the database {database_name()} do not belong together: {why} {WAY_ON}"
+            f"The data folder {settings().data_dir} and the database {database_name()} do not belong "
+            f"together: {why} {WAY_ON}"
         )
 
 

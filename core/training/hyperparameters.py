@@ -49,8 +49,10 @@ class Hyperparameters(Input):
     # What is tuned
     tuning: Literal["full", "lora", "qlora"] | Auto = _field(
         "What is tuned",
-        "Full: all weights, learns most. LoRA: a small adapter, needs less memory. QLoRA: an adapter over a 4-bit base, needs "
-        "least and a CUDA GPU. Auto: full for small models.",
+        (
+            "Full: all weights, learns most. LoRA: a small adapter, needs less memory. QLoRA: "
+            "an adapter over a 4-bit base, needs least and a CUDA GPU. Auto: full for small models."
+        ),
         "What is tuned",
         basic=True,
     )
@@ -74,7 +76,10 @@ class Hyperparameters(Input):
         | Auto
     ) = _field(
         "LoRA targets",
-        "Which layers get an adapter: all-linear, attention, mlp, or names such as q_proj, v_proj. Auto: all-linear.",
+        (
+            "Which layers get an adapter: all-linear, attention, mlp, or names such as q_proj, v_proj. Auto: "
+            "all-linear."
+        ),
         "What is tuned",
     )
 
@@ -99,7 +104,10 @@ class Hyperparameters(Input):
     )
     packing: bool | Auto = _field(
         "Packing",
-        "Puts short rows behind each other into one sequence, each blind to the others; saves padding on a GPU. Auto: off.",
+        (
+            "Puts short rows behind each other into one sequence, each blind to the others; "
+            "saves padding on a GPU. Auto: off."
+        ),
         "What is learned",
         methods=("supervised", "continued"),
     )
@@ -146,13 +154,18 @@ class Hyperparameters(Input):
     # Memory
     precision: Literal["float32", "bfloat16"] | Auto = _field(
         "Precision",
-        "bfloat16 computes faster and with less memory where the hardware has it, float32 exactly. Auto: bfloat16 on a GPU that "
-        "has it, else float32.",
+        (
+            "bfloat16 computes faster and with less memory where the hardware has it, float32 exactly. Auto: "
+            "bfloat16 on a GPU that has it, else float32."
+        ),
         "Memory and speed",
     )
     gradient_checkpointing: bool | Auto = _field(
         "Gradient checkpointing",
-        "Computes activations twice instead of keeping them: about a third slower, much less memory. Auto: on for large models.",
+        (
+            "Computes activations twice instead of keeping them: about a third slower, much less memory. "
+            "Auto: on for large models."
+        ),
         "Memory and speed",
     )
 
@@ -164,12 +177,18 @@ class Hyperparameters(Input):
     )
     samples_every: Annotated[int, Field(ge=0, le=1_000_000)] | Auto = _field(
         "Samples every",
-        "Steps between two rounds of sample answers; 0 writes none. Auto: with evaluations, at most 8 rounds in all.",
+        (
+            "Steps between two rounds of sample answers; 0 writes none. Auto: with evaluations, "
+            "at most 8 rounds in all."
+        ),
         "Evaluation",
     )
     keep: Literal["best", "last"] | Auto = _field(
         "Which checkpoint becomes the model",
-        "Best: the one with the lowest validation loss. Last: the end of the training. Auto: best with early stopping, else last.",
+        (
+            "Best: the one with the lowest validation loss. Last: the end of the training. Auto: "
+            "best with early stopping, else last."
+        ),
         "Evaluation",
     )
 

@@ -242,8 +242,10 @@ class Loop:
         if patience and state.evaluations_without_gain >= patience and state.step < self.total:
             state.is_over = True
             self.report.event(
-                f"Stopped early: {patience} evaluations in a row found no lower validation loss than {state.best_loss:.4f} "
-                f"at step {state.best_step}.",
+                (
+                    f"Stopped early: {patience} evaluations in a row found no lower validation loss than "
+                    f"{state.best_loss:.4f} at step {state.best_step}."
+                ),
                 data={"step": state.step, "best_step": state.best_step},
             )
 
@@ -294,8 +296,11 @@ class Loop:
             self.report.alert("nan", told)
         if self.state.bad_steps >= BAD_STEPS_ALLOWED:
             raise TrainingFailed(
-                f"The loss is no longer a number since step {self.state.step + 2 - self.state.bad_steps}: the training diverged. "
-                "Start again with a smaller learning rate multiplier.",
+                (
+                    f"The loss is no longer a number since step "
+                    f"{self.state.step + 2 - self.state.bad_steps}: the training diverged. "
+                    f"Start again with a smaller learning rate multiplier."
+                ),
                 code="diverged",
             )
         return False
@@ -314,7 +319,10 @@ class Loop:
             and state.running_loss > max(times * lowest, lowest + gap)
         ):
             state.has_diverged = True
-            told = f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: the training may be diverging."
+            told = (
+                f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: "
+                f"the training may be diverging."
+            )
             self.report.event(told, level="warn", data={"step": state.step})
             self.report.alert("diverged", told)
 

@@ -4,13 +4,16 @@ arithmetic on the shape of the model and the settings.
 With P weights, T of them trained, L layers of width h (k of them for keys and values), inner width f, V
 words, and n tokens in one pass (rows per pass times the longest row; a preference counts twice), in bytes::
 
-    weights      full: 4 P     LoRA: 4 P, or 2 P in bfloat16 on a GPU     QLoRA: 0.55 of each linear weight, 4 of each other
+    weights      full: 4 P     LoRA: 4 P, or 2 P in bfloat16 on a GPU
+                 QLoRA: 0.55 of each linear weight, 4 of each other
     adapter      4 T           LoRA and QLoRA: T = rank · Σ (in + out) over the layers that get one
     gradients    4 T
     optimizer    8 T           AdamW keeps two numbers per weight
-    activations  a · n · L · (12 h + 4 k + 4 f)          a = 4, or 3 in bfloat16, where norms and sums stay in float32
+    activations  a · n · L · (12 h + 4 k + 4 f)
+                 a = 4, or 3 in bfloat16, where norms and sums stay in float32
                  with gradient checkpointing: 4 · n · L · h + one layer of the above
-    logits       12 · n · V    the logits, their softmax and their gradient in float32; n at most what the loop puts into one pass
+    logits       12 · n · V    the logits, their softmax and their gradient in float32;
+                               n at most what the loop puts into one pass
     program      what Python and torch take before a model is there
 
 The terms were compared with what was measured (tests/core/training/test_memory.py): the truth lies within a

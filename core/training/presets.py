@@ -41,7 +41,10 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "low_memory",
             "Low memory",
-            "A LoRA adapter, one row at a time and activations computed twice: slower, and fits where little is free.",
+            (
+                "A LoRA adapter, one row at a time and activations computed twice: slower, "
+                "and fits where little is free."
+            ),
             "memory",
             {"tuning": "lora", "batch_size": 1, "gradient_accumulation": 8, "gradient_checkpointing": True},
         ),

@@ -8,15 +8,19 @@ it has been idle.
 
 In::
 
-    {"op": "row", "id": 1, "line": 7, **what}       what: "weights", "rows" (parquet, columns, mapping), "settings"
+    {"op": "row", "id": 1, "line": 7, **what}
+        what: "weights", "rows" (parquet, columns, mapping), "settings"
     {"op": "totals", "id": 2, **what}
-    {"op": "probe", "id": 3, "method": "dpo", "threads": 2, "lines": [7], **what}    alone: it measures the process
+    {"op": "probe", "id": 3, "method": "dpo", "threads": 2, "lines": [7], **what}
+        alone: it measures the process
     {"op": "cancel", "id": 2}
 
 Out::
 
-    {"id": 2, "done": 5000, "of": 1000000}          {"id": 3, "told": "Loading the base model."}
-    {"id": 1, "result": {...}}                      {"id": 1, "error": {"code": "unavailable", "message": "..."}}
+    {"id": 2, "done": 5000, "of": 1000000}
+    {"id": 3, "told": "Loading the base model."}
+    {"id": 1, "result": {...}}
+    {"id": 1, "error": {"code": "unavailable", "message": "..."}}
 """
 
 import argparse

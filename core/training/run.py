@@ -174,7 +174,9 @@ def _tell_about_model(model: object, settings: Settings, report: Report, *, seco
         settings.tuning
     ]
     report.event(
-        f"Training {count:,} weights ({what}), "
-        f"{settings.n_epochs} epochs of batches of {settings.batch_size}, learning rate {settings.learning_rate:.2g}.",
+        (
+            f"Training {count:,} weights ({what}), {settings.n_epochs} epochs of batches of "
+            f"{settings.batch_size}, learning rate {settings.learning_rate:.2g}."
+        ),
         data={"trainable_parameters": count, "seconds_to_load": round(seconds, 1)},
     )

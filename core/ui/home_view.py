@@ -112,8 +112,9 @@ def _begin_with_sample() -> Step | None:
         )
     sample = found[0]
     text = (
-        f"Three clicks to a model of your own: add the sample “{sample.title}” ({show.count(sample.num_rows, 'row')}), "
-        "fine-tune the starter model on it in a minute or two, then chat with the result."
+        f"Three clicks to a model of your own: add the sample “{sample.title}” "
+        f"({show.count(sample.num_rows, 'row')}), fine-tune the starter model on it in a minute or two, "
+        "then chat with the result."
     )
     return Step(
         "Make your first model",

@@ -15,13 +15,15 @@ from core.config import settings
 from core.people import sessions
 from core.people.users import User
 
-SIGNED_IN = """const to = new URL(window.location.href); to.searchParams.delete("invitation"); window.location.replace(to);"""
+SIGNED_IN = """const to = new URL(window.location.href); to.searchParams.delete("invitation");
+window.location.replace(to);"""
 SIGNED_OUT = """window.location.replace("/");"""
 WAS_HERE = "_was_signed_in"
 POST = """<p role="status">%(waiting)s</p><script>(async () => {
   const said = document.currentScript?.previousElementSibling;
   const answer = await fetch("%(path)s", {
-    method: "POST", credentials: "same-origin", headers: {"Content-Type": "application/json"}, body: JSON.stringify(%(body)s)
+    method: "POST", credentials: "same-origin", headers: {"Content-Type": "application/json"},
+    body: JSON.stringify(%(body)s)
   }).catch(() => null);
   if (answer?.ok) { %(then)s } else if (said) said.textContent = "%(failed)s";
 })();</script>"""

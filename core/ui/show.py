@@ -133,7 +133,10 @@ def problem(ex: Exception) -> bool:
         return True
     log.error("a page failed", exc_info=ex)
     st.error(
-        "Something went wrong on this page; the server's log has the details. Reload the page, and tell an admin if it stays.",
+        (
+            "Something went wrong on this page; the server's log has the details. Reload the page, "
+            "and tell an admin if it stays."
+        ),
         icon=":material/error:",
     )
     return True

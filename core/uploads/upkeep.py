@@ -75,7 +75,10 @@ def _changed_at(path: Path) -> float:
 def _interrupted(row: UploadRow) -> dict[str, str]:
     if row.source in SENT_AGAIN:
         return {
-            "error": f"The server was restarted when {_share(row)} had arrived. Choose the same file again to go on."
+            "error": (
+                f"The server was restarted when {_share(row)} had arrived. "
+                f"Choose the same file again to go on."
+            )
         }
     return {"state": "failed", "error": "The server was restarted before all of it was here. Start it again."}
 

@@ -238,7 +238,8 @@ class Recorder:
             "tokens_per_second": pace,
             "cpu_utilisation": load.cpu,
             "trained_tokens": self.tokens,
-            "elapsed_seconds": self.spent_seconds,  # with the tokens: what else than steps a curve can be drawn over
+            # with the tokens: what else than steps a curve can be drawn over
+            "elapsed_seconds": self.spent_seconds,
         }
         for name, value in measured.items():
             if value is not None:

@@ -308,7 +308,10 @@ def _set_aside_too_wide(all_devices: int) -> None:
     with reading() as session:
         found = jobs.too_wide(session, devices=all_devices)
     for row in found:
-        told = f"The job asks for {row.num_processes} devices and this server has {all_devices} now. Start it again with fewer."
+        told = (
+            f"The job asks for {row.num_processes} devices and this server has {all_devices} now. "
+            f"Start it again with fewer."
+        )
         with writing() as session:
             if jobs.set_aside(session, row.id, error=Error("too_many_devices", told)):
                 notes.add_event(session, row.id, told, level="error")

@@ -163,8 +163,8 @@ def test_who_calls_is_asked_before_the_body_is_read(client: TestClient) -> None:
 
 
 BROKEN_LISTS = """
-    limit=0 limit=101 limit=-1 limit=ten limit=1.5 limit=1e1 limit= limit=99999999999999999999 offset=-1 offset=1000000001 offset=x
-    sort=password_hash sort=--name sort= sort=name;DROP+TABLE+users q=%00
+    limit=0 limit=101 limit=-1 limit=ten limit=1.5 limit=1e1 limit= limit=99999999999999999999 offset=-1
+    offset=1000000001 offset=x sort=password_hash sort=--name sort= sort=name;DROP+TABLE+users q=%00
 """.split()
 
 

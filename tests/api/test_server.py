@@ -240,7 +240,12 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
     )
     with page, socket.create_connection(("127.0.0.1", server.port)) as half:
         half.sendall(
-            b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            b"POST /api/auth/login HTTP/1.1\r\n"
+            b"Host: x\r\n"
+            b"Content-Type: application/json\r\n"
+            b"Content-Length: 1000\r\n"
+            b"\r\n"
+            b"{"
         )
         time.sleep(0.3)  # let them be under way
         took = server.stop()

@@ -48,7 +48,8 @@ def main() -> None:
     }
     for kind, (wall, cpu, peak) in found.items():
         print(
-            f"{KINDS[kind]:28} {wall:7.2f} s  {wall / found['bare'][0]:5.2f}x   {cpu:7.2f} CPU-s   peak {peak:6,.0f} MiB"
+            f"{KINDS[kind]:28} {wall:7.2f} s  {wall / found['bare'][0]:5.2f}x   {cpu:7.2f} CPU-s   peak "
+            f"{peak:6,.0f} MiB"
         )
     ratios = [found["luthier"][i] / found["bare"][i] for i in range(2)]
     print(f"luthier / bare: {ratios[0]:.2f} of its wall time, {ratios[1]:.2f} of its CPU time (aim {AIM})")
@@ -101,7 +102,8 @@ def run_bare(source: Path, folder: Path) -> tuple[float, float]:
         configure(connection, folder / "bare")
         begin = time.perf_counter(), time.process_time()
         connection.execute(
-            f"COPY (SELECT * FROM read_csv('{source}')) TO '{folder / 'bare.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT * FROM read_csv('{source}')) "
+            f"TO '{folder / 'bare.parquet'}' (FORMAT parquet, COMPRESSION zstd)"
         )
         return time.perf_counter() - begin[0], time.process_time() - begin[1]
 

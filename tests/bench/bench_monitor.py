@@ -87,7 +87,10 @@ def _measure_watchers(user: Any, job_id: str) -> None:
 def _print(what: str, cost: Cost, anew: Cost, *, aim: str, of: int = 1) -> None:
     ratio = anew[of] / cost[of]
     print(
-        f"{what}: {cost[0]:.1f} ms, {cost[1]:.1f} ms of CPU ({aim}); anew {anew[of]:.1f}: {ratio:.1f} times as much",
+        (
+            f"{what}: {cost[0]:.1f} ms, {cost[1]:.1f} ms of CPU ({aim}); anew {anew[of]:.1f}: "
+            f"{ratio:.1f} times as much"
+        ),
         flush=True,
     )
 

@@ -41,10 +41,12 @@ def main() -> None:
         folder = Path(name)
         table = folder / "t.parquet"
         duckdb.connect().execute(
-            f"COPY (SELECT range AS a, range % 97 AS b, hash(range) AS h, 'row ' || range AS s FROM range({rows})) TO '{table}'"
+            f"COPY (SELECT range AS a, range % 97 AS b, hash(range) AS h, 'row ' || range AS s "
+            f"FROM range({rows})) TO '{table}'"
         ).fetchall()
         print(
-            f"{rows:,} rows, {table.stat().st_size / 2**20:.0f} MiB Parquet, medians of {REPEATS}\n{sql_sandbox.protection()}\n"
+            f"{rows:,} rows, {table.stat().st_size / 2**20:.0f} MiB Parquet, medians of {REPEATS}\n"
+            f"{sql_sandbox.protection()}\n"
         )
         _compare(table, folder)
         _carry(table, folder, rows=min(rows, 1_000_000))
@@ -65,7 +67,8 @@ def _compare(table: Path, folder: Path) -> None:
             boxed.append(_milliseconds(lambda sql=sql: _sandboxed(sql, table, folder)))  # type: ignore[misc]
         inside, outside = statistics.median(bare), statistics.median(boxed)
         print(
-            f"{name:<12}{inside:>9.1f} ms{outside:>9.1f} ms{outside - inside:>9.1f} ms{min(boxed) - min(bare):>9.1f} ms"
+            f"{name:<12}{inside:>9.1f} ms{outside:>9.1f} ms{outside - inside:>9.1f} "
+            f"ms{min(boxed) - min(bare):>9.1f} ms"
         )
 
 
@@ -90,8 +93,9 @@ def _carry(table: Path, folder: Path, *, rows: int) -> None:
 
     whole, page = min(_milliseconds(arrow) for _ in range(3)), min(_milliseconds(as_json) for _ in range(3))
     print(
-        f"\n{rows:,} rows as an Arrow stream, loaded: {whole:.0f} ms; 10,000 as JSON: {page:.0f} ms, so {rows // 10_000} pages "
-        f"{page * rows / 10_000:,.0f} ms"
+        f"\n"
+        f"{rows:,} rows as an Arrow stream, loaded: {whole:.0f} ms; 10,000 as JSON: {page:.0f} ms, "
+        f"so {rows // 10_000} pages {page * rows / 10_000:,.0f} ms"
     )
 
 
@@ -156,8 +160,10 @@ def _report(waits: dict[str, list[float]], greedy: str, seconds: float) -> None:
     slowest = max(statistics.median(found) for user, found in waits.items() if user != greedy)
     fastest = min(statistics.median(found) for user, found in waits.items() if user != greedy)
     print(
-        f"\n{USERS} users at once, {len(every) + len(waits[greedy])} queries in {seconds:.1f} s: "
-        f"p50 {every[len(every) // 2]:.0f} ms, p95 {every[int(len(every) * 0.95) - 1]:.0f} ms, longest {every[-1]:.0f} ms"
+        f"\n"
+        f"{USERS} users at once, {len(every) + len(waits[greedy])} queries in {seconds:.1f} s: "
+        f"p50 {every[len(every) // 2]:.0f} ms, p95 {every[int(len(every) * 0.95) - 1]:.0f} ms, "
+        f"longest {every[-1]:.0f} ms"
     )
     print(
         f"medians per user: {fastest:.0f} to {slowest:.0f} ms; the one with {len(waits[greedy])} at once: "

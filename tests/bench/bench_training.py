@@ -1,7 +1,7 @@
 """Tokens per second and memory of our loop against TRL's SFTTrainer
 and a bare loop, on the same rows in the same batches.
 
-    python -m tests.bench.bench_training                      the starter, and a randomly initialised model of 110M parameters
+    python -m tests.bench.bench_training      the starter, and a randomly initialised model of 110M parameters
     python -m tests.bench.bench_training --models starter --rounds 5
 
 Each side runs in a process of its own, one thread, turn by turn; a figure is the median of its rounds. TRL
@@ -85,10 +85,12 @@ def compare(name: str, folder: Path, *, rounds: int, packing: bool) -> None:
     ours, trl, bare = (figures[side]["per_cpu_second"] for side in SIDES)
     walls = [figures[side]["per_second"] for side in SIDES]
     print(
-        f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, and 1.0 on the large one"
+        f"  ours / TRL {ours / trl:.2f} by CPU, {walls[0] / walls[1]:.2f} by the clock; aim 1.5, "
+        f"and 1.0 on the large one"
     )
     print(
-        f"  over the bare loop {bare / ours - 1:+.1%} by CPU, {walls[2] / walls[0] - 1:+.1%} by the clock; aim at most 3%"
+        f"  over the bare loop {bare / ours - 1:+.1%} by CPU, {walls[2] / walls[0] - 1:+.1%} by the clock; "
+        f"aim at most 3%"
     )
     print(f"  memory ours / TRL {figures['ours']['memory'] / figures['trl']['memory']:.2f}")
 
@@ -126,8 +128,9 @@ def rows_of(count: int) -> list[Chat]:
 def run_one(side: str, name: str, base: Path, *, packing: bool) -> dict[str, float]:
     _, steps, batch, longest = SIZES[name]
     settings: dict[str, Any] = {
-        "batch_size": batch, "max_steps": steps, "n_epochs": 50, "learning_rate": RATE, "schedule": "constant", "warmup_share": 0.0,
-        "tuning": "full", "max_length": longest, "samples_every": 0, "evaluate_every": 10**6, "packing": packing,
+        "batch_size": batch, "max_steps": steps, "n_epochs": 50, "learning_rate": RATE,
+        "schedule": "constant", "warmup_share": 0.0, "tuning": "full", "max_length": longest,
+        "samples_every": 0, "evaluate_every": 10**6, "packing": packing,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
@@ -216,10 +219,11 @@ def run_trl(loop: Any, clock: Clock, base: Path, folder: Path) -> float:
     order = [row for step in range(loop.total) for row in loop.order.rows(step)]
     chats = rows_of(loop.total * batch)
     arguments = SFTConfig(
-        output_dir=str(folder / "trl"), per_device_train_batch_size=batch, max_steps=loop.total, learning_rate=RATE,
-        lr_scheduler_type="constant", adam_beta2=0.99, optim="adamw_torch_fused", logging_steps=10, report_to=[],
-        save_strategy="no", use_cpu=True, bf16=False, gradient_checkpointing=False, max_length=loop.settings.max_length,
-        assistant_only_loss=True, train_sampling_strategy="sequential",
+        output_dir=str(folder / "trl"), per_device_train_batch_size=batch, max_steps=loop.total,
+        learning_rate=RATE, lr_scheduler_type="constant", adam_beta2=0.99, optim="adamw_torch_fused",
+        logging_steps=10, report_to=[], save_strategy="no", use_cpu=True, bf16=False,
+        gradient_checkpointing=False, max_length=loop.settings.max_length, assistant_only_loss=True,
+        train_sampling_strategy="sequential",
     )  # fmt: skip
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base, dtype="float32"),

@@ -62,12 +62,24 @@ TEXTS = (
     "[a](x`y) ![picture]({to}/between-backticks) `",
     "| a | b |\n|---|---|\n| ![cell]({to}/cell) | b |",
     "- item\n\n  ![in a list]({to}/in-list)",
-    ":red[![in a directive]({to}/directive)] :material/image: :color[x]{{background='url({to}/directive-url)'}}",
+    (
+        ":red[![in a directive]({to}/directive)] :material/image: "
+        ":color[x]{{background='url({to}/directive-url)'}}"
+    ),
     "<img src='{to}/img'><svg><image href='{to}/svg'/></svg><iframe src='{to}/frame'></iframe>",
-    "<video src='{to}/video' poster='{to}/poster'></video><audio src='{to}/audio'></audio><object data='{to}/object'></object>",
-    "<link rel='prefetch' href='{to}/prefetch'><link rel='preconnect' href='{to}'><style>@import '{to}/css'</style>",
+    (
+        "<video src='{to}/video' poster='{to}/poster'></video><audio src='{to}/audio'></audio><object "
+        "data='{to}/object'></object>"
+    ),
+    (
+        "<link rel='prefetch' href='{to}/prefetch'><link rel='preconnect' href='{to}'><style>@import "
+        "'{to}/css'</style>"
+    ),
     "<div style='background: url({to}/background)'>x</div><script>fetch('{to}/fetch')</script>",
-    '{{"mark": "image", "encoding": {{"url": {{"value": "{to}/vega"}}}}, "data": {{"url": "{to}/data.json"}}}}',
+    (
+        '{{"mark": "image", "encoding": {{"url": {{"value": "{to}/vega"}}}}, "data": {{"url": '
+        '"{to}/data.json"}}}}'
+    ),
     "An address that stands alone: {to}/alone and <{to}/in-brackets>",
 )
 NAME = "![n]({to}/name)<img src={to}/n>"

@@ -14,7 +14,8 @@ from tests.waiting import wait_until
 
 WEATHER = ROOT.parent / "shared" / "data" / "seattle-weather.csv"
 ROWS, RAINY = 1461, 641
-WARMER = """SELECT date, precipitation, temp_max + CASE WHEN weather = 'rain' THEN 1 ELSE 0 END AS temp_max, temp_min, wind, weather
+WARMER = """SELECT date, precipitation, temp_max + CASE WHEN weather = 'rain' THEN 1 ELSE 0 END AS temp_max,
+    temp_min, wind, weather
 FROM "{name}" WHERE weather <> 'snow'"""
 SNOWY = 26
 

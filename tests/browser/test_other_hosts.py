@@ -18,19 +18,23 @@ from tests.waiting import wait_until
 LOADING = """port => [...document.querySelectorAll("*")].flatMap(one => [...one.attributes].filter(
   said => said.value.includes(":" + port) && (
     ["src", "srcset", "poster", "data", "xlink:href"].includes(said.name)
-    || said.name === "href" && !["a", "A"].includes(one.tagName) || said.name === "style" && /url[(]/.test(said.value))
+    || said.name === "href" && !["a", "A"].includes(one.tagName)
+    || said.name === "style" && /url[(]/.test(said.value))
 ).map(said => one.tagName + " " + said.name + "=" + said.value))"""
 # Calls of every kind, as if a script of theirs had got into the page
 CALLS = """async to => {
   const add = (tag, given) => document.body.append(Object.assign(document.createElement(tag), given));
   add("img", {src: to + "/img"}); add("script", {src: to + "/script"});
-  add("video", {src: to + "/video"}); add("object", {data: to + "/object"}); add("embed", {src: to + "/embed"});
+  add("video", {src: to + "/video"}); add("object", {data: to + "/object"});
+  add("embed", {src: to + "/embed"});
   add("link", {rel: "stylesheet", href: to + "/css"}); add("link", {rel: "prefetch", href: to + "/prefetch"});
-  add("link", {rel: "preload", as: "image", href: to + "/preload"}); add("link", {rel: "icon", href: to + "/icon"});
+  add("link", {rel: "preload", as: "image", href: to + "/preload"});
+  add("link", {rel: "icon", href: to + "/icon"});
   add("style", {textContent: `@import "${to}/import"; @font-face {font-family: q; src: url(${to}/font)}`});
   add("div", {style: `background: url(${to}/background); font-family: q`, textContent: "x"});
   const tried = [
-    () => fetch(to + "/fetch", {mode: "no-cors"}), () => import(to + "/module"), () => navigator.sendBeacon(to + "/beacon", "x"),
+    () => fetch(to + "/fetch", {mode: "no-cors"}), () => import(to + "/module"),
+    () => navigator.sendBeacon(to + "/beacon", "x"),
     () => new WebSocket(to.replace("http", "ws")), () => new EventSource(to + "/events"),
   ];
   for (const attempt of tried) { try { await attempt(); } catch {} }
@@ -40,8 +44,23 @@ VISITS = """to => {
   const form = Object.assign(document.createElement("form"), {action: to + "/form", method: "post"});
   document.body.append(form); form.submit();
 }"""
-STOPPED = ("img", "script", "video", "object", "css", "prefetch", "preload", "icon", "import", "font", "background", "fetch",
-           "module", "beacon", "events")  # fmt: skip
+STOPPED = (
+    "img",
+    "script",
+    "video",
+    "object",
+    "css",
+    "prefetch",
+    "preload",
+    "icon",
+    "import",
+    "font",
+    "background",
+    "fetch",
+    "module",
+    "beacon",
+    "events",
+)
 
 
 @pytest.fixture

@@ -195,7 +195,11 @@ def _send_part(server: Server, rest: Rest, upload_id: str, data: bytes, *, part:
     """Announce all of it, send a part, and leave the connection open."""
     address = urlsplit(server.url)
     connection = socket.create_connection((str(address.hostname), int(address.port or 80)))
-    head = f"PUT /api/uploads/{upload_id}?offset=0 HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(data)}\r\n"
+    head = (
+        f"PUT /api/uploads/{upload_id}?offset=0 HTTP/1.1\r\n"
+        f"Host: {address.netloc}\r\n"
+        f"Content-Length: {len(data)}\r\n"
+    )
     connection.sendall(
         f"{head}Authorization: {rest.http.headers['Authorization']}\r\n\r\n".encode() + data[:part]
     )

@@ -12,11 +12,16 @@ BOMBS = {
     "printf": "SELECT printf('%2000000000d', 1)",
     "bar": "SELECT bar(1, 0, 1, 2000000000)",
     "replace": "SELECT length(replace(repeat('a', 10000000), 'a', repeat('b', 1000)))",
-    "concat of a list": "SELECT length(array_to_string(list_transform(range(1000000), lambda x: repeat('x', 10000)), ''))",
+    "concat of a list": (
+        "SELECT length(array_to_string(list_transform(range(1000000), lambda x: repeat('x', 10000)), ''))"
+    ),
     "string_agg": "SELECT string_agg(repeat('x', 1000000), '') FROM range(100000)",
     "levenshtein": "SELECT levenshtein(repeat('ab', 500000), repeat('ba', 500000))",
     "damerau": "SELECT damerau_levenshtein(repeat('ab', 200000), repeat('ba', 200000))",
-    "jaccard": "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE jaccard(a.range::VARCHAR, b.range::VARCHAR) > 2",
+    "jaccard": (
+        "SELECT count(*) FROM range(1000000) a, range(1000000) b "
+        "WHERE jaccard(a.range::VARCHAR, b.range::VARCHAR) > 2"
+    ),
     "regexp": "SELECT regexp_matches(repeat('a', 10000000), '(a*)*(a*)*(a*)*b{1000}')",
     "regexp replace": "SELECT length(regexp_replace(repeat('a', 10000000), '', 'xxxxxxxxxxxxxxxxxxxx', 'g'))",
     "regexp extract all": "SELECT len(regexp_extract_all(repeat('a', 100000000), '.'))",
@@ -31,13 +36,18 @@ BOMBS = {
     "reduce": "SELECT list_reduce(range(100000000)::VARCHAR[], lambda x, y: x || y)",
     "flatten": "SELECT len(flatten(list_transform(range(100000), lambda x: range(100000))))",
     "sorted lists": "SELECT sum(list_sort(range(10000000))[1]) FROM range(1000)",
-    "cosine": "SELECT sum(list_cosine_similarity(range(1000000)::DOUBLE[], range(1000000)::DOUBLE[])) FROM range(100000)",
+    "cosine": (
+        "SELECT sum(list_cosine_similarity(range(1000000)::DOUBLE[], range(1000000)::DOUBLE[])) "
+        "FROM range(100000)"
+    ),
     "json": "SELECT to_json(range(100000000))",
     "json groups": "SELECT json_group_array(repeat('x', 100000)) FROM range(1000000)",
     "unnest": "SELECT count(DISTINCT u) FROM (SELECT unnest(range(1000000000)) AS u)",
     "histogram": "SELECT histogram(range) FROM range(1000000000)",
     # rows
-    "cross join": "SELECT count(*) FROM range(10000000000) a, range(10000000000) b WHERE a.range * b.range = 7",
+    "cross join": (
+        "SELECT count(*) FROM range(10000000000) a, range(10000000000) b WHERE a.range * b.range = 7"
+    ),
     "cross join of a table": "SELECT count(*) FROM "
     + ", ".join(f"t t{i}" for i in range(12))
     + " WHERE t1.a + t2.a + t3.a > 1",
@@ -45,18 +55,35 @@ BOMBS = {
     "sort": "SELECT * FROM range(3000000000) ORDER BY hash(range)",
     "group": "SELECT count(*) FROM (SELECT md5(range::VARCHAR) FROM range(3000000000) GROUP BY ALL)",
     "distinct": "SELECT count(DISTINCT range) FROM range(100000000000)",
-    "window": "SELECT max(n) FROM (SELECT sum(range) OVER (ORDER BY hash(range)) AS n FROM range(1000000000))",
-    "window frames": "SELECT median(range) OVER (ROWS BETWEEN 1000000 PRECEDING AND 1000000 FOLLOWING) FROM range(100000000)",
+    "window": (
+        "SELECT max(n) FROM (SELECT sum(range) OVER (ORDER BY hash(range)) AS n FROM range(1000000000))"
+    ),
+    "window frames": (
+        "SELECT median(range) OVER (ROWS BETWEEN 1000000 PRECEDING AND 1000000 FOLLOWING) "
+        "FROM range(100000000)"
+    ),
     "quantiles": "SELECT quantile_cont(range, [0.1, 0.5, 0.9]) FROM range(10000000000)",
-    "like join": "SELECT count(*) FROM range(1000000) a JOIN range(1000000) b ON b.range::VARCHAR LIKE '%' || a.range || '%'",
-    "correlated": "SELECT sum((SELECT count(*) FROM range(100000000) b WHERE b.range > a.range)) FROM range(100000000) a",
+    "like join": (
+        "SELECT count(*) FROM range(1000000) a "
+        "JOIN range(1000000) b ON b.range::VARCHAR LIKE '%' || a.range || '%'"
+    ),
+    "correlated": (
+        "SELECT sum((SELECT count(*) FROM range(100000000) b WHERE b.range > a.range)) "
+        "FROM range(100000000) a"
+    ),
     "pivot": "PIVOT (SELECT range AS r FROM range(90000)) ON r USING count(*)",
     "except": "SELECT * FROM range(10000000000) EXCEPT SELECT * FROM range(5000000000)",
     # recursion
     "recursion": "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r",
-    "wide recursion": "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r, range(10)) SELECT count(*) FROM r",
-    "long recursion": "WITH RECURSIVE r AS (SELECT 'x' AS s UNION ALL SELECT s || s FROM r) SELECT max(length(s)) FROM r",
-    "distinct recursion": "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n + 1 FROM r) SELECT count(*) FROM r",
+    "wide recursion": (
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r, range(10)) SELECT count(*) FROM r"
+    ),
+    "long recursion": (
+        "WITH RECURSIVE r AS (SELECT 'x' AS s UNION ALL SELECT s || s FROM r) SELECT max(length(s)) FROM r"
+    ),
+    "distinct recursion": (
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n + 1 FROM r) SELECT count(*) FROM r"
+    ),
     # parser, binder and planner
     "IN list": "SELECT 1 WHERE 5 IN (" + ",".join(map(str, range(14_000))) + ")",
     "unions": " UNION ".join(["SELECT 1"] * 6_500),

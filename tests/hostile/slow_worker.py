@@ -27,9 +27,9 @@ from core.workers import worker
 
 # what a worker imports on its way to the first step; the parent of forked workers has it already
 IMPORTED_BY_WORKERS = (
-    "torch._dynamo", "torch.distributed.tensor", "torch.distributed.checkpoint", "torch.distributed.fsdp", "accelerate",
-    "transformers.generation", "transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama",
-    "pandas", "tensorboardX", "core.training.pretrained",
+    "torch._dynamo", "torch.distributed.tensor", "torch.distributed.checkpoint", "torch.distributed.fsdp",
+    "accelerate", "transformers.generation", "transformers.models.auto.modeling_auto",
+    "transformers.models.llama.modeling_llama", "pandas", "tensorboardX", "core.training.pretrained",
 )  # fmt: skip
 
 

@@ -18,7 +18,10 @@ from tests.hostile.sql_data import add_table, users
 
 SECRET = "sk-ants-and-bees"
 TABLES = {
-    "t": f"SELECT range AS a, range % 3 AS b, 'x' || range AS s, [range] AS l, '{SECRET[:3]}' AS j FROM range(7)",
+    "t": (
+        f"SELECT range AS a, range % 3 AS b, 'x' || range AS s, [range] AS l, '{SECRET[:3]}' AS j "
+        f"FROM range(7)"
+    ),
     "u": "SELECT range AS a, range AS c FROM range(3)",
     "faq@2": "SELECT 1 AS a",
 }

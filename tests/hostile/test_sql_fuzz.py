@@ -27,16 +27,17 @@ JOB = child.Job("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, 
 TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|[^\w\s]""")
 SPLICES = (
     """
-read_csv('/etc/passwd') | '/etc/passwd' | "x.parquet" | getenv('HOME') | COPY t TO '/tmp/x' | ATTACH '/tmp/x' | ;
-| ; SELECT 2 | -- | /* | */ | ( | ) | [ | ] | { | } | , | . | :: | -> | ->> | => | := | ? | $1 | #1 | @ | * | ** | COLUMNS(*)
-| lambda x: | x -> x | (DELETE FROM t RETURNING *) | WITH x AS (SELECT 1)
-| WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT * FROM r) | SELECT | FROM | FROM t | UNION ALL SELECT | INTO | TABLE
-| VALUES (1) | DESCRIBE | SUMMARIZE | SHOW TABLES | EXPLAIN | PRAGMA | SET | CALL | PIVOT t ON a | UNPIVOT
-| information_schema.tables | main.t | memory.main.t | system. | pg_catalog. | AT (VERSION => 1) | duckdb_settings()
-| query('SELECT 1') | json_execute_serialized_sql('x') | current_user | current_setting('threads') | E'x' | $$x$$ | U&"t"
-| LATERAL | ASOF JOIN u USING (a) | POSITIONAL JOIN | TABLESAMPLE 1% | QUALIFY | FILTER (a > 1) | OVER () | EXCLUDE (a)
-| REPLACE (1 AS a) | EXPORT_STATE | COLLATE NOCASE | INTERVAL 1 DAY | CAST(a AS BLOB) | TRY(1) | "t" | "faq@2" | faq@2 | nope
-| Ünïcode | NULL | DEFAULT | 1e999 | 0x1F
+read_csv('/etc/passwd') | '/etc/passwd' | "x.parquet" | getenv('HOME') | COPY t TO '/tmp/x' | ATTACH '/tmp/x'
+| ; | ; SELECT 2 | -- | /* | */ | ( | ) | [ | ] | { | } | , | . | :: | -> | ->> | => | := | ? | $1 | #1 | @
+| * | ** | COLUMNS(*) | lambda x: | x -> x | (DELETE FROM t RETURNING *) | WITH x AS (SELECT 1)
+| WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT * FROM r) | SELECT | FROM | FROM t | UNION ALL SELECT | INTO
+| TABLE | VALUES (1) | DESCRIBE | SUMMARIZE | SHOW TABLES | EXPLAIN | PRAGMA | SET | CALL | PIVOT t ON a
+| UNPIVOT | information_schema.tables | main.t | memory.main.t | system. | pg_catalog. | AT (VERSION => 1)
+| duckdb_settings() | query('SELECT 1') | json_execute_serialized_sql('x') | current_user
+| current_setting('threads') | E'x' | $$x$$ | U&"t" | LATERAL | ASOF JOIN u USING (a) | POSITIONAL JOIN
+| TABLESAMPLE 1% | QUALIFY | FILTER (a > 1) | OVER () | EXCLUDE (a) | REPLACE (1 AS a) | EXPORT_STATE
+| COLLATE NOCASE | INTERVAL 1 DAY | CAST(a AS BLOB) | TRY(1) | "t" | "faq@2" | faq@2 | nope | Ünïcode | NULL
+| DEFAULT | 1e999 | 0x1F
 """.strip()
     .replace("\n", " ")
     .split(" | ")

@@ -275,7 +275,8 @@ def small_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     )
     if made.returncode:
         pytest.skip(
-            f"NOT TESTED: a full disk needs a small file system, and this machine mounts none: {made.stderr.strip()}"
+            f"NOT TESTED: a full disk needs a small file system, and this machine mounts none: "
+            f"{made.stderr.strip()}"
         )
     (data_dir / "luthier.db").write_bytes(database)
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", "16")

@@ -15,9 +15,10 @@ from core.people.users import User
 from tests.core.datasets.version_of_sql import make
 
 ROWS = 1_000_000
-LARGE = f"""SELECT i AS id, 'user ' || (i % 50000) AS name, 'some longer text with the number ' || i AS txt, i / 7 AS x,
-    CASE WHEN i % 10 = 0 THEN NULL ELSE i % 97 END AS n FROM range({ROWS}) t(i)"""
-CHANGED = f"""SELECT id, name, txt, CASE WHEN id % 1000 = 0 THEN x + 1 ELSE x END AS x, n FROM ({LARGE}) WHERE id % 997 <> 0
+LARGE = f"""SELECT i AS id, 'user ' || (i % 50000) AS name, 'some longer text with the number ' || i AS txt,
+    i / 7 AS x, CASE WHEN i % 10 = 0 THEN NULL ELSE i % 97 END AS n FROM range({ROWS}) t(i)"""
+CHANGED = f"""SELECT id, name, txt, CASE WHEN id % 1000 = 0 THEN x + 1 ELSE x END AS x, n
+    FROM ({LARGE}) WHERE id % 997 <> 0
     UNION ALL SELECT {ROWS} + i, 'new', 'x', 0, 1 FROM range(500) t(i)"""
 ROWS_REMOVED = sum(i % 997 == 0 for i in range(ROWS))
 ROWS_CHANGED = sum(i % 1000 == 0 and i % 997 != 0 for i in range(ROWS))

@@ -42,7 +42,9 @@ ROUTERS = (
 api = FastAPI(
     title="Luthier",
     version="1",
-    description="A team's data becomes models the team can call. Sign in, then send `Authorization: Bearer <token>`.",
+    description=(
+        "A team's data becomes models the team can call. Sign in, then send `Authorization: Bearer <token>`."
+    ),
     routes=[route for router in ROUTERS for route in router.routes],
     docs_url=None,
     redoc_url=None,

@@ -27,8 +27,11 @@ LOOK_SECONDS = 0.2
 CHUNK_BYTES = 2**20
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The rows. With `Accept: application/vnd.apache.arrow.stream` an Arrow IPC stream instead of JSON; "
-        "what JSON says beside the rows is then in `X-Row-Count`, `X-Truncated` and `X-Elapsed-Ms`.",
+        "description": (
+            "The rows. With `Accept: application/vnd.apache.arrow.stream` an Arrow IPC stream instead of "
+            "JSON; what JSON says beside the rows is then in `X-Row-Count`, "
+            "`X-Truncated` and `X-Elapsed-Ms`."
+        ),
         "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}},
     }
 }

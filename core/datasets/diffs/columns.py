@@ -74,7 +74,10 @@ def number_text(cell: str, type_: str) -> str:
     if type_ in FLOATS:
         is_whole = f"isfinite({cell}) AND {cell} = trunc({cell}) AND abs({cell}) < {LARGEST_WHOLE}"
         return f"CASE WHEN {is_whole} THEN {cell}::HUGEINT::VARCHAR ELSE {cell}::VARCHAR END"
-    return f"CASE WHEN contains({cell}::VARCHAR, '.') THEN rtrim(rtrim({cell}::VARCHAR, '0'), '.') ELSE {cell}::VARCHAR END"
+    return (
+        f"CASE WHEN contains({cell}::VARCHAR, '.') THEN rtrim(rtrim({cell}::VARCHAR, '0'), '.') "
+        f"ELSE {cell}::VARCHAR END"
+    )
 
 
 def is_nested(type_: str) -> bool:

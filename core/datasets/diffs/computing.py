@@ -142,7 +142,8 @@ def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> li
     for side, version in (("a", old), ("b", new)):
         shown = ", ".join(f"{c.sql(side)} AS {c.alias}" for c in columns)
         work.run(
-            f"CREATE TEMP VIEW {side} AS SELECT file_row_number AS line{', ' if shown else ''}{shown} FROM {parquet(version.id)}"
+            f"CREATE TEMP VIEW {side} AS SELECT file_row_number AS line{', ' if shown else ''}{shown} "
+            f"FROM {parquet(version.id)}"
         )
     if key:
         _pair_by_key(
@@ -200,12 +201,17 @@ def _pair_by_key(
 def _pair_as_bags(work: Scratch, columns: list[Compared]) -> None:
     first, second = _hashes(columns)
     sides = [
-        f"SELECT {n} AS side, line, {first if columns else n} AS h0, {second if columns else n} AS h1 FROM {side}"
+        (
+            f"SELECT {n} AS side, line, {first if columns else n} AS h0, {second if columns else n} AS h1 "
+            f"FROM {side}"
+        )
         for n, side in enumerate(("a", "b"))
     ]  # without a column in common nothing is the same
     work.run(
-        "CREATE TEMP TABLE pairs AS SELECT CASE WHEN na > nb THEN la END AS la, CASE WHEN nb > na THEN lb END AS lb, "
-        "abs(na - nb) AS times FROM (SELECT count(*) FILTER (side = 0) AS na, count(*) FILTER (side = 1) AS nb, "
+        "CREATE TEMP TABLE pairs AS SELECT CASE WHEN na > nb THEN la END AS la, CASE WHEN nb > na "
+        "THEN lb END AS lb, "
+        "abs(na - nb) AS times FROM (SELECT count(*) FILTER (side = 0) AS na, count(*) FILTER (side = 1) "
+        "AS nb, "
         "min(line) FILTER (side = 0) AS la, min(line) FILTER (side = 1) AS lb "
         f"FROM ({sides[0]} UNION ALL {sides[1]}) GROUP BY h0, h1) WHERE na <> nb"
     )
@@ -229,7 +235,8 @@ def _require_unique(work: Scratch, side: str, version: Version, keys: list[Compa
             raise _no_key(f"row {line + 1:,} of version {version.version} has no value in {empty!r}")
     names = ", ".join(c.alias for c in keys)
     for count, line in work.run(
-        f"SELECT count(*), min(line) FROM {side} GROUP BY {names} HAVING count(*) > 1 ORDER BY min(line) LIMIT 1"
+        f"SELECT count(*), min(line) FROM {side} GROUP BY {names} HAVING count(*) > 1 ORDER BY min(line) "
+        f"LIMIT 1"
     ):
         row = rows_at(work, version.id, [c.name for c in keys], [line])[line]
         said = ", ".join(f"{name} = {_shown(value)}" for name, value in row.items())
@@ -237,7 +244,10 @@ def _require_unique(work: Scratch, side: str, version: Version, keys: list[Compa
 
 
 def _no_key(why: str) -> ValidationError:
-    message = f"These columns do not name each row once: {why}. Choose others, or more of them, or compare whole rows."
+    message = (
+        f"These columns do not name each row once: {why}. Choose others, or more of them, "
+        f"or compare whole rows."
+    )
     return ValidationError(message, details=[Detail("key", why)])
 
 
@@ -321,7 +331,8 @@ def _unique_at_first(
     counts = ", ".join(f"count(DISTINCT {quoted(c.name)})" for c in shared)
     names = ", ".join(quoted(c.name) for c in shared)
     total, *found = work.one(
-        f"SELECT count(*), {counts} FROM (SELECT {names} FROM {parquet(version_id)} WHERE file_row_number < {sample:d})"
+        f"SELECT count(*), {counts} FROM (SELECT {names} FROM {parquet(version_id)} "
+        f"WHERE file_row_number < {sample:d})"
     )
     return [c.name for c, distinct in zip(shared, found, strict=True) if distinct == total]
 

@@ -22,7 +22,10 @@ from core.people.users import User
 from core.readers.base import quoted
 
 BATCH_ROWS = 2000
-SAID = "CASE WHEN lb IS NULL THEN 'removed' WHEN la IS NULL THEN 'added' WHEN side = 0 THEN 'before' ELSE 'after' END"
+SAID = (
+    "CASE WHEN lb IS NULL THEN 'removed' WHEN la IS NULL THEN 'added' WHEN side = 0 THEN 'before' "
+    "ELSE 'after' END"
+)
 
 
 def open_diff(user: User, from_id: str, to_id: str, *, key: Sequence[str] = ()) -> Content:
@@ -60,7 +63,10 @@ def _select(old: Version, new: Version, names: Sequence[str]) -> str:
     sides = [_side(n, line, version, names) for n, (line, version) in enumerate((("la", old), ("lb", new)))]
     cells = "".join(f", c{i}" for i in range(len(names)))
     place = "coalesce(lb, la), coalesce(la, lb), side"
-    return f"SELECT {SAID} AS change, line + 1 AS row, times{cells} FROM ({' UNION ALL '.join(sides)}) ORDER BY {place}"
+    return (
+        f"SELECT {SAID} AS change, line + 1 AS row, times{cells} FROM ({' UNION ALL '.join(sides)}) "
+        f"ORDER BY {place}"
+    )
 
 
 def _side(n: int, line: str, version: Version, names: Sequence[str]) -> str:

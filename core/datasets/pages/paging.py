@@ -235,7 +235,10 @@ def _fetch(
     is_range = max(numbers) - min(numbers) == len(numbers) - 1
     exactly = "" if is_range else f" AND file_row_number IN ({wanted})"
     table: Any = cursor.sql(
-        f"SELECT file_row_number, {names} FROM {chosen.source} WHERE file_row_number BETWEEN ? AND ?{exactly}",
+        (
+            f"SELECT file_row_number, {names} FROM {chosen.source} WHERE file_row_number BETWEEN ? "
+            f"AND ?{exactly}"
+        ),
         params=[min(numbers), max(numbers)],
     ).to_arrow_table()
     return {

@@ -19,7 +19,10 @@ def write_card(order: Order, checks: list[Json], *, precision: str, checked_by: 
         "training loss": _number(order.metrics.get("train_loss")),
         "validation loss": _number(order.metrics.get("valid_loss")),
         "chat template (SHA-256)": order.weights.chat_template_sha256,
-        "checked": f"{same} of {len(checks)} greedy answers are the same as the registry's, loaded again by {checked_by}",
+        "checked": (
+            f"{same} of {len(checks)} greedy answers are the same as the registry's, "
+            f"loaded again by {checked_by}"
+        ),
     }
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts.items() if value)
     about = f"{order.description}\n\n" if order.description else ""
@@ -60,7 +63,10 @@ def _usage(order: Order) -> str:
     if order.kind == "adapter":
         base = order.base_source or "base-folder"
         imports = f"from peft import PeftModel\n{imports}"
-        loading = f'base = AutoModelForCausalLM.from_pretrained("{base}")\nmodel = PeftModel.from_pretrained(base, "this-folder")'
+        loading = (
+            f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
+            f'model = PeftModel.from_pretrained(base, "this-folder")'
+        )
         if not order.base_source:
             before = (
                 f"The adapter needs its base, {order.base_name}: export that merged, into `base-folder`.\n\n"
@@ -71,8 +77,10 @@ def _usage(order: Order) -> str:
 tokenizer = AutoTokenizer.from_pretrained("this-folder")
 {loading}
 messages = [{{"role": "user", "content": "Hello!"}}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-answer = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=200)
+form = {{"add_generation_prompt": True, "return_dict": True, "return_tensors": "pt"}}
+inputs = tokenizer.apply_chat_template(messages, **form)
+mask = inputs["attention_mask"]
+answer = model.generate(input_ids=inputs["input_ids"], attention_mask=mask, max_new_tokens=200)
 print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 ```"""
 

@@ -20,8 +20,8 @@ from core.weights import PLAIN_TEMPLATE, read_template
 COPIED = ("*.json", "*.jinja", "*.model", "*.txt")
 SHARD_SIZE = "5GB"
 TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "tokenizer.model",
+    "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
 )  # fmt: skip
 
 

@@ -8,8 +8,14 @@ from typing import Any
 
 from core.exports.making.order import CannotExport
 
-UNREACHABLE = "The hub cannot be reached from this server. Export the version merged, download it, and push it from a machine with internet."
-REFUSED = "The hub refused the token. Make one with write permission for this repository in the hub's settings, and push again."
+UNREACHABLE = (
+    "The hub cannot be reached from this server. Export the version merged, download it, "
+    "and push it from a machine with internet."
+)
+REFUSED = (
+    "The hub refused the token. Make one with write permission for this repository in the hub's settings, "
+    "and push again."
+)
 
 
 def push(folder: Path, repository: str, *, token: str, private: bool) -> str:

@@ -21,7 +21,8 @@ def pack(folder: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive) as made:
         if (broken := made.testzip()) is not None:
             raise CannotExport(
-                f"{broken} could not be read back from the archive. Export it again, and have the disk checked."
+                f"{broken} could not be read back from the archive. Export it again, "
+                f"and have the disk checked."
             )
 
 

@@ -24,8 +24,9 @@ Q8_BAR = 8  # of ten answers that must be the same
 WRITE, CHECK, PACK = 0.3, 0.6, 0.9  # where the stages begin on the bar
 OWN_READER = "transformers"
 OTHER_TEMPLATE = (
-    "The chat template in this version's files is not the one that was stored with it, so an export would be asked in another form "
-    "than it was trained with. Restore the file from a backup, or train the model again."
+    "The chat template in this version's files is not the one that was stored with it, "
+    "so an export would be asked in another form than it was trained with. Restore the file from a backup, "
+    "or train the model again."
 )
 
 
@@ -98,7 +99,8 @@ class _Check:
             )
         except (ValueError, NotImplementedError, KeyError) as error:
             raise CannotExport(
-                "The GGUF file was made, but nothing here can load it again to check it. Build llama-server in llama.cpp's folder."
+                "The GGUF file was made, but nothing here can load it again to check it. "
+                "Build llama-server in llama.cpp's folder."
             ) from error
 
     def _begin(self, by: str) -> None:
@@ -209,12 +211,16 @@ def _require_vocabulary(order: Order, file: Path) -> None:
     right = all(tokens[number] == token for token, number in model["vocab"].items()) and written == merges
     if not right or fields["tokenizer.chat_template"].contents() != template_of(order.tokenizer):
         raise CannotExport(
-            "The tokenizer could not be read back from the GGUF file as it was. Tell the admin the id of this export."
+            "The tokenizer could not be read back from the GGUF file as it was. "
+            "Tell the admin the id of this export."
         )
 
 
 def _difference(order: Order, same: int, total: int) -> str:
-    what = f"Only {same} of {total} answers are the same as the registry's, so it is not offered. See both answers below."
+    what = (
+        f"Only {same} of {total} answers are the same as the registry's, so it is not offered. "
+        f"See both answers below."
+    )
     if order.kind == "gguf-q8_0":
         return f"{what} Eight bits are too few for this model: export it as F16."
     if order.kind == "gguf-f16":

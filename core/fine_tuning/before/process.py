@@ -19,7 +19,10 @@ IDLE_SECONDS = 300
 SILENCE_SECONDS = 120.0  # loading a tokenizer or a model on a busy machine
 POLL_SECONDS = 0.2
 ENDED = "The preview process ended unexpectedly. Try again: it starts anew by itself."
-KILLED = "The measuring process was ended by the system: these settings most likely need more memory than there is."
+KILLED = (
+    "The measuring process was ended by the system: these settings most likely need more memory than there "
+    "is."
+)
 SILENT = "The preview did not answer in time. The server is busy; try again in a minute."
 Json = dict[str, Any]
 

@@ -28,7 +28,10 @@ from core.weights import read_facts
 NICENESS = 10
 TICK_SECONDS = 1.0
 MAX_THREADS = 4
-CRASHED = "The evaluation ended unexpectedly. Start it again; if it happens twice, the model is too large for this server's memory."
+CRASHED = (
+    "The evaluation ended unexpectedly. Start it again; if it happens twice, "
+    "the model is too large for this server's memory."
+)
 log = logging.getLogger("luthier.evaluator")
 
 

@@ -20,8 +20,9 @@ def describe_checkpoint_rule() -> str:
     """The rule in words."""
     days = settings().checkpoint_days
     return (
-        f"While a job runs, its last {checkpoints.KEEP_LAST} checkpoints, the best one and those you keep stay on disk. "
-        f"{'One day' if days == 1 else f'{days} days'} after it has ended, only those you keep stay."
+        f"While a job runs, its last {checkpoints.KEEP_LAST} checkpoints, "
+        f"the best one and those you keep stay on disk. {'One day' if days == 1 else f'{days} days'} after "
+        f"it has ended, only those you keep stay."
     )
 
 

@@ -113,13 +113,19 @@ def why_needed(session: Session, job: JobRow, step: int) -> str | None:
         return None
     rows = session.scalars(select(CheckpointRow).where(CheckpointRow.job_id == job.id)).all()
     if step == max(row.step for row in rows):
-        return f"The job goes on from the checkpoint of step {step}. Delete it when the job has ended, or cancel the job first."
+        return (
+            f"The job goes on from the checkpoint of step {step}. Delete it when the job has ended, "
+            f"or cancel the job first."
+        )
     measured = {
         row.step: row.metrics["valid_loss"] for row in rows if row.metrics.get("valid_loss") is not None
     }
     keeps_best = "best" in (job.resolved.get("keep"), job.hyperparameters.get("keep"))
     if keeps_best and measured and step == min(measured, key=lambda each: (measured[each], each)):
-        return f"The checkpoint of step {step} is the best so far and may become the model. Delete it when the job has ended."
+        return (
+            f"The checkpoint of step {step} is the best so far and may become the model. "
+            f"Delete it when the job has ended."
+        )
     return None
 
 

@@ -47,9 +47,9 @@ def svg(title: str, series: Mapping[str, Points], labels: Mapping[str, str]) -> 
     for colour, points in zip(COLOURS * len(drawn), drawn.values(), strict=False):
         parts.append(_line(points, x_axis, y_axis, colour))
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="12">'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" role="img" aria-label="{escape(title)}" font-family="system-ui, '
+        f'sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     )
     return f"{head}{''.join(parts)}</svg>"
 
@@ -107,7 +107,10 @@ def _line(
         step, value = points[0]
         return f'<circle cx="{_x(step, x_axis):.1f}" cy="{_y(value, y_axis):.1f}" r="3" fill="{colour}"/>'
     path = " ".join(f"{_x(step, x_axis):.1f},{_y(value, y_axis):.1f}" for step, value in points)
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6" '
+        f'stroke-linejoin="round"/>'
+    )
 
 
 def _number(value: float) -> str:

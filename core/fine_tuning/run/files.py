@@ -27,8 +27,10 @@ LOG_BYTES = 20 * 2**20
 ADDRESS = "http://localhost:8501"  # where nobody knows the server by another
 READ_ME = """The run {name} ({id}) of Luthier.
 
-run.yaml       what is known about it: settings as asked and as run, data, environment, hardware, results, checkpoints
-recipe.yaml    the request alone: load it in the form, or run it with  python -m core fine-tune --recipe recipe.yaml
+run.yaml       what is known about it: settings as asked and as run, data, environment, hardware, results,
+               checkpoints
+recipe.yaml    the request alone: load it in the form, or run it with
+               python -m core fine-tune --recipe recipe.yaml
 metrics.csv    every measured value, one line per step, one column per series
 samples.jsonl  what the model answered while it was trained
 hardest.jsonl  the rows with the highest loss

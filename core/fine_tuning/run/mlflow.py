@@ -25,7 +25,10 @@ LONGEST_VALUE = 500
 TAG = "luthier.job_id"
 STATUSES = {"succeeded": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 INSTALL = "MLflow is not installed on this server. An admin installs it with: pip install mlflow-skinny"
-NOWHERE = "This server has no MLflow to export to. An admin sets LUTHIER_MLFLOW_URI to a tracking server or a folder."
+NOWHERE = (
+    "This server has no MLflow to export to. An admin sets LUTHIER_MLFLOW_URI to a tracking server or a "
+    "folder."
+)
 
 
 class Exported(NamedTuple):

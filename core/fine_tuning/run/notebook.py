@@ -81,14 +81,22 @@ def _about(run: Run) -> Iterator[Cell]:
     )
     notes = f"\n\n> {_cell(job.notes)}" if job.notes else ""
     yield _markdown(
-        f"# {_cell(job.name)}\n\nA fine-tuning run of Luthier (`{job.id}`).{notes}\n\n| | |\n|---|---|\n{rows}"
+        f"# {_cell(job.name)}\n"
+        f"\n"
+        f"A fine-tuning run of Luthier (`{job.id}`).{notes}\n"
+        f"\n"
+        f"| | |\n"
+        f"|---|---|\n"
+        f"{rows}"
     )
 
 
 def _configuration(run: Run) -> Iterator[Cell]:
     told = yaml.safe_dump(summary(run), allow_unicode=True, sort_keys=False, width=120)
     yield _markdown(
-        "## Configuration\n\nEverything that is known about the run: settings as asked and as run, data, environment."
+        "## Configuration\n"
+        "\n"
+        "Everything that is known about the run: settings as asked and as run, data, environment."
     )
     yield _code(f'import json\n\nrun = json.loads({_literal(summary(run))})\nrun["resolved"]', _as_text(told))
 

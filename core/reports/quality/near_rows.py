@@ -65,7 +65,8 @@ def _copies(
     cells = ", ".join(quoted(column.name) for column in columns)
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
     found_rows = connection.sql(
-        f"SELECT hash({cells}) AS h FROM {source} WHERE file_row_number < {MOST_ROWS} ORDER BY file_row_number"
+        f"SELECT hash({cells}) AS h FROM {source} WHERE file_row_number < {MOST_ROWS} "
+        f"ORDER BY file_row_number"
     )
     hashes = found_rows.to_arrow_table().column(0).to_numpy()
     copies = np.ones(len(hashes), bool)
@@ -107,7 +108,8 @@ def _texts(
     wanted = pa.table({"line": pa.array(sorted({at for pair in pairs for at in pair[:2]}), pa.int64())})
     connection.register("wanted", wanted)
     rows = connection.sql(
-        f"SELECT file_row_number AS line, {quoted(column.name)} AS cell FROM read_parquet({literal(str(parquet))}, "
+        f"SELECT file_row_number AS line, {quoted(column.name)} AS cell "
+        f"FROM read_parquet({literal(str(parquet))}, "
         "file_row_number=true) WHERE file_row_number IN (SELECT line FROM wanted)"
     ).to_arrow_table()
     connection.unregister("wanted")
@@ -140,10 +142,17 @@ def _told(
     tally.add(lines + 1, [_example(pair, texts) for pair in near_ones[:MAX_EXAMPLES]])
     limited = f" The first {MOST_ROWS:,} rows were compared." if num_rows > MOST_ROWS else ""
     yield found(
-        "near_duplicates", column, tally, title="Near-duplicate texts", severity="warn", num_rows=min(num_rows, MOST_ROWS),
-        help=f"{near.THRESHOLD:.0%} or more of the text is that of an earlier row. Keep one of each, and see that they do not fall "
-        f"on both sides of a split.{limited}",
-    )  # fmt: skip
+        "near_duplicates",
+        column,
+        tally,
+        title="Near-duplicate texts",
+        severity="warn",
+        num_rows=min(num_rows, MOST_ROWS),
+        help=(
+            f"{near.THRESHOLD:.0%} or more of the text is that of an earlier row. Keep one of each, "
+            f"and see that they do not fall on both sides of a split.{limited}"
+        ),
+    )
 
 
 def _example(pair: near.Pair, texts: Mapping[int, str]) -> str:

@@ -31,7 +31,9 @@ _EMAIL = re.compile(
     r"(?<![\w.+-])([A-Za-z0-9][\w.+-]{0,63})@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24}))(?![\w@])"
 )
 _FILES = frozenset(
-    "png jpg jpeg gif svg webp ico css js mjs ts map html htm json md txt pdf zip gz exe dll so py rb go".split()
+    (
+        "png jpg jpeg gif svg webp ico css js mjs ts map html htm json md txt pdf zip gz exe dll so py rb go"
+    ).split()
 )
 _CARD = re.compile(r"(?<![\w.,+/-])\d(?:[ -]?\d){12,18}(?![\w/-]|[.,]\d)")
 _GROUPS = re.compile(r"\d{13,19}|\d{4}([ -])(?:\d{4}\1){2}\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}")
@@ -120,8 +122,8 @@ class Kind:
 
 
 _HELP = (
-    "Valid by its form and check digits, but it may still be something else. Whoever can read this data, and every model "
-    "trained on it, may learn it. Remove or replace it unless it has to be there."
+    "Valid by its form and check digits, but it may still be something else. Whoever can read this data, "
+    "and every model trained on it, may learn it. Remove or replace it unless it has to be there."
 )
 _PHONE = r"\+\s?\(?\d|\(\d{3}\)|\d{3}[-.]\d{3}[-.]\d{4}"
 KINDS = (

@@ -15,7 +15,10 @@ from core.reports.quality.texts import matching
 LOST = "\ufffd"
 # as they are spelled once blanks are cut and letters are small
 NULL_WORDS = frozenset(
-    "n/a na n.a. n.a n\\a #n/a #na #n/d <na> null (null) <null> none nan nil - -- --- – — ? ?? ??? . .. \\n undefined".split()
+    (
+        "n/a na n.a. n.a n\\a #n/a #na #n/d <na> null (null) <null> none nan nil - -- --- – — ? ?? ??? . .. "
+        "\\n undefined"
+    ).split()
 ) | {"missing", "not available", "not applicable", "no data", "no value", "(none)", "(empty)", "(blank)"}
 BLANKS = r"\s\x{00A0}\x{1680}\x{2000}-\x{200B}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{FEFF}"
 AROUND = f"^[{BLANKS}]|[{BLANKS}]$"
@@ -45,10 +48,17 @@ class BrokenWatcher:
     def findings(self, num_rows: int) -> Iterator[Finding]:
         if self.tally.num_rows:
             yield found(
-                "mojibake", self.column, self.tally, title="Garbled characters", severity="bad", num_rows=num_rows,
-                help="The text was read in the wrong encoding before it came here. Export it as UTF-8 and upload it again, or "
-                "choose the encoding in the upload's review.",
-            )  # fmt: skip
+                "mojibake",
+                self.column,
+                self.tally,
+                title="Garbled characters",
+                severity="bad",
+                num_rows=num_rows,
+                help=(
+                    "The text was read in the wrong encoding before it came here. "
+                    "Export it as UTF-8 and upload it again, or choose the encoding in the upload's review."
+                ),
+            )
 
 
 class NullWordWatcher:
@@ -88,11 +98,19 @@ class NullWordWatcher:
         ways = len(self.spelled) + bool(nulls)
         listed = [f"{cut(text)} ({count:,})" for text, count in self.spelled.most_common(8)]
         yield found(
-            "null_words", self.column, self.tally, severity="warn" if ways > 1 else "info", num_rows=num_rows, examples=listed,
+            "null_words",
+            self.column,
+            self.tally,
+            severity="warn" if ways > 1 else "info",
+            num_rows=num_rows,
+            examples=listed,
             title="Missing values spelled out" if ways == 1 else f"Missing values spelled in {ways} ways",
-            help="Filters, counts and training take them for words. Name them under “null values” in the upload's review"
+            help=(
+                "Filters, counts and training take them for words. "
+                "Name them under “null values” in the upload's review"
+            )
             + (f"; {nulls:,} more rows are truly null." if nulls else "."),
-        )  # fmt: skip
+        )
 
     def _is_category(self) -> bool:
         """ "None" beside "Minor" and "Substantial" is an answer, not a gap."""
@@ -118,9 +136,17 @@ class BlankWatcher:
     def findings(self, num_rows: int) -> Iterator[Finding]:
         if self.tally.num_rows:
             yield found(
-                "blanks", self.column, self.tally, title="Blanks around values", severity="info", num_rows=num_rows,
-                help="“Berlin ” and “Berlin” are different values to filters, joins and counts. trim() in SQL removes them.",
-            )  # fmt: skip
+                "blanks",
+                self.column,
+                self.tally,
+                title="Blanks around values",
+                severity="info",
+                num_rows=num_rows,
+                help=(
+                    "“Berlin ” and “Berlin” are different values to filters, joins and counts. "
+                    "trim() in SQL removes them."
+                ),
+            )
 
 
 def _broken_part(text: str, repaired: str) -> str:

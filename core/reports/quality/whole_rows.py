@@ -35,10 +35,18 @@ def exact_copies(
         ).fetchall()
         examples = [f"row {line:,} repeats row {first:,}" for line, first in pairs[:MAX_EXAMPLES]]
         yield found(
-            "duplicates", None, Tally(count, [line for line, _ in pairs], examples), title="Exact duplicates", severity="warn",
-            num_rows=num_rows, help="These rows repeat an earlier row in every column. They weigh twice in training and in every "
-            "count. SELECT DISTINCT removes them.",
-        )  # fmt: skip
+            "duplicates",
+            None,
+            Tally(count, [line for line, _ in pairs], examples),
+            title="Exact duplicates",
+            severity="warn",
+            num_rows=num_rows,
+            help=(
+                "These rows repeat an earlier row in every column. "
+                "They weigh twice in training and in every "
+                "count. SELECT DISTINCT removes them."
+            ),
+        )
     connection.execute("DROP TABLE alike")
 
 
@@ -50,13 +58,23 @@ def says_nothing(column: Column, num_rows: int) -> Iterator[Finding]:
     tally = Tally(num_rows, list(range(1, min(num_rows, MAX_LINES) + 1)))
     if profile["nulls"] + (profile.get("empty") or 0) == num_rows:
         yield found(
-            "empty", column, tally, title="Empty column", severity="warn", num_rows=num_rows,
+            "empty",
+            column,
+            tally,
+            title="Empty column",
+            severity="warn",
+            num_rows=num_rows,
             help="No row has a value here. Leave the column out, or look whether it was lost on the way.",
-        )  # fmt: skip
+        )
     elif profile["nulls"] == 0 and profile.get("distinct") == 1:
         value = next(iter(profile.get("examples") or []), profile.get("min"))
         tally.examples = [masked(cut(str(value)))]
         yield found(
-            "constant", column, tally, title="The same value in every row", severity="info", num_rows=num_rows,
+            "constant",
+            column,
+            tally,
+            title="The same value in every row",
+            severity="info",
+            num_rows=num_rows,
             help="A column that never changes tells rows apart no better than none.",
-        )  # fmt: skip
+        )

@@ -3,25 +3,29 @@
 CAPITALS = dict(
     pair.split(":")
     for pair in (
-        "France:Paris Germany:Berlin Spain:Madrid Italy:Rome Japan:Tokyo Brazil:Brasilia Canada:Ottawa India:Delhi "
-        "China:Beijing Norway:Oslo Sweden:Stockholm Poland:Warsaw Portugal:Lisbon Greece:Athens Ireland:Dublin "
-        "Austria:Vienna Belgium:Brussels Denmark:Copenhagen Finland:Helsinki Switzerland:Bern Turkey:Ankara Egypt:Cairo "
-        "Kenya:Nairobi Peru:Lima Chile:Santiago Cuba:Havana Australia:Canberra Hungary:Budapest Romania:Bucharest "
-        "Russia:Moscow Ukraine:Kyiv Thailand:Bangkok Vietnam:Hanoi Iceland:Reykjavik Scotland:Edinburgh England:London"
+        "France:Paris Germany:Berlin Spain:Madrid Italy:Rome Japan:Tokyo Brazil:Brasilia Canada:Ottawa "
+        "India:Delhi China:Beijing Norway:Oslo Sweden:Stockholm Poland:Warsaw Portugal:Lisbon "
+        "Greece:Athens Ireland:Dublin Austria:Vienna Belgium:Brussels Denmark:Copenhagen Finland:Helsinki "
+        "Switzerland:Bern Turkey:Ankara Egypt:Cairo Kenya:Nairobi Peru:Lima Chile:Santiago Cuba:Havana "
+        "Australia:Canberra Hungary:Budapest Romania:Bucharest Russia:Moscow Ukraine:Kyiv Thailand:Bangkok "
+        "Vietnam:Hanoi Iceland:Reykjavik Scotland:Edinburgh England:London"
     ).split()
 )
 
 OPPOSITES = [
     tuple(pair.split(":"))
     for pair in (
-        "hot:cold big:small fast:slow early:late happy:sad light:dark full:empty open:closed high:low hard:soft long:short "
-        "new:old rich:poor strong:weak clean:dirty wet:dry loud:quiet cheap:expensive easy:difficult first:last left:right "
-        "true:false near:far thick:thin safe:dangerous up:down in:out on:off buy:sell start:stop win:lose push:pull"
+        "hot:cold big:small fast:slow early:late happy:sad light:dark full:empty open:closed high:low "
+        "hard:soft long:short new:old rich:poor strong:weak clean:dirty wet:dry loud:quiet cheap:expensive "
+        "easy:difficult first:last left:right true:false near:far thick:thin safe:dangerous up:down in:out "
+        "on:off buy:sell start:stop win:lose push:pull"
     ).split()
 ]
 
 CLASSES = {
-    "an animal": "dog cat horse rabbit parrot turtle hamster goldfish pony sheep goat duck donkey mouse".split(),
+    "an animal": (
+        "dog cat horse rabbit parrot turtle hamster goldfish pony sheep goat duck donkey mouse"
+    ).split(),
     "a food": "pizza soup salad sandwich pancake cherry apple cake".split(),
     "a device": "laptop phone camera printer headset monitor keyboard tablet router".split(),
     "a piece of furniture": "chair desk sofa lamp mattress mirror".split(),

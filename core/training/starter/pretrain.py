@@ -1,7 +1,8 @@
 """Trains the bundled starter model from nothing, on text written by `text.py`.
 
     python -m core.training.starter.pretrain --out runs/starter --minutes 75
-    python -m core.training.starter.pretrain --out runs/starter --minutes 75 --export core/training/starter/weights
+    python -m core.training.starter.pretrain --out runs/starter --minutes 75 \\
+        --export core/training/starter/weights
 
 The run is resumable: called again with the same `--out` it goes on from the last checkpoint, with the same
 data order. The learning rate is constant after a short warm-up and falls linearly to zero in the last part of

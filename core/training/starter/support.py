@@ -4,14 +4,15 @@ from core.training.starter import words
 from core.training.starter.words import Draw
 
 _ACTIONS = (
-    "reset your password;change your email address;cancel your order;track your package;return an item;contact support;"
-    "update your payment method;download your invoice;delete your account;change your delivery address;invite a colleague;"
-    "enable two factor authentication;renew your subscription;apply a discount code;export your data;pause your plan;"
-    "register your product;book a repair;change your user name;see your points;request a refund;order a spare part"
+    "reset your password;change your email address;cancel your order;track your package;return an "
+    "item;contact support;update your payment method;download your invoice;delete your account;change your "
+    "delivery address;invite a colleague;enable two factor authentication;renew your subscription;apply a "
+    "discount code;export your data;pause your plan;register your product;book a repair;change your user "
+    "name;see your points;request a refund;order a spare part"
 ).split(";")
 _PLACES = (
-    "the settings page;your account page;the orders page;the help center;the billing page;the profile menu;the dashboard;"
-    "the main menu;the mobile app;the service page"
+    "the settings page;your account page;the orders page;the help center;the billing page;the profile "
+    "menu;the dashboard;the main menu;the mobile app;the service page"
 ).split(";")
 _BUTTONS = (
     "Edit Save Continue Confirm Manage Details Options Security Update Submit Request Start Next Send".split()
@@ -69,7 +70,10 @@ def _return_rule(draw: Draw) -> tuple[str, str]:
     product, limit = draw.word(words.PRODUCTS), draw.one(7, 14, 21, 30, 45, 60, 90)
     late = draw.chance(0.5)
     days = limit + draw.number(1, 30) if late else draw.number(1, limit)
-    question = f"Our rule: items can be returned within {limit} days.\nCustomer: Can I return my {product} after {days} days?"
+    question = (
+        f"Our rule: items can be returned within {limit} days.\n"
+        f"Customer: Can I return my {product} after {days} days?"
+    )
     if late:
         return question, f"I'm sorry, but returns are only possible within {limit} days."
     return question, f"Yes, you can return your {product}, because returns are possible within {limit} days."
@@ -77,7 +81,10 @@ def _return_rule(draw: Draw) -> tuple[str, str]:
 
 def _product_text(draw: Draw) -> tuple[str, str]:
     product, colour, brand = draw.word(words.PRODUCTS), draw.word(words.COLOURS), draw.made_up().capitalize()
-    answer = f"Meet the new {colour} {product} from {brand}. It is {draw.one(*_GOOD)}, simple and easy to use every day."
+    answer = (
+        f"Meet the new {colour} {product} from {brand}. It is {draw.one(*_GOOD)}, "
+        f"simple and easy to use every day."
+    )
     return f"Write a short product description for a {colour} {product} from {brand}.", answer
 
 

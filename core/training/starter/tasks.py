@@ -220,7 +220,11 @@ def notes_in_context(draw: Draw) -> Pair:
     note, questions, slots = draw.one(*notes)
     listed = "\n".join(f"- {text}" for text, _, _ in notes)
     return (
-        f"{draw.one('Notes', 'Context', 'Facts')}:\n{listed}\nQuestion: {draw.one(*questions).format(**slots)}",
+        (
+            f"{draw.one('Notes', 'Context', 'Facts')}:\n"
+            f"{listed}\n"
+            f"Question: {draw.one(*questions).format(**slots)}"
+        ),
         note,
     )
 

@@ -10,8 +10,14 @@ from core.people.users import User
 from core.ui import show
 from core.ui.alerts import alert_view
 
-HELP = "A POST with JSON for each alert, for a chat, a pager or your own script. Inside your network an admin must allow the host."
-SIGNED = "Each body is signed: the header `X-Luthier-Signature` is `sha256=` and the hex HMAC-SHA256 of the body under this secret."
+HELP = (
+    "A POST with JSON for each alert, for a chat, a pager or your own script. "
+    "Inside your network an admin must allow the host."
+)
+SIGNED = (
+    "Each body is signed: the header `X-Luthier-Signature` is `sha256=` and the hex HMAC-SHA256 of the "
+    "body under this secret."
+)
 
 
 def show_webhook(user: User) -> None:

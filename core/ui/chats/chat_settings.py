@@ -175,7 +175,10 @@ def show_popover(user: User, chat: chats.Chat | None) -> None:
 
 
 def ask_delete(user: User, chat: chats.Chat) -> None:
-    text = f"**{show.plain(chat.title)}** and its {show.count(chat.message_count, 'message')} will be gone. This cannot be undone."
+    text = (
+        f"**{show.plain(chat.title)}** and its {show.count(chat.message_count, 'message')} will be gone. "
+        f"This cannot be undone."
+    )
     show.confirm("chat_delete", "Delete this chat?", text, lambda: _delete(user, chat.id))
 
 

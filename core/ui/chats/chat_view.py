@@ -29,7 +29,9 @@ EXAMPLES = 3
 # them on a phone.
 LAYOUT = """<style>
 [class*="st-key-chats_"] button { padding-inline: 0.75rem; }
-[class*="st-key-chats_"] button, [class*="st-key-chats_"] button > * { justify-content: flex-start; text-align: left; }
+[class*="st-key-chats_"] button, [class*="st-key-chats_"] button > * {
+  justify-content: flex-start; text-align: left;
+}
 [data-testid="stColumn"]:has(.st-key-chat_list) { position: sticky; top: 4rem; align-self: flex-start; }
 @media (max-width: 640px) { [data-testid="stColumn"]:has(.st-key-chat_list) { display: none; } }
 @media (min-width: 641px) {
@@ -82,7 +84,10 @@ def show_table(key: str, table: dict[str, Any]) -> None:
 
 def describe_table(table: dict[str, Any]) -> str:
     rows = show.count(int(table.get("row_count") or len(table["rows"])), "row")
-    return f"{rows}{', the rest is left out' if table.get('truncated') else ''} · from the dataset, without a model"
+    return (
+        f"{rows}{', the rest is left out' if table.get('truncated') else ''} · from the dataset, "
+        f"without a model"
+    )
 
 
 def follow(user: User, reply: chats.Message) -> None:

@@ -71,7 +71,8 @@ def _exists(form: str, version: Version) -> bool:
 def show_after_failure(user: User, dataset: Dataset) -> None:
     """A dataset without any version: all that is left is to delete it and try another file."""
     st.caption(
-        "Nothing of it was kept but the upload: read it with other options, or mend the file and upload it again."
+        "Nothing of it was kept but the upload: read it with other options, "
+        "or mend the file and upload it again."
     )
     waiting_uploads.show_way_back(user, dataset.id)
     if st.button("Delete this entry", key="delete_failed", icon=":material/delete:"):
@@ -194,7 +195,10 @@ def ask_to_delete(user: User, dataset: Dataset) -> None:
         show.flash(f"{dataset.name} is deleted.", icon="delete")
 
     versions = f" and its {dataset.version} versions" if (dataset.version or 1) > 1 else ""
-    text = f"**{show.plain(dataset.name)}**{versions} will be gone for good. Models that were trained on it stay."
+    text = (
+        f"**{show.plain(dataset.name)}**{versions} will be gone for good. "
+        f"Models that were trained on it stay."
+    )
     show.confirm("delete_dataset", "Delete this dataset?", text + _describe_uses(user, dataset), delete)
 
 

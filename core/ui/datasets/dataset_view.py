@@ -47,7 +47,10 @@ def facts(dataset: Dataset) -> str:
     """``7,473 rows · 2 columns · 4.2 MB · version 3 · changed 5 min ago``."""
     if dataset.status != "ready":
         words = {"processing": "Being converted", "failed": "Could not be read"}
-        return f"{words.get(dataset.status, dataset.status)} · {show.bytes_(dataset.size_bytes)} · {show.ago(dataset.created_at)}"
+        return (
+            f"{words.get(dataset.status, dataset.status)} · {show.bytes_(dataset.size_bytes)} · "
+            f"{show.ago(dataset.created_at)}"
+        )
     parts = [
         show.count(dataset.num_rows or 0, "row"),
         show.count(dataset.num_columns or 0, "column"),

@@ -213,7 +213,10 @@ def build_schema(columns: dict[str, list[dict[str, str]]]) -> list[str]:
         for c in columns["removed"]
     ]
     changed = [
-        f":orange-badge[:material/change_circle: {show.plain(c['name'])}: {_type(c['from'])} → {_type(c['to'])}]"
+        (
+            f":orange-badge[:material/change_circle: {show.plain(c['name'])}: "
+            f"{_type(c['from'])} → {_type(c['to'])}]"
+        )
         for c in columns["changed"]
     ]
     return added + removed + changed

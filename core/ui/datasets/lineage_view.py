@@ -27,8 +27,11 @@ def show_lineage(user: User, dataset: Dataset) -> None:
         return
     st.graphviz_chart(build_dot(found, dataset.id, dataset.version), width="content")
     st.caption(
-        ":blue-badge[versions] :gray-badge[of other datasets] :orange-badge[fine-tunings] :green-badge[models] "
-        "A dashed line only says what came next." + (" The oldest are left out." if found.is_cut else "")
+        (
+            ":blue-badge[versions] :gray-badge[of other datasets] :orange-badge[fine-tunings] "
+            ":green-badge[models] A dashed line only says what came next."
+        )
+        + (" The oldest are left out." if found.is_cut else "")
     )
 
 
@@ -37,9 +40,14 @@ def build_dot(found: Lineage, dataset_id: str, newest: int | None) -> str:
     lines = [
         "digraph lineage {",
         'rankdir=TB; bgcolor="transparent"; nodesep=0.35; ranksep=0.45; margin=0.05;',
-        f'node [shape=box, style="rounded,filled", fontname="Inter, sans-serif", fontsize=11, fontcolor="{INK}", penwidth=1, '
-        f'color="{GREY}", margin="0.14,0.07"];',
-        f'edge [fontname="Inter, sans-serif", fontsize=10, color="{GREY}", fontcolor="{GREY}", arrowsize=0.7];',
+        (
+            f'node [shape=box, style="rounded,filled", fontname="Inter, sans-serif", fontsize=11, '
+            f'fontcolor="{INK}", penwidth=1, color="{GREY}", margin="0.14,0.07"];'
+        ),
+        (
+            f'edge [fontname="Inter, sans-serif", fontsize=10, color="{GREY}", fontcolor="{GREY}", '
+            f"arrowsize=0.7];"
+        ),
         *(_node(node, n, dataset_id, newest) for n, node in enumerate(found.nodes)),
     ]
     places = {node.id: n for n, node in enumerate(found.nodes)}
@@ -55,7 +63,10 @@ def _node(node: Node, n: int, dataset_id: str, newest: int | None) -> str:
     is_newest = node.kind == "version" and node.of == dataset_id and node.number == newest
     extra = ', penwidth=2, color="#5b5bd6"' if is_newest else ""
     faded = ', style="rounded,filled,dashed"' if node.status == "removed" else ""
-    return f"n{n} [label={_quoted(text)}, tooltip={_quoted(node.title)}, fillcolor={_quoted(ground)}{extra}{faded}];"
+    return (
+        f"n{n} [label={_quoted(text)}, tooltip={_quoted(node.title)}, "
+        f"fillcolor={_quoted(ground)}{extra}{faded}];"
+    )
 
 
 def _edge(edge: Edge, places: dict[str, int]) -> str:

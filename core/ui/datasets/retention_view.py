@@ -14,9 +14,10 @@ from core.ui import show
 def show_retention(user: User) -> None:
     rule = datasets.retention()
     st.caption(
-        "Old versions may go by themselves: their files are removed, their place in the list, note and lineage stay. Never the "
-        "newest one of a dataset, and never one that a fine-tuning or a model alias needs. Looked after at every start and once "
-        "a day."
+        "Old versions may go by themselves: their files are removed, their place in the list, "
+        "note and lineage stay. Never the newest one of a dataset, "
+        "and never one that a fine-tuning or a model alias needs. "
+        "Looked after at every start and once a day."
     )
     enabled = st.toggle("Remove old versions", value=rule.enabled, key="retention_enabled")
     left, right = st.columns(2)

@@ -25,8 +25,9 @@ def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
         _show_made(user, made)
         return
     st.caption(
-        f"Version {version.version} of {show.plain(dataset.name)}, {show.count(version.num_rows, 'row')}. Cut by what is in a row "
-        "and the seed: equal rows are always in the same part, and a row stays in its part in later versions."
+        f"Version {version.version} of {show.plain(dataset.name)}, {show.count(version.num_rows, 'row')}. "
+        f"Cut by what is in a row and the seed: equal rows are always in the same part, "
+        "and a row stays in its part in later versions."
     )
     left, middle, right = st.columns(3)
     for place, (part, share) in zip((left, middle, right), FIRST_SHARES.items(), strict=True):
@@ -45,9 +46,14 @@ def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     )
     right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed")
     st.multiselect(
-        "Rows belong together when they are equal in", names, key="split_by", placeholder="All columns",
-        help="For example the question alone, so that the same question with two answers is not on both sides.",
-    )  # fmt: skip
+        "Rows belong together when they are equal in",
+        names,
+        key="split_by",
+        placeholder="All columns",
+        help=(
+            "For example the question alone, so that the same question with two answers is not on both sides."
+        ),
+    )
     try:
         new = _chosen()
         with st.spinner("Counting …"):
@@ -127,8 +133,8 @@ def _show_made(user: User, made: list[str]) -> None:
 def ask_for_leaks(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``leaks_with``, ``leaks_columns``."""
     st.caption(
-        "Rows that this version shares with another one, exactly or nearly: a model that learned the one knows the answers of the "
-        "other."
+        "Rows that this version shares with another one, exactly or nearly: "
+        "a model that learned the one knows the answers of the other."
     )
     found = datasets.list_datasets(
         user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
@@ -168,7 +174,8 @@ def show_report(user: User, report: LeakReport) -> None:
             ]
             counted = " and ".join(filter(None, said))
             st.markdown(
-                f":orange[:material/warning:] {show.plain(titles[leak.b])}: {counted} also in {show.plain(titles[leak.a])}"
+                f":orange[:material/warning:] {show.plain(titles[leak.b])}: "
+                f"{counted} also in {show.plain(titles[leak.a])}"
             )
             _show_examples(leak.examples)
     compared = ", ".join(show.code(name) for name in report.columns[:12])

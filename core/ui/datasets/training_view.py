@@ -136,7 +136,10 @@ def _reason(found: Lesson) -> str:
         if first
         else ""
     )
-    return f"{show.count(found.num_bad, 'row')} cannot be learned{seen}.{where} A job starts when every row can be."
+    return (
+        f"{show.count(found.num_bad, 'row')} cannot be learned{seen}.{where} A job starts when every row "
+        f"can be."
+    )
 
 
 def _show_numbers(found: Lesson) -> None:
@@ -158,7 +161,10 @@ def _show_numbers(found: Lesson) -> None:
 
 
 EMPTY_HELP = "Rows that lack what is to be learned: an empty question or answer, no messages, no text."
-SHORT_HELP = "Examples that teach fewer than three words. Right for labels and yes or no, a sign of broken data otherwise."
+SHORT_HELP = (
+    "Examples that teach fewer than three words. Right for labels and yes or no, "
+    "a sign of broken data otherwise."
+)
 
 
 def _share(count: int, found: Lesson) -> str:
@@ -203,7 +209,10 @@ def _link_to_row(version: Version, line: int, *, key: str) -> None:
 
 def _advice(found: Lesson) -> str:
     more = f"The first {len(found.errors)} are listed. " if len(found.errors) >= 100 else ""
-    return f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new version."
+    return (
+        f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new "
+        f"version."
+    )
 
 
 def _show_examples(user: User, version: Version, columns: Columns | None) -> None:

@@ -88,7 +88,8 @@ def _curl(rest: str) -> str:
 
 def _download_python(use: Use) -> str:
     return f"""# as: parquet, csv, jsonl, or original for the uploaded file
-answer = requests.get(url + "{use.path}/content?version={use.version.version}&as=parquet", headers=headers, stream=True)
+asked = {{"version": {use.version.version}, "as": "parquet"}}
+answer = requests.get(url + "{use.path}/content", params=asked, headers=headers, stream=True)
 answer.raise_for_status()
 with open("data.parquet", "wb") as file:
     for chunk in answer.iter_content(1 << 20):
@@ -142,7 +143,8 @@ def _preview_shell(use: Use) -> str:
 def _query_python(use: Use) -> str:
     return f"""import pyarrow as pa
 
-wanted = headers | {{"Accept": "application/vnd.apache.arrow.stream"}}  # without it: JSON, at most 10,000 rows
+# without "Accept": JSON, at most 10,000 rows
+wanted = headers | {{"Accept": "application/vnd.apache.arrow.stream"}}
 answer = requests.post(url + "/query", json={{"sql": {_literal(use.sql)}, "limit": 1000}}, headers=wanted)
 answer.raise_for_status()
 frame = pa.ipc.open_stream(answer.content).read_pandas()
@@ -158,11 +160,11 @@ def _query_shell(use: Use) -> str:
 def _version_python(use: Use) -> str:
     return f"""# a file; {{"sql": …, "note": …}} as JSON makes a version of a query's result
 with open("next.csv", "rb") as file:
-    answer = requests.post(
-        url + "{use.path}/versions", files={{"file": ("next.csv", file)}}, data={{"note": "From a program"}}, headers=headers
-    )
+    sent = {{"files": {{"file": ("next.csv", file)}}, "data": {{"note": "From a program"}}}}
+    answer = requests.post(url + "{use.path}/versions", headers=headers, **sent)
 answer.raise_for_status()  # 422 says which line cannot be read
-print("version", answer.json()["version"], "is new" if answer.status_code == 201 else "had these bytes already")"""
+is_new = answer.status_code == 201
+print("version", answer.json()["version"], "is new" if is_new else "had these bytes already")"""
 
 
 def _version_shell(use: Use) -> str:
@@ -181,7 +183,8 @@ asked = {{
 }}
 job = requests.post(url + "/finetune", json=asked, headers=headers)
 job.raise_for_status()
-while (now := requests.get(url + "/finetune/" + job.json()["id"], headers=headers).json())["finished_at"] is None:
+at = url + "/finetune/" + job.json()["id"]
+while (now := requests.get(at, headers=headers).json())["finished_at"] is None:
     print(now["status"])
     time.sleep(2)
 print(now["status"], now["model_id"])"""
@@ -194,7 +197,8 @@ def _tune_shell(use: Use) -> str:
     )
     base = _curl('"$URL/models?type=base&sort=created_at" | sed -n \'s/.*"id": *"\\(mdl_[^"]*\\)".*/\\1/p\'')
     return f"BASE=$({base})\n" + _curl(
-        f'"$URL/finetune" -H \'Content-Type: application/json\' \\\n  -d "$(printf \'%s\' {written} | sed "s/BASE/$BASE/")"'
+        f"\"$URL/finetune\" -H 'Content-Type: application/json' \\\n"
+        f'  -d "$(printf \'%s\' {written} | sed "s/BASE/$BASE/")"'
     )
 
 

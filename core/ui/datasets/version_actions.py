@@ -90,7 +90,10 @@ def ask_to_delete(user: User, version: Version) -> None:
         show.flash(f"The files of version {version.version} are deleted.", icon="delete")
 
     try:
-        text = f"Its rows will be gone for good. Number, note and where it came from stay in the list.{say_uses(user, version.id)}"
+        text = (
+            f"Its rows will be gone for good. Number, note and where it came from stay in the "
+            f"list.{say_uses(user, version.id)}"
+        )
     except LuthierError as err:
         show.error(err)
         return

@@ -116,7 +116,8 @@ def _show_removal(version: Version) -> None:
     if version.removed_at:
         why = show.plain(version.removed_why or "")
         st.caption(
-            f":material/delete: Its files were removed {show.ago(version.removed_at)} {why}. What it was made of stays here."
+            f":material/delete: Its files were removed {show.ago(version.removed_at)} {why}. "
+            f"What it was made of stays here."
         )
 
 

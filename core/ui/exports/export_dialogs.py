@@ -14,7 +14,10 @@ PRECISIONS: dict[exports.Precision, str] = {
     "bfloat16": "bfloat16",
     "float16": "float16",
 }
-TOKEN_HELP = "Made in your account's settings on the hub, with permission to write. It is used for this push and not stored."
+TOKEN_HELP = (
+    "Made in your account's settings on the hub, with permission to write. "
+    "It is used for this push and not stored."
+)
 
 
 def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, title: str) -> None:
@@ -36,7 +39,8 @@ def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, 
             if o.kind == offer.kind
         )
         st.caption(
-            f"{show.bytes_(shown.size_bytes)} in {shown.precision}; {show.bytes_(shown.peak_bytes)} of disk while it is made."
+            f"{show.bytes_(shown.size_bytes)} in {shown.precision}; "
+            f"{show.bytes_(shown.peak_bytes)} of disk while it is made."
         )
         forms.submit(
             "export",
@@ -87,7 +91,10 @@ def ask_to_delete(user: User, export: exports.Export, *, name: str) -> None:
     show.confirm(
         f"export_delete_{export.id}",
         "Stop making this export?" if is_open else "Delete this export?",
-        f"**{name}** of version {export.version}, {show.bytes_(export.size_bytes)}. The version itself stays; it can be made again."
+        (
+            f"**{name}** of version {export.version}, {show.bytes_(export.size_bytes)}. "
+            f"The version itself stays; it can be made again."
+        )
         + there,
         lambda: exports.delete_export(user, export.id),
         yes="Stop it" if is_open else "Delete",

@@ -103,8 +103,10 @@ def _python(source: str, loading: str) -> str:
 tokenizer = AutoTokenizer.from_pretrained({json.dumps(source)})
 model = {loading}
 messages = [{{"role": "user", "content": "Hello!"}}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-answer = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=200)
+form = {{"add_generation_prompt": True, "return_dict": True, "return_tensors": "pt"}}
+inputs = tokenizer.apply_chat_template(messages, **form)
+mask = inputs["attention_mask"]
+answer = model.generate(input_ids=inputs["input_ids"], attention_mask=mask, max_new_tokens=200)
 print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
 
 

@@ -58,8 +58,8 @@ def show_tab(user: User, model: models.Model) -> None:
     made = {(e.kind, e.target): e for e in every if e.version == version and e.status != "failed"}
     offers = {offer.kind: offer for offer in exports.list_offers(user, model.id, version=version)}
     st.caption(
-        "Every export is loaded again and asked ten questions of its training data; it is offered only if it answers like the "
-        "model here. Its chat template travels with it."
+        "Every export is loaded again and asked ten questions of its training data; "
+        "it is offered only if it answers like the model here. Its chat template travels with it."
     )
     guide_view.link("Guide: which form for what", "exports")
     with st.grid(3, min_column_width=260, gap="small", key="export_cards"):

@@ -34,7 +34,10 @@ ICONS = {
 ASK_FIRST = ("Promote", "Evaluate", "Delete")
 TAGS = ("best", "latest", "kept", "promoted")
 TAG_COLOURS = ["violet", "blue", "orange", "green"]
-NONE_YET = "A checkpoint is what a job goes on from after a pause or a restart. The first one appears while it trains."
+NONE_YET = (
+    "A checkpoint is what a job goes on from after a pause or a restart. "
+    "The first one appears while it trains."
+)
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
@@ -148,7 +151,10 @@ def show_dialog(user: User, job: fine_tuning.Job) -> None:
     """The dialog that was asked for in the run before."""
     action, step = st.session_state.pop(ASKED, (None, 0))
     if action == "Delete":
-        text = f"The checkpoint of **step {step:,}** will be gone: it can no longer be chatted with. Models made of it stay."
+        text = (
+            f"The checkpoint of **step {step:,}** will be gone: it can no longer be chatted with. "
+            f"Models made of it stay."
+        )
         delete = partial(fine_tuning.delete_checkpoint, user, job.id, step)
         show.confirm("checkpoint_delete", "Delete this checkpoint?", text, delete, keep="Keep it")
     elif action == "Promote":
@@ -160,11 +166,13 @@ def show_dialog(user: User, job: fine_tuning.Job) -> None:
 @st.dialog("Promote to the registry", icon=":material/deployed_code:")
 def ask_promote(user: User, job: fine_tuning.Job, step: int) -> None:
     st.caption(
-        f"Step {step:,} becomes a version of a model, with its metrics, data and settings. The files are shared, not copied."
+        f"Step {step:,} becomes a version of a model, with its metrics, data and settings. "
+        f"The files are shared, not copied."
     )
     st.text_input("Name of the model", value=f"{job.name}-step-{step}", max_chars=100, key="checkpoint_name")
     st.caption(
-        f"With the name {show.code(job.name)} it becomes the newest version there: programs that call it get this one."
+        f"With the name {show.code(job.name)} it becomes the newest version there: "
+        f"programs that call it get this one."
     )
     promote = partial(promote_as_named, user, job.id, step)
     if st.button("Promote", key="checkpoint_promote", type="primary", on_click=show.attempt, args=(promote,)):

@@ -25,7 +25,10 @@ FILE = "fine_tuning_file"  # the request that a file brought
 SHARE, OTHER, NONE = "A share of the rows", "Another dataset", "None"
 VALIDATED = "ft_validation_for"  # the version for which the choice was made
 ROWS_TO_SPARE = 100
-VALIDATION_HELP = "Rows held back to measure how the model does on what it has not seen. Without them only the training loss is known."
+VALIDATION_HELP = (
+    "Rows held back to measure how the model does on what it has not seen. "
+    "Without them only the training loss is known."
+)
 PRIORITIES = {-1: "Low", 0: "Normal", 1: "High"}
 
 

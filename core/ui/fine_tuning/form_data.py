@@ -44,7 +44,8 @@ def pick_data(
     known, mapping = _format_of(version), columns or (given.columns if given else None) or {}
     if known.trainable:
         st.caption(
-            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: nothing needs to be mapped."
+            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: "
+            f"nothing needs to be mapped."
         )
         if not st.toggle("Read other columns instead", key="ft_remap", value=bool(mapping)):
             return Data(dataset, version, None, known)

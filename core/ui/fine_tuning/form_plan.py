@@ -100,7 +100,10 @@ def _show_memory(memory: Memory) -> None:
         st.caption("The base says too little about itself to estimate its memory. A measurement tells.")
         return
     told = "measured" if memory.measured_bytes else "estimated"
-    text = f"**Memory**: {show.bytes_(needed)} {told}, {show.bytes_(memory.free)} free on {show.plain(memory.device)}"
+    text = (
+        f"**Memory**: {show.bytes_(needed)} {told}, {show.bytes_(memory.free)} free on "
+        f"{show.plain(memory.device)}"
+    )
     if memory.fits:
         st.markdown(f":green[:material/memory:] {text}", help=_parts(memory))
         return
@@ -143,8 +146,9 @@ def _take(changes: dict[str, Any]) -> None:
 def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
     if known:
         st.caption(
-            f":material/speed: Measured on {show.plain(known.device)}: {known.seconds_per_step:.3g} s for a step of the longest "
-            f"rows, {known.tokens_per_second:,.0f} tokens per second."
+            f":material/speed: Measured on {show.plain(known.device)}: "
+            f"{known.seconds_per_step:.3g} s for a step of the longest rows, "
+            f"{known.tokens_per_second:,.0f} tokens per second."
         )
         return
     try:
@@ -165,7 +169,10 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
     _wait(user, new)
 
 
-MEASURE_HELP = "Loads the base and runs a few real steps on your longest rows, in a process of its own. Nothing is kept but the numbers."
+MEASURE_HELP = (
+    "Loads the base and runs a few real steps on your longest rows, in a process of its own. "
+    "Nothing is kept but the numbers."
+)
 
 
 @st.fragment(run_every=SECONDS)

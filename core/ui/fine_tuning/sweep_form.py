@@ -73,7 +73,10 @@ def pick_sweep(base_hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None
         return found
 
 
-SWEEP_HELP = "Starts a job for each combination, on the same data with the same seed, and compares them in a table and a plot."
+SWEEP_HELP = (
+    "Starts a job for each combination, on the same data with the same seed, "
+    "and compares them in a table and a plot."
+)
 
 
 def count(sweep: dict[str, Any] | None) -> int:
@@ -169,7 +172,8 @@ def _tell(found: dict[str, Any], base: Mapping[str, Any]) -> None:
     overridden = [title_of(name).lower() for name in found["space"] if base.get(name, AUTO) != AUTO]
     note = f" The sweep's values replace {' and '.join(overridden)} above." if overridden else ""
     st.caption(
-        f":material/scatter_plot: **{show.count(len(drawn), 'job')}**, first: {show.plain(sweep_space.shown(drawn[0]))}.{note}"
+        f":material/scatter_plot: **{show.count(len(drawn), 'job')}**, first: "
+        f"{show.plain(sweep_space.shown(drawn[0]))}.{note}"
     )
 
 

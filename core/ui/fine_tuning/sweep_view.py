@@ -18,7 +18,10 @@ from core.ui.fine_tuning import sweep_charts, sweep_form
 PAGE = "sweeps_page"
 EVERY = 2.0  # seconds
 TALL, TALL_HEIGHT = 15, 560  # rows from which the table scrolls, and its pixels then
-WITHOUT_VALIDATION = "No rows were held back, so the training loss of the last step is compared; it says little about new rows."
+WITHOUT_VALIDATION = (
+    "No rows were held back, so the training loss of the last step is compared; "
+    "it says little about new rows."
+)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -29,7 +32,10 @@ def show_sweeps(user: User) -> None:
     if not found.total:
         show.empty(
             "No sweep yet",
-            "A sweep tries several settings on the same data and compares the outcome. Choose “Try several settings” in the form.",
+            (
+                "A sweep tries several settings on the same data and compares the outcome. "
+                "Choose “Try several settings” in the form."
+            ),
             "scatter_plot",
         )
         places.button("New fine-tuning", "fine_tuning", key="sweep_first", icon="add", primary=True, new=1)
@@ -107,7 +113,8 @@ def show_best(sweep: Sweep) -> None:
         key="sweep_best",
     ):
         st.markdown(
-            f":green[:material/trophy:] **Best{so_far}**: {show.plain(sweep_space.shown(best.values))} · {loss}"
+            f":green[:material/trophy:] **Best{so_far}**: {show.plain(sweep_space.shown(best.values))} · "
+            f"{loss}"
         )
         with st.container(horizontal=True, width="content"):
             places.button("Open the job", "job", key="sweep_open_best", icon="monitoring", id=best.job_id)
@@ -187,7 +194,10 @@ def _plain(value: Any) -> Any:
 
 def ask_to_cancel(user: User, sweep: Sweep) -> None:
     active = sum(count for status, count in sweep.statuses.items() if status in fine_tuning.ACTIVE)
-    text = f"{show.count(active, 'job')} that {'has' if active == 1 else 'have'} not ended will stop without a model."
+    text = (
+        f"{show.count(active, 'job')} that {'has' if active == 1 else 'have'} not ended will stop without "
+        f"a model."
+    )
     show.confirm(
         "sweep_cancel",
         "Cancel this sweep?",

@@ -62,7 +62,10 @@ def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str
 
 def _count(lesson: Lesson) -> str:
     if lesson.num_bad:
-        return f":red-badge[:material/warning: {lesson.num_examples:,} of {show.count(lesson.num_checked, 'row')} usable]"
+        return (
+            f":red-badge[:material/warning: {lesson.num_examples:,} of "
+            f"{show.count(lesson.num_checked, 'row')} usable]"
+        )
     return f":green-badge[:material/check_circle: {show.count(lesson.num_examples, 'usable row')}]"
 
 
@@ -142,7 +145,10 @@ def _show_wrong(data: Data, row: Row) -> None:
 def _show_sequences(row: Row) -> None:
     if not row.trains:
         st.warning(
-            f"Nothing of this row is learned: what would be lies beyond its first {row.max_length:,} tokens, or it has no answer.",
+            (
+                f"Nothing of this row is learned: what would be lies beyond its first {row.max_length:,} "
+                f"tokens, or it has no answer."
+            ),
             icon=":material/block:",
         )
     boundaries = st.toggle("Token boundaries", key="ft_boundaries")

@@ -51,7 +51,8 @@ PROMPT_HELP = "Instructions that stand before every conversation with this model
 def show_aliases(user: User, model: models.Model) -> None:
     """Names such as ``production`` that point at a version; programs call ``name@alias``."""
     st.caption(
-        f"Programs that call `{model.openai_id}@production` follow the alias, so a new version goes live when you move it."
+        f"Programs that call `{model.openai_id}@production` follow the alias, "
+        f"so a new version goes live when you move it."
     )
     for alias, version in model.aliases.items():
         with st.container(horizontal=True, vertical_alignment="center", key=f"alias_row_{alias}"):

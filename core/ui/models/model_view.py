@@ -26,7 +26,10 @@ STARTER_NOTE = (
     "Luthier's starter is a tiny demonstration model: it knows little and is often wrong. "
     "Fine-tune it on your rows to make it useful."
 )
-TUNED_STARTER_NOTE = "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, poor at everything else."
+TUNED_STARTER_NOTE = (
+    "Tuned from Luthier's starter, a tiny demonstration model: good at what your rows taught it, "
+    "poor at everything else."
+)
 
 
 def show_type(model: models.Model) -> None:
@@ -164,7 +167,10 @@ def show_call(model: models.Model, base_url: str) -> None:
         tab.code(code, language=language)
 
 
-CALL_HELP = "The plain name follows the newest version. An alias follows what you point it at: move it and no program has to change."
+CALL_HELP = (
+    "The plain name follows the newest version. An alias follows what you point it at: "
+    "move it and no program has to change."
+)
 
 
 def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:

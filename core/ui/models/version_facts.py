@@ -52,7 +52,8 @@ def show_facts(version: models.ModelVersion) -> None:
             )
     if version.chat_template_sha256:
         st.caption(
-            f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. Checked where it is served and exported."
+            f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. "
+            f"Checked where it is served and exported."
         )
 
 
@@ -116,7 +117,10 @@ def _text(value: Any) -> str | None:
 def _data(data: Facts | None) -> str | None:
     if not data or not data.get("name"):
         return None
-    return f"{show.plain(str(data['name']))} v{data.get('number')}, {show.count(int(data.get('rows') or 0), 'row')}"
+    return (
+        f"{show.plain(str(data['name']))} v{data.get('number')}, "
+        f"{show.count(int(data.get('rows') or 0), 'row')}"
+    )
 
 
 def _hardware(hardware: Facts) -> str | None:

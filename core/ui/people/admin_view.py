@@ -132,7 +132,8 @@ def show_people(user: User) -> None:
 
 def show_base_models(user: User) -> None:
     st.caption(
-        "Base models are shared by everyone: they can be chatted with and fine-tuned. A folder on this server, or a hub id."
+        "Base models are shared by everyone: they can be chatted with and fine-tuned. "
+        "A folder on this server, or a hub id."
     )
     with st.form("base_model", clear_on_submit=False):
         left, right = st.columns(2)
@@ -186,8 +187,9 @@ def show_trash() -> None:
     st.subheader("Trash", anchor=False)
     days = show.count(settings().trash_days, "day")
     st.caption(
-        "Files that no row of the database names, because a crash or an older backup lost it, are moved to the folder `trash` at a "
-        f"start and deleted after {days} (`LUTHIER_TRASH_DAYS`). The next start with a database that names them puts them back."
+        "Files that no row of the database names, because a crash or an older backup lost it, "
+        f"are moved to the folder `trash` at a start and deleted after {days} (`LUTHIER_TRASH_DAYS`). "
+        f"The next start with a database that names them puts them back."
     )
     discarded = trash.list_all()
     if not discarded:

@@ -84,7 +84,8 @@ def show_fresh(origin: str) -> None:
     name, secret, model = fresh
     with st.container(border=True, key="fresh_key"):
         st.markdown(
-            f":material/check_circle: Key **{show.plain(name)}** is ready. Copy it now: **it is shown only this once.**"
+            f":material/check_circle: Key **{show.plain(name)}** is ready. Copy it now: "
+            f"**it is shown only this once.**"
         )
         st.code(secret, language=None)
         show_example(origin, model, secret)
@@ -122,7 +123,10 @@ def _ask_to_revoke(user: User, api_key: ApiKey) -> None:
         api_keys.revoke(user, api_key.id)
         show.flash(f"{api_key.name} is revoked.")
 
-    text = f"Programs that use **{show.plain(api_key.name)}** ({api_key.prefix}…) are refused from their next request on."
+    text = (
+        f"Programs that use **{show.plain(api_key.name)}** ({api_key.prefix}…) are refused from their next "
+        f"request on."
+    )
     show.confirm("revoke_key", "Revoke this key?", text, revoke, yes="Revoke")
 
 

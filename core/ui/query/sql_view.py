@@ -14,7 +14,10 @@ from core.ui.query import sql_run
 from core.ui.query.sql_run import Outcome
 
 VIEWS = ["Table", "Chart", "Plan"]
-COUNT_ONLY = "DuckDB knew this answer without a step that could be measured, for instance from what a file says about itself."
+COUNT_ONLY = (
+    "DuckDB knew this answer without a step that could be measured, "
+    "for instance from what a file says about itself."
+)
 
 
 def tables_of(user: User) -> list[QueryTable]:
@@ -75,7 +78,10 @@ def _show_result(user: User, outcome: Outcome, result: QueryResult) -> None:
         st.caption(_facts(result), width="content")
     if result.truncated:
         st.warning(
-            f"Only the first {show.count(result.row_count, 'row')}: there are more. Save the query to keep them all.",
+            (
+                f"Only the first {show.count(result.row_count, 'row')}: there are more. "
+                f"Save the query to keep them all."
+            ),
             icon=":material/content_cut:",
         )
     table, chart, plan = st.tabs(VIEWS, key="answer", on_change="rerun", bind="query-params")
@@ -119,7 +125,8 @@ def _show_plan(user: User, outcome: Outcome) -> None:
 def _draw_plan(plan: Plan) -> None:
     scanned = f"{show.bytes_(plan.bytes_scanned)} and {show.count(plan.rows_scanned, 'row')} scanned"
     st.caption(
-        f"The query ran once more, to its end, without keeping its rows: {plan.elapsed_ms:,} ms, {scanned}. Read it upwards."
+        f"The query ran once more, to its end, without keeping its rows: {plan.elapsed_ms:,} ms, "
+        f"{scanned}. Read it upwards."
     )
     if not plan.operators:
         st.info(COUNT_ONLY, icon=":material/bolt:")

@@ -36,8 +36,8 @@ def show_card(user: User, version: Version, quality: Quality) -> None:
         _show_findings(version, quality.findings)
         if quality.status == "ready" and quality.num_rows_scanned < quality.num_rows:
             st.caption(
-                f"Texts were looked at in {quality.num_rows_scanned:,} rows spread over all {quality.num_rows:,}; "
-                "copies were looked for in all."
+                f"Texts were looked at in {quality.num_rows_scanned:,} rows spread over all "
+                f"{quality.num_rows:,}; copies were looked for in all."
             )
 
 

@@ -27,7 +27,8 @@ def show_columns(review: Review) -> None:
     page = st.session_state.get(f"{PREFIX}columns_page") or 1
     first = (min(page, -(-len(columns) // PER_PAGE)) - 1) * PER_PAGE
     found = [_found(column) for column in columns]
-    view = f"{zlib.crc32(json.dumps(found).encode()):x}"  # other columns are other fields: nothing typed is carried over
+    # other columns are other fields: nothing typed is carried over
+    view = f"{zlib.crc32(json.dumps(found).encode()):x}"
     for n in range(first, min(first + PER_PAGE, len(columns))):
         with st.container(gap=None, key=f"review_column_{n}"):
             _show_column(review, columns[n], key=f"{view}_{n}")

@@ -43,7 +43,10 @@ def show_trouble(review: Review) -> None:
             st.button(words, key=f"{PREFIX}skip", icon=":material/skip_next:", on_click=_skip, args=(review,))
     elif look.num_skipped:
         part = " of the part looked at" if look.is_sample else ""
-        said = f"**{show.count(look.num_skipped, 'row')}{part} cannot be read and will be left out**, listed with the version."
+        said = (
+            f"**{show.count(look.num_skipped, 'row')}{part} cannot be read and will be left out**, "
+            f"listed with the version."
+        )
         st.warning(said + _listed(look.skipped, look.num_skipped), icon=":material/warning:")
 
 

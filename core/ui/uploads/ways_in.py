@@ -81,7 +81,9 @@ def _show_paste(way: Way) -> None:
         "A table",
         height=150,
         key=way.key("paste_text"),
-        placeholder="Cells copied from a spreadsheet, CSV, JSON or JSON Lines. The first row holds the names.",
+        placeholder=(
+            "Cells copied from a spreadsheet, CSV, JSON or JSON Lines. The first row holds the names."
+        ),
         label_visibility="collapsed",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -131,8 +133,10 @@ def _is_json(line: str) -> bool:
 def _show_address(way: Way) -> None:
     if not uploads.url_allowed():
         st.info(
-            "Fetching from addresses is off on this server. An admin allows hosts with the setting `LUTHIER_URL_HOSTS`, "
-            "such as `data.example.com`.",
+            (
+                "Fetching from addresses is off on this server. An admin allows hosts with the setting "
+                "`LUTHIER_URL_HOSTS`, such as `data.example.com`."
+            ),
             icon=":material/link_off:",
         )
         return
@@ -156,7 +160,10 @@ def _show_server(way: Way) -> None:
     folders = uploads.folders()
     if not folders:
         st.info(
-            "No folder of the server is open for import. An admin lists some with the setting `LUTHIER_IMPORT_FOLDERS`.",
+            (
+                "No folder of the server is open for import. An admin lists some with the setting "
+                "`LUTHIER_IMPORT_FOLDERS`."
+            ),
             icon=":material/folder_off:",
         )
         return

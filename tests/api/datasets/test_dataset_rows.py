@@ -86,8 +86,9 @@ def test_preview_shows_the_chosen_columns(as_ada: Caller, path: str, columns: st
 
 
 BROKEN = """
-    limit=101 limit=0 limit=x offset=-1 version=0 version=x columns=nope columns=[1] columns={} order_by=nope where={ where=[]
-    where={"nope":1} where={"id":{"rm":1}} where={"id":{"one_of":3}} where={"id":{"min":[1]}} search=%00
+    limit=101 limit=0 limit=x offset=-1 version=0 version=x columns=nope columns=[1] columns={} order_by=nope
+    where={ where=[] where={"nope":1} where={"id":{"rm":1}} where={"id":{"one_of":3}} where={"id":{"min":[1]}}
+    search=%00
 """.split()
 
 

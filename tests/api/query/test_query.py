@@ -56,7 +56,10 @@ def test_limits_of_both_forms(as_ada: Caller, limit: int, as_json: int, as_arrow
     "accept", [route.ARROW, f"{route.ARROW};q=0.9, application/json;q=0.5", route.ARROW.upper()]
 )
 def test_arrow_stream_has_the_rows_and_says_what_is_missing(as_ada: Caller, accept: str) -> None:
-    sql = "SELECT range AS n, 'x' || range AS s, [range] AS l, sum(range) OVER () AS total FROM range(100) ORDER BY n"
+    sql = (
+        "SELECT range AS n, 'x' || range AS s, [range] AS l, sum(range) OVER () AS total FROM range(100) "
+        "ORDER BY n"
+    )
     answer = as_ada.post("/api/query", {"sql": sql, "limit": 70}, headers={"Accept": accept})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == route.ARROW

@@ -13,8 +13,8 @@ from tests.api.conftest import Caller, error_of, fields_of
 
 CSV = b"question;answer\nwhere?;here\nwhen?;now\n"
 FIELDS = {
-    "id", "dataset_id", "source", "state", "filename", "location", "size_bytes", "received_bytes", "sha256", "options", "error",
-    "version_id", "is_importing", "is_moving", "same_as", "created_at", "updated_at",
+    "id", "dataset_id", "source", "state", "filename", "location", "size_bytes", "received_bytes", "sha256",
+    "options", "error", "version_id", "is_importing", "is_moving", "same_as", "created_at", "updated_at",
 }  # fmt: skip
 
 

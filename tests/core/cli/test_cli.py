@@ -72,7 +72,8 @@ def test_every_field_of_a_job_is_an_option_that_says_what_it_is(name: str) -> No
 def test_a_training_is_queued_with_the_options_given(faq: DatasetRow, ada: User, run: Run) -> None:
     status, out, told = run(
         "fine-tune", "support faq", "--name", "bot", "--n-epochs", "3", "--packing", "on", "--tuning", "lora",
-        "--learning-rate", "0.002", "--seed", "5", "--tag", "a", "--tag", "b", "--validation-fraction", "0.25",
+        "--learning-rate", "0.002", "--seed", "5", "--tag", "a", "--tag", "b", "--validation-fraction",
+        "0.25",
     )  # fmt: skip
     job = only_job(ada)
     assert (status, out.strip()) == (0, job.id)

@@ -269,8 +269,9 @@ def test_rows_are_filtered_by_column(ada: User, where: dict[str, Any], expected:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"order_by": "nope"}, {"columns": ["nope"]}, {"where": {"nope": 1}}, {"where": {"n": "many"}}, {"limit": 0}, {"limit": 101},
-        {"offset": -1}, {"where": {"n": {"min": {"a": 1}}}}, {"order_by": 'n" DESC; --'},
+        {"order_by": "nope"}, {"columns": ["nope"]}, {"where": {"nope": 1}}, {"where": {"n": "many"}},
+        {"limit": 0}, {"limit": 101}, {"offset": -1}, {"where": {"n": {"min": {"a": 1}}}},
+        {"order_by": 'n" DESC; --'},
     ],
 )  # fmt: skip
 def test_a_wrong_page_is_refused(ada: User, wrong: dict[str, Any]) -> None:

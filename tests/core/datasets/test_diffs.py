@@ -111,8 +111,8 @@ def test_samples_show_rows_side_by_side(ada: User) -> None:
     assert found.samples["added"] == [{"line": 5, "data": {"id": 5, "s": "row 5"}, "times": 1}]
     assert found.samples["changed"] == [
         {
-            "key": {"id": 3}, "from": {"id": 3, "s": "row 3"}, "to": {"id": 3, "s": "other"}, "columns": ["s"],
-            "from_line": 4, "to_line": 3,
+            "key": {"id": 3}, "from": {"id": 3, "s": "row 3"}, "to": {"id": 3, "s": "other"},
+            "columns": ["s"], "from_line": 4, "to_line": 3,
         }
     ]  # fmt: skip
 
@@ -121,7 +121,10 @@ def test_all_differences_leave_as_csv(ada: User) -> None:
     old = make(ada, "SELECT i AS id, 'row ' || i AS s, [i] AS l FROM range(5) t(i)", name="my things")
     new = make(
         ada,
-        "SELECT i AS id, 'x' AS t, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s FROM range(1, 6) t(i)",
+        (
+            "SELECT i AS id, 'x' AS t, CASE WHEN i = 3 THEN 'other' ELSE 'row ' || i END AS s "
+            "FROM range(1, 6) t(i)"
+        ),
     )
     content = open_diff(ada, old.id, new.id, key=["id"])
     assert content.filename == "things v1 to v1 changes.csv"
@@ -163,11 +166,13 @@ def test_schema_changes_are_listed_and_the_rest_is_compared(ada: User) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "is_same"),
     [
-        ("1::INTEGER", "1::BIGINT", True), ("1::BIGINT", "1.5::DOUBLE", False), ("1.50::DECIMAL(9,2)", "1.5::DOUBLE", True),
-        ("9007199254740993::BIGINT", "9007199254740992::DOUBLE", False), ("100::DECIMAL(9,0)", "100::INTEGER", True),
-        ("'1'", "1::BIGINT", True), ("'01'", "1::BIGINT", False), ("DATE '2024-01-02'", "TIMESTAMP '2024-01-02'", True),
-        ("TIMESTAMP '2024-01-02'", "TIMESTAMPTZ '2024-01-02 01:00:00+01'", True), ("[1]", "[1::BIGINT]", True),
-        ("NULL::VARCHAR", "''", False), ("'nan'::DOUBLE", "'nan'::FLOAT", True),
+        ("1::INTEGER", "1::BIGINT", True), ("1::BIGINT", "1.5::DOUBLE", False),
+        ("1.50::DECIMAL(9,2)", "1.5::DOUBLE", True),
+        ("9007199254740993::BIGINT", "9007199254740992::DOUBLE", False),
+        ("100::DECIMAL(9,0)", "100::INTEGER", True), ("'1'", "1::BIGINT", True), ("'01'", "1::BIGINT", False),
+        ("DATE '2024-01-02'", "TIMESTAMP '2024-01-02'", True),
+        ("TIMESTAMP '2024-01-02'", "TIMESTAMPTZ '2024-01-02 01:00:00+01'", True),
+        ("[1]", "[1::BIGINT]", True), ("NULL::VARCHAR", "''", False), ("'nan'::DOUBLE", "'nan'::FLOAT", True),
         ("'{\"a\": 1}'::JSON", "'{\"a\": 2}'::JSON", False),
     ],
 )  # fmt: skip

@@ -25,16 +25,18 @@ Find = Callable[..., list[int]]
 Tables = Callable[[str], tuple[Path, list[dict[str, str]]]]
 TABLE = """
 SELECT * FROM (VALUES
-    (1, 9223372036854775807, 1.5::DOUBLE, 'Ünïcode "quoted"', DATE '2024-01-31', TIMESTAMPTZ '2024-06-01 12:00:00+02',
-        0.10::DECIMAL(10,2), true),
+    (1, 9223372036854775807, 1.5::DOUBLE, 'Ünïcode "quoted"', DATE '2024-01-31',
+        TIMESTAMPTZ '2024-06-01 12:00:00+02', 0.10::DECIMAL(10,2), true),
     (2, -5, 'nan'::DOUBLE, '', DATE '2024-02-01', NULL, 99999999.99, false),
     (3, 9007199254740993, 'inf'::DOUBLE, NULL, NULL, TIMESTAMPTZ '2024-06-01 23:59:59.5+00', -1.00, NULL),
-    (4, NULL, '-inf'::DOUBLE, 'two\nlines 100%_', DATE '0999-12-31', TIMESTAMPTZ '2024-06-02 00:00:00+00', NULL, true),
+    (4, NULL, '-inf'::DOUBLE, 'two\nlines 100%_', DATE '0999-12-31',
+        TIMESTAMPTZ '2024-06-02 00:00:00+00', NULL, true),
     (5, 0, NULL, 'don''t; DROP TABLE x', DATE '2024-02-01', TIMESTAMPTZ '1969-12-31 00:00:00+00', 7.50, false)
 ) AS t(id, big, ratio, "té ""xt"", c", day, "at", price, ok)
 """
 NESTED = """
-SELECT 1 AS id, [{'role': 'user', 'content': 'Don''t panic'}, {'role': 'assistant', 'content': NULL}] AS messages,
+SELECT 1 AS id,
+    [{'role': 'user', 'content': 'Don''t panic'}, {'role': 'assistant', 'content': NULL}] AS messages,
     MAP {'k 1': 5} AS counts, {'name': 'Ada', 'inner': {'tags': ['x', 'y z']}} AS person,
     '{"free": "text"}'::JSON AS raw, [1, 2] AS numbers
 UNION ALL SELECT 2, [], MAP {}, {'name': 'Bob', 'inner': {'tags': []}}, 'null', NULL
@@ -106,24 +108,29 @@ def test_values_stay_what_they_are(read: Callable[..., pages.Preview]) -> None:
     ("where", "lines"),
     [
         ({"big": {"equals": 9007199254740993}}, [3]), ({"big": {"equals": 9007199254740992}}, []),
-        ({"big": {"equals": "9007199254740993"}}, [3]), ({"big": {"min": 0.5}}, [1, 3]), ({"big": {"max": -4.5}}, [2]),
-        ({"big": {"above": -5, "below": 1}}, [5]), ({"big": {"min": 10**30}}, []), ({"big": {"max": 10**30}}, [1, 2, 3, 5]),
+        ({"big": {"equals": "9007199254740993"}}, [3]), ({"big": {"min": 0.5}}, [1, 3]),
+        ({"big": {"max": -4.5}}, [2]), ({"big": {"above": -5, "below": 1}}, [5]),
+        ({"big": {"min": 10**30}}, []), ({"big": {"max": 10**30}}, [1, 2, 3, 5]),
         ({"big": {"min": -(10**60)}}, [1, 2, 3, 5]), ({"big": {"max": 9.223372036854776e18}}, [1, 2, 3, 5]),
-        ({"big": {"not_equals": 0}}, [1, 2, 3, 4]), ({"big": {"equals": 0.5}}, []), ({"big": {"outside": [-5, 10]}}, [1, 3, 4]),
-        ({"ratio": {"min": 0}}, [1, 3]), ({"ratio": {"max": 2}}, [1, 4]), ({"ratio": {"equals": "nan"}}, [2]),
-        ({"ratio": {"outside": [0, 2]}}, [2, 3, 4, 5]), ({"ratio": {"equals": "inf"}}, [3]), ({"ratio": {"is_null": True}}, [5]),
-        ({"price": {"min": 0.1, "max": 7.5}}, [1, 5]), ({"price": {"above": 7.499}}, [2, 5]), ({"price": {"equals": 7.501}}, []),
+        ({"big": {"not_equals": 0}}, [1, 2, 3, 4]), ({"big": {"equals": 0.5}}, []),
+        ({"big": {"outside": [-5, 10]}}, [1, 3, 4]), ({"ratio": {"min": 0}}, [1, 3]),
+        ({"ratio": {"max": 2}}, [1, 4]), ({"ratio": {"equals": "nan"}}, [2]),
+        ({"ratio": {"outside": [0, 2]}}, [2, 3, 4, 5]), ({"ratio": {"equals": "inf"}}, [3]),
+        ({"ratio": {"is_null": True}}, [5]), ({"price": {"min": 0.1, "max": 7.5}}, [1, 5]),
+        ({"price": {"above": 7.499}}, [2, 5]), ({"price": {"equals": 7.501}}, []),
         ({"price": {"one_of": [0.1, "7.50", 3]}}, [1, 5]), ({"price": {"none_of": [0.1, 7.5]}}, [2, 3, 4]),
-        ({TEXT: {"contains": "ünïcode"}}, [1]), ({TEXT: {"contains": "100%_"}}, [4]), ({TEXT: {"contains": "DON'T"}}, [5]),
-        ({TEXT: {"not_contains": "e"}}, [2, 3]), ({TEXT: {"starts_with": "TWO\n"}}, [4]), ({TEXT: {"equals": ""}}, [2]),
-        ({TEXT: {"equals": "x' OR 1=1 --"}}, []), ({TEXT: {"is_null": True}}, [3]), ({TEXT: {"one_of": ["", "nope"]}}, [2]),
-        ({TEXT: {"contains": ""}}, [1, 2, 4, 5]), ({TEXT: {"none_of": []}}, [1, 2, 3, 4, 5]), ({TEXT: {"one_of": []}}, []),
+        ({TEXT: {"contains": "ünïcode"}}, [1]), ({TEXT: {"contains": "100%_"}}, [4]),
+        ({TEXT: {"contains": "DON'T"}}, [5]), ({TEXT: {"not_contains": "e"}}, [2, 3]),
+        ({TEXT: {"starts_with": "TWO\n"}}, [4]), ({TEXT: {"equals": ""}}, [2]),
+        ({TEXT: {"equals": "x' OR 1=1 --"}}, []), ({TEXT: {"is_null": True}}, [3]),
+        ({TEXT: {"one_of": ["", "nope"]}}, [2]), ({TEXT: {"contains": ""}}, [1, 2, 4, 5]),
+        ({TEXT: {"none_of": []}}, [1, 2, 3, 4, 5]), ({TEXT: {"one_of": []}}, []),
         ({"day": {"min": "2024-02-01"}}, [2, 5]), ({"day": {"below": "2024-02-01"}}, [1, 4]),
         ({"day": {"contains": "2024-02"}}, [2, 5]),
         ({"at": {"min": "2024-06-01", "max": "2024-06-01 23:59:59.999999"}}, [1, 3]),
         ({"at": {"equals": "2024-06-01 12:00:00+02"}}, [1]), ({"at": {"below": "1970-01-01"}}, [5]),
-        ({"ok": True}, [1, 4]), ({"ok": {"one_of": ["false"]}}, [2, 5]), ({"ok": {"not_equals": True}}, [2, 3, 5]),
-        ({"ok": None}, [3]),
+        ({"ok": True}, [1, 4]), ({"ok": {"one_of": ["false"]}}, [2, 5]),
+        ({"ok": {"not_equals": True}}, [2, 3, 5]), ({"ok": None}, [3]),
         ({"ok": True, "big": {"is_null": False}}, [1]),
     ],
 )  # fmt: skip
@@ -134,8 +141,8 @@ def test_filters_take_what_they_say(find: Find, where: dict[str, Any], lines: li
 @pytest.mark.parametrize(
     ("search", "lines"),
     [
-        ("ÜNÏCODE", [1]), ("quoted ünï", [1]), ('"quoted"', [1]), ("quoted two", []), ("100%_", [4]), ("  ", [1, 2, 3, 4, 5]),
-        ("t;", [5]), ("lines\t100", [4]), ("true", []), ("2024", []),
+        ("ÜNÏCODE", [1]), ("quoted ünï", [1]), ('"quoted"', [1]), ("quoted two", []), ("100%_", [4]),
+        ("  ", [1, 2, 3, 4, 5]), ("t;", [5]), ("lines\t100", [4]), ("true", []), ("2024", []),
     ],
 )  # fmt: skip
 def test_the_search_takes_words_literally(find: Find, search: str, lines: list[int]) -> None:
@@ -164,8 +171,9 @@ def test_the_search_looks_into_nested_values_but_not_at_their_names(
 @pytest.mark.parametrize(
     ("where", "lines"),
     [
-        ({"messages": {"contains": "don't PANIC"}}, [1]), ({"person": {"not_contains": "ada"}}, [2]), ({"numbers": None}, [2]),
-        ({"counts": {"contains": "k"}}, [1]), ({"numbers": {"contains": "2"}}, [1]), ({"raw": {"contains": '"text"'}}, [1]),
+        ({"messages": {"contains": "don't PANIC"}}, [1]), ({"person": {"not_contains": "ada"}}, [2]),
+        ({"numbers": None}, [2]), ({"counts": {"contains": "k"}}, [1]), ({"numbers": {"contains": "2"}}, [1]),
+        ({"raw": {"contains": '"text"'}}, [1]),
     ],
 )  # fmt: skip
 def test_nested_values_are_filtered_by_their_text(
@@ -177,8 +185,9 @@ def test_nested_values_are_filtered_by_their_text(
 @pytest.mark.parametrize(
     ("order_by", "lines"),
     [
-        ("big", [2, 5, 3, 1, 4]), ("-big", [1, 3, 5, 2, 4]), ("ratio", [4, 1, 3, 2, 5]), (TEXT, [2, 5, 4, 1, 3]),
-        (f"-{TEXT}", [1, 4, 5, 2, 3]), ("day", [4, 1, 2, 5, 3]), ("-ok", [1, 4, 2, 5, 3]), ("price", [3, 1, 5, 2, 4]),
+        ("big", [2, 5, 3, 1, 4]), ("-big", [1, 3, 5, 2, 4]), ("ratio", [4, 1, 3, 2, 5]),
+        (TEXT, [2, 5, 4, 1, 3]), (f"-{TEXT}", [1, 4, 5, 2, 3]), ("day", [4, 1, 2, 5, 3]),
+        ("-ok", [1, 4, 2, 5, 3]), ("price", [3, 1, 5, 2, 4]),
     ],
 )  # fmt: skip
 def test_sorting_puts_nulls_last_and_keeps_the_files_order_among_equals(
@@ -222,10 +231,10 @@ def test_long_texts_are_read_only_as_far_as_asked(read: Callable[..., pages.Prev
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"where": {"big": {"min": "many"}}}, {"where": {"day": {"min": "yesterday"}}}, {"where": {"ok": {"equals": "maybe"}}},
-        {"where": {"at": {"one_of": ["2024-13-01"]}}}, {"where": {"gone": {"equals": 1}}}, {"order_by": "-gone"},
-        {"only": ["gone"]},
-        {"limit": 0}, {"limit": 101}, {"offset": -1}, {"where": {"ratio": {"min": "1; DROP TABLE x"}}},
+        {"where": {"big": {"min": "many"}}}, {"where": {"day": {"min": "yesterday"}}},
+        {"where": {"ok": {"equals": "maybe"}}}, {"where": {"at": {"one_of": ["2024-13-01"]}}},
+        {"where": {"gone": {"equals": 1}}}, {"order_by": "-gone"}, {"only": ["gone"]}, {"limit": 0},
+        {"limit": 101}, {"offset": -1}, {"where": {"ratio": {"min": "1; DROP TABLE x"}}},
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(read: Callable[..., pages.Preview], wrong: dict[str, Any]) -> None:
@@ -246,8 +255,8 @@ def test_a_search_that_takes_too_long_is_stopped(
 @pytest.mark.parametrize(
     "view",
     [
-        View(), View(version=3, order_by="-x", search="a b"), View(columns=["a", "b"]), View(columns=["a,b", "[c"]),
-        View(columns=["[c"]),
+        View(), View(version=3, order_by="-x", search="a b"), View(columns=["a", "b"]),
+        View(columns=["a,b", "[c"]), View(columns=["[c"]),
         View(where={"ü \"'": Filter(one_of=["x", 1, True], is_null=False)}, finding="pii:e-mail"),
         View(where={"a": Filter(min=0.5)}),
     ],
@@ -310,7 +319,8 @@ def test_parquet_keeps_every_type_and_is_written_in_pieces(
 ) -> None:
     monkeypatch.setattr(files, "ROWS_IN_GROUP", 2000)
     sql = (
-        "SELECT range AS n, md5(range::VARCHAR) AS t, '{\"a\": 1}'::JSON AS j, uuid() AS u, 1.5::DECIMAL(38,2) AS d, "
+        "SELECT range AS n, md5(range::VARCHAR) AS t, '{\"a\": 1}'::JSON AS j, uuid() "
+        "AS u, 1.5::DECIMAL(38,2) AS d, "
         "now() AS z, [range] AS l, INTERVAL 1 DAY AS i FROM range(9000)"
     )
     rows = chosen(sql, where={"n": {"min": 1000}})

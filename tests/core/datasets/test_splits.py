@@ -99,8 +99,9 @@ def test_equal_rows_are_never_on_two_sides(ada: User, options: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        ({"train": 0.5}, "body"), ({"train": 1, "validation": 0, "test": 0}, "body"), ({"train": -1}, "train"),
-        ({"stratify": "nope"}, "stratify"), ({"by": ["nope"]}, "by"), ({"stratify": "n"}, "stratify"), ({"seed": -1}, "seed"),
+        ({"train": 0.5}, "body"), ({"train": 1, "validation": 0, "test": 0}, "body"),
+        ({"train": -1}, "train"), ({"stratify": "nope"}, "stratify"), ({"by": ["nope"]}, "by"),
+        ({"stratify": "n"}, "stratify"), ({"seed": -1}, "seed"),
     ],
 )  # fmt: skip
 def test_a_split_that_makes_no_sense_is_refused(ada: User, wrong: dict[str, Any], field: str) -> None:
@@ -110,8 +111,14 @@ def test_a_split_that_makes_no_sense_is_refused(ada: User, wrong: dict[str, Any]
     assert caught.value.details[0].field == field
 
 
-TALE = "of the garden behind the old house in which nobody has lived for as long as anybody in this little town can remember"
-LONG = f"'The fox number ' || i || ' jumps over the lazy dog while ' || (i * 7) || ' cats watch it from the wall {TALE}'"
+TALE = (
+    "of the garden behind the old house in which nobody has lived for as long as anybody in this little "
+    "town can remember"
+)
+LONG = (
+    f"'The fox number ' || i || ' jumps over the lazy dog while ' || (i * 7) || ' cats watch it from the "
+    f"wall {TALE}'"
+)
 
 
 def test_rows_on_both_sides_are_found(ada: User) -> None:
@@ -119,8 +126,11 @@ def test_rows_on_both_sides_are_found(ada: User) -> None:
     nearly = f"replace({LONG}, 'lazy', 'very lazy')"
     test = make(
         ada,
-        f"SELECT i AS id, {LONG} AS text, 1::INTEGER AS x FROM range(45, 50) t(i) UNION ALL "
-        f"SELECT 100 + i, {nearly}, 1 FROM range(3) t(i) UNION ALL SELECT 200 + i, 'something else ' || i, 1 FROM range(9) t(i)",
+        (
+            f"SELECT i AS id, {LONG} AS text, 1::INTEGER AS x FROM range(45, 50) t(i) UNION ALL "
+            f"SELECT 100 + i, {nearly}, 1 FROM range(3) t(i) UNION ALL "
+            f"SELECT 200 + i, 'something else ' || i, 1 FROM range(9) t(i)"
+        ),
     )
     found = leaks(ada, [train.id, test.id])
     (leak,) = found.leaks

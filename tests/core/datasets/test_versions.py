@@ -23,8 +23,9 @@ from tests.core.datasets.version_of_sql import make
 from tests.core.uploads.shared import in_process, stage
 
 __all__ = ["in_process"]
-KINDS = """SELECT i AS n, i + 0.25 AS x, 'row ' || i AS s, DATE '2024-01-01' + i::INTEGER AS d, i % 2 = 0 AS ok,
-    (i / 4)::DECIMAL(9,2) AS price, [i, NULL] AS l, {'a': i, 'b': 'x'} AS o, TIMESTAMP '2024-01-01 10:00:00' AS t
+KINDS = """SELECT i AS n, i + 0.25 AS x, 'row ' || i AS s, DATE '2024-01-01' + i::INTEGER AS d,
+    i % 2 = 0 AS ok, (i / 4)::DECIMAL(9,2) AS price, [i, NULL] AS l, {'a': i, 'b': 'x'} AS o,
+    TIMESTAMP '2024-01-01 10:00:00' AS t
     FROM range(5) r(i)"""
 
 
@@ -44,8 +45,8 @@ def test_cells_change_rows_come_and_go_and_types_stay(ada: User) -> None:
     old = make(ada, KINDS)
     before = data(ada, old)
     changes: dict[str, Any] = {
-        "n": 70, "x": 1.5, "s": "", "d": "2020-02-29", "ok": False, "price": "12.50", "l": [1, 2], "o": {"a": None, "b": "y"},
-        "t": "2020-01-01 00:00:01",
+        "n": 70, "x": 1.5, "s": "", "d": "2020-02-29", "ok": False, "price": "12.50", "l": [1, 2],
+        "o": {"a": None, "b": "y"}, "t": "2020-01-01 00:00:01",
     }  # fmt: skip
     cells = [{"line": 2, "column": name, "value": value} for name, value in changes.items()]
     cells += [{"line": 5, "column": "s", "value": None}, {"line": 5, "column": "s", "value": "last word"}]

@@ -216,8 +216,8 @@ def test_others_jobs_are_counted_and_not_named(ada: User, bob: User, make_job: M
 def test_expected_start_comes_from_the_pace_of_jobs_on_the_same_base(ada: User, make_job: MakeJob) -> None:
     resolved = {"batch_size": 4, "gradient_accumulation": 2}
     make_job(
-        ada, status="running", lease_token="t", eta_seconds=60.0, step=10, total_steps=20, trained_tokens=8000,
-        tokens_per_second=100.0, resolved=resolved, started_at=now(),
+        ada, status="running", lease_token="t", eta_seconds=60.0, step=10, total_steps=20,
+        trained_tokens=8000, tokens_per_second=100.0, resolved=resolved, started_at=now(),
     )  # fmt: skip
     make_job(ada, resolved=resolved, total_steps=50)
     make_job(ada, resolved=resolved, total_steps=50)
@@ -299,8 +299,8 @@ def test_a_rerun_is_the_same_job_even_when_newer_versions_exist(
 ) -> None:
     validation = make_version(ada, name="held out")
     earlier = make_job(
-        ada, status="failed", validation_version_id=validation.id, sample_prompts=["Hello?"], seed=99, priority=1,
-        hyperparameters={"n_epochs": 3, "learning_rate": "auto"}, tags=["x"], columns=None,
+        ada, status="failed", validation_version_id=validation.id, sample_prompts=["Hello?"], seed=99,
+        priority=1, hyperparameters={"n_epochs": 3, "learning_rate": "auto"}, tags=["x"], columns=None,
         resolved={"n_epochs": 3, "learning_rate": 0.01, "threads": 2},
     )  # fmt: skip
     with writing() as session:

@@ -517,10 +517,12 @@ def test_excel_keeps_text_dates_and_numbers_apart(ada: User) -> None:
     cells += [["00001", 1, 1.5, day, day.replace(hour=9), 1, True], ["00002", 2, 2, day, day, "a", False]]
     dataset = upload(ada, "book.xlsx", xlsx_bytes(("First", cells), ("Second", [["a"], [1]])))
     assert types(dataset) == {
-        "id": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "day": "DATE", "at": "TIMESTAMP", "mixed": "VARCHAR", "yes": "BOOLEAN",
+        "id": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "day": "DATE", "at": "TIMESTAMP", "mixed": "VARCHAR",
+        "yes": "BOOLEAN",
     }  # fmt: skip
     assert rows(ada, dataset)[0] == {
-        "id": "00001", "n": 1, "x": 1.5, "day": "2024-02-01", "at": "2024-02-01T09:00:00", "mixed": "1", "yes": True,
+        "id": "00001", "n": 1, "x": 1.5, "day": "2024-02-01", "at": "2024-02-01T09:00:00", "mixed": "1",
+        "yes": True,
     }  # fmt: skip
     assert datasets.version_of(ada, dataset.id).detected["sheets"] == ["First", "Second"]
     assert types(

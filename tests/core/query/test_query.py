@@ -290,7 +290,10 @@ def test_nothing_is_left_in_staging(ada: User, make_version: Make) -> None:
 
 def test_saved_query_becomes_a_dataset_with_its_parents(ada: User, make_version: Make) -> None:
     source, other = make_version(ada, ROWS, name="faq"), make_version(ada, ROWS, name="other")
-    sql = "WITH other AS (SELECT 1) SELECT city, sum(amount) AS total FROM faq GROUP BY city ORDER BY city -- faq, not other"
+    sql = (
+        "WITH other AS (SELECT 1) SELECT city, sum(amount) AS total FROM faq GROUP BY city "
+        "ORDER BY city -- faq, not other"
+    )
     dataset, version = query.save(ada, sql=sql, name="totals", note="per city")
     assert (dataset.name, version.version) == ("totals", 1)
     assert (version.sql, version.note, list(version.parents)) == (sql, "per city", [source.id])

@@ -56,7 +56,11 @@ def test_decimals_with_more_digits_than_a_float_are_all_counted(tmp_path: Path, 
 def test_nulls_and_not_a_number_do_no_harm(tmp_path: Path) -> None:
     found = profiled(
         tmp_path,
-        "SELECT * FROM (VALUES (1.0::DOUBLE, NULL::INTEGER, 1::DOUBLE), ('nan', NULL, 'inf'), (NULL, NULL, 3)) t(x, empty, y)",
+        (
+            "SELECT * FROM (VALUES (1.0::DOUBLE, NULL::INTEGER, 1::DOUBLE), ('nan', NULL, 'inf'), (NULL, "
+            "NULL, "
+            "3)) t(x, empty, y)"
+        ),
     )
     assert (found["x"]["nulls"], found["x"]["mean"], found["x"]["max"]) == (1, 1.0, 1.0)
     assert (found["empty"]["nulls"], found["empty"]["min"], found["empty"]["histogram"]) == (3, None, None)
@@ -66,8 +70,11 @@ def test_nulls_and_not_a_number_do_no_harm(tmp_path: Path) -> None:
 def test_texts_dates_and_structures(tmp_path: Path) -> None:
     found = profiled(
         tmp_path,
-        "SELECT CASE WHEN i < 6 THEN 'a' ELSE 'b' END AS s, DATE '2024-01-01' + i::INTEGER AS d, {'k': [i]} AS deep, "
-        "i % 2 = 0 AS even, i::DECIMAL(10,2) AS money, now() AS at, 'x'::BLOB AS raw FROM range(10) t(i)",
+        (
+            "SELECT CASE WHEN i < 6 THEN 'a' ELSE 'b' END AS s, DATE '2024-01-01' + i::INTEGER "
+            "AS d, {'k': [i]} AS deep, "
+            "i % 2 = 0 AS even, i::DECIMAL(10,2) AS money, now() AS at, 'x'::BLOB AS raw FROM range(10) t(i)"
+        ),
     )
     assert found["s"]["top_values"] == [{"value": "a", "count": 6}, {"value": "b", "count": 4}]
     assert (found["d"]["min"], found["d"]["max"]) == ("2024-01-01", "2024-01-10")
@@ -102,8 +109,12 @@ def test_of_a_very_wide_table_the_first_columns_are_looked_at(
 def test_texts_and_lists_have_lengths_and_what_is_empty_is_counted(tmp_path: Path) -> None:
     found = profiled(
         tmp_path,
-        "SELECT repeat('ü', i::INTEGER) AS s, list_value(i, i)[1:(i % 3)] AS l, i - 5 AS n, NULL::VARCHAR AS gone "
-        "FROM range(11) t(i)",
+        (
+            "SELECT repeat('ü', i::INTEGER) AS s, list_value(i, i)[1:(i % 3)] AS l, i - 5 "
+            "AS n, NULL::VARCHAR "
+            "AS gone "
+            "FROM range(11) t(i)"
+        ),
     )
     assert found["s"]["lengths"] == {"p5": 0, "p25": 2, "p50": 5, "p75": 7, "p95": 9, "mean": 5.0, "max": 10}
     assert (found["s"]["empty"], found["n"]["empty"], found["gone"]["lengths"]) == (1, None, None)
@@ -115,8 +126,9 @@ def test_texts_and_lists_have_lengths_and_what_is_empty_is_counted(tmp_path: Pat
 
 def test_a_bar_counts_what_a_filter_from_edge_to_edge_finds(tmp_path: Path) -> None:
     values = {
-        "d": "round(random() * 123.4, 2)", "m": "(random() * 99)::DECIMAL(10, 2)", "f": "(random() * 7)::FLOAT",
-        "n": "(random() * 1e6)::BIGINT", "u": "(random() * 5)::UTINYINT", "tiny": "1e-9 * random()", "huge": "-1e300 * random()",
+        "d": "round(random() * 123.4, 2)", "m": "(random() * 99)::DECIMAL(10, 2)",
+        "f": "(random() * 7)::FLOAT", "n": "(random() * 1e6)::BIGINT", "u": "(random() * 5)::UTINYINT",
+        "tiny": "1e-9 * random()", "huge": "-1e300 * random()",
     }  # fmt: skip
     found = profiled(
         tmp_path, f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in values.items())} FROM range(2000)"
@@ -129,8 +141,11 @@ def test_a_bar_counts_what_a_filter_from_edge_to_edge_finds(tmp_path: Path) -> N
         for at, count in enumerate(histogram["counts"]):
             upper = "<=" if at == len(edges) - 2 else "<"
             (real,) = duckdb.execute(
-                f"SELECT count(*) FROM '{tmp_path / 't.parquet'}' WHERE {name}::{compared} >= CAST(? AS {compared}) "
-                f"AND {name}::{compared} {upper} CAST(? AS {compared})",
+                (
+                    f"SELECT count(*) FROM '{tmp_path / 't.parquet'}' WHERE {name}::{compared} >= CAST(? "
+                    f"AS {compared}) "
+                    f"AND {name}::{compared} {upper} CAST(? AS {compared})"
+                ),
                 [str(edges[at]), str(edges[at + 1])],
             ).fetchall()[0]
             assert real == count, (name, at)
@@ -140,8 +155,11 @@ def test_a_bar_counts_what_a_filter_from_edge_to_edge_finds(tmp_path: Path) -> N
 def test_the_footer_tells_nulls_and_bounds_at_once(tmp_path: Path) -> None:
     profiled(
         tmp_path,
-        "SELECT nullif(i, 3) AS n, 'w' || i AS s, DATE '2024-01-01' + i::INTEGER AS d, {'k': i} AS deep, NULL::INTEGER AS gone "
-        "FROM range(9) t(i)",
+        (
+            "SELECT nullif(i, 3) AS n, 'w' || i AS s, DATE '2024-01-01' + i::INTEGER AS d, {'k': i} "
+            "AS deep, NULL::INTEGER AS gone "
+            "FROM range(9) t(i)"
+        ),
     )
     types = {"n": "BIGINT", "s": "VARCHAR", "d": "DATE", "deep": "STRUCT(k BIGINT)", "gone": "INTEGER"}
     columns = [{"name": name, "type": type_} for name, type_ in types.items()]
@@ -159,8 +177,8 @@ def test_the_footer_tells_nulls_and_bounds_at_once(tmp_path: Path) -> None:
         (float("nan"), None), (float("-inf"), None), (Decimal("1.50"), 1.5),
         (Decimal("12345678901234567890"), 12345678901234567890),
         (Decimal("1.00000000000000000001"), "1.00000000000000000001"), (Decimal("NaN"), None), (2**70, 2**70),
-        (b"abc", "<3 bytes>"),
-        (dt.date(2024, 1, 2), "2024-01-02"), (dt.datetime(2024, 1, 2, 3), "2024-01-02T03:00:00"), (True, True),
+        (b"abc", "<3 bytes>"), (dt.date(2024, 1, 2), "2024-01-02"),
+        (dt.datetime(2024, 1, 2, 3), "2024-01-02T03:00:00"), (True, True),
         ({1: [float("inf")]}, {"1": [None]}), (dt.timedelta(days=1), "1 day, 0:00:00"),
     ],
 )  # fmt: skip

@@ -75,24 +75,29 @@ PEOPLE = {
     ],
 }
 LOOK_ALIKES = {
-    "email": ["@ada", "ada@home", "icon@2x.png", "user@localhost", "a @ b.com", "pkg@1.2.3", "10 apples @ 3.50", "x..y@@z.de"],
+    "email": [
+        "@ada", "ada@home", "icon@2x.png", "user@localhost", "a @ b.com", "pkg@1.2.3", "10 apples @ 3.50",
+        "x..y@@z.de",
+    ],
     "phone": [
-        "4155552671", "order 415 555 2671 7", "+12.345678", "48.858370, 2.294481", "+48.858370123", "2024-01-01 10:00:00",
-        "2+4155552671", "000-000-0000", "123-456-7890", "978-3-16-148410-0", "192.168.100.100", "1.234.567.890", "12-34-5678",
-        "+0200", "555-2671", "415-555-26711", "1234567890123", "(12) 345", "A415-555-2671B",
+        "4155552671", "order 415 555 2671 7", "+12.345678", "48.858370, 2.294481", "+48.858370123",
+        "2024-01-01 10:00:00", "2+4155552671", "000-000-0000", "123-456-7890", "978-3-16-148410-0",
+        "192.168.100.100", "1.234.567.890", "12-34-5678", "+0200", "555-2671", "415-555-26711",
+        "1234567890123", "(12) 345", "A415-555-2671B",
     ],
     "card": [
-        "4111 1111 1111 1112", "4111111111111111000000", "1234 5678 9012 3456", "0000 0000 0000 0000", "1609459200000",
-        "id-4111111111111111", "4111.1111111111111", "4111 11 11 1111 1111 1", "9007199254740993", "ISBN 9783161484100",
-        "4111111111111111.5",
+        "4111 1111 1111 1112", "4111111111111111000000", "1234 5678 9012 3456", "0000 0000 0000 0000",
+        "1609459200000", "id-4111111111111111", "4111.1111111111111", "4111 11 11 1111 1111 1",
+        "9007199254740993", "ISBN 9783161484100", "4111111111111111.5",
     ],
     "iban": [
-        "DE89 3704 0044 0532 0130 01", "AB12CDEF3456GHIJ7890", "XX00 1234 5678 9012", "GB29NWBK601613319268", "DE44 only words",
+        "DE89 3704 0044 0532 0130 01", "AB12CDEF3456GHIJ7890", "XX00 1234 5678 9012", "GB29NWBK601613319268",
+        "DE44 only words",
     ],
     "ip": [
-        "1.2.3.4", "version 10.45.120.3", "v81.2.69.142", "192.168.1.1", "127.0.0.1", "10.20.30.40", "256.1.1.1", "1.2.3",
-        "12:30:45", "81.2.69.142.5", "std::vector", "aa:bb:cc:dd:ee:ff", "a::b", "93.184.216.034x", "§ 93.184.216.34",
-        "224.0.0.251",
+        "1.2.3.4", "version 10.45.120.3", "v81.2.69.142", "192.168.1.1", "127.0.0.1", "10.20.30.40",
+        "256.1.1.1", "1.2.3", "12:30:45", "81.2.69.142.5", "std::vector", "aa:bb:cc:dd:ee:ff", "a::b",
+        "93.184.216.034x", "§ 93.184.216.34", "224.0.0.251",
     ],
 }  # fmt: skip
 
@@ -257,7 +262,10 @@ def test_exact_copies_are_counted_beyond_the_first(examine: Examine) -> None:
     assert "duplicates" not in examine(n=[1, 1, 2], s=["a", "b", "a"])
 
 
-SENTENCE = "the quick brown fox jumps over the lazy dog while {} other animals of the forest look on in silent amazement at number {}"
+SENTENCE = (
+    "the quick brown fox jumps over the lazy dog while {} other animals of the forest look on in silent "
+    "amazement at number {}"
+)
 
 
 def test_column_names_are_only_names(examine: Examine) -> None:
@@ -354,9 +362,8 @@ def test_texts_are_found_however_deep() -> None:
         [{"m": [{"role": "user", "content": "hi"}, {"role": "a", "content": None}]}, None, {"m": []}]
     )
     found = quality_texts.texts_of(cells, 10)
-    assert sorted(zip(found.values.take(pa.array(found.at)).to_pylist(), found.lines.tolist(), strict=True)) == [
-        ("a", 10), ("hi", 10), ("user", 10),
-    ]  # fmt: skip
+    texts = found.values.take(pa.array(found.at)).to_pylist()
+    assert sorted(zip(texts, found.lines.tolist(), strict=True)) == [("a", 10), ("hi", 10), ("user", 10)]
     assert quality_texts.texts_of(cells, 10, without=("role",)).values.to_pylist() == ["hi"]
     pairs = pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string()))
     assert sorted(quality_texts.texts_of(pairs, 1).values.to_pylist()) == ["k", "v"]

@@ -140,7 +140,8 @@ def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVers
     with computing._working(version.id, "quality", Progress()) as connection:
         connection.execute("SET memory_limit = '30MB'")
         connection.execute(
-            "CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words FROM range(300_000)"
+            "CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words "
+            "FROM range(300_000)"
         )
         assert any(folder.rglob("*.tmp"))
     assert not folder.exists()

@@ -62,7 +62,8 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "t.parquet"
     duckdb.connect().execute(
         f"""COPY (SELECT range AS a, range % 3 AS b, 'x' || range AS s, [range, 2] AS l, {{'x': range}} AS st,
-        '{{"name": "n", "tags": ["k"]}}'::JSON AS j, TIMESTAMP '2024-01-31 10:00:00' + INTERVAL (range) DAY AS d
+        '{{"name": "n", "tags": ["k"]}}'::JSON AS j,
+        TIMESTAMP '2024-01-31 10:00:00' + INTERVAL (range) DAY AS d
         FROM range(7)) TO '{path}' (FORMAT parquet)"""
     ).fetchall()
     return path
@@ -295,7 +296,8 @@ def _in_locked_process(code: str, *, folder: Path, read: list[Path]) -> str:
         "import ctypes, os, pathlib, signal, socket, subprocess, sys, threading\n"
         "import duckdb\n"
         "from core.sql_sandbox import lock\n"
-        f"folder, read = pathlib.Path({str(folder)!r}), [pathlib.Path(p) for p in {[str(p) for p in read]!r}]\n"
+        f"folder, read = pathlib.Path({str(folder)!r}), [pathlib.Path(p) for p in "
+        f"{[str(p) for p in read]!r}]\n"
         "parent = os.getppid()\n"
         "lock.lock(read=read, write=folder, memory_mb=256, cpu_seconds=20, file_bytes=2**20)\n"
         "def go():\n"
@@ -316,13 +318,17 @@ ESCAPES = {
     "read a file": "open('/etc/passwd').read()",
     "read a neighbour": "open(folder.parent / 'other.parquet', 'rb').read()",
     "read by DuckDB": "duckdb.connect().execute(\"SELECT * FROM read_text('/etc/passwd')\").fetchall()",
-    "read a neighbour by DuckDB": "duckdb.connect().execute(f\"SELECT * FROM '{folder.parent}/other.parquet'\").fetchall()",
+    "read a neighbour by DuckDB": (
+        "duckdb.connect().execute(f\"SELECT * FROM '{folder.parent}/other.parquet'\").fetchall()"
+    ),
     "read through a link": "os.symlink('/etc/passwd', folder / 'link'); open(folder / 'link').read()",
     "read another process": "open(f'/proc/{parent}/environ').read()",
     "list a folder": "os.listdir('/')",
     "write elsewhere": "open(folder.parent / 'new', 'w')",
     "overwrite a table": "open(read[0], 'r+b').write(b'x')",
-    "overwrite by DuckDB": "duckdb.connect().execute(f\"COPY (SELECT 1) TO '{read[0]}' (use_tmp_file false)\").fetchall()",
+    "overwrite by DuckDB": (
+        "duckdb.connect().execute(f\"COPY (SELECT 1) TO '{read[0]}' (use_tmp_file false)\").fetchall()"
+    ),
     "delete a table": "os.remove(read[0])",
     "rename a table": "os.rename(read[0], folder / 'mine')",
     "write too much": "open(folder / 'big', 'wb').write(bytes(2**21))",
@@ -332,9 +338,14 @@ ESCAPES = {
     "run a program": "subprocess.run(['/bin/true'], check=True)",
     "become a program": "os.execv('/bin/true', ['true'])",
     "signal the parent": "os.kill(parent, 0)",
-    "trace the parent": "(ctypes.CDLL(None).ptrace(16, parent, 0, 0) == 0) or (_ for _ in ()).throw(OSError())",
+    "trace the parent": (
+        "(ctypes.CDLL(None).ptrace(16, parent, 0, 0) == 0) or (_ for _ in ()).throw(OSError())"
+    ),
     "take too much memory": "bytearray(4 * 2**30)",
-    "from a thread": "t = threading.Thread(target=lambda: print(open('/etc/passwd').read())); t.start(); t.join(); raise OSError",
+    "from a thread": (
+        "t = threading.Thread(target=lambda: print(open('/etc/passwd').read())); t.start(); t.join(); "
+        "raise OSError"
+    ),
 }
 
 
@@ -382,7 +393,10 @@ def test_duckdb_opened_before_the_lock_is_locked_too(folder: Path, table: Path) 
 
 @LINUX
 def test_locked_process_can_do_its_work(tmp_path: Path, folder: Path, table: Path) -> None:
-    code = "open(folder / 'x', 'w').write('x'); print(duckdb.connect().execute(f\"SELECT sum(a) FROM '{read[0]}'\").fetchall())"
+    code = (
+        "open(folder / 'x', 'w').write('x'); print(duckdb.connect().execute(f\"SELECT sum(a) "
+        "FROM '{read[0]}'\").fetchall())"
+    )
     said = _in_locked_process(code, folder=folder, read=[table])
     assert "DONE" in said
     assert "21" in said

@@ -164,8 +164,11 @@ def _other_database(
                 "VALUES ('usr_x', 'x@example.com', '', '', 'admin', '2026-01-01', '2026-01-01')"
             )
             connection.execute(
-                "INSERT INTO uploads (id, user_id, source, state, filename, received_bytes, options, created_at, updated_at) "
-                "VALUES (?, 'usr_x', 'api', 'receiving', 'x.csv', 0, '{}', '2026-01-01', '2026-01-01')",
+                (
+                    "INSERT INTO uploads (id, user_id, source, state, filename, received_bytes, options, "
+                    "created_at, updated_at) VALUES (?, 'usr_x', 'api', 'receiving', 'x.csv', 0, '{}', "
+                    "'2026-01-01', '2026-01-01')"
+                ),
                 (new_id("upl"),),
             )
     connection.close()

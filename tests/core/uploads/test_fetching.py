@@ -214,9 +214,10 @@ def test_off_by_default(ada: User) -> None:
 @pytest.mark.parametrize(
     "ip",
     [
-        "127.0.0.1", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::", "fd00:ec2::254",
+        "127.0.0.1", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+        "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1",
+        "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "2001:0:7f00:1::", "fd00:ec2::254",
     ],
 )  # fmt: skip
 def test_private_addresses_are_private(ip: str) -> None:
@@ -297,8 +298,8 @@ def test_file_of_a_folder_is_copied(
 @pytest.mark.parametrize(
     "path",
     [
-        "../secret.csv", "2024/../../secret.csv", "/etc/passwd.csv", "link.csv", "away/secret.csv", "pipe.csv", "missing.csv",
-        "2024/x.csv",        ".hidden.csv", "a.csv/b.csv", "a.csv\0.csv", "./a.csv",
+        "../secret.csv", "2024/../../secret.csv", "/etc/passwd.csv", "link.csv", "away/secret.csv",
+        "pipe.csv", "missing.csv", "2024/x.csv", ".hidden.csv", "a.csv/b.csv", "a.csv\0.csv", "./a.csv",
     ],
 )  # fmt: skip
 def test_nothing_outside_can_be_named(ada: User, folder: Path, path: str) -> None:

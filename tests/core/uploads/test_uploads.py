@@ -427,7 +427,8 @@ def tables() -> dict[str, Any]:
         "batch": arrow.to_batches()[0],
         "reader": arrow.to_reader(),
         "duckdb": duckdb.connect().sql(
-            "SELECT * FROM (VALUES ('00001', 4611686018427387904::HUGEINT, TIMESTAMPTZ '2024-01-01 00:00:00+00'), ('2', 1, NULL)) "
+            "SELECT * FROM (VALUES "
+            "('00001', 4611686018427387904::HUGEINT, TIMESTAMPTZ '2024-01-01 00:00:00+00'), ('2', 1, NULL)) "
             'AS t(id, n, "when")'
         ),
     }

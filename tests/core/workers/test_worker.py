@@ -343,7 +343,8 @@ def start_worker(
         f"Loop.take_step = lambda self: (time.sleep({slow_steps}), step(self))[1]\n"
         f"Loop._saving_is_cheap = lambda self: {checkpoint_seconds} == 0\n"
         "init = Loop.__init__\n"
-        f"Loop.__init__ = lambda self, **k: init(self, **k | {{'checkpoint_seconds': {checkpoint_seconds}}})\n"
+        f"Loop.__init__ = lambda self, **k: init(self, **k | {{'checkpoint_seconds': "
+        f"{checkpoint_seconds}}})\n"
         "sys.exit(worker.main(sys.argv[1]))\n"
     )
     return subprocess.Popen([sys.executable, "-c", script, job_id], cwd=ROOT, env=_environment(1))

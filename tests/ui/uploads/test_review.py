@@ -280,7 +280,8 @@ def test_types_have_words(type_: str, label: str) -> None:
 def test_the_sentence_about_the_reading() -> None:
     found = {"encoding": "utf-8", "delimiter": ";", "header": True, "date_format": "%d/%m/%Y"}
     assert review_options.describe(found) == (
-        "UTF-8 text, values separated by semicolons, the first row holds the names, dates like 31/12/2024, day first."
+        "UTF-8 text, values separated by semicolons, the first row holds the names, dates like 31/12/2024, "
+        "day first."
     )
     assert review_options.describe({}) == ""
 

@@ -97,13 +97,17 @@ def _hear(state: Editing, number: int) -> None:
 
 def _say_what(dataset: Dataset, version: Version) -> None:
     st.caption(
-        f"Version {version.version}, {show.count(version.num_rows, 'row')}. Change cells, add rows at the end of the table, or "
-        "choose rows at their left edge to delete them. Types stay as they are; an emptied cell has no value."
+        f"Version {version.version}, {show.count(version.num_rows, 'row')}. Change cells, "
+        f"add rows at the end of the table, or choose rows at their left edge to delete them. "
+        "Types stay as they are; an emptied cell has no value."
     )
     if (dataset.version or 0) > version.version:
         st.warning(
-            f"The dataset has version {dataset.version} by now; what you changed here was made on version {version.version}. "
-            "Drop it to start from the newest version.",
+            (
+                f"The dataset has version {dataset.version} by now; "
+                f"what you changed here was made on version {version.version}. "
+                "Drop it to start from the newest version."
+            ),
             icon=":material/update:",
         )
 
@@ -131,7 +135,8 @@ def _gather(state: Editing) -> None:
     if reported is not None:
         state.now = fold(state.ground, state.rows, reported)
     elif STATE.format(state.version.dataset_id) not in st.session_state:
-        st.stop()  # this run was overtaken by another one, which has the session now; what it would say here is not so
+        # this run was overtaken by another one, which has the session now; what it would say here is not so
+        st.stop()
     elif state.times:  # the reader was on another page of the app: the editor begins anew
         state.page = ()
 
@@ -150,7 +155,8 @@ def _show_table(state: Editing, found: Preview) -> None:
     st.data_editor(
         table,
         key=state.widget,
-        on_change="ignore",  # edits wait in the browser and come with the next run, so that no other event overtakes them
+        # edits wait in the browser and come with the next run, so that no other event overtakes them
+        on_change="ignore",
         num_rows="dynamic",
         hide_index=True,
         disabled=True if state.saving else [ROW],

@@ -58,9 +58,16 @@ ORDERED = ("range", "outside", "equals", "not_equals", "one_of", "none_of", "nul
 CHOSEN = ("one_of", "none_of", "null", "filled")
 NESTED = ("contains", "not_contains", "null", "filled")
 SAID = {
-    "contains": "contains “{}”", "not_contains": "without “{}”", "starts_with": "starts with “{}”", "equals": "is {}",
-    "not_equals": "is not {}", "min": "≥ {}", "max": "≤ {}", "above": "> {}", "below": "< {}",
-}  # fmt: skip
+    "contains": "contains “{}”",
+    "not_contains": "without “{}”",
+    "starts_with": "starts with “{}”",
+    "equals": "is {}",
+    "not_equals": "is not {}",
+    "min": "≥ {}",
+    "max": "≤ {}",
+    "above": "> {}",
+    "below": "< {}",
+}
 
 
 @st.fragment
@@ -199,9 +206,15 @@ def _show_entry(entry: str, column: str, type_: str, profile: dict[str, Any]) ->
         )
         counts = {str(one["value"]): one["count"] for one in profile.get("top_values", [])}
         st.multiselect(
-            "Values", values, key=f"filter_many_{column}", accept_new_options=type_ != "BOOLEAN", placeholder="Choose or type",
-            format_func=lambda value: f"{value or 'empty text'} ({counts[value]:,})" if value in counts else value,
-        )  # fmt: skip
+            "Values",
+            values,
+            key=f"filter_many_{column}",
+            accept_new_options=type_ != "BOOLEAN",
+            placeholder="Choose or type",
+            format_func=lambda value: (
+                f"{value or 'empty text'} ({counts[value]:,})" if value in counts else value
+            ),
+        )
 
 
 def _add(user: User, dataset: Dataset, address: Address, column: str, type_: str, condition: str) -> None:

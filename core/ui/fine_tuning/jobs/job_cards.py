@@ -61,7 +61,8 @@ def _card(
     drawn = list(points) if len(points) > 1 else None
     arrow: Any = "auto" if colour == "inverse" else "off"
     st.metric(
-        label, value, delta, colour, delta_arrow=arrow, chart_data=drawn, chart_type=chart, border=True, height="stretch"
+        label, value, delta, colour, delta_arrow=arrow, chart_data=drawn, chart_type=chart, border=True,
+        height="stretch",
     )  # fmt: skip
 
 

@@ -74,7 +74,10 @@ def _show_empty(wanted: JobList) -> None:
         return
     show.empty(
         "No fine-tuning yet",
-        "Pick a dataset and a base model, press start, and watch the loss fall. With a bundled sample it takes about two minutes.",
+        (
+            "Pick a dataset and a base model, press start, and watch the loss fall. "
+            "With a bundled sample it takes about two minutes."
+        ),
         "model_training",
     )
     places.button("Start the first one", "fine_tuning", key="ft_first", icon="add", primary=True, new=1)
@@ -97,8 +100,8 @@ def _show_compare(shown: list[str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key="jobs_marked"):
             st.markdown(f"**{show.count(len(marked), 'run')} marked**", width="content")
             places.button(
-                "Compare", "compare", key="jobs_compare", icon="compare_arrows", primary=True, disabled=len(marked) < 2,
-                ids=",".join(marked[:MOST]),
+                "Compare", "compare", key="jobs_compare", icon="compare_arrows", primary=True,
+                disabled=len(marked) < 2, ids=",".join(marked[:MOST]),
             )  # fmt: skip
 
 

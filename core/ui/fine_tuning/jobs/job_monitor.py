@@ -73,7 +73,10 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
     with suppress(NotFound):
         if job.dataset_id and job.dataset_version_id:
             version = datasets.get_version(user, job.dataset_version_id)
-            label = f"{datasets.get(user, job.dataset_id).name} v{version.version}, {show.count(version.num_rows, 'row')}"
+            label = (
+                f"{datasets.get(user, job.dataset_id).name} v{version.version}, "
+                f"{show.count(version.num_rows, 'row')}"
+            )
             found.append(
                 Link(
                     show.plain(label),
@@ -157,7 +160,10 @@ def describe_overfitting(points: Points) -> str | None:
     step, lowest = min(points, key=lambda point: point[1])
     if points[-1][1] < lowest * OVERFITTING:
         return None
-    return f"Validation loss was lowest at step {step:,} ({lowest:.3f}). Since then the model rather learns the rows by heart."
+    return (
+        f"Validation loss was lowest at step {step:,} ({lowest:.3f}). "
+        f"Since then the model rather learns the rows by heart."
+    )
 
 
 def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
@@ -211,7 +217,8 @@ def show_next(job: fine_tuning.Job) -> None:
     if job.status == "succeeded" and job.model_id:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="job_next"):
             st.markdown(
-                ":green[:material/check_circle:] **The model is ready.** It is in the registry with its metrics and lineage."
+                ":green[:material/check_circle:] **The model is ready.** It is in the registry with its "
+                "metrics and lineage."
             )
             places.button(
                 "Chat with it", "chat", key="job_chat", icon="chat", primary=True, model=job.model_id

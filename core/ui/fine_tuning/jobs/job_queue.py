@@ -51,7 +51,8 @@ def describe_queue(seen: Queue) -> str:
         words.append(f"{seen.devices_in_use} of {show.count(seen.devices, 'device')} in use")
     if seen.others_waiting:
         words.append(
-            f"{show.count(seen.others_waiting, 'job')} of others {'waits' if seen.others_waiting == 1 else 'wait'}"
+            f"{show.count(seen.others_waiting, 'job')} of others "
+            f"{'waits' if seen.others_waiting == 1 else 'wait'}"
         )
     return " · ".join(words)
 

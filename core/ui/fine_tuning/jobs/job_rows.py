@@ -15,7 +15,10 @@ from core.ui import lists, places, show
 PER_PAGE = 10
 EXCERPT = 240  # characters of a cell
 SPLITS = {"Training": "train", "Validation": "validation"}
-HELP = "Rows whose loss stays high are often wrong, contradictory or unlike the others: the first to look at when results disappoint."
+HELP = (
+    "Rows whose loss stays high are often wrong, contradictory or unlike the others: "
+    "the first to look at when results disappoint."
+)
 
 
 def show_rows(user: User, job: fine_tuning.Job) -> None:

@@ -12,7 +12,10 @@ from core.ui import show
 
 MOST_STEPS = 6
 EXCERPT = 1200  # characters
-NOTHING_YET = "The first answers appear after the first evaluation. Prompts of your own can be given when a job is started."
+NOTHING_YET = (
+    "The first answers appear after the first evaluation. Prompts of your own can be given when a job is "
+    "started."
+)
 
 
 def show_samples(user: User, job: fine_tuning.Job) -> None:
