@@ -30,7 +30,7 @@ LATE_IMPORTS = {
 
 def _layers() -> list[set[str]]:
     """Lower ones first, as the docstring of ``core`` has them."""
-    order = core.__doc__.partition("reads\nthis)::")[2]  # type: ignore[union-attr]
+    order = core.__doc__.rpartition("::\n")[2]  # type: ignore[union-attr]
     layers = [set(layer.split()) for layer in order.split("->")]
     return [{name if name in ("pages", "app") else f"core.{name}" for name in layer} for layer in layers]
 
