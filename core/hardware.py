@@ -84,9 +84,8 @@ def set_up_torch(*, threads: int) -> None:
     training's own rounding is 1e-7."""
     import torch
 
-    torch.set_flush_denormal(
-        True
-    )  # threads made from now on inherit it; a CPU that cannot says False and goes on
+    # threads made from now on inherit it; a CPU that cannot says False and goes on
+    torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
 
 

@@ -64,9 +64,8 @@ def data_dir(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copyfile(migrated, folder / "luthier.db")
     yield folder
     for thread in threading.enumerate():
-        if thread.name.startswith(
-            "ingest-"
-        ):  # it waits for a converter of this test, then looks into this test's database
+        # it waits for a converter of this test, then looks into this test's database
+        if thread.name.startswith("ingest-"):
             thread.join(30)
     db.engine().dispose()
     settings.cache_clear()

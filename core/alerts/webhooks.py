@@ -152,9 +152,8 @@ def send(url: str, secret: str, body: dict[str, Any]) -> Delivery:
         connection = network.connect(address, may_be_private=_is_listed(address), seconds=SECONDS)
     except LuthierError as error:
         return Delivery(False, None, error.message)
-    ending = threading.Timer(
-        SECONDS, _cut, args=(connection.sock,)
-    )  # a drip of bytes would pass each wait's own limit
+    # a drip of bytes would pass each wait's own limit
+    ending = threading.Timer(SECONDS, _cut, args=(connection.sock,))
     ending.start()
     try:
         connection.request("POST", address.target, body=sent, headers=_headers(address, secret, sent))

@@ -141,9 +141,8 @@ async def send_log(request: Request) -> Response:
         "Content-Disposition": downloads.disposition(f"{request.path_params['job_id']}.log"),
         "Cache-Control": "no-store",
     }
-    text = (
-        await run_in_threadpool(path.read_bytes) if path.exists() else b""
-    )  # not as a file: it may grow while it is sent
+    # not as a file: it may grow while it is sent
+    text = await run_in_threadpool(path.read_bytes) if path.exists() else b""
     return Response(text, media_type="text/plain", headers=headers)
 
 

@@ -38,9 +38,8 @@ class LastResort:
             await self.app(scope, receive, noting_send)
         except Exception as error:
             answer = answer_error(scope, error, self.render)
-            if (
-                began
-            ):  # the status is out already: only breaking the connection says that something went wrong
+            # the status is out already: only breaking the connection says that something went wrong
+            if began:
                 raise
             await answer(scope, receive, send)
 

@@ -60,9 +60,8 @@ async def receive_chunk(request: Request, user: User, upload_id: str, *, offset:
     try:
         await _pour(request, receiver.write)
     finally:
-        with CancelScope(
-            shield=True
-        ):  # the server stops, or the client has left: the bytes are here all the same
+        # the server stops, or the client has left: the bytes are here all the same
+        with CancelScope(shield=True):
             await run_in_threadpool(receiver.close)
     return await run_in_threadpool(receiver.finish)
 

@@ -29,11 +29,8 @@ NAMED |= {
     "tags": "--tag",
     "num_processes": "--devices",
 }
-APART = (
-    "dataset_id",
-    "hyperparameters",
-    "copied_from",
-)  # the argument, the settings as options of their own, what `rerun` is for
+# the argument, the settings as options of their own, what `rerun` is for
+APART = ("dataset_id", "hyperparameters", "copied_from")
 STARTING = """
 The job waits in the queue of the server that works on this data folder. --watch follows it and exits with 0
 when the model is there, with 1 when the job failed or was cancelled, with 3 when it was paused. Where no

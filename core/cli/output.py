@@ -14,10 +14,8 @@ from core.errors import LuthierError, ValidationError
 WIDTH = 80
 SHORTEST = 8  # a column is not cut below this
 NOTHING = "–"
-REORDERING = (
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-)  # would turn what stands after a name around, too
+# would turn what stands after a name around, too
+REORDERING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 UNPRINTABLE = dict.fromkeys(range(32), " ") | dict.fromkeys(REORDERING)
 
 

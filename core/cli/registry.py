@@ -15,11 +15,8 @@ from core.people.users import User
 
 LOOK_SECONDS = 0.5
 OPEN = ("waiting", "running")
-PUSHING = (
-    "repository",
-    "private",
-    "token",
-)  # a push is for the page: the server's memory holds its token, and a shell keeps words
+# a push is for the page: the server's memory holds its token, and a shell keeps words
+PUSHING = ("repository", "private", "token")
 KINDS = tuple(kind for kind in exports.KINDS if kind != "hub")
 EXPORTING = """
 The export is made by a process of its own and offered only when it answers like the model here. The server

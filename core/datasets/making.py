@@ -272,9 +272,8 @@ def delete(user: User, dataset_id: str) -> None:
             session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id))
         )
         removing.require_unused(session, dataset_id, ids)
-        sent = list(
-            session.scalars(select(UploadRow.id).where(UploadRow.dataset_id == dataset_id))
-        )  # to become versions of it
+        # to become versions of it
+        sent = list(session.scalars(select(UploadRow.id).where(UploadRow.dataset_id == dataset_id)))
         stored = sum(storage.folder_bytes(storage.version_dir(version_id)) for version_id in ids)
         session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.id))
         usage.record(session, user_id=user.id, kind="storage", bytes=-stored)

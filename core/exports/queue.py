@@ -71,9 +71,8 @@ class ExportQueue(TendedQueue):
             del self.children[export_id]
             _note_output(export_id, child.returncode)
             _clear_drafts(export_id)
-            export_rows.fail(
-                export_id, export_rows.CRASHED
-            )  # without effect where the process has settled its row
+            # without effect where the process has settled its row
+            export_rows.fail(export_id, export_rows.CRASHED)
         for row in export_rows.list_open():
             if row.status == "running" and row.id not in self.children and not export_rows.is_alive(row):
                 _clear_drafts(row.id)

@@ -60,9 +60,8 @@ def run(export_id: str, token: str = "") -> bool:
 
 def _make(row: ExportRow, progress: Progress, token: str) -> None:
     final = storage.export_dir(row.id)
-    trash.put(
-        "exports", row.id, why="was made, but its row says that it was not"
-    )  # a process died in between, or the row is old
+    # a process died in between, or the row is old
+    trash.put("exports", row.id, why="was made, but its row says that it was not")
     with storage.publishing(final) as draft:
         made = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}

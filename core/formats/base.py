@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 from core import sql_types
 from core.errors import Detail
 
-Message = dict[
-    str, Any
-]  # {"role": "system|user|assistant", "content": str}, and "weight": 0 where the row says so
+# {"role": "system|user|assistant", "content": str}, and "weight": 0 where the row says so
+Message = dict[str, Any]
 Column = Mapping[str, str]  # {"name": …, "type": DuckDB type}
 ColumnMapping = Mapping[str, str]  # role -> column
 Record = Mapping[str, Any]

@@ -247,9 +247,8 @@ def fail(version_id: str, error: LuthierError) -> None:
             .values(status="failed", errors=entries)
         )
     remove_drafts(version_id)
-    trash.put(
-        "datasets", version_id, why="was made, but its row did not become ready"
-    )  # a crash in between, or the row is old
+    # a crash in between, or the row is old
+    trash.put("datasets", version_id, why="was made, but its row did not become ready")
 
 
 def remove_drafts(version_id: str) -> None:

@@ -41,9 +41,8 @@ def add_event(
 def add_points(session: Session, job_id: str, points: Sequence[tuple[str, int, float]]) -> None:
     """Write (series, step, value); a step that was trained again overwrites what it said before."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    last = {
-        (name, step): value for name, step, value in points
-    }  # PostgreSQL refuses the same key twice in one statement
+    # PostgreSQL refuses the same key twice in one statement
+    last = {(name, step): value for name, step, value in points}
     rows = [
         {"job_id": job_id, "name": name, "step": step, "value": value} for (name, step), value in last.items()
     ]

@@ -263,9 +263,8 @@ def heartbeat(
     if unknown := set(facts) - PROGRESS_FIELDS:
         raise TypeError(f"not a fact about progress: {', '.join(sorted(unknown))}")
     if progress is not None:
-        facts["progress"] = case(
-            (JobRow.progress > progress, JobRow.progress), else_=progress
-        )  # never decreases
+        # never decreases
+        facts["progress"] = case((JobRow.progress > progress, JobRow.progress), else_=progress)
     held = _change(
         session,
         job_id,

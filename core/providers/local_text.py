@@ -28,9 +28,8 @@ class Detokenizer:
         if text.endswith(BROKEN):
             if end - self._shown_to < LONGEST_CHARACTER:
                 return ""
-            end = (
-                self._shown_to + 1
-            )  # no character begins with this token: let it go, what follows may still become one
+            # no character begins with this token: let it go, what follows may still become one
+            end = self._shown_to + 1
             text = self._pending_text(end)
         self._shown_from, self._shown_to = self._shown_to, end
         return text

@@ -39,9 +39,8 @@ READERS = {
     ".xlsx": "excel",
     ".xls": "excel",
 }
-TEXTS = tuple(
-    suffix for suffix, reader in READERS.items() if reader in ("delimited", "json_lines")
-)  # readable line by line
+# readable line by line
+TEXTS = tuple(suffix for suffix, reader in READERS.items() if reader in ("delimited", "json_lines"))
 COMPRESSIONS = (".gz", ".zst", ".zip")
 
 

@@ -69,9 +69,8 @@ def _convert(
     has_header, columns = _columns_of(sample, dialect, task)
     source = _source(columns, dialect, has_header=has_header)
     if sample.is_all:
-        columns = [
-            replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns
-        ]  # nothing in it: text
+        # nothing in it: text
+        columns = [replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns]
     elif any(column.unseen or _is_unclear(column) for column in columns):
         columns = _settled(source, path, columns, task)
     try:

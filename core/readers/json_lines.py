@@ -22,13 +22,8 @@ from core.readers.sql import describe, explain, literal, quoted
 
 OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
-_GUESSED = (
-    "TIMESTAMP WITH TIME ZONE",
-    "TIMESTAMP",
-    "DATE",
-    "TIME",
-    "UUID",
-)  # of what is a string in the file
+# of what is a string in the file
+_GUESSED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "DATE", "TIME", "UUID")
 _STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 # with a minus sign the least of 64 bits; DuckDB takes what is less for floating point
 _LEAST = "9223372036854775808"
@@ -107,9 +102,8 @@ def _kept_types(task: Task, inferred: Sequence[tuple[str, str]]) -> dict[str, st
     has_twins = any(
         re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept
     )
-    return (
-        None if has_twins or kept == dict(inferred) else kept
-    )  # a twin (A and a) was renamed: its key is not its name
+    # a twin (A and a) was renamed: its key is not its name
+    return None if has_twins or kept == dict(inferred) else kept
 
 
 def _kept_type(name: str, type_: str) -> str:

@@ -224,9 +224,8 @@ def _profile(task: Task) -> dict[str, Any]:
 
 
 def _quality(task: Task) -> dict[str, Any]:
-    from core.reports import (
-        quality,
-    )  # the converter imports this module too, and starts faster without what quality needs
+    # the converter imports this module too, and starts faster without what quality needs
+    from core.reports import quality
 
     version = task.version
     profiled = (version.profile or {}).get("columns", [])

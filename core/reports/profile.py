@@ -39,12 +39,8 @@ FEW_NUMBERS = 1_000_000
 FEW = 100_000  # a column with fewer different values gets its commonest counted
 SUMMED_DIGITS = 18  # of longer decimals the sum may need more than the 128 bits in which it is made
 FOOTER_CHUNKS = 50_000  # a footer that describes more than this is not read for a page
-_PLAIN = (
-    "VARCHAR",
-    "BOOLEAN",
-    "UUID",
-    "TIME",
-)  # beside numbers and moments: what has a smallest and a commonest value
+# beside numbers and moments: what has a smallest and a commonest value
+_PLAIN = ("VARCHAR", "BOOLEAN", "UUID", "TIME")
 
 _COUNTED = (
     "nulls",
@@ -299,9 +295,8 @@ def _as_number(column: Column) -> str:
     name, type_ = quoted(column["name"]), column["type"]
     if not is_moment(type_):
         return name
-    return (
-        f"epoch({name}::TIMESTAMPTZ)" if type_ == "TIMESTAMPTZ_NS" else f"epoch({name})"
-    )  # which DuckDB lacks for that type
+    # which DuckDB lacks for that type
+    return f"epoch({name}::TIMESTAMPTZ)" if type_ == "TIMESTAMPTZ_NS" else f"epoch({name})"
 
 
 def _edges(type_: str, bounds: Bounds) -> list[float]:
@@ -328,9 +323,8 @@ def _bars(column: Column, bounds: Bounds) -> str:
     value = _as_number(column)
     if type_ in FLOATS:
         value = f"CASE WHEN isfinite({value}) THEN {value} END"
-    compared = (
-        type_ if type_ == "FLOAT" or is_decimal(type_) else "DOUBLE"
-    )  # a double would be another number
+    # a double would be another number
+    compared = type_ if type_ == "FLOAT" or is_decimal(type_) else "DOUBLE"
     upside_down = ", ".join(_edge(type_, -edge) for edge in reversed(edges))
     return f"histogram(-({value})::{compared}, [{upside_down}]::{compared}[])"
 
@@ -352,9 +346,8 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
         return None
     edges = _edges(type_, bounds)
     counts = [count for _, count in (bars.items() if isinstance(bars, dict) else bars)]
-    counts = counts[: len(edges)][
-        ::-1
-    ]  # without the infinities behind; the first is then what equals the last edge
+    # without the infinities behind; the first is then what equals the last edge
+    counts = counts[: len(edges)][::-1]
     return {"edges": edges, "counts": [*counts[:-2], counts[-2] + counts[-1]]}
 
 

@@ -50,10 +50,8 @@ class Runner(Protocol):
 
 LAUNCHER = "torch.distributed.run"
 WORKER = "core.workers.worker"
-WORKER_NAMES = (
-    WORKER,
-    "core.worker",
-)  # by which a running one is found; the second is what earlier releases started
+# by which a running one is found; the second is what earlier releases started
+WORKER_NAMES = (WORKER, "core.worker")
 
 
 def worker_command(job_id: str, num_processes: int) -> list[str]:

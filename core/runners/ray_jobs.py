@@ -32,9 +32,8 @@ class RayJobs:
         self._headers = {"Content-Type": "application/json", "User-Agent": "luthier"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({})
-        )  # a cluster is never behind a web proxy
+        # a cluster is never behind a web proxy
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def submit(self, submission_id: str, entrypoint: str, **options: Any) -> None:
         """Hand over a command.

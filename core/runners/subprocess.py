@@ -40,9 +40,8 @@ class SubprocessRunner:
 
     def start(self, job_id: str) -> Worker | None:
         self._collect()
-        _end(
-            _processes_of(job_id)
-        )  # a group whose first worker died may have members that have not noticed yet
+        # a group whose first worker died may have members that have not noticed yet
+        _end(_processes_of(job_id))
         num_processes = _num_processes(job_id)
         folder = storage.job_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)

@@ -39,9 +39,8 @@ PARTS_OF_A_PAGE = ("text/javascript", "application/javascript", "text/css", "app
 def policy_for(path: str, status: int, content_type: str | None) -> str | None:
     """The policy of an answer; None for what never is a document, a worker's script for one."""
     kind = (content_type or "").partition(";")[0].strip().lower()
-    if (
-        status == HTTPStatus.NOT_MODIFIED
-    ):  # its headers replace those that the browser has kept, from before an update as well
+    # its headers replace those that the browser has kept, from before an update as well
+    if status == HTTPStatus.NOT_MODIFIED:
         return PAGE if path in INDEX else None
     if kind in HTML:
         return PAGE

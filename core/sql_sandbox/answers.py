@@ -124,11 +124,8 @@ def _write_batches(
     reader = relation.limit(rows + 1).to_arrow_reader(BATCH_ROWS)
     schema = pa.schema([field.with_type(huge) if _is_huge(field.type) else field for field in reader.schema])
     written = seen = 0
-    with (
-        reader,
-        open(file, "wb") as sink,
-        pa.ipc.new_stream(sink, schema) as writer,
-    ):  # closed, so that a second try is possible
+    # closed, so that a second try is possible
+    with reader, open(file, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for batch in reader:
             seen += batch.num_rows
             kept = batch.slice(0, rows - written)
@@ -182,9 +179,8 @@ def _bind(
     try:
         relation = connection.sql(sql, params=parameters) if parameters else connection.sql(sql)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        if not is_explained(
-            error
-        ):  # relations say no position; the same text executed does, and fails as early
+        # relations say no position; the same text executed does, and fails as early
+        if not is_explained(error):
             connection.execute(sql, parameters or None).fetchall()
         raise
     if relation is None:

@@ -277,9 +277,8 @@ def _check_function(tree: Tree, allowed: frozenset[str]) -> None:
         raise Refused("EXPORT_STATE cannot be used here.", _position(tree))
     if tree.get("catalog"):
         raise Refused(f'Write the function "{name}" without anything in front of it.', _position(tree))
-    if (
-        fold(name) in allowed
-    ):  # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
+    # column.function() is parsed as a schema and a name; a listed function is harmless in any schema
+    if fold(name) in allowed:
         return
     close = get_close_matches(fold(name), allowed, n=1, cutoff=0.75)
     advice = f' Did you mean "{close[0]}"?' if close else ""

@@ -166,9 +166,8 @@ def _forbid_new_privileges() -> None:
 def _lock_files(read: Iterable[Path], write: Path) -> None:
     version = landlock_version()
     everything = (1 << _FILE_RIGHTS_BY_ABI.get(version, 16)) - 1
-    fields = (
-        [everything] + ([3] if version >= 4 else []) + ([3] if version >= 6 else [])
-    )  # files; TCP; sockets and signals
+    # files; TCP; sockets and signals
+    fields = [everything] + ([3] if version >= 4 else []) + ([3] if version >= 6 else [])
     attributes = struct.pack(f"={len(fields)}Q", *fields)
     ruleset = _libc().syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:

@@ -80,9 +80,8 @@ def _datetime_value(value: datetime) -> str:
 
 
 def _list_value(values: "list[Any] | tuple[Any, ...]") -> Any:
-    is_map = bool(values) and all(
-        isinstance(v, tuple) and len(v) == 2 for v in values
-    )  # how Arrow gives a nested map
+    # how Arrow gives a nested map
+    is_map = bool(values) and all(isinstance(v, tuple) and len(v) == 2 for v in values)
     return _map_value(values) if is_map else [json_value(v) for v in values]
 
 

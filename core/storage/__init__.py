@@ -30,9 +30,8 @@ from core.config import settings
 from core.errors import DiskFull
 from core.security import new_token
 
-_SCRATCH = re.compile(
-    r"(in-|sql-|work-|tmp|spill).*"
-)  # names of what one call or process makes for itself in ``staging``
+# names of what one call or process makes for itself in ``staging``
+_SCRATCH = re.compile(r"(in-|sql-|work-|tmp|spill).*")
 _ID = re.compile(r"^(dsv|mdv|ftj|upl|exp)_[a-z2-7]{8,60}$")
 
 

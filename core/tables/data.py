@@ -23,23 +23,20 @@ class UploadRow(Row):
     )
     id: Mapped[str] = id_()
     user_id: Mapped[str] = ref("users.id")
-    dataset_id: Mapped[str | None] = ref(
-        "datasets.id", nullable=True
-    )  # the dataset it is to be the next version of
+    # the dataset it is to be the next version of
+    dataset_id: Mapped[str | None] = ref("datasets.id", nullable=True)
     source: Mapped[str] = mapped_column(String(16), default="browser")
     state: Mapped[str] = mapped_column(String(16), default="receiving", index=True)
     filename: Mapped[str] = mapped_column(String(255))  # for display only
     location: Mapped[str | None] = mapped_column(Text)  # the address or the path on the server it came from
-    fingerprint: Mapped[str | None] = mapped_column(
-        String(128)
-    )  # how the sender knows it again after a broken transfer
+    # how the sender knows it again after a broken transfer
+    fingerprint: Mapped[str | None] = mapped_column(String(128))
     size_bytes: Mapped[int | None]  # as announced; null while nobody knows
     received_bytes: Mapped[int] = mapped_column(default=0)
     sha256: Mapped[str | None] = mapped_column(String(64))
     options: Mapped[Json] = mapped_column(default=dict)  # what was chosen so far in the review
-    version_id: Mapped[str | None] = ref(
-        "dataset_versions.id", ondelete="SET NULL", nullable=True
-    )  # what is being made of it
+    # what is being made of it
+    version_id: Mapped[str | None] = ref("dataset_versions.id", ondelete="SET NULL", nullable=True)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now, index=True)
@@ -70,9 +67,8 @@ class DatasetVersionRow(Row):
     )
     id: Mapped[str] = id_()
     dataset_id: Mapped[str] = ref("datasets.id")
-    origin: Mapped[str] = mapped_column(
-        String(16), default="upload", server_default="upload"
-    )  # how it was made
+    # how it was made
+    origin: Mapped[str] = mapped_column(String(16), default="upload", server_default="upload")
     created_by: Mapped[str] = ref("users.id")
     number: Mapped[int]
     status: Mapped[str] = mapped_column(String(16), default="processing", index=True)
@@ -81,9 +77,8 @@ class DatasetVersionRow(Row):
     heartbeat_at: Mapped[datetime | None]
     worker_pid: Mapped[int | None]
     worker_started: Mapped[float | None]  # process creation time: a pid alone may be somebody else's by now
-    errors: Mapped[list[Any]] = mapped_column(
-        default=list
-    )  # [{"line": n | null, "message": str}], 100 at most
+    # [{"line": n | null, "message": str}], 100 at most
+    errors: Mapped[list[Any]] = mapped_column(default=list)
     skipped_rows: Mapped[int] = mapped_column(default=0)
     filename: Mapped[str] = mapped_column(String(255), default="")  # for display only
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # of the uploaded bytes
@@ -97,9 +92,8 @@ class DatasetVersionRow(Row):
     training: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     profile: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     options: Mapped[Json] = mapped_column(default=dict)
-    detected: Mapped[Json] = mapped_column(
-        default=dict
-    )  # what the reader decided: encoding, delimiter, header …
+    # what the reader decided: encoding, delimiter, header …
+    detected: Mapped[Json] = mapped_column(default=dict)
     sql: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str] = mapped_column(String(500), default="")
     removed_at: Mapped[datetime | None]  # its files are gone since then; number, note, hash and lineage stay
@@ -115,9 +109,8 @@ class VersionReportRow(Row):
     version_id: Mapped[str] = mapped_column(
         ForeignKey("dataset_versions.id", ondelete="CASCADE"), primary_key=True
     )
-    kind: Mapped[str] = mapped_column(
-        String(100), primary_key=True
-    )  # profile, quality, tokens:<model version>
+    # profile, quality, tokens:<model version>
+    kind: Mapped[str] = mapped_column(String(100), primary_key=True)
     status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
     progress: Mapped[float] = mapped_column(default=0.0)
     result: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))

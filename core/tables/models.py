@@ -55,13 +55,11 @@ class ModelVersionRow(Row):
     model_id: Mapped[str] = ref("models.id")
     version: Mapped[int]
     kind: Mapped[str] = mapped_column(String(16), default="full")
-    folder: Mapped[str] = mapped_column(
-        Text
-    )  # relative to the data folder, or absolute for a base added in place
+    # relative to the data folder, or absolute for a base added in place
+    folder: Mapped[str] = mapped_column(Text)
     base_version_id: Mapped[str | None] = ref("model_versions.id", ondelete="SET NULL", nullable=True)
-    finetune_job_id: Mapped[str | None] = mapped_column(
-        String(64), index=True
-    )  # no reference: jobs refer to versions already
+    # no reference: jobs refer to versions already
+    finetune_job_id: Mapped[str | None] = mapped_column(String(64), index=True)
     dataset_version_id: Mapped[str | None] = ref("dataset_versions.id", ondelete="SET NULL", nullable=True)
     metrics: Mapped[Json] = mapped_column(default=dict)
     settings: Mapped[Json] = mapped_column(default=dict)  # exact training settings, environment, data version

@@ -18,9 +18,8 @@ class UserRow(Row):
     name: Mapped[str] = mapped_column(String(100), default="")
     password_hash: Mapped[str] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(16), default="member")
-    tokens_valid_from: Mapped[datetime] = mapped_column(
-        default=now
-    )  # API tokens issued before are refused: sign out everywhere
+    # API tokens issued before are refused: sign out everywhere
+    tokens_valid_from: Mapped[datetime] = mapped_column(default=now)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -115,9 +114,8 @@ class UsageRow(Row):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     user_id: Mapped[str] = ref("users.id")
     api_key_id: Mapped[str | None] = ref("api_keys.id", ondelete="SET NULL", nullable=True)
-    model_id: Mapped[str | None] = mapped_column(
-        String(64), index=True
-    )  # no reference: the record outlives the model
+    # no reference: the record outlives the model
+    model_id: Mapped[str | None] = mapped_column(String(64), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     prompt_tokens: Mapped[int] = mapped_column(default=0)
     completion_tokens: Mapped[int] = mapped_column(default=0)

@@ -42,9 +42,8 @@ class JobRow(Row):
     user_id: Mapped[str] = ref("users.id")
     name: Mapped[str] = mapped_column(String(100))
     suffix: Mapped[str | None] = mapped_column(String(64))
-    idempotency_key: Mapped[str | None] = mapped_column(
-        String(64), unique=True
-    )  # pressing start twice makes one job
+    # pressing start twice makes one job
+    idempotency_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     base_model_id: Mapped[str | None] = ref("models.id", ondelete="SET NULL", nullable=True)
     base_version_id: Mapped[str | None] = ref("model_versions.id", ondelete="SET NULL", nullable=True)
     dataset_id: Mapped[str | None] = ref("datasets.id", ondelete="SET NULL", nullable=True)
@@ -57,9 +56,8 @@ class JobRow(Row):
     num_processes: Mapped[int] = mapped_column(default=1, server_default="1")  # one per device
     group_id: Mapped[str | None] = ref("job_groups.id", ondelete="SET NULL", nullable=True)
     copied_from: Mapped[str | None] = mapped_column(String(64))  # the job it repeats or varies
-    sample_prompts: Mapped[list[Any]] = mapped_column(
-        default=list, server_default="[]"
-    )  # answered while it trains
+    # answered while it trains
+    sample_prompts: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     priority: Mapped[int] = mapped_column(default=0, server_default="0")  # -1 low, 0 normal, 1 high
     position: Mapped[float | None]  # place among the owner's waiting jobs; without one: by age
     notes: Mapped[str] = mapped_column(Text, default="", server_default="")
@@ -73,9 +71,8 @@ class JobRow(Row):
     lease_until: Mapped[datetime | None]
     worker_pid: Mapped[int | None]
     worker_started: Mapped[float | None]  # process creation time: a pid alone may be somebody else's by now
-    worker_ref: Mapped[str | None] = mapped_column(
-        String(200)
-    )  # what a runner beyond this machine knows its worker by
+    # what a runner beyond this machine knows its worker by
+    worker_ref: Mapped[str | None] = mapped_column(String(200))
     attempts: Mapped[int] = mapped_column(default=0)
     progress: Mapped[float] = mapped_column(default=0.0)
     stepped_at: Mapped[datetime | None]  # when the last step was heard of
@@ -93,9 +90,8 @@ class JobRow(Row):
     best_step: Mapped[int | None]
     eta_seconds: Mapped[float | None]
     trained_tokens: Mapped[int] = mapped_column(default=0)
-    spent_seconds: Mapped[float] = mapped_column(
-        default=0.0, server_default="0"
-    )  # of all attempts, also of those that were killed
+    # of all attempts, also of those that were killed
+    spent_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     hardware: Mapped[Json] = mapped_column(default=dict, server_default="{}")  # what it ran on
     model_id: Mapped[str | None] = ref("models.id", ondelete="SET NULL", nullable=True)
     model_version_id: Mapped[str | None] = mapped_column(String(64))
@@ -202,27 +198,23 @@ class ExportRow(Row):
     __tablename__ = "exports"
     __table_args__ = (
         one_of("status", "waiting", "running", "ready", "failed"),
-        UniqueConstraint(
-            "user_id", "model_version_id", "kind", "target"
-        ),  # a shared base may be exported by several users
+        # a shared base may be exported by several users
+        UniqueConstraint("user_id", "model_version_id", "kind", "target"),
     )
     id: Mapped[str] = id_()
     user_id: Mapped[str] = ref("users.id")
     model_version_id: Mapped[str] = ref("model_versions.id")
     kind: Mapped[str] = mapped_column(String(32))  # adapter, merged, gguf-f16, gguf-q8_0, hub
-    target: Mapped[str] = mapped_column(
-        String(200), default=""
-    )  # repository of a push, precision of merged weights
+    # repository of a push, precision of merged weights
+    target: Mapped[str] = mapped_column(String(200), default="")
     status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
     progress: Mapped[float] = mapped_column(default=0.0)
     error: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(default=0)
-    checks: Mapped[list[Any]] = mapped_column(
-        default=list
-    )  # prompts, the answers of both, whether they are the same
-    facts: Mapped[Json] = mapped_column(
-        default=dict
-    )  # what it does now, precision, what checked it, address of a push
+    # prompts, the answers of both, whether they are the same
+    checks: Mapped[list[Any]] = mapped_column(default=list)
+    # what it does now, precision, what checked it, address of a push
+    facts: Mapped[Json] = mapped_column(default=dict)
     worker_pid: Mapped[int | None]
     worker_started: Mapped[float | None]
     heartbeat_at: Mapped[datetime | None]

@@ -63,9 +63,8 @@ def pack(lengths: Sequence[int], *, max_length: int) -> list[list[int]]:
 
     Best-fit decreasing; a pure function of the lengths. Rows keep their order within a group.
     """
-    free: list[list[int]] = [
-        [] for _ in range(max_length + 1)
-    ]  # by free tokens: the groups that have so many
+    # by free tokens: the groups that have so many
+    free: list[list[int]] = [[] for _ in range(max_length + 1)]
     groups: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         size = min(lengths[row], max_length)

@@ -23,17 +23,12 @@ from core.training.pretrained import trainable
 from core.training.row_losses import RowLog
 from core.training.samples import Sampler
 
-MAX_LOGITS = {
-    "cpu": 64 * 2**20,
-    "cuda": 512 * 2**20,
-}  # logits of one pass: tokens times vocabulary, 4 bytes each
+# logits of one pass: tokens times vocabulary, 4 bytes each
+MAX_LOGITS = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
 BAD_STEPS_ALLOWED = 3  # steps in a row without a finite loss before giving up
 SAVING_SHARE = 20  # a checkpoint may take a twentieth of the time, no more; so may the samples
-DIVERGED = (
-    2.0,
-    1.0,
-    20,
-)  # the running loss is so many times its lowest, by at least so much, after so many steps
+# the running loss is so many times its lowest, by at least so much, after so many steps
+DIVERGED = (2.0, 1.0, 20)
 WISHES = (None, *Wish)
 
 

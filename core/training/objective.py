@@ -17,9 +17,8 @@ import numpy as np
 from core.training.examples import Tokens
 
 Unit = Sequence[Any]  # of Tokens or Pair
-Measuring = Callable[
-    [], AbstractContextManager[None]
-]  # the model in evaluation mode, without gradients, in the right precision
+# the model in evaluation mode, without gradients, in the right precision
+Measuring = Callable[[], AbstractContextManager[None]]
 IGNORED = -100
 
 

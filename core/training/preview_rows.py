@@ -157,9 +157,8 @@ class Counting:
 
     num_rows: int = 0
     lines: list[int] = field(default_factory=list)  # of the rows in ``lengths``
-    lengths: list[int] = field(
-        default_factory=list
-    )  # of each right row before it is cut; of a preference its longer sequence
+    # of each right row before it is cut; of a preference its longer sequence
+    lengths: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)  # of each trained sequence (pair)
     num_learned: int = 0
     num_cut: int = 0

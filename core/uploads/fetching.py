@@ -132,9 +132,8 @@ def _name(address: Address, headers: Message) -> str:
     """The first name that says what kind of file it is:
     the one it is sent under, the address's, or that plus its content type."""
     suffix = SUFFIXES.get(headers.get_content_type(), "")
-    gz = (
-        ".gz" if headers.get("content-encoding", "") in ("gzip", "x-gzip") else ""
-    )  # though we asked for it plain
+    # though we asked for it plain
+    gz = ".gz" if headers.get("content-encoding", "") in ("gzip", "x-gzip") else ""
     sent = headers.get_filename() or ""
     for name in (sent, address.filename, f"{address.filename or address.host}{suffix}"):
         with suppress(UnsupportedMediaType):

@@ -92,9 +92,8 @@ class Supervisor:
         while not self._end.wait(TICK_SECONDS):
             try:
                 self.tick()
-            except (
-                Exception
-            ):  # the outermost loop: the next look may succeed, and without it no job would ever run
+            # the outermost loop: the next look may succeed, and without it no job would ever run
+            except Exception:
                 _log.exception("the supervisor could not finish its round")
 
     def _check_new(self) -> None:
@@ -174,9 +173,8 @@ class Supervisor:
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
             return self._bury(row, self._hung.get(str(row.lease_token), DIED))
         if expired and worker.ref:
-            expired = _has_expired(
-                row.id
-            )  # the runner renews the lease of a worker for which a cluster has no room yet
+            # the runner renews the lease of a worker for which a cluster has no room yet
+            expired = _has_expired(row.id)
         if expired:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
@@ -202,9 +200,8 @@ class Supervisor:
     def _hurry(self, row: JobRow, worker: Worker) -> None:
         """A worker whose job was cancelled or paused ends by itself; one that does not is ended."""
         since = self._unwanted.setdefault(str(row.lease_token), time.monotonic())
-        patience = (
-            SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS
-        )  # who never began saves nothing
+        # who never began saves nothing
+        patience = SAVING_SECONDS if row.status == "paused" and row.worker_pid else GRACE_SECONDS
         if time.monotonic() - since > patience:
             RUNNERS[row.runner].kill(worker)
 

@@ -128,9 +128,8 @@ def test_first_requests_without_a_cookie_get_no_data(server: Server) -> None:
     ):
         answer = ask("GET", f"{server.url}/{page}")
         assert answer.status_code == 200
-        assert (
-            '<div id="root">' in answer.text
-        )  # Streamlit's empty shell; what it shows comes over the websocket
+        # Streamlit's empty shell; what it shows comes over the websocket
+        assert '<div id="root">' in answer.text
     for path in ("/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics", "/download/ds_x"):
         assert ask("GET", server.url + path).status_code == 401
     assert (

@@ -28,10 +28,8 @@ from tests.core.training.shared import STARTER, Kept, make_loop
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
 WARM_UP = 4
-SIZES = {
-    "starter": (STARTER, 60, 8, 1024),
-    "110M": (None, 12, 4, 1024),
-}  # folder, steps, rows per batch, longest row
+# folder, steps, rows per batch, longest row
+SIZES = {"starter": (STARTER, 60, 8, 1024), "110M": (None, 12, 4, 1024)}
 SIDES = ("ours", "trl", "bare")
 RATE = 1e-4
 

@@ -132,9 +132,8 @@ def tabs_of(app: App) -> Iterator[None]:
     """The page as it opens, then with each of its tabs."""
     app.settled().still()
     yield
-    if (
-        "view=" in app.page.url or app.page.get_by_role("dialog").count()
-    ):  # what lies below a dialog cannot be pressed
+    # what lies below a dialog cannot be pressed
+    if "view=" in app.page.url or app.page.get_by_role("dialog").count():
         return
     tabs = app.page.get_by_role("tab").filter(visible=True)
     for index in range(1, tabs.count()):

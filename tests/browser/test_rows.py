@@ -49,9 +49,8 @@ def names(app: App) -> list[str]:
 
 def test_clicks_narrow_and_sort_and_a_link_reopens_the_view(user: App, tickets: str, tmp_path: Path) -> None:
     user.open(f"/dataset?id={tickets}")
-    expect(grid(user).locator(".bar").first).to_be_visible(
-        timeout=30_000
-    )  # the profile may still be on its way
+    # the profile may still be on its way
+    expect(grid(user).locator(".bar").first).to_be_visible(timeout=30_000)
     number = next(
         i
         for i, head in enumerate(grid(user).locator("thead th:not(.line)").all())

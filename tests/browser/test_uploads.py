@@ -140,9 +140,8 @@ def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Res
     files = [file_of(tmp_path, f"{name}.csv", MB) for name in ("one", "two", "three")]
     app.settled()
     with app.page.expect_file_chooser() as chooser:
-        app.page.locator(".st-key-upload button.pick").press(
-            "Enter"
-        )  # focus and key in one: a redraw between them takes the focus
+        # focus and key in one: a redraw between them takes the focus
+        app.page.locator(".st-key-upload button.pick").press("Enter")
     chooser.value.set_files(files)
     found = wait_until(
         lambda: rest.get("/uploads", sort="created_at")["items"],

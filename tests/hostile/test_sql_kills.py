@@ -57,9 +57,8 @@ def test_a_killed_zygote_takes_its_queries_along_and_they_are_asked_again(ada: U
     _require_a_working_sandbox(ada)
 
 
-@pytest.mark.parametrize(
-    "round_", range(3)
-)  # the end of a child and of the zygote are two events, heard in either order
+# the end of a child and of the zygote are two events, heard in either order
+@pytest.mark.parametrize("round_", range(3))
 def test_a_zygote_killed_twice_fails_the_query_in_words(ada: User, round_: int) -> None:
     running = _begin(ada, ENDLESS)
     first = _zygote()

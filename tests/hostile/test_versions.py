@@ -54,9 +54,8 @@ def test_memory_that_is_too_little_for_two_threads_is_enough_for_one(
     found = diff_versions(ada, large[0].id, large[1].id)
     assert (found.added, found.removed) == (500 + ROWS_CHANGED, ROWS_REMOVED + ROWS_CHANGED)
     with pytest.raises(Unavailable), scratch.scratch(60) as work:
-        work.run(
-            f"SELECT list(i ORDER BY hash(i)) FROM range({10 * ROWS}) t(i)"
-        )  # one thread has not enough either
+        # one thread has not enough either
+        work.run(f"SELECT list(i ORDER BY hash(i)) FROM range({10 * ROWS}) t(i)")
 
 
 def test_a_deadline_stops_a_comparison_and_leaves_nothing(
@@ -100,9 +99,8 @@ def test_large_parts_keep_order_and_lose_no_row(ada: User, monkeypatch: pytest.M
         written.append(pyarrow.parquet.read_table(parquet, columns=["id"])["id"].to_numpy())
         return datasets.get(ada, source.dataset_id), source
 
-    monkeypatch.setattr(
-        datasets.splits.making, "create_from_table", keep
-    )  # converting them is another test's business
+    # converting them is another test's business
+    monkeypatch.setattr(datasets.splits.making, "create_from_table", keep)
     datasets.split(ada, source.id, NewSplit())
     assert sum(map(len, written)) == ROWS
     assert all((part[1:] > part[:-1]).all() for part in written)

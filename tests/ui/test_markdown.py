@@ -14,9 +14,8 @@ from markdown_it.token import Token
 from core.ui.datasets import diff_view
 from core.ui.markdown import DEEPEST, MOST_BRACKETS, as_written, verbatim
 
-AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(
-    ["table", "strikethrough"]
-)  # raw HTML is read as such
+# raw HTML is read as such
+AS_BROWSERS = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
 TO = "http://evil.example"
 DIAGRAM = f'flowchart TD\nA@{{ img: "{TO}/leak", label: "x" }}\nA --> B'
 INFOS = (

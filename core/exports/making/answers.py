@@ -33,9 +33,8 @@ class Reference:
             self.tongue: Tongue = loaded.tongue(weights)
         except CannotLoad as error:
             raise CannotExport(str(error)) from error
-        self.dtype: Any = (
-            loaded.model.dtype
-        )  # the export computes in it too: the files are compared, not the rounding
+        # the export computes in it too: the files are compared, not the rounding
+        self.dtype: Any = loaded.model.dtype
         self._loaded: LoadedModel | None = loaded
 
     def choose(self, candidates: Sequence[Messages]) -> list[Messages]:
@@ -74,12 +73,8 @@ class Reference:
             made: Any = self.tongue.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_dict=True
             )
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            KeyError,
-        ):  # a template and a conversation it was not written for
+        # a template and a conversation it was not written for
+        except (TemplateError, TypeError, ValueError, KeyError):
             return False
         return 0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
 

@@ -51,9 +51,8 @@ def _front_matter(order: Order) -> str:
         "base_model": order.base_source,
         "tags": ["luthier", *(["lora"] if order.kind == "adapter" else [])],
     }
-    return "\n".join(
-        f"{name}: {json.dumps(value)}" for name, value in entries.items() if value
-    )  # JSON is YAML
+    # JSON is YAML
+    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in entries.items() if value)
 
 
 def _usage(order: Order) -> str:

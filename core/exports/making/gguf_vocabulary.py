@@ -10,9 +10,8 @@ from core.exports.making.order import CannotExport
 from core.weights import PLAIN_TEMPLATE, read_template
 
 Json = dict[str, Any]
-MARKS = re.compile(
-    r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}"
-)  # say what is learned; llama.cpp does not know them
+# say what is learned; llama.cpp does not know them
+MARKS = re.compile(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}")
 
 
 def tokens_of(folder: Path, size: int) -> tuple[list[str], list[str]]:

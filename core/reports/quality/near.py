@@ -32,9 +32,8 @@ EMPTY = np.uint32(0xFFFFFFFF)
 _random = np.random.default_rng(20260101)  # fixed: stored signatures stay comparable
 _MULTIPLIERS = _random.integers(1, 2**31, HASHES, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _OFFSETS = _random.integers(0, 2**32, HASHES, dtype=np.uint32)
-_BYTE_VALUES = _random.integers(
-    1, 2**63, (32, 256), dtype=np.uint64
-)  # by place in the word (from 32 on they come again) and byte
+# by place in the word (from 32 on they come again) and byte
+_BYTE_VALUES = _random.integers(1, 2**63, (32, 256), dtype=np.uint64)
 _RUN_VALUES = _random.integers(1, 2**63, WORDS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _BAND_VALUES = _random.integers(1, 2**63, HASHES // BANDS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 

@@ -79,9 +79,8 @@ def is_card(digits: str) -> bool:
 
 def ibans(text: str) -> Iterator[Span]:
     for hit in _IBAN.finditer(text):
-        for end in range(
-            len(hit[0]), 14, -1
-        ):  # words in capitals may follow: the longest start that is valid
+        # words in capitals may follow: the longest start that is valid
+        for end in range(len(hit[0]), 14, -1):
             candidate = hit[0][:end]
             if candidate[-1] != " " and not hit[0][end : end + 1].isalnum() and iban.is_valid(candidate):
                 yield hit.start(), hit.start() + end, f"{candidate[:2]}•• •••• •••• {candidate[-2:]}"

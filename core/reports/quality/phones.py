@@ -9,18 +9,8 @@ from phonenumbers import NumberParseException
 CALLED_PHONE = re.compile(
     r"phone|telef|mobil|handy|fax|whatsapp|(?<![a-z])(tel|cell)(?![a-z])", re.IGNORECASE
 )
-REGIONS = (
-    "US",
-    "GB",
-    "DE",
-    "FR",
-    "ES",
-    "IT",
-    "IN",
-    "AU",
-    "BR",
-    "JP",
-)  # tried where a column is called a phone number
+# tried where a column is called a phone number
+REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "AU", "BR", "JP")
 _DECIMAL = re.compile(r"\+\d+\.\d+")  # a coordinate with its sign
 # North America's form is told from order numbers by its separators; bare digits and spaces are not enough.
 _AMERICAN = re.compile(

@@ -83,9 +83,8 @@ class NullWordWatcher:
         self.tally.add(batch.lines_of(mask & ~is_na))
 
     def findings(self, num_rows: int) -> Iterator[Finding]:
-        if (
-            self.spelled["NA"] and self.num_codes < MOST * self.num_cells
-        ):  # else codes of two letters: NA is Namibia
+        # else codes of two letters: NA is Namibia
+        if self.spelled["NA"] and self.num_codes < MOST * self.num_cells:
             self.tally.num_rows += self.na_lines.num_rows
             self.tally.lines = sorted([*self.tally.lines, *self.na_lines.lines])[
                 : len(self.tally.lines) + len(self.na_lines.lines)

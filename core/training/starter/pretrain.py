@@ -103,9 +103,8 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     draw = Draw(random.Random(seed))
-    english = [
-        sentence(draw) for _ in range(40_000)
-    ]  # more than the mixture has, so that everyday words stay whole
+    # more than the mixture has, so that everyday words stay whole
+    english = [sentence(draw) for _ in range(40_000)]
     own = [message["content"] for c in islice(conversations(seed), 6_000) for message in c.messages]
     tokenizer.train_from_iterator([*own, *english, *_standard_library_text(3_000_000)], trainer)
     fast = PreTrainedTokenizerFast(

@@ -99,15 +99,13 @@ def follow(user: User, reply: chats.Message) -> None:
         for part in chats.tail(user, reply.id):
             if isinstance(part, Delta):
                 text += part.text
-            if (
-                time.monotonic() - drawn >= pause
-            ):  # also without new text: only here does Streamlit notice a click
+            # also without new text: only here does Streamlit notice a click
+            if time.monotonic() - drawn >= pause:
                 drawn = time.monotonic()
                 waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
                 slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
-                pause = max(
-                    FRAME_SECONDS, 4 * (time.monotonic() - drawn)
-                )  # a long text takes a fifth of a core, not a whole one
+                # a long text takes a fifth of a core, not a whole one
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))
     st.rerun()
 
 

@@ -23,11 +23,12 @@ FEWEST = 2  # lines below which there is nothing to compare
 LOG_FROM = 20.0  # largest by smallest value from which an axis is logarithmic
 TICKS = 5
 LABEL_ROOM = 0.06  # of an axis
+# the last has the same contrast on white and on the dark ground
 LOW, HIGH, QUIET = (
     "#3b82f6",
     "#f59e0b",
     "#7b818c",
-)  # the last has the same contrast on white and on the dark ground
+)
 LOSSES = {"valid_loss": "validation loss", "train_loss": "training loss"}
 
 

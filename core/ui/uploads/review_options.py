@@ -82,9 +82,8 @@ def _pick(
         about, stored = IngestOptions.model_fields[field], getattr(review.options, field)
         choices = [*labels, *([stored] if stored is not None and stored not in labels else [])]
         found = review.look.detected.get(field)
-        st.session_state.setdefault(
-            f"{PREFIX}{field}", stored
-        )  # with an index instead it could not be cleared
+        # with an index instead it could not be cleared
+        st.session_state.setdefault(f"{PREFIX}{field}", stored)
         st.selectbox(
             about.title or field,
             choices,

@@ -410,9 +410,8 @@ def test_versions_come_one_by_one_and_go(as_ada: Caller, dataset_id: str) -> Non
     assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/1").status_code == 204
     for number in (7, 10**9):
         assert as_ada.get(f"/api/datasets/{dataset_id}/versions/{number}").status_code == 404
-    assert (
-        as_ada.delete(f"/api/datasets/{dataset_id}/versions/2").status_code == 409
-    )  # the last one with rows
+    # the last one with rows
+    assert as_ada.delete(f"/api/datasets/{dataset_id}/versions/2").status_code == 409
     assert as_ada.get(f"/api/datasets/{dataset_id}/preview?version=1").status_code == 409  # its rows are gone
 
 

@@ -342,9 +342,8 @@ def test_forwarded_address_counts_only_from_a_trusted_proxy(
     assert login(client, headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 200
     for _ in range(5):
         login(client, password="not the password", headers={"X-Forwarded-For": "1.2.3.4, 8.8.4.4"})
-    assert (
-        login(client, headers={"X-Forwarded-For": "5.6.7.8, 8.8.4.4"}).status_code == 429
-    )  # the last stranger counts
+    # the last stranger counts
+    assert login(client, headers={"X-Forwarded-For": "5.6.7.8, 8.8.4.4"}).status_code == 429
 
 
 @pytest.mark.parametrize(

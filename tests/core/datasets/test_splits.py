@@ -49,9 +49,8 @@ def test_parts_are_cut_by_content_and_seed(ada: User) -> None:
     assert counts.rows == {part: len(rows) for part, rows in parts.items()}
     everything = pyarrow.parquet.read_table(storage.parquet_path(source.id)).to_pylist()
     for part, rows in parts.items():
-        assert rows == [
-            row for row in everything if part_by_hand(row, seed) == part
-        ]  # in the order of the source, too
+        # in the order of the source, too
+        assert rows == [row for row in everything if part_by_hand(row, seed) == part]
     version = datasets.version_of(ada, made[0].id)
     assert (version.origin, version.parents, version.options["split"]["seed"]) == ("split", [source.id], seed)
     assert version.columns == source.columns

@@ -154,9 +154,8 @@ def test_one_that_is_silent_has_failed_and_may_be_started_again(
     assert "run" not in found
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
     assert len(begun) == 2
-    assert not evaluating.change(
-        *begun[0], progress=0.5
-    )  # the first one, should it come back, has nothing to say any more
+    # the first one, should it come back, has nothing to say any more
+    assert not evaluating.change(*begun[0], progress=0.5)
 
 
 def test_a_process_that_dies_leaves_a_reason(

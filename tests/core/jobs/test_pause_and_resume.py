@@ -63,9 +63,8 @@ def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
             continue
         job = new_job(template, ada, status=status)
         hand_over(runner, job, holder)
-        if not all(
-            steer(job, deed) for deed in deeds.split()
-        ):  # what a state refuses is in the table of test_jobs
+        # what a state refuses is in the table of test_jobs
+        if not all(steer(job, deed) for deed in deeds.split()):
             continue
         asked, behind = row_of(job.id).status, new_job(template, bob)
         go_on(runner, clock, job, behind, told=f"{status}, {holder}, {deeds}")

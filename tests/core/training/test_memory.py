@@ -61,9 +61,8 @@ def test_the_estimate_is_near_what_was_measured(settings: dict[str, Any], mib: i
 
 
 def test_less_is_needed_where_less_is_kept() -> None:
-    assert (
-        total(FULL) > 4 * 4 * SEVEN.num_parameters / GIB
-    )  # weights, gradients, two numbers of AdamW: 16 bytes each
+    # weights, gradients, two numbers of AdamW: 16 bytes each
+    assert total(FULL) > 4 * 4 * SEVEN.num_parameters / GIB
     assert total(replace(FULL, gradient_checkpointing=True)) < total(FULL)
     assert total(replace(FULL, batch_size=1)) < total(FULL)
     assert total(LORA) < total(replace(LORA, precision="float32")) < total(FULL)
@@ -80,9 +79,8 @@ def test_the_ways_out_fit_and_change_little_first() -> None:
     ways = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=24 * GIB, gpu=True)
     assert ways
     assert all(way.total <= 24 * GIB for way in ways)
-    assert all(
-        way.changes["tuning"] in ("lora", "qlora") for way in ways
-    )  # all weights of 7 billion never fit there
+    # all weights of 7 billion never fit there
+    assert all(way.changes["tuning"] in ("lora", "qlora") for way in ways)
     light = memory.ways_to_fit(SEVEN, LORA, longest_row=2048, free=40 * GIB, gpu=True)
     assert light[0].changes == {"batch_size": 1, "gradient_accumulation": 8}
     assert all(parse(Hyperparameters, **way.changes) for way in [*ways, *light])

@@ -235,9 +235,8 @@ def test_logits_are_computed_for_learned_tokens_alone(
     assert seen == [sum(loop.train[row].num_learned for unit in units for row in loop.units[unit])]
     gradients = {name: weight.grad.clone() for name, weight in loop.weights.items()}
     loop.optimizer.zero_grad()
-    monkeypatch.setattr(
-        loop.model, "get_output_embeddings", lambda: None
-    )  # as of a model without a head of its own
+    # as of a model without a head of its own
+    monkeypatch.setattr(loop.model, "get_output_embeddings", lambda: None)
     assert loop.backward(units)[0] == pytest.approx(loss, rel=1e-6)
     for name, weight in loop.weights.items():
         np.testing.assert_allclose(weight.grad, gradients[name], atol=1e-5)

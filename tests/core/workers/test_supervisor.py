@@ -270,11 +270,8 @@ def test_a_training_that_hangs_every_time_fails_with_that_reason(
         (610, {}, True),
         (610, {"eta_seconds": 50 * 60.0}, False),  # steps of a minute: twenty of them are fine
         (1210, {"eta_seconds": 50 * 60.0}, True),
-        (
-            610,
-            {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0},
-            False,
-        ),  # half of the rows are measured between two steps
+        # half of the rows are measured between two steps
+        (610, {"validation_fraction": 0.5, "eta_seconds": 50 * 10.0}, False),
         (610, {"stepped_at": None}, False),  # it prepares
         (7300, {"stepped_at": None}, True),
         (610, {"step": 100, "eta_seconds": 0.0}, False),  # it saves the model

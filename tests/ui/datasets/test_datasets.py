@@ -178,9 +178,8 @@ def test_a_name_is_never_markdown(visit: Visit, ada: User, dataset_of: Make) -> 
 def test_a_name_is_never_a_link(visit: Visit, ada: User, name: str) -> None:
     made = make_dataset(ada, [{"a": "1"}], name=name)
     title = visit(ada, "dataset", id=made.dataset_id).title[0].value
-    assert not re.search(
-        r"www\.|https?\\?:|\w@\w", title, re.IGNORECASE
-    )  # where GFM begins to see an address
+    # where GFM begins to see an address
+    assert not re.search(r"www\.|https?\\?:|\w@\w", title, re.IGNORECASE)
     assert title.replace(show.NOTHING, "").replace("\\", "") == name
 
 

@@ -58,9 +58,8 @@ def test_a_bar_finds_what_it_counted(table: Any, count: Callable[..., int], name
     found = column(table, name)
     counts = found["histogram"]["counts"]
     totals = [count(name, rows_strip.bar_filter(found, i)) for i in range(len(counts))]
-    slack = (
-        1 if name in ("huge", "real") else 0
-    )  # beyond 2^53 and between floats an edge may fall on either side
+    # beyond 2^53 and between floats an edge may fall on either side
+    slack = 1 if name in ("huge", "real") else 0
     assert all(abs(a - b) <= slack for a, b in zip(totals, counts, strict=True)), (totals, counts)
     assert sum(counts) == count(name, rows_strip.bar_filter(found, 0, len(counts) - 1))
 

@@ -38,9 +38,8 @@ def test_running_job_shows_what_is_measured(ada: User, visit: Visit) -> None:
     assert shown["Time left"] == "1 min 30 s"
     assert app.get("progress")[0].value == 50
     assert "Step 50 / 100 · epoch 1.5 of 3" in app.get("progress")[0].proto.text
-    assert (
-        len(app.get("vega_lite_chart")) == 2
-    )  # loss, learning rate; the others say that nothing is measured yet
+    # loss, learning rate; the others say that nothing is measured yet
+    assert len(app.get("vega_lite_chart")) == 2
     assert [list(tags) for tags in app.dataframe[0].value["tags"]] == [["best", "latest"], []]
 
 

@@ -239,10 +239,8 @@ def _begin(state: Editing) -> None:
 
 def _save(user: User, state: Editing, *, force: bool) -> None:
     """What does not fit is said below, and the edits stay as they are."""
-    with (
-        st.spinner("Making the new version …"),
-        state.lock,
-    ):  # a run that overtakes this one waits, and finds it saved
+    # a run that overtakes this one waits, and finds it saved
+    with st.spinner("Making the new version …"), state.lock:
         if state.saving and state.saved is None:
             try:
                 edits = state.now.edits(note=st.session_state.get("edit_note") or "", force=force)

@@ -21,12 +21,8 @@ from core.ui.fine_tuning import checkpoint_view
 from core.ui.fine_tuning.jobs import job_cards, job_charts, job_log, job_rows, job_samples, job_zoom
 from core.ui.fine_tuning.jobs.job_charts import LINE_HEIGHT, Points, Series
 
-EVERY = {
-    "validating": 1.0,
-    "queued": 1.0,
-    "running": 1.0,
-    "paused": 3.0,
-}  # seconds; a status not named here is final
+# seconds; a status not named here is final
+EVERY = {"validating": 1.0, "queued": 1.0, "running": 1.0, "paused": 3.0}
 OVERFITTING = 1.1  # times the lowest validation loss
 TUNINGS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
