@@ -5,6 +5,7 @@ compares.
 """
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -248,9 +249,18 @@ def shared_settings() -> dict[str, str]:
         "LUTHIER_TRAINING_THREADS": str(chosen.training_threads),
         "LUTHIER_INFERENCE_THREADS": str(chosen.inference_threads),
         "LUTHIER_DISK_RESERVE_MB": str(chosen.disk_reserve_mb),
+        "LUTHIER_MAX_EXPANDED_MB": str(chosen.max_expanded_mb),
+        "LUTHIER_TRASH_DAYS": str(chosen.trash_days),
         "LUTHIER_COST_PER_HOUR": str(chosen.cost_per_hour),
         "LUTHIER_LOG_LEVEL": chosen.log_level,
     }
+
+
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """For a process that was forked: from now on it has these variables and settings, and no others."""
+    os.environ.clear()
+    os.environ.update(environment)
+    settings.cache_clear()
 
 
 def bare_environment(**extra: str) -> dict[str, str]:

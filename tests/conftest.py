@@ -97,3 +97,15 @@ def shared_file() -> object:
         return path
 
     return find
+
+
+@pytest.fixture(params=["forked", pytest.param("fresh", marks=pytest.mark.long)])
+def as_servers_do(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Children are forked from a warm parent, as a server's are; ``fresh``: where there is no fork."""
+    from core.processes import children
+    from core.server.lifespan import FORKED
+
+    if request.param == "forked":
+        children.keep_warm(*FORKED)
+    yield
+    children.shut_down()

@@ -49,9 +49,8 @@ class Version:
     options: dict[str, Any] = field(default_factory=dict)  # what was chosen when it was made
     removed_at: datetime | None = None  # its files are gone since then; the rest stays
     removed_why: str | None = None
-    same_as: dict[str, Any] | None = (
-        None  # the version that already had these bytes, said once by the call that found it
-    )
+    # the version that already had these bytes, said once by the call that found it
+    same_as: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,8 @@ class Dataset:
     note: str
     created_at: datetime
     updated_at: datetime
-    same_as: dict[str, Any] | None = (
-        None  # the version that already had these bytes, said once by the call that found it
-    )
+    # the version that already had these bytes, said once by the call that found it
+    same_as: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

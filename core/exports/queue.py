@@ -7,21 +7,22 @@ a restart such a push has to be asked for again.
 """
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 from sqlalchemy import select
 
 from core import storage
-from core.config import ROOT, settings, sibling_environment
+from core.config import settings, sibling_environment
 from core.db import reading
 from core.exports import rows as export_rows
+from core.processes import children
+from core.processes.children import Child, Program
 from core.processes.tended import TendedQueue
 from core.storage import trash
 from core.tables import ExportRow
 
 SLOTS = 1
+PROGRAM = Program("core.exports.worker", "core.exports.worker:main")
 LOGGED_CHARACTERS = 4000
 NO_TOKEN = (
     "The token of this push is not at hand: the server was restarted, "
@@ -38,7 +39,7 @@ class ExportQueue(TendedQueue):
 
     def __init__(self) -> None:
         super().__init__()
-        self.children: dict[str, subprocess.Popen[str]] = {}
+        self.children: dict[str, Child] = {}
         self._tokens: dict[str, str] = {}
 
     def keep_token(self, export_id: str, token: str | None) -> None:
@@ -69,7 +70,7 @@ class ExportQueue(TendedQueue):
             (key, child) for key, child in self.children.items() if child.poll() is not None
         ]:
             del self.children[export_id]
-            _note_output(export_id, child.returncode)
+            _note_output(export_id, child.wait())
             _clear_drafts(export_id)
             # without effect where the process has settled its row
             export_rows.fail(export_id, export_rows.CRASHED)
@@ -86,21 +87,14 @@ class ExportQueue(TendedQueue):
 
     def _start(self, row: ExportRow) -> None:
         try:
-            with _log_path(row.id).open("ab") as output:
-                child = subprocess.Popen(
-                    [sys.executable, "-m", "core.exports.worker", row.id],
-                    cwd=ROOT,
-                    env=_environment(offline=row.kind != "hub"),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    text=True,
-                    start_new_session=True,
-                )
-            self.children[row.id] = child
-            assert child.stdin
-            child.stdin.write(self._tokens.pop(row.id, "") + "\n")
-            child.stdin.close()
+            self.children[row.id] = children.start(
+                PROGRAM,
+                row.id,
+                output=_log_path(row.id),
+                environment=_environment(offline=row.kind != "hub"),
+                stdin=self._tokens.pop(row.id, "") + "\n",
+                then=self.wake,
+            )
         except OSError as error:
             log.error("a process for the export %s could not be started: %s", row.id, error)
             export_rows.fail(row.id, export_rows.CRASHED)

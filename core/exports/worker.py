@@ -90,14 +90,14 @@ def _report(export_id: str, progress: Progress, done: threading.Event) -> None:
             os._exit(0)
 
 
-def main() -> None:
+def main(export_id: str) -> None:
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
     if hasattr(os, "nice"):
         os.nice(NICENESS)  # people's clicks and trainings come first
     token = sys.stdin.readline().strip()
     hardware.set_up_torch(threads=settings().inference_threads)
-    sys.exit(0 if run(sys.argv[1], token) else 1)
+    sys.exit(0 if run(export_id, token) else 1)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,15 +24,16 @@ from typing import Any
 import duckdb
 import psutil
 from sqlalchemy import update
-from sqlalchemy.orm import configure_mappers
 
 from core import formats, storage
 from core.clock import now
-from core.config import ROOT, settings
+from core.config import settings, sibling_environment
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
 from core.ingest.look import TOO_MUCH
 from core.people import usage
+from core.processes import children
+from core.processes.children import Child, Program
 from core.readers import (
     Cancelled,
     IngestOptions,
@@ -51,10 +51,9 @@ from core.reports import computing, profile
 from core.storage import trash
 from core.tables import DatasetRow, DatasetVersionRow
 
-SPARE = "--spare"
-HASHED_AT_ONCE = (
-    2_000_000  # cells; the content of more is hashed when the version is ready already: nobody waits for it
-)
+PROGRAM = Program("core.ingest", "core.ingest.converter:main")
+# cells; the content of more is hashed when the version is ready already: nobody waits for it
+HASHED_AT_ONCE = 2_000_000
 HASHED_LATER = ""
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
@@ -99,17 +98,9 @@ def log_path(version_id: str) -> Path:
     return folder / f"ingest-{version_id}.log"
 
 
-def start(version_id: str) -> subprocess.Popen[bytes]:
-    """Start the converter in a session of its own: it outlives the server that started it."""
-    with log_path(version_id).open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "core.ingest", version_id],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+def start(version_id: str) -> Child:
+    """Start the converter: it outlives the server that started it. Raises OSError."""
+    return children.start(PROGRAM, version_id, output=log_path(version_id), environment=sibling_environment())
 
 
 def run(version_id: str) -> bool:
@@ -262,7 +253,7 @@ def _claim(version_id: str) -> DatasetVersionRow | None:
     me = psutil.Process()
     with writing() as session:
         row = session.get(DatasetVersionRow, version_id)
-        if row is None or row.status != "processing":
+        if row is None or row.status != "processing" or row.worker_pid is not None:
             return None
         row.worker_pid, row.worker_started, row.heartbeat_at = me.pid, me.create_time(), now()
         return row
@@ -426,19 +417,6 @@ def _profile(
         return None
 
 
-def main() -> None:
-    version_id = _told() if sys.argv[1] == SPARE else sys.argv[1]
+def main(version_id: str) -> None:
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
     sys.exit(0 if run(version_id) else 1)
-
-
-def _told() -> str:
-    """A spare waits for its version with everything at hand
-    that a small table needs; without one it ends with its server."""
-    reader_for(".csv")
-    configure_mappers()
-    version_id = sys.stdin.readline().strip() or sys.exit(0)
-    with log_path(version_id).open("ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    return version_id

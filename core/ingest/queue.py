@@ -15,7 +15,7 @@ from sqlalchemy import select
 from core import errors, storage
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
-from core.ingest import converter, spare
+from core.ingest import converter
 from core.processes import living
 from core.reports import queue as report_queue
 from core.storage import trash
@@ -31,27 +31,21 @@ log = logging.getLogger("luthier.conversions")
 def run_and_wait(version_id: str) -> None:
     """Convert and return when the version's row is settled."""
     with _slots:
-        code = _run_spare(version_id)
-        if code is None:
-            code = _run_new(version_id)
+        code = _run(version_id)
+        # it died before it had claimed the version, which is no fault of the file
+        if _is_untouched(version_id):
+            code = _run(version_id)
     _note_output(version_id, code)
     settle_dead(version_id)
     report_queue.QUEUE.wake()
-    spare.prepare()
 
 
-def _run_spare(version_id: str) -> int | None:
-    """None: there is no spare, or it died before it had claimed the version."""
-    process = spare.hand_over(version_id)
-    if process is None:
-        return None
-    code = process.wait()
+def _is_untouched(version_id: str) -> bool:
     row = _row(version_id)
-    is_untouched = row is not None and row.status == "processing" and row.worker_pid is None
-    return None if is_untouched else code
+    return row is not None and row.status == "processing" and row.worker_pid is None
 
 
-def _run_new(version_id: str) -> int:
+def _run(version_id: str) -> int:
     try:
         return converter.start(version_id).wait()
     except OSError as error:

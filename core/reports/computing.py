@@ -267,8 +267,8 @@ COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {
 }
 
 
-def main() -> None:
+def main(version_id: str, kind: str) -> None:
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
     if hasattr(os, "nice"):
         os.nice(NICENESS)  # people's clicks come first
-    sys.exit(0 if run(*sys.argv[1:3]) else 1)
+    sys.exit(0 if run(version_id, kind) else 1)

@@ -7,20 +7,20 @@ still live are left to finish. Without a running server (a script, a test) reque
 
 import logging
 import shutil
-import subprocess
-import sys
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
-from core.config import ROOT, settings
+from core.config import settings, sibling_environment
 from core.db import reading, writing
-from core.processes import living
+from core.processes import children, living
+from core.processes.children import Child, Program
 from core.processes.tended import TendedQueue
 from core.reports import computing
 from core.tables import VersionReportRow
 
 SLOTS = 2
+PROGRAM = Program("core.reports", "core.reports.computing:main")
 LOGGED_CHARACTERS = 4000
 Key = tuple[str, str]
 log = logging.getLogger("luthier.reports")
@@ -33,7 +33,7 @@ class ReportQueue(TendedQueue):
 
     def __init__(self) -> None:
         super().__init__()
-        self.children: dict[Key, subprocess.Popen[bytes]] = {}
+        self.children: dict[Key, Child] = {}
 
     def tick(self) -> bool:
         self._settle_dead(_open_reports())
@@ -51,7 +51,7 @@ class ReportQueue(TendedQueue):
         ended = {key: child for key, child in self.children.items() if child.poll() is not None}
         for key, child in ended.items():
             del self.children[key]
-            _note_output(key, child.returncode)
+            _note_output(key, child.wait())
             computing.fail(*key, computing.CRASHED)  # without effect where the process has settled its row
         for row in open_reports:
             if (
@@ -64,15 +64,13 @@ class ReportQueue(TendedQueue):
 
     def _start(self, key: Key) -> None:
         try:
-            with computing.log_path(*key).open("ab") as output:
-                self.children[key] = subprocess.Popen(
-                    [sys.executable, "-m", "core.reports", *key],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
+            self.children[key] = children.start(
+                PROGRAM,
+                *key,
+                output=computing.log_path(*key),
+                environment=sibling_environment(),
+                then=self.wake,
+            )
         except OSError as error:
             log.error("a process for the report %s of %s could not be started: %s", key[1], key[0], error)
             computing.fail(*key, computing.CRASHED)

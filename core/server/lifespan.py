@@ -24,9 +24,10 @@ from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.exports import queue as export_queue
 from core.ingest import queue as conversions
-from core.ingest import spare
 from core.people import sessions
+from core.processes import children
 from core.providers import PROVIDERS
+from core.readers import READERS
 from core.reports import queue as report_queue
 from core.security import make_private
 from core.server import logs
@@ -39,6 +40,17 @@ COLLECT_SECONDS = 30
 SWEEP_SECONDS = 600
 GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
 STOP_SECONDS = 1.5  # for the services
+# What the processes of conversions, reports, exports and evaluations need, imported once for all of them
+FORKED = (
+    "pandas",
+    "core.ingest.converter",
+    *sorted({f"core.readers.{reader}" for reader in READERS.values()}),
+    "core.reports.computing",
+    "core.reports.quality",
+    "core.reports.token_lengths",
+    "core.exports.worker",
+    "core.fine_tuning.checkpoints.evaluator",
+)
 WARM = ("pandas", "numpy", "pyarrow", "altair", "streamlit.dataframe_util", "streamlit.elements.vega_charts")
 
 
@@ -79,7 +91,7 @@ def start_services() -> None:
         chats.recover,
     ):
         recover()
-    spare.allow()
+    children.keep_warm(*FORKED)
     datasets.sweep_daily()
     models.ensure_starter()
     supervisor.start()
@@ -97,6 +109,7 @@ async def _stop_services() -> None:
         report_queue.shut_down,
         export_queue.shut_down,
         sql_sandbox.shut_down,
+        children.shut_down,
         fine_tuning.preview.stop,
         _stop_answering,
     ]

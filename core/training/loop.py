@@ -97,9 +97,8 @@ class Loop:
             1, MAX_LOGITS[self.device.type] // self.model.config.get_text_config().vocab_size
         )
         self.row_losses = {"train": RowLog(self.train), "validation": RowLog(self.validation)}
-        self.pace_since: tuple[float, int] | None = (
-            None  # when the first step of this attempt, which warms up, was over
-        )
+        # when the first step of this attempt, which warms up, was over
+        self.pace_since: tuple[float, int] | None = None
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
         self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 

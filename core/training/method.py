@@ -190,6 +190,5 @@ class Method:
     formats: tuple[str, ...]
     objective: Callable[[Settings], Any]
     series: tuple[tuple[str, str], ...] = ()  # further series it reports: (name, title)
-    asks_in_chat: bool = (
-        True  # sample prompts are put as a user's message; False: the model goes on writing them
-    )
+    # sample prompts are put as a user's message; False: the model goes on writing them
+    asks_in_chat: bool = True

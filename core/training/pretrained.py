@@ -15,9 +15,8 @@ from core.training.hyperparameters import Settings
 from core.training.method import TrainingFailed
 from core.weights import Weights, tokenizer_folder
 
-KEEP_FLOAT32_UP_TO = (
-    100_000_000  # a small model is stored as trained; a large one in the precision of its base
-)
+# a small model is stored as trained; a large one in the precision of its base
+KEEP_FLOAT32_UP_TO = 100_000_000
 TARGETS = {
     "attention": [
         "q_proj",

@@ -20,12 +20,10 @@ from markdown_it.token import Token
 
 from core.ui import show
 
-DEEPEST = (
-    50  # levels of lists and quotes; the parser leaves out what lies deeper, so such a text is shown as it is
-)
-MOST_BRACKETS = (
-    2_000  # the parser takes quadratic time over brackets that nothing closes: 20,000 take a second
-)
+# levels of lists and quotes; the parser leaves out what lies deeper, so such a text is shown as it is
+DEEPEST = 50
+# the parser takes quadratic time over brackets that nothing closes: 20,000 take a second
+MOST_BRACKETS = 2_000
 PARSER = (
     MarkdownIt("commonmark", {"maxNesting": DEEPEST + 10})
     .enable(["table", "strikethrough"])

@@ -47,9 +47,8 @@ SIGNS_OF_FULL_DISK = (
 RESUMED_WHILE_ENDING = (
     "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
 )
-LAST_WORD_SECONDS = (
-    30.0  # how long the end of a job is tried to be written when the database is busy or its disk full
-)
+# how long the end of a job is tried to be written when the database is busy or its disk full
+LAST_WORD_SECONDS = 30.0
 _log = logging.getLogger("core.workers.worker")
 
 

@@ -36,8 +36,8 @@ class Server:
     def log(self) -> Path:
         return self.data_dir.parent / "server.log"
 
-    def start(self) -> float:
-        """Start and wait until it answers; returns the seconds it took."""
+    def start(self, *, cwd: Path = ROOT) -> float:
+        """Start the server of this checkout and wait until it answers; returns the seconds it took."""
         self.port = self.port or _free_port()
         settings = {
             "LUTHIER_DATA_DIR": str(self.data_dir),
@@ -48,7 +48,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "core.launch"],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, **settings, **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,

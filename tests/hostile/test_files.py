@@ -12,7 +12,7 @@ import os
 import signal
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sqlalchemy import func, select
 from core import datasets, storage
 from core.db import reading, writing
 from core.errors import LuthierError, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
-from core.ingest import converter, spare
+from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
@@ -496,6 +496,7 @@ def test_a_look_never_raises(
     json.dumps(look.__dict__)
 
 
+@pytest.mark.usefixtures("as_servers_do")
 @pytest.mark.parametrize("moment", [0.0, 0.3])
 def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float) -> None:
     staged = stage(csv_of(3_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
@@ -513,6 +514,7 @@ def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float)
     assert not psutil.pid_exists(row.worker_pid)
 
 
+@pytest.mark.usefixtures("as_servers_do")
 def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -548,45 +550,20 @@ def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: 
     assert len({share for share in told if 0.15 < share < 0.85}) > 1
 
 
-@pytest.fixture
-def spare_converter() -> Iterator[Any]:
-    """A server's: the first one is ready."""
-    spare.allow()
-    spare.prepare()
-    yield spare
-    spare.shut_down()
-
-
-def test_a_spare_converter_takes_an_upload_and_is_replaced(ada: User, spare_converter: Any) -> None:
-    first = spare_converter._kept
-    dataset = upload(ada, "small.csv", csv_of(10))
-    assert (dataset.status, _row(dataset.id).worker_pid) == ("ready", first.pid)
-    wait_until(lambda: spare_converter._kept not in (None, first))
-    assert not [path for path in left_on_disk() if "logs" in path]
-
-
-def test_a_spare_converter_dies_with_its_server(spare_converter: Any) -> None:
-    process = spare_converter._kept
-    process.stdin.close()
-    assert process.wait(60) == 0
-
-
-@pytest.mark.parametrize("when", ["idle", "told"])
-def test_a_spare_converter_that_was_killed_costs_nobody_an_upload(
-    ada: User, spare_converter: Any, monkeypatch: pytest.MonkeyPatch, when: str
+@pytest.mark.usefixtures("as_servers_do")
+def test_a_converter_that_died_before_it_claimed_its_version_costs_nobody_an_upload(
+    ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(process: Any) -> Any:
-        process.kill()
-        process.wait()
-        return process
+    starts, start = [0], converter.start
 
-    hand_over = spare_converter.hand_over
-    if when == "idle":
-        kill(spare_converter._kept)
-    else:  # before it can claim the version
-        os.kill(spare_converter._kept.pid, signal.SIGSTOP)
-        monkeypatch.setattr(spare_converter, "hand_over", lambda version_id: kill(hand_over(version_id)))
+    def die_first(version_id: str) -> Any:
+        starts[0] += 1
+        return start(version_id if starts[0] > 1 else "dsv_of_nobody")
+
+    monkeypatch.setattr(converter, "start", die_first)
     assert upload(ada, "small.csv", csv_of(10)).status == "ready"
+    assert starts == [2]
+    assert [path for path in left_on_disk() if "logs" in path] == ["logs/ingest-dsv_of_nobody.log"]
 
 
 def _begin(user: User, staged: Path) -> str:

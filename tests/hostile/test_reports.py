@@ -38,7 +38,7 @@ def version(ada: User, make_version: Callable[..., DatasetVersionRow]) -> Datase
 
 
 @pytest.fixture
-def queue() -> Iterator[ReportQueue]:
+def queue(as_servers_do: None) -> Iterator[ReportQueue]:
     made = ReportQueue()
     yield made
     for child in made.children.values():

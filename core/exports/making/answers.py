@@ -130,9 +130,8 @@ def _generate(
     greedy = GenerationConfig(
         do_sample=False, max_new_tokens=NEW_TOKENS, eos_token_id=list(ends) or None, pad_token_id=pad
     )
-    model.eval().generation_config = (
-        greedy  # without the defaults of the folder: a penalty for repetition is not greedy
-    )
+    # without the defaults of the folder: a penalty for repetition is not greedy
+    model.eval().generation_config = greedy
     found = []
     for messages in prompts:
         inputs = tokenizer.apply_chat_template(

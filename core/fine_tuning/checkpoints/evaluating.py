@@ -7,8 +7,6 @@ in a process that outlives the server.
 """
 
 import logging
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -18,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core import datasets, models, storage
 from core.clock import now
-from core.config import ROOT, settings, sibling_environment
+from core.config import settings, sibling_environment
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fields import Input
@@ -27,11 +25,15 @@ from core.fine_tuning.values import Checkpoint, present_checkpoint
 from core.models import ModelVersion
 from core.models.values import present_version, settled
 from core.people.users import User
+from core.processes import children
+from core.processes.children import Child, Program
 from core.security import new_token
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
 from core.training import METHODS
 
 SLOTS = 2
+EVALUATOR = "core.fine_tuning.checkpoints.evaluator"
+PROGRAM = Program(EVALUATOR, f"{EVALUATOR}:main")
 CRASHED = "The evaluation ended unexpectedly. Start it again."
 Target = CheckpointRow | ModelVersionRow
 log = logging.getLogger(__name__)
@@ -163,16 +165,9 @@ def _start(target_id: str, run: str) -> None:
     path = settings().data_dir / "logs" / f"evaluation-{target_id}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "core.fine_tuning.checkpoints.evaluator", target_id, run],
-                cwd=ROOT,
-                env=sibling_environment(HF_HUB_OFFLINE="1"),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        path.unlink(missing_ok=True)
+        environment = sibling_environment(HF_HUB_OFFLINE="1")
+        child = children.start(PROGRAM, target_id, run, output=path, environment=environment)
     except OSError as error:
         log.error("no process for the evaluation of %s could be started: %s", target_id, error)
         change(target_id, run, status="failed", error=CRASHED)
@@ -180,8 +175,8 @@ def _start(target_id: str, run: str) -> None:
     threading.Thread(target=_wait, args=(child, target_id, run), daemon=True, name="evaluation").start()
 
 
-def _wait(child: "subprocess.Popen[bytes]", target_id: str, run: str) -> None:
+def _wait(child: Child, target_id: str, run: str) -> None:
     """A process that died without a word leaves no evaluation that runs for ever."""
-    if child.wait() != 0:
-        log.error("the evaluation of %s ended with code %s; its log is kept", target_id, child.returncode)
+    if (code := child.wait()) != 0:
+        log.error("the evaluation of %s ended with code %s; its log is kept", target_id, code)
     change(target_id, run, status="failed", error=CRASHED)

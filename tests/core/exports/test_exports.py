@@ -781,7 +781,7 @@ def test_without_internet_a_push_says_what_to_do_instead(
 
 
 @pytest.fixture
-def queue() -> Iterator[ExportQueue]:
+def queue(as_servers_do: None) -> Iterator[ExportQueue]:
     made = ExportQueue()
     yield made
     for child in made.children.values():

@@ -181,6 +181,7 @@ def test_what_cannot_be_loaded_fails_with_a_sentence(
     assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == evaluator.CRASHED
 
 
+@pytest.mark.usefixtures("as_servers_do")
 def test_the_process_does_it_on_its_own(ada: User, tiny_base: Path, make_job: MakeJob) -> None:
     job, step = train(
         ada, make_job, validation_fraction=0.3, hyperparameters={"n_epochs": 1, "batch_size": 4}

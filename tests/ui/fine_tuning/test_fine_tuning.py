@@ -111,9 +111,8 @@ def test_pressing_start_twice_makes_one_job(ada: User, base: str, visit: Visit) 
     key = app.session_state["ft_idempotency_key"]
     app.button(key="ft_start").click().run()
     app.switch_page("../../pages/fine_tuning.py")
-    app.session_state["ft_idempotency_key"] = (
-        key  # as when the second press arrives before the first has ended
-    )
+    # as when the second press arrives before the first has ended
+    app.session_state["ft_idempotency_key"] = key
     app.query_params["new"] = "1"
     app.run()
     app.button(key="ft_start").click().run()
