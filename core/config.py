@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 RegistrationMode = Literal["open", "invite", "closed"]
+# For a process that forks: with these in its environment NumPy and Arrow start no threads
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 class Settings(BaseSettings):

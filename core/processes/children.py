@@ -24,15 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.config import ROOT, child_environment
+from core.config import ONE_THREAD, ROOT, child_environment
 from core.processes import living
 
 CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 START_SECONDS = 60.0  # importing everything on a busy machine
 POLL_SECONDS = 0.2
 LOST = -1  # the exit status of a child whose parent died before it: nobody heard it
-# What a process that forks needs in order to have one thread
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 LARGEST_MESSAGE = 2**17  # bytes: a request, or what the warm parent says
 log = logging.getLogger(__name__)
 
@@ -222,6 +220,7 @@ class _WarmParent:
                 socket.send_fds(self._line, [sent], descriptors)
             except OSError:
                 self.is_gone = True
+                del self._answers[number]
                 return None
         if not told.wait(START_SECONDS):
             self.process.kill()  # it hangs; what it may still fork finds its row claimed

@@ -34,7 +34,6 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0  # importing DuckDB and Arrow on a busy machine
 ENDING_SECONDS = 0.5  # between the end of a killed zygote's children and its own
 # a process that forks has one
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
 
@@ -338,7 +337,7 @@ def _hang_up(line: socket.socket) -> None:
 def _start(*arguments: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     """A clean program: no file, no variable and no terminal of ours goes along."""
     # here: the zygote imports this module too, and needs no settings
-    from core.config import bare_environment
+    from core.config import ONE_THREAD, bare_environment
 
     environment = bare_environment(**ONE_THREAD, MALLOC_ARENA_MAX="1", PYTHONDONTWRITEBYTECODE="1")
     command = [sys.executable, "-s", "-m", "core.sql_sandbox.zygote", *arguments]

@@ -467,6 +467,14 @@ def test_a_cancelled_conversion_ends_as_failed(ada: User) -> None:
         datasets.cancel_ingest(ada, version_id)
 
 
+def test_a_second_converter_leaves_a_version_to_the_first(ada: User) -> None:
+    version_id = processing(ada, worker_pid=1, worker_started=1.0)
+    converter.staged_path(version_id).write_text(CSV)
+    assert converter.run(version_id)
+    assert datasets.get_version(ada, version_id).status == "processing"
+    assert converter.staged_path(version_id).exists()
+
+
 def test_deleting_ends_a_conversion(ada: User) -> None:
     version_id = processing(ada)
     converter.staged_path(version_id).write_text(CSV)
