@@ -16,6 +16,7 @@ from core.db import writing
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people.users import User
+from core.reports import computing
 from core.tables import DatasetVersionRow
 from tests.api.conftest import Caller, fields_of
 from tests.ui.things import make_dataset
@@ -188,6 +189,23 @@ def test_splits_leaks_lineage_and_quality(as_ada: Caller, as_bob: Caller, ada: U
     assert as_ada.get(f"{path}/quality").json()["num_rows"] == 40
     assert as_ada.post(f"{path}/splits", {"train": 0.9, "test": 0.9}).status_code == 422
     assert as_bob.get(f"{path}/lineage").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["quality", "profile"])
+def test_a_report_that_failed_can_be_asked_for_again(
+    as_ada: Caller, as_bob: Caller, ada: User, kind: str
+) -> None:
+    made = make_dataset(ada, [{"text": "x"}])
+    path = f"/api/datasets/{made.dataset_id}/{kind}"
+    assert as_ada.post(path).json()["status"] == "waiting"
+    computing.fail(made.id, kind, computing.CRASHED)
+    assert as_ada.get(path).json()["status"] == "failed"
+    answer = as_ada.post(path, params={"version": 1})
+    assert (answer.status_code, answer.json()["status"]) == (202, "waiting")
+    assert computing.run(made.id, kind)
+    assert as_ada.get(path).json()["status"] == "ready"
+    assert as_ada.post(path).json()["status"] == "ready"  # nothing is computed twice
+    assert as_bob.post(path).status_code == as_ada.post(path, params={"version": 9}).status_code == 404
 
 
 def test_content_comes_in_four_forms(as_ada: Caller, path: str) -> None:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 
 from core import datasets
 from core.api.deps import CurrentUser, SignedIn
-from core.datasets import Dataset, Edits, NewSplit, Version
+from core.datasets import Dataset, Edits, NewSplit, Profile, Version
 
 router = APIRouter(route_class=SignedIn, tags=["datasets"])
 Number = Annotated[int | None, Query(ge=1, le=10**9)]
@@ -40,6 +40,21 @@ def get_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> d
     ``status`` says whether it is complete.
     """
     return datasets.quality(user, datasets.version_of(user, dataset_id, version).id)
+
+
+@router.post("/datasets/{dataset_id}/quality", status_code=202)
+def start_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> datasets.Quality:
+    """Have it looked for once more after it failed. One that runs or is ready stays as it is."""
+    found = datasets.version_of(user, dataset_id, version)
+    datasets.start_report(user, found.id, "quality")
+    return datasets.quality(user, found.id)
+
+
+@router.post("/datasets/{dataset_id}/profile", status_code=202)
+def start_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> Profile:
+    """Have it computed once more after it failed. One that runs or is ready stays as it is."""
+    datasets.start_report(user, datasets.version_of(user, dataset_id, version).id, "profile")
+    return datasets.profile(user, dataset_id, version=version)
 
 
 @router.get("/datasets/{dataset_id}/leaks")
