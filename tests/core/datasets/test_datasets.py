@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +93,7 @@ def test_a_killed_converter_is_noticed(ada: User, monkeypatch: pytest.MonkeyPatc
 
     def start_and_kill(version_id: str) -> Any:
         process = start(version_id)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         return process
 
     monkeypatch.setattr(converter, "start", start_and_kill)
