@@ -25,8 +25,7 @@ from typing import Any
 import psutil
 
 from core.config import replace_environment
-
-LARGEST_MESSAGE = 2**17
+from core.processes.children import LARGEST_MESSAGE
 
 
 def main() -> None:
