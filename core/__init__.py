@@ -24,8 +24,9 @@ Imports run one way, from right to left; what stands between two arrows does not
 (``tests/test_layers.py`` reads this)::
 
     cells clock config errors sql_types stopping
-    -> db fields formats hardware network processes security sql_sandbox tables weights
-    -> listing migrations providers storage
+    -> db fields formats hardware network security sql_sandbox tables weights
+    -> listing migrations processes storage
+    -> providers
     -> people readers training -> alerts models reports -> exports ingest jobs -> datasets runners
     -> fine_tuning query uploads -> chats workers -> api cli worker -> guide server -> ui
     -> pages app launch __main__

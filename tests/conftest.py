@@ -3,6 +3,7 @@ and two users who must never see each other's things."""
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.config import ROOT, settings
 from core.people.users import Registration, User, register
 
 SHARED = ROOT.parent / "shared" / "data"
+EVALUATIONS = "core.fine_tuning.checkpoints.evaluations"
 PASSWORD = "correct horse battery"
 
 
@@ -67,6 +69,9 @@ def data_dir(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) ->
         # it waits for a converter of this test, then looks into this test's database
         if thread.name.startswith("ingest-"):
             thread.join(30)
+    for name in ("core.ingest.queue", "core.reports.queue", "core.exports.queue", EVALUATIONS):
+        if name in sys.modules:  # a server's start was tried, which begins to look after the queue
+            sys.modules[name].QUEUE.shut_down()
     db.engine().dispose()
     settings.cache_clear()
 

@@ -102,7 +102,7 @@ def create(
         if shared:
             report_queue.QUEUE.wake()
             if row.content_hash == converter.HASHED_LATER:  # the twin's is still being made
-                conversions.run_in_background(row.id)
+                conversions.QUEUE.hash_content(row.id)
         else:
             _convert(row, file)
     return replace(get(user, row.dataset_id), same_as=known_as if shared else None)

@@ -20,6 +20,7 @@ from core.datasets.values import SqlTable
 from core.db import reading, writing
 from core.errors import Conflict, InUse
 from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people import usage
 from core.people.users import User
 from core.tables import (
@@ -146,7 +147,7 @@ def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
 def remove_files(version_id: str) -> None:
     storage.remove(storage.version_dir(version_id))
     converter.staged_path(version_id).unlink(missing_ok=True)
-    converter.log_path(version_id).unlink(missing_ok=True)
+    conversions.QUEUE.log_path((version_id,)).unlink(missing_ok=True)
 
 
 def _require_another(session: Session, row: DatasetVersionRow) -> None:

@@ -6,7 +6,7 @@ profile is ready the footer of the Parquet speaks for it. Computing is the busin
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -25,9 +25,20 @@ from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionRep
 Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobody has asked for it
 
 
+class State(NamedTuple):
+    """How far a report is."""
+
+    status: Status
+    progress: float
+    error: str | None
+    ahead: int | None
+
+
 @dataclass(frozen=True)
 class Quality:
     """What may be wrong with a version.
+
+    ``ahead``: while it waits, how many reports are computed before it.
 
     ``findings`` are dicts of ``Finding``, the worst first, examples masked.
 
@@ -37,6 +48,7 @@ class Quality:
     status: Status
     progress: float
     error: str | None
+    ahead: int | None
     findings: list[dict[str, Any]]
     num_rows: int
     num_rows_scanned: int
@@ -63,6 +75,7 @@ class TokenLengths:
     status: Status
     progress: float
     error: str | None
+    ahead: int | None
     columns: dict[str, dict[str, Any]]
     num_rows: int
     num_rows_measured: int
@@ -77,20 +90,18 @@ def profile(user: User, dataset_id: str, *, version: int | None = None) -> Profi
         row = rows.numbered(session, user.id, dataset_id, version)
         rows.require_readable(row)
         report = None if row.profile else session.get(VersionReportRow, (row.id, computing.PROFILE))
+        status, progress, _, ahead = _state(session, report)
     if row.profile:
         return Profile(columns=row.profile.get("columns", []), num_rows=row.num_rows)
     columns = _footer(row.id, tuple((column["name"], column["type"]) for column in row.columns))
-    return Profile(
-        columns, row.num_rows, report.status if report else "none", report.progress if report else 0.0
-    )
+    return Profile(columns, row.num_rows, status, progress, ahead)
 
 
 def quality(user: User, version_id: str) -> Quality:
     """Raises NotFound."""
-    row, report = _read(user, version_id, computing.QUALITY)
-    result = (report.result if report else None) or {}
+    row, result, state = _read(user, version_id, computing.QUALITY)
     return Quality(
-        *_state(report),
+        *state,
         findings=result.get("findings", []),
         num_rows=result.get("num_rows", row.num_rows),
         num_rows_scanned=result.get("num_rows_scanned", 0),
@@ -109,10 +120,9 @@ def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLe
     """Raises NotFound for the version, or a model that the user may not see."""
     with reading() as session:
         _require_model(session, user, model_version_id)
-    row, report = _read(user, version_id, f"{computing.TOKENS}:{model_version_id}")
-    result = (report.result if report else None) or {}
+    row, result, state = _read(user, version_id, f"{computing.TOKENS}:{model_version_id}")
     return TokenLengths(
-        *_state(report),
+        *state,
         columns=result.get("columns", {}),
         num_rows=result.get("num_rows", row.num_rows),
         num_rows_measured=result.get("num_rows_measured", 0),
@@ -138,15 +148,19 @@ def _start(user: User, version_id: str, kind: str) -> None:
     QUEUE.wake()
 
 
-def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, VersionReportRow | None]:
+def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, dict[str, Any], State]:
+    """The version, what is known, and how far it is."""
     with reading() as session:
-        return rows.own_version(session, user.id, version_id), session.get(
-            VersionReportRow, (version_id, kind)
-        )
+        row = rows.own_version(session, user.id, version_id)
+        report = session.get(VersionReportRow, (version_id, kind))
+        return row, (report.result if report else None) or {}, _state(session, report)
 
 
-def _state(report: VersionReportRow | None) -> tuple[Any, float, str | None]:
-    return (report.status, report.progress, report.error) if report else ("none", 0.0, None)
+def _state(session: Session, report: VersionReportRow | None) -> State:
+    if report is None:
+        return State("none", 0.0, None, None)
+    ahead = computing.WORK.count_ahead(session, report)
+    return State(report.status, report.progress, report.error, ahead)  # type: ignore[arg-type]
 
 
 def _require_model(session: Session, user: User, model_version_id: str) -> None:

@@ -108,6 +108,7 @@ class Profile:
     num_rows: int
     status: str = "ready"  # none, waiting, running, failed
     progress: float = 1.0
+    ahead: int | None = None  # while it waits: how many reports are computed before it
 
 
 @dataclass(frozen=True)

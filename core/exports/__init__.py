@@ -3,7 +3,7 @@ each made, checked and kept until somebody takes it away.
 
 - ``asking``: list what is possible, ask for one, look, download, delete; this package hands its functions on
 - ``sizes``, ``llama_like``: what an export will weigh, and which models can become GGUF without llama.cpp
-- ``rows``: every change of an export's row, one guarded UPDATE each
+- ``work``: what a row says where making its export fails
 - ``queue``: the thread of the server that starts the processes, one at a time, and finds those that died
 - ``worker``: the process: claims the row, makes and checks the export, publishes its folder, settles the row
   last

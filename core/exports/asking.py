@@ -25,6 +25,7 @@ from core.errors import Conflict, NotFound, ValidationError
 from core.exports import queue
 from core.exports.llama_like import NotMapped, mapping_of
 from core.exports.sizes import estimate
+from core.exports.work import WORK
 from core.fields import Input
 from core.listing import Listed, ListQuery, fetch
 from core.models.calling import location
@@ -89,6 +90,8 @@ class Export:
     """``checks``: prompt, reference (the registry's answer),
     export (its own answer) and same, for each prompt that was compared.
 
+    ``ahead``: while it waits, how many exports are made before it.
+
     ``facts``: stage (what it does now), precision, written_by, checked_by, sha256, url of a push.
     """
 
@@ -100,6 +103,7 @@ class Export:
     target: str
     status: str
     progress: float
+    ahead: int | None
     error: str | None
     size_bytes: int
     checks: list[dict[str, Any]]
@@ -317,6 +321,7 @@ def _present(session: Session, row: ExportRow) -> Export:
         target=row.target,
         status=row.status,
         progress=row.progress,
+        ahead=WORK.count_ahead(session, row),
         error=row.error,
         size_bytes=row.size_bytes,
         checks=row.checks,

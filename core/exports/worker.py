@@ -7,93 +7,75 @@ nobody waits for it any more. The first line of stdin is the token of a push; it
 nowhere else.
 """
 
-import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 from core import hardware, storage
+from core.clock import now
 from core.config import settings
+from core.db import writing
 from core.errors import DiskFull, LuthierError
-from core.exports import rows
-from core.exports.making.order import CannotExport, Progress, read_order
+from core.exports.making.order import Progress, read_order
 from core.exports.making.whole import make
+from core.exports.work import WORK
+from core.processes import claimed
 from core.storage import trash
 from core.tables import ExportRow
 
 NICENESS = 10
 TICK_SECONDS = 0.5
-DISK_FULL = "The server's disk is full. Free some space, then export it again."
-NO_MEMORY = (
+DISK_FULL = DiskFull("The server's disk is full. Free some space, then export it again.")
+NO_MEMORY = LuthierError(
     "There was not enough memory to load the model. Try again when the server does less, or on a larger one."
 )
-log = logging.getLogger("luthier.exports")
 
 
 def run(export_id: str, token: str = "") -> bool:
-    """Make one export and settle its row, whatever happens: the outermost loop of the process.
+    """Make one export and settle its row, whatever happens. False: the log of the process says why."""
+    return claimed.run(WORK, (export_id,), partial(_make, token=token), _explain)
 
-    False: see its log.
-    """
-    row = rows.claim(export_id)
-    if row is None:
-        return True
+
+def _make(row: ExportRow, *, token: str) -> None:
     progress = Progress(facts=dict(row.facts))
+
+    def beat() -> bool:
+        return WORK.beat((row.id,), progress=progress.value, facts=progress.facts)
+
+    def stop(done: threading.Event) -> None:
+        if not done.is_set():
+            WORK.clean((row.id,))
+            os._exit(0)
+
     try:
-        with _reporting(export_id, progress):
-            _make(row, progress, token)
-    except CannotExport as error:
-        rows.fail(export_id, str(error), checks=error.checks)
-    except DiskFull:
-        rows.fail(export_id, DISK_FULL)
-    except LuthierError as error:
-        rows.fail(export_id, error.message)
-    except Exception as error:
-        log.exception("export %s", export_id)
-        is_memory = isinstance(error, MemoryError) or "not enough memory" in str(error).lower()
-        rows.fail(export_id, NO_MEMORY if is_memory else rows.CRASHED)
-        return False
-    return True
+        with claimed.beating(beat, stop, every=TICK_SECONDS):
+            _make_and_publish(row, progress, token)
+    except DiskFull as error:
+        raise DISK_FULL from error
 
 
-def _make(row: ExportRow, progress: Progress, token: str) -> None:
+def _make_and_publish(row: ExportRow, progress: Progress, token: str) -> None:
     final = storage.export_dir(row.id)
     # a process died in between, or the row is old
     trash.put("exports", row.id, why="was made, but its row says that it was not")
     with storage.publishing(final) as draft:
         made = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}
-    if not rows.settle(row.id, size_bytes=made.size_bytes, checks=made.checks, facts=facts):
+    done = {"size_bytes": made.size_bytes, "checks": made.checks, "facts": facts}
+    with writing() as session:
+        is_wanted = WORK.settle(session, (row.id,), error=None, finished_at=now(), **done)
+    if not is_wanted:
         storage.remove(final)
 
 
-@contextmanager
-def _reporting(export_id: str, progress: Progress) -> Iterator[None]:
-    done = threading.Event()
-    thread = threading.Thread(target=_report, args=(export_id, progress, done), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _report(export_id: str, progress: Progress, done: threading.Event) -> None:
-    while not done.wait(TICK_SECONDS):
-        if not rows.report(export_id, progress=progress.value, facts=progress.facts) and not done.is_set():
-            final = storage.export_dir(export_id)
-            for leftover in final.parent.glob(f".{final.name}.*"):
-                storage.remove(leftover)
-            os._exit(0)
+def _explain(error: Exception) -> LuthierError | None:
+    is_memory = isinstance(error, MemoryError) or "not enough memory" in str(error).lower()
+    return NO_MEMORY if is_memory else None
 
 
 def main(export_id: str) -> None:
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)  # people's clicks and trainings come first
+    claimed.start_program(NICENESS)  # people's clicks and trainings come first
     token = sys.stdin.readline().strip()
     hardware.set_up_torch(threads=settings().inference_threads)
     sys.exit(0 if run(export_id, token) else 1)

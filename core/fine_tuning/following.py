@@ -5,6 +5,7 @@ What is stored is what every viewer sees; watching changes nothing.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 from sqlalchemy import String, cast, select
@@ -134,7 +135,12 @@ def list_checkpoints(user: User, job_id: str, query: CheckpointList | None = Non
         statement = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
         sortable = {"step": CheckpointRow.step, "created_at": CheckpointRow.created_at}
         return fetch(
-            session, statement, query, sortable=sortable, tie=CheckpointRow.id, present=present_checkpoint
+            session,
+            statement,
+            query,
+            sortable=sortable,
+            tie=CheckpointRow.id,
+            present=partial(present_checkpoint, session),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.models.values import settled
+from core.models.evaluations import metrics_of
 from core.tables import ACTIVE_STATUSES, CheckpointRow, DatasetVersionRow, JobEventRow, JobRow
 
 ACTIVE = ACTIVE_STATUSES
@@ -145,10 +145,10 @@ def present_event(row: JobEventRow) -> Event:
     return Event(f"evt_{row.id}", row.level, row.message, row.data, row.created_at)
 
 
-def present_checkpoint(row: CheckpointRow) -> Checkpoint:
+def present_checkpoint(session: Session, row: CheckpointRow) -> Checkpoint:
     return Checkpoint(
         **{name: getattr(row, name) for name in Checkpoint.__dataclass_fields__}
-        | {"metrics": settled(row.metrics)}
+        | {"metrics": metrics_of(session, row)}
     )
 
 

@@ -4,8 +4,8 @@ a process of its own (``python -m core.ingest VERSION_ID``).
 It claims the version's row, checks and converts the file, computes hash, profile and training report,
 publishes the folder by one rename, and writes the row last. Meanwhile a second thread reports progress with a
 heartbeat and watches for a cancel. A converter that dies leaves a draft folder and a row in state
-``processing``; whoever started it, or ``queue.recover``, cleans up. Who may upload, names and limits are the
-business of ``core.datasets``.
+``processing``; the queue that started it, or that of the next server, cleans up. Who may upload, names and
+limits are the business of ``core.datasets``.
 """
 
 import hashlib
@@ -22,18 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import psutil
 from sqlalchemy import update
 
 from core import formats, storage
 from core.clock import now
-from core.config import settings, sibling_environment
 from core.db import reading, writing
 from core.errors import LuthierError, UnreadableFile
 from core.ingest.look import TOO_MUCH
 from core.people import usage
-from core.processes import children
-from core.processes.children import Child, Program
+from core.processes import claimed
+from core.processes.claimed import Key, Values, Work
 from core.readers import (
     Cancelled,
     IngestOptions,
@@ -51,21 +49,21 @@ from core.reports import computing, profile
 from core.storage import trash
 from core.tables import DatasetRow, DatasetVersionRow
 
-PROGRAM = Program("core.ingest", "core.ingest.converter:main")
 # cells; the content of more is hashed when the version is ready already: nobody waits for it
 HASHED_AT_ONCE = 2_000_000
 HASHED_LATER = ""
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
-CRASHED = (
+CRASHED = UnreadableFile(
     "The conversion ended unexpectedly: its process was stopped before it could say why, "
     "as happens when a server restarts or runs out of memory. Upload the file again; if it happens twice, "
     "ask your administrator."
 )
-UNFORESEEN = (
+UNFORESEEN = UnreadableFile(
     "The file could not be converted, for a reason that is not known here. "
     "The details are in the server's log: ask your administrator, or upload the file in another format."
 )
+CANCELLED = UnreadableFile("The conversion was cancelled.")
 log = logging.getLogger("luthier.ingest")
 
 
@@ -92,42 +90,12 @@ def staged_path(version_id: str) -> Path:
     return storage.staging_dir() / version_id
 
 
-def log_path(version_id: str) -> Path:
-    folder = settings().data_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"ingest-{version_id}.log"
-
-
-def start(version_id: str) -> Child:
-    """Start the converter: it outlives the server that started it. Raises OSError."""
-    return children.start(PROGRAM, version_id, output=log_path(version_id), environment=sibling_environment())
-
-
 def run(version_id: str) -> bool:
     """Convert one staged upload and settle its row, whatever happens. The outermost loop of the converter.
 
     False when the converter itself is at fault, not the file; its log says more then.
     """
-    row = _claim(version_id)
-    if row is None:
-        return _complete(version_id)
-    progress = Progress()
-    try:
-        with duckdb.connect() as connection, _watching(version_id, connection, progress):
-            _convert_and_publish(row, connection, progress)
-    except Cancelled:
-        fail(version_id, UnreadableFile("The conversion was cancelled."))
-    except LuthierError as error:
-        fail(version_id, UnreadableFile("The conversion was cancelled.") if progress.cancelled else error)
-    except duckdb.OutOfMemoryException:
-        fail(version_id, UnreadableFile(TOO_MUCH))
-    except Exception:
-        log.exception("converting %s", version_id)
-        fail(version_id, UnreadableFile(UNFORESEEN))
-        return False
-    finally:
-        staged_path(version_id).unlink(missing_ok=True)
-    return _complete(version_id)
+    return claimed.run(WORK, (version_id,), _convert_and_publish, _explain) and _complete(version_id)
 
 
 def convert(
@@ -224,24 +192,6 @@ def training_report(
     }
 
 
-def fail(version_id: str, error: LuthierError) -> None:
-    """Settle a version as failed; the first entry carries the error's code and whole message."""
-    lines = error.lines if isinstance(error, UnreadableFile) and error.lines else [(None, error.message)]
-    entries: list[dict[str, Any]] = [
-        {"line": line, "message": message} for line, message in lines[:MAX_ERRORS]
-    ]
-    entries[0] |= {"code": error.code, "summary": error.message}
-    with writing() as session:
-        session.execute(
-            update(DatasetVersionRow)
-            .where(DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing")
-            .values(status="failed", errors=entries)
-        )
-    remove_drafts(version_id)
-    # a crash in between, or the row is old
-    trash.put("datasets", version_id, why="was made, but its row did not become ready")
-
-
 def remove_drafts(version_id: str) -> None:
     """What a dead converter left beside the published folders."""
     parent = storage.version_dir(version_id).parent
@@ -249,44 +199,72 @@ def remove_drafts(version_id: str) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _claim(version_id: str) -> DatasetVersionRow | None:
-    me = psutil.Process()
-    with writing() as session:
-        row = session.get(DatasetVersionRow, version_id)
-        if row is None or row.status != "processing" or row.worker_pid is not None:
-            return None
-        row.worker_pid, row.worker_started, row.heartbeat_at = me.pid, me.create_time(), now()
-        return row
+def _failure(error: LuthierError) -> Values:
+    """The first entry carries the error's code and whole message."""
+    lines = error.lines if isinstance(error, UnreadableFile) and error.lines else [(None, error.message)]
+    entries: list[dict[str, Any]] = [
+        {"line": line, "message": message} for line, message in lines[:MAX_ERRORS]
+    ]
+    entries[0] |= {"code": error.code, "summary": error.message}
+    return {"errors": entries}
 
 
-def _convert_and_publish(
-    row: DatasetVersionRow, connection: duckdb.DuckDBPyConnection, progress: Progress
-) -> None:
+def _clean(key: Key) -> None:
+    (version_id,) = key
+    staged_path(version_id).unlink(missing_ok=True)
+    remove_drafts(version_id)
+    # a crash in between, or the row is old
+    trash.put("datasets", version_id, why="was made, but its row did not become ready")
+
+
+WORK = Work(
+    "conversion",
+    DatasetVersionRow,
+    crashed=CRASHED,
+    unforeseen=UNFORESEEN,
+    waiting="processing",
+    running="processing",
+    failure=_failure,
+    clean=_clean,
+)
+IS_WANTED = DatasetVersionRow.cancel_requested.is_(False)
+
+
+def _explain(error: Exception) -> LuthierError | None:
+    return UnreadableFile(TOO_MUCH) if isinstance(error, duckdb.OutOfMemoryException) else None
+
+
+def _convert_and_publish(row: DatasetVersionRow) -> None:
     options = dict(row.options)
     stated, keeps_original = options.pop("format", "auto"), options.pop("keep_original", True)
     first = options.pop("append_to", None)  # the version whose rows come first
-    staged = staged_path(row.id)
-    with storage.publishing(storage.version_dir(row.id)) as draft:
-        converted = convert(
-            staged, row.filename, draft, options=IngestOptions(**options), stated_format=stated,
-            behind=storage.parquet_path(first) if first else None, sha256=row.sha256, connection=connection,
-            progress=progress,
-        )  # fmt: skip
-        if keeps_original:
-            os.replace(staged, draft / "original")
-    _settle_ready(row, converted)
+    staged, progress = staged_path(row.id), Progress()
+    try:
+        with (
+            duckdb.connect() as connection,
+            _watching(row.id, connection, progress),
+            storage.publishing(storage.version_dir(row.id)) as draft,
+        ):
+            converted = convert(
+                staged, row.filename, draft, options=IngestOptions(**options), stated_format=stated,
+                behind=storage.parquet_path(first) if first else None, sha256=row.sha256,
+                connection=connection, progress=progress,
+            )  # fmt: skip
+            if keeps_original:
+                os.replace(staged, draft / "original")
+        _settle_ready(row, converted)
+    except Exception as error:  # whatever a reader raises when it is interrupted
+        if isinstance(error, Cancelled) or (progress.cancelled and isinstance(error, LuthierError)):
+            raise CANCELLED from error
+        raise
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
     """The row last. When the version was cancelled or deleted meanwhile, the folder goes again."""
-    version = DatasetVersionRow
     with writing() as session:
-        settled = session.execute(
-            update(version)
-            .where(version.id == row.id, version.status == "processing", version.cancel_requested.is_(False))
-            .values(status="ready", progress=1.0, heartbeat_at=now(), **asdict(converted))
-        )
-        if settled.rowcount:  # type: ignore[attr-defined]
+        if WORK.settle(session, (row.id,), IS_WANTED, **asdict(converted)):
             session.execute(
                 update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now())
             )
@@ -324,44 +302,23 @@ def _sha256_of(path: Path) -> str:
 
 @contextmanager
 def _watching(version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress) -> Iterator[None]:
-    done = threading.Event()
-    thread = threading.Thread(target=_watch, args=(version_id, connection, progress, done), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    """Tell how far it is, and end it when it was cancelled or its dataset is gone."""
+    key = (version_id,)
 
-
-def _watch(
-    version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress, done: threading.Event
-) -> None:
-    while not done.wait(TICK_SECONDS):
+    def beat() -> bool:
         progress.follow(connection.query_progress())
-        if _beat(version_id, progress.value):
-            continue
+        return WORK.beat(key, IS_WANTED, progress=progress.value)
+
+    def stop(done: threading.Event) -> None:
         progress.cancelled = True
         connection.interrupt()
         if not done.wait(GRACE_SECONDS):  # stuck in a library that cannot be interrupted
-            fail(version_id, UnreadableFile("The conversion was cancelled."))
+            WORK.fail(key, CANCELLED, pid=os.getpid())
             staged_path(version_id).unlink(missing_ok=True)
             os._exit(3)
-        return
 
-
-def _beat(version_id: str, share: float) -> bool:
-    """Report progress; False when the conversion should end: cancelled, or the dataset is gone."""
-    version = DatasetVersionRow
-    with writing() as session:
-        told = session.execute(
-            update(version)
-            .where(
-                version.id == version_id, version.status == "processing", version.cancel_requested.is_(False)
-            )
-            .values(progress=share, heartbeat_at=now())
-        )
-        return bool(told.rowcount)  # type: ignore[attr-defined]
+    with claimed.beating(beat, stop, every=TICK_SECONDS):
+        yield
 
 
 def _measure(
@@ -418,5 +375,5 @@ def _profile(
 
 
 def main(version_id: str) -> None:
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    claimed.start_program()
     sys.exit(0 if run(version_id) else 1)

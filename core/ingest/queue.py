@@ -1,14 +1,6 @@
-"""Converters from the outside: how many run, who waits for them, and what becomes of those that died.
+"""Converters from the outside: how many run, who waits for them, and what becomes of those that died."""
 
-A converter is a process (``core.ingest``) that settles its version's row by itself. Here is what must be done
-around it: at most ``SLOTS`` at a time, a row failed when its converter died, and the same after a restart of
-the server, when converters of the last server may still be alive (they are adopted) or never have started
-(they are started now).
-"""
-
-import logging
 import threading
-import time
 
 from sqlalchemy import select
 
@@ -16,139 +8,98 @@ from core import errors, storage
 from core.db import reading
 from core.errors import LuthierError, UnreadableFile
 from core.ingest import converter
-from core.processes import living
+from core.processes.children import Program
+from core.processes.claimed import Key, Work
+from core.processes.tended import TendedQueue
 from core.reports import queue as report_queue
 from core.storage import trash
 from core.tables import DatasetVersionRow
 
-SLOTS = 3
-POLL_SECONDS = 1.0
-LOGGED_CHARACTERS = 4000
-_slots = threading.BoundedSemaphore(SLOTS)
-log = logging.getLogger("luthier.conversions")
+
+class ConversionQueue(TendedQueue[DatasetVersionRow]):
+    """What died with its server is told, not tried again: the file may be why."""
+
+    name, log_name, slots = "conversions", "ingest", 3
+    program = Program("core.ingest", "core.ingest.converter:main")
+    is_repeatable = False
+
+    @property
+    def work(self) -> Work[DatasetVersionRow]:
+        return converter.WORK
+
+    def ended(self, key: Key) -> None:
+        (version_id,) = key
+        with reading() as session:
+            is_deleted = session.get(DatasetVersionRow, version_id) is None
+        if is_deleted:  # the dataset went while its converter worked
+            converter.staged_path(version_id).unlink(missing_ok=True)
+            converter.remove_drafts(version_id)
+            storage.remove(storage.version_dir(version_id))
+        report_queue.QUEUE.wake()
+
+    def sweep(self, alive: set[Key], waiting: set[Key]) -> None:
+        """Folders and uploads that no row names. A row whose upload is gone has failed."""
+        trash.put_back("staging", {version_id for (version_id,) in alive | waiting})
+        for key in [key for key in waiting if not converter.staged_path(*key).exists()]:
+            converter.WORK.fail(key, converter.CRASHED, pid=None)
+            waiting.discard(key)
+        living = {version_id for (version_id,) in alive}
+        wanted = living | {version_id for (version_id,) in waiting}
+        drafts = {p.name for v in living for p in storage.version_dir(v).parent.glob(f".{v}.*")}
+        trash.sweep("datasets", _list_ready() | living | drafts)
+        trash.sweep("staging", wanted)
+        storage.clear_scratch(wanted)
+
+    def hash_content(self, version_id: str) -> None:
+        """Of a large version that is ready without: its converter died, or it shares another one's files."""
+        with reading() as session:
+            row = session.get(DatasetVersionRow, version_id)
+        if row is not None and (version_id,) not in self.children:
+            self._start(row, (version_id,))
+
+
+QUEUE = ConversionQueue()
+
+
+def recover() -> None:
+    """At the start of a server, before anything uploads: start, leave or fail what is processing."""
+    QUEUE.recover()
+    for version_id in _list_unhashed():
+        QUEUE.hash_content(version_id)
 
 
 def run_and_wait(version_id: str) -> None:
     """Convert and return when the version's row is settled."""
-    with _slots:
-        code = _run(version_id)
-        # it died before it had claimed the version, which is no fault of the file
-        if _is_untouched(version_id):
-            code = _run(version_id)
-    _note_output(version_id, code)
-    settle_dead(version_id)
-    report_queue.QUEUE.wake()
-
-
-def _is_untouched(version_id: str) -> bool:
-    row = _row(version_id)
-    return row is not None and row.status == "processing" and row.worker_pid is None
-
-
-def _run(version_id: str) -> int:
-    try:
-        return converter.start(version_id).wait()
-    except OSError as error:
-        log.error("converter for %s could not be started: %s", version_id, error)
-        return -1
+    QUEUE.finish((version_id,))
 
 
 def run_in_background(version_id: str) -> None:
-    threading.Thread(
-        target=run_and_wait, args=(version_id,), daemon=True, name=f"ingest-{version_id}"
-    ).start()
+    """Convert; where no thread looks after the queue (a script, a test), one of its own does."""
+    if QUEUE.is_running:
+        QUEUE.wake()
+    else:
+        name = f"ingest-{version_id}"
+        threading.Thread(target=run_and_wait, args=(version_id,), daemon=True, name=name).start()
 
 
-def settle_dead(version_id: str) -> None:
-    """A version whose converter is gone but which is still processing becomes failed, with its reason."""
-    row = _row(version_id)
-    if row is None:
-        _remove_files(version_id)
-    elif row.status == "processing":
-        converter.fail(version_id, UnreadableFile(converter.CRASHED))
-        converter.staged_path(version_id).unlink(missing_ok=True)
-
-
-def recover() -> None:
-    """At the start of a server, before anything uploads: adopt,
-    start or fail what is processing; sweep what nobody needs."""
+def _list_ready() -> set[str]:
+    version = DatasetVersionRow
     with reading() as session:
-        processing = list(
-            session.scalars(select(DatasetVersionRow).where(DatasetVersionRow.status == "processing"))
-        )
-        kept = select(DatasetVersionRow.id).where(
-            DatasetVersionRow.status == "ready", DatasetVersionRow.removed_at.is_(None)
-        )
-        settled = set(session.scalars(kept))
-    with reading() as session:  # a converter died between "ready" and the hash of a large content
-        unhashed = select(DatasetVersionRow.id).where(
-            DatasetVersionRow.content_hash == converter.HASHED_LATER
-        )
-        incomplete = set(session.scalars(unhashed.where(DatasetVersionRow.removed_at.is_(None))))
-    trash.put_back("staging", {row.id for row in processing})
-    alive = {row.id for row in processing if _is_alive(row)}
-    waiting = {
-        row.id for row in processing if row.worker_pid is None and converter.staged_path(row.id).exists()
-    }
-    for row in processing:
-        if row.id not in alive | waiting:
-            settle_dead(row.id)
-    _sweep(settled, alive, waiting)
-    for version_id in alive:
-        threading.Thread(target=_adopt, args=(version_id,), daemon=True, name=f"adopt-{version_id}").start()
-    for version_id in waiting | incomplete:
-        run_in_background(version_id)
+        ready = select(version.id).where(version.status == "ready", version.removed_at.is_(None))
+        return set(session.scalars(ready))
 
 
-def _note_output(version_id: str, code: int) -> None:
-    """What a converter said before it went wrong belongs into the server's log; its own file is done with."""
-    path = converter.log_path(version_id)
-    if code != 0:
-        output = path.read_text(errors="replace")[-LOGGED_CHARACTERS:] if path.exists() else ""
-        log.error("converter for %s ended with code %s: %s", version_id, code, output)
-    path.unlink(missing_ok=True)
-
-
-def _is_alive(row: DatasetVersionRow) -> bool:
-    return living.is_alive(row.worker_pid, row.worker_started)
-
-
-def _adopt(version_id: str) -> None:
-    """Watch a converter that the last server started."""
-    while (row := _row(version_id)) is not None and row.status == "processing":
-        if not _is_alive(row):
-            settle_dead(version_id)
-            break
-        time.sleep(POLL_SECONDS)
-    report_queue.QUEUE.wake()
-    converter.log_path(version_id).unlink(missing_ok=True)
-
-
-def _row(version_id: str) -> DatasetVersionRow | None:
+def _list_unhashed() -> list[str]:
+    """Their converter died between "ready" and the hash of a large content."""
+    version = DatasetVersionRow
     with reading() as session:
-        return session.get(DatasetVersionRow, version_id)
-
-
-def _remove_files(version_id: str) -> None:
-    """The dataset was deleted while its converter worked."""
-    converter.staged_path(version_id).unlink(missing_ok=True)
-    converter.remove_drafts(version_id)
-    storage.remove(storage.version_dir(version_id))
-
-
-def _sweep(settled: set[str], alive: set[str], waiting: set[str]) -> None:
-    drafts = {p.name for v in alive for p in storage.version_dir(v).parent.glob(f".{v}.*")}
-    trash.sweep("datasets", settled | alive | drafts)
-    trash.sweep("staging", alive | waiting)
-    for output in converter.log_path("").parent.glob("ingest-*.log"):
-        if output.stem.removeprefix("ingest-") not in alive:
-            output.unlink(missing_ok=True)
-    storage.clear_scratch(alive | waiting)
+        unhashed = select(version.id).where(version.content_hash == converter.HASHED_LATER)
+        return list(session.scalars(unhashed.where(version.removed_at.is_(None))))
 
 
 def error_of(row: DatasetVersionRow) -> LuthierError:
     """The error a converter left in its row, as it was raised there."""
-    entries = row.errors or [{"line": None, "message": converter.CRASHED}]
+    entries = row.errors or [{"line": None, "message": converter.CRASHED.message}]
     lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
     message = entries[0].get("summary") or entries[0]["message"]
     kinds: dict[str, type[LuthierError]] = {

@@ -51,7 +51,9 @@ def resolve(user: User, name: str) -> Callable:
         row, pin = _find(session, user.id, name)
         below = require_weights_model(session, row)
         version = _version(session, row, below=below, pin=pin)
-        return Callable(name, present(session, row), present_version(version), *_defaults(row, below))
+        return Callable(
+            name, present(session, row), present_version(session, version), *_defaults(row, below)
+        )
 
 
 def location(version_id: str) -> Weights:

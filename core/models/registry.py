@@ -5,6 +5,7 @@ that was added and that nobody uses; nothing is deleted while an alias, an activ
 on it. Weights go after the rows.
 """
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -181,7 +182,7 @@ def list_versions(user: User, model_id: str, query: VersionList | None = None) -
             query or VersionList(),
             sortable=sortable,
             tie=ModelVersionRow.id,
-            present=present_version,
+            present=partial(present_version, session),
         )
 
 

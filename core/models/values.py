@@ -1,18 +1,17 @@
 """What the registry hands out, and how rows become it. Everything here runs in the caller's session."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from core.clock import now
 from core.errors import Conflict, NotFound
+from core.models.evaluations import metrics_of
 from core.tables import ExportRow, ModelAliasRow, ModelRow, ModelVersionRow
 
 STARTER = "luthier-starter"
-SILENCE = timedelta(seconds=90)  # an evaluation writes every second, once its process is there
 CUSTOM_DEPTH = 2  # a custom model over a fine-tuned one is fine, over another custom one is not
 
 
@@ -67,7 +66,7 @@ class Model:
     updated_at: datetime
 
 
-def present_version(row: ModelVersionRow) -> ModelVersion:
+def present_version(session: Session, row: ModelVersionRow) -> ModelVersion:
     return ModelVersion(
         id=row.id,
         model_id=row.model_id,
@@ -76,26 +75,13 @@ def present_version(row: ModelVersionRow) -> ModelVersion:
         base_version_id=row.base_version_id,
         finetune_job_id=row.finetune_job_id,
         dataset_version_id=row.dataset_version_id,
-        metrics=settled(row.metrics),
+        metrics=metrics_of(session, row),
         settings=row.settings,
         size_bytes=row.size_bytes,
         num_parameters=row.num_parameters,
         chat_template_sha256=row.chat_template_sha256,
         created_at=row.created_at,
     )
-
-
-def settled(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics as others may see them: an evaluation that nobody has heard
-    of for long has failed, and how it is run is left out."""
-    evaluation = metrics.get("evaluation")
-    if not evaluation:
-        return metrics
-    told = {name: value for name, value in evaluation.items() if name not in ("run", "columns", "heard_at")}
-    is_open = evaluation["status"] in ("waiting", "running")
-    if is_open and now() - datetime.fromisoformat(evaluation["heard_at"]) > SILENCE:
-        told |= {"status": "failed", "error": "The evaluation ended unexpectedly. Start it again."}
-    return {**metrics, "evaluation": told}
 
 
 def present(session: Session, row: ModelRow) -> Model:

@@ -2,7 +2,8 @@
 
 - ``children``: a process for one row's work, forked from ``warm``, which has everything imported, or fresh
 - ``living``: is the process that a row names still there?
-- ``tended``: a queue of work for children, looked after by one thread of the server
+- ``claimed``: the work of a row, and the child that does it: claim, report, settle
+- ``tended``: a queue of such work, whose children one thread of the server starts and looks after
 - ``lines``, ``line_server``: a child that is asked and answers in JSON lines; both ends of it
 
 What a child does, and in which row it says so, is the business of the package whose work it is. The SQL

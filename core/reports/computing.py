@@ -9,7 +9,6 @@ processes, and finds those that died, is the business of ``queue``. Nothing here
 is kept with it, other results with their row.
 """
 
-import logging
 import os
 import shutil
 import sys
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import psutil
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -30,6 +28,8 @@ from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import LuthierError, NotFound
+from core.processes import claimed
+from core.processes.claimed import Key, Work
 from core.readers.base import Progress
 from core.readers.opening import configure
 from core.reports import profile
@@ -41,16 +41,15 @@ SMALL_CELLS = 2_000_000  # a table up to this many has its profile computed befo
 MEMORY_MB = 768
 NICENESS = 10
 TICK_SECONDS = 1.0
-CRASHED = (
+CRASHED = LuthierError(
     "The computation ended unexpectedly: its process was stopped before it could say why, "
     "as happens when a server runs out of memory. Start it again; if it happens twice, "
     "ask your administrator."
 )
-TOO_MUCH = "The computation takes more memory than it may use."
-UNFORESEEN = (
+TOO_MUCH = LuthierError("The computation takes more memory than it may use.")
+UNFORESEEN = LuthierError(
     "It could not be computed, for a reason that is not known here. The details are in the server's log."
 )
-log = logging.getLogger("luthier.reports")
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,6 @@ def request_all(session: Session, version_id: str, *, profiled: bool) -> None:
         request(session, version_id, kind)
 
 
-def log_path(version_id: str, kind: str) -> Path:
-    folder = settings().data_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"report-{version_id}-{kind.replace(':', '-')}.log"
-
-
 def spill_path(version_id: str, kind: str) -> Path:
     """Where its DuckDB spills.
 
@@ -106,114 +99,68 @@ def spill_path(version_id: str, kind: str) -> Path:
     return settings().data_dir / "reports" / f"{version_id}-{kind.replace(':', '-')}"
 
 
+def _clean(key: Key) -> None:
+    shutil.rmtree(spill_path(*key), ignore_errors=True)
+
+
+WORK = Work("report", VersionReportRow, crashed=CRASHED, unforeseen=UNFORESEEN, clean=_clean)
+
+
 def run(version_id: str, kind: str) -> bool:
-    """Compute one report and settle its row, whatever happens: the outermost loop of the process.
-
-    False: see its log.
-    """
-    version = _claim(version_id, kind)
-    if version is None:
-        return True
-    progress = Progress()
-    try:
-        with _working(version_id, kind, progress) as connection:
-            parquet = storage.parquet_path(version_id)
-            name, _, about = kind.partition(":")
-            result = COMPUTERS[name](Task(version, about, parquet, connection, progress))
-        _settle(version_id, kind, result)
-    except LuthierError as error:
-        fail(version_id, kind, error.message)
-    except duckdb.OutOfMemoryException:
-        log.exception("%s of %s", kind, version_id)
-        fail(version_id, kind, TOO_MUCH)
-        return False
-    except Exception:
-        log.exception("%s of %s", kind, version_id)
-        fail(version_id, kind, UNFORESEEN)
-        return False
-    return True
+    """Compute one report and settle its row, whatever happens. False: the log of the process says why."""
+    return claimed.run(WORK, (version_id, kind), _compute, _explain)
 
 
-def fail(version_id: str, kind: str, message: str) -> None:
-    """Settle a report that is not over yet as failed."""
-    _change(version_id, kind, ("waiting", "running"), status="failed", error=message, finished_at=now())
-
-
-def _claim(version_id: str, kind: str) -> DatasetVersionRow | None:
-    me = psutil.Process()
-    worker = {"worker_pid": me.pid, "worker_started": me.create_time(), "heartbeat_at": now()}
-    if not _change(version_id, kind, ("waiting",), status="running", progress=0.0, error=None, **worker):
-        return None
+def _compute(row: VersionReportRow) -> None:
     with reading() as session:
-        return session.get(DatasetVersionRow, version_id)
+        version = session.get(DatasetVersionRow, row.version_id)
+    if version is None:
+        return
+    progress = Progress()
+    with _working(row, progress) as connection:
+        name, _, about = row.kind.partition(":")
+        parquet = storage.parquet_path(version.id)
+        result = COMPUTERS[name](Task(version, about, parquet, connection, progress))
+    _settle(row, result)
 
 
-def _change(version_id: str, kind: str, from_: tuple[str, ...], **values: Any) -> bool:
-    report = VersionReportRow
+def _explain(error: Exception) -> LuthierError | None:
+    return TOO_MUCH if isinstance(error, duckdb.OutOfMemoryException) else None
+
+
+def _settle(row: VersionReportRow, result: dict[str, Any]) -> None:
+    """A profile is kept with its version, another result with its row."""
+    key, is_profile = (row.version_id, row.kind), row.kind == PROFILE
     with writing() as session:
-        changed = session.execute(
-            update(report)
-            .where(report.version_id == version_id, report.kind == kind, report.status.in_(from_))
-            .values(**values)
-        )
-        return bool(changed.rowcount)  # type: ignore[attr-defined]
-
-
-def _settle(version_id: str, kind: str, result: dict[str, Any]) -> None:
-    report, is_profile = VersionReportRow, kind == PROFILE
-    with writing() as session:
-        settled = session.execute(
-            update(report)
-            .where(report.version_id == version_id, report.kind == kind, report.status == "running")
-            .where(report.worker_pid == os.getpid())
-            .values(
-                status="ready",
-                progress=1.0,
-                result=None if is_profile else result,
-                finished_at=now(),
-                heartbeat_at=now(),
-            )
-        )
-        if is_profile and settled.rowcount:  # type: ignore[attr-defined]
-            session.execute(
-                update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(profile=result)
-            )
+        kept = None if is_profile else result
+        if WORK.settle(session, key, result=kept, error=None, finished_at=now()) and is_profile:
+            version = DatasetVersionRow
+            session.execute(update(version).where(version.id == row.version_id).values(profile=result))
 
 
 @contextmanager
-def _working(version_id: str, kind: str, progress: Progress) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with bounded memory that spills into a folder
-    of its own, and a thread that reports on it."""
-    spill, done = spill_path(version_id, kind), threading.Event()
-    shutil.rmtree(spill, ignore_errors=True)
+def _working(row: VersionReportRow, progress: Progress) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with bounded memory that spills into its own folder, and a thread that tells of it."""
+    key = (row.version_id, row.kind)
+    spill = spill_path(*key)
+    _clean(key)
     spill.mkdir(parents=True)  # DuckDB makes one folder, not those above it
+
+    def beat() -> bool:
+        progress.follow(connection.query_progress())
+        return WORK.beat(key, progress=progress.value)
+
+    def stop(_done: threading.Event) -> None:
+        _clean(key)
+        os._exit(0)  # the version is deleted: nobody waits for this any more
+
     with duckdb.connect() as connection:
         configure(connection, spill, memory_mb=MEMORY_MB)
-        thread = threading.Thread(
-            target=_watch, args=(version_id, kind, connection, progress, done, spill), daemon=True
-        )
-        thread.start()
         try:
-            yield connection
+            with claimed.beating(beat, stop, every=TICK_SECONDS):
+                yield connection
         finally:
-            done.set()
-            thread.join()
-            shutil.rmtree(spill, ignore_errors=True)
-
-
-def _watch(
-    version_id: str,
-    kind: str,
-    connection: duckdb.DuckDBPyConnection,
-    progress: Progress,
-    done: threading.Event,
-    spill: Path,
-) -> None:
-    while not done.wait(TICK_SECONDS):
-        progress.follow(connection.query_progress())
-        if not _change(version_id, kind, ("running",), progress=progress.value, heartbeat_at=now()):
-            shutil.rmtree(spill, ignore_errors=True)
-            os._exit(0)  # the version is deleted: nobody waits for this any more
+            _clean(key)
 
 
 def _profile(task: Task) -> dict[str, Any]:
@@ -268,7 +215,5 @@ COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {
 
 
 def main(version_id: str, kind: str) -> None:
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)  # people's clicks come first
+    claimed.start_program(NICENESS)
     sys.exit(0 if run(version_id, kind) else 1)

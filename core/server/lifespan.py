@@ -23,6 +23,7 @@ from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, up
 from core.alerts import delivering
 from core.errors import FolderMismatch
 from core.exports import queue as export_queue
+from core.fine_tuning.checkpoints import evaluations
 from core.ingest import queue as conversions
 from core.people import sessions
 from core.processes import children
@@ -84,10 +85,11 @@ def start_services() -> None:
     sessions.sweep()
     for recover in (
         conversions.recover,
-        report_queue.recover,
+        report_queue.QUEUE.recover,
         uploads.recover,
         models.recover,
-        export_queue.recover,
+        export_queue.QUEUE.recover,
+        evaluations.QUEUE.recover,
         chats.recover,
     ):
         recover()
@@ -106,8 +108,10 @@ async def _stop_services() -> None:
     """All at the same time; what takes too long is left to end with the process."""
     stops = [
         supervisor.stop,
-        report_queue.shut_down,
-        export_queue.shut_down,
+        conversions.QUEUE.shut_down,
+        report_queue.QUEUE.shut_down,
+        export_queue.QUEUE.shut_down,
+        evaluations.QUEUE.shut_down,
         sql_sandbox.shut_down,
         children.shut_down,
         fine_tuning.preview.stop,

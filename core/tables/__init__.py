@@ -4,7 +4,7 @@
 opaque and prefixed.
 """
 
-from core.tables.base import BigId, Json, Row, Utc
+from core.tables.base import BigId, Json, Row, Utc, WorkRow
 from core.tables.chats import ChatRow, MessageRow
 from core.tables.data import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow, VersionReportRow
 from core.tables.models import ModelAliasRow, ModelRow, ModelVersionRow
@@ -25,6 +25,7 @@ from core.tables.training import (
     JOB_STATUSES,
     AlertRow,
     CheckpointRow,
+    EvaluationRow,
     ExportRow,
     JobEventRow,
     JobGroupRow,
@@ -46,6 +47,7 @@ __all__ = [
     "CheckpointRow",
     "DatasetRow",
     "DatasetVersionRow",
+    "EvaluationRow",
     "ExportRow",
     "InvitationRow",
     "JobEventRow",
@@ -70,4 +72,5 @@ __all__ = [
     "VersionParentRow",
     "VersionReportRow",
     "WebhookRow",
+    "WorkRow",
 ]

@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from core.clock import now
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -60,3 +62,15 @@ def ref(target: str, *, ondelete: str = "CASCADE", nullable: bool = False) -> Ma
 class Row(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {datetime: Utc, Json: JSON, list[Any]: JSON, int: BigInteger}
+
+
+class WorkRow:
+    """What a row says whose work is done by a child process (``core.processes.claimed``)."""
+
+    status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
+    progress: Mapped[float] = mapped_column(default=0.0)  # 0 to 1
+    worker_pid: Mapped[int | None]  # of the process that has claimed it
+    # when that process began, in seconds since 1970: a pid alone may be somebody else's by now
+    worker_started: Mapped[float | None]
+    heartbeat_at: Mapped[datetime | None]  # when that process last said that it works
+    created_at: Mapped[datetime] = mapped_column(default=now)

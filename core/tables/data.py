@@ -7,7 +7,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, U
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.clock import now
-from core.tables.base import Json, Row, id_, one_of, ref
+from core.tables.base import Json, Row, WorkRow, id_, one_of, ref
 
 
 class UploadRow(Row):
@@ -55,7 +55,7 @@ class DatasetRow(Row):
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 
-class DatasetVersionRow(Row):
+class DatasetVersionRow(WorkRow, Row):
     """One immutable Parquet, or the try to make one. Its folder is ``storage.version_dir(id)``."""
 
     __tablename__ = "dataset_versions"
@@ -72,11 +72,7 @@ class DatasetVersionRow(Row):
     created_by: Mapped[str] = ref("users.id")
     number: Mapped[int]
     status: Mapped[str] = mapped_column(String(16), default="processing", index=True)
-    progress: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
-    heartbeat_at: Mapped[datetime | None]
-    worker_pid: Mapped[int | None]
-    worker_started: Mapped[float | None]  # process creation time: a pid alone may be somebody else's by now
     # [{"line": n | null, "message": str}], 100 at most
     errors: Mapped[list[Any]] = mapped_column(default=list)
     skipped_rows: Mapped[int] = mapped_column(default=0)
@@ -98,10 +94,9 @@ class DatasetVersionRow(Row):
     note: Mapped[str] = mapped_column(String(500), default="")
     removed_at: Mapped[datetime | None]  # its files are gone since then; number, note, hash and lineage stay
     removed_why: Mapped[str | None] = mapped_column(String(200))
-    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
-class VersionReportRow(Row):
+class VersionReportRow(WorkRow, Row):
     """What is computed about a version after it is ready: its profile, its quality, its token lengths."""
 
     __tablename__ = "dataset_version_reports"
@@ -111,14 +106,8 @@ class VersionReportRow(Row):
     )
     # profile, quality, tokens:<model version>
     kind: Mapped[str] = mapped_column(String(100), primary_key=True)
-    status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
-    progress: Mapped[float] = mapped_column(default=0.0)
     result: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[str | None] = mapped_column(Text)
-    worker_pid: Mapped[int | None]
-    worker_started: Mapped[float | None]
-    heartbeat_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
 
 

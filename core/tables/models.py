@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.clock import now
 from core.tables.base import Json, Row, id_, one_of, ref
+from core.tables.training import EvaluationRow
 
 
 class ModelRow(Row):
@@ -67,6 +68,7 @@ class ModelVersionRow(Row):
     num_parameters: Mapped[int] = mapped_column(default=0)
     chat_template_sha256: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    evaluation: Mapped[EvaluationRow | None] = relationship(lazy="joined", viewonly=True)
 
 
 class ModelAliasRow(Row):

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.clock import now
-from core.tables.base import BigId, Json, Row, id_, one_of, ref
+from core.tables.base import BigId, Json, Row, WorkRow, id_, one_of, ref
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
 ACTIVE_STATUSES = ("validating", "queued", "running", "paused")
@@ -135,6 +135,7 @@ class CheckpointRow(Row):
     pinned: Mapped[bool] = mapped_column(default=False, server_default=false())  # the user wants it kept
     model_version_id: Mapped[str | None] = mapped_column(String(64))  # what it became in the registry
     created_at: Mapped[datetime] = mapped_column(default=now)
+    evaluation: Mapped["EvaluationRow | None"] = relationship(lazy="joined", viewonly=True)
 
 
 class SampleRow(Row):
@@ -189,7 +190,7 @@ class WebhookRow(Row):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
-class ExportRow(Row):
+class ExportRow(WorkRow, Row):
     """A model version in another form, made and checked by a process of its own.
 
     Its folder is ``storage.export_dir(id)``.
@@ -207,16 +208,31 @@ class ExportRow(Row):
     kind: Mapped[str] = mapped_column(String(32))  # adapter, merged, gguf-f16, gguf-q8_0, hub
     # repository of a push, precision of merged weights
     target: Mapped[str] = mapped_column(String(200), default="")
-    status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
-    progress: Mapped[float] = mapped_column(default=0.0)
     error: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(default=0)
     # prompts, the answers of both, whether they are the same
     checks: Mapped[list[Any]] = mapped_column(default=list)
     # what it does now, precision, what checked it, address of a push
     facts: Mapped[Json] = mapped_column(default=dict)
-    worker_pid: Mapped[int | None]
-    worker_started: Mapped[float | None]
-    heartbeat_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+
+
+class EvaluationRow(WorkRow, Row):
+    """A checkpoint or a version of a model that is to be measured, is being measured, or could not be.
+
+    When it is done its numbers stand among the other metrics of that one, as ``evaluation``, and this goes.
+    """
+
+    __tablename__ = "evaluations"
+    __table_args__ = (
+        one_of("status", "waiting", "running", "ready", "failed"),
+        CheckConstraint("(checkpoint_id IS NULL) != (model_version_id IS NULL)", name="of_one"),
+        UniqueConstraint("checkpoint_id"),
+        UniqueConstraint("model_version_id"),
+    )
+    id: Mapped[str] = id_()
+    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"))
+    model_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_versions.id", ondelete="CASCADE"))
+    asked: Mapped[Json] = mapped_column(default=dict)  # method, dataset_version_id, dataset, columns, rows
+    error: Mapped[str | None] = mapped_column(Text)
     finished_at: Mapped[datetime | None]

@@ -256,6 +256,11 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def turn(ahead: int | None) -> str:
+    """What waits: ``waiting for its turn, 2 before it``."""
+    return f"waiting for its turn, {ahead:,} before it" if ahead else "waiting for its turn"
+
+
 def plain(text: str) -> str:
     """Text as it is, where Streamlit would read markdown or make a link of an address in it."""
     escaped = MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], REORDERING.sub("", text))

@@ -29,6 +29,9 @@ from core.errors import LuthierError, TooLarge, UnreadableFile, UnsupportedMedia
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people.users import User
+from core.processes import children
+from core.processes.children import Program
+from core.processes.claimed import Key, Work
 from core.readers import IngestOptions
 from core.tables import DatasetRow, DatasetVersionRow
 from tests.core.uploads.shared import in_process, left_on_disk, rows, stage, types, upload
@@ -522,7 +525,8 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(
     monkeypatch.setattr(conversions, "run_in_background", lambda version_id: None)
     staged = stage(csv_of(2_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)
-    child = converter.start(_row(dataset).id)
+    conversions.QUEUE.tick()
+    child = conversions.QUEUE.children[(_row(dataset).id,)]
     wait_until(lambda: list(storage.version_dir(_row(dataset).id).parent.glob(".dsv_*")))
     child.kill()
     child.wait()
@@ -536,14 +540,14 @@ def test_a_converter_killed_with_its_server_is_settled_at_the_next_start(
 @pytest.mark.usefixtures("in_process")
 def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
-    beat = converter._beat
+    beat = Work.beat
 
-    def record(version_id: str, share: float) -> bool:
-        told.append(share)
-        return beat(version_id, share)
+    def record(work: Any, key: Key, *guards: Any, progress: float) -> bool:
+        told.append(progress)
+        return beat(work, key, *guards, progress=progress)
 
     monkeypatch.setattr(converter, "TICK_SECONDS", 0.02)
-    monkeypatch.setattr(converter, "_beat", record)
+    monkeypatch.setattr(Work, "beat", record)
     monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
     upload(ada, "big.csv", csv_of(1_300_000, row=b"%d,a word that takes some room in the file\n"))
     assert told == sorted(told)
@@ -554,16 +558,17 @@ def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: 
 def test_a_converter_that_died_before_it_claimed_its_version_costs_nobody_an_upload(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts, start = [0], converter.start
+    starts, start = [0], children.start
 
-    def die_first(version_id: str) -> Any:
+    def die_first(program: Program, version_id: str, **options: Any) -> Any:
         starts[0] += 1
-        return start(version_id if starts[0] > 1 else "dsv_of_nobody")
+        return start(program, version_id if starts[0] > 1 else "dsv_of_nobody", **options)
 
-    monkeypatch.setattr(converter, "start", die_first)
+    monkeypatch.setattr(children, "start", die_first)
     assert upload(ada, "small.csv", csv_of(10)).status == "ready"
     assert starts == [2]
-    assert [path for path in left_on_disk() if "logs" in path] == ["logs/ingest-dsv_of_nobody.log"]
+    conversions.QUEUE.tick()
+    assert not [path for path in left_on_disk() if "logs" in path]
 
 
 def _begin(user: User, staged: Path) -> str:

@@ -16,6 +16,7 @@ import pytest
 from core import datasets, storage
 from core.db import reading, writing
 from core.people.users import User
+from core.processes.tended import is_alive
 from core.reports import computing
 from core.reports import queue as report_queue
 from core.reports.queue import ReportQueue
@@ -78,7 +79,7 @@ def test_a_killed_process_is_told_and_can_be_started_again(
     ask_and_kill(ada, version, queue)
     queue.tick()
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error, found.findings) == ("failed", computing.CRASHED, [])
+    assert (found.status, found.error, found.findings) == ("failed", computing.CRASHED.message, [])
     assert not computing.spill_path(version.id, "quality").exists()
     fill(version, SMALL)
     datasets.start_report(ada, version.id, "quality")
@@ -95,7 +96,7 @@ def test_what_died_with_its_server_is_computed_by_the_next(
     following = ReportQueue()
     monkeypatch.setattr(report_queue, "QUEUE", following)
     try:
-        report_queue.recover()  # as a server does at its start: the thread goes on by itself
+        report_queue.QUEUE.recover()  # as a server does at its start: the thread goes on by itself
         assert wait_for(version, "ready", "failed").status == "ready"
     finally:
         following.shut_down()
@@ -112,7 +113,7 @@ def test_a_server_that_stops_leaves_its_processes_working(
     process = psutil.Process(row.worker_pid)
     assert process.is_running()
     assert process.nice() >= computing.NICENESS or os.name == "nt"
-    assert report_queue.is_alive(row)  # so the next server leaves it alone
+    assert is_alive(row)  # so the next server leaves it alone
 
 
 def test_a_process_whose_version_is_deleted_ends_by_itself(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.db import reading
+from core.errors import LuthierError
 from core.exports.sizes import precision_of
 from core.models import location
 from core.tables import DatasetRow, DatasetVersionRow, ExportRow, ModelRow, ModelVersionRow
@@ -13,7 +14,7 @@ from core.weights import Weights, tokenizer_folder
 Json = dict[str, Any]
 
 
-class CannotExport(Exception):
+class CannotExport(LuthierError):
     """The sentence for the person who asked; ``checks`` when answers differed."""
 
     def __init__(self, message: str, *, checks: list[Json] | None = None) -> None:

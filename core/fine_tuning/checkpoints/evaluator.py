@@ -1,26 +1,26 @@
-"""The process that evaluates one checkpoint or model version,
-started by ``evaluating`` with that one's id and this run's.
+"""The process that evaluates one checkpoint or model version:
+``python -m core.fine_tuning.checkpoints.evaluator EVALUATION_ID``, started by ``evaluations``.
 
-What it has to do stands in the ``evaluation`` of the row's metrics, where it writes progress and a heartbeat
-every second and, last, the result. A row that is gone, or that another process evaluates meanwhile, ends it.
+It claims the row, which says what was asked for, writes progress and a heartbeat into it every second, and
+last puts the result among the metrics of what was measured. A row that is gone ends it.
 """
 
-import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections import deque
+
+from sqlalchemy.orm import Session
 
 from core import formats, models, storage
 from core.clock import now
 from core.config import settings
-from core.db import reading
-from core.errors import LuthierError
-from core.fine_tuning.checkpoints import evaluating
-from core.tables import CheckpointRow, DatasetVersionRow, JobRow, ModelVersionRow
+from core.db import reading, writing
+from core.errors import NotFound
+from core.models.evaluations import WORK, Measured, tell
+from core.processes import claimed
+from core.tables import CheckpointRow, DatasetVersionRow, EvaluationRow, JobRow, ModelVersionRow
 from core.training import METHODS, Hyperparameters, Settings, measuring, resolve
 from core.training.measuring import Wanted
 from core.weights import read_facts
@@ -28,56 +28,59 @@ from core.weights import read_facts
 NICENESS = 10
 TICK_SECONDS = 1.0
 MAX_THREADS = 4
-CRASHED = (
-    "The evaluation ended unexpectedly. Start it again; if it happens twice, "
-    "the model is too large for this server's memory."
-)
-log = logging.getLogger("luthier.evaluator")
 
 
-def main(target_id: str, run: str) -> int:
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)  # trainings and answers come first
-    began = time.monotonic()
-    try:
-        with _telling(target_id, run) as progress:
-            result = measuring.measure(
-                wanted_of(target_id), lambda share: progress.update(progress=round(share, 3))
-            )
-        seconds = round(time.monotonic() - began, 1)
-        evaluating.change(
-            target_id,
-            run,
-            status="ready",
-            progress=1.0,
-            seconds=seconds,
-            ended_at=now().isoformat(),
-            **result,
-        )
-    except LuthierError as error:
-        evaluating.change(target_id, run, status="failed", error=error.message)
-    except Exception:  # the outermost frame of this process
-        log.exception("the evaluation of %s failed", target_id)
-        evaluating.change(target_id, run, status="failed", error=CRASHED)
-        return 1
-    return 0
+def main(evaluation_id: str) -> None:
+    claimed.start_program(NICENESS)  # trainings and answers come first
+    sys.exit(0 if run(evaluation_id) else 1)
 
 
-def wanted_of(target_id: str) -> Wanted:
+def run(evaluation_id: str) -> bool:
+    """Measure, and settle the row, whatever happens. False: the log of the process says why."""
+    return claimed.run(WORK, (evaluation_id,), _measure)
+
+
+def _measure(row: EvaluationRow) -> None:
+    began, shares = time.monotonic(), deque([0.0], maxlen=1)
+
+    def beat() -> bool:
+        return WORK.beat((row.id,), progress=round(shares[-1], 3))
+
+    def stop(_done: threading.Event) -> None:
+        os._exit(0)  # deleted: nobody waits for this any more
+
+    with claimed.beating(beat, stop, every=TICK_SECONDS):
+        result = measuring.measure(wanted_of(row), shares.append)
+    seconds = round(time.monotonic() - began, 1)
+    ended = {"status": "ready", "progress": 1.0, "seconds": seconds, "ended_at": now().isoformat()}
+    with writing() as session:
+        if WORK.settle(session, (row.id,)):
+            measured = _measured(session, row)
+            measured.metrics = {**measured.metrics, "evaluation": {**tell(row), **ended, **result}}
+            session.delete(session.get_one(EvaluationRow, row.id))
+
+
+def _measured(session: Session, row: EvaluationRow) -> Measured:
+    if row.checkpoint_id:
+        return session.get_one(CheckpointRow, row.checkpoint_id)
+    return session.get_one(ModelVersionRow, row.model_version_id)
+
+
+def wanted_of(row: EvaluationRow) -> Wanted:
     """What the row asks for.
 
     Who may was settled when it was asked. Raises NotFound, Conflict for what was deleted since.
     """
     with reading() as session:
-        target = evaluating.target(session, target_id)
-        asked = target.metrics["evaluation"]
-        version = session.get_one(DatasetVersionRow, asked["dataset_version_id"])
+        target, asked = _measured(session, row), row.asked
+        version = session.get(DatasetVersionRow, asked["dataset_version_id"])
+        if version is None:
+            raise NotFound("The rows to measure on were deleted. Choose others.")
         job_id = target.job_id if isinstance(target, CheckpointRow) else target.finetune_job_id
         job = session.get(JobRow, job_id) if job_id else None
     columns = asked["columns"]
     format_ = formats.mapped(version.columns, columns)
-    weights = models.location(target_id)
+    weights = models.location(target.id)
     start_id = job.base_version_id if job else None
     chosen = _settings_of(target, job)
     method = METHODS[asked["method"]]
@@ -117,27 +120,5 @@ def _settings_of(target: CheckpointRow | ModelVersionRow, job: JobRow | None) ->
     )
 
 
-@contextmanager
-def _telling(target_id: str, run: str) -> Iterator[dict[str, Any]]:
-    """What is put into the yielded dictionary is written every second, with a heartbeat."""
-    progress: dict[str, Any] = {}
-    done = threading.Event()
-
-    def tell() -> None:
-        while not done.wait(TICK_SECONDS):
-            if not evaluating.change(
-                target_id, run, status="running", heard_at=now().isoformat(), **dict(progress)
-            ):
-                os._exit(0)  # deleted: nobody waits for this any more
-
-    thread = threading.Thread(target=tell, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield progress
-    finally:
-        done.set()
-        thread.join()
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    main(*sys.argv[1:])

@@ -10,7 +10,6 @@ may go afterwards.
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 from sqlalchemy import select
@@ -42,7 +41,7 @@ class _Known(Exception):
 
 def get_checkpoint(user: User, job_id: str, step: int) -> Checkpoint:
     with reading() as session:
-        return present_checkpoint(_find(session, user, job_id, step)[1])
+        return present_checkpoint(session, _find(session, user, job_id, step)[1])
 
 
 def pin_checkpoint(user: User, job_id: str, step: int) -> Checkpoint:
@@ -52,7 +51,7 @@ def pin_checkpoint(user: User, job_id: str, step: int) -> Checkpoint:
         _require_files(job_id, step)
         row.pinned = True
         session.flush()
-        return present_checkpoint(row)
+        return present_checkpoint(session, row)
 
 
 def unpin_checkpoint(user: User, job_id: str, step: int) -> Checkpoint:
@@ -61,7 +60,7 @@ def unpin_checkpoint(user: User, job_id: str, step: int) -> Checkpoint:
         _, row = _find(session, user, job_id, step)
         row.pinned = False
         session.flush()
-        return present_checkpoint(row)
+        return present_checkpoint(session, row)
 
 
 def delete_checkpoint(user: User, job_id: str, step: int) -> None:
@@ -165,15 +164,10 @@ def _publication(session: Session, job: JobRow, row: CheckpointRow, *, name: str
         base_version_id=str(job.base_version_id),
         job_id=job.id,
         dataset_version_id=job.dataset_version_id,
-        metrics={**_without_open_evaluation(row.metrics), "step": row.step, "steps": job.total_steps},
+        metrics={**row.metrics, "step": row.step, "steps": job.total_steps},
         settings=provenance.describe(session, job, model=folder, step=row.step, seconds=seconds),
         is_promotion=True,
     )
-
-
-def _without_open_evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
-    is_ready = metrics.get("evaluation", {}).get("status") == "ready"
-    return metrics if is_ready else {name: value for name, value in metrics.items() if name != "evaluation"}
 
 
 def _second_names(job_id: str, step: int) -> Path:

@@ -78,7 +78,7 @@ def gather(user: User, job_id: str) -> Run:
             ],
             hardest=_hardest(session, row),
             checkpoints=[
-                present_checkpoint(c)
+                present_checkpoint(session, c)
                 for c in session.scalars(_of(CheckpointRow, job_id).order_by(CheckpointRow.step))
             ],
             recipe=_recipe(job),

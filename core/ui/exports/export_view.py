@@ -142,9 +142,8 @@ def _show_export(user: User, model: models.Model, export: exports.Export, *, bas
             show.badge(STATES[export.status])
         st.caption(describe(export))
         if export.status in OPEN:
-            st.progress(
-                export.progress, text=show.plain(str(export.facts.get("stage") or "Waiting for its turn"))
-            )
+            stage = export.facts.get("stage") or show.turn(export.ahead).capitalize()
+            st.progress(export.progress, text=show.plain(str(stage)))
         if export.error:
             st.error(show.plain(export.error), icon=":material/error:")
         if export.checks:

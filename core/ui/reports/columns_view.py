@@ -7,6 +7,7 @@ chooses.
 """
 
 import json
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -107,7 +108,7 @@ def _show_progress(user: User, dataset: Dataset, version: Version, kinds: list[s
             share,
             text=f"{WORDS[kind]} … {share:.0%}"
             if found.status == "running"
-            else f"{WORDS[kind]}: waiting for its turn",
+            else f"{WORDS[kind]}: {show.turn(found.ahead)}",
         )
 
 
@@ -142,9 +143,24 @@ def _show_state(user: User, version: Version, profile: Profile, tokens: TokenLen
                 kwargs=again,
             )
     if tokens and tokens.status == "failed":
-        st.warning(show.plain(tokens.error or "The tokens could not be counted."), icon=":material/warning:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            said = show.plain(tokens.error or "The tokens could not be counted.")
+            st.warning(said, icon=":material/warning:")
+            st.button(
+                "Try again",
+                key="tokens_again",
+                icon=":material/refresh:",
+                on_click=_count_again,
+                args=(user, version.id),
+            )
     if tokens and tokens.status == "ready":
         _show_token_words(tokens)
+
+
+def _count_again(user: User, version_id: str) -> None:
+    chosen = st.session_state.get("columns_tokens")
+    if chosen:
+        show.attempt(partial(datasets.start_token_lengths, user, version_id, chosen))
 
 
 def _show_token_words(tokens: TokenLengths) -> None:

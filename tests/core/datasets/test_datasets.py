@@ -33,6 +33,7 @@ from core.ingest import converter
 from core.ingest import queue as conversions
 from core.listing import ListQuery
 from core.people.users import User
+from core.processes import children
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, UsageRow
 from tests.core.uploads.shared import in_process, left_on_disk, rows, stage, upload
 from tests.waiting import wait_until
@@ -89,14 +90,14 @@ def test_a_large_upload_goes_on_in_the_background(ada: User, monkeypatch: pytest
 
 
 def test_a_killed_converter_is_noticed(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = converter.start
+    start = children.start
 
-    def start_and_kill(version_id: str) -> Any:
-        process = start(version_id)
+    def start_and_kill(*arguments: Any, **options: Any) -> Any:
+        process = start(*arguments, **options)
         process.kill()
         return process
 
-    monkeypatch.setattr(converter, "start", start_and_kill)
+    monkeypatch.setattr(children, "start", start_and_kill)
     with pytest.raises(UnreadableFile, match="ended unexpectedly"):
         upload(ada, "numbers.csv", CSV)
     assert datasets.list_datasets(ada, DatasetList()).total == 0

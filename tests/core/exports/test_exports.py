@@ -19,17 +19,16 @@ import pytest
 from core import exports, hardware, jobs, models, storage
 from core.config import settings
 from core.db import reading, writing
-from core.errors import Conflict, DiskFull, NotFound, ValidationError
+from core.errors import Conflict, DiskFull, LuthierError, NotFound, ValidationError
 from core.exports import NewExport
-from core.exports import queue as export_queue
-from core.exports import rows as export_rows
 from core.exports import worker as export_worker
 from core.exports.llama_like import WORDS, NotMapped, mapping_of
 from core.exports.making import answers, hub, llama_cpp, prompts, whole
 from core.exports.making.gguf_file import write_gguf
 from core.exports.making.gguf_vocabulary import template_of
 from core.exports.making.order import CannotExport, Order
-from core.exports.queue import ExportQueue
+from core.exports.queue import NO_TOKEN, ExportQueue
+from core.exports.work import CRASHED, WORK
 from core.fields import parse
 from core.models.publishing import STARTER_WEIGHTS
 from core.people.users import User
@@ -233,7 +232,7 @@ def test_precision_is_chosen_and_another_export(ada: User, starter: str) -> None
 def test_same_again_is_the_same_export_until_it_failed(ada: User, starter: str) -> None:
     first, again = (exports.request_export(ada, starter, new("merged")) for _ in range(2))
     assert (first.is_new, again.is_new, again.export.id) == (True, False, first.export.id)
-    export_rows.fail(first.export.id, "The machine stopped.")
+    WORK.fail((first.export.id,), LuthierError("The machine stopped."), pid=None)
     third = exports.request_export(ada, starter, new("merged"))
     assert third.is_new
     assert third.export.status == "waiting"
@@ -821,7 +820,7 @@ def test_a_process_makes_it_with_progress_and_leaves_no_log(
 def test_deleting_ends_the_process_and_leaves_nothing(ada: User, starter: str, queue: ExportQueue) -> None:
     asked = exports.request_export(ada, starter, new("merged")).export
     follow(ada, asked.id, queue, lambda export: export.status == "running")
-    child = queue.children[asked.id]
+    child = queue.children[(asked.id,)]
     exports.delete_export(ada, asked.id)
     assert child.wait(timeout=60) == 0
     queue.tick()
@@ -833,9 +832,9 @@ def test_deleting_ends_the_process_and_leaves_nothing(ada: User, starter: str, q
 def test_a_process_that_dies_leaves_a_failed_export(ada: User, starter: str, queue: ExportQueue) -> None:
     asked = exports.request_export(ada, starter, new("merged")).export
     follow(ada, asked.id, queue, lambda export: export.status == "running")
-    queue.children[asked.id].kill()
+    queue.children[(asked.id,)].kill()
     failed = follow(ada, asked.id, queue, lambda export: export.status == "failed")
-    assert failed.error == export_rows.CRASHED
+    assert failed.error == CRASHED.message
 
 
 def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
@@ -846,14 +845,13 @@ def test_after_a_restart_the_dead_is_made_again_and_a_push_asks_for_its_token(
     push = make_export(ada, starter, "hub", "waiting", target="acme/bot")
     orphan = storage.export_dir(new_id("exp"))
     orphan.mkdir(parents=True)
-    monkeypatch.setattr(export_queue, "QUEUE", queue)
     monkeypatch.setattr(queue, "run", lambda: None)
-    monkeypatch.setattr(queue, "_start", lambda row: None)
-    export_queue.recover()
+    monkeypatch.setattr(queue, "_start", lambda row, key: None)
+    queue.recover()
     assert exports.get_export(ada, died).status == "waiting"
     assert not orphan.exists()
     queue.tick()
-    assert exports.get_export(ada, push).error == export_queue.NO_TOKEN
+    assert exports.get_export(ada, push).error == NO_TOKEN.message
 
 
 def test_a_living_process_of_the_last_server_is_left_alone(
@@ -865,9 +863,8 @@ def test_a_living_process_of_the_last_server_is_left_alone(
     )
     draft = storage.export_dir(export_id).with_name(f".{export_id}.abcdefgh.tmp")
     draft.mkdir(parents=True)
-    monkeypatch.setattr(export_queue, "QUEUE", queue)
     monkeypatch.setattr(queue, "run", lambda: None)
-    export_queue.recover()
+    queue.recover()
     queue.tick()
     assert exports.get_export(ada, export_id).status == "running"
     assert draft.is_dir()
@@ -877,7 +874,7 @@ def test_only_one_is_made_at_a_time(
     ada: User, starter: str, queue: ExportQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(queue, "_start", lambda row: started.append(row.id))
+    monkeypatch.setattr(queue, "_start", lambda row, key: started.append(row.id))
     first = exports.request_export(ada, starter, new("merged")).export
     exports.request_export(ada, starter, new("gguf-f16"))
     queue.tick()

@@ -1,7 +1,5 @@
 """Evaluations of checkpoints and model versions: the numbers of the training, in a process that may die."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from core import clock, fine_tuning, storage
-from core.config import ROOT
+from core import clock, datasets, fine_tuning, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound
 from core.fine_tuning import NewEvaluation
-from core.fine_tuning.checkpoints import evaluating, evaluator
-from core.models import values
+from core.fine_tuning.checkpoints import evaluator
+from core.fine_tuning.checkpoints.evaluations import QUEUE, EvaluationQueue
+from core.models.evaluations import CRASHED
 from core.people.users import User
-from core.tables import CheckpointRow, JobRow, ModelVersionRow
+from core.tables import CheckpointRow, EvaluationRow, JobRow, ModelVersionRow
 from core.training import checkpoints
 from core.workers import worker
 from tests.core.fine_tuning.test_checkpoint_use import half_way
@@ -37,12 +35,9 @@ EASY = [{"prompt": "a", "completion": "x"}, {"prompt": "b", "completion": "y"}]
 __all__ = ["half_way"]
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Evaluations that were asked for, without their processes: (target, run)."""
-    seen: list[tuple[str, str]] = []
-    monkeypatch.setattr(evaluating, "_start", lambda target_id, run: seen.append((target_id, run)))
-    return seen
+def asked() -> list[str]:
+    """Evaluations that wait or run, the oldest first. Nobody looks after the queue here."""
+    return [row.id for row in EvaluationQueue().list_open()]
 
 
 def train(ada: User, make_job: MakeJob, **columns: Any) -> tuple[JobRow, int]:
@@ -55,16 +50,13 @@ def train(ada: User, make_job: MakeJob, **columns: Any) -> tuple[JobRow, int]:
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_the_numbers_are_those_of_the_training(
-    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]], tuning: str
+    ada: User, tiny_base: Path, make_job: MakeJob, tuning: str
 ) -> None:
     settings = {"n_epochs": 3, "batch_size": 4, "tuning": tuning, "evaluate_every": 3, "lora_dropout": 0.1}
     job, step = train(ada, make_job, validation_fraction=0.3, hyperparameters=settings)
-    asked = fine_tuning.evaluate_checkpoint(ada, job.id, step)
-    assert (asked.metrics["evaluation"]["status"], asked.metrics["evaluation"]["rows"]) == (
-        "waiting",
-        "held out",
-    )
-    assert evaluator.main(*begun[0]) == 0
+    told = fine_tuning.evaluate_checkpoint(ada, job.id, step).metrics["evaluation"]
+    assert (told["status"], told["ahead"], told["rows"]) == ("waiting", 0, "held out")
+    assert evaluator.run(asked()[0])
     found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
     assert found["status"] == "ready"
     assert found["num_rows"] == found["num_answers"] == 4
@@ -74,7 +66,7 @@ def test_the_numbers_are_those_of_the_training(
 
 
 def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
-    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]]
+    ada: User, tiny_base: Path, make_job: MakeJob
 ) -> None:
     job, step = train(
         ada, make_job, rows=EASY, hyperparameters={"n_epochs": 50, "batch_size": 1, "learning_rate": 0.01}
@@ -82,7 +74,7 @@ def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
     fine_tuning.evaluate_checkpoint(
         ada, job.id, step, NewEvaluation(dataset_version_id=job.dataset_version_id)
     )
-    evaluator.main(*begun[0])
+    assert evaluator.run(asked()[0])
     found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
     assert (found["rows"], found["num_rows"], found["dataset"]) == ("all", 2, "faq v1")
     assert found["exact_match"] == 1
@@ -90,11 +82,7 @@ def test_a_model_that_knows_its_rows_by_heart_answers_them_exactly(
 
 
 def test_preferences_are_compared_with_what_the_training_started_from(
-    ada: User,
-    tiny_base: Path,
-    make_job: MakeJob,
-    make_version: Callable[..., Any],
-    begun: list[tuple[str, str]],
+    ada: User, tiny_base: Path, make_job: MakeJob, make_version: Callable[..., Any]
 ) -> None:
     settings = {"n_epochs": 3, "batch_size": 4, "evaluate_every": 3}
     job = make_job(ada, method="dpo", validation_fraction=0.3, hyperparameters=settings)
@@ -104,7 +92,7 @@ def test_preferences_are_compared_with_what_the_training_started_from(
     assert worker.main(claim()) == 0
     step = checkpoints.steps(storage.job_dir(job.id))[-1]
     fine_tuning.evaluate_checkpoint(ada, job.id, step)
-    evaluator.main(*begun[0])
+    assert evaluator.run(asked()[0])
     found = fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]
     assert found["status"] == "ready", found
     assert found["loss"] == pytest.approx(points(job.id, "valid_loss")[step], abs=1e-4)
@@ -113,12 +101,12 @@ def test_preferences_are_compared_with_what_the_training_started_from(
 
 
 def test_a_version_of_a_model_is_evaluated_the_same_way(
-    ada: User, tiny_base: Path, make_job: MakeJob, begun: list[tuple[str, str]]
+    ada: User, tiny_base: Path, make_job: MakeJob
 ) -> None:
     job, _ = train(ada, make_job, hyperparameters={"n_epochs": 2, "batch_size": 4})
     new = NewEvaluation(dataset_version_id=job.dataset_version_id)
     fine_tuning.evaluate_version(ada, str(job.model_id), 1, new)
-    assert evaluator.main(*begun[0]) == 0
+    assert evaluator.run(asked()[0])
     with reading() as session:
         found = session.get_one(ModelVersionRow, job.model_version_id).metrics
     assert found["evaluation"]["status"] == "ready"
@@ -130,55 +118,56 @@ def test_without_rows_for_validation_it_asks_which(ada: User, half_way: JobRow) 
         fine_tuning.evaluate_checkpoint(ada, half_way.id, 8)
 
 
-def test_asking_twice_begins_once_and_there_are_few_at_a_time(
-    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
-) -> None:
+def test_asking_twice_asks_once_and_the_fifth_waits_behind_four(ada: User, half_way: JobRow) -> None:
     new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 4, new)
-    assert len(begun) == 1
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
-    with pytest.raises(Conflict, match="2 evaluations are running"):
-        fine_tuning.evaluate_checkpoint(ada, half_way.id, 12, new)
+    with writing() as session:
+        for step in (16, 20):
+            session.add(CheckpointRow(id=f"ckpt_{step}", job_id=half_way.id, step=step))
+            (storage.checkpoint_model_dir(half_way.id, step)).mkdir(parents=True)
+    for ahead, step in enumerate((4, 8, 12, 16, 20)):
+        for _ in range(2):
+            told = fine_tuning.evaluate_checkpoint(ada, half_way.id, step, new).metrics["evaluation"]
+            assert (told["status"], told["ahead"]) == ("waiting", ahead)
+    assert len(asked()) == 5
 
 
-def test_one_that_is_silent_has_failed_and_may_be_started_again(
-    ada: User, half_way: JobRow, begun: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_waits_for_long_is_no_failure(ada: User, half_way: JobRow) -> None:
     new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
-    later = clock.now() + timedelta(minutes=5)
-    monkeypatch.setattr(values, "now", lambda: later)
+    with writing() as session:
+        session.query(EvaluationRow).one().created_at = clock.now() - timedelta(hours=5)
+    assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["status"] == "waiting"
+
+
+def test_a_failed_one_may_be_asked_for_again(ada: User, half_way: JobRow) -> None:
+    new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
+    assert not evaluator.run(first := asked()[0])  # the files are no model
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
+    assert len(asked()) == 1
+    assert asked() != [first]
+
+
+def test_rows_that_were_deleted_meanwhile_are_named(
+    ada: User, half_way: JobRow, make_version: Callable[..., Any]
+) -> None:
+    other = make_version(ada, EASY, name="other")
+    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=other.id))
+    datasets.delete(ada, other.dataset_id)
+    assert evaluator.run(asked()[0])
     found = fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]
-    assert found["status"] == "failed"
-    assert "run" not in found
-    fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)
-    assert len(begun) == 2
-    # the first one, should it come back, has nothing to say any more
-    assert not evaluating.change(*begun[0], progress=0.5)
+    assert (found["status"], found["error"]) == (
+        "failed",
+        "The rows to measure on were deleted. Choose others.",
+    )
 
 
-def test_a_process_that_dies_leaves_a_reason(
-    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
-) -> None:
+def test_what_cannot_be_loaded_fails_with_a_sentence(ada: User, half_way: JobRow) -> None:
     fine_tuning.evaluate_checkpoint(
         ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id)
     )
-    child = subprocess.Popen([sys.executable, "-c", "import os; os._exit(9)"], cwd=ROOT)
-    evaluating._wait(child, *begun[0])
-    assert (
-        "ended unexpectedly" in fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"]
-    )
-
-
-def test_what_cannot_be_loaded_fails_with_a_sentence(
-    ada: User, half_way: JobRow, begun: list[tuple[str, str]]
-) -> None:
-    fine_tuning.evaluate_checkpoint(
-        ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id)
-    )
-    assert evaluator.main(*begun[0]) == 1
-    assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == evaluator.CRASHED
+    assert not evaluator.run(asked()[0])
+    assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == CRASHED.message
 
 
 @pytest.mark.usefixtures("as_servers_do")
@@ -187,26 +176,25 @@ def test_the_process_does_it_on_its_own(ada: User, tiny_base: Path, make_job: Ma
         ada, make_job, validation_fraction=0.3, hyperparameters={"n_epochs": 1, "batch_size": 4}
     )
     fine_tuning.evaluate_checkpoint(ada, job.id, step)
+    QUEUE.run()
     wait_until(
         lambda: fine_tuning.get_checkpoint(ada, job.id, step).metrics["evaluation"]["status"] == "ready"
     )
 
 
 def test_others_rows_and_checkpoints_do_not_exist(
-    ada: User, bob: User, half_way: JobRow, make_job: MakeJob, begun: list[tuple[str, str]]
+    ada: User, bob: User, half_way: JobRow, make_job: MakeJob
 ) -> None:
     with pytest.raises(NotFound):
         fine_tuning.evaluate_checkpoint(bob, half_way.id, 8)
     with reading() as session:
-        assert session.query(CheckpointRow).filter(CheckpointRow.step == 8).one().metrics == {
-            "valid_loss": 1.0
-        }
+        assert session.query(EvaluationRow).all() == []
 
 
 def test_another_users_rows_cannot_be_measured_on(
-    ada: User, bob: User, half_way: JobRow, make_version: Callable[..., Any], begun: list[tuple[str, str]]
+    ada: User, bob: User, half_way: JobRow, make_version: Callable[..., Any]
 ) -> None:
     theirs = make_version(bob)
     with pytest.raises(NotFound):
         fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, NewEvaluation(dataset_version_id=theirs.id))
-    assert begun == []
+    assert asked() == []

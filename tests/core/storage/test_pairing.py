@@ -78,10 +78,10 @@ def start() -> None:
     """What a start does to files, in its order."""
     pairing.open_database()
     conversions.recover()
-    report_queue.recover()
+    report_queue.QUEUE.recover()
     uploads.recover()
     models.recover()
-    export_queue.recover()
+    export_queue.QUEUE.recover()
     Supervisor()._sweep()
 
 

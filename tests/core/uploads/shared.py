@@ -11,22 +11,14 @@ from core import datasets, storage
 from core.config import settings
 from core.datasets import Dataset, IngestOptions, NewDataset
 from core.ingest import converter
+from core.ingest import queue as conversions
 from core.people.users import User
-
-
-class InProcess:
-    """Stands for the converter's process: the same entry, without the second that a Python start takes."""
-
-    def __init__(self, version_id: str) -> None:
-        self.version_id = version_id
-
-    def wait(self) -> int:
-        return 0 if converter.run(self.version_id) else 1
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(converter, "start", InProcess)
+    """The same entry as the converter's process, without the second that a Python start takes."""
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 
 def stage(content: bytes) -> Path:

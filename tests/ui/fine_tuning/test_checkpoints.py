@@ -5,7 +5,6 @@ from streamlit.testing.v1 import AppTest
 
 from core import chats, fine_tuning, storage
 from core.db import reading, writing
-from core.fine_tuning.checkpoints import evaluating
 from core.people.users import User
 from core.providers import PROVIDERS
 from core.security import new_id
@@ -122,11 +121,7 @@ def test_training_further_and_exporting_promote_by_themselves(
     assert app.query_params[page] in (model.id, [model.id])
 
 
-def test_evaluate_offers_rows_and_begins(
-    ada: User, visit: Visit, job_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[str] = []
-    monkeypatch.setattr(evaluating, "_start", lambda target_id, run: begun.append(target_id))
+def test_evaluate_offers_rows_and_begins(ada: User, visit: Visit, job_id: str) -> None:
     version = make_dataset(ada, [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(5)])
     app = pick(choose(visit(ada, "job", id=job_id), 40), "Evaluate")
     assert app.selectbox(key="checkpoint_rows").options == ["faq v1, 5 rows"]
@@ -134,7 +129,7 @@ def test_evaluate_offers_rows_and_begins(
     assert not app.exception
     evaluation = fine_tuning.get_checkpoint(ada, job_id, 40).metrics["evaluation"]
     assert (evaluation["status"], evaluation["dataset_version_id"]) == ("waiting", version.id)
-    assert len(begun) == 1
+    assert evaluation["ahead"] == 0
 
 
 def test_an_evaluation_is_told_in_one_line() -> None:
