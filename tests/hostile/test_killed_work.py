@@ -111,15 +111,21 @@ def ask(kind: Kind, ada: User, make_version: MakeVersion, tiny_base: Path, base_
     return lambda: kind.ask(ada, make_version, base_model)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm_parent() -> Iterator[None]:
+    """One for all tests; after one that killed it, the next request starts another."""
+    children.keep_warm(*FORKED)
+    yield
+    children.shut_down()
+
+
 @pytest.fixture
 def queue(kind: Kind) -> Iterator[Queue]:
-    """The queue of a server, which has a warm parent. Nothing looks after it but ``tick``."""
-    children.keep_warm(*FORKED)
+    """The queue of a server. Nothing looks after it but ``tick``."""
     made = kind.queue()
     yield made
     for child in made.children.values():
         child.kill()
-    children.shut_down()
 
 
 def row_of(queue: Queue, key: Key) -> WorkRow | None:
