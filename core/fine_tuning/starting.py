@@ -298,7 +298,8 @@ def _reject(job_id: str, error: jobs.Error) -> None:
 def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
     settings, num_examples, _ = settled
     resolved = row.resolved | asdict(settings)  # a rerun knows already with how many threads
-    if jobs.admit(session, row.id, resolved=resolved, total_steps=settings.total_steps(num_examples)):
+    steps = settings.total_steps(num_examples, num_processes=row.num_processes)
+    if jobs.admit(session, row.id, resolved=resolved, total_steps=steps):
         notes.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 

@@ -193,6 +193,11 @@ class Hyperparameters(Input):
     )
 
 
+def rows_per_step(batch_size: int, gradient_accumulation: int, num_processes: int) -> int:
+    """Rows, or packed sequences, that one step learns from: each process takes its own batches of it."""
+    return batch_size * gradient_accumulation * num_processes
+
+
 @dataclass(frozen=True)
 class Settings:
     """Hyperparameters with every ``auto`` decided. None: no limit, or decided once the rows are read."""
@@ -223,13 +228,20 @@ class Settings:
     samples_every: int | None = None
     keep: str = "last"
 
-    @property
-    def rows_per_step(self) -> int:
-        """On one device."""
-        return self.batch_size * self.gradient_accumulation
+    def rows_per_step(self, num_processes: int = 1) -> int:
+        """What one step learns from, over all processes."""
+        return rows_per_step(self.batch_size, self.gradient_accumulation, num_processes)
 
-    def total_steps(self, num_examples: int, *, num_processes: int = 1) -> int:
-        steps = self.n_epochs * math.ceil(num_examples / (self.rows_per_step * num_processes))
+    def steps_per_epoch(self, num_rows: int, *, num_processes: int = 1) -> int:
+        """Steps in which every row is learned once; the last one may have fewer rows.
+
+        ``num_rows``: rows to learn, without those kept for validation; of packed rows, the sequences.
+        """
+        return math.ceil(num_rows / self.rows_per_step(num_processes))
+
+    def total_steps(self, num_rows: int, *, num_processes: int = 1) -> int:
+        """Of the whole training, unless it ends early. ``num_rows`` as in ``steps_per_epoch``."""
+        steps = self.n_epochs * self.steps_per_epoch(num_rows, num_processes=num_processes)
         return min(steps, self.max_steps) if self.max_steps else steps
 
 

@@ -136,7 +136,7 @@ def ways_to_fit(
 
 def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
     """Each alone, then together; only what changes something."""
-    small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step)}
+    small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step())}
     checkpointing = {"gradient_checkpointing": True}
     parts: list[Candidate] = [("Batch size 1", small)] if settings.batch_size > 1 else []
     parts += [] if settings.gradient_checkpointing else [("Gradient checkpointing", checkpointing)]

@@ -90,14 +90,12 @@ def forecast(user: User, new: NewJob) -> Forecast:
     found = kept.get(_key(subject))
     measured = Measured(**found) if found else None
     share = plan.num_examples / max(1, plan.num_examples + plan.num_validation)
-    per_epoch = (
-        totals.steps_per_epoch(subject.settings, share=share, num_processes=new.num_processes)
-        if totals
-        else None
-    )
-    if per_epoch is not None:
-        steps = per_epoch * subject.settings.n_epochs
-        plan = replace(plan, total_steps=min(steps, subject.settings.max_steps or steps))
+    per_epoch = None
+    if totals:
+        counted = totals.num_trained(subject.settings, share=share)
+        per_epoch = subject.settings.steps_per_epoch(counted, num_processes=new.num_processes)
+        steps = subject.settings.total_steps(counted, num_processes=new.num_processes)
+        plan = replace(plan, total_steps=steps)
     seconds = _seconds(plan, subject.settings, totals, measured, share=share)
     return Forecast(
         plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch
@@ -138,7 +136,7 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
 
 def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
     request = {"op": "probe", "method": subject.method, "threads": _threads(), **subject.as_json()}
-    if len(lines) >= subject.settings.rows_per_step:
+    if len(lines) >= subject.settings.rows_per_step():
         request["lines"] = lines
     with _turn(task):
         process = PreviewProcess()
