@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.tables import JobRow
-from core.training.hyperparameters import rows_per_step
+from core.training.settings import rows_per_step
 
 START_SECONDS = 8.0  # a worker's way to its first step
 LOOKED_AT = 200  # jobs that measured a pace

@@ -27,7 +27,7 @@ from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tas
 from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
-from core.training import Settings, memory
+from core.training import METHODS, Settings, memory
 from core.training.memory import Need, Shape, Way
 
 MOST_THREADS = 8
@@ -187,16 +187,18 @@ def _key(subject: Subject) -> str:
 
 def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) -> Memory:
     machine = hardware.look()
-    gpu, settings, pairs = machine.has_gpu, subject.settings, subject.method == "dpo"
+    gpu, settings, sequences = machine.has_gpu, subject.settings, METHODS[subject.method].sequences_per_row
     device, free, total = _device(machine)
     shape = _shape(subject)
     longest = (totals.longest_row if totals else 0) or settings.max_length
-    need = memory.estimate(shape, settings, longest_row=longest, gpu=gpu, pairs=pairs) if shape else None
+    need = (
+        memory.estimate(shape, settings, longest_row=longest, gpu=gpu, sequences=sequences) if shape else None
+    )
     seen = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
     wanted = seen or (need.total if need else None)
     fits = wanted <= memory.SPARE * free if wanted else None
     ways = (
-        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, pairs=pairs)
+        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, sequences=sequences)
         if shape and not fits
         else []
     )
