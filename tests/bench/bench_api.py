@@ -84,7 +84,7 @@ async def measure(target: Target) -> dict[str, Figures]:
     """The three kinds of requests, one after the other."""
     headers = {"Authorization": f"Bearer {target.token}"}
     limits = httpx.Limits(max_connections=2 * CLIENTS)
-    async with httpx.AsyncClient(base_url=target.url, headers=headers, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=target.url, headers=headers, limits=limits, timeout=60) as client:
 
         async def post() -> httpx.Response:
             return await client.post("/api/chats", json=target.new_chat)
