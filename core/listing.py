@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from pydantic import ConfigDict, Field, field_validator
 from sqlalchemy import ColumnElement, Select, func, or_, select, true
@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from core.errors import ValidationError
 from core.fields import Input
 
-R = TypeVar("R")
 T = TypeVar("T")
+Columns = TypeVarTuple("Columns")
 
 
 class ListQuery(Input):
@@ -57,17 +57,18 @@ class Listed(Generic[T]):
 
 def fetch(
     session: Session,
-    statement: Select[R],
+    statement: Select[*Columns],
     query: ListQuery,
     *,
     sortable: Mapping[str, Any],
     tie: Any,
-    present: Callable[[R], T],
+    present: Callable[[*Columns], T],
 ) -> Listed[T]:
     """Run ``statement`` for one page.
 
-    ``sortable`` maps public names to columns; ``tie`` is the column that breaks ties (the id).
-    What has no value in the column comes last either way. Raises ValidationError for an unknown ``sort``.
+    ``present`` makes an item from what the statement selects. ``sortable`` maps public names to columns;
+    ``tie`` is the column that breaks ties (the id). What has no value in the column comes last either way.
+    Raises ValidationError for an unknown ``sort``.
     """
     descending, name = query.sort.startswith("-"), query.sort.removeprefix("-")
     if name not in sortable:
@@ -77,8 +78,8 @@ def fetch(
     total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
     column = sortable[name].desc() if descending else sortable[name].asc()
     order = [column.nulls_last(), tie.desc() if descending else tie.asc()]
-    rows = session.scalars(statement.order_by(*order).limit(query.limit).offset(query.offset)).all()
-    return Listed([present(row) for row in rows], total, query.limit, query.offset)
+    rows = session.execute(statement.order_by(*order).limit(query.limit).offset(query.offset)).all()
+    return Listed([present(*row) for row in rows], total, query.limit, query.offset)
 
 
 def contains(column: Any, text: str) -> ColumnElement[bool]:

@@ -3,13 +3,19 @@
 A router's ``route_class`` says who may come in, and is asked before the body is read: :class:`Public` or
 :class:`SignedIn` (``/v1`` has its own). Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes
 the raw request itself.
+
+Plain functions run in a thread. Handing a request over to one costs as much as a query, so one without a body
+is handed over once: who calls is found out in the thread that then answers.
 """
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Annotated, Any, ClassVar, NoReturn, get_type_hints
 
 from fastapi import Depends
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -72,18 +78,62 @@ class Public(APIRoute):
         return reading_json(self, super().get_route_handler())
 
 
-class SignedIn(APIRoute):
-    """Needs ``Authorization: Bearer <token>`` with a signed token; API keys are refused."""
+class Guarded(APIRoute):
+    """Nobody comes in unknown, nor is told what is wrong with a request.
+
+    ``find_caller`` is asked once per request, before the body is read; parameters of the type ``asked_as``
+    get what it found.
+    """
+
+    asked_as: ClassVar[Any]
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        hints = get_type_hints(endpoint, include_extras=True)
+        self._asking = [name for name, hint in hints.items() if hint == self.asked_as]
+        self._is_plain = not iscoroutinefunction(endpoint)
+        super().__init__(path, self._knowing_who_calls(endpoint), **options)
+
+    def find_caller(self, request: Request) -> Any:
+        """Who calls. Raises Unauthorized."""
+        raise NotImplementedError
 
     def get_route_handler(self) -> Handler:
         handle = reading_json(self, super().get_route_handler())
+        finds_in_its_thread = self._is_plain and self._asking and self.body_field is None
 
-        async def handle_signed_in(request: Request) -> Response:
-            request.state.user = await run_in_threadpool(_user_of, request)
-            note_user(request, request.state.user)
-            return await handle(request)
+        async def handle_known(request: Request) -> Response:
+            if not finds_in_its_thread:
+                await run_in_threadpool(self._caller_of, request)
+            try:
+                return await handle(request)
+            except RequestValidationError:
+                await run_in_threadpool(self._caller_of, request)
+                raise
 
-        return handle_signed_in
+        return handle_known
+
+    def _knowing_who_calls(self, endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """The endpoint as FastAPI is to call it: with the request in place of who calls."""
+
+        def call(values: dict[str, Any]) -> Any:
+            callers = {name: self._caller_of(values[name]) for name in self._asking}
+            return endpoint(**values | callers)
+
+        @wraps(endpoint)
+        async def answer(**values: Any) -> Any:
+            return await (run_in_threadpool(call, values) if self._is_plain else call(values))
+
+        return answer
+
+    def _caller_of(self, request: Request) -> Any:
+        if not hasattr(request.state, "caller"):
+            request.state.caller = self.find_caller(request)
+        return request.state.caller
+
+
+async def asking_request(request: Request) -> Request:
+    """Stands for who calls until the endpoint is called, see :class:`Guarded`."""
+    return request
 
 
 def bearer_token(request: Request) -> str:
@@ -105,16 +155,19 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _current_user(request: Request) -> User:
-    return request.state.user
-
-
-CurrentUser = Annotated[User, Depends(_current_user)]
+CurrentUser = Annotated[User, Depends(asking_request)]
 Address = Annotated[str, Depends(address_of)]
 
 
-def _user_of(request: Request) -> User:
-    return sessions.user_for_jwt(bearer_token(request))
+class SignedIn(Guarded):
+    """Needs ``Authorization: Bearer <token>`` with a signed token; API keys are refused."""
+
+    asked_as = CurrentUser
+
+    def find_caller(self, request: Request) -> User:
+        user = sessions.user_for_jwt(bearer_token(request))
+        note_user(request, user)
+        return user
 
 
 def reading_json(route: APIRoute, handle: Handler) -> Handler:

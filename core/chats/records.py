@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core import clock, datasets, models
@@ -19,9 +19,14 @@ from core.errors import NotFound
 from core.fields import Input
 from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
+from core.models.values import find as find_model
 from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, MessageRow
+
+_MESSAGES = select(func.count()).where(MessageRow.chat_id == ChatRow.id).correlate(ChatRow).scalar_subquery()
+_CHATS = select(ChatRow, _MESSAGES)
+_CHAT = _CHATS.where(ChatRow.id == bindparam("chat_id"), ChatRow.user_id == bindparam("user_id"))
 
 
 class NewChat(Input):
@@ -113,11 +118,11 @@ def create(user: User, new: NewChat) -> Chat:
         row = ChatRow(id=new_id("chat"), user_id=user.id, **who_answers(new.model_id), **fields)
         session.add(row)
         session.flush()
-        return _present(session, row)
+        return _present(row, messages=0)
 
 
 def list_chats(user: User, query: ChatList) -> Listed[Chat]:
-    statement = select(ChatRow).where(ChatRow.user_id == user.id, query.found_in(ChatRow.title))
+    statement = _CHATS.where(ChatRow.user_id == user.id, query.found_in(ChatRow.title))
     if query.model_id is not None:
         statement = statement.where(
             or_(ChatRow.model_id == query.model_id, ChatRow.checkpoint == query.model_id)
@@ -126,19 +131,12 @@ def list_chats(user: User, query: ChatList) -> Listed[Chat]:
         statement = statement.where(ChatRow.dataset_id == query.dataset_id)
     sortable = {"created_at": ChatRow.created_at, "updated_at": ChatRow.updated_at, "title": ChatRow.title}
     with reading() as session:
-        return fetch(
-            session,
-            statement,
-            query,
-            sortable=sortable,
-            tie=ChatRow.id,
-            present=lambda row: _present(session, row),
-        )
+        return fetch(session, statement, query, sortable=sortable, tie=ChatRow.id, present=_present)
 
 
 def get(user: User, chat_id: str) -> Chat:
     with reading() as session:
-        return _present(session, find(session, user, chat_id))
+        return _find_and_present(session, user, chat_id)
 
 
 def update(user: User, chat_id: str, change: ChatChange) -> Chat:
@@ -157,7 +155,7 @@ def update(user: User, chat_id: str, change: ChatChange) -> Chat:
         if "parameters" in given:
             row.parameters = change.parameters.chosen()
         session.flush()
-        return _present(session, row)
+        return _find_and_present(session, user, chat_id)
 
 
 def delete(user: User, chat_id: str) -> None:
@@ -220,7 +218,7 @@ def find(session: Session, user: User, chat_id: str, *, lock: bool = False) -> C
     mine = select(ChatRow).filter_by(id=chat_id, user_id=user.id)
     row = session.scalar(mine.with_for_update() if lock else mine)
     if row is None:
-        raise NotFound("There is no such chat.")
+        raise _no_such_chat()
     return row
 
 
@@ -261,8 +259,9 @@ def who_answers(model_id: str | None) -> dict[str, str | None]:
 def _require_model(user: User, model_id: str) -> None:
     if models.is_reference(model_id):
         models.resolve(user, model_id)
-    else:
-        models.get(user, model_id)
+        return
+    with reading() as session:
+        find_model(session, user.id, model_id)
 
 
 def _require_dataset(user: User, dataset_id: str | None) -> None:
@@ -270,8 +269,18 @@ def _require_dataset(user: User, dataset_id: str | None) -> None:
         datasets.get(user, dataset_id)
 
 
-def _present(session: Session, row: ChatRow) -> Chat:
-    count = session.scalar(select(func.count()).select_from(MessageRow).filter_by(chat_id=row.id)) or 0
+def _find_and_present(session: Session, user: User, chat_id: str) -> Chat:
+    found = session.execute(_CHAT, {"chat_id": chat_id, "user_id": user.id}).one_or_none()
+    if found is None:
+        raise _no_such_chat()
+    return _present(*found)
+
+
+def _no_such_chat() -> NotFound:
+    return NotFound("There is no such chat.")
+
+
+def _present(row: ChatRow, messages: int) -> Chat:
     return Chat(
         id=row.id,
         title=row.title,
@@ -279,7 +288,7 @@ def _present(session: Session, row: ChatRow) -> Chat:
         dataset_id=row.dataset_id,
         system_prompt=row.system_prompt,
         parameters=row.parameters,
-        message_count=count,
+        message_count=messages,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

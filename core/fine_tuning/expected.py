@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.tables import JobRow
+from core.training.settings import rows_per_step
 
 START_SECONDS = 8.0  # a worker's way to its first step
 LOOKED_AT = 200  # jobs that measured a pace
@@ -68,8 +69,5 @@ def _rows_per_step(row: JobRow) -> int | None:
     settings: dict[str, Any] = row.resolved or {}
     if not isinstance(settings.get("batch_size"), int):
         return None
-    return (
-        int(settings["batch_size"])
-        * int(settings.get("gradient_accumulation") or 1)
-        * max(1, row.num_processes)
-    )
+    accumulation = int(settings.get("gradient_accumulation") or 1)
+    return rows_per_step(settings["batch_size"], accumulation, row.num_processes)

@@ -24,7 +24,7 @@ from core.people.users import User
 from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
-from core.training import METHODS, Hyperparameters, Settings, resolve
+from core.training import DEFAULT_METHOD, METHODS, Hyperparameters, Settings, resolve
 
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
@@ -76,7 +76,7 @@ class NewJob(Input):
     suffix: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,64}$", title="Suffix", description="The end of the automatic name."
     )
-    method: str = Field("supervised", title="Method", description="How it learns.")
+    method: str = Field(DEFAULT_METHOD, title="Method", description="How it learns.")
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     seed: int | None = Field(
         None, ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same training."
@@ -298,7 +298,8 @@ def _reject(job_id: str, error: jobs.Error) -> None:
 def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
     settings, num_examples, _ = settled
     resolved = row.resolved | asdict(settings)  # a rerun knows already with how many threads
-    if jobs.admit(session, row.id, resolved=resolved, total_steps=settings.total_steps(num_examples)):
+    steps = settings.total_steps(num_examples, num_processes=row.num_processes)
+    if jobs.admit(session, row.id, resolved=resolved, total_steps=steps):
         notes.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 

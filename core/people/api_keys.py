@@ -12,16 +12,16 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core import clock
-from core.db import reading, writing
+from core.db import find_row, reading, writing
 from core.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthorized
 from core.fields import Input, Name100
 from core.listing import Listed, SearchQuery, fetch
 from core.people import usage
-from core.people.users import User, present
+from core.people.users import ACCOUNT, User, present
 from core.security import digest, new_id, new_token
 from core.tables import ApiKeyRow, UserRow
 
@@ -30,6 +30,21 @@ SCOPES: tuple[Scope, ...] = ("chat", "finetune", "files", "query")
 MAX_ACTIVE = 50
 PREFIX, SHOWN_CHARACTERS = "sk-", 7
 USE_NOTED_EVERY = timedelta(minutes=1)  # a write per request would be dear
+
+_UNEXPIRED = or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > bindparam("at"))
+# Asked with every request, so it is built once: that takes as long as running it
+_BY_KEY = (
+    select(
+        *ACCOUNT,
+        ApiKeyRow.id.label("key_id"),
+        ApiKeyRow.scopes,
+        ApiKeyRow.models,
+        ApiKeyRow.monthly_token_limit,
+        ApiKeyRow.last_used_at,
+    )
+    .join(UserRow, UserRow.id == ApiKeyRow.user_id)
+    .where(ApiKeyRow.key_hash == bindparam("key_hash"), ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
+)
 
 
 class NewKey(Input):
@@ -123,15 +138,12 @@ def revoke(user: User, key_id: str) -> None:
 def identify(key: str) -> Caller:
     """Who calls with this key. Raises Unauthorized when it is unknown, revoked or expired."""
     at = clock.now()
-    found = select(ApiKeyRow, UserRow).join(UserRow, UserRow.id == ApiKeyRow.user_id)
-    found = found.where(ApiKeyRow.key_hash == digest(key), ApiKeyRow.revoked_at.is_(None), _unexpired(at))
-    with reading() as session:
-        row, owner = session.execute(found).tuples().one_or_none() or (None, None)
-    if row is None or owner is None:
+    row = find_row(_BY_KEY, key_hash=digest(key), at=at)
+    if row is None:
         raise Unauthorized("The API key is wrong, revoked or expired.")
-    _note_use(row, at)
+    _note_use(row.key_id, row.last_used_at, at)
     models = None if row.models is None else frozenset(row.models)
-    return Caller(present(owner), row.id, frozenset(row.scopes), models, row.monthly_token_limit)
+    return Caller(present(row), row.key_id, frozenset(row.scopes), models, row.monthly_token_limit)
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:
@@ -157,19 +169,16 @@ def require_tokens(caller: Caller) -> None:
 
 
 def _count_active(session: Session, user: User) -> int:
-    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _unexpired(clock.now()))
-    return session.scalar(select(func.count()).select_from(ApiKeyRow).where(*active)) or 0
+    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
+    count = select(func.count()).select_from(ApiKeyRow).where(*active)
+    return session.scalar(count, {"at": clock.now()}) or 0
 
 
-def _unexpired(at: datetime) -> ColumnElement[bool]:
-    return or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > at)
-
-
-def _note_use(row: ApiKeyRow, at: datetime) -> None:
-    if row.last_used_at and at - row.last_used_at < USE_NOTED_EVERY:
+def _note_use(key_id: str, last_used_at: datetime | None, at: datetime) -> None:
+    if last_used_at and at - last_used_at < USE_NOTED_EVERY:
         return
     with writing() as session:
-        session.execute(update(ApiKeyRow).where(ApiKeyRow.id == row.id).values(last_used_at=at))
+        session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(last_used_at=at))
 
 
 def _seconds_to_next_month() -> int:

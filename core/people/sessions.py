@@ -10,20 +10,36 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, bindparam, delete, select, update
 
 from core import clock
 from core.config import settings
-from core.db import reading, writing
+from core.db import find_row, writing
 from core.errors import Unauthorized
 from core.people import limits
-from core.people.users import User, end_sessions, present
+from core.people.users import ACCOUNT, User, end_sessions, present
 from core.security import digest, new_token, read_jwt, sign_jwt
 from core.tables import RevokedTokenRow, SessionRow, TicketRow, UserRow
 
 COOKIE = "luthier_session"
 TICKET_SECONDS = 30
 LONGEST_TOKEN = 600  # ours have about 300; longer ones are not worth parsing
+
+# Asked with every request, so they are built once: that takes as long as running them
+_BY_COOKIE = (
+    select(*ACCOUNT)
+    .join(SessionRow, SessionRow.user_id == UserRow.id)
+    .where(
+        SessionRow.token_hash == bindparam("token_hash"),
+        SessionRow.revoked_at.is_(None),
+        SessionRow.expires_at > bindparam("at"),
+    )
+)
+_BY_JWT = (
+    select(*ACCOUNT, UserRow.tokens_valid_from, RevokedTokenRow.jti)
+    .outerjoin(RevokedTokenRow, RevokedTokenRow.jti == bindparam("jti"))
+    .where(UserRow.id == bindparam("user_id"))
+)
 
 
 @dataclass(frozen=True)
@@ -65,14 +81,7 @@ def user_for(token: str | None) -> User | None:
     """Who this cookie belongs to, or None when it is missing, wrong, expired or ended."""
     if not token:
         return None
-    alive = select(UserRow).join(SessionRow, SessionRow.user_id == UserRow.id)
-    alive = alive.where(
-        SessionRow.token_hash == digest(token),
-        SessionRow.revoked_at.is_(None),
-        SessionRow.expires_at > clock.now(),
-    )
-    with reading() as session:
-        row = session.scalar(alive)
+    row = find_row(_BY_COOKIE, token_hash=digest(token), at=clock.now())
     return present(row) if row else None
 
 
@@ -102,10 +111,8 @@ def issue_jwt(user: User) -> AccessToken:
 def user_for_jwt(token: str) -> User:
     """Raises Unauthorized when the token is forged, expired or signed out, or its user is gone."""
     claims = _claims(token)
-    with reading() as session:
-        row = session.get(UserRow, claims["sub"])
-        signed_out = session.get(RevokedTokenRow, claims["jti"]) is not None
-    if row is None or signed_out or claims["iat_us"] < _microseconds(row.tokens_valid_from):
+    row = find_row(_BY_JWT, user_id=claims["sub"], jti=claims["jti"])
+    if row is None or row.jti is not None or claims["iat_us"] < _microseconds(row.tokens_valid_from):
         raise Unauthorized
     return present(row)
 

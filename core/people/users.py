@@ -10,10 +10,10 @@ unknown address costs the same hashing time as a wrong password. Sessions and to
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field, ValidationInfo, field_validator
-from sqlalchemy import CursorResult, delete, exists, select, text, update
+from sqlalchemy import CursorResult, Row, delete, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,6 +36,7 @@ from core.tables import InvitationRow, ServerSettingRow, SessionRow, TicketRow, 
 REGISTRATION_KEY = "registration"
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s.\x00-\x1f\x7f-\x9f]+(\.[^@\s.\x00-\x1f\x7f-\x9f]+)+")
 MAX_EMAIL = 254
+ACCOUNT = (UserRow.id, UserRow.email, UserRow.name, UserRow.role, UserRow.created_at)  # what a User holds
 
 
 def normal_email(email: str) -> str:
@@ -262,7 +263,8 @@ def revoke_invitation(user: User, invitation_id: str) -> None:
             raise NotFound
 
 
-def present(row: UserRow) -> User:
+def present(row: UserRow | Row[*tuple[Any, ...]]) -> User:
+    """A row of the table, or one with at least the columns of ``ACCOUNT``."""
     return User(id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at)
 
 

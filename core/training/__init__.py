@@ -1,17 +1,12 @@
-"""The training methods: one line each in ``METHODS``; the form,
-the API schema, the validation and the contract test follow.
+"""Training: one loop for all methods, from rows to a draft of the model.
 
-A method is a frozen :class:`~core.training.method.Method`: its words for people, the formats it learns from,
-and what it minimises. Importing this package loads no torch: the web process plans with it, only the worker
-trains.
+What sets a method apart is its file in ``core.training.methods``; its line in ``METHODS`` there makes it one.
+The settings are in ``hyperparameters`` (what may be asked) and ``settings`` (what was decided). Importing
+this package loads no torch: the web process plans with it, only the worker trains.
 """
 
-from core.training.continued import CONTINUED
-from core.training.dpo import DPO
 from core.training.hyperparameters import Hyperparameters, Settings, resolve
 from core.training.method import Method
-from core.training.supervised import SUPERVISED
+from core.training.methods import DEFAULT_METHOD, METHODS, likely_method
 
-__all__ = ["METHODS", "Hyperparameters", "Method", "Settings", "resolve"]
-
-METHODS: dict[str, Method] = {method.name: method for method in (SUPERVISED, DPO, CONTINUED)}
+__all__ = ["DEFAULT_METHOD", "METHODS", "Hyperparameters", "Method", "Settings", "likely_method", "resolve"]

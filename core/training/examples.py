@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from core.formats import Example, Preference, Text
-from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
+from core.training.settings import CommonSettings
 from core.weights import PLAIN_TEMPLATE
 
 Array = np.ndarray[Any, Any]
@@ -95,7 +95,7 @@ class Reading:
     empty: list[int] = field(default_factory=list)  # lines that leave nothing to learn
 
 
-def read(rows: Rows, tokenizer: Any, settings: Settings) -> Reading:
+def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> Reading:
     """Tokenize every row. Raises TrainingFailed with the line of the first row that is wrong."""
     reading = Reading()
     for line, example in rows:
@@ -109,7 +109,7 @@ def read(rows: Rows, tokenizer: Any, settings: Settings) -> Reading:
     return reading
 
 
-def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings: Settings) -> None:
+def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings: CommonSettings) -> None:
     """One row more."""
     rendered = render(example, tokenizer, settings)
     if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
@@ -121,7 +121,7 @@ def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings:
     reading.items.extend(found)
 
 
-def render(example: Example, tokenizer: Any, settings: Settings) -> list[Rendered]:
+def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[Rendered]:
     """What a row becomes before it is cut: one sequence, or two for a preference.
 
     ``learned`` of the first token is never set.

@@ -1,35 +1,32 @@
 """The settings of a training: what a person may choose, and what ``auto`` becomes.
 
-The form, the API schema, the command line and the page in the docs are made from :class:`Hyperparameters`;
-every field carries its own help. ``resolve`` is a pure function of what was asked, the size of the data and
-the size of the model, so the plan shown before the start is what the worker runs.
+The form, the API schema, the command line and the page in the docs are made from ``Hyperparameters``, which
+has the common settings and those that methods add; every field carries its own help. ``resolve`` is a pure
+function of what was asked, the size of the data and the size of the model, so the plan shown before the start
+is what the worker runs.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from core.fields import Input
+from core.training.method import Method
+from core.training.methods import DEFAULT_METHOD, METHODS, OWN_SETTINGS
+from core.training.settings import Auto, CommonSettings
+from core.training.settings import setting_field as _field
 
-Auto = Literal["auto"]
 FULL_UP_TO_PARAMETERS = 100_000_000  # below it all weights fit a laptop's memory with their optimizer
 CHECKPOINTING_FROM_PARAMETERS = 2_000_000_000  # from here on activations are computed twice rather than kept
 MAX_EPOCHS = 50
 MAX_LORA_TARGETS = 500  # characters
-DEFAULT_BETA = 0.1  # Rafailov et al. 2023
 EARLY_STOPPING = 5  # evaluations without improvement, when it is asked for without a number
 
 
-def _field(title: str, help: str, section: str, *, methods: tuple[str, ...] = (), basic: bool = False) -> Any:
-    """A setting that may stay ``auto``. ``methods``: it means something only there; none: everywhere."""
-    extra: dict[str, Any] = {"section": section, "advanced": not basic, "methods": list(methods)}
-    return Field("auto", title=title, description=help, json_schema_extra=extra)
-
-
-class Hyperparameters(Input):
-    """How to train. ``auto`` is a good choice everywhere."""
+class CommonHyperparameters(Input):
+    """What may be chosen for every method, unless the method fixes it."""
 
     # Length
     n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | Auto = _field(
@@ -88,14 +85,6 @@ class Hyperparameters(Input):
         "Loss on",
         "Answers: only what the assistant says is learned. All: the questions too. Auto: answers.",
         "What is learned",
-        methods=("supervised",),
-    )
-    beta: Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)] | Auto = _field(
-        "Beta",
-        f"How closely the model stays to its base; smaller lets it move further. Auto: {DEFAULT_BETA}.",
-        "What is learned",
-        methods=("dpo",),
-        basic=True,
     )
     max_length: Annotated[int, Field(ge=16, le=131072)] | Auto = _field(
         "Longest row",
@@ -109,7 +98,6 @@ class Hyperparameters(Input):
             "saves padding on a GPU. Auto: off."
         ),
         "What is learned",
-        methods=("supervised", "continued"),
     )
 
     # Optimizer
@@ -193,44 +181,47 @@ class Hyperparameters(Input):
     )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Hyperparameters with every ``auto`` decided. None: no limit, or decided once the rows are read."""
+def _all_fields() -> dict[str, Any]:
+    """Every setting as (type, field): the common ones, and behind those of its section what a method adds.
 
-    n_epochs: int
-    batch_size: int
-    learning_rate: float
-    learning_rate_multiplier: float
-    tuning: str
-    lora_rank: int | None
-    lora_alpha: int | None
-    max_length: int
-    warmup_share: float = 0.05
-    weight_decay: float = 0.0
-    max_steps: int | None = None
-    early_stopping: int = 0
-    lora_dropout: float = 0.0
-    lora_targets: str | None = None
-    loss_on: str = "answers"
-    beta: float | None = None
-    packing: bool = False
-    gradient_accumulation: int = 1
-    schedule: str = "cosine"
-    max_grad_norm: float = 1.0
-    precision: str = "float32"
-    gradient_checkpointing: bool = False
-    evaluate_every: int | None = None
-    samples_every: int | None = None
-    keep: str = "last"
+    Each names the methods for which it means something; none where it does for all.
+    """
+    common = CommonHyperparameters.model_fields
+    fields: dict[str, tuple[Any, Any]] = {name: (info.annotation, info) for name, info in common.items()}
+    for own in OWN_SETTINGS.values():
+        fields[own.name] = (own.kind | Auto, _field(own.title, own.help, own.section, basic=own.basic))
+    by_section: dict[str, dict[str, Any]] = {}
+    for name, (kind, info) in fields.items():
+        having = [method.name for method in METHODS.values() if _means_something(name, method)]
+        info.json_schema_extra["methods"] = having if len(having) < len(METHODS) else []
+        by_section.setdefault(info.json_schema_extra["section"], {})[name] = (kind, info)
+    return {name: field for section in by_section.values() for name, field in section.items()}
 
-    @property
-    def rows_per_step(self) -> int:
-        """On one device."""
-        return self.batch_size * self.gradient_accumulation
 
-    def total_steps(self, num_examples: int, *, num_processes: int = 1) -> int:
-        steps = self.n_epochs * math.ceil(num_examples / (self.rows_per_step * num_processes))
-        return min(steps, self.max_steps) if self.max_steps else steps
+def _means_something(name: str, method: Method) -> bool:
+    """Whether a person may choose this setting of this method."""
+    is_anothers = name in OWN_SETTINGS and OWN_SETTINGS[name] not in method.settings
+    return name not in method.fixed and not is_anothers
+
+
+if TYPE_CHECKING:  # what methods add is known when this module is loaded, and only they name it
+    Hyperparameters = CommonHyperparameters
+    Settings = CommonSettings
+else:
+    Hyperparameters = create_model(
+        "Hyperparameters",
+        __base__=Input,
+        __doc__="How to train. ``auto`` is a good choice everywhere.",
+        __module__=__name__,
+        **_all_fields(),
+    )
+    Settings = make_dataclass(
+        "Settings",
+        [(name, Any, None) for name in OWN_SETTINGS],
+        bases=(CommonSettings,),
+        namespace={"__doc__": CommonSettings.__doc__, "__module__": __name__},
+        frozen=True,
+    )
 
 
 def resolve(
@@ -239,17 +230,18 @@ def resolve(
     num_examples: int,
     num_parameters: int,
     context_length: int,
-    method: str = "supervised",
+    method: str = DEFAULT_METHOD,
     gpu: bool = False,
 ) -> Settings:
     """Decide every ``auto`` for this much data and this model.
 
-    ``gpu``: it will run on one that computes bfloat16.
+    ``method``: a name of ``METHODS``. ``gpu``: it will run on one that computes bfloat16.
     """
+    learning = METHODS[method]
 
     def chosen(name: str, automatic: Any) -> Any:
         value = getattr(asked, name)
-        return automatic if value == "auto" else value
+        return learning.fixed.get(name, automatic if value == "auto" else value)
 
     batch_size = chosen("batch_size", _auto_batch_size(num_examples))
     accumulation = chosen("gradient_accumulation", 1)
@@ -259,7 +251,7 @@ def resolve(
     multiplier = chosen("learning_rate_multiplier", 1.0)
     patience = chosen("early_stopping", 0)
     return Settings(
-        n_epochs=chosen("n_epochs", _auto_epochs(num_examples, batch_size * accumulation, tuning, method)),
+        n_epochs=chosen("n_epochs", _auto_epochs(num_examples, batch_size * accumulation, tuning, learning)),
         max_steps=chosen("max_steps", None),
         early_stopping=patience,
         tuning=tuning,
@@ -267,15 +259,10 @@ def resolve(
         lora_alpha=chosen("lora_alpha", 2 * rank) if rank else None,
         lora_dropout=chosen("lora_dropout", 0.0) if adapter else 0.0,
         lora_targets=chosen("lora_targets", "all-linear") if adapter else None,
-        loss_on="all"
-        if method == "continued"
-        else chosen("loss_on", "answers")
-        if method == "supervised"
-        else "answers",
-        beta=chosen("beta", DEFAULT_BETA) if method == "dpo" else None,
+        loss_on=chosen("loss_on", "answers"),
         max_length=min(context_length, chosen("max_length", 2048)),
-        packing=chosen("packing", False) if method != "dpo" else False,
-        learning_rate=chosen("learning_rate", _auto_learning_rate(num_parameters, tuning, method))
+        packing=chosen("packing", False),
+        learning_rate=chosen("learning_rate", _auto_learning_rate(num_parameters, tuning, learning))
         * multiplier,
         learning_rate_multiplier=multiplier,
         batch_size=batch_size,
@@ -291,6 +278,7 @@ def resolve(
         evaluate_every=chosen("evaluate_every", None),
         samples_every=chosen("samples_every", None),
         keep=chosen("keep", "best" if patience else "last"),
+        **{own.name: chosen(own.name, own.automatic) for own in learning.settings},
     )
 
 
@@ -298,15 +286,14 @@ def _auto_batch_size(num_examples: int) -> int:
     return 4 if num_examples <= 100 else 8 if num_examples <= 2000 else 16
 
 
-def _auto_epochs(num_examples: int, rows_per_step: int, tuning: str, method: str) -> int:
+def _auto_epochs(num_examples: int, rows_per_step: int, tuning: str, method: Method) -> int:
     """Enough steps to learn a small table by heart, few passes where there is much to read.
 
     Measured on the starter and 72 rows in batches of 4: all weights know every answer after 216 steps, LoRA
-    all of them after 900. Preferences need few passes: more of them push both answers down (Rafailov et al.
-    2023 train one epoch).
+    all of them after 900. A method may know better.
     """
-    if method == "dpo":
-        return 3 if num_examples <= 2000 else 1
+    if method.auto_epochs:
+        return method.auto_epochs(num_examples)
     wanted_steps = 300 if tuning == "full" else 1000
     fewest = 3 if num_examples <= 20_000 else 1
     return max(fewest, min(MAX_EPOCHS, math.ceil(wanted_steps * rows_per_step / max(1, num_examples))))
@@ -316,13 +303,8 @@ def _auto_tuning(num_parameters: int) -> str:
     return "full" if num_parameters <= FULL_UP_TO_PARAMETERS else "lora"
 
 
-def _auto_learning_rate(num_parameters: int, tuning: str, method: str) -> float:
+def _auto_learning_rate(num_parameters: int, tuning: str, method: Method) -> float:
     """2.5e-3 at a million parameters (measured), falling
-    with the square root of the size; LoRA bears twice as much.
-
-    Preferences are learned at a twentieth of that: the loss is about differences, and large steps make both
-    answers unlikely.
-    """
+    with the square root of the size; LoRA bears twice as much, some methods less."""
     full = min(3e-3, max(1e-5, 2.5e-3 * math.sqrt(1.3e6 / max(1, num_parameters))))
-    rate = full if tuning == "full" else 2 * full
-    return rate / 20 if method == "dpo" else rate
+    return (full if tuning == "full" else 2 * full) / method.learning_rate_divisor

@@ -78,11 +78,9 @@ class Loop:
         self.units = self._make_units()
         self.lengths = [sum(len(self.train[row]) for row in unit) for unit in self.units]
         self.order = Order(
-            self.lengths, batch_size=self.settings.rows_per_step * self.world.size, seed=self.seed
+            self.lengths, batch_size=self.settings.rows_per_step(self.world.size), seed=self.seed
         )
-        self.total = self.settings.n_epochs * self.order.steps_per_epoch
-        if self.settings.max_steps:
-            self.total = min(self.total, self.settings.max_steps)
+        self.total = self.settings.total_steps(len(self.units), num_processes=self.world.size)
         self.settings = self._settle()
         self.weights = trainable(self.model)
         self.optimizer = torch.optim.AdamW(

@@ -34,7 +34,7 @@ LOSS_SHARE = 0.5  # of the work, where answers are asked for as well
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to measure. ``start``: what the training started from, which preferences are compared with.
+    """What to measure. ``start``: what the training started from, which some methods compare with.
     ``held_out``: only the share of the rows that the training kept for validation, as (fraction, seed).
     ``with_answers``: whether the rows have answers."""
 
@@ -57,7 +57,7 @@ def measure(wanted: Wanted, progress: Callable[[float], None]) -> dict[str, Any]
     tokenizer = pretrained.load_tokenizer(wanted.weights)
     items = _items(wanted, tokenizer)
     objective = wanted.method.objective(wanted.settings)
-    if "preference" in wanted.method.formats:
+    if wanted.method.compares_with_start:
         _compare_with_start(wanted, objective, items)
     model = _load(wanted.weights, wanted.settings)
     share = LOSS_SHARE if wanted.with_answers else 1.0

@@ -102,14 +102,15 @@ def read_shape(folder: Path, *, num_parameters: int) -> Shape | None:
     return Shape(num_parameters, layers, hidden, key_value, inner, vocabulary)
 
 
-def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, pairs: bool = False) -> Need:
+def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, sequences: int = 1) -> Need:
     """Bytes on the device that trains.
 
-    ``longest_row``: tokens of the longest row of the data, before it is cut.
+    ``longest_row``: tokens of the longest row of the data, before it is cut. ``sequences``: that a row is in
+    memory (``Method.sequences_per_row``).
     """
     device = "cuda" if gpu else "cpu"
     trained = _trained(shape, settings)
-    tokens = _tokens_of_a_pass(shape, settings, longest_row=longest_row, device=device, pairs=pairs)
+    tokens = _tokens_of_a_pass(shape, settings, longest_row=longest_row, device=device, sequences=sequences)
     adapter = 0 if settings.tuning == "full" else 4 * trained
     return Need(
         weights=_weights(shape, settings, gpu=gpu) + adapter,
@@ -122,13 +123,13 @@ def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, p
 
 
 def ways_to_fit(
-    shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, pairs: bool = False
+    shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, sequences: int = 1
 ) -> list[Way]:
     """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does."""
     found: list[Way] = []
     for title, changes in _candidates(settings, longest_row=longest_row, gpu=gpu):
         changed = replace(settings, **_known(changes, settings))
-        total = estimate(shape, changed, longest_row=longest_row, gpu=gpu, pairs=pairs).total
+        total = estimate(shape, changed, longest_row=longest_row, gpu=gpu, sequences=sequences).total
         if total <= SPARE * free and all(way.changes != changes for way in found):
             found.append(Way(title, changes, total))
     return found[:MOST_OFFERED]
@@ -136,7 +137,7 @@ def ways_to_fit(
 
 def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
     """Each alone, then together; only what changes something."""
-    small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step)}
+    small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step())}
     checkpointing = {"gradient_checkpointing": True}
     parts: list[Candidate] = [("Batch size 1", small)] if settings.batch_size > 1 else []
     parts += [] if settings.gradient_checkpointing else [("Gradient checkpointing", checkpointing)]
@@ -189,11 +190,13 @@ def _weights(shape: Shape, settings: Settings, *, gpu: bool) -> int:
     return (2 if halves else 4) * shape.num_parameters
 
 
-def _tokens_of_a_pass(shape: Shape, settings: Settings, *, longest_row: int, device: str, pairs: bool) -> int:
+def _tokens_of_a_pass(
+    shape: Shape, settings: Settings, *, longest_row: int, device: str, sequences: int
+) -> int:
     """Padded to the longest; a batch too large
     for one pass is split by the loop, but one row always passes."""
     row = settings.max_length if settings.packing else min(settings.max_length, max(longest_row, 1))
-    row *= 2 if pairs else 1
+    row *= sequences
     return min(settings.batch_size * row, _most_tokens(shape, device, row))
 
 

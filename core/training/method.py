@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from core.errors import Detail, LuthierError
 from core.formats import Example
-from core.training.hyperparameters import Settings
+from core.training.settings import CommonSettings, OwnSetting
 from core.weights import Weights
 
 Rows = Iterable[tuple[int, Example | list[Detail]]]  # (line from 1, example or what is wrong with it)
@@ -100,7 +100,7 @@ class Task:
     train: Callable[[], Rows]
     validation: Callable[[], Rows] | None
     validation_fraction: float
-    settings_for: Callable[[int], Settings]  # number of training examples -> settings
+    settings_for: Callable[[int], CommonSettings]  # number of training examples -> settings
     seed: int
     threads: int
     sample_prompts: Sequence[str] = ()
@@ -130,7 +130,7 @@ class Report(Protocol):
     def alert(self, kind: str, message: str) -> None:
         """Something the owner should be told even when nobody watches: nan, diverged."""
 
-    def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None:
+    def planned(self, settings: CommonSettings, *, total_steps: int, start_step: int) -> None:
         """The data is read: so many steps lie ahead, the first ``start_step`` of them were done before."""
 
     def step(self, facts: Step) -> None: ...
@@ -160,7 +160,7 @@ class Silent:
 
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None: ...
     def alert(self, kind: str, message: str) -> None: ...
-    def planned(self, settings: Settings, *, total_steps: int, start_step: int) -> None: ...
+    def planned(self, settings: CommonSettings, *, total_steps: int, start_step: int) -> None: ...
     def step(self, facts: Step) -> None: ...
     def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None: ...
     def sampled(self, step: int, samples: Sequence[Sample]) -> None: ...
@@ -175,20 +175,38 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Method:
-    """One way to train.
+class Series:
+    """A number that a method reports at each step beside the loss, which the monitor draws over the steps.
 
-    ``formats`` names the dataset formats that it learns from, ``objective`` makes what is minimised.
-
-    ``objective(settings)`` returns a :class:`core.training.objective.Objective`; it is called in the worker
-    only.
+    ``name`` is one of the objective's ``sum_names``; ``format``: how its values are written, in d3's words.
     """
 
     name: str
     title: str
+    format: str = ".3f"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train: all that sets it apart from the others. What has a default need not be said."""
+
+    name: str
+    title: str
     help: str
-    formats: tuple[str, ...]
-    objective: Callable[[Settings], Any]
-    series: tuple[tuple[str, str], ...] = ()  # further series it reports: (name, title)
-    # sample prompts are put as a user's message; False: the model goes on writing them
-    asks_in_chat: bool = True
+    formats: tuple[str, ...]  # of datasets that it learns from
+    # makes the core.training.objective.Objective that is minimised; called only where torch may be loaded
+    objective: Callable[[CommonSettings], Any]
+    likely_for: tuple[str, ...] = ()  # formats for which it is suggested before others that learn from them
+    settings: tuple[OwnSetting, ...] = ()  # that only it has
+    fixed: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # common settings that it decides, so none is asked
+    auto_epochs: Callable[[int], int] | None = None  # rows to learn -> automatic epochs; None: as in resolve
+    learning_rate_divisor: float = 1.0  # the automatic learning rate is divided by it
+    sequences_per_row: int = 1  # of a row that are in memory at a time
+    compares_with_start: bool = False  # its loss needs the model as it was before the training
+    gives_answers: bool = False  # an evaluation asks the questions of its rows and compares the answers
+    series: tuple[Series, ...] = ()  # what it reports while it trains
+    # what an evaluation says of numbers that the objective measures: (name, words with {} for the number)
+    measured: tuple[tuple[str, str], ...] = ()
+    asks_in_chat: bool = True  # a sample prompt is a user's message; False: the model goes on writing it

@@ -20,6 +20,7 @@ Unit = Sequence[Any]  # of Tokens or Pair
 # the model in evaluation mode, without gradients, in the right precision
 Measuring = Callable[[], AbstractContextManager[None]]
 IGNORED = -100
+MEASURED_OF_TOKENS = (("accuracy", "**{:.0%}** of tokens right"),)  # Method.measured of a CrossEntropy
 
 
 @dataclass(frozen=True)

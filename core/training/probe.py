@@ -89,7 +89,7 @@ def _longest(rows: Rows, tokenizer: Any, settings: Settings) -> Sequence[Any]:
     if not reading.items:
         raise TrainingFailed("None of the rows has anything to learn.", code="invalid_training_file")
     items = sorted(reading.items, key=len, reverse=True)
-    wanted = settings.rows_per_step
+    wanted = settings.rows_per_step()
     if not settings.packing:
         return items[:wanted]
     taken, tokens = 0, 0

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from core import stopping
+from core import db, stopping
 from core.people import api_keys, sessions
 from core.people.api_keys import NewKey
 from core.people.users import User
@@ -48,6 +49,21 @@ def with_key(client: TestClient) -> Callable[..., "Caller"]:
         return Caller(client, {"Authorization": f"Bearer {secret}"})
 
     return make
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """The SQL that has been run, without BEGIN."""
+    noted: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            noted.append(statement)
+
+    engine = db.engine()
+    event.listen(engine, "before_cursor_execute", note)
+    yield noted
+    event.remove(engine, "before_cursor_execute", note)
 
 
 class Caller:

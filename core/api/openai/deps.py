@@ -1,39 +1,27 @@
 """Who calls ``/v1``: the owner of an API key. Signed tokens of ``/api`` are refused."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
-from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
 
-from core.api.deps import bearer_token, note_user, reading_json
+from core.api.deps import Guarded, asking_request, bearer_token, note_user
 from core.errors import Unauthorized
 from core.people import api_keys
 from core.people.api_keys import Caller
 
-
-class WithKey(APIRoute):
-    """Needs ``Authorization: Bearer sk-…``, asked before the body is read."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = reading_json(self, super().get_route_handler())
-
-        async def handle_with_key(request: Request) -> Response:
-            request.state.caller = await run_in_threadpool(_identify, request)
-            note_user(request, request.state.caller.user)
-            return await handle(request)
-
-        return handle_with_key
+CurrentCaller = Annotated[Caller, Depends(asking_request)]
 
 
-def _current_caller(request: Request) -> Caller:
-    return request.state.caller
+class WithKey(Guarded):
+    """Needs ``Authorization: Bearer sk-…``."""
 
+    asked_as = CurrentCaller
 
-CurrentCaller = Annotated[Caller, Depends(_current_caller)]
+    def find_caller(self, request: Request) -> Caller:
+        caller = _identify(request)
+        note_user(request, caller.user)
+        return caller
 
 
 def _identify(request: Request) -> Caller:

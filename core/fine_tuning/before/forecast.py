@@ -27,7 +27,7 @@ from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tas
 from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
-from core.training import Settings, memory
+from core.training import METHODS, Settings, memory
 from core.training.memory import Need, Shape, Way
 
 MOST_THREADS = 8
@@ -90,14 +90,12 @@ def forecast(user: User, new: NewJob) -> Forecast:
     found = kept.get(_key(subject))
     measured = Measured(**found) if found else None
     share = plan.num_examples / max(1, plan.num_examples + plan.num_validation)
-    per_epoch = (
-        totals.steps_per_epoch(subject.settings, share=share, num_processes=new.num_processes)
-        if totals
-        else None
-    )
-    if per_epoch is not None:
-        steps = per_epoch * subject.settings.n_epochs
-        plan = replace(plan, total_steps=min(steps, subject.settings.max_steps or steps))
+    per_epoch = None
+    if totals:
+        counted = totals.num_trained(subject.settings, share=share)
+        per_epoch = subject.settings.steps_per_epoch(counted, num_processes=new.num_processes)
+        steps = subject.settings.total_steps(counted, num_processes=new.num_processes)
+        plan = replace(plan, total_steps=steps)
     seconds = _seconds(plan, subject.settings, totals, measured, share=share)
     return Forecast(
         plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch
@@ -138,7 +136,7 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
 
 def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
     request = {"op": "probe", "method": subject.method, "threads": _threads(), **subject.as_json()}
-    if len(lines) >= subject.settings.rows_per_step:
+    if len(lines) >= subject.settings.rows_per_step():
         request["lines"] = lines
     with _turn(task):
         process = PreviewProcess()
@@ -189,16 +187,18 @@ def _key(subject: Subject) -> str:
 
 def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) -> Memory:
     machine = hardware.look()
-    gpu, settings, pairs = machine.has_gpu, subject.settings, subject.method == "dpo"
+    gpu, settings, sequences = machine.has_gpu, subject.settings, METHODS[subject.method].sequences_per_row
     device, free, total = _device(machine)
     shape = _shape(subject)
     longest = (totals.longest_row if totals else 0) or settings.max_length
-    need = memory.estimate(shape, settings, longest_row=longest, gpu=gpu, pairs=pairs) if shape else None
+    need = (
+        memory.estimate(shape, settings, longest_row=longest, gpu=gpu, sequences=sequences) if shape else None
+    )
     seen = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
     wanted = seen or (need.total if need else None)
     fits = wanted <= memory.SPARE * free if wanted else None
     ways = (
-        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, pairs=pairs)
+        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, sequences=sequences)
         if shape and not fits
         else []
     )

@@ -92,10 +92,9 @@ class Totals:
     def longest_row(self) -> int:
         return self.longest[0]["tokens"] if self.longest else 0
 
-    def steps_per_epoch(self, settings: Settings, *, share: float = 1.0, num_processes: int = 1) -> int:
-        """``share``: of the rows that is learned, not kept for validation."""
-        units = self.num_packed if settings.packing else self.num_sequences
-        return -(-round(units * share) // (settings.rows_per_step * num_processes))
+    def num_trained(self, settings: Settings, *, share: float) -> int:
+        """Sequences that one epoch learns from. ``share``: of the rows, without those kept for validation."""
+        return round((self.num_packed if settings.packing else self.num_sequences) * share)
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,10 @@ def wanted_of(row: EvaluationRow) -> Wanted:
         method=method,
         settings=chosen,
         weights=weights,
-        start=models.location(start_id) if start_id and "preference" in method.formats else weights,
+        start=models.location(start_id) if start_id and method.compares_with_start else weights,
         rows=lambda: formats.read_examples(storage.parquet_path(version.id), format_, columns),
         held_out=(job.validation_fraction, job.seed) if job and asked["rows"] == "held out" else None,
-        with_answers=method.name == "supervised"
+        with_answers=method.gives_answers
         and format_.name in ("chat", "completion")
         and chosen.loss_on != "all",
         threads=settings().training_threads or min(MAX_THREADS, os.cpu_count() or 1),

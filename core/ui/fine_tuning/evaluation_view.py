@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import fine_tuning
 from core.people.users import User
+from core.training import METHODS
 from core.ui import show as showing
 
 EVERY_SECONDS = 1.5
@@ -44,10 +45,8 @@ def _follow(user: User, job_id: str, step: int) -> None:
 def describe(evaluation: Mapping[str, Any]) -> str:
     """``Loss 0.312 · 92% of tokens · 40 of 50 answers exact on 50 rows of faq v1 kept for validation``"""
     words = [f"Loss **{evaluation['loss']:.3f}**"]
-    if "accuracy" in evaluation:
-        words.append(f"**{evaluation['accuracy']:.0%}** of tokens right")
-    if "reward_accuracy" in evaluation:
-        words.append(f"preferred answer ahead in **{evaluation['reward_accuracy']:.0%}**")
+    phrases = dict(phrase for method in METHODS.values() for phrase in method.measured)
+    words += [text.format(evaluation[name]) for name, text in phrases.items() if name in evaluation]
     if answers := evaluation.get("num_answers"):
         words.append(f"**{round(evaluation['exact_match'] * answers)} of {answers}** answers exact")
     kept = " kept for validation" if evaluation.get("rows") == "held out" else ""

@@ -16,7 +16,6 @@ from core.people.users import User
 from core.ui import places, show
 from core.ui.datasets.column_mapping import Columns, pick_columns
 
-LIKELY = {"preference": "dpo", "text": "continued"}  # what a format is mostly there for; else supervised
 METHOD, METHOD_FOR = "ft_method", "ft_method_for"
 
 
@@ -67,9 +66,8 @@ def pick_method(data: Data, given: NewJob | None) -> str:
     state = st.session_state
     is_for = (data.version.id, data.format.name)
     if state.get(METHOD_FOR) != is_for or state.get(METHOD) not in names:
-        likely = (
-            given.method if given and METHOD_FOR not in state else LIKELY.get(data.format.name, "supervised")
-        )
+        is_given = given is not None and METHOD_FOR not in state
+        likely = given.method if given and is_given else training.likely_method(data.format.name)
         state[METHOD_FOR], state[METHOD] = is_for, likely if likely in names else names[0]
     chosen: str = st.radio(
         "Method",

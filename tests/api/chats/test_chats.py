@@ -152,6 +152,20 @@ def test_filters_and_sorting(as_ada: Caller, ada: User, model_id: str, dataset_i
         assert [chat["title"] for chat in as_ada.get(f"/api/chats?{query}").json()["items"]] == titles
 
 
+def test_a_list_says_how_many_messages_each_has_in_as_many_queries_however_long_it_is(
+    as_ada: Caller, model_id: str, chat_id: str, statements: list[str]
+) -> None:
+    as_ada.get("/api/chats")
+    of_one = len(statements)
+    for _ in range(2):
+        as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hello", "generate": False})
+        as_ada.post("/api/chats", {"model_id": model_id})
+    statements.clear()
+    chats_of_ada = as_ada.get("/api/chats?sort=created_at").json()["items"]
+    assert len(statements) == of_one
+    assert [chat["message_count"] for chat in chats_of_ada] == [2, 0, 0]
+
+
 def test_answer_has_message_and_reply(as_ada: Caller, chat_id: str, model_id: str) -> None:
     answer = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "sing a song"})
     assert answer.status_code == 201

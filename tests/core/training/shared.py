@@ -33,9 +33,10 @@ def prefer(question: str, better: str, worse: str) -> Preference:
 
 def rows_for(method: str, count: int) -> list[Any]:
     """Rows that a small model can learn: a rule, a preference for short answers, a refrain."""
-    if method == "dpo":
+    format_ = METHODS[method].formats[0]
+    if format_ == "preference":
         return [prefer(f"Is {n} fine?", "Yes.", f"No, {n} is not fine at all.") for n in range(count)]
-    if method == "continued":
+    if format_ == "text":
         return [
             Text(f"The lamp number {n} burns all night, and nobody counts the hours.") for n in range(count)
         ]
@@ -117,5 +118,5 @@ def make_loop(
         folder=folder,
         report=report or Kept(),
         write_model=lambda place: pretrained.write_model(model, tokenizer, weights, place),
-        sampler=Sampler(tokenizer, prompts, held_out or learned, as_chat=method != "continued"),
+        sampler=Sampler(tokenizer, prompts, held_out or learned, as_chat=METHODS[method].asks_in_chat),
     )

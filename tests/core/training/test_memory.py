@@ -37,8 +37,8 @@ def end_process() -> Any:
     preview.stop()
 
 
-def total(settings: Settings, *, gpu: bool = True, longest_row: int = 2048, pairs: bool = False) -> float:
-    return memory.estimate(SEVEN, settings, longest_row=longest_row, gpu=gpu, pairs=pairs).total / GIB
+def total(settings: Settings, *, gpu: bool = True, longest_row: int = 2048, sequences: int = 1) -> float:
+    return memory.estimate(SEVEN, settings, longest_row=longest_row, gpu=gpu, sequences=sequences).total / GIB
 
 
 def test_the_limit_of_a_pass_is_that_of_the_loop() -> None:
@@ -70,9 +70,9 @@ def test_less_is_needed_where_less_is_kept() -> None:
     assert (
         total(LORA, longest_row=100)
         < total(LORA)
-        < total(replace(LORA, batch_size=2), pairs=True) + total(LORA)
+        < total(replace(LORA, batch_size=2), sequences=2) + total(LORA)
     )
-    assert total(replace(LORA, batch_size=2), pairs=True) > total(replace(LORA, batch_size=2))
+    assert total(replace(LORA, batch_size=2), sequences=2) > total(replace(LORA, batch_size=2))
 
 
 def test_the_ways_out_fit_and_change_little_first() -> None:

@@ -21,10 +21,13 @@ pytestmark = pytest.mark.slow
 
 TUNINGS = ("full", "lora")
 STEPS, EVERY = 24, 5  # steps of a run, and between two checkpoints
-LEARNED = {"supervised": 0.5, "dpo": 0.45, "continued": 0.7}  # training loss below which a run has learned
-HARD: dict[str, dict[str, Any]] = {  # what could break a resume: randomness, packing, accumulation
+# training loss below which a run has learned; of another method half of what it began with
+LEARNED = {"supervised": 0.5, "dpo": 0.45, "continued": 0.7}
+# what could break a resume: randomness, packing, accumulation; of another method ``ACCUMULATED``
+ACCUMULATED: dict[str, Any] = {"gradient_accumulation": 2, "batch_size": 2}
+HARD: dict[str, dict[str, Any]] = {
     "supervised": {"packing": True, "max_length": 64, "gradient_accumulation": 2, "batch_size": 2},
-    "dpo": {"gradient_accumulation": 2, "batch_size": 2},
+    "dpo": ACCUMULATED,
     "continued": {"packing": True, "max_length": 64, "gradient_checkpointing": True},
 }
 
@@ -32,7 +35,7 @@ HARD: dict[str, dict[str, Any]] = {  # what could break a resume: randomness, pa
 def loop_of(method: str, tuning: str, folder: Path, report: Any = None) -> Loop:
     """A run of ``STEPS`` steps that writes a checkpoint at every ``EVERY``-th of them."""
     rows = rows_for(method, 32)
-    asked = HARD[method] | ({"lora_dropout": 0.1} if tuning == "lora" else {})
+    asked = HARD.get(method, ACCUMULATED) | ({"lora_dropout": 0.1} if tuning == "lora" else {})
     loop = make_loop(
         STARTER, folder, method=method, rows=rows[:24], validation=rows[24:], tuning=tuning, report=report,
         n_epochs=50, max_steps=STEPS, evaluate_every=6, samples_every=0, **asked,
@@ -84,7 +87,7 @@ def test_a_fresh_run_learns(straight_of: Callable[[str, str], Loop], method: str
     loop = straight_of(method, tuning)
     losses = loop.report.losses
     assert len(losses) == STEPS
-    assert np.mean(losses[-4:]) < LEARNED[method] < losses[0]
+    assert np.mean(losses[-4:]) < LEARNED.get(method, losses[0] / 2) < losses[0]
     assert list(loop.report.valid) == [6, 12, 18, 24]
     assert loop.report.valid[24] < loop.report.valid[6]
 

@@ -22,7 +22,7 @@ from core.training import (
 from core.training.batches import Order
 from core.training.loop import Loop
 from core.training.method import Silent, TrainingFailed
-from core.training.supervised import SUPERVISED
+from core.training.methods.supervised import SUPERVISED
 from core.weights import Weights
 
 CHAT = [

@@ -11,7 +11,8 @@ from core.fine_tuning import NewJob, recipes
 from core.fine_tuning.before import process as preview_process
 from core.hardware import Machine
 from core.people.users import User
-from core.training import Hyperparameters
+from core.training import METHODS, Hyperparameters
+from core.training.methods import OWN_SETTINGS
 from core.ui import places
 from core.ui.datasets import column_mapping
 from core.ui.fine_tuning import form
@@ -232,6 +233,37 @@ def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit)
     assert app.selectbox(key="ft_column_preferred_output").value == "chosen"
     assert app.number_input(key="ft_beta").placeholder == "auto: 0.1"
     assert "ft_loss_on" not in {str(widget.key) for widget in app.get("button_group")}
+
+
+OF_FORMAT = {
+    "chat": FAQ,
+    "completion": FAQ,
+    "text": [{"text": "Once upon a time."}] * 5,
+    "preference": [PAIR] * 5,
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_offered_with_the_settings_that_it_has(
+    ada: User, base: str, visit: Visit, name: str
+) -> None:
+    method = METHODS[name]
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, OF_FORMAT[method.formats[0]]).dataset_id)
+    assert method.title in app.radio(key="ft_method").options
+    app.radio(key="ft_method").set_value(name).run()
+    assert not app.exception
+    assert method.help in str(app.radio(key="ft_method").proto.captions)
+    keys = {str(widget.key) for kind in WIDGETS for widget in app.get(kind)}
+    own = {f"ft_{setting.name}" for setting in method.settings}
+    others = {f"ft_{setting}" for setting in OWN_SETTINGS} - own
+    assert own <= keys
+    assert not keys & (others | {f"ft_{fixed}" for fixed in method.fixed})
+    app.button(key="ft_start").click().run()
+    (job,) = all_jobs(ada)
+    assert job.method == name
+
+
+WIDGETS = ("number_input", "text_input", "selectbox", "button_group")
 
 
 def test_presets_fill_the_fields_and_a_change_makes_them_ones_own(ada: User, base: str, visit: Visit) -> None:

@@ -6,7 +6,8 @@ from streamlit.testing.v1 import AppTest
 from core import fine_tuning, jobs
 from core.db import writing
 from core.people.users import User
-from core.tables import JobRow
+from core.tables import JobRow, MetricPointRow
+from core.training import METHODS
 from core.ui.fine_tuning.jobs import job_cards, job_charts, job_monitor
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_job, make_model
@@ -151,3 +152,20 @@ def test_rising_validation_loss_is_remarked() -> None:
 )
 def test_axis_grows_in_few_jumps_up_to_the_jobs_end(step: int, total: int, end: int) -> None:
     assert job_charts.axis_end(step, total) == end
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_reports_is_drawn(ada: User, visit: Visit, name: str) -> None:
+    series = METHODS[name].series
+    job_id = make_job(ada, method=name)
+    add_points(job_id)
+    with writing() as session:
+        session.add_all(
+            MetricPointRow(job_id=job_id, name=one.name, step=step, value=step / 10)
+            for one in series
+            for step in (1, 2, 3)
+        )
+    app = visit(ada, "job", id=job_id)
+    assert not app.exception
+    assert all(f"**{one.title}**" in text_of(app) for one in series)
+    assert len(app.get("vega_lite_chart")) == 2 + len(series)  # beside the loss and the learning rate

@@ -182,7 +182,7 @@ def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
 def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
     """Those of the method first; what this machine or method does not measure has no place of its own."""
     method = METHODS.get(job.method)
-    own = [job_charts.Small(name, title, ".3f") for name, title in (method.series if method else ())]
+    own = [job_charts.Small(one.name, one.title, one.format) for one in (method.series if method else ())]
     first_step, last_step = _shown_steps(job)
     with st.grid(2, min_column_width=300, gap="small"):
         for small in [*own, *job_charts.SMALL]:

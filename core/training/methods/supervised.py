@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the model learns to give the answers of the data."""
 
 from core.training.method import Method
-from core.training.objective import CrossEntropy
+from core.training.objective import MEASURED_OF_TOKENS, CrossEntropy
 
 SUPERVISED = Method(
     name="supervised",
@@ -9,4 +9,6 @@ SUPERVISED = Method(
     help="The model learns to give the answers in your data.",
     formats=("chat", "completion", "text"),
     objective=lambda _settings: CrossEntropy(),
+    measured=MEASURED_OF_TOKENS,
+    gives_answers=True,
 )

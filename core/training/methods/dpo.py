@@ -13,14 +13,17 @@ memory.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from core.training.examples import Pair
-from core.training.hyperparameters import DEFAULT_BETA, Settings
-from core.training.method import Method
+from core.training.method import Method, Series
 from core.training.objective import Losses, Measuring, Unit, token_losses
+from core.training.settings import CommonSettings, OwnSetting
+
+DEFAULT_BETA = 0.1  # Rafailov et al. 2023
 
 BATCH = 16  # pairs per pass when the reference is computed
 
@@ -99,20 +102,42 @@ def _write(cache: Path, values: Any) -> None:
     draft.replace(cache)
 
 
-def _objective(settings: Settings) -> Preference:
-    return Preference(settings.beta or DEFAULT_BETA)
+def _objective(settings: CommonSettings) -> Preference:
+    return Preference(settings.own("beta") or DEFAULT_BETA)
 
 
+def _epochs(num_examples: int) -> int:
+    """Few passes: more of them push both answers down (Rafailov et al. 2023 train one epoch)."""
+    return 3 if num_examples <= 2000 else 1
+
+
+BETA = OwnSetting(
+    name="beta",
+    kind=Annotated[float, Field(gt=0, le=2, allow_inf_nan=False)],
+    automatic=DEFAULT_BETA,
+    title="Beta",
+    help=f"How closely the model stays to its base; smaller lets it move further. Auto: {DEFAULT_BETA}.",
+    section="What is learned",
+    basic=True,
+)
 DPO = Method(
     name="dpo",
     title="Preference tuning (DPO)",
     help="The model learns which of two answers is the better one.",
     formats=("preference",),
     objective=_objective,
+    settings=(BETA,),
+    fixed={"loss_on": "answers", "packing": False},
+    auto_epochs=_epochs,
+    # the loss is about differences, and large steps make both answers unlikely
+    learning_rate_divisor=20,
+    sequences_per_row=2,
+    compares_with_start=True,
     series=(
-        ("reward_margin", "Reward margin"),
-        ("reward_accuracy", "Preferred answer ahead"),
-        ("reward_preferred", "Reward of the preferred answer"),
-        ("reward_non_preferred", "Reward of the other answer"),
+        Series("reward_margin", "Reward margin"),
+        Series("reward_accuracy", "Preferred answer ahead"),
+        Series("reward_preferred", "Reward of the preferred answer"),
+        Series("reward_non_preferred", "Reward of the other answer"),
     ),
+    measured=(("reward_accuracy", "preferred answer ahead in **{:.0%}**"),),
 )
