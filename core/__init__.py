@@ -25,8 +25,8 @@ Imports run one way, from right to left; what stands between two arrows does not
 
     cells clock config errors sql_types stopping
     -> db fields formats hardware network processes security sql_sandbox tables weights
-    -> listing migrations providers storage
-    -> people readers training -> alerts models reports -> exports ingest jobs -> datasets runners
+    -> inference listing migrations storage
+    -> people readers training -> alerts models reports -> exports ingest jobs providers -> datasets runners
     -> fine_tuning query uploads -> chats workers -> api cli worker -> guide server -> ui
     -> pages app launch __main__
 """

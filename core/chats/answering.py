@@ -62,15 +62,23 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
     return Sent(present_message(message), present_message(reply) if reply else None)
 
 
-def send(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
-    """As ``start``, but waits for the whole reply.
+def send(
+    user: User,
+    new: NewMessage,
+    *,
+    api_key_id: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Sent:
+    """As ``start``, but waits for the whole reply; one that ``stop`` ends is what there was of it.
 
     Raises what made the reply fail; a failed exchange without text is not kept.
     """
     sent = start(user, new, api_key_id=api_key_id)
     if sent.reply is None:
         return sent
-    replies.wait(sent.reply.id)
+    while not replies.wait(sent.reply.id, seconds=POLL_SECONDS):
+        if stop():
+            replies.stop(sent.reply.id)
     reply = get_message(user, sent.reply.id)
     if reply.error and not reply.content:
         rewind(user, sent.message.id)
@@ -123,8 +131,7 @@ def warm(user: User, model_id: str) -> None:
     One that cannot answer says so when it is asked.
     """
     with suppress(NotFound, Conflict):
-        found = models.resolve(user, model_id)
-        sources.provider_of(found).warm(models.location(found.version.id))
+        sources.warm(models.resolve(user, model_id))
 
 
 def complete(
@@ -138,13 +145,16 @@ def complete(
 ) -> Iterator[Delta | Finish]:
     """Answer a conversation that is not stored; only its cost is. Closing the iterator cancels the answer.
 
-    Raises Conflict, ContextLengthExceeded, Unavailable, when the first piece is asked for or later.
+    Raises Conflict, ContextLengthExceeded, ValidationError, RateLimited, Unavailable, when the first piece is
+    asked for or later.
     """
     replies.require_room()
-    request = sources.build_request(model, messages, parameters=parameters, forget=False)
+    sources.require(model)
     bill, started = Bill(user.id, model.model.id, api_key_id), time.monotonic()
     closing = False
-    events = sources.provider_of(model).generate(request, stop=lambda: closing or stop())
+    events = sources.from_model(
+        model, messages, parameters=parameters, forget=False, stop=lambda: closing or stop()
+    )
     finish = Finish("cancelled")
     try:
         for event in events:
@@ -152,7 +162,8 @@ def complete(
             yield event
     except GeneratorExit:
         closing = True
-        finish = next((event for event in events if isinstance(event, Finish)), finish)
+        with suppress(LuthierError):  # what goes wrong now concerns nobody
+            finish = next((event for event in events if isinstance(event, Finish)), finish)
         raise
     finally:
         with writing() as session:
@@ -170,7 +181,7 @@ def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
         found = models.resolve(user, chat.model_id)
     except NotFound as error:
         raise Conflict("What answered in this chat was deleted. Choose another model for it.") from error
-    models.location(found.version.id)
+    sources.require(found)
     return found
 
 
@@ -196,10 +207,8 @@ def _begin(
             yield from sources.from_query(user, chat.dataset_id, question)
             return
         messages = sources.conversation(history, system_prompt=chat.system_prompt)
-        request = sources.build_request(
-            answering, messages, parameters={**chat.parameters, **parameters}, forget=True
-        )
-        yield from sources.provider_of(answering).generate(request, stop=stop)
+        chosen = {**chat.parameters, **parameters}
+        yield from sources.from_model(answering, messages, parameters=chosen, forget=True, stop=stop)
 
     bill = None if answering == "query" else Bill(user.id, chat.model_id, api_key_id)
     replies.begin(reply.id, answer, bill=bill)

@@ -1,14 +1,14 @@
 """Where a reply's text comes from: a model, or a query over the dataset that is attached to the chat."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from core import models, query
 from core.chats.replies import Table
-from core.errors import Conflict, LuthierError
+from core.errors import Conflict, LuthierError, Unavailable
 from core.people.users import User
 from core.providers import PROVIDERS
-from core.providers.base import Delta, Finish, Generation, Provider
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider
 from core.tables import MessageRow
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
@@ -36,7 +36,41 @@ def from_query(user: User, dataset_id: str | None, content: str) -> Iterator[Del
     yield Finish("stop")
 
 
-def build_request(
+def from_model(
+    model: models.Callable,
+    messages: Sequence[dict[str, str]],
+    *,
+    parameters: dict[str, Any],
+    forget: bool,
+    stop: Callable[[], bool],
+) -> Iterator[Delta | Finish]:
+    """The provider's answer, which ends with a Finish.
+
+    Raises what ``Provider.generate`` raises, Conflict for a provider that is gone, Unavailable when it stops
+    in the middle. Closing the iterator cancels the answer.
+    """
+    provider = provider_of(model)
+    events = provider.generate(
+        _build_request(model, messages, parameters=parameters, forget=forget), stop=stop
+    )
+    for event in events:
+        yield event
+        if isinstance(event, Finish):
+            return
+    raise Unavailable(f"{provider.title} ended the answer in the middle. Send your message again.")
+
+
+def require(model: models.Callable) -> None:
+    """Raises Conflict or NotFound if it is known already that the model cannot answer."""
+    provider_of(model).require(_asked(model))
+
+
+def warm(model: models.Callable) -> None:
+    """Begin loading the model, if that takes time. Raises as ``require``."""
+    provider_of(model).warm(_asked(model))
+
+
+def _build_request(
     model: models.Callable, messages: Sequence[dict[str, str]], *, parameters: dict[str, Any], forget: bool
 ) -> Generation:
     """The model's own system prompt and parameters fill in what the caller leaves open."""
@@ -47,7 +81,7 @@ def build_request(
         else [{"role": "system", "content": model.system_prompt}]
     )
     return Generation(
-        weights=models.location(model.version.id),
+        model=_asked(model),
         messages=[*prompt, *messages],
         parameters={**model.parameters, **parameters},
         forget=forget,
@@ -56,11 +90,15 @@ def build_request(
 
 def provider_of(model: models.Callable) -> Provider:
     """Raises Conflict when this server no longer has the model's provider."""
-    if model.model.provider not in PROVIDERS:
-        raise Conflict(
-            f"This server has no provider named {model.model.provider}, so the model cannot answer."
-        )
-    return PROVIDERS[model.model.provider]
+    name = model.answering.provider
+    if name not in PROVIDERS:
+        raise Conflict(f"This server has no provider named {name}, so the model cannot answer.")
+    return PROVIDERS[name]
+
+
+def _asked(model: models.Callable) -> AskedModel:
+    answering, version = model.answering, model.version
+    return AskedModel(answering.id, answering.name, version.id if version else None, answering.context_length)
 
 
 def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) -> list[dict[str, str]]:

@@ -37,7 +37,8 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Model:
-    """A registry entry. ``latest_version`` and what is below it are None while there are no weights.
+    """A registry entry. ``latest_version`` and what is below it are None while there are no weights, as they
+    are for ever of a model that answers on another server (type external).
 
     ``starter`` is True for the bundled starter model and everything built on it: it says so wherever it
     answers.
@@ -115,7 +116,8 @@ def present(session: Session, row: ModelRow) -> Model:
         latest_version=latest.version if latest else None,
         latest_version_id=latest.id if latest else None,
         aliases=_aliases(session, row.id),
-        capabilities={"chat": True, "embeddings": False, "finetune": row.type != "custom"} | row.capabilities,
+        capabilities={"chat": True, "embeddings": False, "finetune": row.type not in ("custom", "external")}
+        | row.capabilities,
         context_length=row.context_length,
         provider=row.provider,
         kind=latest.kind if latest else None,

@@ -166,7 +166,7 @@ def _learned_questions(user: User, model: models.Model) -> list[str]:
     [] when there are none or they are gone."""
     try:
         made = models.resolve(user, model.id).version
-        if not made.dataset_version_id or not made.finetune_job_id:
+        if made is None or not made.dataset_version_id or not made.finetune_job_id:
             return []
         columns = fine_tuning.get(user, made.finetune_job_id).columns
         rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)
