@@ -1,8 +1,7 @@
 """Who answers a message, and what the watchers of a reply see.
 
-A message that starts with ``/sql`` or ``/describe`` is answered from the chat's dataset by a query, without
-any model; every other by the chat's model. One reply at a time per chat. All that can be refused is refused
-before anything is stored.
+A message that is a command (``core.chats.commands``) is answered without any model; every other by the
+chat's model. One reply at a time per chat. All that can be refused is refused before anything is stored.
 """
 
 import time
@@ -37,7 +36,7 @@ from core.people.users import User
 from core.providers.base import Delta, Finish
 from core.tables import ChatRow, MessageRow
 
-Answering = models.Callable | Literal["query"]
+Answering = models.Callable | Literal["command"]
 STALE_SECONDS = 60.0  # a reply that another process writes and that has not grown for so long is given up on
 POLL_SECONDS = 0.25
 
@@ -49,8 +48,8 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
     Unavailable.
     """
     chat = get(user, new.chat_id)
-    wants_query = new.role == "user" and sources.is_command(new.content)
-    answering = _answering(user, chat, wants_query) if new.generate else None
+    is_command = new.role == "user" and sources.is_command(new.content)
+    answering = _answering(user, chat, is_command) if new.generate else None
     with writing() as session:
         row = find(session, user, chat.id, lock=True)
         if answering:
@@ -170,11 +169,11 @@ def complete(
             replies.charge(session, bill, finish.usage, seconds=time.monotonic() - started)
 
 
-def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
+def _answering(user: User, chat: Chat, is_command: bool) -> Answering:
     """Who will answer. All that can be refused is refused here, before anything is stored."""
     replies.require_room()
-    if wants_query:
-        return "query"
+    if is_command:
+        return "command"
     if chat.model_id is None:
         raise Conflict("The model of this chat was deleted. Choose another model for it.")
     try:
@@ -202,15 +201,15 @@ def _begin(
         if not history:  # the chat was deleted before its reply began
             yield Finish("cancelled")
             return
-        if answering == "query":
+        if answering == "command":
             question = next(row.content for row in reversed(history) if row.role == "user")
-            yield from sources.from_query(user, chat.dataset_id, question)
+            yield from sources.from_command(user, chat.dataset_id, question)
             return
         messages = sources.conversation(history, system_prompt=chat.system_prompt)
         chosen = {**chat.parameters, **parameters}
         yield from sources.from_model(answering, messages, parameters=chosen, forget=True, stop=stop)
 
-    bill = None if answering == "query" else Bill(user.id, chat.model_id, api_key_id)
+    bill = None if answering == "command" else Bill(user.id, chat.model_id, api_key_id)
     replies.begin(reply.id, answer, bill=bill)
 
 
@@ -249,7 +248,7 @@ def _last_question(chat_id: str) -> Any:
 
 
 def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
-    who = who_answers(None if answering == "query" else chat.checkpoint or chat.model_id)
+    who = who_answers(None if answering == "command" else chat.checkpoint or chat.model_id)
     return add_message(session, chat, role="assistant", content="", state="generating", **who)
 
 

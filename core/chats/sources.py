@@ -1,9 +1,10 @@
-"""Where a reply's text comes from: a model, or a query over the dataset that is attached to the chat."""
+"""Where a reply's text comes from: a model, or a command."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from core import models, query
+from core import models
+from core.chats import commands
 from core.chats.replies import Table
 from core.errors import Conflict, LuthierError, Unavailable
 from core.people.users import User
@@ -12,27 +13,23 @@ from core.providers.base import AskedModel, Delta, Finish, Generation, Provider
 from core.tables import MessageRow
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
-LARGEST_TABLE = 200  # rows kept with the reply
-NO_DATASET = (
-    "Attach a dataset to this chat first. Then `/describe` sums up its columns and `/sql SELECT … "
-    "FROM data` questions it."
-)
-NO_SQL = (
-    "Write the query behind it: `/sql SELECT * FROM data LIMIT 5`. The attached dataset is called `data`."
-)
 
 
 def is_command(content: str) -> bool:
-    return _command(content) is not None
+    return commands.find(content) is not None
 
 
-def from_query(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | Table | Finish]:
-    """Answer ``/describe`` or ``/sql …``. What is wrong with the SQL becomes the reply."""
-    command, sql = _command(content) or ("", "")
-    if dataset_id is None or (command == "/sql" and not sql):
-        yield Delta(NO_DATASET if dataset_id is None else NO_SQL)
+def from_command(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | Table | Finish]:
+    """Answer a message that is a command. What it lacks, or what is wrong with it, becomes the reply."""
+    command, arguments = commands.find(content) or (None, "")
+    if command is None:  # it is no command any more
+        yield Delta("There is no such command.")
+    elif command.needs_dataset and dataset_id is None:
+        yield Delta(f"Attach a dataset to this chat first. {commands.help_text()}")
+    elif command.missing and not arguments:
+        yield Delta(command.missing)
     else:
-        yield from _run(user, dataset_id, command=command, sql=sql)
+        yield from _run(command, user, dataset_id, arguments)
     yield Finish("stop")
 
 
@@ -120,32 +117,13 @@ def error_of(code: str) -> type[LuthierError] | None:
     return None
 
 
-def _command(content: str) -> tuple[str, str] | None:
-    """``("/sql", "SELECT 1")``; None when the message is for a model."""
-    word, _, rest = content.strip().partition(" ")
-    word, newline, more = word.partition("\n")
-    sql = f"{more} {rest}" if newline else rest
-    return (word, sql.strip()) if word in ("/sql", "/describe") else None
-
-
-def _run(user: User, dataset_id: str, *, command: str, sql: str) -> Iterator[Delta | Table]:
+def _run(
+    command: commands.Command, user: User, dataset_id: str | None, arguments: str
+) -> Iterator[Delta | Table]:
     try:
-        found = query.run_on(user, dataset_id, sql) if command == "/sql" else query.describe(user, dataset_id)
+        yield from command.answer(user, dataset_id, arguments)
     except LuthierError as error:
         yield Delta(f"That could not be answered. {error.message}")
-        return
-    rows = "row" if found.row_count == 1 else "rows"
-    cut = ", and there are more" if found.truncated or found.row_count > LARGEST_TABLE else ""
-    shown = f" The first {LARGEST_TABLE} are shown." if found.row_count > LARGEST_TABLE else ""
-    yield Delta(f"{found.row_count} {rows} in {found.elapsed_ms:.0f} ms{cut}.{shown}")
-    yield Table(
-        {
-            "columns": [dict(column) for column in found.columns],
-            "rows": [list(row) for row in found.rows[:LARGEST_TABLE]],
-            "row_count": found.row_count,
-            "truncated": bool(cut),
-        }
-    )
 
 
 def _belongs_to_command(row: MessageRow) -> bool:
