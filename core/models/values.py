@@ -37,8 +37,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Model:
-    """A registry entry. ``latest_version`` and what is below it are None while there are no weights, as they
-    are for ever of a model that answers on another server (type external).
+    """A registry entry. ``latest_version`` and what is below it are None while there are no weights.
 
     ``starter`` is True for the bundled starter model and everything built on it: it says so wherever it
     answers.
