@@ -126,10 +126,9 @@ def upstream() -> Iterator[Upstream]:
 
 def make_external(user: User, name: str = "far-1", **fields: Any) -> str:
     """A model of the user's that the other server answers for; returns its id."""
+    values = {"id": new_id("mdl"), "owner_id": user.id, "name": name, "type": "external", "provider": NAME}
     with writing() as session:
-        row = ModelRow(
-            id=new_id("mdl"), owner_id=user.id, name=name, type="external", provider=NAME, **fields
-        )
+        row = ModelRow(**{**values, **fields})
         session.add(row)
         session.flush()
         return row.id

@@ -2,7 +2,8 @@
 
 To add one: write ``core/providers/NAME.py`` with a ``Provider`` that has ``name``, ``title`` and ``generate``
 (see ``base``), or with an ``HttpProvider`` if it asks another server (see ``over_http``), and put an instance
-into ``PROVIDERS``. ``tests/core/providers/test_providers.py`` runs the contract tests on it.
+into ``PROVIDERS``. ``tests/core/providers/test_providers.py`` runs the contract tests on it, once its
+``MODELS`` says how a model of it comes to be.
 
 - ``base``: the contract
 - ``local``: models whose weights are on this server, answered by ``core.inference``

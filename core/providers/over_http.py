@@ -149,6 +149,7 @@ class _Connections:
         self._loop = asyncio.new_event_loop()
         self._limits = limits
         self._client: httpx.AsyncClient | None = None
+        self.is_closed = False
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -160,6 +161,7 @@ class _Connections:
         return asyncio.run_coroutine_threadsafe(self._stream(request, put), self._loop)
 
     def close(self) -> None:
+        self.is_closed = True
         with suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(CLOSE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -208,6 +210,7 @@ class _Answer:
     """The lines of one answer, for as long as somebody wants them."""
 
     def __init__(self, connections: _Connections, request: httpx.Request, stop: Callable[[], bool]) -> None:
+        self._connections = connections
         self._stop = stop
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._request = connections.open(request, self._arrived.put)
@@ -217,13 +220,17 @@ class _Answer:
         while True:
             if self._stop():
                 raise _NotWanted
-            with suppress(queue.Empty):
+            try:
                 line = self._arrived.get(timeout=LOOK_SECONDS)
-                if line is _END:
-                    return
-                if isinstance(line, Exception):
-                    raise line
-                yield line
+            except queue.Empty:
+                if self._connections.is_closed:
+                    raise _NotWanted from None
+                continue
+            if line is _END:
+                return
+            if isinstance(line, Exception):
+                raise line
+            yield line
 
     def close(self, *, is_whole: bool) -> None:
         """Hang up. Of a whole answer the end is waited for, for a moment, so that its connection can be used

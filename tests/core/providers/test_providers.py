@@ -14,7 +14,7 @@ import pytest
 from core import chats, models
 from core.chats import sources
 from core.db import writing
-from core.errors import ContextLengthExceeded, Unavailable, ValidationError
+from core.errors import Conflict, ContextLengthExceeded, Unavailable, ValidationError
 from core.inference.check_model import check
 from core.inference.inspection import inspect
 from core.inference.text import Detokenizer, StopFilter
@@ -451,3 +451,12 @@ def test_a_provider_that_stops_in_the_middle_is_an_error_and_no_answer(
     model = models.resolve(ada, models.get(ada, fake_http.make_external(ada)).name)
     with pytest.raises(Unavailable, match="Forgetful ended the answer in the middle"):
         list(chats.complete(ada, model=model, messages=HELLO, parameters={}))
+
+
+def test_a_chat_learns_before_anything_is_stored_that_its_model_has_no_weights(ada: User) -> None:
+    model_id = fake_http.make_external(ada, provider="local")
+    chat = chats.create(ada, chats.NewChat(model_id=model_id))
+    with pytest.raises(Conflict, match="far-1 has no weights on this server"):
+        chats.send(ada, chats.NewMessage(chat_id=chat.id, content="Hello"))
+    assert chats.list_messages(ada, chats.MessageList(chat_id=chat.id)).total == 0
+    chats.warm(ada, model_id)
