@@ -10,8 +10,8 @@ The ideas that carry the code:
    in the service, uniqueness and states in the table.
 4. Every state change of a job is one guarded UPDATE. No work depends on an open page or on the process that
    began it.
-5. Four families grow by one file and one line in a literal registry: formats, providers, training methods,
-   runners.
+5. Five families grow by one file and one line in a literal registry: formats, providers, training methods,
+   runners, chat commands.
 6. Files first, row last. Datasets, checkpoints and models are immutable folders, published by rename; the row
    comes after.
 
@@ -25,9 +25,8 @@ Imports run one way, from right to left; what stands between two arrows does not
 
     cells clock config errors sql_types stopping
     -> db fields formats hardware network security sql_sandbox tables weights
-    -> listing migrations processes storage
-    -> providers
-    -> people readers training -> alerts models reports -> exports ingest jobs -> datasets runners
+    -> inference listing migrations processes storage
+    -> people readers training -> alerts models reports -> exports ingest jobs providers -> datasets runners
     -> fine_tuning query uploads -> chats workers -> api cli worker -> guide server -> ui
     -> pages app launch __main__
 """

@@ -1,17 +1,24 @@
 """One contract per family that every member must pass:
-formats, providers, training methods, runners, readers."""
+formats, providers, training methods, runners, chat commands."""
 
 import re
 
 import pytest
 
+from core.chats.commands import COMMANDS
 from core.formats import FORMATS
 from core.providers import PROVIDERS
 from core.runners import RUNNERS
 from core.training import METHODS
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-FAMILIES = {"formats": FORMATS, "providers": PROVIDERS, "methods": METHODS, "runners": RUNNERS}
+FAMILIES = {
+    "formats": FORMATS,
+    "providers": PROVIDERS,
+    "methods": METHODS,
+    "runners": RUNNERS,
+    "commands": COMMANDS,
+}
 
 
 def _members(family: object) -> dict[str, object]:

@@ -6,8 +6,8 @@
 - ``delivering``: the thread of the server that sends those that wait, again and again until it worked or was
   tried enough
 
-When an alert is due is decided where it happens (``core.jobs``, the worker, the supervisor). A *kind* is a
-word of ``records.Kind``.
+When an alert is due is decided where it happens (``core.jobs``, the worker, the supervisor). Its *kind* is an
+entry of ``ALERT_KINDS`` (``core.tables.alert_kinds``, which says how to add one).
 """
 
 from core.alerts.records import (
@@ -15,7 +15,6 @@ from core.alerts.records import (
     PREFIX,
     Alert,
     AlertList,
-    Kind,
     count_unseen,
     list_alerts,
     mark_all_seen,
@@ -23,8 +22,10 @@ from core.alerts.records import (
     newest,
     note,
 )
+from core.tables import ALERT_KINDS, Kind
 
 __all__ = [
+    "ALERT_KINDS",
     "KINDS",
     "PREFIX",
     "Alert",

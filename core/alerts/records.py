@@ -7,7 +7,6 @@ the change is. What becomes of those that wait for delivery is ``core.alerts.web
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
@@ -17,10 +16,9 @@ from core.db import reading, writing
 from core.errors import NotFound
 from core.listing import Listed, ListQuery, fetch
 from core.people.users import User
-from core.tables import AlertRow, JobRow, WebhookRow
+from core.tables import ALERT_KINDS, AlertRow, JobRow, Kind, WebhookRow
 
-Kind = Literal["finished", "failed", "paused", "nan", "diverged", "stalled"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = tuple(ALERT_KINDS)
 PREFIX = "alr_"
 
 

@@ -7,7 +7,8 @@ their own conversation, get an error instead.
 - ``records``: chats and messages as they are stored
 - ``answering``: who answers, and what watchers see
 - ``replies``: how a reply is written, stored, watched and stopped, whoever looks
-- ``sources``: where a reply's text comes from: a model or a query
+- ``sources``: where a reply's text comes from: a model or a command
+- ``commands``: messages such as ``/describe``, a family
 """
 
 from core.chats.answering import complete, regenerate, send, start, stop, tail, warm

@@ -1,8 +1,7 @@
 """Who answers a message, and what the watchers of a reply see.
 
-A message that starts with ``/sql`` or ``/describe`` is answered from the chat's dataset by a query, without
-any model; every other by the chat's model. One reply at a time per chat. All that can be refused is refused
-before anything is stored.
+A message that is a command (``core.chats.commands``) is answered without any model; every other by the
+chat's model. One reply at a time per chat. All that can be refused is refused before anything is stored.
 """
 
 import time
@@ -37,7 +36,7 @@ from core.people.users import User
 from core.providers.base import Delta, Finish
 from core.tables import ChatRow, MessageRow
 
-Answering = models.Callable | Literal["query"]
+Answering = models.Callable | Literal["command"]
 STALE_SECONDS = 60.0  # a reply that another process writes and that has not grown for so long is given up on
 POLL_SECONDS = 0.25
 
@@ -49,8 +48,8 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
     Unavailable.
     """
     chat = get(user, new.chat_id)
-    wants_query = new.role == "user" and sources.is_command(new.content)
-    answering = _answering(user, chat, wants_query) if new.generate else None
+    is_command = new.role == "user" and sources.is_command(new.content)
+    answering = _answering(user, chat, is_command) if new.generate else None
     with writing() as session:
         row = find(session, user, chat.id, lock=True)
         if answering:
@@ -62,15 +61,23 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
     return Sent(present_message(message), present_message(reply) if reply else None)
 
 
-def send(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
-    """As ``start``, but waits for the whole reply.
+def send(
+    user: User,
+    new: NewMessage,
+    *,
+    api_key_id: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Sent:
+    """As ``start``, but waits for the whole reply; one that ``stop`` ends is what there was of it.
 
     Raises what made the reply fail; a failed exchange without text is not kept.
     """
     sent = start(user, new, api_key_id=api_key_id)
     if sent.reply is None:
         return sent
-    replies.wait(sent.reply.id)
+    while not replies.wait(sent.reply.id, seconds=POLL_SECONDS):
+        if stop():
+            replies.stop(sent.reply.id)
     reply = get_message(user, sent.reply.id)
     if reply.error and not reply.content:
         rewind(user, sent.message.id)
@@ -123,8 +130,7 @@ def warm(user: User, model_id: str) -> None:
     One that cannot answer says so when it is asked.
     """
     with suppress(NotFound, Conflict):
-        found = models.resolve(user, model_id)
-        sources.provider_of(found).warm(models.location(found.version.id))
+        sources.warm(models.resolve(user, model_id))
 
 
 def complete(
@@ -138,13 +144,16 @@ def complete(
 ) -> Iterator[Delta | Finish]:
     """Answer a conversation that is not stored; only its cost is. Closing the iterator cancels the answer.
 
-    Raises Conflict, ContextLengthExceeded, Unavailable, when the first piece is asked for or later.
+    Raises Conflict, ContextLengthExceeded, ValidationError, RateLimited, Unavailable, when the first piece is
+    asked for or later.
     """
     replies.require_room()
-    request = sources.build_request(model, messages, parameters=parameters, forget=False)
+    sources.require(model)
     bill, started = Bill(user.id, model.model.id, api_key_id), time.monotonic()
     closing = False
-    events = sources.provider_of(model).generate(request, stop=lambda: closing or stop())
+    events = sources.from_model(
+        model, messages, parameters=parameters, forget=False, stop=lambda: closing or stop()
+    )
     finish = Finish("cancelled")
     try:
         for event in events:
@@ -152,25 +161,26 @@ def complete(
             yield event
     except GeneratorExit:
         closing = True
-        finish = next((event for event in events if isinstance(event, Finish)), finish)
+        with suppress(LuthierError):  # what goes wrong now concerns nobody
+            finish = next((event for event in events if isinstance(event, Finish)), finish)
         raise
     finally:
         with writing() as session:
             replies.charge(session, bill, finish.usage, seconds=time.monotonic() - started)
 
 
-def _answering(user: User, chat: Chat, wants_query: bool) -> Answering:
+def _answering(user: User, chat: Chat, is_command: bool) -> Answering:
     """Who will answer. All that can be refused is refused here, before anything is stored."""
     replies.require_room()
-    if wants_query:
-        return "query"
+    if is_command:
+        return "command"
     if chat.model_id is None:
         raise Conflict("The model of this chat was deleted. Choose another model for it.")
     try:
         found = models.resolve(user, chat.model_id)
     except NotFound as error:
         raise Conflict("What answered in this chat was deleted. Choose another model for it.") from error
-    models.location(found.version.id)
+    sources.require(found)
     return found
 
 
@@ -191,17 +201,15 @@ def _begin(
         if not history:  # the chat was deleted before its reply began
             yield Finish("cancelled")
             return
-        if answering == "query":
+        if answering == "command":
             question = next(row.content for row in reversed(history) if row.role == "user")
-            yield from sources.from_query(user, chat.dataset_id, question)
+            yield from sources.from_command(user, chat.dataset_id, question)
             return
         messages = sources.conversation(history, system_prompt=chat.system_prompt)
-        request = sources.build_request(
-            answering, messages, parameters={**chat.parameters, **parameters}, forget=True
-        )
-        yield from sources.provider_of(answering).generate(request, stop=stop)
+        chosen = {**chat.parameters, **parameters}
+        yield from sources.from_model(answering, messages, parameters=chosen, forget=True, stop=stop)
 
-    bill = None if answering == "query" else Bill(user.id, chat.model_id, api_key_id)
+    bill = None if answering == "command" else Bill(user.id, chat.model_id, api_key_id)
     replies.begin(reply.id, answer, bill=bill)
 
 
@@ -240,7 +248,7 @@ def _last_question(chat_id: str) -> Any:
 
 
 def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
-    who = who_answers(None if answering == "query" else chat.checkpoint or chat.model_id)
+    who = who_answers(None if answering == "command" else chat.checkpoint or chat.model_id)
     return add_message(session, chat, role="assistant", content="", state="generating", **who)
 
 

@@ -5,7 +5,7 @@ A reply belongs to the server: a thread writes it, pages and API calls only watc
 The text is stored as it grows, a few times a second, so that a crash loses a moment and ``recover`` finds the
 rest. Stopping is a flag, in this process and in the row; what was written by then stays. What a reply costs
 is recorded when it ends, however it ends. Where the text comes from is a ``Source``: ``core.chats`` gives one
-that asks a model, or one that runs a query.
+that asks a model, or one that runs a command.
 """
 
 import logging

@@ -1,42 +1,73 @@
-"""Where a reply's text comes from: a model, or a query over the dataset that is attached to the chat."""
+"""Where a reply's text comes from: a model, or a command."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from core import models, query
+from core import models
+from core.chats import commands
 from core.chats.replies import Table
-from core.errors import Conflict, LuthierError
+from core.errors import Conflict, LuthierError, Unavailable
 from core.people.users import User
 from core.providers import PROVIDERS
-from core.providers.base import Delta, Finish, Generation, Provider
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider
 from core.tables import MessageRow
 
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
-LARGEST_TABLE = 200  # rows kept with the reply
-NO_DATASET = (
-    "Attach a dataset to this chat first. Then `/describe` sums up its columns and `/sql SELECT … "
-    "FROM data` questions it."
-)
-NO_SQL = (
-    "Write the query behind it: `/sql SELECT * FROM data LIMIT 5`. The attached dataset is called `data`."
-)
 
 
 def is_command(content: str) -> bool:
-    return _command(content) is not None
+    return commands.find(content) is not None
 
 
-def from_query(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | Table | Finish]:
-    """Answer ``/describe`` or ``/sql …``. What is wrong with the SQL becomes the reply."""
-    command, sql = _command(content) or ("", "")
-    if dataset_id is None or (command == "/sql" and not sql):
-        yield Delta(NO_DATASET if dataset_id is None else NO_SQL)
+def from_command(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | Table | Finish]:
+    """Answer a message that is a command. What it lacks, or what is wrong with it, becomes the reply."""
+    command, arguments = commands.find(content) or (None, "")
+    if command is None:  # it is no command any more
+        yield Delta("There is no such command.")
+    elif command.needs_dataset and dataset_id is None:
+        yield Delta(f"Attach a dataset to this chat first. {commands.help_text()}")
+    elif command.missing and not arguments:
+        yield Delta(command.missing)
     else:
-        yield from _run(user, dataset_id, command=command, sql=sql)
+        yield from _run(command, user, dataset_id, arguments)
     yield Finish("stop")
 
 
-def build_request(
+def from_model(
+    model: models.Callable,
+    messages: Sequence[dict[str, str]],
+    *,
+    parameters: dict[str, Any],
+    forget: bool,
+    stop: Callable[[], bool],
+) -> Iterator[Delta | Finish]:
+    """The provider's answer, which ends with a Finish.
+
+    Raises what ``Provider.generate`` raises, Conflict for a provider that is gone, Unavailable when it stops
+    in the middle. Closing the iterator cancels the answer.
+    """
+    provider = provider_of(model)
+    events = provider.generate(
+        _build_request(model, messages, parameters=parameters, forget=forget), stop=stop
+    )
+    for event in events:
+        yield event
+        if isinstance(event, Finish):
+            return
+    raise Unavailable(f"{provider.title} ended the answer in the middle. Send your message again.")
+
+
+def require(model: models.Callable) -> None:
+    """Raises Conflict or NotFound if it is known already that the model cannot answer."""
+    provider_of(model).require(_asked(model))
+
+
+def warm(model: models.Callable) -> None:
+    """Begin loading the model, if that takes time. Raises as ``require``."""
+    provider_of(model).warm(_asked(model))
+
+
+def _build_request(
     model: models.Callable, messages: Sequence[dict[str, str]], *, parameters: dict[str, Any], forget: bool
 ) -> Generation:
     """The model's own system prompt and parameters fill in what the caller leaves open."""
@@ -47,7 +78,7 @@ def build_request(
         else [{"role": "system", "content": model.system_prompt}]
     )
     return Generation(
-        weights=models.location(model.version.id),
+        model=_asked(model),
         messages=[*prompt, *messages],
         parameters={**model.parameters, **parameters},
         forget=forget,
@@ -56,11 +87,15 @@ def build_request(
 
 def provider_of(model: models.Callable) -> Provider:
     """Raises Conflict when this server no longer has the model's provider."""
-    if model.model.provider not in PROVIDERS:
-        raise Conflict(
-            f"This server has no provider named {model.model.provider}, so the model cannot answer."
-        )
-    return PROVIDERS[model.model.provider]
+    name = model.answering.provider
+    if name not in PROVIDERS:
+        raise Conflict(f"This server has no provider named {name}, so the model cannot answer.")
+    return PROVIDERS[name]
+
+
+def _asked(model: models.Callable) -> AskedModel:
+    answering, version = model.answering, model.version
+    return AskedModel(answering.id, answering.name, version.id if version else None, answering.context_length)
 
 
 def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) -> list[dict[str, str]]:
@@ -82,32 +117,13 @@ def error_of(code: str) -> type[LuthierError] | None:
     return None
 
 
-def _command(content: str) -> tuple[str, str] | None:
-    """``("/sql", "SELECT 1")``; None when the message is for a model."""
-    word, _, rest = content.strip().partition(" ")
-    word, newline, more = word.partition("\n")
-    sql = f"{more} {rest}" if newline else rest
-    return (word, sql.strip()) if word in ("/sql", "/describe") else None
-
-
-def _run(user: User, dataset_id: str, *, command: str, sql: str) -> Iterator[Delta | Table]:
+def _run(
+    command: commands.Command, user: User, dataset_id: str | None, arguments: str
+) -> Iterator[Delta | Table]:
     try:
-        found = query.run_on(user, dataset_id, sql) if command == "/sql" else query.describe(user, dataset_id)
+        yield from command.answer(user, dataset_id, arguments)
     except LuthierError as error:
         yield Delta(f"That could not be answered. {error.message}")
-        return
-    rows = "row" if found.row_count == 1 else "rows"
-    cut = ", and there are more" if found.truncated or found.row_count > LARGEST_TABLE else ""
-    shown = f" The first {LARGEST_TABLE} are shown." if found.row_count > LARGEST_TABLE else ""
-    yield Delta(f"{found.row_count} {rows} in {found.elapsed_ms:.0f} ms{cut}.{shown}")
-    yield Table(
-        {
-            "columns": [dict(column) for column in found.columns],
-            "rows": [list(row) for row in found.rows[:LARGEST_TABLE]],
-            "row_count": found.row_count,
-            "truncated": bool(cut),
-        }
-    )
 
 
 def _belongs_to_command(row: MessageRow) -> bool:

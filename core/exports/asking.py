@@ -232,7 +232,7 @@ def filename_of(name: str, version: int, kind: str, target: str = "") -> str:
 
 def _version(session: Session, user: User, model_id: str, number: int | None) -> ModelVersionRow:
     model = require_weights_model(session, find(session, user.id, model_id))
-    if model.provider != "local":
+    if model.type == "external":
         raise Conflict("This model answers on another server, so there are no weights to export.")
     if number is None:
         found = latest_version(session, model.id)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from core import cli
+from core.alerts import ALERT_KINDS
 from core.config import Settings
 from core.fields import properties_of
 from core.formats import FORMATS
@@ -14,14 +15,6 @@ from core.training.presets import PRESETS
 
 TRAINING_SETTINGS = ("training_", "ray_", "checkpoint_", "disk_reserve")
 SETTINGS_GROUP = "settings: "  # groups of options that the table of settings stands for
-ALERTS = {
-    "finished": "The model is ready.",
-    "failed": "The job ended with an error; the message says which.",
-    "paused": "The server set the job aside, for instance because its disk is nearly full.",
-    "nan": "A loss was not a number.",
-    "diverged": "The loss is far above where it was: the learning rate is probably too high.",
-    "stalled": "No step was heard of for long. The worker was ended and the job resumed from its checkpoint.",
-}
 
 
 def settings() -> str:
@@ -76,7 +69,7 @@ def server_settings() -> str:
 
 
 def alerts() -> str:
-    return _table(("Alert", "When"), [(f"**{kind}**", about) for kind, about in ALERTS.items()])
+    return _table(("Alert", "When"), [(f"**{name}**", kind.help) for name, kind in ALERT_KINDS.items()])
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

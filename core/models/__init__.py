@@ -3,8 +3,9 @@
 Base models belong to nobody and are read-only for everyone; fine-tuned and custom ones belong to one user and
 do not exist for others. A custom model is a base (or a fine-tuned model) with its own system prompt and
 parameters: it has no weights and follows the versions of the model below it. Whoever wants an answer asks
-``resolve`` for what a name means and ``location`` for where the weights lie; generating is the providers'
-business, training the jobs', and how weights get out that of ``core.exports``.
+``resolve`` for what a name means; generating is the providers' business, training the jobs', and how weights
+get out that of ``core.exports``. ``location`` says where weights lie, to those who load them. A model of type
+external answers on another server and has no versions here.
 
 - ``values``: what services hand out
 - ``registry``: list, get, create, change, delete, aliases

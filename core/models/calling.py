@@ -30,12 +30,16 @@ from core.weights import Weights, real_path
 
 @dataclass(frozen=True)
 class Callable:
-    """What a name means right now: the model asked for,
-    the version that answers, and the defaults that go with it."""
+    """What a name means right now: the model asked for, what answers, and the defaults that go with it.
+
+    ``answering``: the model itself, or the one below a custom one. ``version``: of the one that answers; None
+    when it is a model of another server, of which the registry holds no versions.
+    """
 
     name: str
     model: Model
-    version: ModelVersion
+    answering: Model
+    version: ModelVersion | None
     system_prompt: str | None
     parameters: dict[str, Any]
 
@@ -45,15 +49,14 @@ def resolve(user: User, name: str) -> Callable:
     Conflict when the model has no weights any more."""
     with reading() as session:
         if checkpoint_calls.is_meant(name) and _by_name_or_id(session, user.id, name) is None:
-            return Callable(
-                name, *checkpoint_calls.find(session, user.id, name), system_prompt=None, parameters={}
-            )
+            model, at_step = checkpoint_calls.find(session, user.id, name)
+            return Callable(name, model, model, at_step, system_prompt=None, parameters={})
         row, pin = _find(session, user.id, name)
         below = require_weights_model(session, row)
         version = _version(session, row, below=below, pin=pin)
-        return Callable(
-            name, present(session, row), present_version(session, version), *_defaults(row, below)
-        )
+        asked, answering = present(session, row), present(session, below)
+        shown = present_version(session, version) if version else None
+        return Callable(name, asked, answering, shown, *_defaults(row, below))
 
 
 def location(version_id: str) -> Weights:
@@ -94,9 +97,12 @@ def _by_name_or_id(session: Session, user_id: str, text: str) -> ModelRow | None
     return min(rows, key=lambda row: (row.id != text, row.owner_id is None), default=None)
 
 
-def _version(session: Session, row: ModelRow, *, below: ModelRow, pin: str | None) -> ModelVersionRow:
+def _version(session: Session, row: ModelRow, *, below: ModelRow, pin: str | None) -> ModelVersionRow | None:
+    """None for a model of another server, which may answer without a version. Raises NotFound."""
     if pin is None:
         found = latest_version(session, below.id)
+        if found is None and below.type == "external":
+            return None
     elif pin.isdecimal():
         number = int(pin) if len(pin) < 10 else -1
         found = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=number))

@@ -23,10 +23,10 @@ from core.config import ROOT
 from core.db import reading, writing
 from core.errors import Conflict, Forbidden, ValidationError
 from core.fields import Input
+from core.inference.inspection import Inspected, inspect
 from core.models.card import Card, write_card
 from core.models.values import STARTER, Model, descends_from_starter, latest_version, present
 from core.people.users import User
-from core.providers.inspection import Inspected, inspect
 from core.security import new_id
 from core.storage import trash
 from core.tables import ModelRow, ModelVersionRow

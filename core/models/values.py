@@ -101,7 +101,8 @@ def present(session: Session, row: ModelRow) -> Model:
         latest_version=latest.version if latest else None,
         latest_version_id=latest.id if latest else None,
         aliases=_aliases(session, row.id),
-        capabilities={"chat": True, "embeddings": False, "finetune": row.type != "custom"} | row.capabilities,
+        capabilities={"chat": True, "embeddings": False, "finetune": row.type not in ("custom", "external")}
+        | row.capabilities,
         context_length=row.context_length,
         provider=row.provider,
         kind=latest.kind if latest else None,

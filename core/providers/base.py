@@ -1,22 +1,42 @@
-"""What every provider takes and gives: a ``Generation`` in, ``Delta`` pieces and one ``Finish`` out."""
+"""What every provider takes and gives: a ``Generation`` in, ``Delta`` pieces and one ``Finish`` out.
 
+Nothing here says where or how a model answers: folders, adapters and devices are the business of the local
+provider alone, addresses and keys that of a provider that asks another server (``over_http``).
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
-
-from core.weights import Weights
+from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True)
 class Usage:
+    """Tokens read and written."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """The model that answers, as the registry knows it; of a custom model the one below it.
+
+    ``id``: ``mdl_…``, or the reference of a checkpoint. ``name``: what it is called in the registry.
+    ``version_id``: None when the registry holds no versions of it, as of a model of another server.
+    ``context_length``: how much it reads and writes, in tokens.
+    """
+
+    id: str
+    name: str
+    version_id: str | None
+    context_length: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,7 @@ class Generation:
     context, leave out the oldest turns instead of raising ContextLengthExceeded.
     """
 
-    weights: Weights
+    model: AskedModel
     messages: Sequence[dict[str, str]]
     parameters: dict[str, Any] = field(default_factory=dict)
     forget: bool = False
@@ -43,24 +63,39 @@ class Delta:
 
 @dataclass(frozen=True)
 class Finish:
+    """The end of an answer: why it ended, and what it cost."""
+
     reason: FinishReason
     usage: Usage = Usage()
 
 
-class Provider(Protocol):
-    """``generate`` yields any number of Deltas, then one Finish; it looks at ``stop`` at least four times a
-    second, and then ends with reason ``cancelled``. Closing the iterator cancels too.
-
-    Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict.
-    """
+class Provider(ABC):
+    """Where models answer. ``name`` is the key in ``PROVIDERS`` and in the rows of its models, ``title`` what
+    people read. Only ``generate`` must be written."""
 
     name: str
     title: str
 
-    def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]: ...
+    @abstractmethod
+    def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]:
+        """Any number of Deltas, then one Finish.
 
-    def warm(self, weights: Weights) -> None:
-        """Begin loading, if that takes time; returns at once."""
+        Looks at ``stop`` at least four times a second, and then ends with reason ``cancelled``. Closing the
+        iterator cancels too. Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict,
+        RateLimited.
+        """
+
+    def require(self, model: AskedModel) -> None:
+        """Raise Conflict or NotFound if it is known already that this model cannot answer.
+
+        Asks nobody who may be slow.
+        """
+        return
+
+    def warm(self, model: AskedModel) -> None:
+        """Begin loading, if that takes time; returns at once. Raises as ``require``."""
+        return
 
     def stop(self) -> None:
-        """Let go of processes and memory. A later ``generate`` starts anew."""
+        """Let go of processes, connections and memory. A later ``generate`` starts anew."""
+        return

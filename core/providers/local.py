@@ -1,6 +1,6 @@
 """Answers from models on this server. This side lives in the web process and knows no torch: it starts the
-inference process when somebody asks, speaks JSON lines with it (see ``local_server``), and starts another
-when it has died.
+inference process when somebody asks, speaks JSON lines with it (see ``core.inference.server``), and starts
+another when it has died. Only here does a model that is asked become folders and adapters.
 
 Nothing waits for ever: a request without a sign of life ends as Unavailable. Requests that were being
 answered when the process died end so too; one that reached a process which was just closing down for idleness
@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from core import models
 from core.config import settings
-from core.errors import ContextLengthExceeded, LuthierError, Unavailable, ValidationError
+from core.errors import Conflict, ContextLengthExceeded, LuthierError, Unavailable, ValidationError
 from core.processes.lines import Answers, LineProcess
-from core.providers.base import Delta, Finish, Generation, Usage
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider, Usage
 from core.weights import Weights
 
 FIRST_SIGN_SECONDS, LOADING_SECONDS, SILENCE_SECONDS, CANCEL_SECONDS = 120.0, 600.0, 120.0, 3.0
@@ -26,13 +27,17 @@ SILENT = "No model answered in time. The server is busy; try again in a minute."
 Json = dict[str, Any]
 
 
-class LocalProvider:
-    """The inference process on this machine, for bases, fine-tuned models and adapters alike."""
+class LocalProvider(Provider):
+    """The inference process on this machine, for bases, fine-tuned models and adapters alike.
+
+    ``locate``: from the id of a version to where its files lie.
+    """
 
     name = "local"
     title = "This server"
 
-    def __init__(self) -> None:
+    def __init__(self, locate: Callable[[str], Weights] = models.location) -> None:
+        self._locate = locate
         self._lock = threading.Lock()
         self._process: LineProcess | None = None
 
@@ -42,9 +47,10 @@ class LocalProvider:
         return self._process.pid if self._process and self._process.is_alive() else None
 
     def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]:
+        sent = _as_json(request, self._weights(request.model)) | {"op": "generate"}
         for last_try in (False, True):
             process = self._running()
-            request_id, answers = process.open(_as_json(request) | {"op": "generate"})
+            request_id, answers = process.open(sent)
             try:
                 yield from _Exchange(process, request_id, answers, stop)
                 return
@@ -54,14 +60,23 @@ class LocalProvider:
             finally:
                 process.forget(request_id)
 
-    def warm(self, weights: Weights) -> None:
-        self._running().send({"op": "load", "weights": weights.as_json()})
+    def require(self, model: AskedModel) -> None:
+        self._weights(model)
+
+    def warm(self, model: AskedModel) -> None:
+        self._running().send({"op": "load", "weights": self._weights(model).as_json()})
 
     def stop(self) -> None:
         with self._lock:
             if self._process:
                 self._process.end()
             self._process = None
+
+    def _weights(self, model: AskedModel) -> Weights:
+        """Raises Conflict when there are none, or an adapter's base is gone, NotFound for the version."""
+        if model.version_id is None:
+            raise Conflict(f"{model.name} has no weights on this server, so it cannot answer.")
+        return self._locate(model.version_id)
 
     def _running(self) -> LineProcess:
         with self._lock:
@@ -133,7 +148,7 @@ def _start() -> LineProcess:
         "--idle-seconds",
         str(settings().inference_idle_seconds),
     )
-    return LineProcess("core.providers.local_server", *chosen, name="inference", last=("finish", "error"))
+    return LineProcess("core.inference.server", *chosen, name="inference", last=("finish", "error"))
 
 
 def _as_error(error: Json) -> LuthierError:
@@ -144,9 +159,9 @@ def _as_error(error: Json) -> LuthierError:
     return Unavailable(error["message"])
 
 
-def _as_json(request: Generation) -> Json:
+def _as_json(request: Generation, weights: Weights) -> Json:
     return {
-        "weights": request.weights.as_json(),
+        "weights": weights.as_json(),
         "messages": list(request.messages),
         "parameters": request.parameters,
         "forget": request.forget,

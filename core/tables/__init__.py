@@ -4,6 +4,7 @@
 opaque and prefixed.
 """
 
+from core.tables.alert_kinds import ALERT_KINDS, AlertKind, Kind
 from core.tables.base import BigId, Json, Row, Utc, WorkRow
 from core.tables.chats import ChatRow, MessageRow
 from core.tables.data import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow, VersionReportRow
@@ -37,8 +38,10 @@ from core.tables.training import (
 
 __all__ = [
     "ACTIVE_STATUSES",
+    "ALERT_KINDS",
     "ENDED_STATUSES",
     "JOB_STATUSES",
+    "AlertKind",
     "AlertRow",
     "ApiKeyRow",
     "AttemptRow",
@@ -54,6 +57,7 @@ __all__ = [
     "JobGroupRow",
     "JobRow",
     "Json",
+    "Kind",
     "MessageRow",
     "MetricPointRow",
     "ModelAliasRow",

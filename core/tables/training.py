@@ -7,6 +7,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, U
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.clock import now
+from core.tables.alert_kinds import ALERT_KINDS
 from core.tables.base import BigId, Json, Row, WorkRow, id_, one_of, ref
 
 JOB_STATUSES = ("validating", "queued", "running", "paused", "succeeded", "failed", "cancelled")
@@ -162,7 +163,7 @@ class AlertRow(Row):
 
     __tablename__ = "alerts"
     __table_args__ = (
-        one_of("kind", "finished", "failed", "paused", "nan", "diverged", "stalled"),
+        one_of("kind", *ALERT_KINDS),
         one_of("delivery", "none", "waiting", "sent", "failed"),
         Index("ix_alerts_user_id_seen_at", "user_id", "seen_at"),
     )

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from core import cli, guide
+from core.alerts import ALERT_KINDS
 from core.config import Settings
 from core.formats import FORMATS
 from core.people.users import User
@@ -14,7 +15,6 @@ from tests.ui.conftest import Visit, text_of
 
 WHOLE = guide.whole_text()
 SERVER = [name for name in Settings.model_fields if name.startswith(("training_", "ray_"))]
-ALERTS = ("finished", "failed", "paused", "nan", "diverged", "stalled")
 
 
 @pytest.mark.parametrize("name", Hyperparameters.model_fields)
@@ -47,7 +47,7 @@ def test_every_setting_of_the_server_about_training_is_in_the_guide(name: str) -
     assert f"`LUTHIER_{name.upper()}`" in WHOLE
 
 
-@pytest.mark.parametrize("kind", ALERTS)
+@pytest.mark.parametrize("kind", ALERT_KINDS)
 def test_every_alert_is_in_the_guide(kind: str) -> None:
     assert f"**{kind}**" in WHOLE
 

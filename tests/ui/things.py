@@ -14,7 +14,7 @@ from core.clock import now
 from core.db import writing
 from core.exports.asking import filename_of
 from core.people.users import User
-from core.providers.base import Delta, Finish, Generation, Usage
+from core.providers.base import Delta, Finish, Generation, Provider, Usage
 from core.security import new_id, new_token
 from core.tables import (
     AlertRow,
@@ -30,7 +30,6 @@ from core.tables import (
     ModelVersionRow,
 )
 from core.training import Settings, preview_rows, preview_server
-from core.weights import Weights
 
 AS_RUN = {"n_epochs": 3, "batch_size": 8, "learning_rate": 0.002, "tuning": "full", "max_length": 256}
 HALF_WAY = {
@@ -234,7 +233,7 @@ def make_export(user: User, model_id: str, kind: str = "merged", status: str = "
         return row.id
 
 
-class Echo:
+class Echo(Provider):
     """A provider that says the question again, word by word,
     and waits before the last one while it is held."""
 
@@ -255,10 +254,6 @@ class Echo:
             yield Delta("")
         yield Delta(words[-1])
         yield Finish("stop", Usage(len(words), len(words)))
-
-    def warm(self, weights: Weights) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class FakePreview:

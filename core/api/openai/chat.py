@@ -55,7 +55,7 @@ class Answer:
             "id": f"chatcmpl-{new_token()}",
             "created": int(clock.now().timestamp()),
             "model": body.model,
-            "system_fingerprint": model.version.id,
+            "system_fingerprint": model.version.id if model.version else None,
         }
 
     def whole(self, pieces: list[Delta | Finish]) -> dict[str, Any]:

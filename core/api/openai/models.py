@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from core import models
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.errors import UnknownModel
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.models import Callable, Model, ModelList
 from core.people import api_keys
 from core.people.api_keys import Caller
@@ -59,14 +59,25 @@ def require_callable(caller: Caller, name: str) -> Callable:
 
 
 def _all(caller: Caller) -> Iterator[Model]:
-    """Every model that has weights, oldest first."""
+    """Every model that can answer, oldest first."""
     offset = 0
     while True:
         page = models.list_models(caller.user, ModelList(limit=PAGE, offset=offset, sort="created_at"))
-        yield from (model for model in page.items if model.latest_version)
+        yield from (
+            model for model in page.items if model.latest_version or _answers_elsewhere(caller, model)
+        )
         offset += PAGE
         if offset >= page.total:
             return
+
+
+def _answers_elsewhere(caller: Caller, model: Model) -> bool:
+    """Whether a model without a version answers all the same, because its weights are on another server."""
+    try:
+        models.resolve(caller.user, model.id)
+    except (NotFound, Conflict):
+        return False
+    return True
 
 
 def _names(model: Model) -> list[str]:

@@ -12,6 +12,7 @@ from core.api import errors, streaming
 from core.api.deps import CurrentUser, SignedIn
 from core.api.last_resort import request_id_of
 from core.chats import Message, MessageList, NewMessage, Sent
+from core.errors import Unavailable
 from core.listing import Listed
 from core.people.users import User
 
@@ -26,7 +27,9 @@ async def send_message(new: NewMessage, user: CurrentUser, request: Request) -> 
     With ``stream``: 200 and server-sent events.
     """
     if not (new.stream and new.generate):
-        sent = await streaming.collect(request, lambda _: iter([chats.send(user, new)]))
+        sent = await streaming.collect(request, lambda stop: iter([chats.send(user, new, stop=stop)]))
+        if not sent:  # the client hung up, which has ended the reply
+            raise Unavailable("The answer was cut off. Try again.")
         return JSONResponse(_sent.dump_python(sent[0], mode="json"), status_code=201)
     request_id = request_id_of(request.scope)
     return await streaming.respond(

@@ -1,7 +1,7 @@
 """Greedy answers of the registry's version, as the inference process gives them,
 and of an export, loaded from its files again.
 
-The reference uses the code that serves (``core.providers``). An export is loaded by plain transformers: a
+The reference uses the code that serves (``core.inference``). An export is loaded by plain transformers: a
 folder as anybody would, a GGUF file by transformers' own reader, which knows nothing of our writer. Answers
 are compared as texts, to the letter.
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 from core.exports.making.order import CannotExport
 from core.exports.making.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
-from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
-from core.providers.local_server import make_answer
-from core.providers.local_text import BROKEN
+from core.inference.loaded import CannotLoad, LoadedModel, Shelf, Tongue
+from core.inference.server import make_answer
+from core.inference.text import BROKEN
 from core.weights import Weights
 
 Json = dict[str, Any]

@@ -3,7 +3,7 @@ language; a conversation rendered with Go's placeholders in the place of its tex
 
 from typing import Any
 
-from core.providers.local_models import Tongue
+from core.inference.loaded import Tongue
 
 SYSTEM, PROMPT, RESPONSE = "{{ .System }}", "{{ .Prompt }}", "{{ .Response }}"
 TALK = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": RESPONSE}]

@@ -10,14 +10,6 @@ from core.ui import places, show
 
 EVERY = 10.0  # seconds
 TOLD = "_told_alert"  # the newest alert that this browser was told of
-LOOKS = {
-    "finished": ("check_circle", "green", "Finished"),
-    "failed": ("error", "red", "Failed"),
-    "paused": ("pause_circle", "orange", "Paused by itself"),
-    "nan": ("report", "red", "Loss is no number"),
-    "diverged": ("trending_up", "orange", "Loss runs away"),
-    "stalled": ("hourglass_disabled", "orange", "Stalled"),
-}
 DELIVERIES = {
     "waiting": "Being sent to your webhook",
     "sent": "Sent to your webhook",
@@ -36,11 +28,11 @@ def show_bell(user: User) -> None:
 
 
 def show_alert(user: User, alert: Alert) -> None:
-    icon, colour, title = LOOKS[alert.kind]
+    kind = alerts.ALERT_KINDS[alert.kind]
     with st.container(border=True, gap="xsmall", key=f"alert_{alert.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             new = "" if alert.seen_at else " :blue-badge[new]"
-            st.markdown(f":{colour}[:material/{icon}:] **{title}**{new}", width="content")
+            st.markdown(f":{kind.colour}[:material/{kind.icon}:] **{kind.title}**{new}", width="content")
             st.caption(show.ago(alert.created_at), width="content")
         st.markdown(show.plain(alert.message))
         if sent := _delivery(alert):
@@ -71,10 +63,9 @@ def _tell(user: User) -> None:
     fresh = alerts.newest(user, after=told)
     if told is not None:
         for alert in fresh:
-            icon, _, _ = LOOKS[alert.kind]
             st.toast(
                 f"{show.plain(alert.message)}  \n[Open the job](/job?id={alert.job_id})",
-                icon=f":material/{icon}:",
+                icon=f":material/{alerts.ALERT_KINDS[alert.kind].icon}:",
                 duration="long",
             )
     st.session_state[TOLD] = fresh[-1].id if fresh else told or f"{alerts.PREFIX}0"

@@ -2,13 +2,12 @@
 
 import streamlit as st
 
-from core.alerts import KINDS, webhooks
+from core.alerts import ALERT_KINDS, KINDS, webhooks
 from core.alerts.webhooks import NewWebhook, Webhook
 from core.errors import NotFound
 from core.fields import parse
 from core.people.users import User
 from core.ui import show
-from core.ui.alerts import alert_view
 
 HELP = (
     "A POST with JSON for each alert, for a chat, a pager or your own script. "
@@ -35,7 +34,7 @@ def show_webhook(user: User) -> None:
             "Which alerts",
             KINDS,
             default=hook.kinds if hook else KINDS,
-            format_func=lambda kind: alert_view.LOOKS[kind][2],
+            format_func=lambda kind: ALERT_KINDS[kind].title,
             key="webhook_kinds",
         )
         if st.form_submit_button("Save", key="webhook_save"):

@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from core import chats, datasets, models
+from core.chats import commands
 from core.errors import Conflict, LuthierError
 from core.fields import parse, properties_of
 from core.people.users import User
@@ -136,9 +137,7 @@ def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> dataset
             args=(user,),
             placeholder="None",
         )
-        st.caption(
-            "`/describe` sums up its columns. `/sql SELECT …` questions it; in SQL it is called `data`."
-        )
+        st.caption(commands.help_text())
         if not offered:
             places.link("datasets", "Add a dataset first", icon="add")
     return attached

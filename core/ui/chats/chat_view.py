@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from core import chats, datasets, fine_tuning, models
+from core.chats import commands
 from core.errors import LuthierError
 from core.people.users import User
 from core.providers.base import Delta
@@ -22,7 +23,6 @@ FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
 THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"
 LOADING_SECONDS = 3.0  # a model that is loaded has begun by then
 FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "error": "failed"}
-COMMANDS = ("/describe", "/sql SELECT * FROM data LIMIT 5")
 SMALL_TALK = ("Hello! Who are you?", "What can you do?", "Thank you for your help!")
 EXAMPLES = 3
 # A page does not know how wide it is, so the browser decides: beside the messages on a desk, a popover above
@@ -141,10 +141,11 @@ def show_welcome(model: models.Model | None, hints: Sequence[str], ask: Any, *, 
     st.space("large")
     who = show.plain(model.name) if model else "a model"
     st.markdown(f"### Ask {who} anything it has learned", text_alignment="center", anchors=False)
+    names = " and ".join(f"`/{command.name}`" for command in commands.about_data())
     if data:
-        about = f"{show.plain(data)} is attached: `/sql` and `/describe` answer about it without any model."
+        about = f"{show.plain(data)} is attached: {names} answer about it without any model."
     else:
-        about = "Attach a dataset above to question it here with `/sql` and `/describe`."
+        about = f"Attach a dataset above to question it here with {names}."
     st.caption(about, text_alignment="center")
     with st.container(horizontal=True, horizontal_alignment="center", key="chat_hints"):
         for index, hint in enumerate(hints):
@@ -155,10 +156,10 @@ def show_welcome(model: models.Model | None, hints: Sequence[str], ask: Any, *, 
 def build_hints(user: User, model: models.Model | None, *, with_data: bool) -> list[str]:
     """Questions the model has learned to answer, if it was tuned;
     small talk for a base; commands when a dataset is attached."""
-    commands = list(COMMANDS) if with_data else []
+    examples = [command.example for command in commands.about_data()] if with_data else []
     if model is None:
-        return commands
-    return commands + (_learned_questions(user, model) or list(SMALL_TALK))
+        return examples
+    return examples + (_learned_questions(user, model) or list(SMALL_TALK))
 
 
 def _learned_questions(user: User, model: models.Model) -> list[str]:
@@ -166,7 +167,7 @@ def _learned_questions(user: User, model: models.Model) -> list[str]:
     [] when there are none or they are gone."""
     try:
         made = models.resolve(user, model.id).version
-        if not made.dataset_version_id or not made.finetune_job_id:
+        if made is None or not made.dataset_version_id or not made.finetune_job_id:
             return []
         columns = fine_tuning.get(user, made.finetune_job_id).columns
         rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)

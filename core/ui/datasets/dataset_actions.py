@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 import streamlit as st
 
 from core import datasets, formats
+from core.chats import commands
 from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
 from core.people.users import User
@@ -157,7 +158,8 @@ def _show_next_steps(dataset: Dataset, version: Version, table: str) -> None:
             places.button("Open in SQL", "sql", key="use_tab_sql", sql=first_query(table))
         with st.container(border=True, height="stretch"):
             st.markdown(":material/forum: **Talk about it**")
-            st.caption("Attach it to a chat: `/describe` and `/sql SELECT …` answer without any model.")
+            usages = " and ".join(f"`{command.usage}`" for command in commands.about_data())
+            st.caption(f"Attach it to a chat: {usages} answer without any model.")
             st.space("stretch")
             places.button("Open a chat", "chat", key="use_tab_chat", dataset=dataset.id)
 

@@ -67,7 +67,9 @@ def show_versions(user: User, model: models.Model) -> None:
     """Every set of weights, newest first, with what it was made of and how well it did."""
     found = models.list_versions(user, model.id, models.VersionList(limit=100)).items
     if not found:
-        st.caption("There are no weights yet.")
+        st.caption(
+            "Its weights are on another server." if model.type == "external" else "There are no weights yet."
+        )
     for version in found:
         with st.container(border=True, gap="xsmall", key=f"version_row_{version.version}"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -115,6 +117,8 @@ def show_origin(user: User, version: models.ModelVersion) -> None:
 
 def describe_size(model: models.Model) -> str:
     """``1.3M parameters, 2.6 MB``"""
+    if model.type == "external":
+        return "answers on another server"
     if not model.num_parameters:
         return "no weights yet"
     kind = " (adapter)" if model.kind == "adapter" else ""

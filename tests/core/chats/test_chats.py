@@ -20,14 +20,13 @@ from core.fields import parse
 from core.people import usage
 from core.people.users import User
 from core.providers import PROVIDERS
-from core.providers.base import Delta, Finish, Generation, Usage
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider, Usage
 from core.security import new_id
 from core.tables import ChatRow, MessageRow, ModelRow, ModelVersionRow, UsageRow
-from core.weights import Weights
 from tests.waiting import wait_until
 
 
-class Echo:
+class Echo(Provider):
     """Answers with the last message, one character at a time.
 
     With ``gate`` it waits before each until the test lets it go on.
@@ -54,12 +53,6 @@ class Echo:
                 raise self.failure
             yield Delta(character)
         yield Finish("stop", Usage(len(request.messages), len(text)))
-
-    def warm(self, weights: Weights) -> None:
-        return
-
-    def stop(self) -> None:
-        return
 
 
 @pytest.fixture
@@ -515,7 +508,7 @@ def test_commands_without_a_dataset_or_a_query_explain_themselves(ada: User, cha
 def test_warming_begins_to_load_what_one_may_see_and_forgives_the_rest(
     ada: User, echo: Echo, echo_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warmed: list[Weights] = []
+    warmed: list[AskedModel] = []
     monkeypatch.setattr(echo, "warm", warmed.append)
     chats.warm(ada, echo_model)
     chats.warm(ada, "mdl_nothere")

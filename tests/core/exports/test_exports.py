@@ -33,7 +33,7 @@ from core.fields import parse
 from core.models.publishing import STARTER_WEIGHTS
 from core.people.users import User
 from core.providers import PROVIDERS
-from core.providers.base import Delta, Generation
+from core.providers.base import AskedModel, Delta, Generation
 from core.security import new_id
 from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelRow, ModelVersionRow
 from core.training import pretrained
@@ -350,7 +350,7 @@ def greedy(model: Any, tokenizer: Any, prompt: str) -> str:
 def answer_of_provider(version_id: str, prompt: str) -> str:
     """As a chat gets it: from the inference process."""
     asked = Generation(
-        weights=models.location(version_id),
+        model=AskedModel("mdl_asked", "asked", version_id, 1024),
         messages=[{"role": "user", "content": prompt}],
         parameters={"temperature": 0, "max_tokens": 48},
     )

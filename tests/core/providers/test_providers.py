@@ -11,23 +11,30 @@ from typing import Any
 
 import pytest
 
-from core.errors import ContextLengthExceeded, Unavailable, ValidationError
+from core import chats, models
+from core.chats import sources
+from core.db import writing
+from core.errors import Conflict, ContextLengthExceeded, Unavailable, ValidationError
+from core.inference.check_model import check
+from core.inference.inspection import inspect
+from core.inference.text import Detokenizer, StopFilter
+from core.people.users import User
 from core.providers import PROVIDERS
-from core.providers.base import Delta, Finish, Generation
-from core.providers.check_model import check
-from core.providers.inspection import inspect
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider
 from core.providers.local import ENDED, LocalProvider
-from core.providers.local_text import Detokenizer, StopFilter
 from core.security import new_id
+from core.tables import ModelRow, ModelVersionRow
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, template_sha256
+from tests import fake_http
 
 HELLO = [{"role": "user", "content": "Hello"}]
+PLACES: dict[str, Weights] = {}  # where the versions lie that these tests ask; no registry knows them
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[LocalProvider]:
     """One inference process for all tests here."""
-    made = LocalProvider()
+    made = LocalProvider(PLACES.__getitem__)
     yield made
     made.stop()
 
@@ -53,8 +60,14 @@ def whole(folder: Path) -> Weights:
     return Weights(new_id("mdv"), folder, folder, None, template_sha256(folder))
 
 
+def asked(weights: Weights) -> AskedModel:
+    """A model of which this is the version."""
+    PLACES[weights.version_id] = weights
+    return AskedModel("mdl_asked", "asked", weights.version_id, 128)
+
+
 def ask(provider: LocalProvider, weights: Weights, **parameters: Any) -> tuple[str, Finish]:
-    return read(provider.generate(Generation(weights, HELLO, parameters), stop=lambda: False))
+    return read(provider.generate(Generation(asked(weights), HELLO, parameters), stop=lambda: False))
 
 
 def read(events: Iterator[Delta | Finish]) -> tuple[str, Finish]:
@@ -140,7 +153,7 @@ def test_answers_written_together_equal_answers_written_alone(provider: LocalPro
 
     def answer(prompt: str) -> tuple[str, Finish]:
         request = Generation(
-            weights, [{"role": "user", "content": prompt}], {"temperature": 0, "max_tokens": 150}
+            asked(weights), [{"role": "user", "content": prompt}], {"temperature": 0, "max_tokens": 150}
         )
         return read(provider.generate(request, stop=lambda: False))
 
@@ -159,7 +172,7 @@ def test_answers_written_together_equal_answers_written_alone(provider: LocalPro
 def test_cancelling_stops_within_a_moment_and_keeps_the_count(provider: LocalProvider, talker: Path) -> None:
     seen: list[str] = []
     events = provider.generate(
-        Generation(whole(talker), HELLO, {"max_tokens": 8192}), stop=lambda: len(seen) > 5
+        Generation(asked(whole(talker)), HELLO, {"max_tokens": 8192}), stop=lambda: len(seen) > 5
     )
     for event in events:
         if isinstance(event, Finish):
@@ -175,13 +188,11 @@ def test_a_conversation_beyond_the_context_is_refused_or_forgets_its_beginning(
 ) -> None:
     turns = [{"role": role, "content": "x" * 30} for _ in range(4) for role in ("user", "assistant")]
     messages = [{"role": "system", "content": "Be brief"}, *turns, {"role": "user", "content": "Well?"}]
+    model = asked(whole(tiny_base))
     with pytest.raises(ContextLengthExceeded, match="at most 128 tokens"):
-        read(provider.generate(Generation(whole(tiny_base), messages, {"max_tokens": 5}), stop=lambda: False))
-    _, finish = read(
-        provider.generate(
-            Generation(whole(tiny_base), messages, {"max_tokens": 5}, forget=True), stop=lambda: False
-        )
-    )
+        read(provider.generate(Generation(model, messages, {"max_tokens": 5}), stop=lambda: False))
+    shorter = Generation(model, messages, {"max_tokens": 5}, forget=True)
+    _, finish = read(provider.generate(shorter, stop=lambda: False))
     assert finish.usage.prompt_tokens <= 128 - 5
 
 
@@ -229,7 +240,9 @@ def test_a_folder_without_weights_is_a_clear_error_and_the_process_lives_on(
 def test_killing_the_process_while_it_writes_is_a_clear_error_and_the_next_request_works(
     provider: LocalProvider, talker: Path
 ) -> None:
-    events = provider.generate(Generation(whole(talker), HELLO, {"max_tokens": 8192}), stop=lambda: False)
+    events = provider.generate(
+        Generation(asked(whole(talker)), HELLO, {"max_tokens": 8192}), stop=lambda: False
+    )
     next(event for event in events if isinstance(event, Delta) and event.text)
     pid = provider.pid
     assert pid
@@ -241,8 +254,8 @@ def test_killing_the_process_while_it_writes_is_a_clear_error_and_the_next_reque
 
 
 def test_the_process_ends_with_its_pipe(talker: Path) -> None:
-    provider = LocalProvider()
-    provider.warm(whole(talker))
+    provider = LocalProvider(PLACES.__getitem__)
+    provider.warm(asked(whole(talker)))
     pid = provider.pid
     assert pid
     provider.stop()
@@ -305,11 +318,12 @@ def test_adapters_and_their_base_answer_in_one_batch_as_if_merged_and_alone(
         generate_with_transformers(talker, adapter=adapter, tokens=60) for adapter in (one, two, None)
     ]
     assert len(set(expected)) == 3
-    asked = [Weights(new_id("mdv"), folder, talker, folder, None) for folder in (one, two)] + [whole(talker)]
+    versions = [Weights(new_id("mdv"), folder, talker, folder, None) for folder in (one, two)]
+    versions.append(whole(talker))
     got: dict[int, str] = {}
 
     def answer(place: int) -> None:
-        got[place] = characters(ask(provider, asked[place], temperature=0, max_tokens=60)[0])
+        got[place] = characters(ask(provider, versions[place], temperature=0, max_tokens=60)[0])
 
     threads = [threading.Thread(target=answer, args=(place,)) for place in range(3)]
     for thread in threads:
@@ -326,7 +340,7 @@ def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from core.providers.local_models import Shelf
+    from core.inference.loaded import Shelf
 
     folder = make_adapter(3)
     loaded = Shelf().get(Weights("mdv_a", folder, talker, folder, None))
@@ -384,21 +398,65 @@ def test_what_is_wrong_with_a_folder_reaches_the_admin_as_a_field_error(tmp_path
         inspect(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", list(PROVIDERS))
-def test_every_provider_keeps_the_contract(name: str, tiny_base: Path) -> None:
-    member = PROVIDERS[name]
-    assert member.name == name
-    assert member.title
-    try:
-        events = list(
-            member.generate(Generation(whole(tiny_base), HELLO, {"max_tokens": 4}), stop=lambda: False)
-        )
-        assert [type(event) for event in events[:-1]] == [Delta] * (len(events) - 1)
-        assert isinstance(events[-1], Finish)
-        started = time.monotonic()
-        *_, last = member.generate(Generation(whole(tiny_base), HELLO), stop=lambda: True)
-        assert isinstance(last, Finish)
-        assert last.reason == "cancelled"
-        assert time.monotonic() - started < 5
-    finally:
-        member.stop()
+def answered_by_local(user: User, folder: Path) -> Iterator[models.Callable]:
+    with writing() as session:
+        row = ModelRow(id=new_id("mdl"), owner_id=user.id, name="tiny", type="finetuned", provider="local")
+        session.add(row)
+        session.flush()
+        session.add(ModelVersionRow(id=new_id("mdv"), model_id=row.id, version=1, folder=str(folder)))
+    yield models.resolve(user, "tiny")
+
+
+def answered_over_http(user: User, _folder: Path) -> Iterator[models.Callable]:
+    with fake_http.upstream():
+        yield models.resolve(user, models.get(user, fake_http.make_external(user)).name)
+
+
+# how a model of each provider comes to be, so that the contract can ask it
+MODELS = {"local": answered_by_local, fake_http.NAME: answered_over_http}
+
+
+@pytest.mark.parametrize("name", [*PROVIDERS, fake_http.NAME])
+def test_every_provider_keeps_the_contract(name: str, ada: User, tiny_base: Path) -> None:
+    for model in MODELS[name](ada, tiny_base):
+        member = sources.provider_of(model)
+        assert member.name == name
+        assert member.title
+        try:
+            asked = AskedModel(model.answering.id, model.name, model.version and model.version.id, 128)
+            member.require(asked)
+            member.warm(asked)
+            events = list(member.generate(Generation(asked, HELLO, {"max_tokens": 4}), stop=lambda: False))
+            assert [type(event) for event in events[:-1]] == [Delta] * (len(events) - 1)
+            assert isinstance(events[-1], Finish)
+            started = time.monotonic()
+            *_, last = member.generate(Generation(asked, HELLO), stop=lambda: True)
+            assert isinstance(last, Finish)
+            assert last.reason == "cancelled"
+            assert time.monotonic() - started < 5
+        finally:
+            member.stop()
+
+
+def test_a_provider_that_stops_in_the_middle_is_an_error_and_no_answer(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(Provider):
+        name, title = fake_http.NAME, "Forgetful"
+
+        def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]:
+            yield Delta("That is")
+
+    monkeypatch.setitem(PROVIDERS, fake_http.NAME, Forgetful())
+    model = models.resolve(ada, models.get(ada, fake_http.make_external(ada)).name)
+    with pytest.raises(Unavailable, match="Forgetful ended the answer in the middle"):
+        list(chats.complete(ada, model=model, messages=HELLO, parameters={}))
+
+
+def test_a_chat_learns_before_anything_is_stored_that_its_model_has_no_weights(ada: User) -> None:
+    model_id = fake_http.make_external(ada, provider="local")
+    chat = chats.create(ada, chats.NewChat(model_id=model_id))
+    with pytest.raises(Conflict, match="far-1 has no weights on this server"):
+        chats.send(ada, chats.NewMessage(chat_id=chat.id, content="Hello"))
+    assert chats.list_messages(ada, chats.MessageList(chat_id=chat.id)).total == 0
+    chats.warm(ada, model_id)

@@ -1,4 +1,4 @@
-"""``python -m core.providers.check_model FOLDER``, or ``HUB_ID FOLDER``
+"""``python -m core.inference.check_model FOLDER``, or ``HUB_ID FOLDER``
 to download first: is this a model we can train and serve?
 
 Prints one JSON line: the facts, or ``{"error": "sentence"}``. Code that a model brings along is never run.

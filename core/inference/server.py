@@ -1,4 +1,4 @@
-"""``python -m core.providers.local_server``: the process in which models answer.
+"""``python -m core.inference.server``: the process in which models answer.
 
 The only serving code that imports torch.
 
@@ -27,10 +27,10 @@ from collections import deque
 from typing import Any
 
 from core import hardware
+from core.inference.batch import Answer, Drawing
+from core.inference.loaded import CannotLoad, LoadedModel, Shelf, Tongue
 from core.processes import line_server
 from core.processes.line_server import Lines
-from core.providers.local_batch import Answer, Drawing
-from core.providers.local_models import CannotLoad, LoadedModel, Shelf, Tongue
 from core.weights import Weights
 
 log = logging.getLogger("luthier.inference")

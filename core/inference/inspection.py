@@ -33,7 +33,7 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
     command = [
         sys.executable,
         "-m",
-        "core.providers.check_model",
+        "core.inference.check_model",
         source,
         *([str(download_to)] if download_to else []),
     ]

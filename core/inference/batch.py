@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.providers.local_text import Detokenizer, StopFilter
+from core.inference.text import Detokenizer, StopFilter
 
 Forward = Callable[..., Any]
 Reason = Literal["stop", "length", "cancelled"]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.providers.local_batch import Batch
+from core.inference.batch import Batch
 from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
 
 log = logging.getLogger(__name__)
