@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 
 from core import formats, storage
 from core.clock import now
-from core.config import settings
 from core.datasets import earlier_options, from_tables, removing, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
@@ -31,7 +30,7 @@ from core.datasets.looking import (
 )
 from core.datasets.values import Dataset, Sample, Version
 from core.db import reading, writing
-from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
+from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input, Name200, Text2000
 from core.ingest import converter
 from core.ingest import queue as conversions
@@ -40,6 +39,7 @@ from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
 from core.reports import queue as report_queue
 from core.security import new_id
+from core.storage import upload_size
 from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
 
 SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
@@ -329,11 +329,8 @@ class _taking:
 
 
 def _require_size(file: Path) -> None:
-    size, limit = file.stat().st_size, settings().max_upload_mb
-    if size == 0:
-        raise UnreadableFile("The file is empty.")
-    if size > limit * 2**20:
-        raise TooLarge(f"The file is larger than the {limit:,} MiB this server accepts.")
+    size = file.stat().st_size
+    upload_size.require(size)
     storage.require_space(size)
 
 
