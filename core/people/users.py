@@ -190,8 +190,6 @@ def change_password(user: User, *, old: str, new: str, keep: str | None = None) 
     about ``new``.
     """
     sign_in(parse(Credentials, email=user.email, password=old), address=f"account {user.id}")
-    if fault := passwords.find_fault(new, email=user.email):
-        raise ValidationError.of("password", fault)
     password_hash = hash_password(parse(Registration, email=user.email, password=new).password)
     with writing() as session:
         _own_row(session, user).password_hash = password_hash

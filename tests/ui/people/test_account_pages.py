@@ -2,7 +2,7 @@
 
 from core import storage
 from core.db import writing
-from core.people import api_keys, sessions, usage, users
+from core.people import api_keys, passwords, sessions, usage, users
 from core.people.api_keys import KeyList, NewKey
 from core.people.users import Credentials, User
 from core.security import new_id
@@ -89,6 +89,7 @@ def test_the_name_can_be_changed(visit: Visit, ada: User) -> None:
 
 def test_a_password_change_needs_the_present_one(visit: Visit, ada: User) -> None:
     app = visit(ada, "settings")
+    assert app.text_input(key="new_password").help == passwords.HELP
     _type_passwords(app, old="not it at all", new="a new long password")
     assert "wrong" in app.error[0].value
     _type_passwords(app, old=PASSWORD, new="a new long password")
