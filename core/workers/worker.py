@@ -8,7 +8,6 @@ traceback goes only to the process's own output, for the admin.
 """
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import formats, jobs, models, storage
+from core import formats, hardware, jobs, models, storage
 from core.config import process_place, settings
 from core.db import reading, writing
 from core.errors import DiskFull, LuthierError
@@ -36,7 +35,6 @@ from core.training.method import Interrupted, Outcome, Rows, Silent, Task, Train
 from core.weights import read_facts
 from core.workers.recorder import Recorder
 
-MAX_THREADS = 8
 SIGNS_OF_FULL_DISK = (
     "No space left",
     "Disk quota exceeded",
@@ -112,7 +110,7 @@ def _train(job: JobRow, recorder: Recorder, world: World) -> Outcome:
     recorder.event(
         "Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}."
     )
-    threads = world.decide(job.resolved.get("threads") or max(1, _choose_threads() // world.size))
+    threads = world.decide(job.resolved.get("threads") or max(1, hardware.training_threads() // world.size))
     recorder.also_resolved(threads=threads, num_processes=world.size)
     if world.size != job.num_processes:
         raise TrainingFailed(
@@ -347,16 +345,6 @@ def _computes_bfloat16() -> bool:
     import torch
 
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
-def _choose_threads() -> int:
-    """As configured, else what is idle right now:
-    threads that wait for each other are far slower than one."""
-    if chosen := settings().training_threads:
-        return chosen
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
-    return max(1, min(MAX_THREADS, cores, int(idle + 0.3)))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core import formats, models, storage
+from core import formats, hardware, models, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading
@@ -91,7 +91,7 @@ def wanted_of(target_id: str) -> Wanted:
         with_answers=method.name == "supervised"
         and format_.name in ("chat", "completion")
         and chosen.loss_on != "all",
-        threads=settings().training_threads or min(MAX_THREADS, os.cpu_count() or 1),
+        threads=settings().training_threads or hardware.cores(at_most=MAX_THREADS),
     )
 
 
