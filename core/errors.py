@@ -209,3 +209,24 @@ class Unavailable(LuthierError):
 
 class DiskFull(Unavailable):
     """The server's disk is full. Delete something or ask the admin, then try again."""
+
+
+def class_of(code: str) -> type[LuthierError] | None:
+    """The error with this stable code, the most general one where several have it.
+
+    For what was written down as a code and a message: by a child process, in a row. None for an unknown code.
+    """
+    return _BY_CODE.get(code)
+
+
+def _by_code() -> dict[str, type[LuthierError]]:
+    found: dict[str, type[LuthierError]] = {}
+    waiting = LuthierError.__subclasses__()
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind)
+        waiting += kind.__subclasses__()
+    return found
+
+
+_BY_CODE = _by_code()

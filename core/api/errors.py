@@ -57,7 +57,7 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
     if isinstance(error, RequestValidationError):
         return errors.ValidationError(details=details_of(error.errors(), skip=1))
     if isinstance(error, HTTPException):
-        return _FROM_STATUS.get(error.status_code, errors.LuthierError)()
+        return _of_status(error.status_code)()
     if _is_full_disk(error):
         return errors.DiskFull()
     if "database is locked" in str(error):
@@ -99,11 +99,7 @@ def _is_full_disk(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
 
 
-_FROM_STATUS: dict[int, type[errors.LuthierError]] = {
-    400: errors.BadRequest,
-    401: errors.Unauthorized,
-    404: errors.NotFound,
-    405: errors.MethodNotAllowed,
-    413: errors.TooLarge,
-    415: errors.UnsupportedMediaType,
-}
+def _of_status(status: int) -> type[errors.LuthierError]:
+    """The error whose code is the first with this status in the table."""
+    code = next((code for code, known in STATUS.items() if known == status), "")
+    return errors.class_of(code) or errors.LuthierError
