@@ -57,6 +57,7 @@ class QueryResult:
     end: about).
     """
 
+    table: pa.Table = field(repr=False)  # the same rows as Arrow, with their real types
     columns: list[dict[str, str]]
     rows: list[list[Any]]
     row_count: int
@@ -65,11 +66,6 @@ class QueryResult:
     queue_ms: int = 0
     bytes_scanned: int = 0
     rows_scanned: int = 0
-
-    @property
-    def table(self) -> pa.Table:
-        """The same rows as Arrow, with their real types."""
-        return self.__dict__["_table"]
 
 
 @dataclass(frozen=True)
