@@ -29,7 +29,7 @@ from core.datasets.looking import (
     version_of,
 )
 from core.datasets.values import Dataset, Sample, Version
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input, Name200, Text2000
 from core.ingest import converter
@@ -287,12 +287,10 @@ def cancel_ingest(user: User, version_id: str) -> Version:
     """Ask a running conversion to end; it does within a second or two. Raises Conflict when none runs."""
     with writing() as session:
         rows.own_version(session, user.id, version_id)
-        asked = session.execute(
-            sql_update(DatasetVersionRow)
-            .where(DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing")
-            .values(cancel_requested=True)
+        running = sql_update(DatasetVersionRow).where(
+            DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing"
         )
-        if not asked.rowcount:  # type: ignore[attr-defined]
+        if not num_changed(session, running.values(cancel_requested=True)):
             raise Conflict("This version is not being converted any more.")
     return get_version(user, version_id)
 

@@ -10,16 +10,16 @@ unknown address costs the same hashing time as a wrong password. Sessions and to
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, cast
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
-from sqlalchemy import CursorResult, delete, exists, select, text, update
+from sqlalchemy import delete, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import clock
 from core.config import RegistrationMode, settings
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import (
     EmailTaken,
     Forbidden,
@@ -256,7 +256,7 @@ def revoke_invitation(user: User, invitation_id: str) -> None:
         InvitationRow.id == invitation_id, InvitationRow.used_at.is_(None), InvitationRow.revoked_at.is_(None)
     )
     with writing() as session:
-        if not _changed_one(session, unused.values(revoked_at=clock.now())):
+        if not num_changed(session, unused.values(revoked_at=clock.now())):
             raise NotFound
 
 
@@ -319,7 +319,7 @@ def _valid_invitation(session: Session, token: str) -> InvitationRow | None:
 
 def _use_up(session: Session, invitation: InvitationRow, user: UserRow) -> None:
     unused = update(InvitationRow).where(InvitationRow.id == invitation.id, InvitationRow.used_at.is_(None))
-    if not _changed_one(session, unused.values(used_at=clock.now(), used_by=user.id)):
+    if not num_changed(session, unused.values(used_at=clock.now(), used_by=user.id)):
         raise RegistrationClosed
 
 
@@ -341,10 +341,6 @@ def _insert(session: Session, new: Registration, password_hash: str) -> UserRow:
             raise EmailTaken from error
         raise
     return row
-
-
-def _changed_one(session: Session, statement: object) -> bool:
-    return cast("CursorResult[object]", session.execute(statement)).rowcount == 1  # type: ignore[call-overload]
 
 
 def _present_invitation(row: InvitationRow, token: str | None = None) -> Invitation:

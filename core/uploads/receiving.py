@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core import datasets, storage
 from core.clock import now
 from core.datasets.rows import display_name
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.people.users import User
 from core.readers import kind_of
@@ -239,7 +239,7 @@ class Receiver:
             statement = update(UploadRow).where(
                 UploadRow.id == self.upload_id, UploadRow.state == "receiving"
             )
-            if not session.execute(statement.values(updated_at=now(), **columns)).rowcount:  # type: ignore[attr-defined]
+            if not num_changed(session, statement.values(updated_at=now(), **columns)):
                 raise NotFound
 
     def _require_hash(self) -> None:
