@@ -130,7 +130,8 @@ class _FormReader:
     def __init__(self, boundary: bytes, path: Path, sink: _Sink) -> None:
         self._form, self._path, self._sink = Form(), path, sink
         self._header, self._value = bytearray(), bytearray()
-        self._name, self._filename, self._text, self._text_bytes = "", None, bytearray(), 0  # type: str, str | None, bytearray, int
+        self._name, self._text, self._text_bytes = "", bytearray(), 0
+        self._filename: str | None = None
         self._ended = False
         self._parser = MultipartParser(boundary, self._callbacks())
 

@@ -76,7 +76,7 @@ def fetch(address: Address) -> Fetched:
             location = answer.headers.get("location")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return _accept(asked, answer, _read(answer, until), connection.close)
-        except BaseException:
+        except BaseException:  # raised again: nobody else could close the connection
             connection.close()
             raise
         connection.close()

@@ -96,7 +96,7 @@ def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = 
         upload = _insert(
             user, "folder", name, location=f"{folder}/{path}", size_bytes=size, dataset_id=dataset_id
         )
-    except BaseException:
+    except BaseException:  # raised again: nobody else could close the file
         file.close()
         raise
     fetched = fetching.Fetched(name, size, _pieces_of(file), file.close)
@@ -151,7 +151,7 @@ def _fill(upload: Upload, open_source: Callable[[], fetching.Fetched]) -> None:
         receiving.drop(upload.id)  # cancelled meanwhile
     except LuthierError as error:
         _fail(upload.id, error.message)
-    except Exception:
+    except Exception:  # outermost loop of this thread: the upload must not stay "receiving"
         log.exception("fetching %s", upload.id)
         _fail(upload.id, "The fetch ended unexpectedly. Start it again.")
 

@@ -1,5 +1,7 @@
 """API keys, usage, settings and the admin page."""
 
+from pathlib import Path
+
 from core import storage
 from core.db import writing
 from core.people import api_keys, passwords, sessions, usage, users
@@ -151,7 +153,7 @@ def test_the_server_tab_tells_the_state_of_the_sandbox_and_the_disk(visit: Visit
     assert "SQL sandbox" in text_of(app)
 
 
-def test_a_folder_that_is_no_model_is_refused_in_words(visit: Visit, ada: User, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_is_no_model_is_refused_in_words(visit: Visit, ada: User, tmp_path: Path) -> None:
     app = visit(ada, "admin", admin_tab="Base models")
     app.text_input(key="base_name").set_value("broken")
     app.text_input(key="base_source").set_value(str(tmp_path))
