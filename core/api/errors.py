@@ -5,7 +5,6 @@ No body names a class, a library, a path or SQL: what is not a LuthierError is a
 request id, and is logged.
 """
 
-import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -58,7 +57,7 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
         return errors.ValidationError(details=details_of(error.errors(), skip=1))
     if isinstance(error, HTTPException):
         return _of_status(error.status_code)()
-    if _is_full_disk(error):
+    if errors.is_full_disk(error):
         return errors.DiskFull()
     if "database is locked" in str(error):
         return errors.Unavailable()
@@ -93,10 +92,6 @@ def headers_of(error: errors.LuthierError) -> dict[str, str]:
 def json_response(body: Any, *, status: int, headers: dict[str, str] | None = None) -> Response:
     """JSON in ASCII: a message may quote text that is no valid Unicode."""
     return Response(json.dumps(body), status_code=status, headers=headers, media_type="application/json")
-
-
-def _is_full_disk(error: Exception) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
 
 
 def _of_status(status: int) -> type[errors.LuthierError]:

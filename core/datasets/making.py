@@ -31,7 +31,7 @@ from core.datasets.looking import (
 from core.datasets.values import Dataset, Sample, Version
 from core.db import num_changed, reading, writing
 from core.errors import Conflict, NotFound, ValidationError
-from core.fields import Input, Name200, Text2000
+from core.fields import Input, Name200, Note500, Text2000, parse
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people import usage
@@ -313,6 +313,10 @@ def take_back(version_id: str) -> None:
         _forget(row)
 
 
+class _Noted(Input):
+    note: Note500
+
+
 class _taking:
     """Whatever happens, the staged file is not left behind."""
 
@@ -364,9 +368,7 @@ def _uploaded_row(
 
 
 def _checked_note(note: str) -> str:
-    if len(note) > 500:
-        raise ValidationError.of("note", "at most 500 characters")
-    return note
+    return parse(_Noted, note=note).note
 
 
 def _version_row(

@@ -15,6 +15,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
+from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
@@ -29,7 +30,6 @@ from core.training.examples import FEW_ROWS, num_held_out, very_few
 
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
-START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
 

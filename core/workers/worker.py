@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from core import formats, hardware, jobs, models, storage
 from core.config import process_place, settings
 from core.db import reading, writing
-from core.errors import DiskFull, LuthierError
+from core.errors import DiskFull, LuthierError, is_full_disk
 from core.fine_tuning import provenance
 from core.jobs import Error, notes
 from core.people import usage
@@ -35,13 +35,7 @@ from core.training.method import Interrupted, Outcome, Rows, Silent, Task, Train
 from core.weights import read_facts
 from core.workers.recorder import Recorder
 
-SIGNS_OF_FULL_DISK = (
-    "No space left",
-    "Disk quota exceeded",
-    "PytorchStreamWriter failed writing",
-    "unexpected pos",
-    "disk is full",
-)
+TORCHS_FULL_DISK = ("PytorchStreamWriter failed writing", "unexpected pos")
 RESUMED_WHILE_ENDING = (
     "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
 )
@@ -252,12 +246,8 @@ def _explain(error: Exception) -> Error:
 
 
 def _is_about_space(error: Exception) -> bool:
-    """Libraries report a full disk in their own ways:
-    torch and safetensors by a sentence, Python by a number."""
-    said = str(error)
-    return (isinstance(error, OSError) and error.errno in (28, 122)) or any(
-        sign in said for sign in SIGNS_OF_FULL_DISK
-    )
+    """Torch says neither the system's number nor its sentence."""
+    return is_full_disk(error) or any(sign in str(error) for sign in TORCHS_FULL_DISK)
 
 
 def _flush_quietly(recorder: Recorder) -> None:

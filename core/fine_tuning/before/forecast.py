@@ -20,7 +20,8 @@ from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import Subject, Totals
 from core.fine_tuning.before.process import KILLED, PreviewProcess, Stopped
 from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tasks
-from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
+from core.fine_tuning.expected import START_SECONDS
+from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
 from core.training import Settings, memory
