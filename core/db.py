@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, create_engine, event
+from sqlalchemy import CursorResult, Engine, Row, Select, UpdateBase, create_engine, event
 from sqlalchemy.orm import Session
 
 from core.config import ROOT, settings
@@ -53,6 +53,13 @@ def writing() -> Iterator[Session]:
             yield session
     finally:
         _held.writing = False
+
+
+def num_changed(session: Session, statement: UpdateBase) -> int:
+    """Run an UPDATE or a DELETE and say how many rows it changed: what a guarded change is known by."""
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def engine() -> Engine:

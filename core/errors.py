@@ -31,6 +31,7 @@ The class docstring's first line is the default message, ``code`` is stable and 
 are one table in ``core/api/errors.py``. A message says what to do next.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -209,3 +210,35 @@ class Unavailable(LuthierError):
 
 class DiskFull(Unavailable):
     """The server's disk is full. Delete something or ask the admin, then try again."""
+
+
+def class_of(code: str) -> type[LuthierError] | None:
+    """The error with this stable code, the most general one where several have it.
+
+    For what was written down as a code and a message: by a child process, in a row. None for an unknown code.
+    """
+    return _BY_CODE.get(code)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether what the system or a library raised says that the disk, or one's share of it, is full."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or says_full_disk(str(error))
+
+
+def says_full_disk(message: str) -> bool:
+    """For libraries that keep the system's sentence and drop its number, as DuckDB and SQLite do."""
+    return any(sign in message.lower() for sign in _FULL_DISK)
+
+
+def _by_code() -> dict[str, type[LuthierError]]:
+    found: dict[str, type[LuthierError]] = {}
+    waiting = LuthierError.__subclasses__()
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind)
+        waiting += kind.__subclasses__()
+    return found
+
+
+_BY_CODE = _by_code()
+_FULL_DISK = ("no space left", "quota exceeded", "disk is full")

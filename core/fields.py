@@ -36,6 +36,7 @@ MAX_DETAILS = 20
 
 Name100 = Annotated[str, Field(min_length=1, max_length=100)]
 Name200 = Annotated[str, Field(min_length=1, max_length=200)]
+Note500 = Annotated[str, Field(max_length=500)]  # why a version was made
 Text2000 = Annotated[str, Field(max_length=2000)]
 
 

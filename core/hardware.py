@@ -23,6 +23,7 @@ from core.config import settings
 
 CGROUP = Path("/sys/fs/cgroup")
 MOST_GPUS = 64
+MOST_THREADS = 8  # of one training; more wait for each other
 BFLOAT16_FROM = (8, 0)  # compute capability
 
 
@@ -57,7 +58,8 @@ class Machine:
 class Load:
     """One look.
 
-    Shares are of 1; ``cpu`` is this process's share of all cores. GPU facts are None where there is no GPU.
+    Shares are of 1; ``cpu`` is this process's share of all cores that it may use. GPU facts are None where
+    there is no GPU.
     """
 
     memory_bytes: int
@@ -70,7 +72,7 @@ class Meter:
     """Measures this process again and again; the share of the processor is since the look before."""
 
     def __init__(self) -> None:
-        self._process, self._cores = psutil.Process(), os.cpu_count() or 1
+        self._process, self._cores = psutil.Process(), cores()
         self._process.cpu_percent()  # the first call only starts the clock
 
     def look(self) -> Load:
@@ -133,7 +135,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "machine": platform.machine(),
-        "cores": os.cpu_count() or 1,
+        "cores": cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": [name for name, _ in gpus],
         "gpu_memory_bytes": [taken for _, taken in gpus],
@@ -146,9 +148,22 @@ def device_count() -> int:
     return settings().training_devices or len(gpus()) or cores()
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(*, at_most: int | None = None) -> int:
+    """CPU cores that this process may use, which may be fewer than the machine has; or ``at_most``."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable if at_most is None else min(at_most, usable)
+
+
+def training_threads() -> int:
+    """How many threads a training that starts now computes with: as configured, else one per core that is
+    idle right now, up to ``MOST_THREADS``. Threads that wait for each other are far slower than one.
+
+    Looks for 0.2 seconds where it is not configured.
+    """
+    if chosen := settings().training_threads:
+        return chosen
+    idle = cores() * (1 - psutil.cpu_percent(interval=0.2) / 100)
+    return max(1, min(cores(at_most=MOST_THREADS), int(idle + 0.3)))
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -154,7 +154,7 @@ def _open_socket(address: Address, ip: str, seconds: float | None) -> socket.soc
         if address.scheme == "https":
             plain = ssl.create_default_context().wrap_socket(plain, server_hostname=address.host)
         plain.settimeout(seconds or SILENT_SECONDS)
-    except BaseException:
+    except BaseException:  # whatever it was is raised again: nobody else could close the socket
         plain.close()
         raise
     return plain

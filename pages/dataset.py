@@ -27,7 +27,7 @@ def show_header(user: User, dataset: Dataset, version: Version | None) -> None:
             show.badge(dataset.status)
         if version is not None:
             st.markdown(dataset_view.format_badge(version.format), width="content")
-        if dataset.name.lower() in datasets.doubled_names(user):
+        if dataset.id in datasets.doubled(user):
             help_ = f"Another dataset has this name. In SQL, write the id of the one you mean: {dataset.id}"
             st.badge("Name used twice", icon=":material/content_copy:", color="orange", help=help_)
         st.caption(dataset_view.facts(dataset), width="content")

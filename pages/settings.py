@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from core.errors import ValidationError
-from core.people import sessions, users
+from core.people import passwords, sessions, users
 from core.people.users import User
 from core.ui import session, show, sign_in
 from core.ui.alerts import webhook_view
@@ -17,8 +16,7 @@ def rename(user: User) -> None:
 
 def change_password(user: User) -> None:
     old, new, again = (st.session_state[key] for key in ("old_password", "new_password", "again_password"))
-    if new != again:
-        raise ValidationError("The two new passwords differ. Type the same one twice.")
+    passwords.require_same(new, again)
     users.change_password(user, old=old, new=new, keep=session.token())
     st.toast(
         "Your password is changed. Other browsers and API tokens are signed out.",
@@ -50,7 +48,7 @@ with st.container(width=640):
             type="password",
             key="new_password",
             autocomplete="new-password",
-            help="10 to 128 characters.",
+            help=passwords.HELP,
         )
         st.text_input(
             "New password again", type="password", key="again_password", autocomplete="new-password"

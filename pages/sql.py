@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core import query
 from core.ui import places, show
 from core.ui.elements import sql_editor
 from core.ui.query import sql_run, sql_view
@@ -26,7 +27,9 @@ with main:
     sql_run.settle()
     failed = sql_run.last_error()
     submitted = sql_editor.field(
-        "sql_editor", text=asked or sql_view.first_query(tables), wrong=failed.position if failed else None
+        "sql_editor",
+        text=asked or query.first_query(tables[0].name),
+        wrong=failed.position if failed else None,
     )
     with st.container(horizontal=True, vertical_alignment="center", key="sql_toolbar"):
         limit = st.selectbox(

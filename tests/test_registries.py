@@ -22,7 +22,9 @@ FAMILIES = {
 
 
 def _members(family: object) -> dict[str, object]:
-    return dict(family) if isinstance(family, dict) else {m.name: m for m in family}  # type: ignore[attr-defined]
+    if isinstance(family, dict):
+        return dict(family)
+    return {member.name: member for member in family}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

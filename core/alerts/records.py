@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import NotFound
 from core.listing import Listed, ListQuery, fetch
 from core.people.users import User
@@ -114,7 +114,7 @@ def mark_all_seen(user: User, *, job_id: str | None = None) -> int:
     if job_id:
         change = change.where(AlertRow.job_id == job_id)
     with writing() as session:
-        return int(session.execute(change.values(seen_at=now())).rowcount)  # type: ignore[attr-defined]
+        return num_changed(session, change.values(seen_at=now()))
 
 
 def _of(user: User) -> Select[AlertRow]:

@@ -5,7 +5,6 @@ No body names a class, a library, a path or SQL: what is not a LuthierError is a
 request id, and is logged.
 """
 
-import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -57,8 +56,8 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
     if isinstance(error, RequestValidationError):
         return errors.ValidationError(details=details_of(error.errors(), skip=1))
     if isinstance(error, HTTPException):
-        return _FROM_STATUS.get(error.status_code, errors.LuthierError)()
-    if _is_full_disk(error):
+        return _of_status(error.status_code)()
+    if errors.is_full_disk(error):
         return errors.DiskFull()
     if "database is locked" in str(error):
         return errors.Unavailable()
@@ -95,15 +94,7 @@ def json_response(body: Any, *, status: int, headers: dict[str, str] | None = No
     return Response(json.dumps(body), status_code=status, headers=headers, media_type="application/json")
 
 
-def _is_full_disk(error: Exception) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
-
-
-_FROM_STATUS: dict[int, type[errors.LuthierError]] = {
-    400: errors.BadRequest,
-    401: errors.Unauthorized,
-    404: errors.NotFound,
-    405: errors.MethodNotAllowed,
-    413: errors.TooLarge,
-    415: errors.UnsupportedMediaType,
-}
+def _of_status(status: int) -> type[errors.LuthierError]:
+    """The error whose code is the first with this status in the table."""
+    code = next((code for code, known in STATUS.items() if known == status), "")
+    return errors.class_of(code) or errors.LuthierError

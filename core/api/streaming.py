@@ -47,7 +47,7 @@ async def respond(
     pull = Pull(make)
     try:
         first = [event async for event in pull.until_first()]
-    except BaseException:
+    except BaseException:  # raised again, also a cancelled request: the thread behind must end with it
         pull.leave()
         raise
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -21,10 +21,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from core import storage, uploads
-from core.config import settings
 from core.errors import BadRequest, TooLarge, ValidationError
 from core.fields import require_clean_text
 from core.people.users import User
+from core.storage import upload_size
 from core.uploads import Upload
 
 MAX_FIELD_BYTES = 2**20
@@ -104,15 +104,11 @@ class _Sink:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._waiting, self.total, self.hash = file, bytearray(), 0, hashlib.sha256()
-        self._most = settings().max_upload_mb * 2**20
 
     def hold(self, data: bytes) -> None:
         self._waiting += data
         self.total += len(data)
-        if self.total > self._most:
-            raise TooLarge(
-                f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts."
-            )
+        upload_size.require_not_larger(self.total)
 
     async def flush_when_full(self) -> None:
         if len(self._waiting) >= FLUSH_BYTES:
@@ -134,7 +130,8 @@ class _FormReader:
     def __init__(self, boundary: bytes, path: Path, sink: _Sink) -> None:
         self._form, self._path, self._sink = Form(), path, sink
         self._header, self._value = bytearray(), bytearray()
-        self._name, self._filename, self._text, self._text_bytes = "", None, bytearray(), 0  # type: str, str | None, bytearray, int
+        self._name, self._text, self._text_bytes = "", bytearray(), 0
+        self._filename: str | None = None
         self._ended = False
         self._parser = MultipartParser(boundary, self._callbacks())
 
@@ -211,10 +208,7 @@ def _require_room(request: Request) -> None:
     """Refuse what is announced as too large before reading it."""
     stated = request.headers.get("content-length", "")
     length = int(stated) if stated.isdecimal() else 0
-    if length > settings().max_upload_mb * 2**20 + OVERHEAD_BYTES:
-        raise TooLarge(
-            f"The file is larger than {settings().max_upload_mb} MiB, the most this server accepts."
-        )
+    upload_size.require_not_larger(length - OVERHEAD_BYTES)
     storage.require_space(length)
 
 

@@ -31,7 +31,7 @@ from core.chats.records import (
 )
 from core.chats.replies import Bill, Table
 from core.db import reading, writing
-from core.errors import Conflict, LuthierError, NotFound, Unavailable
+from core.errors import Conflict, LuthierError, NotFound, Unavailable, class_of
 from core.people.users import User
 from core.providers.base import Delta, Finish
 from core.tables import ChatRow, MessageRow
@@ -254,5 +254,4 @@ def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> Message
 
 def _as_error(stored: dict[str, str]) -> LuthierError:
     """The error a reply ended with, as the class that has its code."""
-    error = sources.error_of(stored["code"])
-    return error(stored["message"]) if error else Unavailable(stored["message"])
+    return (class_of(stored["code"]) or Unavailable)(stored["message"])

@@ -106,17 +106,6 @@ def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) ->
     return told + [{"role": row.role, "content": row.content} for row in said]
 
 
-def error_of(code: str) -> type[LuthierError] | None:
-    """The error class that has this stable code."""
-    waiting = list(LuthierError.__subclasses__())
-    while waiting:
-        found = waiting.pop(0)
-        if found.code == code:
-            return found
-        waiting += found.__subclasses__()
-    return None
-
-
 def _run(
     command: commands.Command, user: User, dataset_id: str | None, arguments: str
 ) -> Iterator[Delta | Table]:

@@ -26,7 +26,7 @@ from core.datasets.lessons import Lesson, lesson, training_preview, training_rep
 from core.datasets.lineage import Lineage, lineage
 from core.datasets.looking import (
     DatasetList,
-    doubled_names,
+    doubled,
     get,
     get_version,
     list_converting,
@@ -109,7 +109,7 @@ __all__ = [
     "delete_version",
     "diff",
     "diff_versions",
-    "doubled_names",
+    "doubled",
     "edit",
     "finding",
     "get",

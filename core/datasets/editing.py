@@ -20,7 +20,7 @@ from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
 from core.db import reading
 from core.errors import Detail, ValidationError
-from core.fields import Input
+from core.fields import Input, Note500
 from core.people.users import User
 from core.readers.base import literal, quoted
 from core.sql_types import FLOATS, WHOLE, is_decimal, is_moment
@@ -47,7 +47,7 @@ class Edits(Input):
         default_factory=list, max_length=MAX_EDITS, description="Rows for the end."
     )
     deleted: list[int] = Field(default_factory=list, max_length=MAX_EDITS, description="Lines.")
-    note: str = Field("", max_length=500)
+    note: Note500 = ""
     force: bool = Field(False, description="Also when the dataset has a newer version by now.")
 
 

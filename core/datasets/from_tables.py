@@ -38,7 +38,7 @@ def write_parquet(table: Table) -> Path:
         raise ValidationError.of(
             "table", f"cannot be kept as a table: {str(error).splitlines()[0][:300]}"
         ) from error
-    except BaseException:
+    except BaseException:  # raised again: nobody else knows of the half-written file
         target.unlink(missing_ok=True)
         raise
     return target

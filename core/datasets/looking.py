@@ -4,6 +4,7 @@ Everything here reads. Whose a dataset is comes first, every time: somebody else
 there.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from core.db import reading
 from core.errors import NotFound, ValidationError
 from core.listing import Listed, ListQuery, SearchQuery, fetch
 from core.people.users import User
+from core.sql_sandbox.gate import fold
 from core.tables import DatasetRow, DatasetVersionRow
 
 MOST_CONVERTING = 20
@@ -63,12 +65,13 @@ def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
         return Listed(rows.present_all(session, found.items), found.total, found.limit, found.offset)
 
 
-def doubled_names(user: User) -> frozenset[str]:
-    """Names, in lower case, that several of the user's datasets bear: SQL cannot tell those apart."""
-    name = func.lower(DatasetRow.name)
+def doubled(user: User) -> frozenset[str]:
+    """Ids of the user's datasets whose name another one has, too, as SQL compares names."""
     with reading() as session:
-        statement = select(name).where(DatasetRow.owner_id == user.id).group_by(name).having(func.count() > 1)
-        return frozenset(session.scalars(statement))
+        mine = session.execute(select(DatasetRow.id, DatasetRow.name).where(DatasetRow.owner_id == user.id))
+        names = {dataset_id: fold(name) for dataset_id, name in mine.tuples()}
+    counts = Counter(names.values())
+    return frozenset(dataset_id for dataset_id, name in names.items() if counts[name] > 1)
 
 
 def get(user: User, dataset_id: str) -> Dataset:

@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 
 from core import formats, storage
 from core.clock import now
-from core.config import settings
 from core.datasets import earlier_options, from_tables, removing, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
@@ -30,9 +29,9 @@ from core.datasets.looking import (
     version_of,
 )
 from core.datasets.values import Dataset, Sample, Version
-from core.db import reading, writing
-from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
-from core.fields import Input, Name200, Text2000
+from core.db import num_changed, reading, writing
+from core.errors import Conflict, NotFound, ValidationError
+from core.fields import Input, Name200, Note500, Text2000, parse
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people import usage
@@ -40,6 +39,7 @@ from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
 from core.reports import queue as report_queue
 from core.security import new_id
+from core.storage import upload_size
 from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
 
 SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
@@ -287,12 +287,10 @@ def cancel_ingest(user: User, version_id: str) -> Version:
     """Ask a running conversion to end; it does within a second or two. Raises Conflict when none runs."""
     with writing() as session:
         rows.own_version(session, user.id, version_id)
-        asked = session.execute(
-            sql_update(DatasetVersionRow)
-            .where(DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing")
-            .values(cancel_requested=True)
+        running = sql_update(DatasetVersionRow).where(
+            DatasetVersionRow.id == version_id, DatasetVersionRow.status == "processing"
         )
-        if not asked.rowcount:  # type: ignore[attr-defined]
+        if not num_changed(session, running.values(cancel_requested=True)):
             raise Conflict("This version is not being converted any more.")
     return get_version(user, version_id)
 
@@ -315,6 +313,10 @@ def take_back(version_id: str) -> None:
         _forget(row)
 
 
+class _Noted(Input):
+    note: Note500
+
+
 class _taking:
     """Whatever happens, the staged file is not left behind."""
 
@@ -329,11 +331,8 @@ class _taking:
 
 
 def _require_size(file: Path) -> None:
-    size, limit = file.stat().st_size, settings().max_upload_mb
-    if size == 0:
-        raise UnreadableFile("The file is empty.")
-    if size > limit * 2**20:
-        raise TooLarge(f"The file is larger than the {limit:,} MiB this server accepts.")
+    size = file.stat().st_size
+    upload_size.require(size)
     storage.require_space(size)
 
 
@@ -369,9 +368,7 @@ def _uploaded_row(
 
 
 def _checked_note(note: str) -> str:
-    if len(note) > 500:
-        raise ValidationError.of("note", "at most 500 characters")
-    return note
+    return parse(_Noted, note=note).note
 
 
 def _version_row(

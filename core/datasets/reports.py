@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core import storage
@@ -164,10 +164,10 @@ def _state(session: Session, report: VersionReportRow | None) -> State:
 
 
 def _require_model(session: Session, user: User, model_version_id: str) -> None:
-    """The registry lies above this module; its rule for who sees a model is one line."""
-    visible = or_(ModelRow.owner_id == user.id, ModelRow.owner_id.is_(None))
+    """The registry lies above this module."""
     version = select(ModelVersionRow.id).join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
-    if session.scalar(version.where(ModelVersionRow.id == model_version_id, visible)) is None:
+    visible = version.where(ModelVersionRow.id == model_version_id, ModelRow.is_visible_to(user.id))
+    if session.scalar(visible) is None:
         raise NotFound("There is no such model version.")
 
 

@@ -16,7 +16,7 @@ import duckdb
 from core import storage
 from core.cells import json_safe
 from core.config import settings
-from core.errors import DiskFull, QueryTimeout, RateLimited, Unavailable
+from core.errors import DiskFull, QueryTimeout, RateLimited, Unavailable, is_full_disk
 from core.readers.base import literal, quoted
 from core.security import new_token
 
@@ -48,7 +48,7 @@ class Scratch:
         try:
             return self._run_once(sql, values)
         except duckdb.OutOfMemoryException as error:
-            if self._threads == 1 or is_full_disk(error):
+            if self._threads == 1 or has_no_room_to_spill(error):
                 raise
             self.use_one_thread()
             return self._run_once(sql, values)
@@ -110,7 +110,7 @@ def rows_at(
     }
 
 
-def is_full_disk(error: duckdb.OutOfMemoryException) -> bool:
+def has_no_room_to_spill(error: duckdb.OutOfMemoryException) -> bool:
     """DuckDB calls it memory when what it spills does not fit on the disk either."""
     return "disk" in str(error).lower() or "max_temp_directory_size" in str(error)
 
@@ -151,12 +151,12 @@ def _translated(seconds: float) -> Iterator[None]:
             f"This took longer than {seconds:g} seconds and was stopped. Try it on fewer rows."
         ) from error
     except duckdb.OutOfMemoryException as error:
-        if is_full_disk(error):
+        if has_no_room_to_spill(error):
             raise DiskFull from error
         raise Unavailable(
             "The server has not enough memory for this. Try it on fewer rows or columns."
         ) from error
     except duckdb.IOException as error:
-        if "No space left" in str(error):
+        if is_full_disk(error):
             raise DiskFull from error
         raise

@@ -55,9 +55,11 @@ from core.fine_tuning.run.files import Report, export_to_mlflow, has_tensorboard
 from core.fine_tuning.run.mlflow import Exported
 from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, plan
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
+from core.jobs.turns import PRIORITIES
 
 __all__ = [
     "ACTIVE",
+    "PRIORITIES",
     "Annotation",
     "Checkpoint",
     "CheckpointList",

@@ -90,7 +90,7 @@ def _require_sources(session: Session, user: User, job: JobRow) -> None:
     """Raises Conflict when what the job learned from is not there any more, or not the user's to use."""
     model = session.get(ModelRow, job.base_model_id) if job.base_model_id else None
     base = session.get(ModelVersionRow, job.base_version_id) if job.base_version_id else None
-    if model is None or base is None or model.owner_id not in (None, user.id):
+    if model is None or base is None or not model.is_visible_to(user.id):
         raise Conflict("The base model of this job is gone. Start a new job from another base.")
     _require_data(session, user, job.dataset_version_id, "data")
     had_validation = job.validation_version_id or (job.valid_loss is not None and not job.validation_fraction)

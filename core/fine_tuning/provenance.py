@@ -5,7 +5,6 @@ Asked by the worker when a job has ended and by whoever promotes a checkpoint, s
 versions of libraries are read from their metadata: nothing is imported here.
 """
 
-import os
 import platform
 import subprocess
 import tomllib
@@ -18,6 +17,7 @@ import psutil
 from sqlalchemy.orm import Session
 
 from core.config import ROOT, settings
+from core.hardware import cores
 from core.tables import DatasetRow, DatasetVersionRow, JobRow, ModelVersionRow
 from core.weights import template_sha256
 
@@ -59,8 +59,7 @@ def environment() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """This machine as far as it is known without a GPU library; a training that has one tells more."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"machine": platform.machine(), "cores": cores, "memory_bytes": psutil.virtual_memory().total}
+    return {"machine": platform.machine(), "cores": cores(), "memory_bytes": psutil.virtual_memory().total}
 
 
 def cost(seconds: float, *, devices: int) -> dict[str, float]:

@@ -24,11 +24,11 @@ from core.fine_tuning.expected import durations
 from core.fine_tuning.owned import find
 from core.fine_tuning.values import Job, present
 from core.jobs import notes, turns
-from core.jobs.turns import Held, Start
+from core.jobs.turns import PRIORITIES, PRIORITY_HELP, Held, Start
 from core.people.users import User
 from core.tables import ACTIVE_STATUSES, JobRow
 
-PRIORITY_WORDS = {1: "high", 0: "normal", -1: "low"}
+HIGHEST, LOWEST = max(PRIORITIES), min(PRIORITIES)
 
 
 class Move(Input):
@@ -45,7 +45,7 @@ class Move(Input):
 
 
 class Priority(Input):
-    priority: int = Field(ge=-1, le=1)
+    priority: int = Field(ge=LOWEST, le=HIGHEST, description=PRIORITY_HELP)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def set_priority(user: User, job_id: str, priority: int) -> Job:
             raise Conflict(f"The job is already {row.status}: it does not wait any more.")
         if row.priority != priority:
             row.priority, row.position = priority, None
-            notes.add_event(session, job_id, f"Priority: {PRIORITY_WORDS[priority]}.")
+            notes.add_event(session, job_id, f"Priority: {PRIORITIES[priority]}.")
         session.flush()
         session.refresh(row)
         return present(session, row)
@@ -214,8 +214,8 @@ def _write_order(session: Session, order: Sequence[str], *, moved: str, target: 
     priorities = dict(
         session.execute(select(JobRow.id, JobRow.priority).where(JobRow.id.in_(order))).tuples().all()
     )
-    above = priorities[order[target - 1]] if target else 1
-    below = priorities[order[target + 1]] if target + 1 < len(order) else -1
+    above = priorities[order[target - 1]] if target else HIGHEST
+    below = priorities[order[target + 1]] if target + 1 < len(order) else LOWEST
     for position, job_id in enumerate(order, start=1):
         values = {"position": float(position)}
         if job_id == moved:

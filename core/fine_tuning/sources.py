@@ -15,13 +15,13 @@ from core.errors import Conflict, Detail, NotFound, ValidationError
 from core.formats import Chat, Example, Message, Text
 from core.people.users import User
 from core.training import Method
+from core.training.examples import FEWEST_ROWS
 from core.weights import read_facts
 
 CHECKED_AT_ONCE = 20_000
 SAMPLE = 200  # rows whose length is measured for the estimate
 CHARACTERS_PER_TOKEN = 3.5
 TOKENS_PER_MESSAGE = 2
-FEWEST_ROWS = 2
 Mapping = dict[str, str] | None
 
 

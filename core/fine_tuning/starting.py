@@ -15,6 +15,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import sources
+from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows
@@ -25,11 +26,10 @@ from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import DEFAULT_METHOD, METHODS, Hyperparameters, Settings, resolve
+from core.training.examples import FEW_ROWS, num_held_out, very_few
 
 Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
-FEW_ROWS = 10
-START_SECONDS = 8.0  # a worker's way to its first step
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
 
@@ -92,10 +92,10 @@ class NewJob(Input):
     )
     priority: int = Field(
         0,
-        ge=-1,
-        le=1,
+        ge=min(turns.PRIORITIES),
+        le=max(turns.PRIORITIES),
         title="Priority",
-        description="1 goes before 0, 0 before -1, within a fair turn of users.",
+        description=turns.PRIORITY_HELP,
     )
     runner: str = Field(
         "subprocess", title="Where it runs", description="The runner that starts the training."
@@ -346,7 +346,7 @@ def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, 
     """(rows to learn, rows to validate on)"""
     if validation:
         return rows.num_rows, validation.num_rows
-    held_out = min(rows.num_rows - 1, max(1, round(fraction * rows.num_rows))) if fraction else 0
+    held_out = num_held_out(rows.num_rows, fraction)
     return rows.num_rows - held_out, held_out
 
 
@@ -423,9 +423,7 @@ def _stored_rows(session: Any, version_id: str | None, job: JobRow) -> Rows | No
 def _warnings(settings: Settings, num_examples: int, num_validation: int) -> list[str]:
     found = []
     if num_examples < FEW_ROWS:
-        found.append(
-            f"{num_examples} rows are very few: the model will repeat them rather than learn from them."
-        )
+        found.append(very_few(num_examples))
     if num_examples < settings.batch_size:
         found.append(
             f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows."

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from core import errors, storage
 from core.db import reading
-from core.errors import LuthierError, UnreadableFile
+from core.errors import LuthierError, UnreadableFile, ValidationError
 from core.ingest import converter
 from core.processes.children import Program
 from core.processes.claimed import Key, Work
@@ -102,8 +102,7 @@ def error_of(row: DatasetVersionRow) -> LuthierError:
     entries = row.errors or [{"line": None, "message": converter.CRASHED.message}]
     lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
     message = entries[0].get("summary") or entries[0]["message"]
-    kinds: dict[str, type[LuthierError]] = {
-        kind.code: kind for kind in (errors.TooLarge, errors.DiskFull, errors.UnsupportedMediaType)
-    }
-    kind = kinds.get(entries[0].get("code", ""))
-    return kind(message) if kind else UnreadableFile(message, lines=lines)
+    kind = errors.class_of(entries[0].get("code", ""))
+    if kind is None or issubclass(kind, ValidationError):
+        return UnreadableFile(message, lines=lines)
+    return kind(message)

@@ -31,13 +31,14 @@ see or touch a job is decided in ``core.fine_tuning``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, case, delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core import alerts
 from core.clock import now
+from core.db import num_changed
 from core.jobs import turns
 from core.security import new_token
 from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobRow
@@ -104,7 +105,7 @@ def remove(session: Session, job_id: str) -> bool:
     gone = delete(JobRow).where(
         JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None)
     )
-    return cast(CursorResult[Any], session.execute(gone)).rowcount == 1
+    return num_changed(session, gone) == 1
 
 
 def admit(session: Session, job_id: str, *, resolved: Mapping[str, Any], total_steps: int) -> bool:
@@ -217,10 +218,8 @@ def hold(session: Session, ref: str) -> bool:
     mine = update(JobRow).where(
         JobRow.worker_ref == ref, JobRow.worker_pid.is_(None), JobRow.status == "running"
     )
-    held = session.execute(
-        mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False)
-    )
-    return bool(held.rowcount == 1)  # type: ignore[attr-defined]
+    longer = mine.values(lease_until=now() + LEASE).execution_options(synchronize_session=False)
+    return num_changed(session, longer) == 1
 
 
 def has_waiting(session: Session, *, devices: int | None = None) -> bool:
@@ -322,7 +321,7 @@ def _change(session: Session, job_id: str, allowed: Sequence[str], *guards: Any,
     """The one guarded UPDATE."""
     statement = update(JobRow).where(JobRow.id == job_id, JobRow.status.in_(allowed), *guards)
     statement = statement.values(updated_at=now(), **values).execution_options(synchronize_session=False)
-    return bool(session.execute(statement).rowcount == 1)  # type: ignore[attr-defined]
+    return num_changed(session, statement) == 1
 
 
 def _alert(session: Session, job_id: str, kind: str, message: str) -> bool:

@@ -3,8 +3,8 @@
 - **Users take turns.** The turn goes to the user who holds the fewest devices now, then to the one who was
   served longest ago (a start or an end of a training; usage remembers those of deleted jobs), then to the
   older job.
-- **Within one user's jobs**: priority (1, 0, -1), then ``position``, then age. A priority orders one's own
-  jobs and nobody else's, so no user can starve another with it, an admin neither.
+- **Within one user's jobs**: priority (``PRIORITIES``), then ``position``, then age. A priority orders one's
+  own jobs and nobody else's, so no user can starve another with it, an admin neither.
 - **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they
   are, and with it all the others: a wide job is not starved by narrow ones, and the order that people see is
   the order that happens. The price is a device that stands idle meanwhile. A job that asks for more devices
@@ -25,6 +25,11 @@ from sqlalchemy.orm import Session
 
 from core.tables import JobRow, UsageRow
 
+PRIORITIES = {1: "high", 0: "normal", -1: "low"}  # highest first
+PRIORITY_HELP = (
+    "Orders your own jobs: 1 goes before 0, 0 before -1. Between users the queue takes turns, whatever "
+    "their priorities."
+)
 HERE = "subprocess"  # the runner whose jobs take this server's devices; a cluster finds room for its own
 TYPICAL_SECONDS = 600.0  # stands for a duration that nobody knows, only to put later jobs in order
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db import reading
-from core.errors import Conflict, NotFound
+from core.errors import NotFound
 from core.models import checkpoint_calls
 from core.models.values import (
     Model,
@@ -21,11 +21,11 @@ from core.models.values import (
     present,
     present_version,
     require_weights_model,
-    visible_to,
 )
 from core.people.users import User
+from core.storage import model_files
 from core.tables import ModelAliasRow, ModelRow, ModelVersionRow
-from core.weights import Weights, real_path
+from core.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,7 @@ def location(version_id: str) -> Weights:
     with reading() as session:
         if version_id.startswith("ckpt_"):
             return checkpoint_calls.locate(session, version_id)
-        version = session.get(ModelVersionRow, version_id)
-        if version is None:
-            raise NotFound("There is no such model version.")
-        folder, template = real_path(version.folder), version.chat_template_sha256
-        if version.kind == "full":
-            return Weights(version_id, folder, folder, None, template)
-        base = session.get(ModelVersionRow, version.base_version_id) if version.base_version_id else None
-        if base is None:
-            raise Conflict("The base of this model was deleted, so it cannot answer any more.")
-        return Weights(version_id, folder, real_path(base.folder), folder, template)
+        return model_files.locate(session, version_id)
 
 
 def _find(session: Session, user_id: str, name: str) -> tuple[ModelRow, str | None]:
@@ -93,7 +84,7 @@ def _find(session: Session, user_id: str, name: str) -> tuple[ModelRow, str | No
 
 def _by_name_or_id(session: Session, user_id: str, text: str) -> ModelRow | None:
     same = (ModelRow.name == text) | (ModelRow.id == text)
-    rows = session.scalars(select(ModelRow).where(same, visible_to(user_id))).all()
+    rows = session.scalars(select(ModelRow).where(same, ModelRow.is_visible_to(user_id))).all()
     return min(rows, key=lambda row: (row.id != text, row.owner_id is None), default=None)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core import storage
 from core.errors import Conflict, NotFound
-from core.models.values import Model, ModelVersion, descends_from_starter
+from core.models.values import Model, ModelVersion, descends_from_starter, settled
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
 from core.weights import Weights, read_facts, real_path, template_sha256
 
@@ -136,7 +136,7 @@ def _present_version(job: JobRow, row: CheckpointRow) -> ModelVersion:
         base_version_id=job.base_version_id,
         finetune_job_id=job.id,
         dataset_version_id=job.dataset_version_id,
-        metrics=row.metrics,
+        metrics=settled(row.metrics),
         settings={"checkpoint_step": row.step},
         size_bytes=storage.folder_bytes(folder),
         num_parameters=0,

@@ -100,7 +100,7 @@ def publish(
             made = _insert(session, new, version_id=version_id, facts=facts)
             then(session, made)
             return made
-    except BaseException:
+    except BaseException:  # raised again: no row names the folder, so it must not stay
         storage.remove(storage.model_dir(version_id))
         raise
 

@@ -27,7 +27,6 @@ from core.models.values import (
     present,
     present_version,
     require_weights_model,
-    visible_to,
 )
 from core.people.users import User
 from core.security import new_id
@@ -95,7 +94,7 @@ class NewAlias(Input):
 
 
 def list_models(user: User, query: ModelList) -> Listed[Model]:
-    statement = select(ModelRow).where(visible_to(user.id), query.found_in(ModelRow.name))
+    statement = select(ModelRow).where(ModelRow.is_visible_to(user.id), query.found_in(ModelRow.name))
     if query.type:
         statement = statement.where(ModelRow.type == query.type)
     sortable = {"created_at": ModelRow.created_at, "name": ModelRow.name}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
@@ -114,13 +114,9 @@ def present(session: Session, row: ModelRow) -> Model:
     )
 
 
-def visible_to(user_id: str) -> ColumnElement[bool]:
-    return or_(ModelRow.owner_id == user_id, ModelRow.owner_id.is_(None))
-
-
 def find(session: Session, user_id: str, model_id: str) -> ModelRow:
     """Raises NotFound for what is missing or somebody else's."""
-    row = session.scalar(select(ModelRow).where(ModelRow.id == model_id, visible_to(user_id)))
+    row = session.scalar(select(ModelRow).where(ModelRow.id == model_id, ModelRow.is_visible_to(user_id)))
     if row is None:
         raise NotFound("There is no such model.")
     return row

@@ -1,7 +1,12 @@
 """Which passwords are refused: too short, too long,
-the e-mail address itself, or among those everybody tries first."""
+the e-mail address itself, or among those everybody tries first. And what pages say of the rule."""
+
+from core.errors import ValidationError
 
 MIN_LENGTH, MAX_LENGTH = 10, 128
+HELP = (
+    f"{MIN_LENGTH} to {MAX_LENGTH} characters. A few words in a row are easy to remember and hard to guess."
+)
 
 # The entries of ten characters and more in public lists of leaked passwords; shorter ones are refused by
 # their length.
@@ -27,6 +32,12 @@ COMMON = frozenset(
     unbelievable
     """.split()
 )
+
+
+def require_same(password: str, again: str) -> None:
+    """For forms that ask twice. Raises ValidationError."""
+    if password != again:
+        raise ValidationError("The two passwords differ. Type the same one twice.")
 
 
 def find_fault(password: str, *, email: str) -> str | None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from core import clock
 from core.config import settings
-from core.db import find_row, writing
+from core.db import find_row, num_changed, writing
 from core.errors import Unauthorized
 from core.people import limits
 from core.people.users import ACCOUNT, User, end_sessions, present
@@ -129,8 +129,7 @@ def sweep() -> int:
     at, removed = clock.now(), 0
     with writing() as session:
         for table in (SessionRow, TicketRow, RevokedTokenRow):
-            result = session.execute(delete(table).where(table.expires_at < at))
-            removed += result.rowcount if isinstance(result, CursorResult) else 0
+            removed += num_changed(session, delete(table).where(table.expires_at < at))
         limits.sweep(session)
     return removed
 

@@ -10,16 +10,16 @@ unknown address costs the same hashing time as a wrong password. Sessions and to
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
-from sqlalchemy import CursorResult, Row, delete, exists, select, text, update
+from sqlalchemy import Row, delete, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import clock
 from core.config import RegistrationMode, settings
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import (
     EmailTaken,
     Forbidden,
@@ -191,8 +191,6 @@ def change_password(user: User, *, old: str, new: str, keep: str | None = None) 
     about ``new``.
     """
     sign_in(parse(Credentials, email=user.email, password=old), address=f"account {user.id}")
-    if fault := passwords.find_fault(new, email=user.email):
-        raise ValidationError.of("password", fault)
     password_hash = hash_password(parse(Registration, email=user.email, password=new).password)
     with writing() as session:
         _own_row(session, user).password_hash = password_hash
@@ -259,7 +257,7 @@ def revoke_invitation(user: User, invitation_id: str) -> None:
         InvitationRow.id == invitation_id, InvitationRow.used_at.is_(None), InvitationRow.revoked_at.is_(None)
     )
     with writing() as session:
-        if not _changed_one(session, unused.values(revoked_at=clock.now())):
+        if not num_changed(session, unused.values(revoked_at=clock.now())):
             raise NotFound
 
 
@@ -323,7 +321,7 @@ def _valid_invitation(session: Session, token: str) -> InvitationRow | None:
 
 def _use_up(session: Session, invitation: InvitationRow, user: UserRow) -> None:
     unused = update(InvitationRow).where(InvitationRow.id == invitation.id, InvitationRow.used_at.is_(None))
-    if not _changed_one(session, unused.values(used_at=clock.now(), used_by=user.id)):
+    if not num_changed(session, unused.values(used_at=clock.now(), used_by=user.id)):
         raise RegistrationClosed
 
 
@@ -345,10 +343,6 @@ def _insert(session: Session, new: Registration, password_hash: str) -> UserRow:
             raise EmailTaken from error
         raise
     return row
-
-
-def _changed_one(session: Session, statement: object) -> bool:
-    return cast("CursorResult[object]", session.execute(statement)).rowcount == 1  # type: ignore[call-overload]
 
 
 def _present_invitation(row: InvitationRow, token: str | None = None) -> Invitation:

@@ -11,7 +11,7 @@ recorded as usage, whether it answered or not. Positions in errors count charact
 """
 
 from core.query.files import as_csv, as_parquet
-from core.query.queries import arrow, describe, plan, run, run_on, save, tables
+from core.query.queries import arrow, describe, first_query, plan, run, run_on, save, table_name, tables
 from core.query.running import Running
 from core.query.turn import Progress
 from core.query.values import (
@@ -46,9 +46,11 @@ __all__ = [
     "as_csv",
     "as_parquet",
     "describe",
+    "first_query",
     "plan",
     "run",
     "run_on",
     "save",
+    "table_name",
     "tables",
 ]

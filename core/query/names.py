@@ -7,10 +7,11 @@ reads exactly like one that does not exist.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Protocol
 
+from core.readers.sql import quoted
 from core.sql_sandbox.gate import fold
 
 MAX_LISTED = 8
@@ -49,6 +50,9 @@ class Table(Protocol):
     def columns(self) -> list[dict[str, str]]: ...
 
 
+Naming = Callable[[Table], tuple[str, Table] | None]
+
+
 class Names:
     """Every name of a caller's tables. ``extra`` names (``data`` in a chat) win over all."""
 
@@ -57,13 +61,7 @@ class Names:
         self._found: dict[str, tuple[str, list[Table]]] = {}
         for name, table in (extra or {}).items():
             self._found[fold(name)] = (name, [table])
-        for naming in (
-            _latest_by_name,
-            _by_name_and_number,
-            _latest_by_id,
-            _by_id_and_number,
-            _by_version_id,
-        ):
+        for naming in NAMINGS:
             self._add(naming(table) for table in self.tables)
 
     def mentioned(self, sql: str) -> dict[str, Table]:
@@ -75,6 +73,16 @@ class Names:
             for key, (name, tables) in self._found.items()
             if len(tables) == 1 and _stands_in(key, text)
         }
+
+    def name_of(self, version_id: str) -> str:
+        """The first of a version's names that means it and nothing else, as it has to be written in SQL.
+
+        Of what is not among the tables its id.
+        """
+        table = next((t for t in self.tables if t.version_id == version_id), None)
+        names = [named[0] for naming in NAMINGS if table and (named := naming(table))]
+        fitting = (name for name in names if self._found[fold(name)][1] == [table])
+        return quoted_where_needed(next(fitting, version_id))
 
     def explain(self, parts: tuple[str, ...]) -> str:
         """What to say about a table name that could not be used."""
@@ -88,7 +96,7 @@ class Names:
                 f"{choices}."
             )
         if several and len(parts) > 1:
-            return f"Put the name in double quotes: {quoted(name)}."
+            return f"Put the name in double quotes: {quoted_where_needed(name)}."
         return f'Unknown table "{shown}". {self._advice(name)}'
 
     def quoting_advice(self, sql: str) -> str:
@@ -116,20 +124,20 @@ class Names:
         known = sorted({t.dataset_name for t in self.tables})
         close = get_close_matches(fold(name), [fold(k) for k in known], n=1, cutoff=0.6)
         if close:
-            return f"Did you mean {quoted(next(k for k in known if fold(k) == close[0]))}?"
+            return f"Did you mean {quoted_where_needed(next(k for k in known if fold(k) == close[0]))}?"
         if not known:
             return "You have no datasets yet: upload one first."
         more = ", …" if len(known) > MAX_LISTED else ""
-        return f"Your datasets: {', '.join(map(quoted, known[:MAX_LISTED]))}{more}."
+        return f"Your datasets: {', '.join(map(quoted_where_needed, known[:MAX_LISTED]))}{more}."
 
 
 def needs_quotes(name: str) -> bool:
     return not _PLAIN.fullmatch(name) or name.lower() in _RESERVED
 
 
-def quoted(name: str) -> str:
-    """A name as SQL needs it: in double quotes only where they are needed."""
-    return '"' + name.replace('"', '""') + '"' if needs_quotes(name) else name
+def quoted_where_needed(name: str) -> str:
+    """A name as people write it in SQL: in double quotes only where it cannot do without."""
+    return quoted(name) if needs_quotes(name) else name
 
 
 def _latest_by_name(table: Table) -> tuple[str, Table] | None:
@@ -150,6 +158,16 @@ def _by_id_and_number(table: Table) -> tuple[str, Table]:
 
 def _by_version_id(table: Table) -> tuple[str, Table]:
     return table.version_id, table
+
+
+# Earlier ones win over later ones
+NAMINGS: tuple[Naming, ...] = (
+    _latest_by_name,
+    _by_name_and_number,
+    _latest_by_id,
+    _by_id_and_number,
+    _by_version_id,
+)
 
 
 def _stands_in(key: str, text: str) -> bool:

@@ -11,7 +11,7 @@ from core.datasets import Dataset, SqlTable, Version
 from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.people.users import User
-from core.query.names import Names, quoted
+from core.query.names import Names
 from core.query.turn import Progress, ask, largest_result, limits, private_folder
 from core.query.values import (
     MAX_ROWS,
@@ -165,12 +165,24 @@ def save(
 
 
 def tables(user: User) -> list[QueryTable]:
-    """The newest version of every dataset the user may query, by name."""
-    found = sorted(
-        (t for t in datasets.sql_tables(user) if t.is_latest),
-        key=lambda t: (t.dataset_name.lower(), t.dataset_id),
-    )
-    return [QueryTable(quoted(t.dataset_name), t.dataset_id, list(t.columns), t.num_rows) for t in found]
+    """The newest version of every dataset the user may query, by name; by id where several have that name."""
+    names = Names(datasets.sql_tables(user))
+    newest = [table for table in names.tables if table.is_latest]
+    newest.sort(key=lambda table: (table.dataset_name.lower(), table.dataset_id))
+    return [
+        QueryTable(names.name_of(table.version_id), table.dataset_id, list(table.columns), table.num_rows)
+        for table in newest
+    ]
+
+
+def first_query(table: str) -> str:
+    """A query to start from; ``table`` as it has to be written."""
+    return f"SELECT *\nFROM {table}\nLIMIT 100"
+
+
+def table_name(user: User, version_id: str) -> str:
+    """What SQL calls a version of the user's: the shortest name that means it alone, quoted if need be."""
+    return Names(datasets.sql_tables(user)).name_of(version_id)
 
 
 def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryResult:
@@ -181,7 +193,8 @@ def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryRe
         )
     assert asked.answer.table is not None
     rows = json_rows(asked.answer.table)
-    result = QueryResult(
+    return QueryResult(
+        table=asked.answer.table,
         columns=asked.answer.columns,
         rows=rows,
         row_count=len(rows),
@@ -191,8 +204,6 @@ def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryRe
         bytes_scanned=asked.bytes_scanned,
         rows_scanned=asked.rows_scanned,
     )
-    result.__dict__["_table"] = asked.answer.table  # beside the fields: an API must not try to serialise it
-    return result
 
 
 def _operator(step: Mapping[str, Any], whole: float) -> Operator:

@@ -5,7 +5,6 @@ and stop his query through its :class:`Progress`.
 """
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core import sql_sandbox, storage
+from core import hardware, sql_sandbox, storage
 from core.config import settings
 from core.datasets import SqlTable
 from core.db import writing
@@ -139,7 +138,7 @@ def limits(**changed: Any) -> Limits:
     given = Limits(
         seconds=settings().query_seconds,
         memory_mb=settings().query_memory_mb,
-        threads=min(MAX_THREADS, os.cpu_count() or 1),
+        threads=hardware.cores(at_most=MAX_THREADS),
         file_bytes=max(2**20, min(SPILL_BYTES, _free_bytes() // (settings().query_concurrency + 1))),
     )
     return replace(given, **changed)

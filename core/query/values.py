@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from pydantic import Field
 
-from core.fields import Input
+from core.fields import Input, Note500
 from core.sql_sandbox.gate import MAX_CHARACTERS
 
 MAX_ROWS = 10_000
@@ -42,7 +42,7 @@ class SavedQuery(Input):
     sql: str = Field(min_length=1, max_length=MAX_CHARACTERS)
     name: str | None = Field(None, min_length=1, max_length=200)
     dataset_id: str | None = None
-    note: str = Field("", max_length=500)
+    note: Note500 = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class QueryResult:
     end: about).
     """
 
+    table: pa.Table = field(repr=False)  # the same rows as Arrow, with their real types
     columns: list[dict[str, str]]
     rows: list[list[Any]]
     row_count: int
@@ -65,11 +66,6 @@ class QueryResult:
     queue_ms: int = 0
     bytes_scanned: int = 0
     rows_scanned: int = 0
-
-    @property
-    def table(self) -> pa.Table:
-        """The same rows as Arrow, with their real types."""
-        return self.__dict__["_table"]
 
 
 @dataclass(frozen=True)

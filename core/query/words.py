@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from core import datasets
 from core.errors import DiskFull, LuthierError, QueryTimeout, SqlError, TooLarge
 from core.people.users import User
-from core.query.names import Names, needs_quotes, quoted
+from core.query.names import Names, needs_quotes, quoted_where_needed
 from core.sql_sandbox import Limits, QueryFailed
 from core.sql_sandbox.gate import fold
 
@@ -58,8 +58,8 @@ def _removed(user: User, name: str) -> str | None:
             fold, (f"{gone.dataset_name}@{gone.number}", f"{gone.dataset_id}@{gone.number}", gone.version_id)
         ):
             return (
-                f"The files of version {gone.number} of {quoted(gone.dataset_name)} were removed on "
-                f"{gone.why}."
+                f"The files of version {gone.number} of {quoted_where_needed(gone.dataset_name)} were "
+                f"removed on {gone.why}."
             )
     return None
 
@@ -73,13 +73,12 @@ def _with_advice(message: str, sql: str, position: int | None, names: Names) -> 
     columns = _columns(sql, names)
     wanted = None if position is None else _longest_name_at(sql, position, columns)
     if wanted and fold(wanted) != fold(unknown[1]):
-        return f'Unknown column "{unknown[1]}". Put the name in double quotes: {quoted(wanted)}.'
+        return f'Unknown column "{unknown[1]}". Put the name in double quotes: {quoted_where_needed(wanted)}.'
     if unknown["advice"] or not columns:
         return message
     more = ", …" if len(columns) > MAX_LISTED else ""
-    return (
-        f'Unknown column "{unknown[1]}". Columns here: {", ".join(map(quoted, columns[:MAX_LISTED]))}{more}.'
-    )
+    listed = ", ".join(map(quoted_where_needed, columns[:MAX_LISTED]))
+    return f'Unknown column "{unknown[1]}". Columns here: {listed}{more}.'
 
 
 def _column_advice(sql: str, names: Names) -> str:
@@ -92,7 +91,7 @@ def _column_advice(sql: str, names: Names) -> str:
             and f'"{folded}"' not in text
             and re.search(rf"(?<![\w'\"]){re.escape(folded)}(?![\w'\"])", text)
         ):
-            return f" If you mean the column, put its name in double quotes: {quoted(name)}."
+            return f" If you mean the column, put its name in double quotes: {quoted_where_needed(name)}."
     return ""
 
 

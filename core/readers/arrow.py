@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow import ipc
 
-from core.errors import UnreadableFile
+from core.errors import UnreadableFile, is_full_disk
 from core.readers.base import Reading, Task, write_parquet
 from core.readers.sql import clean_names, explain
 
@@ -23,7 +23,7 @@ def read(task: Task) -> Reading:
             task.connection.register("incoming", incoming)
             write_parquet(task, "SELECT * FROM incoming")
     except (pa.ArrowException, duckdb.Error, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (28, 122):  # the disk, not the file
+        if isinstance(error, OSError) and is_full_disk(error):  # the disk, not the file
             raise
         raise UnreadableFile(
             f"The Arrow file is damaged, cut off, or of a kind that cannot be read: {explain(error)}"

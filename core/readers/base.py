@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from core import sql_types
-from core.errors import DiskFull, UnreadableFile
+from core.errors import DiskFull, UnreadableFile, is_full_disk
 from core.readers import big_integers
 from core.readers.options import IngestOptions
 from core.readers.rejects import Rejects
@@ -197,7 +197,7 @@ def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str, g
             "Reading it takes more memory than a conversion may use. Split the file."
         ) from error
     except duckdb.IOException as error:
-        if "No space left" in str(error) or "quota" in str(error).lower():
+        if is_full_disk(error):
             raise DiskFull from error
         raise
 

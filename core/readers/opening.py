@@ -2,12 +2,12 @@
 and one plain file out of whatever was uploaded."""
 
 import codecs
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
+from core import hardware
 from core.config import settings
 from core.errors import UnsupportedMediaType
 from core.readers import TEXTS, kind_of
@@ -37,7 +37,7 @@ def configure(connection: duckdb.DuckDBPyConnection, work: Path, *, memory_mb: i
     """Bounded memory and disk, nothing loaded from elsewhere, and progress that can be asked for."""
     for setting in (
         f"memory_limit = '{memory_mb}MB'",
-        f"threads = {min(THREADS, os.cpu_count() or 1)}",
+        f"threads = {hardware.cores(at_most=THREADS)}",
         f"temp_directory = {literal(str(work / 'spill'))}",
         f"max_temp_directory_size = '{settings().max_expanded_mb}MB'",
         "autoinstall_known_extensions = false",

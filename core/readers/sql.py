@@ -19,6 +19,7 @@ def describe(
 
 
 def quoted(name: str) -> str:
+    """Any name as SQL reads it, in double quotes whether it needs them or not."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -27,14 +27,15 @@ from core import storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
-from core.errors import LuthierError, NotFound
+from core.errors import Conflict, LuthierError, NotFound
 from core.processes import claimed
 from core.processes.claimed import Key, Work
 from core.readers.base import Progress
 from core.readers.opening import configure
 from core.reports import profile
-from core.tables import DatasetVersionRow, ModelVersionRow, VersionReportRow
-from core.weights import Weights, real_path, tokenizer_folder
+from core.storage import model_files
+from core.tables import DatasetVersionRow, VersionReportRow
+from core.weights import tokenizer_folder
 
 PROFILE, QUALITY, TOKENS = "profile", "quality", "tokens"
 SMALL_CELLS = 2_000_000  # a table up to this many has its profile computed before it is ready: about a second
@@ -184,26 +185,13 @@ def _quality(task: Task) -> dict[str, Any]:
 def _tokens(task: Task) -> dict[str, Any]:
     from core.reports import token_lengths
 
-    folder = tokenizer_folder(_weights(task.about))
+    try:
+        with reading() as session:  # who may use it was settled when the report was asked for
+            folder = tokenizer_folder(model_files.locate(session, task.about))
+    except (NotFound, Conflict) as error:
+        raise NotFound("The model was deleted. Choose another one.") from error
     return token_lengths.measure(
         task.parquet, task.version.columns, folder / "tokenizer.json", progress=task.progress
-    )
-
-
-def _weights(model_version_id: str) -> Weights:
-    """Where a model version lies. Who may use it was settled when the report was asked for."""
-    with reading() as session:
-        row = session.get(ModelVersionRow, model_version_id)
-        base = session.get(ModelVersionRow, row.base_version_id) if row and row.kind == "adapter" else row
-    if row is None or base is None:
-        raise NotFound("The model was deleted. Choose another one.")
-    folder = real_path(row.folder)
-    return Weights(
-        row.id,
-        folder,
-        real_path(base.folder),
-        folder if row.kind == "adapter" else None,
-        row.chat_template_sha256,
     )
 
 

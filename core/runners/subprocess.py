@@ -15,7 +15,7 @@ import sys
 
 import psutil
 
-from core import storage
+from core import hardware, storage
 from core.config import ROOT, sibling_environment
 from core.db import reading
 from core.processes import living
@@ -154,6 +154,5 @@ def _environment(num_processes: int) -> dict[str, str]:
 def _group_environment(num_processes: int) -> dict[str, str]:
     """Threads are shared out. gloo is told its interface:
     it would look up the host's name, which may not resolve."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     interface = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    return {"OMP_NUM_THREADS": str(max(1, cores // num_processes)), **interface}
+    return {"OMP_NUM_THREADS": str(max(1, hardware.cores() // num_processes)), **interface}

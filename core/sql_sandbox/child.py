@@ -125,8 +125,9 @@ def _end_for_memory(wire: Wire) -> None:
 
 def _placed(error: RunError, unsaid: set[str]) -> Failure:
     failure = explain(error.error, unsaid=unsaid)
-    known = failure.position is not None and error.before is not None and failure.position >= error.before
-    return replace(failure, position=failure.position - error.before if known else None)  # type: ignore[operator]
+    if failure.position is None or error.before is None or failure.position < error.before:
+        return replace(failure, position=None)
+    return replace(failure, position=failure.position - error.before)
 
 
 def _set_limits(connection: "duckdb.DuckDBPyConnection", job: Job) -> None:

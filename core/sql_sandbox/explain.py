@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import duckdb
 
+from core.errors import is_full_disk, says_full_disk
+
 Kind = Literal["sql", "memory", "died", "size", "disk", "unknown_tables", "timeout"]
 MAX_MESSAGE = 1_000
 UNSAID = re.compile(
@@ -43,11 +45,7 @@ def explain(error: BaseException, *, unsaid: Iterable[str] = ()) -> Failure:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EFBIG or "File too large" in message:
         return Failure("size", "file too large")
-    if (
-        number in (errno.ENOSPC, errno.EDQUOT)
-        or "No space left" in message
-        or "quota exceeded" in message.lower()
-    ):
+    if (isinstance(error, OSError) and is_full_disk(error)) or says_full_disk(message):
         return Failure("disk", "disk full")
     position = int(facts["position"]) if str(facts.get("position", "")).isdigit() else None
     return Failure("sql", _words(error, message, facts, tuple(unsaid)), position)

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.config import settings
-from core.errors import DiskFull
+from core.errors import DiskFull, is_full_disk
 from core.security import new_token
 
 # names of what one call or process makes for itself in ``staging``
@@ -118,7 +118,7 @@ def publishing(final: Path) -> Iterator[Path]:
         os.replace(draft, final)
         _fsync(final.parent)
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if is_full_disk(error):
             raise DiskFull from error
         raise
     finally:

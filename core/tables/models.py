@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.ext.hybrid import hybrid_method
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.clock import now
@@ -42,6 +43,11 @@ class ModelRow(Row):
     context_length: Mapped[int] = mapped_column(default=1024)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+    @hybrid_method
+    def is_visible_to(self, user_id: str) -> bool:
+        """Whether it exists for this user: their own, or shared. Of a row, and as a condition in SQL."""
+        return (self.owner_id == user_id) | (self.owner_id == None)  # noqa: E711  # "is" would not be SQL
 
 
 class ModelVersionRow(Row):

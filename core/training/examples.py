@@ -22,6 +22,8 @@ from core.training.method import Rows, TrainingFailed
 from core.training.settings import CommonSettings
 from core.weights import PLAIN_TEMPLATE
 
+FEWEST_ROWS = 2  # with something to learn; below, there is no training
+FEW_ROWS = 10  # below, people are warned
 Array = np.ndarray[Any, Any]
 
 
@@ -137,15 +139,23 @@ def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[R
     return [_rendered(*render_chat(example.messages, tokenizer), learn_all=settings.loss_on == "all")]
 
 
+def very_few(num_rows: int) -> str:
+    """The warning about fewer than ``FEW_ROWS``, before and during a training."""
+    return f"{num_rows} rows are very few: the model will repeat them rather than learn from them."
+
+
+def num_held_out(num_rows: int, fraction: float) -> int:
+    """How many of so many different rows are kept for validation: none at 0, else at least one, never all."""
+    return min(max(num_rows - 1, 0), max(1, round(fraction * num_rows))) if fraction > 0 else 0
+
+
 def split(items: Sequence[Any], *, fraction: float, seed: int) -> tuple[list[Any], list[Any]]:
     """(train, validation) by a hash of the content:
     the same row is never on both sides, wherever it stands."""
-    if fraction <= 0:
-        return list(items), []
     contents = sorted(
         {s.key for s in items}, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest()
     )
-    held_out = set(contents[: min(len(contents) - 1, max(1, round(fraction * len(contents))))])
+    held_out = set(contents[: num_held_out(len(contents), fraction)])
     return [s for s in items if s.key not in held_out], [s for s in items if s.key in held_out]
 
 

@@ -18,8 +18,6 @@ from core.training.loop import Loop, State
 from core.training.method import Interrupted, Method, Outcome, Report, Rows, Task, TrainingFailed
 from core.training.samples import Sampler
 
-FEW_ROWS = 10
-
 
 def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -> Outcome:
     """Raises Interrupted on a wish, TrainingFailed, DiskFull.
@@ -136,9 +134,9 @@ def _metrics(state: State, chosen: int) -> dict[str, Any]:
 def _tell_about_data(
     reading: Reading, learned: Sequence[Any], held_out: Sequence[Any], settings: Settings, report: Report
 ) -> None:
-    if len(learned) < 2:
+    if len(learned) < examples.FEWEST_ROWS:
         raise TrainingFailed(
-            f"Only {len(learned)} rows have something to learn; at least 2 are needed.",
+            f"Only {len(learned)} rows have something to learn; at least {examples.FEWEST_ROWS} are needed.",
             code="invalid_training_file",
         )
     tokens, trained = sum(map(len, learned)), sum(item.num_learned for item in learned)
@@ -152,10 +150,8 @@ def _tell_about_data(
             "num_learned": trained,
         },
     )
-    if len(learned) < FEW_ROWS:
-        report.event(
-            "These are very few rows: the model will repeat them rather than learn from them.", level="warn"
-        )
+    if len(learned) < examples.FEW_ROWS:
+        report.event(examples.very_few(len(learned)), level="warn")
     if reading.cut:
         report.event(
             f"{len(reading.cut):,} rows are longer than {settings.max_length:,} tokens and were cut.",

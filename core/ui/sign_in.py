@@ -14,12 +14,10 @@ import streamlit as st
 from streamlit_authenticator import Authenticate
 
 from core import fields
-from core.errors import ValidationError
-from core.people import users
+from core.people import passwords, users
 from core.ui import session, show
 
 MARK = Path(__file__).parent / "logo_mark.svg"
-PASSWORD_HELP = "10 to 128 characters. A few words in a row are easy to remember and hard to guess."
 LOGIN_FIELDS = {"Form name": "Sign in", "Username": "E-mail", "Password": "Password", "Login": "Sign in"}
 REGISTER_FIELDS = {
     "Form name": "Create your account",
@@ -47,8 +45,7 @@ class Accounts:
     def register_user(
         self, first: str, last: str, email: str, _: str, password: str, again: str, *__: Any
     ) -> users.User:
-        if password != again:
-            raise ValidationError("The two passwords differ. Type the same one twice.")
+        passwords.require_same(password, again)
         name = f"{first.strip()} {last.strip()}".strip()
         new = fields.parse(
             users.Registration, email=email, password=password, name=name, invitation=_invitation()
@@ -83,7 +80,7 @@ class Authenticator(Authenticate):
 
     def __init__(self) -> None:
         accounts = Accounts()
-        self.attrs = {"login_sleep_time": 0, "password_instructions": PASSWORD_HELP}
+        self.attrs = {"login_sleep_time": 0, "password_instructions": passwords.HELP}
         self.api_key = self.path = self.encryptor = None
         self.secret_key = ""
         self.authentication_controller = accounts

@@ -15,9 +15,10 @@ from email.message import Message
 from urllib.parse import urljoin
 
 from core.config import settings
-from core.errors import TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
+from core.errors import UnreadableFile, UnsupportedMediaType, ValidationError
 from core.network import Address, connect, host_header, is_listed, parse_address
 from core.readers import kind_of
+from core.storage import upload_size
 
 WHOLE_SECONDS = 3 * 3600.0
 MOST_REDIRECTS = 5
@@ -75,7 +76,7 @@ def fetch(address: Address) -> Fetched:
             location = answer.headers.get("location")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return _accept(asked, answer, _read(answer, until), connection.close)
-        except BaseException:
+        except BaseException:  # raised again: nobody else could close the connection
             connection.close()
             raise
         connection.close()
@@ -121,10 +122,7 @@ def _accept(
         if stated.isdecimal() and "chunked" not in answer.headers.get("transfer-encoding", "")
         else None
     )
-    if size is not None and size > settings().max_upload_mb * 2**20:
-        raise TooLarge(
-            f"The file is larger than {settings().max_upload_mb:,} MiB, the most this server accepts."
-        )
+    upload_size.require_not_larger(size or 0)
     return Fetched(_name(address, answer.headers), size, pieces, close)
 
 

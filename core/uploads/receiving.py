@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 
 from core import datasets, storage
 from core.clock import now
-from core.config import settings
 from core.datasets.rows import display_name
-from core.db import reading, writing
-from core.errors import Conflict, NotFound, TooLarge, UnreadableFile, ValidationError
+from core.db import num_changed, reading, writing
+from core.errors import Conflict, NotFound, ValidationError
 from core.people.users import User
 from core.readers import kind_of
+from core.storage import upload_size
 from core.tables import UploadRow
 from core.uploads import rows
 from core.uploads.values import NewUpload, Source, Upload
@@ -54,7 +54,7 @@ def begin(user: User, new: NewUpload, *, source: Source = "browser") -> Upload:
     """
     name = display_name(new.filename)
     kind_of(name)
-    require_size(new.size_bytes)
+    upload_size.require(new.size_bytes)
     if new.dataset_id:
         datasets.get(user, new.dataset_id)
     with reading() as session:
@@ -146,8 +146,7 @@ class Receiver:
                 raise ValidationError.of(
                     "size_bytes", f"the file was announced with {self.size:,} bytes, and more were sent"
                 )
-            if self._end + len(data) > settings().max_upload_mb * 2**20:
-                raise TooLarge(too_large())
+            upload_size.require_not_larger(self._end + len(data))
             self._file.write(data)
             self._transfer.hash.update(data)
             self._transfer.wrote_at = time.monotonic()
@@ -240,7 +239,7 @@ class Receiver:
             statement = update(UploadRow).where(
                 UploadRow.id == self.upload_id, UploadRow.state == "receiving"
             )
-            if not session.execute(statement.values(updated_at=now(), **columns)).rowcount:  # type: ignore[attr-defined]
+            if not num_changed(session, statement.values(updated_at=now(), **columns)):
                 raise NotFound
 
     def _require_hash(self) -> None:
@@ -270,17 +269,6 @@ def _find_unfinished(session: Session, user: User, new: NewUpload, name: str) ->
         UploadRow.version_id.is_(None),
     )
     return session.scalar(found.order_by(UploadRow.created_at.desc()).limit(1))
-
-
-def require_size(size: int) -> None:
-    if size == 0:
-        raise UnreadableFile("The file is empty.")
-    if size > settings().max_upload_mb * 2**20:
-        raise TooLarge(too_large())
-
-
-def too_large() -> str:
-    return f"The file is larger than {settings().max_upload_mb:,} MiB, the most this server accepts."
 
 
 def _hash_of(file: BinaryIO) -> Any:

@@ -18,10 +18,11 @@ from core import datasets, storage
 from core.config import settings
 from core.datasets.rows import display_name
 from core.db import reading, writing
-from core.errors import Conflict, LuthierError, NotFound, TooLarge, UnreadableFile, ValidationError
+from core.errors import Conflict, LuthierError, NotFound, UnreadableFile, ValidationError
 from core.fields import require_clean_text
 from core.people.users import User
 from core.readers import kind_of
+from core.storage import upload_size
 from core.tables import UploadRow
 from core.uploads import fetching, receiving, rows, server_folders
 from core.uploads.values import Entry, NewUpload, Source, Upload
@@ -90,12 +91,12 @@ def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = 
     file = server_folders.open_file(folder, path)
     size = server_folders.size_of(file)
     try:
-        receiving.require_size(size)
+        upload_size.require(size)
         storage.require_space(size)
         upload = _insert(
             user, "folder", name, location=f"{folder}/{path}", size_bytes=size, dataset_id=dataset_id
         )
-    except BaseException:
+    except BaseException:  # raised again: nobody else could close the file
         file.close()
         raise
     fetched = fetching.Fetched(name, size, _pieces_of(file), file.close)
@@ -150,7 +151,7 @@ def _fill(upload: Upload, open_source: Callable[[], fetching.Fetched]) -> None:
         receiving.drop(upload.id)  # cancelled meanwhile
     except LuthierError as error:
         _fail(upload.id, error.message)
-    except Exception:
+    except Exception:  # outermost loop of this thread: the upload must not stay "receiving"
         log.exception("fetching %s", upload.id)
         _fail(upload.id, "The fetch ended unexpectedly. Start it again.")
 
@@ -180,8 +181,7 @@ def _learn(upload_id: str, fetched: fetching.Fetched) -> None:
     name = display_name(fetched.filename)
     kind_of(name)
     if fetched.size_bytes is not None:
-        if fetched.size_bytes > settings().max_upload_mb * 2**20:
-            raise TooLarge(receiving.too_large())
+        upload_size.require_not_larger(fetched.size_bytes)
         storage.require_space(fetched.size_bytes)
     with writing() as session:
         row = session.get(UploadRow, upload_id)

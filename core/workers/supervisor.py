@@ -92,8 +92,7 @@ class Supervisor:
         while not self._end.wait(TICK_SECONDS):
             try:
                 self.tick()
-            # the outermost loop: the next look may succeed, and without it no job would ever run
-            except Exception:
+            except Exception:  # outermost loop: without a next look, which may succeed, no job would ever run
                 _log.exception("the supervisor could not finish its round")
 
     def _check_new(self) -> None:

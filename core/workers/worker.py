@@ -8,7 +8,6 @@ traceback goes only to the process's own output, for the admin.
 """
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,10 +21,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core import formats, jobs, models, storage
+from core import formats, hardware, jobs, models, storage
 from core.config import process_place, settings
 from core.db import reading, writing
-from core.errors import DiskFull, LuthierError
+from core.errors import DiskFull, LuthierError, is_full_disk
 from core.fine_tuning import provenance
 from core.jobs import Error, notes
 from core.people import usage
@@ -36,14 +35,7 @@ from core.training.method import Interrupted, Outcome, Rows, Silent, Task, Train
 from core.weights import read_facts
 from core.workers.recorder import Recorder
 
-MAX_THREADS = 8
-SIGNS_OF_FULL_DISK = (
-    "No space left",
-    "Disk quota exceeded",
-    "PytorchStreamWriter failed writing",
-    "unexpected pos",
-    "disk is full",
-)
+TORCHS_FULL_DISK = ("PytorchStreamWriter failed writing", "unexpected pos")
 RESUMED_WHILE_ENDING = (
     "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
 )
@@ -112,7 +104,7 @@ def _train(job: JobRow, recorder: Recorder, world: World) -> Outcome:
     recorder.event(
         "Preparing the training." if job.attempts == 1 else f"Preparing the training, attempt {job.attempts}."
     )
-    threads = world.decide(job.resolved.get("threads") or max(1, _choose_threads() // world.size))
+    threads = world.decide(job.resolved.get("threads") or max(1, hardware.training_threads() // world.size))
     recorder.also_resolved(threads=threads, num_processes=world.size)
     if world.size != job.num_processes:
         raise TrainingFailed(
@@ -254,12 +246,8 @@ def _explain(error: Exception) -> Error:
 
 
 def _is_about_space(error: Exception) -> bool:
-    """Libraries report a full disk in their own ways:
-    torch and safetensors by a sentence, Python by a number."""
-    said = str(error)
-    return (isinstance(error, OSError) and error.errno in (28, 122)) or any(
-        sign in said for sign in SIGNS_OF_FULL_DISK
-    )
+    """Torch says neither the system's number nor its sentence."""
+    return is_full_disk(error) or any(sign in str(error) for sign in TORCHS_FULL_DISK)
 
 
 def _flush_quietly(recorder: Recorder) -> None:
@@ -347,16 +335,6 @@ def _computes_bfloat16() -> bool:
     import torch
 
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
-def _choose_threads() -> int:
-    """As configured, else what is idle right now:
-    threads that wait for each other are far slower than one."""
-    if chosen := settings().training_threads:
-        return chosen
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
-    return max(1, min(MAX_THREADS, cores, int(idle + 0.3)))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from core.config import ROOT, settings
 
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     assert datasets.get(user, dataset.id).id == dataset.id
 
 
-def make_dataset(folder: Path, rows: int, user: object) -> object:
+def make_dataset(folder: Path, rows: int, user: Any) -> Any:
     import pandas as pd
 
     from core import datasets
@@ -87,18 +88,18 @@ def make_dataset(folder: Path, rows: int, user: object) -> object:
     (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return datasets.create(
         user, NewDataset(name="gsm8k"), table=pd.read_json(folder / "rows.jsonl", lines=True)
-    )  # type: ignore[arg-type]
+    )
 
 
-def report(user: object, job: object, *, seconds: float) -> None:
+def report(user: Any, job: Any, *, seconds: float) -> None:
     from core import fine_tuning
 
-    series = fine_tuning.metrics(user, job.id, max_points=10_000).series  # type: ignore[arg-type, attr-defined]
+    series = fine_tuning.metrics(user, job.id, max_points=10_000).series
     valid, pace = series["valid_loss"], series["tokens_per_second"]
-    told = [event.message for event in fine_tuning.events(user, job.id).items]  # type: ignore[arg-type, attr-defined]
-    print(f"{job.status} after {seconds:.0f} s")  # type: ignore[attr-defined]
+    told = [event.message for event in fine_tuning.events(user, job.id).items]
+    print(f"{job.status} after {seconds:.0f} s")
     print("\n".join(line for line in told if "tokens" in line or "Training" in line))
-    print(f"steps {job.step}, trained tokens {job.trained_tokens:,}")  # type: ignore[attr-defined]
+    print(f"steps {job.step}, trained tokens {job.trained_tokens:,}")
     print(f"tokens per second: median {sorted(v for _, v in pace)[len(pace) // 2]:,.0f}")
     print("validation loss: " + ", ".join(f"{step}: {loss:.3f}" for step, loss in valid))
     assert valid[-1][1] < valid[0][1], "the validation loss did not fall"

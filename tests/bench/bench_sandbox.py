@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -63,13 +64,17 @@ def _compare(table: Path, folder: Path) -> None:
     for name, sql in QUERIES.items():
         bare, boxed = [], []
         for _ in range(REPEATS):  # in turns, so that a busy machine is unfair to both
-            bare.append(_milliseconds(lambda sql=sql: connection.sql(sql).limit(1000).to_arrow_table()))  # type: ignore[misc]
-            boxed.append(_milliseconds(lambda sql=sql: _sandboxed(sql, table, folder)))  # type: ignore[misc]
+            bare.append(_milliseconds(partial(_in_process, connection, sql)))
+            boxed.append(_milliseconds(partial(_sandboxed, sql, table, folder)))
         inside, outside = statistics.median(bare), statistics.median(boxed)
         print(
             f"{name:<12}{inside:>9.1f} ms{outside:>9.1f} ms{outside - inside:>9.1f} "
             f"ms{min(boxed) - min(bare):>9.1f} ms"
         )
+
+
+def _in_process(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+    return connection.sql(sql).limit(1000).to_arrow_table()
 
 
 def _carry(table: Path, folder: Path, *, rows: int) -> None:

@@ -1,9 +1,17 @@
-"""How a process that computes is set up."""
+"""How a process that computes is set up, and how many cores it may take."""
 
+import os
+import re
 import subprocess
 import sys
 
-from core.config import ROOT
+import psutil
+import pytest
+
+from core import hardware
+from core.config import ROOT, settings
+from core.fine_tuning import provenance
+from core.query import turn
 
 COUNT = """
 import torch
@@ -16,3 +24,32 @@ print(torch.get_num_threads(), int(((torch.full((4_000_000,), 1e-39) * 1.0) != 0
 def test_numbers_that_slow_a_cpu_down_count_as_zero_in_every_thread() -> None:
     done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("usable", "busy", "threads"),
+    [(1, 0, 1), (4, 0, 4), (4, 100, 1), (4, 50, 2), (64, 0, hardware.MOST_THREADS), (64, 95, 3)],
+)
+def test_a_training_takes_what_is_idle_of_the_cores_it_may_use(
+    usable: int, busy: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container that may use four of sixty-four cores there are four."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(usable)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: busy)
+    assert hardware.training_threads() == threads
+    assert hardware.describe()["cores"] == provenance.hardware()["cores"] == hardware.cores() == usable
+    assert turn.limits().threads == min(turn.MAX_THREADS, usable)
+
+
+def test_configured_threads_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_TRAINING_THREADS", "12")
+    settings.cache_clear()
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: pytest.fail("was measured all the same"))
+    assert hardware.training_threads() == 12
+
+
+def test_cores_are_counted_in_one_place() -> None:
+    counting = re.compile(r"\bcpu_count\(|sched_getaffinity")
+    files = [path for path in ROOT.glob("core/**/*.py") if counting.search(path.read_text(encoding="utf-8"))]
+    assert files == [ROOT / "core" / "hardware.py"]

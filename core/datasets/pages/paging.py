@@ -8,7 +8,6 @@ page itself. How many rows a filter finds is remembered, since a version never c
 was settled before.
 """
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from core import storage
+from core import hardware, storage
 from core.cells import json_safe
 from core.datasets.pages.filters import Column, Condition, Filter, as_filter, condition_of, require_column
 from core.errors import QueryTimeout, ValidationError
@@ -28,7 +27,7 @@ from core.readers.base import literal, quoted
 
 __all__ = ["MAX_LIMIT", "Filter", "Preview", "as_filter", "page"]
 MEMORY_MB = 384
-THREADS = min(4, os.cpu_count() or 1)  # of all pages together
+THREADS = hardware.cores(at_most=4)  # of all pages together
 MAX_LIMIT = 100
 SECONDS = 30.0
 COUNTS_KEPT = 500

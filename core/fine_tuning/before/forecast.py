@@ -7,30 +7,26 @@ measurement if one was made for these settings. ``measure`` makes one, in a proc
 asking again tells how far it is.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
-
 from core import hardware, models
-from core.config import settings as server_settings
 from core.errors import Conflict
 from core.fine_tuning import starting
 from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import Subject, Totals
 from core.fine_tuning.before.process import KILLED, PreviewProcess, Stopped
 from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tasks
-from core.fine_tuning.starting import START_SECONDS, NewJob, Plan
+from core.fine_tuning.expected import START_SECONDS
+from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
 from core.training import METHODS, Settings, memory
 from core.training.memory import Need, Shape, Way
 
-MOST_THREADS = 8
 WAITING = "Waiting for another measurement to end."
 _one_at_a_time = threading.Lock()
 
@@ -135,7 +131,12 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
 
 
 def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
-    request = {"op": "probe", "method": subject.method, "threads": _threads(), **subject.as_json()}
+    request = {
+        "op": "probe",
+        "method": subject.method,
+        "threads": hardware.training_threads(),
+        **subject.as_json(),
+    }
     if len(lines) >= subject.settings.rows_per_step():
         request["lines"] = lines
     with _turn(task):
@@ -158,14 +159,6 @@ def _turn(task: Task) -> Iterator[None]:
         yield
     finally:
         _one_at_a_time.release()
-
-
-def _threads() -> int:
-    """As configured, else what is idle now, as the worker chooses:
-    threads that wait for each other are far slower than one."""
-    cores = os.cpu_count() or 1
-    idle = cores * (1 - psutil.cpu_percent(interval=0.2) / 100)
-    return server_settings().training_threads or max(1, min(MOST_THREADS, cores, int(idle + 0.3)))
 
 
 def _key(subject: Subject) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core import stopping
-from core.errors import BadRequest, Conflict, LuthierError, NotFound, Unavailable
+from core.errors import Conflict, LuthierError, Unavailable, class_of
 from core.processes.lines import LineProcess
 
 IDLE_SECONDS = 300
@@ -120,9 +120,5 @@ shared = Shared()
 
 
 def _as_error(error: Json) -> LuthierError:
-    kinds: dict[str, type[LuthierError]] = {
-        "not_found": NotFound,
-        "unavailable": Unavailable,
-        "bad_request": BadRequest,
-    }
-    return kinds.get(error["code"], Conflict)(error["message"])
+    """What training code names by codes of its own is a Conflict: these rows and settings do not fit."""
+    return (class_of(error["code"]) or Conflict)(error["message"])

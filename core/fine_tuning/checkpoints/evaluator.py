@@ -13,7 +13,7 @@ from collections import deque
 
 from sqlalchemy.orm import Session
 
-from core import formats, models, storage
+from core import formats, hardware, models, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
@@ -94,7 +94,7 @@ def wanted_of(row: EvaluationRow) -> Wanted:
         with_answers=method.gives_answers
         and format_.name in ("chat", "completion")
         and chosen.loss_on != "all",
-        threads=settings().training_threads or min(MAX_THREADS, os.cpu_count() or 1),
+        threads=settings().training_threads or hardware.cores(at_most=MAX_THREADS),
     )
 
 

@@ -4,7 +4,7 @@ from urllib.parse import quote, urlencode
 
 import streamlit as st
 
-from core import datasets, formats
+from core import datasets, formats, query
 from core.chats import commands
 from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
@@ -42,8 +42,8 @@ def show_bar(user: User, dataset: Dataset, version: Version) -> None:
             dataset=dataset.id,
             version=version.version,
         )
-        query = first_query(table_name(user, dataset, version))
-        places.button("Question with SQL", "sql", key="use_sql", icon="terminal", sql=query)
+        sql = query.first_query(query.table_name(user, version.id))
+        places.button("Question with SQL", "sql", key="use_sql", icon="terminal", sql=sql)
         with st.popover("Download", icon=":material/download:", key="download"):
             for form, (label, icon) in FILES.items():
                 if _exists(form, version):
@@ -84,25 +84,9 @@ def download_path(dataset: Dataset, version: Version, form: str) -> str:
     return f"/download/{quote(dataset.id)}?{urlencode({'version': version.version, 'as': form})}"
 
 
-def table_name(user: User, dataset: Dataset, version: Version) -> str:
-    """What SQL calls the version, quoted: by its dataset's name,
-    or by its id when another dataset has that name."""
-    name = dataset.id if dataset.name.lower() in datasets.doubled_names(user) else dataset.name
-    return quoted(name if version.version == dataset.version else f"{name}@{version.version}")
-
-
-def first_query(table: str) -> str:
-    """A query to start from."""
-    return f"SELECT *\nFROM {table}\nLIMIT 100"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def show_uses(user: User, dataset: Dataset, version: Version) -> None:
     """Next steps here, and code for everywhere else."""
-    table = table_name(user, dataset, version)
+    table = query.table_name(user, version.id)
     _show_next_steps(dataset, version, table)
     st.subheader("From your own program", anchor=False)
     mapping = _mapping(version)
@@ -155,7 +139,7 @@ def _show_next_steps(dataset: Dataset, version: Version, table: str) -> None:
             st.markdown(":material/terminal: **Question it with SQL**")
             st.caption(f"In SQL this version is the table {show.code(table)}.")
             st.space("stretch")
-            places.button("Open in SQL", "sql", key="use_tab_sql", sql=first_query(table))
+            places.button("Open in SQL", "sql", key="use_tab_sql", sql=query.first_query(table))
         with st.container(border=True, height="stretch"):
             st.markdown(":material/forum: **Talk about it**")
             usages = " and ".join(f"`{command.usage}`" for command in commands.about_data())

@@ -64,8 +64,8 @@ def _show_page(user: User, wanted: dict[str, Any]) -> None:
     if not found.total:
         show.empty("Nothing matches", "Try another word, or all kinds and states.", icon="search_off")
         return
-    doubled = datasets.doubled_names(user)
-    rows = [build_row(dataset, user, is_doubled=dataset.name.lower() in doubled) for dataset in found.items]
+    doubled = datasets.doubled(user)
+    rows = [build_row(dataset, user, is_doubled=dataset.id in doubled) for dataset in found.items]
     dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_counted(found), width="content")

@@ -13,7 +13,7 @@ import streamlit as st
 
 from core import datasets, fine_tuning, models
 from core.errors import NotFound
-from core.fine_tuning import NewJob, recipes
+from core.fine_tuning import PRIORITIES, NewJob, recipes
 from core.people.users import User
 from core.runners import RUNNERS
 from core.ui.fine_tuning import form_settings as settings
@@ -29,7 +29,6 @@ VALIDATION_HELP = (
     "Rows held back to measure how the model does on what it has not seen. "
     "Without them only the training loss is known."
 )
-PRIORITIES = {-1: "Low", 0: "Normal", 1: "High"}
 
 
 def given_request(user: User, job_id: str | None) -> NewJob | None:
@@ -162,9 +161,9 @@ def pick_more() -> dict[str, Any]:
             st.session_state.setdefault("ft_priority", 0)
             priority = st.segmented_control(
                 "Priority",
-                list(PRIORITIES),
+                sorted(PRIORITIES),
                 required=True,
-                format_func=PRIORITIES.__getitem__,
+                format_func=lambda priority: PRIORITIES[priority].capitalize(),
                 key="ft_priority",
                 help=fields["priority"].description,
             )

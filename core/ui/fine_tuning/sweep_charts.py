@@ -111,34 +111,13 @@ def build_lines(axes: Sequence[Axis], trials: Sequence[Trial], measure: str) -> 
 
 
 def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
+    """A Vega-Lite chart: axes as rules, jobs as lines with points to hover over, labels beside the axes."""
     titles = [axis.title for axis in axes]
     ticks = [
         {"axis": axis.title, "place": place, "label": label} for axis in axes for place, label in axis.ticks
     ]
     rules = [{"axis": title, "from": 0, "to": 1} for title in titles]
-    names = {
-        "title": None,
-        "orient": "top",
-        "domain": False,
-        "ticks": False,
-        "grid": False,
-        "labelAngle": 0,
-        "labelPadding": 24,
-    }
-    names |= {"labelExpr": "split(datum.label, ' ')", "labelFontWeight": "bold", "labelLimit": 120}
-    x = {
-        "field": "axis",
-        "type": "nominal",
-        "sort": titles,
-        "scale": {"type": "point", "padding": 0.35},
-        "axis": names,
-    }
-    y = {
-        "field": "place",
-        "type": "quantitative",
-        "axis": None,
-        "scale": {"domain": [-0.02, 1.02], "nice": False},
-    }
+    x, y = _axis_places(titles), _value_places()
     colour = {
         "field": "loss",
         "type": "quantitative",
@@ -146,21 +125,6 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
         "legend": None,
     }
     dimmed = {"condition": {"param": "hover", "value": 0.95, "empty": True}, "value": 0.12}
-    tooltip = [
-        {"field": "job", "title": "job"},
-        {"field": "settings", "title": "settings"},
-        {"field": "loss", "title": loss, "format": ".4f"},
-    ]
-    points: dict[str, Any] = {
-        "mark": {"type": "point", "filled": True, "size": 70},
-        "params": [
-            {
-                "name": "hover",
-                "select": {"type": "point", "on": "pointerover", "fields": ["job"], "nearest": True},
-            }
-        ],
-        "encoding": {"x": x, "y": y, "color": colour, "opacity": dimmed, "tooltip": tooltip},
-    }
     lines = {
         "mark": {"type": "line", "strokeWidth": 2},
         "encoding": {"x": x, "y": y, "color": colour, "detail": {"field": "job"}, "opacity": dimmed},
@@ -176,7 +140,51 @@ def build_spec(axes: Sequence[Axis], loss: str) -> dict[str, Any]:
         "mark": {"type": "text", "align": "right", "dx": -8, "dy": -9, "fontSize": 12, "color": QUIET},
         "encoding": {"x": x, "y": y, "text": {"field": "label", "type": "nominal"}},
     }
+    points = _hovered_points({"x": x, "y": y, "color": colour, "opacity": dimmed}, loss)
     return {"layer": [axis_rules, lines, points, labels]}
+
+
+def _axis_places(titles: Sequence[str]) -> dict[str, Any]:
+    names = {
+        "title": None,
+        "orient": "top",
+        "domain": False,
+        "ticks": False,
+        "grid": False,
+        "labelAngle": 0,
+        "labelPadding": 24,
+    }
+    names |= {"labelExpr": "split(datum.label, ' ')", "labelFontWeight": "bold", "labelLimit": 120}
+    return {
+        "field": "axis",
+        "type": "nominal",
+        "sort": titles,
+        "scale": {"type": "point", "padding": 0.35},
+        "axis": names,
+    }
+
+
+def _value_places() -> dict[str, Any]:
+    return {
+        "field": "place",
+        "type": "quantitative",
+        "axis": None,
+        "scale": {"domain": [-0.02, 1.02], "nice": False},
+    }
+
+
+def _hovered_points(encoding: dict[str, Any], loss: str) -> dict[str, Any]:
+    tooltip = [
+        {"field": "job", "title": "job"},
+        {"field": "settings", "title": "settings"},
+        {"field": "loss", "title": loss, "format": ".4f"},
+    ]
+    nearest = {"type": "point", "on": "pointerover", "fields": ["job"], "nearest": True}
+    return {
+        "mark": {"type": "point", "filled": True, "size": 70},
+        "params": [{"name": "hover", "select": nearest}],
+        "encoding": {**encoding, "tooltip": tooltip},
+    }
 
 
 def _word_axis(title: str, values: Sequence[Any]) -> Axis:

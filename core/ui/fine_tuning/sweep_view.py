@@ -22,7 +22,6 @@ WITHOUT_VALIDATION = (
     "No rows were held back, so the training loss of the last step is compared; "
     "it says little about new rows."
 )
-ENDED = ("succeeded", "failed", "cancelled")
 
 
 def show_sweeps(user: User) -> None:
@@ -84,7 +83,7 @@ def _draw(user: User, sweep_id: str, was_active: bool) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             show_state(sweep)
         if sweep.active:
-            ended = sum(count for status, count in sweep.statuses.items() if status in ENDED)
+            ended = sum(count for status, count in sweep.statuses.items() if status not in fine_tuning.ACTIVE)
             st.progress(
                 min(sweep.progress, 1.0), text=f"{ended} of {show.count(sweep.num_jobs, 'job')} ended"
             )

@@ -26,10 +26,6 @@ def tables_of(user: User) -> list[QueryTable]:
     return []
 
 
-def first_query(tables: list[QueryTable]) -> str:
-    return f"SELECT *\nFROM {tables[0].name}\nLIMIT 100"
-
-
 def show_tables(tables: list[QueryTable]) -> None:
     """The tables that may be asked, with their columns; a click on a name writes it at the caret."""
     st.markdown("**Tables**")

@@ -81,7 +81,10 @@ def test_too_large_is_refused_when_announced_and_when_sent(
     settings.cache_clear()
     refused = as_ada.post("/api/uploads", {"filename": "a.csv", "size_bytes": 2**20 + 1})
     assert (refused.status_code, error_of(refused)["code"]) == (413, "too_large")
-    assert put(as_ada, begin(as_ada)["id"], 0, b"x" * (2 * 2**20 + 1)).status_code == 413
+    sent = put(as_ada, begin(as_ada)["id"], 0, b"x" * (2 * 2**20 + 1))
+    assert sent.status_code == 413
+    assert error_of(sent)["message"] == error_of(refused)["message"]
+    assert error_of(sent)["message"] == "The file is larger than 1 MiB, the most this server accepts."
 
 
 def test_broken_off_connection_keeps_what_arrived(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from core import fine_tuning, hardware, jobs, storage
 from core.clock import now
@@ -12,7 +13,7 @@ from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, InUse, NotFound, ValidationError
 from core.fields import parse
-from core.fine_tuning import Move, NewJob
+from core.fine_tuning import Move, NewJob, Priority
 from core.jobs import notes, turns
 from core.jobs.turns import Held, Waiting
 from core.people import usage
@@ -280,6 +281,23 @@ def test_only_a_waiting_job_moves(ada: User, make_job: MakeJob) -> None:
     for given in ({}, {"to": "up", "before": running.id}):
         with pytest.raises(ValidationError):
             parse(Move, **given)
+
+
+@pytest.mark.parametrize("priority", range(-3, 4))
+def test_a_job_takes_the_known_priorities_and_no_other(ada: User, make_job: MakeJob, priority: int) -> None:
+    """Asked for at the start, changed later, and kept by the table: all three know the same ones."""
+    asked = {"base_model_id": "mdl_x", "dataset_id": "ds_x", "name": "x", "priority": priority}
+    if priority in fine_tuning.PRIORITIES:
+        assert parse(NewJob, **asked).priority == priority
+        job = make_job(ada)
+        assert fine_tuning.set_priority(ada, job.id, parse(Priority, priority=priority).priority)
+        assert row_of(job.id).priority == priority
+        return
+    for model, given in ((NewJob, asked), (Priority, {"priority": priority})):
+        with pytest.raises(ValidationError, match="priority"):
+            parse(model, **given)
+    with pytest.raises(IntegrityError, match="priority"):
+        make_job(ada, priority=priority)
 
 
 def test_priority_is_changed_until_the_job_has_ended(ada: User, bob: User, make_job: MakeJob) -> None:

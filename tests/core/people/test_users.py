@@ -1,12 +1,23 @@
 """Accounts as services see them; what the edges do with them is in tests/api/people/test_auth.py."""
 
+import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from core import clock
-from core.errors import Forbidden, InvalidCredentials, NotFound, RateLimited, Unauthorized, ValidationError
-from core.people import sessions, users
+from core.errors import (
+    Detail,
+    Forbidden,
+    InvalidCredentials,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    ValidationError,
+)
+from core.fields import parse
+from core.people import passwords, sessions, users
 from core.people.users import User
 from core.tables import AttemptRow, RevokedTokenRow, SessionRow, TicketRow
 from tests.conftest import PASSWORD
@@ -80,6 +91,27 @@ def test_changing_the_password_needs_the_old_one(ada: User) -> None:
 def test_new_password_follows_the_rules(ada: User, new: str) -> None:
     with pytest.raises(ValidationError):
         users.change_password(ada, old=PASSWORD, new=new)
+
+
+@pytest.mark.parametrize("length", [1, 9, 10, 11, 127, 128, 129, 200])
+def test_the_rule_is_the_one_that_pages_tell(ada: User, length: int) -> None:
+    """Whoever registers and whoever changes a password meets the same rule."""
+    least, most = map(int, re.findall(r"\d+", passwords.HELP))
+    password = ("ä correct horse " * 20)[:length]
+    by_registering, by_changing = (
+        error_of(lambda: parse(users.Registration, email="new@example.com", password=password)),
+        error_of(lambda: users.change_password(ada, old=PASSWORD, new=password)),
+    )
+    assert by_registering == by_changing
+    assert (by_registering is None) == (least <= length <= most)
+
+
+def error_of(call: Callable[[], object]) -> tuple[Detail, ...] | None:
+    try:
+        call()
+    except ValidationError as error:
+        return error.details
+    return None
 
 
 def test_new_password_ends_tokens_and_all_sessions_but_this(ada: User) -> None:

@@ -107,6 +107,17 @@ def test_the_same_content_is_never_on_both_sides(tokenizer: Any) -> None:
     assert {s.key for s in backwards} == {s.key for s in learned}
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40, 101])
+def test_as_many_rows_are_held_out_as_the_plan_says(tokenizer: Any, count: int, fraction: float) -> None:
+    """The plan counts rows by the same rule by which the training splits them."""
+    rows = examples.read([(n, Text(f"text {n}")) for n in range(count)], tokenizer, settings_of(32)).items
+    learned, held_out = examples.split(rows, fraction=fraction, seed=1)
+    assert len(held_out) == examples.num_held_out(count, fraction)
+    assert len(learned) + len(held_out) == count
+    assert learned
+
+
 def test_two_rows_can_be_split(tokenizer: Any) -> None:
     sequences = examples.read([(1, Text("ab")), (2, Text("cd"))], tokenizer, settings_of(8)).items
     assert [len(part) for part in examples.split(sequences, fraction=0.01, seed=1)] == [1, 1]

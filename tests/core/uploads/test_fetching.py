@@ -143,13 +143,17 @@ def test_what_cannot_be_fetched_says_why_and_leaves_nothing(
     assert not storage.upload_path(upload.id).exists()
 
 
-def test_size_is_watched_when_nobody_announced_it(
-    ada: User, site: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["/huge.csv", "/endless.csv"], ids=["announced", "counted"])
+def test_size_is_watched_announced_or_not(
+    ada: User, site: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LUTHIER_MAX_UPLOAD_MB", "1")
     settings.cache_clear()
-    upload = fetched(ada, site + "/endless.csv")
-    assert (upload.state, "larger than 1 MiB" in (upload.error or "")) == ("failed", True)
+    upload = fetched(ada, site + path)
+    assert (upload.state, upload.error) == (
+        "failed",
+        "The file is larger than 1 MiB, the most this server accepts.",
+    )
 
 
 def test_cancelled_fetch_ends(ada: User, site: str) -> None:
@@ -329,7 +333,9 @@ def test_own_data_are_never_offered(ada: User, data_dir: Path, monkeypatch: pyte
 def test_only_readable_kinds_come_in(ada: User, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedMediaType):
         uploads.from_folder(ada, "tables", "notes.doc")
-    monkeypatch.setattr(ways_in.receiving, "require_size", lambda size: (_ for _ in ()).throw(TooLarge()))
+    monkeypatch.setenv("LUTHIER_MAX_UPLOAD_MB", "1")
+    settings.cache_clear()
+    (folder / "a.csv").write_bytes(b"a" * (2**20 + 1))
     with pytest.raises(TooLarge):
         uploads.from_folder(ada, "tables", "a.csv")
 

@@ -285,7 +285,7 @@ def test_three_rows_train_with_a_warning(ada: User, make_job: MakeJob, data_dir:
         hyperparameters={"n_epochs": 2},
     )
     assert worker.main(claim()) == 0
-    assert any("very few rows" in message for message in events(job.id))
+    assert any("rows are very few" in message for message in events(job.id))
 
 
 def claim() -> str:

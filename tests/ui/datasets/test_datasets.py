@@ -164,6 +164,8 @@ def test_doubled_names_are_marked(visit: Visit, ada: User, bob: User) -> None:
         make_dataset(owner, [{"a": "1"}], name=name)
     marks = {row["name"]: row["mark"] for row in rows_of(visit(ada, "datasets"))}
     assert marks == {"faq": "name used twice", "FAQ": "name used twice", "other": ""}
+    (other,) = (row["id"] for row in rows_of(visit(ada, "datasets")) if row["name"] == "other")
+    assert "Name used twice" not in text_of(visit(ada, "dataset", id=other))
 
 
 def test_a_name_is_never_markdown(visit: Visit, ada: User, dataset_of: Make) -> None:

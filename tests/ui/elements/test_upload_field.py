@@ -55,4 +55,4 @@ def test_browser_is_told_how_to_send(browser: Browser) -> None:
     given = browser.given[0]
     assert given["chunk_bytes"] == 8 * 2**20
     assert (given["dataset_id"], given["multiple"], given["seen"]) == ("ds_x", True, [])
-    assert "2.15 GB" in given["hint"]
+    assert "Up to 2,048 MiB each." in given["hint"]

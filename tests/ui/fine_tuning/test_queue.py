@@ -124,7 +124,8 @@ def test_a_job_is_deleted_after_a_question_and_the_list_says_so(ada: User, visit
 
 def test_starts_are_told_in_words() -> None:
     def queued(seconds: float | None) -> Any:
-        return fine_tuning.QueuedJob("ftj_x", "x", 0, 1, None, 1, 0, seconds, None, None)  # type: ignore[arg-type]
+        fields: tuple[Any, ...] = ("ftj_x", "x", 0, 1, None, 1, 0, seconds, None, None)
+        return fine_tuning.QueuedJob(*fields)
 
     assert job_queue.describe_start(queued(None)) == "start not known yet"
     assert job_queue.describe_start(queued(3)) == "starts next"

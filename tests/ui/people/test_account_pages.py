@@ -1,8 +1,10 @@
 """API keys, usage, settings and the admin page."""
 
+from pathlib import Path
+
 from core import storage
 from core.db import writing
-from core.people import api_keys, sessions, usage, users
+from core.people import api_keys, passwords, sessions, usage, users
 from core.people.api_keys import KeyList, NewKey
 from core.people.users import Credentials, User
 from core.security import new_id
@@ -89,6 +91,7 @@ def test_the_name_can_be_changed(visit: Visit, ada: User) -> None:
 
 def test_a_password_change_needs_the_present_one(visit: Visit, ada: User) -> None:
     app = visit(ada, "settings")
+    assert app.text_input(key="new_password").help == passwords.HELP
     _type_passwords(app, old="not it at all", new="a new long password")
     assert "wrong" in app.error[0].value
     _type_passwords(app, old=PASSWORD, new="a new long password")
@@ -150,7 +153,7 @@ def test_the_server_tab_tells_the_state_of_the_sandbox_and_the_disk(visit: Visit
     assert "SQL sandbox" in text_of(app)
 
 
-def test_a_folder_that_is_no_model_is_refused_in_words(visit: Visit, ada: User, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_is_no_model_is_refused_in_words(visit: Visit, ada: User, tmp_path: Path) -> None:
     app = visit(ada, "admin", admin_tab="Base models")
     app.text_input(key="base_name").set_value("broken")
     app.text_input(key="base_source").set_value(str(tmp_path))

@@ -14,7 +14,7 @@ from core.api.deps import CurrentUser, JsonRequest, SignedIn
 from core.api.uploads import read_object, receive_form
 from core.datasets import Dataset, DatasetChange, DatasetList, IngestOptions, NewDataset, Version
 from core.errors import ValidationError
-from core.fields import Input, parse
+from core.fields import Input, Note500, parse
 from core.listing import Listed, ListQuery
 
 router = APIRouter(route_class=SignedIn, tags=["datasets"])
@@ -38,7 +38,7 @@ class Imported(Input):
 class ImportedVersion(Imported):
     """``append``: behind the rows there are, instead of in their place."""
 
-    note: str = Field("", max_length=500)
+    note: Note500 = ""
     append: bool = False
 
 
@@ -46,7 +46,7 @@ class SavedVersion(Input):
     """A version made by a query."""
 
     sql: str = Field(min_length=1)
-    note: str = Field("", max_length=500)
+    note: Note500 = ""
 
 
 @router.post("/datasets", status_code=201, openapi_extra=FILE_BODY)

@@ -13,13 +13,13 @@ from core import datasets
 from core.datasets import Dataset, Preview, Version, View
 from core.errors import Conflict, LuthierError
 from core.people.users import User
+from core.sql_types import FLOATS, is_whole
 from core.ui import lists, places, show
 from core.ui.datasets.rows import rows_address, rows_filter
 from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
 from core.ui.elements import edit_guard
 
 PER_PAGE = 50
-WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 LARGEST_SHOWN = 2**53  # a browser's numbers are floats
 STATE = "_editing_{}"
 
@@ -169,11 +169,11 @@ def _show_table(state: Editing, found: Preview) -> None:
 
 def _values(cells: list[Any], type_: str) -> Any:
     """Numbers and truth values as such, all else as the text that it is saved from."""
-    if type_ in WHOLE and all(
+    if is_whole(type_) and all(
         cell is None or (isinstance(cell, int) and abs(cell) < LARGEST_SHOWN) for cell in cells
     ):
         return pd.array(cells, dtype="Int64")
-    if type_ in ("DOUBLE", "FLOAT") and all(cell is None or isinstance(cell, (int, float)) for cell in cells):
+    if type_ in FLOATS and all(cell is None or isinstance(cell, (int, float)) for cell in cells):
         return pd.array([None if cell is None else float(cell) for cell in cells], dtype="Float64")
     if type_ == "BOOLEAN" and all(cell is None or isinstance(cell, bool) for cell in cells):
         return pd.array(cells, dtype="boolean")

@@ -12,7 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.config import settings
-from core.ui import show
+from core.storage import upload_size
 from core.ui.elements import component
 
 HERE = Path(__file__).parent
@@ -39,13 +39,12 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
     With ``dataset_id`` they are meant as versions of it.
     """
     seen: list[str] = st.session_state.setdefault(SEEN, [])
-    limit = show.bytes_(settings().max_upload_mb * 1024 * 1024)
     result = component.declare("upload", HERE, stem="upload")(
         key=key,
         data={
             "store": f"{key}:{dataset_id or ''}",
             "title": title,
-            "hint": f"{KINDS}. Up to {limit} each.",
+            "hint": f"{KINDS}. Up to {upload_size.in_words()} each.",
             "multiple": multiple,
             "dataset_id": dataset_id,
             "chunk_bytes": settings().upload_chunk_mb * 2**20,

@@ -11,15 +11,13 @@ import streamlit as st
 from core import fine_tuning
 from core.errors import LuthierError
 from core.fields import parse
-from core.fine_tuning import Job, Move, Queue, QueuedJob
+from core.fine_tuning import PRIORITIES, Job, Move, Priority, Queue, QueuedJob
 from core.people.users import User
 from core.ui import places, show
 
 EVERY = 2.0  # seconds
 SHOWN = 25
 AT_ONCE_SECONDS = 15
-PRIORITIES = {1: "High", 0: "Normal", -1: "Low"}
-PRIORITY_HELP = "Orders your own jobs. Between users the queue takes turns, whatever their priorities."
 
 
 def show_queue(user: User) -> None:
@@ -98,11 +96,11 @@ def _pick_priority(user: User, queued: QueuedJob) -> None:
         fine_tuning.set_priority(user, queued.id, st.session_state[key])
 
     st.menu_button(
-        PRIORITIES[queued.priority],
+        PRIORITIES[queued.priority].capitalize(),
         list(PRIORITIES),
-        format_func=PRIORITIES.__getitem__,
+        format_func=lambda priority: PRIORITIES[priority].capitalize(),
         key=key,
-        help=f"Priority. {PRIORITY_HELP}",
+        help=f"Priority. {Priority.model_fields['priority'].description}",
         on_click=_attempt,
         args=(change,),
     )
