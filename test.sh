@@ -2,7 +2,9 @@
 # Sets up what the tests need, Chromium included, and runs them.   ./test.sh                 all of them
 #                                                                  ./test.sh everything     also what is long for a reason
 #                                                                  ./test.sh unit | hostile | browser   one part
+#                                                                  ./test.sh stress         browser twice, unit once, on a busy machine
 #                                                                  ./test.sh PYTEST-ARGUMENTS
+# Behind everything, stress or the name of a part, pytest's arguments go to each of its runs: ./test.sh stress -k queue
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -45,9 +47,13 @@ short=" and not long"
 case "${1:-all}" in
   all) parts=(unit hostile browser) ;;
   everything) parts=(unit hostile browser) short="" ;;
+  stress) parts=(browser browser unit) ;;
   unit | hostile | browser) parts=("$1") ;;
   *) exec .venv/bin/python -m pytest "$@" ;;
 esac
+wish="${1:-all}"
+[ $# = 0 ] || shift
+more=("$@")
 
 if [[ " ${parts[*]} " == *" browser "* ]]; then
   CHROMIUM="$(find_chromium)"
@@ -64,26 +70,50 @@ fi
 
 # Thousands of small databases: in memory where there is room for them, because a commit takes 0.02 ms there and 0.5 ms on a disk
 memory=/dev/shm
+scratch_made="" busy=()
+clean_up() {
+  [ "${#busy[@]}" = 0 ] || kill "${busy[@]}" 2>/dev/null || true
+  [ -z "$scratch_made" ] || rm -rf "$scratch_made"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if [ -z "${TMPDIR:-}" ] && [ -w "$memory" ] && [ "$(df -Pk "$memory" | awk 'NR == 2 { print $4 }')" -gt 4000000 ]; then
-  scratch="$(mktemp -d "$memory/luthier-tests.XXXXXX")"
-  trap 'rm -rf "$scratch"' EXIT
+  scratch_made="$(mktemp -d "$memory/luthier-tests.XXXXXX")"
+  scratch="$scratch_made"
 else
   scratch="${TMPDIR:-/tmp}"
 fi
 
+# One process per core that only computes; each ends with this script, however that ends
+keep_busy() {
+  local cores
+  cores="$(.venv/bin/python -c 'import os; print(os.cpu_count())')"
+  for _ in $(seq "$cores"); do
+    .venv/bin/python -c 'import os
+parent = os.getppid()
+while os.getppid() == parent: sum(range(10**6))' &
+    busy+=($!)
+  done
+  say "The machine is kept busy by $cores processes."
+}
+
+run() { .venv/bin/python -m pytest "$@" ${more[@]+"${more[@]}"}; }
+
 others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
-hostile=(tests/hostile -m "not browser$short" -n 2)             # attacks, bombs, bad files, killed processes
-slow=(tests "${others[@]}" -m "slow$short" -n 2 --dist load)     # these wait for whole processes
-browser=(tests/browser -m "browser$short" -s)
+hostile=(tests/hostile -m "not browser$short" -n 2 --dist worksteal)  # attacks, bombs, bad files, killed processes
+slow=(tests "${others[@]}" -m "slow$short" -n 2 --dist worksteal)  # these wait for whole processes
+browser=(tests/browser -m "browser$short" -n 2 --dist loadfile)  # each of the two has a server and a Chromium
+[ "$wish" != stress ] || keep_busy
 for part in "${parts[@]}"; do
   say "== $part tests"
   case "$part" in
-    unit) TMPDIR="$scratch" .venv/bin/python -m pytest "${unit[@]}" ;;
+    unit) TMPDIR="$scratch" run "${unit[@]}" ;;
     hostile)
-      .venv/bin/python -m pytest "${hostile[@]}"
-      TMPDIR="$scratch" .venv/bin/python -m pytest "${slow[@]}"
+      run "${hostile[@]}"
+      TMPDIR="$scratch" run "${slow[@]}"
       ;;
-    browser) .venv/bin/python -m pytest "${browser[@]}" ;;
+    browser) run "${browser[@]}" ;;
   esac
 done

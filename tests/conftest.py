@@ -16,9 +16,18 @@ from core import db, security
 from core.config import ROOT, settings
 from core.people.users import Registration, User, register
 
+# Fixtures that load torch or transformers: importing them costs a pytest process as much as a hundred tests
+HEAVY = {"tiny_base", "tokenizer"}
 SHARED = ROOT.parent / "shared" / "data"
 EVALUATIONS = "core.fine_tuning.checkpoints.evaluations"
 PASSWORD = "correct horse battery"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a real model is slow, so that the unit part never imports torch."""
+    for item in items:
+        if HEAVY & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,27 @@ def run_and_die(method: str, tuning: str, folder: str, step: int, saving: bool) 
     loop.run()
 
 
+MOMENTS = {"any step": (13, False), "first step": (1, False), "while saving": (10, True)}
+# All of them in ./test.sh everything; the short part has each method, each tuning and each moment once
+SHORT = {
+    ("supervised", "lora", "any step"),
+    ("dpo", "full", "while saving"),
+    ("continued", "full", "first step"),
+}
+KILLS = [
+    pytest.param(
+        method,
+        tuning,
+        *MOMENTS[moment],
+        id=f"{method}-{tuning}-{moment}",
+        marks=() if (method, tuning, moment) in SHORT else pytest.mark.long,
+    )
+    for method in METHODS
+    for tuning in TUNINGS
+    for moment in MOMENTS
+]
+
+
 @pytest.fixture(scope="module")
 def processes() -> Any:
     """Processes that have torch loaded when they begin."""
@@ -152,16 +173,7 @@ def processes() -> Any:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
-@pytest.mark.parametrize(
-    ("step", "saving"),
-    [
-        pytest.param(13, False, id="any step"),
-        pytest.param(1, False, id="first step", marks=pytest.mark.long),
-        pytest.param(10, True, id="while saving", marks=pytest.mark.long),
-    ],
-)
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "tuning", "step", "saving"), KILLS)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tmp_path: Path,
     processes: Any,
