@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from core import storage
 from core.errors import Conflict, NotFound
-from core.models.values import Model, ModelVersion, descends_from_starter, settled
+from core.models.evaluations import metrics_of
+from core.models.values import Model, ModelVersion, descends_from_starter
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
 from core.weights import Weights, read_facts, real_path, template_sha256
 
@@ -48,7 +49,7 @@ def find(session: Session, user_id: str, name: str) -> tuple[Model, ModelVersion
         raise NotFound("There is no such checkpoint.")
     if row is None or not storage.checkpoint_model_dir(job.id, step).is_dir():
         raise _gone(step)
-    return _present(session, job, row), _present_version(job, row)
+    return _present(session, job, row), _present_version(session, job, row)
 
 
 def locate(session: Session, checkpoint_id: str) -> Weights:
@@ -126,7 +127,7 @@ def _present(session: Session, job: JobRow, row: CheckpointRow) -> Model:
     )
 
 
-def _present_version(job: JobRow, row: CheckpointRow) -> ModelVersion:
+def _present_version(session: Session, job: JobRow, row: CheckpointRow) -> ModelVersion:
     folder = storage.checkpoint_model_dir(job.id, row.step)
     return ModelVersion(
         id=row.id,
@@ -136,7 +137,7 @@ def _present_version(job: JobRow, row: CheckpointRow) -> ModelVersion:
         base_version_id=job.base_version_id,
         finetune_job_id=job.id,
         dataset_version_id=job.dataset_version_id,
-        metrics=settled(row.metrics),
+        metrics=metrics_of(session, row),
         settings={"checkpoint_step": row.step},
         size_bytes=storage.folder_bytes(folder),
         num_parameters=0,

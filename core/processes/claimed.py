@@ -22,7 +22,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.clock import now
 from core.config import settings
-from core.db import reading, writing
+from core.db import num_changed, reading, writing
 from core.errors import LuthierError
 from core.tables import WorkRow
 
@@ -118,8 +118,8 @@ class Work(Generic[R]):
 
     def change(self, session: Session, key: Key, *guards: ColumnElement[bool], **values: Any) -> bool:
         """One guarded UPDATE. False: the row is gone, or a guard does not hold."""
-        changed = session.execute(update(self.row).where(self.is_row(key), *guards).values(**values))
-        return bool(changed.rowcount)  # type: ignore[attr-defined]
+        statement = update(self.row).where(self.is_row(key), *guards)
+        return bool(num_changed(session, statement.values(**values)))
 
     @property
     def _is_mine(self) -> ColumnElement[bool]:
