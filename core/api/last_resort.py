@@ -36,7 +36,7 @@ class LastResort:
 
         try:
             await self.app(scope, receive, noting_send)
-        except Exception as error:
+        except Exception as error:  # the last resort: every error gets an answer in our form
             answer = answer_error(scope, error, self.render)
             # the status is out already: only breaking the connection says that something went wrong
             if began:

@@ -152,7 +152,7 @@ def _write(live: Live, source: Source, bill: Bill | None) -> None:
     try:
         outcome = _collect(live, source)
         _store_end(live, outcome, bill=bill, seconds=time.monotonic() - started)
-    except Exception:
+    except Exception:  # outermost in its thread: whoever waits for the reply must be told that it is over
         log.exception("reply %s could not be stored", live.message_id)
     finally:
         with _live_lock:
@@ -176,7 +176,7 @@ def _collect(live: Live, source: Source) -> _Outcome:
                     stored_at = time.monotonic()
     except LuthierError as error:
         outcome.error = {"code": error.code, "message": error.message}
-    except Exception:
+    except Exception:  # whatever a provider raises, what was written so far is kept
         log.exception("reply %s failed", live.message_id)
         outcome.error = {"code": "internal_error", "message": "The reply failed. The server's log says why."}
     return outcome
@@ -235,9 +235,13 @@ def require_nobody_writes(is_generating: bool) -> None:
 
 def _follow(live: Live) -> Iterator[Delta]:
     sent, done = 0, False
+
+    def has_news() -> bool:
+        return len(live.text) > sent or live.is_done
+
     while not done:
         with live.changed:
-            live.changed.wait_for(lambda: len(live.text) > sent or live.is_done, timeout=PULSE_SECONDS)  # noqa: B023
+            live.changed.wait_for(has_news, timeout=PULSE_SECONDS)
             text, done = live.text[sent:], live.is_done
         sent += len(text)
         yield Delta(text)

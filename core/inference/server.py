@@ -107,7 +107,7 @@ class Server:
                 self._tell(request_id, answer, loaded.batch.join(answer))
         except (CannotLoad, Refused) as error:
             self._fail(request_id, getattr(error, "code", "unavailable"), str(error))
-        except Exception as error:
+        except Exception as error:  # a fault of one request must not end the others' answers
             log.exception("request %s failed", request_id)
             self._fail(request_id, "unavailable", _sentence(error))
 
@@ -128,7 +128,7 @@ class Server:
         try:
             for answer, text in loaded.batch.step():
                 self._tell(ids[id(answer)], answer, text)
-        except Exception as error:
+        except Exception as error:  # a fault of one model must not end the answers of others
             log.exception("a step failed")
             for answer in loaded.batch.rows:
                 self._fail(ids[id(answer)], "unavailable", _sentence(error))

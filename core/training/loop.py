@@ -245,7 +245,8 @@ class Loop:
         for split, log in self.row_losses.items():
             if len(log):
                 log.gather(self.world)
-                self.report.rows(RowLosses(split, *log.arrays(), step=self.state.step))  # type: ignore[arg-type]
+                losses = RowLosses(split, *log.arrays(), step=self.state.step)  # type: ignore[arg-type]
+                self.report.rows(losses)
 
     def _sample(self) -> None:
         """Only the first process; where nobody asked for a number

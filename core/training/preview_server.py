@@ -88,7 +88,7 @@ class Server:
             del self._work[request_id]
         except LuthierError as error:
             self._fail(request_id, error.code, error.message)
-        except Exception as error:
+        except Exception as error:  # a fault of one request must not end the process, which serves others
             log.exception("request %s failed", request_id)
             self._fail(request_id, "unavailable", _sentence(error))
 

@@ -28,7 +28,8 @@ Span = tuple[int, int, str]  # where it begins and ends, and how it is shown
 Find = Callable[[str], Iterator[Span]]
 
 _EMAIL = re.compile(
-    r"(?<![\w.+-])([A-Za-z0-9][\w.+-]{0,63})@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24}))(?![\w@])"
+    r"(?<![\w.+-])([A-Za-z0-9][\w.+-]{0,63})"
+    r"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24}))(?![\w@])"
 )
 _FILES = frozenset(
     (
