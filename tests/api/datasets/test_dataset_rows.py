@@ -197,8 +197,9 @@ def test_a_report_that_failed_can_be_asked_for_again(
 ) -> None:
     made = make_dataset(ada, [{"text": "x"}])
     path = f"/api/datasets/{made.dataset_id}/{kind}"
-    assert as_ada.post(path).json()["status"] == "waiting"
-    computing.fail(made.id, kind, computing.CRASHED)
+    asked = as_ada.post(path).json()
+    assert (asked["status"], asked["ahead"]) == ("waiting", 0)
+    computing.WORK.fail((made.id, kind), computing.CRASHED, pid=None)
     assert as_ada.get(path).json()["status"] == "failed"
     answer = as_ada.post(path, params={"version": 1})
     assert (answer.status_code, answer.json()["status"]) == (202, "waiting")

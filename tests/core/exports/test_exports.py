@@ -876,7 +876,8 @@ def test_only_one_is_made_at_a_time(
     started: list[str] = []
     monkeypatch.setattr(queue, "_start", lambda row, key: started.append(row.id))
     first = exports.request_export(ada, starter, new("merged")).export
-    exports.request_export(ada, starter, new("gguf-f16"))
+    second = exports.request_export(ada, starter, new("gguf-f16")).export
+    assert (first.ahead, second.ahead) == (0, 1)
     queue.tick()
     assert started == [first.id]
 

@@ -1,6 +1,7 @@
 """Reports about a version: asked for, computed by a process,
 settled whatever happens, and nobody else's business."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,7 +138,10 @@ def test_a_model_without_tokenizer_says_so(
 
 def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVersionRow) -> None:
     folder = computing.spill_path(version.id, "quality")
-    with computing._working(version.id, "quality", Progress()) as connection:
+    write_report(version.id, status="running", worker_pid=os.getpid())  # it tells of itself every second
+    row = report_of(version.id)
+    assert row is not None
+    with computing._working(row, Progress()) as connection:
         connection.execute("SET memory_limit = '30MB'")
         connection.execute(
             "CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words "
@@ -153,7 +157,7 @@ def test_a_failure_is_told_and_can_be_tried_again(ada: User, version: DatasetVer
     datasets.start_report(ada, version.id, "quality")
     assert not computing.run(version.id, "quality")
     found = datasets.quality(ada, version.id)
-    assert (found.status, found.error) == ("failed", computing.UNFORESEEN)
+    assert (found.status, found.error) == ("failed", computing.UNFORESEEN.message)
     storage.parquet_path(version.id).write_bytes(kept)
     datasets.start_report(ada, version.id, "quality")
     assert computing.run(version.id, "quality")

@@ -9,6 +9,7 @@ import pytest
 from core import datasets
 from core.datasets import Dataset
 from core.db import writing
+from core.errors import LuthierError
 from core.people.users import User
 from core.reports import computing
 from core.tables import VersionReportRow
@@ -62,8 +63,17 @@ def test_while_it_is_looked_for_the_page_says_so(visit: Visit, ada: User, people
     assert "Looking at the quality: waiting for its turn" in str(app.get("progress")[0].proto)
 
 
+def test_who_waits_behind_others_reads_how_many(
+    visit: Visit, ada: User, people: Dataset, dataset_of: Callable[..., Dataset]
+) -> None:
+    second = dataset_of(ada, "second", jsonl({"n": 1}, {"n": 2}))
+    app = visit(ada, "dataset", id=second.id, view="Columns")
+    assert "waiting for its turn, 1 before it" in str(app.get("progress")[0].proto)
+
+
 def test_a_failure_is_told_with_a_way_to_try_again(visit: Visit, ada: User, people: Dataset) -> None:
-    computing.fail(str(people.latest_version_id), "quality", "It was too much.")
+    key = (str(people.latest_version_id), "quality")
+    computing.WORK.fail(key, LuthierError("It was too much."), pid=None)
     app = visit(ada, "dataset", id=people.id, view="Columns")
     assert "It was too much." in text_of(app)
     app.button(key="quality_again").click().run()
