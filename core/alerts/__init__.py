@@ -22,7 +22,8 @@ from core.alerts.records import (
     newest,
     note,
 )
-from core.tables import ALERT_KINDS, Kind
+from core.tables import ALERT_KINDS
+from core.tables.alert_kinds import Kind
 
 __all__ = [
     "ALERT_KINDS",

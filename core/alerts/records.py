@@ -16,7 +16,8 @@ from core.db import num_changed, reading, writing
 from core.errors import NotFound
 from core.listing import Listed, ListQuery, fetch
 from core.people.users import User
-from core.tables import ALERT_KINDS, AlertRow, JobRow, Kind, WebhookRow
+from core.tables import ALERT_KINDS, AlertRow, JobRow, WebhookRow
+from core.tables.alert_kinds import Kind
 
 KINDS: tuple[Kind, ...] = tuple(ALERT_KINDS)
 PREFIX = "alr_"

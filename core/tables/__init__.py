@@ -4,7 +4,7 @@
 opaque and prefixed.
 """
 
-from core.tables.alert_kinds import ALERT_KINDS, AlertKind, Kind
+from core.tables.alert_kinds import ALERT_KINDS, AlertKind
 from core.tables.base import BigId, Json, Row, Utc, WorkRow
 from core.tables.chats import ChatRow, MessageRow
 from core.tables.data import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow, VersionReportRow
@@ -57,7 +57,6 @@ __all__ = [
     "JobGroupRow",
     "JobRow",
     "Json",
-    "Kind",
     "MessageRow",
     "MetricPointRow",
     "ModelAliasRow",

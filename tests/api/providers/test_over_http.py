@@ -16,7 +16,7 @@ from core.people.users import User
 from core.providers import PROVIDERS
 from tests.api.conftest import signed_in
 from tests.api.live import serving
-from tests.fake_http import KEY, NAME, Upstream, make_external, upstream
+from tests.fake_http import KEY, NAME, FakeHttp, Upstream, make_external, upstream
 from tests.waiting import wait_until
 
 HTTP = httpx.Client(timeout=60)
@@ -88,6 +88,7 @@ FAILURES: list[tuple[dict[str, Any], int, int, str]] = [  # what fails, status o
     ({"status": 429}, 429, 429, "Faraway has too much to do"),
     ({"status": 400}, 400, 422, "Faraway refuses this: It is what it is."),
     ({"broken_after": 0}, 503, 503, "The answer of Faraway broke off"),
+    ({"held_after": -1}, 503, 503, "Faraway did not answer in time"),
     ({"nonsense": True}, 503, 503, "Faraway sent an answer that cannot be read"),
 ]
 
@@ -96,8 +97,15 @@ FAILURES: list[tuple[dict[str, Any], int, int, str]] = [  # what fails, status o
     ("failure", "on_v1", "on_api", "sentence"), FAILURES, ids=[str(f[0]) for f in FAILURES]
 )
 def test_what_fails_there_has_its_status_and_message_here(
-    client: Client, faraway: Upstream, failure: dict[str, Any], on_v1: int, on_api: int, sentence: str
+    client: Client,
+    faraway: Upstream,
+    failure: dict[str, Any],
+    on_v1: int,
+    on_api: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(FakeHttp, "silence_seconds", 1.0 if "held_after" in failure else 20.0)
     for name, value in failure.items():
         setattr(faraway, name, value)
     answer = client.ask()
