@@ -11,7 +11,8 @@ import streamlit as st
 from core import fine_tuning, models, training
 from core.errors import LuthierError
 from core.fields import parse
-from core.fine_tuning import NewJob
+from core.fine_tuning import NewJob, sources
+from core.fine_tuning.sources import Base
 from core.people.users import User
 from core.security import new_token
 from core.ui import guide_view, places, show, sign_in
@@ -62,7 +63,8 @@ def show_form(user: User) -> None:
             base = form.pick_base(user, given.base_model_id if given else places.query("base"))
             if base is None:
                 return
-            hyperparameters = settings.pick_settings(method, find_automatic(user, data, base, method))
+            weights = sources.find_base(user, base.id)
+            hyperparameters = settings.pick_settings(method, find_automatic(data, weights, method))
         sweep = sweep_form.pick_sweep(hyperparameters)
         with st.container(border=True, key="ft_check"):
             st.subheader("3 · Validation and name", anchor=False)
@@ -82,20 +84,21 @@ def show_form(user: User) -> None:
     with right:
         st.subheader("What the model sees", anchor=False)
         new = check_request(request)
-        rows_are_fine = tokens_view.show_data(user, data, new) if new is not None else False
+        found = form_data.look_up(user, new, weights) if new is not None else None
+        rows_are_fine = tokens_view.show_data(user, data, new, found) if new is not None else False
     if new is not None:
         with st.container(border=True, key="ft_plan"):
-            planned = form_plan.show_plan(user, new)
+            planned = form_plan.show_plan(user, new, found)
             form_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."
 
 
-def find_automatic(user: User, data: Data, base: models.Model, method: str) -> training.Settings:
+def find_automatic(data: Data, base: Base, method: str) -> training.Settings:
     """What the fields that are left alone become, given those that are not."""
     asked = parse(training.Hyperparameters, **settings.chosen_now(method))
-    return fine_tuning.automatic(user, base.id, asked, method=method, num_rows=data.version.num_rows)
+    return fine_tuning.automatic(base, asked, method=method, num_rows=data.version.num_rows)
 
 
 def build_request(

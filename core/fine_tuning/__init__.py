@@ -53,7 +53,7 @@ from core.fine_tuning.monitor.series import metrics
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.run.files import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.run.mlflow import Exported
-from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, plan
+from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, look_up, plan
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
 from core.jobs.turns import PRIORITIES
 
@@ -109,6 +109,7 @@ __all__ = [
     "list_jobs",
     "log_path",
     "log_tail",
+    "look_up",
     "metrics",
     "move",
     "open_report",

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from core import datasets, formats, models, storage
 from core.errors import Conflict, Detail, NotFound, ValidationError
 from core.formats import Chat, Example, Message, Text
 from core.people.users import User
+from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import Method
 from core.training.examples import FEWEST_ROWS
 from core.weights import read_facts
@@ -48,10 +51,14 @@ class Rows:
     mapping: Mapping
     format: str
     checked: bool  # a report about all rows is stored with the version
+    refusal: str | None = None  # why no training can start from them, in a sentence
 
     def read(self) -> Iterator[tuple[int, Example | list[Detail]]]:
         format_ = formats.mapped(self.columns, self.mapping)
         return formats.read_examples(storage.parquet_path(self.version_id), format_, self.mapping)
+
+
+Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 
 
 def find_base(user: User, model_id: str) -> Base:
@@ -115,16 +122,31 @@ def find_rows(
         mapping,
         format_.name,
         mapping is None,
+        _refusal(dataset.name, version.num_rows, version.training if mapping is None else None),
     )
-    if not must_be_sound:
-        return rows
-    if rows.num_rows < FEWEST_ROWS:
-        raise Conflict(
-            f"{dataset.name} has {rows.num_rows} rows; at least {FEWEST_ROWS} are needed to train."
-        )
-    if mapping is None:
-        _require_sound_report(dataset.name, version.training)
+    if must_be_sound:
+        require_trainable(rows)
     return rows
+
+
+def require_trainable(rows: Rows) -> None:
+    """Raises Conflict when rows are known to be wrong, or are too few to train on. None is read."""
+    if rows.refusal:
+        raise Conflict(rows.refusal)
+
+
+def of_job(session: Session, job: JobRow) -> Sources | None:
+    """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
+    version, model = (
+        session.get(ModelVersionRow, job.base_version_id),
+        session.get(ModelRow, job.base_model_id),
+    )
+    rows = _stored_rows(session, job.dataset_version_id, job)
+    if version is None or model is None or rows is None:
+        return None
+    size = size_of(version.id, kind=version.kind, num_parameters=version.num_parameters)
+    base = Base(model.id, version.id, model.name, size, model.context_length)
+    return base, rows, _stored_rows(session, job.validation_version_id, job)
 
 
 def require_sound(rows: Rows) -> None:
@@ -157,15 +179,32 @@ def tokens_per_row(rows: Rows) -> float:
     return sum(counts) / len(counts) if counts else 0.0
 
 
-def _require_sound_report(name: str, report: Any) -> None:
+def _stored_rows(session: Session, version_id: str | None, job: JobRow) -> Rows | None:
+    row = session.get(DatasetVersionRow, version_id) if version_id else None
+    if row is None:
+        return None
+    return Rows(
+        row.dataset_id,
+        row.id,
+        "The dataset",
+        row.num_rows,
+        row.columns,
+        job.columns,
+        row.format,
+        job.columns is None,
+    )
+
+
+def _refusal(name: str, num_rows: int, report: Any) -> str | None:
+    """``report``: what is stored about the rows; None where nothing is."""
+    if num_rows < FEWEST_ROWS:
+        return f"{name} has {num_rows} rows; at least {FEWEST_ROWS} are needed to train."
     report = report if isinstance(report, dict) or report is None else vars(report)
     if report and not report.get("ok", True) and report.get("errors"):
         first = report["errors"][0]
-        raise Conflict(
-            f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}".replace(
-                "  ", " "
-            )
-        )
+        told = f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}"
+        return told.replace("  ", " ")
+    return None
 
 
 def _rough_tokens(example: Example) -> float:

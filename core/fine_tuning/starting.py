@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -18,17 +19,16 @@ from core.fine_tuning import sources
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
-from core.fine_tuning.sources import Base, Rows
+from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.values import Job, present
 from core.jobs import notes, turns
 from core.people.users import User
 from core.runners import RUNNERS
 from core.security import digest, new_id
-from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
+from core.tables import DatasetVersionRow, JobRow
 from core.training import DEFAULT_METHOD, METHODS, Hyperparameters, Settings, resolve
 from core.training.examples import FEW_ROWS, num_held_out, very_few
 
-Sources = tuple[Base, Rows, Rows | None]  # base, rows to learn, rows to validate on
 GONE = "The base model or the dataset was deleted just now."
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
 
@@ -154,12 +154,32 @@ class Plan:
     warnings: list[str]
 
 
-def plan(user: User, new: NewJob) -> Plan:
-    """Look before the start.
+def look_up(user: User, new: NewJob, *, base: Base | None = None) -> Sources:
+    """Base and rows of a request, for all that looks at them at this moment.
+
+    Whether a training can start from them is not checked. ``base``: it was looked up just now.
+
+    Raises NotFound, Conflict, ValidationError.
+    """
+    method = METHODS[new.method]
+    base = base or sources.find_base(user, new.base_model_id)
+    find_rows = partial(sources.find_rows, user, mapping=new.columns, method=method, must_be_sound=False)
+    rows = find_rows(new.dataset_id, version_id=new.dataset_version_id)
+    if new.validation_dataset_id is None:
+        return base, rows, None
+    if new.validation_fraction:
+        raise ValidationError.of(
+            "validation_fraction", "give either a validation dataset or a fraction, not both"
+        )
+    return base, rows, find_rows(new.validation_dataset_id, version_id=None)
+
+
+def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
+    """Look before the start. ``found``: what ``look_up`` has just found for this user and request.
 
     Raises what ``create`` would raise about base, dataset and mapping; rows are not read one by one.
     """
-    base, rows, validation = _find(user, new)
+    base, rows, validation = _find(user, new, found)
     settings, num_examples, num_validation = _settle(new, base, rows, validation)
     tokens = sources.tokens_per_row(rows) * num_examples * settings.n_epochs
     return Plan(
@@ -192,14 +212,16 @@ def create(user: User, new: NewJob) -> Job:
         raise NotFound(GONE) from error
 
 
-def automatic(
-    user: User, base_model_id: str, hyperparameters: Hyperparameters, *, method: str, num_rows: int
-) -> Settings:
-    """What the settings that are left alone become beside those that are not.
-
-    Raises NotFound, Conflict about the base.
-    """
-    return _resolve(hyperparameters, sources.find_base(user, base_model_id), num_rows, method=method)
+def automatic(base: Base, hyperparameters: Hyperparameters, *, method: str, num_rows: int) -> Settings:
+    """What the settings that are left alone become beside those that are not."""
+    return resolve(
+        hyperparameters,
+        num_examples=num_rows,
+        num_parameters=base.num_parameters,
+        context_length=base.context_length,
+        method=method,
+        gpu=hardware.computes_bfloat16(),
+    )
 
 
 def key_of(user: User, idempotency_key: str | None) -> str | None:
@@ -257,7 +279,7 @@ def admit(job_id: str) -> None:
     """
     with reading() as session:
         row = session.get(JobRow, job_id)
-        found = _stored_sources(session, row) if row else None
+        found = sources.of_job(session, row) if row else None
     if row is None:
         return None
     if found is None:
@@ -272,7 +294,7 @@ def admit(job_id: str) -> None:
             )
     asked = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
-    settled = _resolve(asked, base, counts[0], method=row.method), *counts
+    settled = automatic(base, asked, method=row.method, num_rows=counts[0]), *counts
     with writing() as session:
         return _admit(session, row, settled)
 
@@ -303,33 +325,22 @@ def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> Non
         notes.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
 
 
-def _find(user: User, new: NewJob) -> Sources:
-    method = METHODS[new.method]
+def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
     require_devices(new.num_processes, runner=new.runner)
     if new.copied_from:
         with reading() as session:
             find(session, user, new.copied_from)
     if problem := RUNNERS[new.runner].problem():
         raise Conflict(problem)
-    base = sources.find_base(user, new.base_model_id)
-    rows = sources.find_rows(
-        user, new.dataset_id, version_id=new.dataset_version_id, mapping=new.columns, method=method
-    )
-    if new.validation_dataset_id is None:
-        return base, rows, None
-    if new.validation_fraction:
-        raise ValidationError.of(
-            "validation_fraction", "give either a validation dataset or a fraction, not both"
-        )
-    validation = sources.find_rows(
-        user, new.validation_dataset_id, version_id=None, mapping=new.columns, method=method
-    )
-    return base, rows, validation
+    found = found or look_up(user, new)
+    for part in filter(None, found[1:]):
+        sources.require_trainable(part)
+    return found
 
 
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     """Raises ValidationError for settings that cannot run here."""
-    settings = _resolve(new.hyperparameters, base, num_examples, method=new.method)
+    settings = automatic(base, new.hyperparameters, method=new.method, num_rows=num_examples)
     if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
         raise ValidationError.of(
             "hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA"
@@ -348,17 +359,6 @@ def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, 
         return rows.num_rows, validation.num_rows
     held_out = num_held_out(rows.num_rows, fraction)
     return rows.num_rows - held_out, held_out
-
-
-def _resolve(asked: Hyperparameters, base: Base, num_examples: int, *, method: str) -> Settings:
-    return resolve(
-        asked,
-        num_examples=num_examples,
-        num_parameters=base.num_parameters,
-        context_length=base.context_length,
-        method=method,
-        gpu=hardware.computes_bfloat16(),
-    )
 
 
 def _row(
@@ -387,36 +387,6 @@ def _row(
         tags=new.tags,
         hyperparameters=new.hyperparameters.model_dump(),
         seed=new.seed if new.seed is not None else random.SystemRandom().randrange(2**31),
-    )
-
-
-def _stored_sources(session: Any, job: JobRow) -> Sources | None:
-    """The sources of a stored job. Nobody asks here who may: that was decided when it was created."""
-    version, model = (
-        session.get(ModelVersionRow, job.base_version_id),
-        session.get(ModelRow, job.base_model_id),
-    )
-    rows = _stored_rows(session, job.dataset_version_id, job)
-    if version is None or model is None or rows is None:
-        return None
-    size = sources.size_of(version.id, kind=version.kind, num_parameters=version.num_parameters)
-    base = Base(model.id, version.id, model.name, size, model.context_length)
-    return base, rows, _stored_rows(session, job.validation_version_id, job)
-
-
-def _stored_rows(session: Any, version_id: str | None, job: JobRow) -> Rows | None:
-    row = session.get(DatasetVersionRow, version_id) if version_id else None
-    if row is None:
-        return None
-    return Rows(
-        row.dataset_id,
-        row.id,
-        "The dataset",
-        row.num_rows,
-        row.columns,
-        job.columns,
-        row.format,
-        job.columns is None,
     )
 
 

@@ -21,6 +21,7 @@ from core.fine_tuning.before.preview import Subject, Totals
 from core.fine_tuning.before.process import KILLED, PreviewProcess, Stopped
 from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tasks
 from core.fine_tuning.expected import START_SECONDS
+from core.fine_tuning.sources import Sources
 from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
@@ -77,14 +78,18 @@ class Forecast:
     steps_per_epoch: int | None
 
 
-def forecast(user: User, new: NewJob) -> Forecast:
-    """Raises what ``plan`` raises."""
-    plan = starting.plan(user, new)
-    subject = preview.find(user, new)
+def forecast(user: User, new: NewJob, found: Sources | None = None) -> Forecast:
+    """``found``: what ``starting.look_up`` has just found for this user and request, here and below.
+
+    Raises what ``plan`` raises.
+    """
+    found = found or starting.look_up(user, new)
+    plan = starting.plan(user, new, found)
+    subject = preview.find(user, new, found)
     subject = replace(subject, settings=Settings(**plan.resolved))
     totals = preview.known_totals(subject)
-    found = kept.get(_key(subject))
-    measured = Measured(**found) if found else None
+    known = kept.get(_key(subject))
+    measured = Measured(**known) if known else None
     share = plan.num_examples / max(1, plan.num_examples + plan.num_validation)
     per_epoch = None
     if totals:
@@ -98,17 +103,12 @@ def forecast(user: User, new: NewJob) -> Forecast:
     )
 
 
-def measured(user: User, new: NewJob) -> Measured | Progress | None:
+def measured(user: User, new: NewJob, found: Sources | None = None) -> Measured | Progress | None:
     """The measurement of these settings, how far it is, or None when nobody has begun one.
 
     Raises what it failed with.
     """
-    subject = preview.find(user, new)
-    key = _key(subject)
-    if (found := kept.get(key)) is not None:
-        return Measured(**found)
-    task = tasks.running(key)
-    return task.report() if task else None
+    return _known(preview.find(user, new, found))
 
 
 def measure(user: User, new: NewJob) -> Measured | Progress:
@@ -116,10 +116,10 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
 
     Raises Conflict when the estimate says that the memory would not do.
     """
-    known = measured(user, new)
+    subject = preview.find(user, new)
+    known = _known(subject)
     if known is not None:
         return known
-    subject = preview.find(user, new)
     totals = preview.known_totals(subject)
     if _memory(subject, totals, None).fits is False:
         raise Conflict(
@@ -128,6 +128,14 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
     lines = [one["line"] for one in totals.longest] if totals else []
     key = _key(subject)
     return tasks.begin(key, lambda task: _probe(task, subject, key, lines)).report()
+
+
+def _known(subject: Subject) -> Measured | Progress | None:
+    key = _key(subject)
+    if (found := kept.get(key)) is not None:
+        return Measured(**found)
+    task = tasks.running(key)
+    return task.report() if task else None
 
 
 def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:

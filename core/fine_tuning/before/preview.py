@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core import models, storage
-from core.fine_tuning import sources, starting
+from core.fine_tuning import starting
 from core.fine_tuning.before.process import shared
 from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
-from core.fine_tuning.sources import Base, Rows
+from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.starting import NewJob
 from core.people.users import User
-from core.training import METHODS, Settings
+from core.training import Settings
 from core.training.preview_rows import Piece
 
 Json = dict[str, Any]
@@ -119,21 +119,12 @@ class Subject:
         }
 
 
-def find(user: User, new: NewJob) -> Subject:
-    """Raises NotFound, Conflict, ValidationError (the mapping).
+def find(user: User, new: NewJob, found: Sources | None = None) -> Subject:
+    """``found``: what ``starting.look_up`` has just found for this user and request, here and below.
 
-    Wrong rows and too few rows are no hindrance here.
+    Raises NotFound, Conflict, ValidationError (the mapping). Wrong rows and too few rows are no hindrance.
     """
-    base = sources.find_base(user, new.base_model_id)
-    method = METHODS[new.method]
-    rows = sources.find_rows(
-        user,
-        new.dataset_id,
-        version_id=new.dataset_version_id,
-        mapping=new.columns,
-        method=method,
-        must_be_sound=False,
-    )
+    base, rows, _ = found or starting.look_up(user, new.model_copy(update={"validation_dataset_id": None}))
     return Subject(base, rows, starting.resolve_for(new, base, rows.num_rows), new.method)
 
 
@@ -142,10 +133,12 @@ def row(user: User, new: NewJob, line: int) -> Row:
     return _as_row(shared.ask({"op": "row", "line": line, **find(user, new).as_json()}))
 
 
-def look(user: User, new: NewJob, line: int, *, wait: float = 2.0) -> Row | Progress:
+def look(
+    user: User, new: NewJob, line: int, found: Sources | None = None, *, wait: float = 2.0
+) -> Row | Progress:
     """``row`` for a page, which must not hang while the process starts:
     after ``wait`` seconds it says so, and asks again."""
-    subject = find(user, new)
+    subject = find(user, new, found)
     key = f"{_totals_key(subject)}/{line}"
     task = tasks.running(key)
     if (known := kept_rows.get(key)) is not None:
@@ -169,12 +162,12 @@ def _as_row(found: Json) -> Row:
     return Row(**{**found, "sequences": sequences})
 
 
-def totals(user: User, new: NewJob, *, wait: float = 0.0) -> Totals | Progress:
+def totals(user: User, new: NewJob, found: Sources | None = None, *, wait: float = 0.0) -> Totals | Progress:
     """All rows, or how far the counting is after ``wait`` seconds; asking begins it.
 
     Raises as ``row`` does.
     """
-    subject = find(user, new)
+    subject = find(user, new, found)
     if known := known_totals(subject):
         return known
     key = _totals_key(subject)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core import datasets, formats, training
+from core import datasets, fine_tuning, formats, training
+from core.errors import LuthierError
 from core.fine_tuning import NewJob
+from core.fine_tuning.sources import Base, Sources
 from core.formats import Format
 from core.listing import ListQuery
 from core.people.users import User
@@ -28,6 +30,28 @@ class Data:
     version: datasets.Version
     columns: Columns | None
     format: Format
+
+
+class Handed:
+    """What this run of the page has looked up, handed to a part that is a fragment.
+
+    It is there once: a fragment that runs again by itself looks up anew, since what was found may be gone.
+    """
+
+    def __init__(self, found: Sources | None) -> None:
+        self._found = found
+
+    def take(self) -> Sources | None:
+        found, self._found = self._found, None
+        return found
+
+
+def look_up(user: User, new: NewJob, base: Base) -> Sources | None:
+    """Base and rows, once for the whole page; None where they cannot be found: each part then says why."""
+    try:
+        return fine_tuning.look_up(user, new, base=base)
+    except LuthierError:
+        return None
 
 
 def pick_data(

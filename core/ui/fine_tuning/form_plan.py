@@ -10,11 +10,13 @@ from core.errors import LuthierError
 from core.fine_tuning import NewJob, recipes
 from core.fine_tuning.before import forecast
 from core.fine_tuning.before.forecast import Forecast, Measured, Memory
+from core.fine_tuning.sources import Sources
 from core.people.users import User
 from core.training.memory import Way
 from core.ui import places, show
 from core.ui.fine_tuning import form_settings as settings
 from core.ui.fine_tuning import sweep_form
+from core.ui.fine_tuning.form_data import Handed
 
 TRY_KEY = "ft_idempotency_key"
 SECONDS = 1.0
@@ -28,20 +30,20 @@ NEED_WORDS = {
 }
 
 
-def show_plan(user: User, new: NewJob) -> bool:
-    """Whether it can start.
+def show_plan(user: User, new: NewJob, found: Sources | None) -> bool:
+    """Whether it can start. ``found``: what was looked up for this request.
 
     The same values as the button's go to the service, so what is shown is what runs.
     """
     try:
-        found = forecast.forecast(user, new)
+        told = forecast.forecast(user, new, found)
     except LuthierError as error:
         show.error(error)
         return False
-    _show_steps(new, found)
-    _show_memory(found.memory)
-    _show_measuring(user, new, found.measured)
-    for warning in found.plan.warnings:
+    _show_steps(new, told)
+    _show_memory(told.memory)
+    _show_measuring(user, new, told.measured, found)
+    for warning in told.plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
     return True
 
@@ -143,7 +145,7 @@ def _take(changes: dict[str, Any]) -> None:
     settings.fill(changes, others_automatic=False)
 
 
-def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
+def _show_measuring(user: User, new: NewJob, known: Measured | None, found: Sources | None) -> None:
     if known:
         st.caption(
             f":material/speed: Measured on {show.plain(known.device)}: "
@@ -152,7 +154,7 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
         )
         return
     try:
-        running = forecast.measured(user, new)
+        running = forecast.measured(user, new, found)
     except LuthierError as error:
         show.error(error)
         running = None
@@ -166,7 +168,7 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None) -> None:
             args=(lambda: forecast.measure(user, new),),
         )
         return
-    _wait(user, new)
+    _wait(user, new, Handed(found))
 
 
 MEASURE_HELP = (
@@ -176,9 +178,9 @@ MEASURE_HELP = (
 
 
 @st.fragment(run_every=SECONDS)
-def _wait(user: User, new: NewJob) -> None:
+def _wait(user: User, new: NewJob, handed: Handed) -> None:
     try:
-        running = forecast.measured(user, new)
+        running = forecast.measured(user, new, handed.take())
     except LuthierError as error:
         show.error(error)
         return

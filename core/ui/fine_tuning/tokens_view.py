@@ -19,11 +19,12 @@ from core.errors import LuthierError
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import Progress, Row, Totals
+from core.fine_tuning.sources import Sources
 from core.people.users import User
 from core.ui import lists, places, show
 from core.ui.datasets import training_view
 from core.ui.elements import tokens
-from core.ui.fine_tuning.form_data import Data
+from core.ui.fine_tuning.form_data import Data, Handed
 
 ROW = "ft_row"
 COUNT_AT_ONCE = 50_000  # rows; more are counted when somebody asks
@@ -35,19 +36,19 @@ LEGEND = (
 PROBLEMS_PER_PAGE = 8
 
 
-def show_data(user: User, data: Data, new: NewJob) -> bool:
-    """The row picker with one row, then all rows.
+def show_data(user: User, data: Data, new: NewJob, found: Sources | None) -> bool:
+    """The row picker with one row, then all rows. ``found``: what was looked up for this request.
 
     Returns whether every row that was checked can be learned.
     """
     with st.container(border=True, key="ft_sees"):
-        _show_row(user, data, new)
+        _show_row(user, data, new, Handed(found))
     lesson = _lesson(user, user.id, data.version.id, tuple((data.columns or {}).items()))
     with st.container(border=True, key="ft_totals"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("**All rows**", width="content")
             st.markdown(_count(lesson), width="content")
-        _show_totals(user, data, new)
+        _show_totals(user, data, new, found)
     return lesson.ok
 
 
@@ -70,7 +71,7 @@ def _count(lesson: Lesson) -> str:
 
 
 @st.fragment
-def _show_row(user: User, data: Data, new: NewJob) -> None:
+def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
     count = data.version.num_rows
     if not count:
         return
@@ -82,14 +83,14 @@ def _show_row(user: User, data: Data, new: NewJob) -> None:
         st.button(
             "Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,)
         )
-    line = st.session_state[ROW]
+    line, found = st.session_state[ROW], handed.take()
     try:
-        row = preview.look(user, new, line)
+        row = preview.look(user, new, line, found)
     except LuthierError as error:
         show.error(error)
         return
     if isinstance(row, Progress):
-        _wait_for_row(user, new, line)
+        _wait_for_row(user, new, line, Handed(found))
         return
     if row.errors:
         _show_wrong(data, row)
@@ -104,13 +105,13 @@ def _show_row(user: User, data: Data, new: NewJob) -> None:
 
 
 @st.fragment(run_every=SECONDS)
-def _wait_for_row(user: User, new: NewJob, line: int) -> None:
+def _wait_for_row(user: User, new: NewJob, line: int, handed: Handed) -> None:
     try:
-        found = preview.look(user, new, line, wait=0.2)
+        row = preview.look(user, new, line, handed.take(), wait=0.2)
     except LuthierError as error:
         show.error(error)
         return
-    if not isinstance(found, Progress):
+    if not isinstance(row, Progress):
         st.rerun()
     st.markdown(":material/progress_activity: The tokenizer is being loaded. It stays loaded for a while.")
 
@@ -172,10 +173,10 @@ def _show_conversation(user: User, data: Data, line: int) -> None:
         training_view.show_example(example)
 
 
-def _show_totals(user: User, data: Data, new: NewJob) -> None:
+def _show_totals(user: User, data: Data, new: NewJob, found: Sources | None) -> None:
     asked = f"ft_count_{data.version.id}"
-    is_long = data.version.num_rows > COUNT_AT_ONCE
-    if is_long and asked not in st.session_state and preview.known_totals(preview.find(user, new)) is None:
+    waits = data.version.num_rows > COUNT_AT_ONCE and asked not in st.session_state
+    if waits and preview.known_totals(preview.find(user, new, found)) is None:
         st.caption(f"{data.version.num_rows:,} rows are not counted by themselves.")
         st.button(
             "Count all rows",
@@ -196,14 +197,14 @@ def _show_totals(user: User, data: Data, new: NewJob) -> None:
         )
         return
     try:
-        found = preview.totals(user, new, wait=0.5)
+        totals = preview.totals(user, new, found, wait=0.5)
     except LuthierError as error:
         show.error(error)
         return
-    if isinstance(found, Totals):
-        _show_found(data, found)
+    if isinstance(totals, Totals):
+        _show_found(data, totals)
     else:
-        _wait(user, new, asked)
+        _wait(user, new, asked, Handed(found))
 
 
 def _remember(key: str, value: bool) -> None:
@@ -211,9 +212,9 @@ def _remember(key: str, value: bool) -> None:
 
 
 @st.fragment(run_every=SECONDS)
-def _wait(user: User, new: NewJob, asked: str) -> None:
+def _wait(user: User, new: NewJob, asked: str, handed: Handed) -> None:
     try:
-        found = preview.totals(user, new)
+        found = preview.totals(user, new, handed.take())
     except LuthierError as error:
         show.error(error)
         return

@@ -32,15 +32,7 @@ MiB = 2**20
 @pytest.fixture(autouse=True)
 def converting_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The converter in this process: its start would be most of these tests' time."""
-
-    class Done:
-        def __init__(self, version_id: str) -> None:
-            converter.run(version_id)
-
-        def wait(self) -> int:
-            return 0
-
-    monkeypatch.setattr(converter, "start", Done)
+    monkeypatch.setattr(conversions, "run_and_wait", converter.run)
 
 
 def begin(user: User, body: bytes = CSV, **more: Any) -> Upload:

@@ -1,13 +1,16 @@
 """The list of jobs and the form that starts one."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, formats, hardware, models
 from core.fields import parse
-from core.fine_tuning import NewJob, recipes
+from core.fine_tuning import NewJob, recipes, sources
 from core.fine_tuning.before import process as preview_process
 from core.hardware import Machine
 from core.people.users import User
@@ -15,7 +18,7 @@ from core.training import METHODS, Hyperparameters
 from core.training.methods import OWN_SETTINGS
 from core.ui import places
 from core.ui.datasets import column_mapping
-from core.ui.fine_tuning import form
+from core.ui.fine_tuning import form, form_data
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 
@@ -105,6 +108,45 @@ def test_start_makes_one_job_with_what_was_chosen(ada: User, base: str, visit: V
         {"prompt": "question", "completion": "answer"},
     )
     assert app.query_params["id"] == job.id
+
+
+@pytest.mark.parametrize("validation", [0, 1])
+def test_base_and_rows_are_looked_up_once_per_run(
+    ada: User, base: str, visit: Visit, monkeypatch: pytest.MonkeyPatch, validation: int
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def counting(look_up: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **named: Any) -> Any:
+            asked[look_up.__name__] += 1
+            return look_up(*args, **named)
+
+        return counted
+
+    for look_up in (sources.find_base, sources.find_rows):
+        monkeypatch.setattr(sources, look_up.__name__, counting(look_up))
+    data, other = make_dataset(ada, FAQ), make_dataset(ada, FAQ, "other")
+    app = visit(ada, "fine_tuning", dataset=data.dataset_id)
+    assert asked == {"find_base": 1, "find_rows": 1}
+    if validation:
+        app.get_by_key("ft_validation").set_value(form.OTHER).run()
+        asked.clear()
+        app.selectbox(key="ft_validation_dataset").set_value(other.dataset_id).run()
+    else:
+        asked.clear()
+        app.number_input(key="ft_n_epochs").set_value(2).run()
+    assert not app.exception
+    assert "20 examples" in text_of(app)
+    assert asked == {"find_base": 1, "find_rows": 1 + validation}
+
+
+def test_what_was_looked_up_is_handed_on_once(ada: User, base: str) -> None:
+    data = make_dataset(ada, FAQ)
+    columns = {"prompt": "question", "completion": "answer"}
+    new = parse(NewJob, base_model_id=base, dataset_id=data.dataset_id, columns=columns)
+    handed = form_data.Handed(form_data.look_up(ada, new, sources.find_base(ada, base)))
+    assert handed.take() is not None
+    assert handed.take() is None, "a fragment that runs again looks up anew"
 
 
 def test_pressing_start_twice_makes_one_job(ada: User, base: str, visit: Visit) -> None:
