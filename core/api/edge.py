@@ -28,7 +28,11 @@ class Edge:
 
     def __init__(self, app: FastAPI, *, prefix: str, render: Renderer) -> None:
         self.app, self.prefix, self.render = app, prefix, render
-        self.routes = [route for route in app.routes if isinstance(route, Route)]
+        # By the first part of their paths, which is never a parameter
+        self.routes: dict[str, list[Route]] = {}
+        for route in app.routes:
+            if isinstance(route, Route):
+                self.routes.setdefault(_first_part(route.path), []).append(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``scope["path"]`` is the whole path; the app sees what is behind the prefix."""
@@ -45,7 +49,8 @@ class Edge:
     def allowed_methods(self, path: str) -> list[str]:
         """The methods this path takes, [] when there is no such path."""
         inner = path.removeprefix(self.prefix)
-        found = {m for route in self.routes if route.path_regex.match(inner) for m in route.methods or ()}
+        routes = self.routes.get(_first_part(inner), ())
+        found = {m for route in routes if route.path_regex.match(inner) for m in route.methods or ()}
         return sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set())) if found else []
 
     def _answer_without_router(self, scope: Scope) -> Response | None:
@@ -59,6 +64,10 @@ class Edge:
             refusal.headers["Allow"] = ", ".join(allowed)
             return refusal
         return None
+
+
+def _first_part(path: str) -> str:
+    return path[1:].partition("/")[0]
 
 
 def _with_cors(send: Send, scope: Scope) -> Send:
