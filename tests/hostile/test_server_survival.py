@@ -120,6 +120,7 @@ def test_killed_worker_goes_on_from_its_checkpoint(
     )
 
 
+@pytest.mark.long  # test_training_survival shows it to the bit, with a server that only watches jobs
 def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
     server: Server, rest: Rest, start_job: Callable[..., str]
 ) -> None:
