@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from websockets import Origin, Subprotocol
 from websockets.sync.client import connect
@@ -58,14 +59,14 @@ class Server:
             )
 
     def wait(self) -> "Server":
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
+        def is_healthy() -> bool:
             assert self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx.TransportError):
-                if ask("GET", f"{self.url}/healthz").status_code == 200:
-                    return self
-            time.sleep(0.2)
-        raise AssertionError(self.log.read_text())
+                return ask("GET", f"{self.url}/healthz").status_code == 200
+            return False
+
+        wait_until(is_healthy, seconds=START_SECONDS, told=self.log.read_text)
+        return self
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
@@ -132,9 +133,14 @@ def test_first_requests_without_a_cookie_get_no_data(server: Server) -> None:
         assert '<div id="root">' in answer.text
     for path in ("/media/abc.png", "/_stcore/upload_file/a/b", "/_stcore/metrics", "/download/ds_x"):
         assert ask("GET", server.url + path).status_code == 401
+    for path in ("/api/datasets", "/v1/models"):
+        assert ask("GET", server.url + path).status_code == 401
+    assert ask("PUT", f"{server.url}/_stcore/upload_file/session/file").status_code == 401
     assert (
         ask("POST", f"{server.url}/uploads", json={"filename": "a.csv", "size_bytes": 4}).status_code == 401
     )
+    for path in ("/healthz", "/health"):
+        assert ask("GET", server.url + path).status_code == 200
 
 
 def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
@@ -246,12 +252,18 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
             b"\r\n"
             b"{"
         )
-        time.sleep(0.3)  # let them be under way
+        wait_until(lambda: connections(server) >= len(threads) + 2, told=lambda: "not all are under way")
         took = server.stop()
     assert took < 3
     for thread in threads:
         thread.join(5)
     assert any(line.get("message") == "Luthier has stopped" for line in server.lines())
+
+
+def connections(server: Server) -> int:
+    """How many the server has accepted."""
+    listed = psutil.Process(server.process.pid).net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in listed)
 
 
 def test_stopped_server_left_a_database_that_starts_again(folder: Path, server: Server, key: str) -> None:

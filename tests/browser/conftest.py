@@ -1,7 +1,8 @@
 """A real server in its own process and data folder, and a real Chromium that drives it.
 
-``server`` is shared by a module's tests; ``app`` is a fresh, signed-out browser; ``App`` knows how Streamlit
-shows things, so that the tests read like a user's story.
+Both start once for all tests of a pytest worker. ``rest`` is an account of a file's own, so that what other
+files made does not exist there; ``app`` is a new tab in which it is signed in; ``visitor`` is a browser that
+nobody has signed in to. ``App`` knows how Streamlit shows things, so that the tests read like a user's story.
 """
 
 import contextlib
@@ -26,11 +27,14 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from core.config import ROOT
+from core.people import sessions, users
+from tests.browser.rest import PASSWORD, Rest
 from tests.browser.server import Server, serving
 from tests.waiting import wait_until
 
+SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PASSWORD = "correct horse battery"
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -40,6 +44,19 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+LOOKS = {
+    "desktop-light": (DESKTOP, "light"),
+    "desktop-dark": (DESKTOP, "dark"),
+    "phone-light": (PHONE, "light"),
+    "phone-dark": (PHONE, "dark"),
+}
+# Each file has its own account, transfers come in many pieces, and a training repeats to the last digit
+SETTINGS = {
+    "LUTHIER_REGISTRATION": "open",
+    "LUTHIER_REGISTRATIONS_PER_HOUR": "1000",
+    "LUTHIER_UPLOAD_CHUNK_MB": "1",
+    "LUTHIER_TRAINING_THREADS": "1",
+}
 POLICY_MESSAGE = re.compile("content.security.policy|policy directive", re.IGNORECASE)
 STILL = """([quiet, most]) => new Promise(done => {
   let rest = setTimeout(done, quiet);
@@ -49,13 +66,16 @@ STILL = """([quiet, most]) => new Promise(done => {
 })"""
 TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken => console.error(
   `Content-Security-Policy broken: ${broken.violatedDirective} ${broken.blockedURI} ${broken.sourceFile}`))"""
-expect.set_options(timeout=30_000)  # Playwright's 5 s are short on a busy machine
+LONGEST = 1500  # seconds of a test with its fixtures: a training takes minutes on a very busy machine
+PATIENCE = 120  # seconds: far more than anything takes, because the machine may be busy
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(LONGEST))
 
 
 def pytest_exception_interact(node: pytest.Item) -> None:
@@ -70,7 +90,7 @@ def pytest_exception_interact(node: pytest.Item) -> None:
 
 @dataclass
 class Watch:
-    """What the pages of one window did against the policy, and which other hosts they called."""
+    """What the pages of one browser did against the policy, and which other hosts they called."""
 
     home: str
     context: BrowserContext
@@ -88,15 +108,18 @@ class Watch:
         events arrive only while it is asked something."""
         for page in self.context.pages:
             with contextlib.suppress(Error):  # a page that was closed by the test
-                page.wait_for_timeout(50)
+                page.evaluate("new Promise(done => setTimeout(done, 50))")
         return self.broken
 
     def check(self) -> None:
-        self.so_far()
+        """Fails for what was heard since the last check."""
+        broken, foreign = list(self.so_far()), list(self.foreign)
+        self.broken.clear()
+        self.foreign.clear()
         if not self.is_judging:
             return
-        assert not self.broken, f"against the Content-Security-Policy: {self.broken[:5]}"
-        assert not self.foreign, f"requests to other hosts: {self.foreign[:5]}"
+        assert not broken, f"against the Content-Security-Policy: {broken[:5]}"
+        assert not foreign, f"requests to other hosts: {foreign[:5]}"
 
     def stop_judging(self) -> None:
         """For a test that breaks the policy on purpose:
@@ -116,17 +139,18 @@ class Watch:
 
 @dataclass
 class App:
-    """One browser window of one user."""
+    """One tab of a browser, of one user."""
 
     page: Page
     server: Server
     watch: Watch
+    scheme: str = "light"
 
     def open(self, path: str = "/") -> "App":
         self.page.goto(self.server.url + path)
         return self.settled().still(quiet=0.2, most=1)
 
-    def settled(self, timeout: float = 30) -> "App":
+    def settled(self, timeout: float = PATIENCE) -> "App":
         """Wait until the page's script has run to its end."""
         self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(
             timeout=timeout * 1000
@@ -159,11 +183,11 @@ class App:
         self.page.get_by_role("option", name=re.compile(re.escape(option))).first.click()
         return self
 
-    def sees(self, text: str | re.Pattern[str], timeout: float = 30) -> "App":
+    def sees(self, text: str | re.Pattern[str], timeout: float = PATIENCE) -> "App":
         expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=timeout * 1000)
         return self
 
-    def reaches(self, pattern: str, timeout: float = 60) -> "App":
+    def reaches(self, pattern: str, timeout: float = PATIENCE) -> "App":
         """Wait until the address matches: Streamlit changes it without loading a page."""
         wait_until(
             lambda: str(self.page.evaluate("location.href")),
@@ -171,6 +195,39 @@ class App:
             seconds=timeout,
         )
         return self.settled()
+
+    def show(self, look: str) -> "App":
+        """The same page in a window of another size or colour; ``look``: one of :data:`LOOKS`."""
+        size, scheme = LOOKS[look]
+        if size == self.page.viewport_size and scheme == self.scheme:
+            return self
+        self.scheme = scheme
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme=scheme)
+        return self if self.page.url == "about:blank" else self.settled().still()
+
+    def fits(self, name: str) -> "App":
+        """The page is never wider than its window; wide tables scroll inside themselves."""
+        wide_and_room = "[document.documentElement.scrollWidth, window.innerWidth]"
+        wait_until(
+            lambda: self.page.evaluate(wide_and_room),
+            lambda widths: widths[0] <= widths[1],
+            told=lambda: f"pixels wide in so many of the window: {name}",
+        )
+        return self
+
+    def shoot_in(self, name: str, *looks: str, at: str = "") -> "App":
+        """A screenshot in each look, scrolled so that what has the key ``at`` is at the top of the window.
+
+        Ends in the look of ``app``'s beginning.
+        """
+        for look in looks:
+            self.show(look)
+            if at:
+                self.by_key(at).evaluate("part => part.scrollIntoView({block: 'start'})")
+                self.still()
+            self.fits(f"{name}-{look}").shoot(f"{name}-{look}")
+        return self.show("desktop-light")
 
     def shoot(self, name: str) -> Path:
         """A screenshot to look at; also the proof that no traceback is on the page."""
@@ -185,7 +242,7 @@ class App:
 
 
 def register(app: App, email: str) -> App:
-    """Create an account by the form; on a server that is fresh or open."""
+    """Create an account by the form, on a server that is fresh or open."""
     app.open("/")
     form = app.page.locator(".st-key-gate")
     if form.get_by_role("tab", name="Create account").count():
@@ -202,7 +259,8 @@ def register(app: App, email: str) -> App:
     return _signed_in(app)
 
 
-def sign_in(app: App, email: str, *, path: str = "/") -> App:
+def fill_in_sign_in(app: App, email: str, *, path: str = "/") -> App:
+    """Sign in by the form; ends on the page of ``path``."""
     app.open(path)
     form = app.page.locator(".st-key-gate")
     form.get_by_label("E-mail").filter(visible=True).first.fill(email)
@@ -212,7 +270,7 @@ def sign_in(app: App, email: str, *, path: str = "/") -> App:
 
 
 def _signed_in(app: App) -> App:
-    app.page.locator(".st-key-account").first.wait_for(state="attached", timeout=30_000)
+    app.page.locator(".st-key-account").first.wait_for(state="attached")
     return app.settled()
 
 
@@ -223,15 +281,15 @@ def upload_file(app: App, path: Path) -> App:
     """
     review_file(app, path)
     app.click("review_import")
-    return app.reaches(r"/dataset\?.*id=ds_", timeout=120)
+    return app.reaches(r"/dataset\?.*id=ds_")
 
 
 def review_file(app: App, path: Path) -> App:
     """Choose a file on the datasets page; ends on its review, which offers to import it."""
     app.open("/datasets")
     app.page.locator(".st-key-upload input[type=file]").set_input_files(path)
-    app.reaches(r"/review\?.*id=upl_", timeout=90)
-    expect(app.by_key("review_import").locator("button")).to_be_enabled(timeout=60_000)
+    app.reaches(r"/review\?.*id=upl_")
+    expect(app.by_key("review_import").locator("button")).to_be_enabled()
     return app
 
 
@@ -245,52 +303,105 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server")) as made:
+    with serving(tmp_path_factory.mktemp("server"), **SETTINGS) as made:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def keeps_the_policy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A window that several tests share tells which of them broke it."""
-    yield
-    for value in (request.node.funcargs or {}).values():
-        if isinstance(value, App):
-            value.watch.check()
+@pytest.fixture(scope="session")
+def ada(server: Server) -> Rest:
+    """The first account of the server, so its admin."""
+    return Rest(server.url, "ada@example.com")
+
+
+@pytest.fixture(scope="module")
+def rest(request: pytest.FixtureRequest, server: Server, ada: Rest) -> Iterator[Rest]:
+    """An account of this file's own. At the end none of its jobs takes the only place for trainings."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_")
+    made = Rest(server.url, f"{name}@example.com")
+    yield made
+    made.cancel_all()
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a finished training of Ada's left: ids."""
+
+    dataset: str
+    job: str
+    model: str
+
+
+@pytest.fixture(scope="session")
+def tuned(ada: Rest, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A LoRA over the starter that knows its few rows by heart: where two words are about equally likely, 16
+    bits may well choose the other one, and such an export is not offered."""
+    few = tmp_path_factory.mktemp("few") / "faq.jsonl"
+    few.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:12]) + "\n", encoding="utf-8")
+    dataset = ada.upload(few, name="Helpdesk FAQ")["id"]
+    settings = {"n_epochs": 40, "batch_size": 4, "learning_rate": 0.005, "tuning": "lora", "lora_rank": 8}
+    job = ada.finish(ada.train(dataset, "helpdesk-bot", settings, seed=7))
+    return Tuned(dataset, job["id"], job["model_id"])
+
+
+@pytest.fixture(scope="session")
+def tab(chromium: Browser, server: Server) -> Iterator[tuple[BrowserContext, Watch]]:
+    """One browser for all tests: Streamlit's scripts are loaded and compiled once."""
+    context = chromium.new_context(viewport=DESKTOP, color_scheme="light", accept_downloads=True)
+    context.set_default_timeout(PATIENCE * 1000)
+    yield context, Watch(server.url, context)
+    context.close()
 
 
 @pytest.fixture
-def app(chromium: Browser, server: Server) -> Iterator[App]:
+def app(server: Server, tab: tuple[BrowserContext, Watch], rest: Rest) -> Iterator[App]:
+    """A new tab, in which the account of this file is signed in.
+
+    What it does against the policy, or beyond our host, fails the test.
+    """
+    context, watch = tab
+    sign_in(context, server, rest)
+    made = App(context.new_page(), server, watch)
+    try:
+        yield made
+        watch.check()
+    finally:
+        made.page.close()
+
+
+@pytest.fixture
+def visitor(chromium: Browser, server: Server) -> Iterator[App]:
+    """A browser that nobody has signed in to."""
     with window(chromium, server) as made:
         yield made
 
 
 @contextlib.contextmanager
 def window(
-    chromium: Browser,
-    server: Server,
-    *,
-    like: App | None = None,
-    phone: bool = False,
-    dark: bool = False,
-    bypass_csp: bool = False,
+    chromium: Browser, server: Server, *, user: Rest | None = None, bypass_csp: bool = False
 ) -> Iterator[App]:
-    """A browser with its own cookies, or with a copy of those of ``like``:
-    that user is signed in from its first page on.
+    """Another browser, with its own cookies; ``user`` is signed in there, None: nobody.
 
     What it does against the policy, or beyond our host, fails the test.
     """
     context = chromium.new_context(
-        storage_state=like.page.context.storage_state() if like else None,
-        viewport=PHONE if phone else DESKTOP,
-        color_scheme="dark" if dark else "light",
-        accept_downloads=True,
-        bypass_csp=bypass_csp,
+        viewport=DESKTOP, color_scheme="light", accept_downloads=True, bypass_csp=bypass_csp
     )
+    context.set_default_timeout(PATIENCE * 1000)
     watch = Watch(server.url, context)
     try:
+        if user:
+            sign_in(context, server, user)
         yield App(context.new_page(), server, watch)
         watch.check()
     finally:
         context.close()
+
+
+def sign_in(context: BrowserContext, server: Server, user: Rest) -> None:
+    """As the form does in the end: a session, and its token as a cookie."""
+    with server.database():
+        token = sessions.claim_ticket(sessions.issue_ticket(users.get(user.get("/auth/me")["id"])))
+    context.clear_cookies()
+    context.add_cookies([{"name": sessions.COOKIE, "value": token, "url": server.url}])

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from core import db, storage
-from core.config import settings
+from core import storage
 from core.db import writing
 from core.jobs import row_files
 from core.people import users
@@ -40,6 +38,7 @@ from core.tables import (
 )
 from core.training.method import RowLosses
 from tests.browser.rest import Rest
+from tests.browser.server import Server
 from tests.ui import things
 
 DIAGRAM = """{fence}{info}
@@ -148,7 +147,7 @@ class Planted:
     upload: str
 
 
-def plant(rest: Rest, data_dir: Path, to: str, folder: Path) -> Planted:
+def plant(rest: Rest, server: Server, to: str, folder: Path) -> Planted:
     """A user's things with such a text in everything that can hold one."""
     name, text = NAME.format(to=to), message(to)
     dataset, talks = _upload(rest, folder, name, text)
@@ -156,7 +155,7 @@ def plant(rest: Rest, data_dir: Path, to: str, folder: Path) -> Planted:
     waiting.write_text(f'"{name}";"b"\n' + f'"{TEXTS[0].format(to=to)}";"x"\n' * 20)
     upload = rest.stage(waiting)
     rest.post("/apikeys", {"name": name})
-    with database_of(data_dir):
+    with server.database():
         user = users.get(rest.get("/auth/me")["id"])
         users.invite(user, note=name)
         version = rest.get(f"/datasets/{dataset}/versions")["items"][0]
@@ -164,17 +163,6 @@ def plant(rest: Rest, data_dir: Path, to: str, folder: Path) -> Planted:
         chat = _make_chat(user, model, dataset, name, text)
         _rename(name, text, TAG.format(to=to))
     return Planted(dataset, talks, job, paused, sweep, model, chat, upload)
-
-
-@contextlib.contextmanager
-def database_of(data_dir: Path) -> Iterator[None]:
-    """The services in this process work on the server's folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LUTHIER_DATA_DIR", str(data_dir))
-        settings.cache_clear()
-        yield
-        db.engine().dispose()
-    settings.cache_clear()
 
 
 def _upload(rest: Rest, folder: Path, name: str, text: str) -> tuple[str, str]:

@@ -9,13 +9,15 @@ import httpx
 from tests.waiting import wait_until
 
 PASSWORD = "correct horse battery"
+PATIENCE = 300  # seconds for one answer: a busy machine loads a model for minutes
+ENDED = ("succeeded", "failed", "cancelled")
 
 
 class Rest:
     """One signed-in user of /api."""
 
     def __init__(self, url: str, email: str, *, register: bool = True) -> None:
-        self.http = httpx.Client(base_url=url, timeout=60)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE)
         self.email = email
         self.sign_in(register=register)
 
@@ -46,6 +48,29 @@ class Rest:
 
     def starter(self) -> Any:
         return next(m for m in self.get("/models", type="base")["items"] if m["name"] == "luthier-starter")
+
+    def train(self, dataset_id: str, name: str, hyperparameters: dict[str, Any], **fields: Any) -> str:
+        """Start a fine-tuning of the starter; the job's id."""
+        asked = {"base_model_id": self.starter()["id"], "dataset_id": dataset_id, "name": name}
+        return str(self.post("/finetune", {**asked, "hyperparameters": hyperparameters, **fields})["id"])
+
+    def finish(self, job_id: str, *, seconds: float = 600) -> Any:
+        """The job once it has ended, which must be well."""
+        self.wait_for_job(job_id, lambda seen: seen["status"] in ENDED, seconds=seconds)
+        job = self.get(f"/finetune/{job_id}")
+        assert job["status"] == "succeeded", job["error"]
+        return job
+
+    def cancel_all(self) -> None:
+        """No job of this user's waits or runs any more."""
+
+        def unfinished() -> list[str]:
+            jobs = self.get("/finetune", limit=100)["items"]
+            return [job["id"] for job in jobs if job["status"] not in ENDED]
+
+        for job_id in unfinished():
+            self.http.post(f"/api/finetune/{job_id}/cancel")  # it may have ended meanwhile
+        wait_until(unfinished, lambda left: not left)
 
     def wait_for_job(
         self, job_id: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = 180

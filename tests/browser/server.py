@@ -1,6 +1,7 @@
 """A real server in its own process, for the tests that need what a person would have started."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,10 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
-from core.config import ROOT
+from core import db
+from core.config import ROOT, settings
+from tests.waiting import wait_until
 
-START_SECONDS = 90
+START_SECONDS = 300  # a busy machine imports for minutes
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @dataclass
@@ -53,18 +58,35 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
-        while time.monotonic() - began < START_SECONDS:
-            if self.process.poll() is not None:
-                break
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer,
-            ):
-                if answer.status == 200:
-                    return time.monotonic() - began
-            time.sleep(0.1)
-        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+        wait_until(
+            lambda: self.process.poll() is not None or self.is_healthy(),
+            seconds=START_SECONDS,
+            told=lambda: f"the server did not start:\n{self.log.read_text()[-3000:]}",
+        )
+        assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()[-3000:]}"
+        return time.monotonic() - began
+
+    def is_healthy(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer,
+        ):
+            return bool(answer.status == 200)
+        return False
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[None]:
+        """The services in this process work on the server's data folder."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LUTHIER_DATA_DIR", str(self.data_dir))
+            settings.cache_clear()
+            try:
+                yield
+            finally:
+                db.engine().dispose()
+        settings.cache_clear()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> float:
         """Signal the server alone, not its children; returns the seconds until it was gone."""
@@ -100,6 +122,12 @@ def serving(folder: Path, **env: str) -> Iterator[Server]:
     made.start()
     yield made
     made.kill_everything()
+
+
+def _end_with_parent() -> None:
+    """Linux ends this process when the pytest worker that started it is gone, which an interrupted xdist ends
+    without its fixtures' ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import App, Server, register, sign_in, upload_file, window
+from tests.browser.conftest import App
+from tests.browser.rest import Rest
 
-EMAIL = "before@example.com"
 FAQ = [
     f'{{"prompt": "Wie heißt Nummer {n}? 漢字 🙂", "completion": "Sie heißt <b>{n}</b>, sagt man."}}'
     for n in range(40)
@@ -21,38 +21,33 @@ LONG = '{"prompt": "' + "Tell me everything. " * 60 + '", "completion": "No."}'
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> dict[str, Path]:
+def datasets(rest: Rest, tmp_path: Path) -> dict[str, str]:
     found = {}
     for name, lines in (("support", [*FAQ, LONG]), ("pairs", PAIRS)):
-        found[name] = tmp_path / f"{name}.jsonl"
-        found[name].write_text("\n".join(lines) + "\n")
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(lines) + "\n")
+        found[name] = str(rest.upload(path)["id"])
     return found
 
 
-@pytest.mark.timeout(900)
-def test_before_the_run(
-    app: App, server: Server, chromium: Browser, files: dict[str, Path], tmp_path: Path
-) -> None:
-    register(app, EMAIL)
-    upload_file(app, files["support"])
-    app.open("/fine_tuning?new=1")
+def test_before_the_run(app: App, datasets: dict[str, str], tmp_path: Path) -> None:
+    app.open(f"/fine_tuning?dataset={datasets['support']}")
     see_tokens(app)
     choose_settings(app)
     measure(app)
     app.shoot("before-plan")
     recipe = download(app, tmp_path)
-    upload_file(app, files["pairs"])
-    app.open("/fine_tuning?new=1")
+    app.open(f"/fine_tuning?dataset={datasets['pairs']}")
     see_pairs(app)
-    look_everywhere(chromium, server)
+    look_everywhere(app)
     load(app, recipe)
     start(app)
 
 
 def see_tokens(app: App) -> None:
-    app.sees("What the model sees").sees("Longest row", timeout=120)
+    app.sees("What the model sees").sees("Longest row")
     tokens = app.page.locator(".st-key-ft_tokens_row .token, .st-key-ft_tokens_row >> css=.token")
-    expect(tokens.first).to_be_visible(timeout=120_000)
+    expect(tokens.first).to_be_visible()
     learned = app.page.locator(".st-key-ft_tokens_row >> css=.token.learned").all_text_contents()
     assert "".join(learned).startswith("Sie heißt <b>0</b>, sagt man.")
     assert "�" not in "".join(tokens.all_text_contents())
@@ -69,7 +64,7 @@ def choose_settings(app: App) -> None:
 
 def measure(app: App) -> None:
     app.click("ft_measure")
-    app.sees(re.compile("Measured on"), timeout=120).settled()
+    app.sees(re.compile("Measured on")).settled()
 
 
 def download(app: App, folder: Path) -> Path:
@@ -82,12 +77,11 @@ def download(app: App, folder: Path) -> Path:
 
 
 def see_pairs(app: App) -> None:
-    app.sees("Preferred answer", timeout=90).sees("Other answer").sees("Beta").settled()
+    app.sees("Preferred answer").sees("Other answer").sees("Beta").settled()
     assert app.by_key("ft_method").get_by_text("Preference tuning (DPO)").first.is_visible()
     app.shoot("before-pairs")
 
 
-SIZES = (("light", False, False), ("phone-dark", True, True))
 PARTS = {
     "top": "ft_data",
     "settings": "ft_model",
@@ -97,26 +91,14 @@ PARTS = {
 }
 
 
-def look_everywhere(chromium: Browser, server: Server) -> None:
-    for name, phone, dark in SIZES:
-        with window(chromium, server, phone=phone, dark=dark) as other:
-            sign_in(other, EMAIL, path="/fine_tuning?new=1")
-            other.open("/fine_tuning?new=1").sees("What the model sees").sees(
-                "Longest row", timeout=90
-            ).settled()
-            expect(other.page.locator(".st-key-ft_tokens_preferred").first).to_be_visible()
-            wide = other.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert wide <= 0, f"{name} scrolls sideways"
-            for part, key in PARTS.items():
-                other.by_key(key).evaluate("e => e.scrollIntoView({block: 'start'})")
-                other.page.wait_for_timeout(400)
-                other.shoot(f"before-{name}-{part}")
+def look_everywhere(app: App) -> None:
+    app.sees("What the model sees").sees("Longest row").settled()
+    expect(app.page.locator(".st-key-ft_tokens_preferred").first).to_be_visible()
+    for part, key in PARTS.items():
+        app.shoot_in(f"before-{part}", "desktop-light", "phone-dark", at=key)
 
 
 def load(app: App, recipe: Path) -> None:
-    app.open("/fine_tuning?new=1")
     app.by_key("ft_load").locator("button").first.click()
     app.page.locator("input[type=file]").first.set_input_files(recipe)
     app.sees("The settings are loaded").settled()

@@ -1,13 +1,14 @@
 """The list of datasets and the Training view in a real browser:
 headers, keyboard, the way back, cards on a phone."""
 
+from pathlib import Path
+
 import pytest
-import requests
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import PASSWORD, App, Server, register, sign_in, window
+from tests.browser.conftest import App
+from tests.browser.rest import Rest
 
-EMAIL = "list@example.com"
 FILES = {
     "faq.jsonl": '{"prompt": "how", "completion": "so"}\n{"prompt": "who", "completion": ""}\n',
     "www.example.com.csv": "x,y,z\n" + "1,2,3\n" * 9,
@@ -15,21 +16,13 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def stocked(chromium: Browser, server: Server) -> Server:
+@pytest.fixture(scope="module", autouse=True)
+def stocked(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Three datasets, brought in over the API."""
-    with window(chromium, server) as app:
-        register(app, EMAIL)
-    login = requests.post(
-        f"{server.url}/api/auth/login", json={"email": EMAIL, "password": PASSWORD}, timeout=30
-    ).json()
-    headers = {"Authorization": f"Bearer {login['access_token']}"}
+    folder: Path = tmp_path_factory.mktemp("files")
     for name, text in FILES.items():
-        answer = requests.post(
-            f"{server.url}/api/datasets", files={"file": (name, text)}, headers=headers, timeout=60
-        )
-        assert answer.status_code == 201, answer.text
-    return server
+        (folder / name).write_text(text)
+        rest.upload(folder / name)
 
 
 def names(app: App) -> list[str]:
@@ -37,39 +30,37 @@ def names(app: App) -> list[str]:
     return app.page.locator(".st-key-datasets_table tbody a").all_inner_texts()
 
 
-def test_headers_sort_enter_opens_and_back_comes_back(chromium: Browser, stocked: Server) -> None:
-    with window(chromium, stocked) as app:
-        sign_in(app, EMAIL, path="/datasets")
-        assert names(app) == ["notes", "www.example.com", "faq"]
-        first = app.page.locator(".st-key-datasets_table tbody a").first
-        app.page.locator(".st-key-datasets_table th button", has_text="Rows").click()
-        expect(first).to_have_text("www.example.com")
-        app.page.wait_for_url("**/datasets?datasets_sort=-num_rows")
-        first.focus()
-        app.page.keyboard.press("ArrowDown")
-        app.page.keyboard.press("ArrowDown")
-        app.page.keyboard.press("Enter")
-        app.page.wait_for_url("**/dataset?id=ds_*")
-        expect(app.page.get_by_role("heading", name="faq")).to_be_visible()
-        app.page.go_back()
-        app.page.wait_for_url("**/datasets?datasets_sort=-num_rows")
-        expect(first).to_have_text("www.example.com")
-        app.page.locator(".st-key-datasets_table tbody tr").first.locator("td").nth(3).click()
-        expect(app.page.get_by_role("heading", name="www.example.com")).to_be_visible()
-        assert app.page.get_by_role("link", name="www.example.com").count() == 0
+def test_headers_sort_enter_opens_and_back_comes_back(app: App) -> None:
+    app.open("/datasets")
+    assert names(app) == ["notes", "www.example.com", "faq"]
+    first = app.page.locator(".st-key-datasets_table tbody a").first
+    app.page.locator(".st-key-datasets_table th button", has_text="Rows").click()
+    expect(first).to_have_text("www.example.com")
+    app.page.wait_for_url("**/datasets?datasets_sort=-num_rows")
+    first.focus()
+    app.page.keyboard.press("ArrowDown")
+    app.page.keyboard.press("ArrowDown")
+    app.page.keyboard.press("Enter")
+    app.page.wait_for_url("**/dataset?id=ds_*")
+    expect(app.page.get_by_role("heading", name="faq")).to_be_visible()
+    app.page.go_back()
+    app.page.wait_for_url("**/datasets?datasets_sort=-num_rows")
+    expect(first).to_have_text("www.example.com")
+    app.page.locator(".st-key-datasets_table tbody tr").first.locator("td").nth(3).click()
+    expect(app.page.get_by_role("heading", name="www.example.com")).to_be_visible()
+    assert app.page.get_by_role("link", name="www.example.com").count() == 0
 
 
-def test_phone_has_cards_and_training_errors_open_their_row(chromium: Browser, stocked: Server) -> None:
-    with window(chromium, stocked, phone=True, dark=True) as app:
-        sign_in(app, EMAIL, path="/datasets")
-        assert len(names(app)) == 3
-        assert app.page.locator(".st-key-datasets_table thead").is_hidden()
-        assert app.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        app.page.locator(".st-key-datasets_table select").select_option("name")
-        expect(app.page.locator(".st-key-datasets_table tbody a").first).to_have_text("faq")
-        app.page.locator(".st-key-datasets_table tbody a").first.click()
-        app.page.get_by_role("tab", name="Training view").click()
-        app.sees("1 row cannot be learned").click("training_error_row_0")
-        app.page.wait_for_url("**row=2**")
-        app.sees("who")
-        app.shoot("training-row-phone")
+def test_phone_has_cards_and_training_errors_open_their_row(app: App) -> None:
+    app.show("phone-dark").open("/datasets")
+    assert len(names(app)) == 3
+    assert app.page.locator(".st-key-datasets_table thead").is_hidden()
+    app.fits("datasets")
+    app.page.locator(".st-key-datasets_table select").select_option("name")
+    expect(app.page.locator(".st-key-datasets_table tbody a").first).to_have_text("faq")
+    app.page.locator(".st-key-datasets_table tbody a").first.click()
+    app.page.get_by_role("tab", name="Training view").click()
+    app.sees("1 row cannot be learned").click("training_error_row_0")
+    app.page.wait_for_url("**row=2**")
+    app.sees("who")
+    app.shoot("training-row-phone")

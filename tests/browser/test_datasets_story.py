@@ -5,10 +5,10 @@ what is true over /api."""
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from core.config import ROOT
-from tests.browser.conftest import App, Server, register, review_file, sign_in, window
+from tests.browser.conftest import App, review_file
 from tests.browser.rest import Rest
 from tests.waiting import wait_until
 
@@ -24,26 +24,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def account(chromium: Browser, server: Server) -> None:
-    with window(chromium, server) as app:
-        register(app, "ada@example.com")
-
-
-@pytest.fixture(scope="module")
-def rest(account: None, server: Server) -> Rest:
-    return Rest(server.url, "ada@example.com", register=False)
-
-
-def fits(app: App) -> None:
-    """The page itself is never wider than its window; wide tables scroll inside themselves."""
-    width, room = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert width <= room
-
-
 def look(app: App, name: str) -> None:
-    fits(app.settled())
-    app.shoot(name)
+    app.settled().fits(name).shoot(name)
 
 
 def bars_of(app: App, column: str) -> Locator:
@@ -52,26 +34,18 @@ def bars_of(app: App, column: str) -> Locator:
     )
 
 
-@pytest.mark.parametrize(
-    ("phone", "dark"),
-    [pytest.param(False, False, id="desktop"), pytest.param(True, True, id="phone", marks=pytest.mark.long)],
-)
-@pytest.mark.timeout(300)
-def test_from_a_file_to_what_a_query_changed(
-    chromium: Browser, server: Server, rest: Rest, phone: bool, dark: bool
-) -> None:
-    shot = f"story-{'phone' if phone else 'desktop'}-{'dark' if dark else 'light'}"
-    name = f"weather {'phone' if phone else 'desktop'}"
-    with window(chromium, server, phone=phone, dark=dark) as app:
-        sign_in(app, "ada@example.com")
-        review_and_import(app, name, shot)
-        dataset = rest.get("/datasets", q=name)["items"][0]
-        assert (dataset["num_rows"], dataset["num_columns"]) == (ROWS, 6)
-        types = {column["name"]: column["type"] for column in dataset["columns"]}
-        assert (types["date"], types["temp_max"], types["weather"]) == ("DATE", "DOUBLE", "VARCHAR")
-        filter_by_a_bar(app, rest, dataset["id"], shot)
-        save_a_query_as_version_2(app, rest, dataset, shot)
-        compare_the_versions(app, rest, dataset["id"], shot)
+@pytest.mark.parametrize("device", ["desktop-light", pytest.param("phone-dark", marks=pytest.mark.long)])
+def test_from_a_file_to_what_a_query_changed(app: App, rest: Rest, device: str) -> None:
+    shot, name = f"story-{device}", f"weather {device}"
+    app.show(device)
+    review_and_import(app, name, shot)
+    dataset = rest.get("/datasets", q=name)["items"][0]
+    assert (dataset["num_rows"], dataset["num_columns"]) == (ROWS, 6)
+    types = {column["name"]: column["type"] for column in dataset["columns"]}
+    assert (types["date"], types["temp_max"], types["weather"]) == ("DATE", "DOUBLE", "VARCHAR")
+    filter_by_a_bar(app, rest, dataset["id"], shot)
+    save_a_query_as_version_2(app, rest, dataset, shot)
+    compare_the_versions(app, rest, dataset["id"], shot)
 
 
 def review_and_import(app: App, name: str, shot: str) -> None:
@@ -80,7 +54,7 @@ def review_and_import(app: App, name: str, shot: str) -> None:
     app.fill("review_name", name)
     look(app, f"{shot}-review")
     app.click("review_import").reaches(r"/dataset\?.*id=ds_")
-    expect(app.page.locator(".st-key-rows_table tbody tr")).to_have_count(50, timeout=30_000)
+    expect(app.page.locator(".st-key-rows_table tbody tr")).to_have_count(50)
     look(app, f"{shot}-rows")
 
 
@@ -91,11 +65,11 @@ def filter_by_a_bar(app: App, rest: Rest, dataset_id: str, shot: str) -> None:
     fullest = counts.index(max(counts))
     bars_of(app, "temp_max").nth(fullest).click()
     app.reaches(r"where=")
-    expect(app.by_key("rows_foot")).to_contain_text(re.compile(rf"of {max(counts):,}\b"), timeout=30_000)
+    expect(app.by_key("rows_foot")).to_contain_text(re.compile(rf"of {max(counts):,}\b"))
     look(app, f"{shot}-filtered")
     app.page.reload()
     app.settled()
-    expect(app.by_key("rows_foot")).to_contain_text(re.compile(rf"of {max(counts):,}\b"), timeout=30_000)
+    expect(app.by_key("rows_foot")).to_contain_text(re.compile(rf"of {max(counts):,}\b"))
 
 
 def save_a_query_as_version_2(app: App, rest: Rest, dataset: dict, shot: str) -> None:
@@ -103,7 +77,7 @@ def save_a_query_as_version_2(app: App, rest: Rest, dataset: dict, shot: str) ->
     editor = app.page.locator(".st-key-sql_editor textarea")
     editor.fill(WARMER.format(name=dataset["name"]))
     editor.press("Control+Enter")
-    expect(app.by_key("sql_facts")).to_contain_text("rows", timeout=30_000)
+    expect(app.by_key("sql_facts")).to_contain_text("rows")
     look(app, f"{shot}-sql")
     app.click("sql_save")
     app.page.get_by_role("radio", name="New version").click()
@@ -130,7 +104,7 @@ def compare_the_versions(app: App, rest: Rest, dataset_id: str, shot: str) -> No
     app.page.goto(f"{app.page.url}&key=date")
     app.settled()
     counts = app.by_key("diff_counts")
-    expect(counts).to_contain_text(f"{RAINY:,}", timeout=30_000)
+    expect(counts).to_contain_text(f"{RAINY:,}")
     expect(counts).to_contain_text(f"{SNOWY:,}")
     look(app, f"{shot}-diff")
     diff = rest.get(f"/datasets/{dataset_id}/diff", **{"from": 1, "to": 2, "key": "date"})

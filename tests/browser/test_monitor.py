@@ -3,32 +3,17 @@ hardest rows and log, then compared with another, and the bell."""
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from core.config import ROOT
-from tests.browser.conftest import DESKTOP, PHONE, App, Server, sign_in, window
+from tests.browser.conftest import SAMPLE, App
 from tests.browser.rest import Rest
 from tests.waiting import wait_until
 
-SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 PROMPTS = ["Which electric bikes does Velmora make?", "Where is the moon?"]
 ROWS, STEPS = 40, 60
-LOOKS = {
-    "desktop-light": (DESKTOP, "light"),
-    "desktop-dark": (DESKTOP, "dark"),
-    "phone-light": (PHONE, "light"),
-    "phone-dark": (PHONE, "dark"),
-}
-
-
-@pytest.fixture(scope="module")
-def rest(server: Server) -> Rest:
-    return Rest(server.url, "ada@example.com")
 
 
 @pytest.fixture(scope="module")
@@ -40,39 +25,10 @@ def dataset_id(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(rest.upload(path, name="Helpdesk FAQ")["id"])
 
 
-@pytest.fixture(scope="module")
-def app(chromium: Browser, server: Server, rest: Rest) -> Iterator[App]:
-    """Ada's window, open for the whole story."""
-    with window(chromium, server) as made:
-        yield sign_in(made, "ada@example.com")
-
-
 def start(rest: Rest, dataset_id: str, name: str, **settings: object) -> str:
-    hyperparameters = {
-        "n_epochs": 8,
-        "batch_size": 4,
-        "evaluate_every": 10,
-        "samples_every": 20,
-        "max_steps": STEPS,
-    }
-    body = {
-        "base_model_id": rest.starter()["id"],
-        "dataset_id": dataset_id,
-        "name": name,
-        "seed": 7,
-        "validation_fraction": 0.15,
-        "sample_prompts": PROMPTS,
-        "hyperparameters": hyperparameters | settings,
-    }
-    return str(rest.post("/finetune", body)["id"])
-
-
-def finish(rest: Rest, job_id: str) -> dict[str, Any]:
-    done = rest.wait_for_job(
-        job_id, lambda seen: seen["status"] in ("succeeded", "failed", "cancelled"), seconds=200
-    )
-    assert done["status"] == "succeeded", rest.get(f"/finetune/{job_id}")["error"]
-    return done
+    given = {"n_epochs": 8, "batch_size": 4, "evaluate_every": 10, "samples_every": 20, "max_steps": STEPS}
+    more = {"seed": 7, "validation_fraction": 0.15, "sample_prompts": PROMPTS}
+    return rest.train(dataset_id, name, given | settings, **more)
 
 
 def tab(app: App, name: str) -> App:
@@ -83,41 +39,21 @@ def tab(app: App, name: str) -> App:
 def drawn(app: App, key: str) -> Locator:
     """The picture of a chart, once it is there."""
     picture = app.by_key(key).locator("canvas, svg.marks").first
-    expect(picture).to_be_visible(timeout=30_000)
+    expect(picture).to_be_visible()
     return picture
 
 
-def shoot_all(app: App, name: str, *, only: tuple[str, ...] = (), at: str = "") -> None:
-    """The page in each look, scrolled so that what has the key ``at`` is
-    at its top; nothing may be wider than the window."""
-    for look in only or tuple(LOOKS):
-        size, scheme = LOOKS[look]
-        app.page.set_viewport_size(size)
-        app.page.emulate_media(color_scheme=scheme)
-        app.page.wait_for_timeout(500)
-        if at:
-            app.by_key(at).evaluate("part => part.scrollIntoView({block: 'start'})")
-            app.page.wait_for_timeout(200)
-        app.shoot(f"monitor-{name}-{look}")
-        wide, room = app.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-        assert wide <= room, f"{name} is {wide} px wide in a window of {room} px"
-    app.page.set_viewport_size(DESKTOP)
-    app.page.emulate_media(color_scheme="light")
-    app.settled()
-
-
-@pytest.mark.timeout(420)
 def test_a_training_is_watched_compared_and_told(app: App, rest: Rest, dataset_id: str) -> None:
     first = start(rest, dataset_id, "helpdesk-slow")
     watch(app, rest, first)
-    second = start(rest, dataset_id, "helpdesk-fast", learning_rate=0.004, max_steps=STEPS // 2)
-    finish(rest, first)
+    second = start(rest, dataset_id, "helpdesk-fast", learning_rate=0.004, max_steps=10, samples_every=10)
+    rest.finish(first)
     zoom(app, rest, first)
     read_samples(app, rest, first)
     open_hardest_row(app, rest, first)
     search_log(app, rest, first)
     annotate(app, rest, first)
-    finish(rest, second)
+    rest.finish(second)
     compare(app, first, second)
     hear_of_it(app, rest, first, second)
 
@@ -128,9 +64,9 @@ def watch(app: App, rest: Rest, job_id: str) -> None:
     rest.wait_for_job(job_id, lambda seen: seen["step"] >= 15, seconds=120)
     drawn(app, "job_loss")
     early = int(step_shown(app))
-    wait_until(lambda: step_shown(app), lambda step: step > early, seconds=60)
-    expect(app.by_key("job_cards")).to_contain_text("Time left", timeout=30_000)
-    shoot_all(app, "running", only=("desktop-light",))
+    wait_until(lambda: step_shown(app), lambda step: step > early)
+    expect(app.by_key("job_cards")).to_contain_text("Time left")
+    app.shoot_in("monitor-running", "desktop-light")
 
 
 def step_shown(app: App) -> int:
@@ -143,11 +79,11 @@ def step_shown(app: App) -> int:
 def zoom(app: App, rest: Rest, job_id: str) -> None:
     """By dragging over the curve, then by the slider's keys;
     the address holds it, and a new tab of it shows the same."""
-    expect(app.by_key("job_chat")).to_be_visible(timeout=30_000)
-    expect(app.by_key("job_cards")).to_contain_text("Took", timeout=30_000)
+    expect(app.by_key("job_chat")).to_be_visible()
+    expect(app.by_key("job_cards")).to_contain_text("Took")
     picture = drawn(app, "job_loss")
     picture.evaluate("part => part.scrollIntoView({block: 'center'})")
-    app.page.wait_for_timeout(500)
+    app.settled().still()
     box = picture.bounding_box()
     assert box
     left, right, y = (
@@ -180,7 +116,7 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     app.click("job_zoom_out")
     wait_until(lambda: steps_of(app), lambda steps: steps == [])
     app.settled()
-    shoot_all(app, "ended", only=("desktop-dark", "phone-light"))
+    app.shoot_in("monitor-ended", "desktop-dark", "phone-light")
 
 
 def steps_of(app: App) -> list[int]:
@@ -196,7 +132,7 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     assert len(steps) >= 2, steps
     assert {sample["prompt"] for sample in told} >= set(PROMPTS)
     card = app.by_key("sample_0")
-    expect(card).to_contain_text(f"Step {steps[0]}", timeout=30_000)
+    expect(card).to_contain_text(f"Step {steps[0]}")
     expect(card).to_contain_text(f"Step {steps[-1]}")
     columns = [
         card.get_by_text(f"Step {step}", exact=True).first.bounding_box() for step in (steps[0], steps[-1])
@@ -206,7 +142,7 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     assert late
     assert early["y"] == pytest.approx(late["y"], abs=2), "side by side"
     assert early["x"] < late["x"]
-    shoot_all(app, "samples", only=("desktop-light", "phone-dark"), at="job_tabs")
+    app.shoot_in("monitor-samples", "desktop-light", "phone-dark", at="job_tabs")
 
 
 def open_hardest_row(app: App, rest: Rest, job_id: str) -> None:
@@ -215,8 +151,8 @@ def open_hardest_row(app: App, rest: Rest, job_id: str) -> None:
     assert [row["loss"] for row in hardest] == sorted((row["loss"] for row in hardest), reverse=True)
     line = hardest[0]["line"]
     card = app.by_key(f"hard_row_{line}")
-    expect(card).to_contain_text(f"{hardest[0]['loss']:.3f}", timeout=30_000)
-    shoot_all(app, "rows", only=("desktop-dark", "phone-light"), at="job_tabs")
+    expect(card).to_contain_text(f"{hardest[0]['loss']:.3f}")
+    app.shoot_in("monitor-rows", "desktop-dark", "phone-light", at="job_tabs")
     card.get_by_role("link", name=re.compile(rf"Row {line}\b")).click()
     app.reaches(rf"/dataset\?.*row={line}\b")
     question = json.loads(SAMPLE.read_text(encoding="utf-8").splitlines()[line - 1])["messages"][0]["content"]
@@ -227,14 +163,14 @@ def search_log(app: App, rest: Rest, job_id: str) -> None:
     app.open(f"/job?id={job_id}")
     tab(app, "Log").fill("job_log_search", "STEP").settled()
     marks = app.by_key("job_log").locator("mark")
-    expect(marks.first).to_have_text(re.compile("step", re.IGNORECASE), timeout=20_000)
+    expect(marks.first).to_have_text(re.compile("step", re.IGNORECASE))
     lines = rest.http.get(f"/api/finetune/{job_id}/logs", params={"q": "STEP"}).text.splitlines()
     app.sees(re.compile(rf"^{len(lines)} lines? of \d+"))
-    shoot_all(app, "log", only=("desktop-dark", "phone-light"), at="job_tabs")
+    app.shoot_in("monitor-log", "desktop-dark", "phone-light", at="job_tabs")
     app.fill("job_log_search", "no line holds this").sees(re.compile(r"No line of \d+ holds that"))
     for name in ("Events", "Settings"):
         tab(app, name)
-        shoot_all(app, name.lower(), only=("phone-dark",), at="job_tabs")
+        app.shoot_in(f"monitor-{name.lower()}", "phone-dark", at="job_tabs")
 
 
 def annotate(app: App, rest: Rest, job_id: str) -> None:
@@ -246,7 +182,7 @@ def annotate(app: App, rest: Rest, job_id: str) -> None:
     app.click("job_notes_save").settled()
     wait_until(lambda: rest.get(f"/finetune/{job_id}")["tags"], lambda tags: tags == ["baseline"])
     app.open(f"/job?id={job_id}")
-    expect(app.by_key("job_notes")).to_contain_text("baseline", timeout=30_000)
+    expect(app.by_key("job_notes")).to_contain_text("baseline")
     expect(app.by_key("job_notes_text")).to_contain_text("Keep it.")
     app.shoot("monitor-notes")
 
@@ -259,11 +195,11 @@ def compare(app: App, first: str, second: str) -> None:
     app.page.keyboard.press("Escape")
     drawn(app, "compare_chart_box")
     settings = app.by_key("compare_settings_box")
-    expect(settings).to_contain_text("Learning rate", timeout=30_000)
+    expect(settings).to_contain_text("Learning rate")
     expect(settings).to_contain_text("0.004")
     expect(settings).not_to_contain_text("Batch size")
     expect(app.by_key("compare_outcomes_box")).to_contain_text("helpdesk-slow")
-    shoot_all(app, "compare", only=("desktop-dark", "phone-light"))
+    app.shoot_in("monitor-compare", "desktop-dark", "phone-light")
     app.by_key("compare_axis").get_by_text("Tokens", exact=True).click()
     app.reaches(r"compare_axis=Tokens")
     drawn(app, "compare_chart_box")
@@ -271,13 +207,13 @@ def compare(app: App, first: str, second: str) -> None:
 
 def hear_of_it(app: App, rest: Rest, first: str, second: str) -> None:
     bell = app.by_key("bell")
-    expect(bell).to_contain_text("Alerts (2)", timeout=30_000)
+    expect(bell).to_contain_text("Alerts (2)")
     bell.get_by_role("link").click()
     app.reaches(r"/alerts")
     told = rest.get("/alerts")["items"]
     assert [(alert["job_id"], alert["kind"]) for alert in told] == [(second, "finished"), (first, "finished")]
-    shoot_all(app, "alerts", only=("desktop-light", "phone-dark"))
+    app.shoot_in("monitor-alerts", "desktop-light", "phone-dark")
     app.click(f"seen_{told[0]['id']}").settled()
-    expect(bell).to_contain_text("Alerts (1)", timeout=30_000)
+    expect(bell).to_contain_text("Alerts (1)")
     app.by_key(f"alert_{told[1]['id']}").get_by_role("link", name="helpdesk-slow").click()
     app.reaches(rf"/job\?.*id={first}").sees("The model is ready").shoot("monitor-from-the-bell")

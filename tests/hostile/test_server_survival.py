@@ -1,16 +1,20 @@
-"""The server as ./start.sh starts it, and its jobs by REST:
+"""The server as ./start.sh starts it, its jobs and uploads by REST:
 the worker killed in mid-training, the server, both, or only stopped.
 
 Nothing stays "running" without a worker, and the loss curve joins. ``test_training_survival`` has what else
-may break.
+may break. Of a file on its way nothing is half.
 """
 
+import hashlib
 import itertools
 import signal
+import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -23,6 +27,7 @@ from tests.waiting import wait_until
 SAMPLE = ROOT / "data" / "samples" / "support_faq.jsonl"
 ROWS, EPOCHS = 13, 24  # 72 steps of 4 rows
 SETTINGS = {"batch_size": 4, "evaluate_every": 10, "tuning": "full"}
+MB = 10**6
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,7 @@ def test_killed_worker_goes_on_from_its_checkpoint(
     )
 
 
+@pytest.mark.long  # test_training_survival shows it to the bit, with a server that only watches jobs
 def test_killed_server_leaves_the_worker_at_work_and_finds_it_again(
     server: Server, rest: Rest, start_job: Callable[..., str]
 ) -> None:
@@ -173,11 +179,80 @@ def test_stopped_server_checkpoints_its_jobs_within_three_seconds(
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
-def test_cancelled_job_leaves_no_worker(server: Server, rest: Rest, start_job: Callable[..., str]) -> None:
-    job_id = start_job(epochs=50)
-    rest.wait_for_job(job_id, running_at(5))
-    pressed = time.monotonic()
+def test_a_checkpoint_answers_while_its_job_trains_and_a_cancelled_job_leaves_no_worker(
+    server: Server, rest: Rest
+) -> None:
+    whole = rest.upload(SAMPLE, name="whole")["id"]
+    settings = SETTINGS | {"n_epochs": 50, "batch_size": 1}  # much longer than a chat takes to answer
+    job_id = rest.train(whole, "long", settings, validation_fraction=0.2)
+    listed = wait_until(
+        lambda: rest.get(f"/finetune/{job_id}/checkpoints")["items"], seconds=120, told=lambda: "checkpoints"
+    )
+    checkpoint = f"{job_id}:step-{listed[0]['step']}"
+    rest.post(f"/finetune/{job_id}/checkpoints/{listed[0]['step']}/pin")
+    chat = rest.post("/chats", {"model_id": checkpoint})
+    sent = rest.post("/messages", {"chat_id": chat["id"], "content": "Hello!"})
+    assert sent["reply"]["model_id"] == checkpoint
+    assert sent["reply"]["usage"]["completion_tokens"] > 0
+    assert rest.get(f"/finetune/{job_id}")["status"] == "running"
     rest.post(f"/finetune/{job_id}/cancel")
     rest.wait_for_job(job_id, lambda p: p["status"] == "cancelled", seconds=15)
     wait_until(lambda: worker_of(job_id), lambda worker: worker is None, seconds=15)
-    print(f"cancelled and gone after {time.monotonic() - pressed:.1f} s")
+
+
+def test_server_killed_in_the_middle_of_a_piece(server: Server, rest: Rest, tmp_path: Path) -> None:
+    """What had arrived is there at the next start, what waits for its review goes on waiting, what nobody has
+    touched for two days goes."""
+    forgotten, waiting = rest.post("/uploads", {"filename": "forgotten.csv", "size_bytes": 100})["id"], []
+    rest.http.put(f"/api/uploads/{forgotten}", params={"offset": 0}, content=b"a,b\n")
+    _age(server, forgotten, hours=49)
+    for name in ("part0.csv", "part1.csv"):
+        (tmp_path / name).write_text("a,b\n1,2\n")
+        waiting.append(rest.stage(tmp_path / name))
+    half = rest.post("/uploads", {"filename": "half.csv", "size_bytes": 100})["id"]
+    rest.http.put(f"/api/uploads/{half}", params={"offset": 0}, content=b"a,b\n" + b"1,2\n" * 9)
+    data, datasets = b"id,text\n" + b"12345678,some words to fill the line\n" * 800_000, rest.get("/datasets")
+    whole = hashlib.sha256(data).hexdigest()
+    upload = rest.post("/uploads", {"filename": "piece.csv", "size_bytes": len(data), "sha256": whole})["id"]
+    piece = _send_part(server, rest, upload, data, part=20 * MB)
+    wait_until(lambda: rest.get(f"/uploads/{upload}")["received_bytes"], lambda received: received >= 16 * MB)
+    server.stop(signal.SIGKILL)
+    piece.close()
+    server.start()
+    told = rest.get(f"/uploads/{upload}")
+    assert told["state"] == "receiving"
+    assert 16 * MB <= told["received_bytes"] <= 20 * MB
+    assert "restarted" in told["error"]
+    assert rest.get("/datasets")["total"] == datasets["total"]
+    assert {rest.get(f"/uploads/{id_}")["state"] for id_ in waiting} == {"received"}
+    assert rest.get(f"/uploads/{half}")["received_bytes"] == 40
+    start = told["received_bytes"]
+    done = rest.http.put(f"/api/uploads/{upload}", params={"offset": start}, content=data[start:]).json()
+    assert (done["state"], done["sha256"]) == ("received", whole)
+    files = server.data_dir / "uploads"
+    assert hashlib.sha256((files / upload).read_bytes()).hexdigest() == whole
+    assert {path.name for path in files.iterdir()} == {upload, half, *waiting}
+    assert rest.http.get(f"/api/uploads/{forgotten}").status_code == 404
+
+
+def _send_part(server: Server, rest: Rest, upload_id: str, data: bytes, *, part: int) -> socket.socket:
+    """Announce all of it, send a part, and leave the connection open."""
+    address = urlsplit(server.url)
+    connection = socket.create_connection((str(address.hostname), int(address.port or 80)))
+    head = (
+        f"PUT /api/uploads/{upload_id}?offset=0 HTTP/1.1\r\n"
+        f"Host: {address.netloc}\r\n"
+        f"Content-Length: {len(data)}\r\n"
+    )
+    connection.sendall(
+        f"{head}Authorization: {rest.http.headers['Authorization']}\r\n\r\n".encode() + data[:part]
+    )
+    return connection
+
+
+def _age(server: Server, upload_id: str, *, hours: int) -> None:
+    """As if nobody had touched it for so long."""
+    with sqlite3.connect(server.data_dir / "luthier.db", timeout=10) as database:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime(time.time() - hours * 3600))
+        database.execute("UPDATE uploads SET updated_at = ? WHERE id = ?", (moment, upload_id))
+    database.close()

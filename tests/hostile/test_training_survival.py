@@ -182,6 +182,20 @@ def test_a_lost_loss_ends_the_job_with_advice_and_one_alert(make: MakeJob, serve
     assert max(curve_of(job)) == 5
 
 
+def test_a_rerun_trains_the_same_to_the_last_digit(
+    ada: User,
+    make_job: MakeJob,  # noqa: F811
+    straight: dict[int, float],
+) -> None:
+    earlier = make_job(ada, status="succeeded", runner="slow", hyperparameters=SETTINGS)
+    again = fine_tuning.rerun(ada, earlier.id)
+    fine_tuning.admit(again.id)
+    with writing() as session:
+        assert jobs.claim(session) == again.id
+    assert slow_worker.start(again.id).wait(120) == 0
+    assert curve_of(again) == straight
+
+
 def test_two_workers_for_one_lease_are_one(make: MakeJob, straight: dict[int, float]) -> None:
     job = make(slow=0.1)
     with writing() as session:
@@ -315,8 +329,11 @@ def test_a_disk_without_a_single_byte_loses_nothing(
     job = make(slow=0.3)
     server()
     wait_until(lambda: row_of(job).step >= 5)
-    filler = fill(small_disk, leave=0)
-    time.sleep(4)
+    worker, filler = psutil.Process(row_of(job).worker_pid), fill(small_disk, leave=0)
+    busy = worker.cpu_times().user
+    wait_until(
+        lambda: not worker.is_running() or worker.cpu_times().user > busy + 1
+    )  # it works on, or gave up
     filler.unlink()
     ended = wait_until(
         lambda: (

@@ -306,12 +306,11 @@ def test_stop_keeps_what_was_written(ada: User, echo: Echo, chat: chats.Chat) ->
 
 def test_the_text_is_in_the_database_while_it_grows(ada: User, echo: Echo, chat: chats.Chat) -> None:
     echo.gate = threading.Semaphore(0)
-    reply = begin(ada, chat, "abcdefgh")
+    reply = begin(ada, chat, "abcdefgh" * 100)
 
     def stored_after_another() -> bool:
         assert echo.gate
         echo.gate.release()
-        time.sleep(0.1)
         return chats.get_message(ada, reply.id).content != ""
 
     wait_until(stored_after_another)

@@ -6,8 +6,6 @@ import shutil
 import signal
 import stat
 import sys
-import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +38,7 @@ from core.training import pretrained
 from core.weights import PLAIN_TEMPLATE, Weights, read_facts, stored_path, template_sha256
 from core.workers import worker
 from tests.ui.things import make_export, make_model
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -795,12 +794,11 @@ def follow(
     done: Callable[[exports.Export], bool],
     seconds: float = 90,
 ) -> exports.Export:
-    end = time.monotonic() + seconds
-    while not done(export := exports.get_export(user, export_id)):
-        assert time.monotonic() < end, export
+    def look() -> exports.Export:
         queue.tick()
-        threading.Event().wait(0.05)
-    return export
+        return exports.get_export(user, export_id)
+
+    return wait_until(look, done, seconds=seconds)
 
 
 def test_a_process_makes_it_with_progress_and_leaves_no_log(

@@ -310,7 +310,11 @@ def test_what_nobody_foresaw_is_not_blamed_on_the_files_size(
         ("zipcodes.csv", 42049, {"zip_code": "VARCHAR", "latitude": "DOUBLE"}),
         ("birdstrikes.csv", 10000, {"Flight Date": "DATE", "Cost Total $": "BIGINT"}),
         ("movies.json", 3201, {"Title": "VARCHAR", "US Gross": "BIGINT", "IMDB Rating": "DOUBLE"}),
-        ("gapminder.json", 682, {"year": "BIGINT", "pop": "BIGINT", "life_expect": "DOUBLE"}),
+        (
+            "gapminder.json",
+            682,
+            {"year": "BIGINT", "country": "VARCHAR", "pop": "BIGINT", "life_expect": "DOUBLE"},
+        ),
         ("flights-200k.arrow", 200_000, {"delay": "SMALLINT", "distance": "SMALLINT", "time": "FLOAT"}),
         ("gsm8k-train.jsonl", 7473, {"question": "VARCHAR", "answer": "VARCHAR"}),
         ("gsm8k-test.jsonl", 1319, {"question": "VARCHAR", "answer": "VARCHAR"}),
