@@ -22,6 +22,7 @@ import zstandard
 from sqlalchemy import func, select
 
 from core import datasets, storage
+from core.config import settings
 from core.db import reading
 from core.errors import (
     DiskFull,
@@ -765,7 +766,7 @@ def test_a_full_disk_leaves_nothing(ada: User, monkeypatch: pytest.MonkeyPatch) 
         upload(ada, "t.csv", csv_of(2))
     assert left_on_disk() == []
     monkeypatch.setenv("LUTHIER_DISK_RESERVE_MB", str(10**9))
-    converter.settings.cache_clear()
+    settings.cache_clear()
     with pytest.raises(DiskFull):
         upload(ada, "t.csv", csv_of(2))
     assert left_on_disk() == []
