@@ -102,7 +102,9 @@ def error_of(row: DatasetVersionRow) -> LuthierError:
     entries = row.errors or [{"line": None, "message": converter.CRASHED.message}]
     lines = [(entry["line"], entry["message"]) for entry in entries if entry.get("line") is not None]
     message = entries[0].get("summary") or entries[0]["message"]
-    kind = errors.class_of(entries[0].get("code", ""))
+    code = entries[0].get("code", "")
+    # what is unavailable to a converter is room on the disk
+    kind = errors.DiskFull if code == errors.DiskFull.code else errors.class_of(code)
     if kind is None or issubclass(kind, ValidationError):
         return UnreadableFile(message, lines=lines)
     return kind(message)
