@@ -83,14 +83,12 @@ class TendedQueue(ABC, Generic[R]):
             self._settle_ended()
             open_rows = [row for row in self.list_open() if only in (None, self.work.key_of(row))]
             rows = [row for row in open_rows if not self._settle_dead(row)]
-            running = {self.work.key_of(row) for row in rows if row.worker_pid is not None} | set(
-                self.children
-            )
+            running = set(self.children)
+            running |= {self.work.key_of(row) for row in rows if row.worker_pid is not None}
             for row in rows:
-                if len(running) >= self.slots:
-                    break
                 key = self.work.key_of(row)
-                if key not in running and self.may_start(row, rows):
+                # asked of all, so that what can never be started is told at once
+                if key not in running and self.may_start(row, rows) and len(running) < self.slots:
                     self._start(row, key)
                     running.add(key)
             return bool(rows or self.children)
