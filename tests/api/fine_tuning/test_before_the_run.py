@@ -47,6 +47,7 @@ def test_a_plan_refuses_what_a_start_would_refuse(as_ada: Caller, body: dict[str
     assert fields_of(as_ada.post("/api/finetune/plan", body | {"method": "magic"})) == {"method"}
 
 
+@pytest.mark.slow
 def test_a_row_is_shown_as_tokens(as_ada: Caller, body: dict[str, Any]) -> None:
     found = as_ada.post("/api/finetune/preview", body | {"line": 3}).json()
     (sequence,) = found["sequences"]
