@@ -73,3 +73,13 @@ def test_a_broad_except_says_why_on_its_line() -> None:
             reasons = _reasons(text)
             silent += [_place(path, line) for line in broad if line not in reasons]
     assert silent == []
+
+
+def test_a_class_has_its_name_alone() -> None:
+    """Whoever reads ``Progress`` knows whose: a name of a public class stands once in the whole core."""
+    places: dict[str, list[str]] = {}
+    for path in OURS:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(_place(path, node.lineno))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingAlert:
     """One alert on its way."""
 
     id: int
@@ -71,7 +71,7 @@ def _due(at: datetime) -> list[int]:
         return list(session.scalars(oldest.group_by(AlertRow.user_id).limit(50)))
 
 
-def _claim(alert_id: int, at: datetime) -> Waiting | None:
+def _claim(alert_id: int, at: datetime) -> WaitingAlert | None:
     with writing() as session:
         row = session.get(AlertRow, alert_id)
         if row is None or row.delivery != "waiting" or row.deliver_after is None or row.deliver_after > at:
@@ -82,7 +82,7 @@ def _claim(alert_id: int, at: datetime) -> Waiting | None:
             return None
         row.delivery_attempts += 1
         row.deliver_after = at + timedelta(seconds=WAITS[min(row.delivery_attempts, len(WAITS)) - 1])
-        return Waiting(row.id, row.delivery_attempts, hook.url, hook.secret, _body(row, job))
+        return WaitingAlert(row.id, row.delivery_attempts, hook.url, hook.secret, _body(row, job))
 
 
 def _body(row: AlertRow, job: JobRow | None) -> dict[str, Any]:
@@ -105,11 +105,11 @@ def _body(row: AlertRow, job: JobRow | None) -> dict[str, Any]:
     }
 
 
-def _send(waiting: Waiting) -> webhooks.Delivery:
+def _send(waiting: WaitingAlert) -> webhooks.Delivery:
     return webhooks.send(waiting.url, waiting.secret, waiting.body)
 
 
-def _note(waiting: Waiting, result: webhooks.Delivery, at: datetime) -> None:
+def _note(waiting: WaitingAlert, result: webhooks.Delivery, at: datetime) -> None:
     with writing() as session:
         row = session.get(AlertRow, waiting.id)
         if row is None or row.delivery != "waiting":

@@ -17,7 +17,7 @@ from core import datasets
 from core.datasets import Content, View, views
 from core.exports import ExportFile
 from core.fields import Input, parse
-from core.fine_tuning import Report
+from core.fine_tuning import RunFile
 from core.fine_tuning.run.files import Form
 from core.people.users import User
 
@@ -82,7 +82,7 @@ async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, No
             await run_in_threadpool(getattr(chunks, "close", lambda: None))
 
 
-def send_report(report: Report) -> Response:
+def send_report(report: RunFile) -> Response:
     """A run as a file."""
     headers = {"Content-Disposition": disposition(report.filename), "Cache-Control": "private, no-store"}
     return Response(report.content, headers=headers, media_type=report.media_type)

@@ -23,7 +23,7 @@ CORS_HEADERS = {
 }
 
 
-class Edge:
+class ApiEdge:
     """One API under its prefix."""
 
     def __init__(self, app: FastAPI, *, prefix: str, render: Renderer) -> None:

@@ -29,7 +29,7 @@ from core.chats.records import (
     rewind,
     who_answers,
 )
-from core.chats.replies import Bill, Table
+from core.chats.replies import Bill, ReplyTable
 from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound, Unavailable, class_of
 from core.people.users import User
@@ -196,7 +196,7 @@ def _begin(
     """From here on the reply's thread owns it; also what goes wrong
     while the conversation is put together ends the reply."""
 
-    def answer(stop: Callable[[], bool]) -> Iterator[Delta | Table | Finish]:
+    def answer(stop: Callable[[], bool]) -> Iterator[Delta | ReplyTable | Finish]:
         history = _history(chat.id, before=reply.position)
         if not history:  # the chat was deleted before its reply began
             yield Finish("cancelled")

@@ -32,7 +32,7 @@ SHUT_DOWN_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Table:
+class ReplyTable:
     """Rows that belong to the reply:
     ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count": int, "truncated": bool}``."""
 
@@ -48,7 +48,7 @@ class Bill:
     api_key_id: str | None = None
 
 
-Source = Callable[[Callable[[], bool]], Iterator[Delta | Table | Finish]]
+Source = Callable[[Callable[[], bool]], Iterator[Delta | ReplyTable | Finish]]
 
 
 class Live:
@@ -167,7 +167,7 @@ def _collect(live: Live, source: Source) -> _Outcome:
         for event in source(live.should_stop):
             if isinstance(event, Finish):
                 outcome.reason, outcome.usage = event.reason, event.usage
-            elif isinstance(event, Table):
+            elif isinstance(event, ReplyTable):
                 outcome.table = event.content
             elif event.text:
                 live.add(event.text)

@@ -5,7 +5,7 @@ from typing import Any
 
 from core import models
 from core.chats import commands
-from core.chats.replies import Table
+from core.chats.replies import ReplyTable
 from core.errors import Conflict, LuthierError, Unavailable
 from core.people.users import User
 from core.providers import PROVIDERS
@@ -19,7 +19,7 @@ def is_command(content: str) -> bool:
     return commands.find(content) is not None
 
 
-def from_command(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | Table | Finish]:
+def from_command(user: User, dataset_id: str | None, content: str) -> Iterator[Delta | ReplyTable | Finish]:
     """Answer a message that is a command. What it lacks, or what is wrong with it, becomes the reply."""
     command, arguments = commands.find(content) or (None, "")
     if command is None:  # it is no command any more
@@ -108,7 +108,7 @@ def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) ->
 
 def _run(
     command: commands.Command, user: User, dataset_id: str | None, arguments: str
-) -> Iterator[Delta | Table]:
+) -> Iterator[Delta | ReplyTable]:
     try:
         yield from command.answer(user, dataset_id, arguments)
     except LuthierError as error:

@@ -53,7 +53,7 @@ from core.datasets.making import (
 from core.datasets.pages import Filter, Preview
 from core.datasets.removing import Use, delete_version, removed_tables, uses
 from core.datasets.reports import (
-    Finding,
+    FindingRows,
     Quality,
     TokenLengths,
     finding,
@@ -78,7 +78,7 @@ __all__ = [
     "Diff",
     "Edits",
     "Filter",
-    "Finding",
+    "FindingRows",
     "IngestOptions",
     "Leak",
     "LeakReport",

@@ -16,7 +16,7 @@ from core import formats, storage
 from core.datasets import looking, rows
 from core.datasets.values import TrainingReport, Version
 from core.errors import Detail
-from core.formats import Chat, Example, Preference
+from core.formats import ChatExample, Example, PreferenceExample
 from core.ingest import converter
 from core.people.users import User
 
@@ -106,14 +106,14 @@ def _with_stored(seen: Lesson, stored: Mapping[str, Any]) -> Lesson:
 
 def count_words(example: Example) -> int:
     """How many words a model learns from an example: the assistant's, not the user's."""
-    if isinstance(example, Chat):
+    if isinstance(example, ChatExample):
         said = [
             message
             for message in example.messages
             if message["role"] == "assistant" and message.get("weight") != 0
         ]
         return sum(len(message["content"].split()) for message in said)
-    if isinstance(example, Preference):
+    if isinstance(example, PreferenceExample):
         return sum(len(message["content"].split()) for message in example.preferred)
     return len(example.text.split())
 

@@ -25,7 +25,7 @@ from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionRep
 Status = Literal["none", "waiting", "running", "ready", "failed"]  # none: nobody has asked for it
 
 
-class State(NamedTuple):
+class ReportState(NamedTuple):
     """How far a report is."""
 
     status: Status
@@ -40,7 +40,7 @@ class Quality:
 
     ``ahead``: while it waits, how many reports are computed before it.
 
-    ``findings`` are dicts of ``Finding``, the worst first, examples masked.
+    ``findings`` are dicts of ``FindingRows``, the worst first, examples masked.
 
     ``num_rows_scanned`` is smaller than ``num_rows`` where a sample stands for the whole.
     """
@@ -55,7 +55,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Finding:
+class FindingRows:
     """The rows of one finding: ``lines`` are the first thousand of ``num_rows``."""
 
     title: str
@@ -108,12 +108,12 @@ def quality(user: User, version_id: str) -> Quality:
     )
 
 
-def finding(user: User, version_id: str, key: str) -> Finding:
+def finding(user: User, version_id: str, key: str) -> FindingRows:
     """The rows behind a finding of the quality report. Raises NotFound, also when the report is not ready."""
     found = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
     if found is None:
         raise NotFound("There is no such finding in this version. Open it again from the Columns tab.")
-    return Finding(found["title"], found["lines"], found["num_rows"], found["column"], found["severity"])
+    return FindingRows(found["title"], found["lines"], found["num_rows"], found["column"], found["severity"])
 
 
 def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLengths:
@@ -148,7 +148,7 @@ def _start(user: User, version_id: str, kind: str) -> None:
     QUEUE.wake()
 
 
-def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, dict[str, Any], State]:
+def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, dict[str, Any], ReportState]:
     """The version, what is known, and how far it is."""
     with reading() as session:
         row = rows.own_version(session, user.id, version_id)
@@ -156,11 +156,11 @@ def _read(user: User, version_id: str, kind: str) -> tuple[DatasetVersionRow, di
         return row, (report.result if report else None) or {}, _state(session, report)
 
 
-def _state(session: Session, report: VersionReportRow | None) -> State:
+def _state(session: Session, report: VersionReportRow | None) -> ReportState:
     if report is None:
-        return State("none", 0.0, None, None)
+        return ReportState("none", 0.0, None, None)
     ahead = computing.WORK.count_ahead(session, report)
-    return State(report.status, report.progress, report.error, ahead)  # type: ignore[arg-type]
+    return ReportState(report.status, report.progress, report.error, ahead)  # type: ignore[arg-type]
 
 
 def _require_model(session: Session, user: User, model_version_id: str) -> None:

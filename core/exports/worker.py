@@ -17,7 +17,7 @@ from core.clock import now
 from core.config import settings
 from core.db import writing
 from core.errors import DiskFull, LuthierError
-from core.exports.making.order import Progress, read_order
+from core.exports.making.order import ExportProgress, read_order
 from core.exports.making.whole import make
 from core.exports.work import WORK
 from core.processes import claimed
@@ -38,7 +38,7 @@ def run(export_id: str, token: str = "") -> bool:
 
 
 def _make(row: ExportRow, *, token: str) -> None:
-    progress = Progress(facts=dict(row.facts))
+    progress = ExportProgress(facts=dict(row.facts))
 
     def beat() -> bool:
         return WORK.beat((row.id,), progress=progress.value, facts=progress.facts)
@@ -55,7 +55,7 @@ def _make(row: ExportRow, *, token: str) -> None:
         raise DISK_FULL from error
 
 
-def _make_and_publish(row: ExportRow, progress: Progress, token: str) -> None:
+def _make_and_publish(row: ExportRow, progress: ExportProgress, token: str) -> None:
     final = storage.export_dir(row.id)
     # a process died in between, or the row is old
     trash.put("exports", row.id, why="was made, but its row says that it was not")

@@ -45,13 +45,13 @@ from core.fine_tuning.following import (
     progress,
     resume,
 )
-from core.fine_tuning.monitor.comparing import Comparison, Outcome, Setting, compare
+from core.fine_tuning.monitor.comparing import Comparison, RunOutcome, Setting, compare
 from core.fine_tuning.monitor.hardest import HardRow, hardest_rows
 from core.fine_tuning.monitor.logs import LogLine, LogSearch, log_path, log_tail, search_log
 from core.fine_tuning.monitor.samples import JobSample, SampleList, sample_steps, samples
 from core.fine_tuning.monitor.series import metrics
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
-from core.fine_tuning.run.files import Report, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
+from core.fine_tuning.run.files import RunFile, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.run.mlflow import Exported
 from core.fine_tuning.starting import NewJob, Plan, admit, automatic, create, look_up, plan
 from core.fine_tuning.values import ACTIVE, Checkpoint, Event, Job, Metrics, Progress
@@ -77,14 +77,14 @@ __all__ = [
     "Move",
     "NewEvaluation",
     "NewJob",
-    "Outcome",
     "Plan",
     "Priority",
     "Progress",
     "Promotion",
     "Queue",
     "QueuedJob",
-    "Report",
+    "RunFile",
+    "RunOutcome",
     "SampleList",
     "Setting",
     "admit",

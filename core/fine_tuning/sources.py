@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from core import datasets, formats, models, storage
 from core.errors import Conflict, Detail, NotFound, ValidationError
-from core.formats import Chat, Example, Message, Text
+from core.formats import ChatExample, Example, Message, Text
 from core.people.users import User
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import Method
@@ -210,7 +210,7 @@ def _refusal(name: str, num_rows: int, report: Any) -> str | None:
 def _rough_tokens(example: Example) -> float:
     if isinstance(example, Text):
         return len(example.text) / CHARACTERS_PER_TOKEN + 1
-    if isinstance(example, Chat):
+    if isinstance(example, ChatExample):
         return _rough_chat_tokens(example.messages)
     return sum(
         _rough_chat_tokens([*example.messages, *answer])

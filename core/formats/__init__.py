@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Detail, ValidationError
-from core.formats.base import Chat, Column, ColumnMapping, Example, Format, Message, Preference, Role, Text
+from core.formats.base import (
+    ChatExample,
+    Column,
+    ColumnMapping,
+    Example,
+    Format,
+    Message,
+    PreferenceExample,
+    Role,
+    Text,
+)
 from core.formats.chat import ChatFormat
 from core.formats.completion import CompletionFormat
 from core.formats.preference import PreferenceFormat
@@ -18,11 +28,11 @@ from core.formats.text import TextFormat
 
 __all__ = [
     "FORMATS",
-    "Chat",
+    "ChatExample",
     "Example",
     "Format",
     "Message",
-    "Preference",
+    "PreferenceExample",
     "Role",
     "Text",
     "check_format",

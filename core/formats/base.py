@@ -26,7 +26,7 @@ ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
-class Chat:
+class ChatExample:
     """A conversation; the assistant's messages are learned."""
 
     messages: list[Message]
@@ -40,7 +40,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Preference:
+class PreferenceExample:
     """Two answers to the same conversation; the first one is the better."""
 
     messages: list[Message]
@@ -48,7 +48,7 @@ class Preference:
     non_preferred: list[Message]
 
 
-Example = Chat | Text | Preference
+Example = ChatExample | Text | PreferenceExample
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.errors import Detail
 from core.formats.base import (
-    Chat,
+    ChatExample,
     Column,
     ColumnMapping,
     Format,
@@ -31,5 +31,5 @@ class ChatFormat(Format):
         column = column_of("messages", mapping)
         return check_messages(row.get(column), column, needs_assistant=True)
 
-    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Chat:
-        return Chat(read_messages(row[column_of("messages", mapping)]))
+    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> ChatExample:
+        return ChatExample(read_messages(row[column_of("messages", mapping)]))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.errors import Detail
 from core.formats.base import (
-    Chat,
+    ChatExample,
     Column,
     ColumnMapping,
     Format,
@@ -43,11 +43,11 @@ class CompletionFormat(Format):
         wanted = (column_of(role, mapping) for role in ("prompt", "completion"))
         return [Detail(column, "is empty") for column in wanted if not as_text(row.get(column)).strip()]
 
-    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Chat:
+    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> ChatExample:
         said: list[Message] = [
             {"role": speaker, "content": as_text(row.get(column_of(role, mapping)))}
             for role, speaker in _SPEAKERS
         ]
-        return Chat(
+        return ChatExample(
             [message for message in said if message["role"] != "system" or message["content"].strip()]
         )

@@ -14,7 +14,7 @@ from core.formats.base import (
     ColumnMapping,
     Format,
     Message,
-    Preference,
+    PreferenceExample,
     Record,
     Role,
     column_of,
@@ -58,13 +58,13 @@ class PreferenceFormat(Format):
             )
         return found
 
-    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Preference:
+    def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> PreferenceExample:
         value = _opened(row[column_of("input", mapping)], "user")
         messages = read_messages(value["messages"] if isinstance(value, dict) else value)
         better, worse = (
             read_messages(_opened(row[column_of(role, mapping)], "assistant")) for role in _OUTPUTS
         )
-        return Preference(messages, better, worse)
+        return PreferenceExample(messages, better, worse)
 
 
 def _opened(value: Any, role: str) -> Any:

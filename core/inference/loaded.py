@@ -130,7 +130,7 @@ class LoadedModel:
             self._tongues.pop(oldest, None)
 
 
-class Shelf:
+class LoadedModels:
     """The loaded models by folder of their base."""
 
     def __init__(self) -> None:

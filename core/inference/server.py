@@ -28,7 +28,7 @@ from typing import Any
 
 from core import hardware
 from core.inference.batch import Answer, Drawing
-from core.inference.loaded import CannotLoad, LoadedModel, Shelf, Tongue
+from core.inference.loaded import CannotLoad, LoadedModel, LoadedModels, Tongue
 from core.processes import line_server
 from core.processes.line_server import Lines
 from core.weights import Weights
@@ -40,7 +40,7 @@ ROOM_FOR_ANSWER = 128  # tokens left free when old turns are forgotten
 Json = dict[str, Any]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that cannot be answered; ``code`` is the error's stable code."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -48,14 +48,14 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-class Server:
+class InferenceServer:
     def __init__(self, lines: Lines, *, idle_seconds: float) -> None:
         self._send = lines.send
         self._idle_seconds = idle_seconds
         self._inbox = lines.inbox
         self._waiting: deque[Json] = deque()
         self._writing: dict[int, tuple[LoadedModel, Answer]] = {}
-        self._shelf = Shelf()
+        self._shelf = LoadedModels()
         self._idle_since = time.monotonic()
 
     def run(self) -> None:
@@ -105,7 +105,7 @@ class Server:
             if request_id is not None and answer is not None:
                 self._writing[request_id] = (loaded, answer)
                 self._tell(request_id, answer, loaded.batch.join(answer))
-        except (CannotLoad, Refused) as error:
+        except (CannotLoad, RequestRefused) as error:
             self._fail(request_id, getattr(error, "code", "unavailable"), str(error))
         except Exception as error:  # a fault of one request must not end the others' answers
             log.exception("request %s failed", request_id)
@@ -180,7 +180,7 @@ def _fit(messages: list[dict[str, str]], *, tongue: Tongue, forget: bool, room: 
             f"This model reads at most {tongue.context_length} tokens; the conversation has {len(prompt)}. "
             f"Send less."
         )
-        raise Refused("context_length_exceeded", sentence)
+        raise RequestRefused("context_length_exceeded", sentence)
     return prompt
 
 
@@ -208,7 +208,7 @@ def _render(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
     try:
         return _apply_template(_system_into_first(messages), tongue)
     except TemplateError as error:
-        raise Refused(
+        raise RequestRefused(
             "validation_error", f"The model's chat template refuses these messages: {error}"
         ) from error
 
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--idle-seconds", type=float, default=900)
     arguments = parser.parse_args()
-    server = Server(line_server.connect(), idle_seconds=arguments.idle_seconds)
+    server = InferenceServer(line_server.connect(), idle_seconds=arguments.idle_seconds)
 
     hardware.set_up_torch(threads=arguments.threads)
     server.run()

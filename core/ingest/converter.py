@@ -35,9 +35,9 @@ from core.processes.claimed import Key, Values, Work
 from core.readers import (
     Cancelled,
     IngestOptions,
-    Progress,
     Reading,
-    Task,
+    ReadTask,
+    WorkProgress,
     appended,
     chosen_types,
     moments,
@@ -108,7 +108,7 @@ def convert(
     behind: Path | None = None,
     sha256: str | None = None,
     connection: duckdb.DuckDBPyConnection,
-    progress: Progress,
+    progress: WorkProgress,
 ) -> Converted:
     """Fill ``draft`` with data.parquet (and rejects.jsonl) from one file; no database.
 
@@ -122,7 +122,7 @@ def convert(
     configure(connection, work)
     progress.stage(0.0, 0.1)
     opened = open_plain(staged, filename, work, options=options, progress=progress)
-    task = Task(opened.path, opened.suffix, target, work, options, connection, progress)
+    task = ReadTask(opened.path, opened.suffix, target, work, options, connection, progress)
     progress.stage(0.1, 0.15)  # checking the text; write_parquet goes on from here
     reading = reader_for(opened.suffix)(task)
     chosen_types.apply(task, reading)
@@ -157,7 +157,7 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
 
 
 def training_report(
-    parquet: Path, format_: str, mapping: dict[str, str] | None = None, progress: Progress | None = None
+    parquet: Path, format_: str, mapping: dict[str, str] | None = None, progress: WorkProgress | None = None
 ) -> dict[str, Any]:
     """{"format", "ok", "num_examples", "errors": [{"line",
     "field", "message"}]} of a version as it would train."""
@@ -238,7 +238,7 @@ def _convert_and_publish(row: DatasetVersionRow) -> None:
     options = dict(row.options)
     stated, keeps_original = options.pop("format", "auto"), options.pop("keep_original", True)
     first = options.pop("append_to", None)  # the version whose rows come first
-    staged, progress = staged_path(row.id), Progress()
+    staged, progress = staged_path(row.id), WorkProgress()
     try:
         with (
             duckdb.connect() as connection,
@@ -301,7 +301,9 @@ def _sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def _watching(version_id: str, connection: duckdb.DuckDBPyConnection, progress: Progress) -> Iterator[None]:
+def _watching(
+    version_id: str, connection: duckdb.DuckDBPyConnection, progress: WorkProgress
+) -> Iterator[None]:
     """Tell how far it is, and end it when it was cancelled or its dataset is gone."""
     key = (version_id,)
 
@@ -324,12 +326,12 @@ def _watching(version_id: str, connection: duckdb.DuckDBPyConnection, progress: 
 def _measure(
     target: Path,
     sha256: str,
-    task: Task,
+    task: ReadTask,
     reading: Reading,
     *,
     stated_format: str,
     connection: duckdb.DuckDBPyConnection,
-    progress: Progress,
+    progress: WorkProgress,
 ) -> Converted:
     columns = [
         {"name": name, "type": type_}

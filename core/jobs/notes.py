@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.clock import now
 from core.security import new_id
 from core.tables import CheckpointRow, JobEventRow, JobRow, MetricPointRow, SampleRow
-from core.training.method import Sample
+from core.training.method import AnswerSample
 
 
 def add_event(
@@ -81,7 +81,7 @@ def note_best(session: Session, job_id: str, *, step: int, loss: float) -> None:
     session.execute(change.execution_options(synchronize_session=False))
 
 
-def note_samples(session: Session, job_id: str, step: int, samples: Sequence[Sample]) -> None:
+def note_samples(session: Session, job_id: str, step: int, samples: Sequence[AnswerSample]) -> None:
     """What the model answered at ``step``; a step that is trained again replaces what it said before."""
     session.execute(delete(SampleRow).where(SampleRow.job_id == job_id, SampleRow.step == step))
     for kind in ("fixed", "worst"):

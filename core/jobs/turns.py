@@ -35,7 +35,7 @@ TYPICAL_SECONDS = 600.0  # stands for a duration that nobody knows, only to put 
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingJob:
     """A job in the queue. ``seconds``: how long it is expected to run, None when nobody knows."""
 
     id: str
@@ -67,18 +67,18 @@ class Start:
 DEVICES = case((JobRow.runner == HERE, JobRow.num_processes), else_=0)
 
 
-def waiting(session: Session) -> list[Waiting]:
+def waiting(session: Session) -> list[WaitingJob]:
     """All jobs in the queue.
 
     One with a lease is none of them: an earlier release left it so, and the supervisor frees it.
     """
     columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
     found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
-    return [Waiting(*row) for row in found]
+    return [WaitingJob(*row) for row in found]
 
 
-def waiting_of(row: JobRow) -> Waiting:
-    return Waiting(row.id, row.user_id, row.priority, row.position, row.created_at, devices_of(row))
+def waiting_of(row: JobRow) -> WaitingJob:
+    return WaitingJob(row.id, row.user_id, row.priority, row.position, row.created_at, devices_of(row))
 
 
 def devices_of(row: JobRow) -> int:
@@ -123,24 +123,24 @@ def next_to_start(session: Session, *, devices: int | None) -> str | None:
     return job.id if job.devices <= free else None
 
 
-def own_order(job: Waiting) -> tuple[int, bool, float, datetime, str]:
+def own_order(job: WaitingJob) -> tuple[int, bool, float, datetime, str]:
     """Sorts one user's jobs."""
     return -job.priority, job.position is None, job.position or 0.0, job.created_at, job.id
 
 
-def choose(jobs: Iterable[Waiting], *, busy: Mapping[str, int], served: Mapping[str, float]) -> Waiting:
+def choose(jobs: Iterable[WaitingJob], *, busy: Mapping[str, int], served: Mapping[str, float]) -> WaitingJob:
     """The job whose turn it is, of at least one.
 
     ``busy``: devices held by user; ``served``: when each was served last.
     """
-    firsts: dict[str, Waiting] = {}
+    firsts: dict[str, WaitingJob] = {}
     for job in sorted(jobs, key=own_order):
         firsts.setdefault(job.user_id, job)
     return _in_turn(firsts.values(), busy, served)
 
 
 def foresee(
-    jobs: Sequence[Waiting],
+    jobs: Sequence[WaitingJob],
     *,
     holding: Sequence[Held],
     served: Mapping[str, float],
@@ -156,7 +156,7 @@ def foresee(
     there are comes last.
     """
     fitting = [job for job in jobs if job.devices <= devices]
-    lines: dict[str, deque[Waiting]] = {}
+    lines: dict[str, deque[WaitingJob]] = {}
     for job in sorted(fitting, key=own_order):
         lines.setdefault(job.user_id, deque()).append(job)
     busy, last, clock, certain, number = _busy(holding), dict(served), 0.0, True, itertools.count()
@@ -184,11 +184,13 @@ def foresee(
     return order + [Start(job.id, None) for job in jobs if job.devices > devices]
 
 
-def with_seconds(jobs: Iterable[Waiting], seconds: Mapping[str, float | None]) -> list[Waiting]:
+def with_seconds(jobs: Iterable[WaitingJob], seconds: Mapping[str, float | None]) -> list[WaitingJob]:
     return [replace(job, seconds=seconds.get(job.id)) for job in jobs]
 
 
-def _in_turn(firsts: Iterable[Waiting], busy: Mapping[str, int], served: Mapping[str, float]) -> Waiting:
+def _in_turn(
+    firsts: Iterable[WaitingJob], busy: Mapping[str, int], served: Mapping[str, float]
+) -> WaitingJob:
     never = float("-inf")
     return min(
         firsts,
@@ -203,6 +205,6 @@ def _busy(holding: Iterable[Held]) -> Counter[str]:
     return busy
 
 
-def _weight(job: Waiting | Held) -> int:
+def _weight(job: WaitingJob | Held) -> int:
     """What a job counts when users take turns: one on a cluster is a turn, too."""
     return max(1, job.devices)

@@ -78,7 +78,7 @@ class Credentials(Input):
         return normal_email(email)
 
 
-class Profile(Input):
+class UserProfile(Input):
     name: str = Field(max_length=100)
 
 
@@ -177,7 +177,7 @@ def get(user_id: str) -> User:
 
 
 def rename(user: User, name: str) -> User:
-    profile = parse(Profile, name=name)
+    profile = parse(UserProfile, name=name)
     with writing() as session:
         row = _own_row(session, user)
         row.name = profile.name

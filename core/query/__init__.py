@@ -13,7 +13,7 @@ recorded as usage, whether it answered or not. Positions in errors count charact
 from core.query.files import as_csv, as_parquet
 from core.query.queries import arrow, describe, first_query, plan, run, run_on, save, table_name, tables
 from core.query.running import Running
-from core.query.turn import Progress
+from core.query.turn import QueryProgress
 from core.query.values import (
     MAX_ARROW_ROWS,
     MAX_ROWS,
@@ -21,7 +21,7 @@ from core.query.values import (
     NewArrowQuery,
     NewQuery,
     Operator,
-    Plan,
+    QueryPlan,
     QueryResult,
     QueryTable,
     SavedQuery,
@@ -35,8 +35,8 @@ __all__ = [
     "NewArrowQuery",
     "NewQuery",
     "Operator",
-    "Plan",
-    "Progress",
+    "QueryPlan",
+    "QueryProgress",
     "QueryResult",
     "QueryTable",
     "Running",

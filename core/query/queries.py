@@ -12,14 +12,14 @@ from core.errors import NotFound, ValidationError
 from core.fields import parse
 from core.people.users import User
 from core.query.names import Names
-from core.query.turn import Progress, ask, largest_result, limits, private_folder
+from core.query.turn import QueryProgress, ask, largest_result, limits, private_folder
 from core.query.values import (
     MAX_ROWS,
     ArrowResult,
     NewArrowQuery,
     NewQuery,
     Operator,
-    Plan,
+    QueryPlan,
     QueryResult,
     QueryTable,
     SavedQuery,
@@ -31,13 +31,13 @@ SAVING_TAKES = 3  # a saved result may be as long as the dataset, so it gets thr
 
 
 def run(
-    user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None
+    user: User, new: NewQuery, *, stop: Stop | None = None, progress: QueryProgress | None = None
 ) -> QueryResult:
     """Answer a query.
 
     Raises SqlError, QueryTimeout, QueryStopped (``stop`` was set), RateLimited, Unavailable, DiskFull.
     """
-    return _run(user, new, Names(datasets.sql_tables(user)), progress or Progress(stop or Stop()))
+    return _run(user, new, Names(datasets.sql_tables(user)), progress or QueryProgress(stop or Stop()))
 
 
 def run_on(
@@ -49,7 +49,7 @@ def run_on(
     """
     tables = datasets.sql_tables(user)
     names = Names(tables, extra={"data": _latest(tables, dataset_id)})
-    return _run(user, parse(NewQuery, sql=sql, limit=limit), names, Progress(stop or Stop()))
+    return _run(user, parse(NewQuery, sql=sql, limit=limit), names, QueryProgress(stop or Stop()))
 
 
 def describe(user: User, dataset_id: str, *, version: int | None = None) -> QueryResult:
@@ -63,12 +63,14 @@ def describe(user: User, dataset_id: str, *, version: int | None = None) -> Quer
         'SELECT column_name, column_type, "min", "max", approx_unique, "avg", q50, null_percentage '
         "FROM (SUMMARIZE data)"
     )
-    return _run(user, NewQuery(sql=sql, limit=MAX_ROWS), Names([table], extra={"data": table}), Progress())
+    return _run(
+        user, NewQuery(sql=sql, limit=MAX_ROWS), Names([table], extra={"data": table}), QueryProgress()
+    )
 
 
 def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowResult:
     """Answer a query as an Arrow stream that was never in this process's memory. Raises as :func:`run`."""
-    progress = Progress(stop or Stop())
+    progress = QueryProgress(stop or Stop())
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
@@ -94,12 +96,14 @@ def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowR
     )
 
 
-def plan(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progress | None = None) -> Plan:
+def plan(
+    user: User, new: NewQuery, *, stop: Stop | None = None, progress: QueryProgress | None = None
+) -> QueryPlan:
     """Run a query to its end without keeping its rows, and tell what each step cost.
 
     Raises as :func:`run`.
     """
-    progress = progress or Progress(stop or Stop())
+    progress = progress or QueryProgress(stop or Stop())
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
         asked = ask(
@@ -114,7 +118,7 @@ def plan(user: User, new: NewQuery, *, stop: Stop | None = None, progress: Progr
         )
     steps = asked.answer.plan
     whole = sum(map(_seconds, steps)) or 1.0
-    return Plan(
+    return QueryPlan(
         operators=tuple(_operator(step, whole) for step in steps),
         elapsed_ms=progress.elapsed_ms,
         queue_ms=progress.queue_ms,
@@ -130,7 +134,7 @@ def save(
     name: str | None = None,
     dataset_id: str | None = None,
     note: str = "",
-    progress: Progress | None = None,
+    progress: QueryProgress | None = None,
 ) -> tuple[Dataset, Version]:
     """Keep a query's whole result. Raises as :func:`run`, and ValidationError, NotFound, TooLarge."""
     new = parse(SavedQuery, sql=sql, name=name, dataset_id=dataset_id, note=note)
@@ -148,7 +152,7 @@ def save(
             names,
             folder=folder,
             limits=allowed,
-            progress=progress or Progress(),
+            progress=progress or QueryProgress(),
             form="parquet",
         )
         assert asked.answer.file is not None
@@ -185,7 +189,7 @@ def table_name(user: User, version_id: str) -> str:
     return Names(datasets.sql_tables(user)).name_of(version_id)
 
 
-def _run(user: User, new: NewQuery, names: Names, progress: Progress) -> QueryResult:
+def _run(user: User, new: NewQuery, names: Names, progress: QueryProgress) -> QueryResult:
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
         asked = ask(

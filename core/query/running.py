@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from core.errors import LuthierError, QueryStopped
-from core.query.turn import Progress
+from core.query.turn import QueryProgress
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ class Running(Generic[T]):
     Exactly one of ``result`` and ``error`` is set once :meth:`is_over`.
     """
 
-    work: Callable[[Progress], T]
-    progress: Progress = field(default_factory=Progress)
+    work: Callable[[QueryProgress], T]
+    progress: QueryProgress = field(default_factory=QueryProgress)
     result: T | None = None
     error: LuthierError | None = None
     _over: threading.Event = field(default_factory=threading.Event)

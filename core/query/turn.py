@@ -1,7 +1,7 @@
 """One query's way to the sandbox: its turn, its limits, its private folder, its line in the usage.
 
 At most ``query_concurrency`` queries run at once, the others wait in a fair queue. Whoever asks can follow
-and stop his query through its :class:`Progress`.
+and stop his query through its :class:`QueryProgress`.
 """
 
 import math
@@ -23,7 +23,7 @@ from core.people.users import User
 from core.query.names import Names
 from core.query.words import translated
 from core.security import new_token
-from core.sql_sandbox import Answer, Limits, QueryFailed, Stop, Stopped
+from core.sql_sandbox import Limits, QueryFailed, SandboxResult, Stop, Stopped
 from core.sql_sandbox.answers import Form
 from core.sql_sandbox.turns import TooBusy, Turns
 
@@ -33,7 +33,7 @@ turns = Turns()
 
 
 @dataclass
-class Progress:
+class QueryProgress:
     """What is going on with one query.
 
     ``place``: how many will begin until it does (1 is next), 0 while it runs, None before.
@@ -61,10 +61,10 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredQuery:
     """The sandbox's answer and the tables it read."""
 
-    answer: Answer
+    answer: SandboxResult
     used: list[SqlTable]
 
     @property
@@ -88,10 +88,10 @@ def ask(
     *,
     folder: Path,
     limits: Limits,
-    progress: Progress,
+    progress: QueryProgress,
     parameters: list[Any] | dict[str, Any] | None = None,
     form: Form = "table",
-) -> Asked:
+) -> AnsweredQuery:
     """Wait for a turn and run.
 
     Raises SqlError, QueryTimeout, QueryStopped, RateLimited, Unavailable, DiskFull, TooLarge.
@@ -115,7 +115,7 @@ def ask(
         raise QueryStopped from None
     except sql_sandbox.SandboxUnavailable:
         raise Unavailable("Queries cannot be run right now. Try again in a moment.") from None
-    return Asked(answer, [mentioned[name] for name in answer.used])
+    return AnsweredQuery(answer, [mentioned[name] for name in answer.used])
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def largest_result() -> int:
 
 
 @contextmanager
-def _a_turn(user: User, progress: Progress) -> Iterator[None]:
+def _a_turn(user: User, progress: QueryProgress) -> Iterator[None]:
     wait = settings().query_seconds
     places = settings().query_concurrency
     turn = turns.take(user.id, places=places, seconds=wait, stop=progress.stop, tell=progress.tell)

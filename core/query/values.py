@@ -101,7 +101,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Plan:
+class QueryPlan:
     """How a query was run.
 
     ``operators`` are the topmost steps, none where DuckDB knew the answer without any.

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import PurePosixPath
 
 from core.errors import UnsupportedMediaType
-from core.readers.base import Cancelled, Progress, Read, Reading, Task
+from core.readers.base import Cancelled, Read, Reading, ReadTask, WorkProgress
 from core.readers.options import TYPES, IngestOptions
 
 __all__ = [
@@ -17,11 +17,11 @@ __all__ = [
     "TEXTS",
     "TYPES",
     "Cancelled",
+    "FileKind",
     "IngestOptions",
-    "Kind",
-    "Progress",
+    "ReadTask",
     "Reading",
-    "Task",
+    "WorkProgress",
     "kind_of",
     "reader_for",
 ]
@@ -45,7 +45,7 @@ COMPRESSIONS = (".gz", ".zst", ".zip")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """What a file name promises. ``suffix`` is empty for a zip, whose member tells."""
 
     stem: str
@@ -53,16 +53,16 @@ class Kind:
     compression: str
 
 
-def kind_of(filename: str) -> Kind:
+def kind_of(filename: str) -> FileKind:
     """Raises UnsupportedMediaType for a name none of the readers takes."""
     name = PurePosixPath(filename)
     compression = name.suffix.lower() if name.suffix.lower() in COMPRESSIONS else ""
     inner = PurePosixPath(name.stem) if compression else name
     suffix = inner.suffix.lower()
     if suffix in READERS:
-        return Kind(inner.stem, suffix, compression)
+        return FileKind(inner.stem, suffix, compression)
     if compression == ".zip":
-        return Kind(inner.name, "", compression)
+        return FileKind(inner.name, "", compression)
     raise UnsupportedMediaType
 
 

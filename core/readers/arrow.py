@@ -8,11 +8,11 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from core.errors import UnreadableFile, is_full_disk
-from core.readers.base import Reading, Task, write_parquet
+from core.readers.base import Reading, ReadTask, write_parquet
 from core.readers.sql import clean_names, explain
 
 
-def read(task: Task) -> Reading:
+def read(task: ReadTask) -> Reading:
     try:
         with pa.memory_map(str(task.source)) as mapped:
             schema, batches, layout = _open(mapped)
@@ -40,7 +40,9 @@ def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
     return stream.schema, iter(stream), "stream"
 
 
-def _checked(batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: Task) -> Iterator[pa.RecordBatch]:
+def _checked(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: ReadTask
+) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         batch.validate(full=True)
         task.progress.advance(0)

@@ -35,7 +35,7 @@ class Cancelled(Exception):
 
 
 @dataclass
-class Progress:
+class WorkProgress:
     """How far a conversion is, for whoever watches; and whether it should go on."""
 
     value: float = 0.0
@@ -61,7 +61,7 @@ class Progress:
 
 
 @dataclass
-class Task:
+class ReadTask:
     """One conversion: from ``source`` (plain, its kind is ``suffix``)
     to ``target``, with ``work`` for what is thrown away.
 
@@ -75,7 +75,7 @@ class Task:
     work: Path
     options: IngestOptions
     connection: duckdb.DuckDBPyConnection
-    progress: Progress
+    progress: WorkProgress
     most_rows: int | None = None
     is_head: bool = False
 
@@ -101,11 +101,11 @@ class Reading:
         self.detected.setdefault("notes", []).append(sentence)
 
 
-Read = Callable[[Task], Reading]
+Read = Callable[[ReadTask], Reading]
 
 
 def write_parquet(
-    task: Task,
+    task: ReadTask,
     select: str,
     parameters: Sequence[Any] = (),
     *,
@@ -155,7 +155,7 @@ def unreadable_rows(
 
 
 def _projection(
-    columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple[str, str]], task: Task
+    columns: Sequence[tuple[str, str]], wanted_types: Sequence[tuple[str, str]], task: ReadTask
 ) -> str:
     task.columns = clean_names([name for name, _ in columns])
     renamed = task.options.names or {}
@@ -182,7 +182,7 @@ def _group_rows(row_bytes: int, columns: int) -> int:
     return max(2048, min(122_880, GROUP_BYTES // row_bytes // 2048 * 2048))
 
 
-def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str, group_rows: int) -> None:
+def _copy(task: ReadTask, select: str, parameters: Sequence[Any], projection: str, group_rows: int) -> None:
     task.progress.stage(0.15, 0.85)
     limit = f" LIMIT {task.most_rows}" if task.most_rows else ""
     layout = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows}"
@@ -202,5 +202,5 @@ def _copy(task: Task, select: str, parameters: Sequence[Any], projection: str, g
         raise
 
 
-def _run_copy(task: Task, statement: str, parameters: Sequence[Any]) -> None:
+def _run_copy(task: ReadTask, statement: str, parameters: Sequence[Any]) -> None:
     task.connection.execute(statement, list(parameters))

@@ -8,7 +8,7 @@ is read.
 
 from dataclasses import dataclass
 
-from core.readers.base import Reading, Task, unreadable_rows, write_parquet
+from core.readers.base import Reading, ReadTask, unreadable_rows, write_parquet
 from core.readers.options import TYPES
 from core.readers.rejects import MAX_LISTED
 from core.readers.sql import describe, literal, quoted
@@ -27,7 +27,7 @@ class _Change:
     wanted: str
 
 
-def apply(task: Task, reading: Reading) -> None:
+def apply(task: ReadTask, reading: Reading) -> None:
     """Give the columns of the target the chosen types.
 
     Raises UnreadableFile with the rows that do not fit.
@@ -55,7 +55,7 @@ def misfit(source: str, value: str, type_: str) -> str:
     return f"column {source!r}: {value[:60]!r} does not fit the type {label(type_)}"
 
 
-def _rewrite(task: Task, changes: list[_Change]) -> None:
+def _rewrite(task: ReadTask, changes: list[_Change]) -> None:
     sources, target = task.columns, task.target
     untyped = target.rename(task.work / "untyped.parquet")
     tests = {change: _misfit(quoted(change.name), change.type, change.wanted) for change in changes}
@@ -68,7 +68,7 @@ def _rewrite(task: Task, changes: list[_Change]) -> None:
     task.columns = sources
 
 
-def _list_misfits(task: Task, source: str, tests: dict[_Change, str]) -> bool:
+def _list_misfits(task: ReadTask, source: str, tests: dict[_Change, str]) -> bool:
     """Whether rows are to be skipped. Raises UnreadableFile when they are there and must not be skipped."""
     values = ", ".join(
         f"CASE WHEN {test} THEN {quoted(c.name)}::VARCHAR END AS v{i}"

@@ -81,7 +81,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """One column of text and the types it may have, the likeliest first; none left means text.
 
     ``careful`` trims and takes a quoted empty field for a missing value; plain files need neither, and it
@@ -131,7 +131,7 @@ class Column:
         return f"({self.text} IS NOT NULL AND NOT coalesce({self.candidates[0].test(self.text)}, false))"
 
 
-def propose(name: str, sample: Iterable[str], options: IngestOptions) -> Column:
+def propose(name: str, sample: Iterable[str], options: IngestOptions) -> TextColumn:
     """What a column may be, from some of its values; empty ones say nothing."""
     nulls = tuple(options.null_values or ())
     raw = {value for value in sample if value}
@@ -139,14 +139,14 @@ def propose(name: str, sample: Iterable[str], options: IngestOptions) -> Column:
     careful = bool(nulls) or any(value != value.strip(" ") for value in raw)
     wanted = (options.types or {}).get(name)
     if wanted:
-        return _demanded(Column(name, (), nulls, careful=True, chosen=True), wanted, values, options)
+        return _demanded(TextColumn(name, (), nulls, careful=True, chosen=True), wanted, values, options)
     known = [_WHOLE] if name.lower() in PROSE else _known(options)
     if not values:
-        return Column(name, tuple(c for c in known if not c.format), nulls, careful=True, unseen=True)
-    return Column(name, _fitting(known, values), nulls, careful=careful)
+        return TextColumn(name, tuple(c for c in known if not c.format), nulls, careful=True, unseen=True)
+    return TextColumn(name, _fitting(known, values), nulls, careful=careful)
 
 
-def settle(columns: Sequence[Column], answers: Sequence[tuple[int, Sequence[bool]]]) -> list[Column]:
+def settle(columns: Sequence[TextColumn], answers: Sequence[tuple[int, Sequence[bool]]]) -> list[TextColumn]:
     """The columns with those candidates that fit the whole file. ``answers``: see :func:`questions`."""
     settled = []
     for column, (count, fits) in zip(columns, answers, strict=True):
@@ -159,7 +159,7 @@ def settle(columns: Sequence[Column], answers: Sequence[tuple[int, Sequence[bool
     return settled
 
 
-def questions(column: Column) -> list[str]:
+def questions(column: TextColumn) -> list[str]:
     """Aggregates whose answers are the number of values and, per candidate, whether all of them fit."""
     careful = replace(column, careful=True)
     x = careful.text
@@ -184,7 +184,7 @@ def _fitting(candidates: Iterable[Candidate], values: set[str]) -> tuple[Candida
     return tuple(c for c in candidates if all(c.looks(value) for value in (few if c.format else all_)))
 
 
-def _demanded(column: Column, wanted: str, values: set[str], options: IngestOptions) -> Column:
+def _demanded(column: TextColumn, wanted: str, values: set[str], options: IngestOptions) -> TextColumn:
     if wanted == "VARCHAR":
         return replace(column, careful=False)
     strict = _fitting((c for c in _known(options) if c.type == wanted), values)

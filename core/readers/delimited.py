@@ -20,10 +20,10 @@ import duckdb
 
 from core.errors import UnreadableFile, ValidationError
 from core.readers import column_types, text
-from core.readers.base import MAX_ERRORS, Reading, Task, require_columns, unreadable_rows, write_parquet
+from core.readers.base import MAX_ERRORS, Reading, ReadTask, require_columns, unreadable_rows, write_parquet
 from core.readers.chosen_types import misfit
-from core.readers.column_types import MISFIT, Column
-from core.readers.dialects import DEFAULT_LINE, Dialect, Sample, sample_of, settle_dialect
+from core.readers.column_types import MISFIT, TextColumn
+from core.readers.dialects import DEFAULT_LINE, Dialect, RowSample, sample_of, settle_dialect
 from core.readers.records import Record, problem_of, records
 from core.readers.sql import clean_names, explain, literal
 
@@ -32,7 +32,7 @@ WIDE = 2000
 WIDE_MEMORY_MB = 2560
 
 
-def read(task: Task) -> Reading:
+def read(task: ReadTask) -> Reading:
     reading = Reading()
     plain = text.as_utf8(task, reading).path
     dialect = settle_dialect(plain, task, reading)
@@ -52,7 +52,7 @@ def read(task: Task) -> Reading:
     return reading
 
 
-def _convert_mended(path: Path, dialect: Dialect, task: Task, reading: Reading) -> None:
+def _convert_mended(path: Path, dialect: Dialect, task: ReadTask, reading: Reading) -> None:
     mended, even = _mend(path, dialect, task)
     if not task.options.skip_bad_rows or not task.options.types:
         return _convert(mended, even, task, reading)
@@ -60,7 +60,12 @@ def _convert_mended(path: Path, dialect: Dialect, task: Task, reading: Reading) 
 
 
 def _convert(
-    path: Path, dialect: Dialect, task: Task, reading: Reading, *, origin: tuple[Path, Dialect] | None = None
+    path: Path,
+    dialect: Dialect,
+    task: ReadTask,
+    reading: Reading,
+    *,
+    origin: tuple[Path, Dialect] | None = None,
 ) -> None:
     require_columns(dialect.width)
     if dialect.width > WIDE:  # every column takes vectors of its own: measured 1.6 GB for 10,000 of them
@@ -86,7 +91,7 @@ def _convert(
     _tell(reading, has_header, columns, sample, task)
 
 
-def _columns_of(sample: Sample, dialect: Dialect, task: Task) -> tuple[bool, list[Column]]:
+def _columns_of(sample: RowSample, dialect: Dialect, task: ReadTask) -> tuple[bool, list[TextColumn]]:
     """Whether the first row names the columns, and the columns with what they may be."""
     if not sample.rows:
         raise UnreadableFile("No row of the file can be read. Is the delimiter right, and are quotes closed?")
@@ -100,7 +105,7 @@ def _columns_of(sample: Sample, dialect: Dialect, task: Task) -> tuple[bool, lis
     return False, _proposed([f"column{i}" for i in range(width)], sample.rows, task)
 
 
-def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Column]:
+def _proposed(names: list[str], rows: list[list[str]], task: ReadTask) -> list[TextColumn]:
     free = task.options.model_copy(update={"types": None})
     for i, name in enumerate(names):
         if name in (task.options.types or {}):
@@ -110,7 +115,7 @@ def _proposed(names: list[str], rows: list[list[str]], task: Task) -> list[Colum
     ]
 
 
-def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool:
+def _is_header(first: list[str], below: list[TextColumn], *, any_rows: bool) -> bool:
     """A first row that could itself be a row of the typed columns below is data;
     but years in a row are names (1990, 1991, …)."""
     fitting = [
@@ -127,12 +132,12 @@ def _is_header(first: list[str], below: list[Column], *, any_rows: bool) -> bool
     return not any_rows or not fitting or (are_years and len(fitting) < len(first))
 
 
-def _is_unclear(column: Column) -> bool:
+def _is_unclear(column: TextColumn) -> bool:
     """Day first or month first: a later row may tell."""
     return len({c.format for c in column.candidates if c.format}) > 1
 
 
-def _settled(source: str, path: Path, columns: list[Column], task: Task) -> list[Column]:
+def _settled(source: str, path: Path, columns: list[TextColumn], task: ReadTask) -> list[TextColumn]:
     """The columns with the types that the whole file allows: one pass, or a few for very wide tables."""
     asked = [column_types.questions(column) for column in columns]
     values: list[object] = []
@@ -147,7 +152,7 @@ def _settled(source: str, path: Path, columns: list[Column], task: Task) -> list
     return column_types.settle(columns, answers)
 
 
-def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str:
+def _source(columns: list[TextColumn], dialect: Dialect, *, has_header: bool) -> str:
     """read_csv of everything as text, one parameter: the path."""
     typed = "{" + ", ".join(f"{literal(column.name)}: 'VARCHAR'" for column in columns) + "}"
     long_lines = f", max_line_size={dialect.longest_line}" if dialect.longest_line > DEFAULT_LINE else ""
@@ -159,7 +164,13 @@ def _source(columns: list[Column], dialect: Dialect, *, has_header: bool) -> str
 
 
 def _write(
-    source: str, path: Path, columns: list[Column], sample: Sample, task: Task, *, skips: bool = False
+    source: str,
+    path: Path,
+    columns: list[TextColumn],
+    sample: RowSample,
+    task: ReadTask,
+    *,
+    skips: bool = False,
 ) -> None:
     steps = [column.converted(number) for number, column in enumerate(columns)]
     read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
@@ -174,11 +185,11 @@ def _write(
     )
 
 
-def _any_misfit(columns: list[Column]) -> str:
+def _any_misfit(columns: list[TextColumn]) -> str:
     return " OR ".join(column.misfit for column in columns if column.chosen and column.candidates) or "false"
 
 
-def _misfits(source: str, path: Path, columns: list[Column], task: Task) -> dict[int, str]:
+def _misfits(source: str, path: Path, columns: list[TextColumn], task: ReadTask) -> dict[int, str]:
     """Rows (from 0) whose values do not fit the types that the user chose, with what to say about each."""
     chosen = [column for column in columns if column.chosen and column.candidates]
     if not chosen:
@@ -198,7 +209,7 @@ def _misfits(source: str, path: Path, columns: list[Column], task: Task) -> dict
 
 
 def _reject_misfits(
-    misfits: dict[int, str], origin: tuple[Path, Dialect], has_header: bool, task: Task
+    misfits: dict[int, str], origin: tuple[Path, Dialect], has_header: bool, task: ReadTask
 ) -> None:
     """List them with their lines, or raise UnreadableFile when bad rows are not to be skipped."""
     path, dialect = origin
@@ -214,7 +225,7 @@ def _reject_misfits(
         raise unreadable_rows(bad, len(bad), advice="Mend the file, choose another type, or skip bad rows.")
 
 
-def _walk(path: Path, dialect: Dialect, task: Task) -> Iterator[Record]:
+def _walk(path: Path, dialect: Dialect, task: ReadTask) -> Iterator[Record]:
     """Every record that is not blank, with its problem, also that of a wrong width."""
     resume = task.options.skip_bad_rows and not task.is_head
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -229,7 +240,7 @@ def _walk(path: Path, dialect: Dialect, task: Task) -> Iterator[Record]:
             yield record
 
 
-def _mend(path: Path, dialect: Dialect, task: Task) -> tuple[Path, Dialect]:
+def _mend(path: Path, dialect: Dialect, task: ReadTask) -> tuple[Path, Dialect]:
     """Rewrite a file record by record.
 
     Raises UnreadableFile with the bad lines, or lists them when they are to be skipped.
@@ -266,7 +277,7 @@ def _wrong_width(record: Record, dialect: Dialect) -> str | None:
     return f"{count} value{'s' * (count != 1)} where the first row has {width} (from {where})"
 
 
-def _require_date_format(task: Task) -> None:
+def _require_date_format(task: ReadTask) -> None:
     if not task.options.date_format:
         return
     try:
@@ -277,7 +288,9 @@ def _require_date_format(task: Task) -> None:
         ) from error
 
 
-def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sample, task: Task) -> None:
+def _tell(
+    reading: Reading, has_header: bool, columns: list[TextColumn], sample: RowSample, task: ReadTask
+) -> None:
     reading.detected["header"] = has_header
     if not has_header and task.options.header is None:
         reading.note("No header row was found, so the columns are numbered.")
@@ -304,7 +317,7 @@ def _tell(reading: Reading, has_header: bool, columns: list[Column], sample: Sam
         reading.note(f"Kept as text, because reading it as numbers would change it: {', '.join(kept[:10])}.")
 
 
-def _read_lines(path: Path, task: Task, reading: Reading) -> Reading:
+def _read_lines(path: Path, task: ReadTask, reading: Reading) -> Reading:
     """Prose: one row per line that is not empty."""
     reading.detected = {"encoding": reading.detected.get("encoding"), "lines": True}
     with (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import UnreadableFile
-from core.readers.base import Reading, Task
+from core.readers.base import Reading, ReadTask
 from core.readers.records import records
 
 SAMPLE_CHARACTERS = 1 << 20
@@ -31,7 +31,7 @@ class Dialect:
 
 
 @dataclass(frozen=True)
-class Sample:
+class RowSample:
     """The first rows. ``is_all``: there are no others. ``row_characters``: how long a row is on average."""
 
     rows: list[list[str]]
@@ -39,7 +39,7 @@ class Sample:
     row_characters: int
 
 
-def settle_dialect(path: Path, task: Task, reading: Reading) -> Dialect:
+def settle_dialect(path: Path, task: ReadTask, reading: Reading) -> Dialect:
     lines, _ = sample_lines(path)
     above, stated = (
         task.options.skip_lines or 0,
@@ -72,7 +72,7 @@ def sample_lines(path: Path) -> tuple[list[str], bool]:
     return lines if is_all or len(lines) < 2 else lines[:-1], is_all
 
 
-def sample_of(path: Path, dialect: Dialect) -> Sample:
+def sample_of(path: Path, dialect: Dialect) -> RowSample:
     """The first whole rows below what is skipped."""
     lines, is_all = sample_lines(path)
     found = [
@@ -81,7 +81,7 @@ def sample_of(path: Path, dialect: Dialect) -> Sample:
         if r.values and not r.problem
     ]
     even = [record.values for record in found if len(record.values) >= dialect.width]
-    return Sample(even, is_all, max(sum(map(len, lines)) // max(len(even), 1), 1))
+    return RowSample(even, is_all, max(sum(map(len, lines)) // max(len(even), 1), 1))
 
 
 def _fit(lines: Sequence[str], delimiter: str, *, is_stated: bool) -> tuple[float, Dialect]:

@@ -14,14 +14,14 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook
 
 from core.errors import UnreadableFile, ValidationError
-from core.readers.base import Reading, Task, write_parquet
+from core.readers.base import Reading, ReadTask, write_parquet
 from core.readers.sql import clean_names, explain
 from core.readers.unpack import count_zip
 
 _EXACT = 2**53
 
 
-def read(task: Task) -> Reading:
+def read(task: ReadTask) -> Reading:
     if task.suffix == ".xlsx":
         count_zip(task.source, progress=task.progress)
     rows, reading = _rows_of_sheet(task)
@@ -42,7 +42,7 @@ def read(task: Task) -> Reading:
     return reading
 
 
-def _rows_of_sheet(task: Task) -> tuple[list[list[Any]], Reading]:
+def _rows_of_sheet(task: ReadTask) -> tuple[list[list[Any]], Reading]:
     try:
         with CalamineWorkbook.from_path(str(task.source)) as book:
             name = _choose_sheet(book.sheet_names, task.options.sheet)

@@ -15,7 +15,7 @@ import duckdb
 from core import sql_types
 from core.errors import UnreadableFile
 from core.readers import text
-from core.readers.base import PROSE, Reading, Task, unreadable_rows, write_parquet
+from core.readers.base import PROSE, Reading, ReadTask, unreadable_rows, write_parquet
 from core.readers.json_documents import Element, elements
 from core.readers.json_rows import parse_row
 from core.readers.sql import describe, explain, literal, quoted
@@ -33,7 +33,7 @@ _LESS = "|".join(
 _BIG_INTEGER = re.compile(rf"[:\[,\s](?:-?\d{{20,}}|-(?:{_LESS}))[,}}\]\s]".encode())
 
 
-def read(task: Task) -> Reading:
+def read(task: ReadTask) -> Reading:
     reading = Reading()
     plain = text.as_utf8(task, reading).path
     layout = _layout_of(plain)
@@ -86,7 +86,7 @@ def _select(layout: str, types: dict[str, str] | None = None) -> str:
     )
 
 
-def _kept_types(task: Task, inferred: Sequence[tuple[str, str]]) -> dict[str, str] | None:
+def _kept_types(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> dict[str, str] | None:
     """Types to state because the inferred ones would change what was written; None when they are fine.
 
     JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation,
@@ -115,7 +115,7 @@ def _kept_type(name: str, type_: str) -> str:
     return "VARCHAR" if type_ in ("TIME", "UUID") else type_
 
 
-def _flatten_scalars(task: Task) -> None:
+def _flatten_scalars(task: ReadTask) -> None:
     """A column of mixed plain values (``1`` and ``"a"``) comes as JSON;
     as text it has no quotes around its words."""
     source = f"read_parquet({literal(str(task.target))})"
@@ -184,7 +184,7 @@ def _line_at(block: bytes, at: int) -> str:
     )
 
 
-def _rewritten(path: Path, task: Task, *, is_document: bool) -> Path:
+def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
     """One object per line: big integers as text, bad rows listed.
 
     Raises UnreadableFile when they are not to be skipped.
@@ -212,7 +212,7 @@ def _lines(path: Path) -> Iterator[Element]:
                 yield Element(number, line, value, problem)
 
 
-def _explained(path: Path, task: Task, error: duckdb.Error, *, is_document: bool) -> UnreadableFile:
+def _explained(path: Path, task: ReadTask, error: duckdb.Error, *, is_document: bool) -> UnreadableFile:
     """Why DuckDB could not read it, with the line."""
     try:
         rewritten = _rewritten(path, task, is_document=is_document)

@@ -18,7 +18,16 @@ from core import formats
 from core.cells import json_safe
 from core.errors import LuthierError, UnreadableFile
 from core.fields import parse
-from core.readers import READERS, TEXTS, IngestOptions, Progress, Task, chosen_types, moments, reader_for
+from core.readers import (
+    READERS,
+    TEXTS,
+    IngestOptions,
+    ReadTask,
+    WorkProgress,
+    chosen_types,
+    moments,
+    reader_for,
+)
 from core.readers.opening import Opened, configure, open_plain
 from core.readers.sql import describe, literal
 
@@ -85,7 +94,9 @@ def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) ->
     try:
         with duckdb.connect() as connection:
             configure(connection, work, memory_mb=MEMORY_MB)
-            opened = open_plain(path, filename, work, options=options, progress=Progress(), head=SAMPLE_BYTES)
+            opened = open_plain(
+                path, filename, work, options=options, progress=WorkProgress(), head=SAMPLE_BYTES
+            )
             choices = [*(["member"] if opened.found else []), *_CHOICES[READERS[opened.suffix]]]
             try:
                 return _read(opened, options, connection, work, choices)
@@ -135,8 +146,8 @@ def _read(
     choices: list[str],
 ) -> Look:
     is_text = opened.suffix in TEXTS
-    task = Task(
-        opened.path, opened.suffix, work / "data.parquet", work, options, connection, Progress(),
+    task = ReadTask(
+        opened.path, opened.suffix, work / "data.parquet", work, options, connection, WorkProgress(),
         most_rows=None if is_text else MOST_ROWS, is_head=opened.is_head,
     )  # fmt: skip
     reading = reader_for(opened.suffix)(task)
@@ -162,7 +173,7 @@ def _read(
     )
 
 
-def _shown(task: Task, detected: list[str]) -> Look:
+def _shown(task: ReadTask, detected: list[str]) -> Look:
     table_ = f"read_parquet({literal(str(task.target))})"
     found = zip(describe(task.connection, f"FROM {table_}"), task.columns, detected, strict=True)
     columns = [

@@ -4,14 +4,14 @@ so no page could show them. They are refused by column and row; as text they may
 
 from core import sql_types
 from core.errors import UnreadableFile
-from core.readers.base import Task
+from core.readers.base import ReadTask
 from core.readers.sql import describe, literal, quoted
 
 _LAST = "9999-12-31 23:59:59.999999"
 _NANOSECONDS = "_NS"  # at the end of a type: they reach from 1677 to 2262, and the bounds would not fit
 
 
-def require_known_years(task: Task) -> None:
+def require_known_years(task: ReadTask) -> None:
     """Raises UnreadableFile for the first value of the target that lies outside."""
     source = f"read_parquet({literal(str(task.target))}, file_row_number=true)"
     columns = describe(task.connection, f"FROM read_parquet({literal(str(task.target))})")

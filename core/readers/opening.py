@@ -11,9 +11,9 @@ from core import hardware
 from core.config import settings
 from core.errors import UnsupportedMediaType
 from core.readers import TEXTS, kind_of
-from core.readers.base import IngestOptions, Progress, literal
+from core.readers.base import IngestOptions, WorkProgress, literal
 from core.readers.text import require_kind
-from core.readers.unpack import Wanted, unpack
+from core.readers.unpack import WantedMember, unpack
 
 MEMORY_MB = 768
 THREADS = 4
@@ -56,7 +56,7 @@ def open_plain(
     work: Path,
     *,
     options: IngestOptions,
-    progress: Progress,
+    progress: WorkProgress,
     head: int | None = None,
 ) -> Opened:
     """The file to read.
@@ -68,7 +68,7 @@ def open_plain(
     if kind.compression:
         require_kind(staged, kind.compression)
         path = work / "plain"
-        wanted = Wanted(
+        wanted = WantedMember(
             options.member, first=head is not None, head=head if kind.suffix in ("", *TEXTS) else None
         )
         unpacked = unpack(staged, kind.compression, path, wanted=wanted, progress=progress)

@@ -3,13 +3,13 @@
 import duckdb
 
 from core.errors import UnreadableFile
-from core.readers.base import Reading, Task, write_parquet
+from core.readers.base import Reading, ReadTask, write_parquet
 from core.readers.sql import explain
 
 MAGIC = b"PAR1"
 
 
-def read(task: Task) -> Reading:
+def read(task: ReadTask) -> Reading:
     with task.source.open("rb") as file:
         if file.read(4) != MAGIC:
             raise UnreadableFile("The file is called .parquet but is no Parquet file.")

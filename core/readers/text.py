@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import UnreadableFile
-from core.readers.base import MAX_ERRORS, Progress, Reading, Task
+from core.readers.base import MAX_ERRORS, Reading, ReadTask, WorkProgress
 
 CHUNK = 1 << 20
 IN_CACHE = 1 << 18
@@ -86,7 +86,7 @@ def require_kind(path: Path, suffix: str) -> None:
         )
 
 
-def as_utf8(task: Task, reading: Reading) -> Plain:
+def as_utf8(task: ReadTask, reading: Reading) -> Plain:
     """The source itself when it is plain UTF-8, else its translation. Raises UnreadableFile.
 
     When bad rows are to be skipped, a few lines that are not UTF-8 are left in: whoever reads the rows leaves
@@ -141,7 +141,7 @@ def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:
     return first if is_stated or good >= max(damaged, 1) or count * RARE < number else []
 
 
-def _first_bad_byte(task: Task) -> int | None:
+def _first_bad_byte(task: ReadTask) -> int | None:
     """Where a file stops being UTF-8; None if it is UTF-8 to its end.
 
     Raises UnreadableFile at a NUL byte, if not asked to skip.
@@ -188,7 +188,7 @@ def _with_nul(chunk: bytes, lines: int) -> UnreadableFile:
     return UnreadableFile(message, lines=[(line, problem)])
 
 
-def _translate(source: Path, target: Path, encoding: str, progress: Progress) -> None:
+def _translate(source: Path, target: Path, encoding: str, progress: WorkProgress) -> None:
     decoder, lines, size = codecs.getincrementaldecoder(encoding)(), 1, max(source.stat().st_size, 1)
     with source.open("rb") as file, target.open("w", encoding="utf-8", newline="") as plain:
         while True:

@@ -16,7 +16,7 @@ from core import storage
 from core.config import settings
 from core.errors import TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.readers import READERS, TEXTS
-from core.readers.base import Progress
+from core.readers.base import WorkProgress
 
 CHUNK = 1 << 20
 ZSTD_CHUNK = 2048  # four bytes may expand to 128 KiB, and one call returns all of it
@@ -37,7 +37,7 @@ class Unpacked:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedMember:
     """Which member of a zip; without one the only one, or the ``first`` that comes.
 
     ``head``: so many bytes of a text will do.
@@ -48,7 +48,9 @@ class Wanted:
     head: int | None = None
 
 
-def unpack(path: Path, compression: str, target: Path, *, wanted: Wanted, progress: Progress) -> Unpacked:
+def unpack(
+    path: Path, compression: str, target: Path, *, wanted: WantedMember, progress: WorkProgress
+) -> Unpacked:
     """Write what the archive holds to ``target``.
 
     Raises UnreadableFile, UnsupportedMediaType, ValidationError, TooLarge, DiskFull.
@@ -61,7 +63,7 @@ def unpack(path: Path, compression: str, target: Path, *, wanted: Wanted, progre
         return Unpacked(is_cut=_write(_watched(chunks, packed, size, progress), target, wanted.head))
 
 
-def count_zip(path: Path, *, progress: Progress) -> None:
+def count_zip(path: Path, *, progress: WorkProgress) -> None:
     """Expand a zip-based document (.xlsx) into nothing, to know that it does not explode."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -111,7 +113,7 @@ def _inflate_zstd(packed: IO[bytes]) -> Iterator[bytes]:
         raise UnreadableFile(CUT_OFF)
 
 
-def _unzip(packed: IO[bytes], target: Path, wanted: Wanted, progress: Progress) -> Unpacked:
+def _unzip(packed: IO[bytes], target: Path, wanted: WantedMember, progress: WorkProgress) -> Unpacked:
     try:
         with zipfile.ZipFile(packed) as archive:
             readable = _readable(archive)
@@ -139,7 +141,7 @@ def _readable(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [m for m in members if PurePosixPath(m.filename).suffix.lower() in READERS] or members
 
 
-def _chosen(members: list[zipfile.ZipInfo], wanted: Wanted) -> zipfile.ZipInfo:
+def _chosen(members: list[zipfile.ZipInfo], wanted: WantedMember) -> zipfile.ZipInfo:
     names = ", ".join(m.filename[-60:] for m in members[:5]) + (" …" if len(members) > 5 else "")
     if wanted.member:
         found = next((m for m in members if m.filename == wanted.member), None)
@@ -160,7 +162,9 @@ def _is_clutter(name: str) -> bool:
     return path.name.startswith(".") or "__MACOSX" in path.parts
 
 
-def _watched(chunks: Iterator[bytes], packed: IO[bytes], size: int, progress: Progress) -> Iterator[bytes]:
+def _watched(
+    chunks: Iterator[bytes], packed: IO[bytes], size: int, progress: WorkProgress
+) -> Iterator[bytes]:
     for chunk in chunks:
         progress.advance(packed.tell() / size)
         yield chunk

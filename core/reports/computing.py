@@ -30,7 +30,7 @@ from core.db import reading, writing
 from core.errors import Conflict, LuthierError, NotFound
 from core.processes import claimed
 from core.processes.claimed import Key, Work
-from core.readers.base import Progress
+from core.readers.base import WorkProgress
 from core.readers.opening import configure
 from core.reports import profile
 from core.storage import model_files
@@ -54,14 +54,14 @@ UNFORESEEN = LuthierError(
 
 
 @dataclass(frozen=True)
-class Task:
+class ReportTask:
     """One report to compute. ``about`` is what stands behind the colon of its kind."""
 
     version: DatasetVersionRow
     about: str
     parquet: Path
     connection: duckdb.DuckDBPyConnection
-    progress: Progress
+    progress: WorkProgress
 
 
 def is_small(num_rows: int, num_columns: int) -> bool:
@@ -117,11 +117,11 @@ def _compute(row: VersionReportRow) -> None:
         version = session.get(DatasetVersionRow, row.version_id)
     if version is None:
         return
-    progress = Progress()
+    progress = WorkProgress()
     with _working(row, progress) as connection:
         name, _, about = row.kind.partition(":")
         parquet = storage.parquet_path(version.id)
-        result = COMPUTERS[name](Task(version, about, parquet, connection, progress))
+        result = COMPUTERS[name](ReportTask(version, about, parquet, connection, progress))
     _settle(row, result)
 
 
@@ -140,7 +140,7 @@ def _settle(row: VersionReportRow, result: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _working(row: VersionReportRow, progress: Progress) -> Iterator[duckdb.DuckDBPyConnection]:
+def _working(row: VersionReportRow, progress: WorkProgress) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with bounded memory that spills into its own folder, and a thread that tells of it."""
     key = (row.version_id, row.kind)
     spill = spill_path(*key)
@@ -164,14 +164,14 @@ def _working(row: VersionReportRow, progress: Progress) -> Iterator[duckdb.DuckD
             _clean(key)
 
 
-def _profile(task: Task) -> dict[str, Any]:
+def _profile(task: ReportTask) -> dict[str, Any]:
     version = task.version
     return {
         "columns": profile.compute(task.connection, task.parquet, version.columns, progress=task.progress)
     }
 
 
-def _quality(task: Task) -> dict[str, Any]:
+def _quality(task: ReportTask) -> dict[str, Any]:
     # the converter imports this module too, and starts faster without what quality needs
     from core.reports import quality
 
@@ -182,7 +182,7 @@ def _quality(task: Task) -> dict[str, Any]:
     )
 
 
-def _tokens(task: Task) -> dict[str, Any]:
+def _tokens(task: ReportTask) -> dict[str, Any]:
     from core.reports import token_lengths
 
     try:
@@ -195,7 +195,7 @@ def _tokens(task: Task) -> dict[str, Any]:
     )
 
 
-COMPUTERS: dict[str, Callable[[Task], dict[str, Any]]] = {
+COMPUTERS: dict[str, Callable[[ReportTask], dict[str, Any]]] = {
     PROFILE: _profile,
     QUALITY: _quality,
     TOKENS: _tokens,

@@ -21,7 +21,7 @@ import duckdb
 from pyarrow.parquet import ParquetFile
 
 from core.cells import json_safe
-from core.readers.base import Progress, literal, quoted
+from core.readers.base import WorkProgress, literal, quoted
 from core.sql_types import FLOATS, is_decimal, is_list, is_moment, is_number, is_whole, size_of_decimal
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -67,7 +67,7 @@ def compute(
     parquet: Path,
     columns: Sequence[Column],
     *,
-    progress: Progress | None = None,
+    progress: WorkProgress | None = None,
 ) -> list[ColumnProfile]:
     """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths,
     histogram, top_values, examples; null where a type has none.
@@ -77,7 +77,7 @@ def compute(
     "counts": [n]} (edges of dates are seconds since 1970); ``top_values`` is [{"value", "count"}], the
     commonest first.
     """
-    progress, source = progress or Progress(), _source(connection, parquet, columns)
+    progress, source = progress or WorkProgress(), _source(connection, parquet, columns)
     profiles: list[ColumnProfile] = []
     groups = _cut(columns[:WIDE], COLUMNS_AT_ONCE)
     detailed = DETAILED_COLUMNS if len(columns) <= WIDE else DETAILED_OF_WIDE

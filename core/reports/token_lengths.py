@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 
 from core.errors import ValidationError
-from core.readers.base import Progress
+from core.readers.base import WorkProgress
 from core.reports.profile import QUANTILES
 from core.reports.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.sql_types import holds_text
@@ -27,7 +27,7 @@ Count = Callable[[list[str]], list[int]]
 
 
 def measure(
-    parquet: Path, columns: Sequence[dict[str, str]], tokenizer: Path, *, progress: Progress | None = None
+    parquet: Path, columns: Sequence[dict[str, str]], tokenizer: Path, *, progress: WorkProgress | None = None
 ) -> dict[str, Any]:
     """{"num_rows", "num_rows_measured", "columns": {name:
     {"rows", "total", "mean", "quantiles", "histogram", "longest"}}}.
@@ -35,7 +35,7 @@ def measure(
     ``longest`` is {"line", "tokens"}; ``quantiles`` has p5, p25, p50, p75, p95 and p99. Raises
     ValidationError when the model has no tokenizer that can be read.
     """
-    count, progress = _counter(tokenizer), progress or Progress()
+    count, progress = _counter(tokenizer), progress or WorkProgress()
     names = [column["name"] for column in columns if holds_text(column["type"])][:MAX_COLUMNS]
     groups, num_rows, expected = _groups(parquet)
     lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}

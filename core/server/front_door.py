@@ -36,7 +36,7 @@ CLIENT_LEFT = 499
 
 
 @dataclass
-class Facts:
+class RequestFacts:
     """What the log says about a request. Edges fill in the user when they know who it is."""
 
     method: str
@@ -57,7 +57,7 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.streamlit(scope, receive, send)
             return
-        facts = scope["luthier"] = Facts(scope["method"], scope["path"])
+        facts = scope["luthier"] = RequestFacts(scope["method"], scope["path"])
         try:
             await self._hand_over(scope, receive, _with_headers(send, facts))
         finally:
@@ -92,7 +92,7 @@ async def _has_session(scope: Scope) -> bool:
     return user is not None
 
 
-def _with_headers(send: Send, facts: Facts) -> Send:
+def _with_headers(send: Send, facts: RequestFacts) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             facts.status = message["status"]

@@ -13,9 +13,9 @@ accounting are ``core.query``'s.
 """
 
 from core.sql_sandbox.client import (
-    Answer,
     Limits,
     QueryFailed,
+    SandboxResult,
     SandboxUnavailable,
     UnknownTable,
     run,
@@ -25,9 +25,9 @@ from core.sql_sandbox.lock import protection
 from core.sql_sandbox.stops import Stop, Stopped
 
 __all__ = [
-    "Answer",
     "Limits",
     "QueryFailed",
+    "SandboxResult",
     "SandboxUnavailable",
     "Stop",
     "Stopped",

@@ -30,7 +30,7 @@ Parameters = list[Any] | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
-class Job:
+class SandboxJob:
     """What the caller asks.
 
     ``tables``: name -> Parquet file; ``rows`` and ``result_bytes`` cut a table, ``rows`` an Arrow file.
@@ -59,7 +59,7 @@ class RunError(Exception):
 
 
 def answer(
-    connection: "duckdb.DuckDBPyConnection", job: Job, used: Mapping[str, str]
+    connection: "duckdb.DuckDBPyConnection", job: SandboxJob, used: Mapping[str, str]
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     """Run the admitted text.
 
@@ -91,7 +91,7 @@ def rehearse(connection: "duckdb.DuckDBPyConnection") -> None:
 
 
 def _run(
-    relation: "duckdb.DuckDBPyRelation", job: Job, file: str, head: dict[str, Any]
+    relation: "duckdb.DuckDBPyRelation", job: SandboxJob, file: str, head: dict[str, Any]
 ) -> bytes | memoryview:
     if job.form == "parquet":
         _save(relation, file)
@@ -105,7 +105,9 @@ def _run(
     return _stream(kept)
 
 
-def _explained(connection: "duckdb.DuckDBPyConnection", job: Job, names: Mapping[str, str]) -> dict[str, Any]:
+def _explained(
+    connection: "duckdb.DuckDBPyConnection", job: SandboxJob, names: Mapping[str, str]
+) -> dict[str, Any]:
     [[_, profile]] = connection.execute(EXPLAIN + job.sql, job.parameters or None).fetchall()
     return {"plan": plans.tree(profile, names), "scanned": plans.scanned(profile, names)}
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from core.sql_sandbox import gate, lock
-from core.sql_sandbox.answers import Job, RunError, answer, rehearse, text_literal
+from core.sql_sandbox.answers import RunError, SandboxJob, answer, rehearse, text_literal
 from core.sql_sandbox.explain import Failure, explain
 from core.sql_sandbox.wire import Wire
 
@@ -22,7 +22,7 @@ from core.sql_sandbox.wire import Wire
 class UnknownTables(Exception):
     """The text names tables that the caller did not give."""
 
-    def __init__(self, references: list[gate.Reference]) -> None:
+    def __init__(self, references: list[gate.TableReference]) -> None:
         super().__init__("unknown tables")
         self.references = references
 
@@ -46,7 +46,7 @@ def serve(wire: Wire, connection: "duckdb.DuckDBPyConnection | None") -> None:
     """Say who we are, take one job, answer it."""
     wire.send({"pid": os.getpid()})
     head, _ = wire.receive()
-    job = Job(**head)
+    job = SandboxJob(**head)
     _lock(job)
     lock.watch_memory(job.memory_mb + job.memory_mb // 4 + 64, lambda: _end_for_memory(wire))
     unsaid = {job.folder, *(str(Path(path).parent.parent) for path in job.tables.values())}
@@ -91,7 +91,7 @@ def connect() -> "duckdb.DuckDBPyConnection":
     )
 
 
-def admit(connection: "duckdb.DuckDBPyConnection", job: Job) -> dict[str, str]:
+def admit(connection: "duckdb.DuckDBPyConnection", job: SandboxJob) -> dict[str, str]:
     """Pass the gate.
 
     Returns the used tables, name as given -> name as known. Raises gate.Refused or UnknownTables.
@@ -104,7 +104,7 @@ def admit(connection: "duckdb.DuckDBPyConnection", job: Job) -> dict[str, str]:
     return {gate.fold(r.name): known[gate.fold(r.name)] for r in references}
 
 
-def _lock(job: Job) -> None:
+def _lock(job: SandboxJob) -> None:
     lock.lock(
         read=[Path(path) for path in job.tables.values()],
         write=Path(job.folder),
@@ -130,7 +130,7 @@ def _placed(error: RunError, unsaid: set[str]) -> Failure:
     return replace(failure, position=failure.position - error.before)
 
 
-def _set_limits(connection: "duckdb.DuckDBPyConnection", job: Job) -> None:
+def _set_limits(connection: "duckdb.DuckDBPyConnection", job: SandboxJob) -> None:
     for statement in (
         f"SET memory_limit = '{job.memory_mb}MiB'",
         f"SET temp_directory = {text_literal(str(Path(job.folder) / 'spill'))}",

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from core.sql_sandbox.answers import FILES, Form, Job
+from core.sql_sandbox.answers import FILES, Form, SandboxJob
 from core.sql_sandbox.explain import Failure
 from core.sql_sandbox.stops import Stop
 from core.sql_sandbox.wire import Wire
@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SandboxResult:
     """A query's result in one of its forms.
 
     ``columns``: {"name", "type"}; ``used``: tables by name; ``rows``: of an Arrow file.
@@ -101,13 +101,13 @@ def run(
     parameters: list[Any] | dict[str, Any] | None = None,
     form: Form = "table",
     stop: Stop | None = None,
-) -> Answer:
+) -> SandboxResult:
     """Run one query over ``tables`` (name -> Parquet file),
     with ``folder`` (empty, private) as its only place to write.
 
     Raises QueryFailed, SandboxUnavailable, or Stopped once ``stop`` is set.
     """
-    job = Job(
+    job = SandboxJob(
         sql=sql,
         tables={name: str(path) for name, path in tables.items()},
         parameters=parameters,
@@ -196,11 +196,11 @@ class _Deadline:
         self._timer.cancel()
 
 
-def _ask(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
+def _ask(job: SandboxJob, stop: Stop) -> tuple[dict[str, Any], bytes]:
     return _ask_forked(job, stop) if CAN_FORK else _ask_spawned(job, stop)
 
 
-def _ask_forked(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
+def _ask_forked(job: SandboxJob, stop: Stop) -> tuple[dict[str, Any], bytes]:
     ours, zygote = _connect()
     with ours:
         stream = cast(BinaryIO, ours.makefile("rwb"))
@@ -213,7 +213,7 @@ def _ask_forked(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
             wire.close()
 
 
-def _ask_spawned(job: Job, stop: Stop) -> tuple[dict[str, Any], bytes]:
+def _ask_spawned(job: SandboxJob, stop: Stop) -> tuple[dict[str, Any], bytes]:
     with _start("--once", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             wire = Wire(cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin))
@@ -237,7 +237,7 @@ def _greeting(wire: Wire, give_up: Callable[[], object], zygote: _Zygote | None 
 
 
 def _converse(
-    wire: Wire, job: Job, end: Callable[[], object], *, stop: Stop, zygote: _Zygote | None = None
+    wire: Wire, job: SandboxJob, end: Callable[[], object], *, stop: Stop, zygote: _Zygote | None = None
 ) -> tuple[dict[str, Any], bytes]:
     """Send the job and wait for what comes back; the deadline counts from here."""
     deadline = _Deadline(job.seconds, end)
@@ -277,10 +277,10 @@ def _connect() -> tuple[socket.socket, _Zygote]:
         return ours, _zygote
 
 
-def _read_answer(head: dict[str, Any], block: bytes, *, form: Form, folder: Path) -> Answer:
+def _read_answer(head: dict[str, Any], block: bytes, *, form: Form, folder: Path) -> SandboxResult:
     if "failure" in head:
         raise _failed(head["failure"])
-    answer = Answer(
+    answer = SandboxResult(
         columns=list(head["columns"]),
         used=tuple(head["used"]),
         truncated=bool(head["truncated"]),

@@ -82,7 +82,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Reference:
+class TableReference:
     """A table name as the text has it: its dotted parts, and the byte where it stands."""
 
     parts: tuple[str, ...]
@@ -97,11 +97,11 @@ class Reference:
 class _Walk:
     """What was seen on the way: table names, and the values of pivots."""
 
-    references: list[Reference] = field(default_factory=list)
+    references: list[TableReference] = field(default_factory=list)
     pivot_values: list[Any] = field(default_factory=list)
 
 
-def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
+def check(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[TableReference]:
     """The tables that ``sql`` reads.
 
     Raises Refused, or DuckDB's own error where the text cannot be parsed.
@@ -173,7 +173,7 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     return kind
 
 
-def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Reference]:
+def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[TableReference]:
     """Check the text with its value lists filled in;
     every filled list must have become a pivot's values and nothing else."""
     marked = with_markers(sql)
@@ -185,7 +185,7 @@ def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Refe
         raise Refused(PIVOT_ADVICE) from None
     if walk.pivot_values.count(marked.marker) != marked.count:
         raise Refused(PIVOT_ADVICE)
-    return [Reference(reference.parts, None) for reference in walk.references]
+    return [TableReference(reference.parts, None) for reference in walk.references]
 
 
 def _statement_kind(statement: "duckdb.Statement") -> str:
@@ -310,7 +310,7 @@ def _note_reference(tree: Tree, scope: Scope, walk: _Walk) -> None:
         _refuse_kind(tree, "table name")
     is_common_table_expression = len(path) == 1 and fold(path[0]) in scope
     if not is_common_table_expression:
-        walk.references.append(Reference(path, _position(tree)))
+        walk.references.append(TableReference(path, _position(tree)))
 
 
 def _constant(tree: Tree | None) -> Any:

@@ -11,7 +11,7 @@ from functools import lru_cache
 BATCHES_PER_BUCKET = 16  # lengths are sorted within this many batches: little padding, still well mixed
 
 
-class Order:
+class BatchOrder:
     """The batches of a training. ``lengths`` are the units' token counts."""
 
     def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:

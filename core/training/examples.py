@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core.formats import Example, Preference, Text
+from core.formats import Example, PreferenceExample, Text
 from core.training.method import Rows, TrainingFailed
 from core.training.settings import CommonSettings
 from core.weights import PLAIN_TEMPLATE
@@ -89,7 +89,7 @@ Item = Tokens | Pair
 
 
 @dataclass
-class Reading:
+class TokenizedRows:
     """All rows of one version as tokens, and what happened on the way. Lines count from 1."""
 
     items: list[Any] = field(default_factory=list)  # Tokens or Pair, as the method has it
@@ -97,9 +97,9 @@ class Reading:
     empty: list[int] = field(default_factory=list)  # lines that leave nothing to learn
 
 
-def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> Reading:
+def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> TokenizedRows:
     """Tokenize every row. Raises TrainingFailed with the line of the first row that is wrong."""
-    reading = Reading()
+    reading = TokenizedRows()
     for line, example in rows:
         if isinstance(example, list):
             raise TrainingFailed(
@@ -111,7 +111,9 @@ def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> Reading:
     return reading
 
 
-def add(reading: Reading, line: int, example: Example, tokenizer: Any, settings: CommonSettings) -> None:
+def add(
+    reading: TokenizedRows, line: int, example: Example, tokenizer: Any, settings: CommonSettings
+) -> None:
     """One row more."""
     rendered = render(example, tokenizer, settings)
     if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
@@ -130,7 +132,7 @@ def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[R
     """
     if isinstance(example, Text):
         return [_render_text(example.text, tokenizer)]
-    if isinstance(example, Preference):
+    if isinstance(example, PreferenceExample):
         asked = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
         return [
             _rendered(*render_chat([*asked, *answer], tokenizer), part=part)
@@ -184,7 +186,7 @@ def _items(example: Example, rendered: list[Rendered], most: int, key: str, line
     cut = [_cut(one, most, key, line) for one in rendered]
     if not all(tokens.learned.any() for tokens in cut):
         return
-    yield Pair(cut[0], cut[1], key, line) if isinstance(example, Preference) else cut[0]
+    yield Pair(cut[0], cut[1], key, line) if isinstance(example, PreferenceExample) else cut[0]
 
 
 def _cut(one: Rendered, most: int, key: str, line: int) -> Tokens:

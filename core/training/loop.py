@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.training import checkpoints, schedule
-from core.training.batches import Order, pack, split_to_fit
+from core.training.batches import BatchOrder, pack, split_to_fit
 from core.training.distributed import ALONE, World
 from core.training.hyperparameters import Settings
 from core.training.method import Interrupted, Report, RowLosses, Step, TrainingFailed, Wish
@@ -33,7 +33,7 @@ WISHES = (None, *Wish)
 
 
 @dataclass
-class State:
+class LoopState:
     """Where a training stands; all of it goes into the checkpoint."""
 
     step: int = 0
@@ -70,14 +70,14 @@ class Loop:
     world: World = ALONE
     pinned: Callable[[], set[int]] = set
     checkpoint_seconds: float = 10.0
-    state: State = field(default_factory=State)
+    state: LoopState = field(default_factory=LoopState)
 
     def __post_init__(self) -> None:
         import torch
 
         self.units = self._make_units()
         self.lengths = [sum(len(self.train[row]) for row in unit) for unit in self.units]
-        self.order = Order(
+        self.order = BatchOrder(
             self.lengths, batch_size=self.settings.rows_per_step(self.world.size), seed=self.seed
         )
         self.total = self.settings.total_steps(len(self.units), num_processes=self.world.size)
@@ -100,7 +100,7 @@ class Loop:
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
         self.sampled_at, self.sampling_seconds = -math.inf, 0.0
 
-    def run(self) -> State:
+    def run(self) -> LoopState:
         """Train to the last step.
 
         Raises Interrupted on a wish, TrainingFailed when the loss is lost, DiskFull.
@@ -388,7 +388,7 @@ class Loop:
         saved = checkpoints.load_latest(self.folder)
         if saved is None:
             return
-        self.state = State(**{name: saved[name] for name in vars(State()) if name in saved})
+        self.state = LoopState(**{name: saved[name] for name in vars(LoopState()) if name in saved})
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(saved["weights"][name])

@@ -1,6 +1,6 @@
 """What a training method is, and what it is told and tells while it trains.
 
-The worker hands ``core.training.run`` a method, a :class:`Task` and a :class:`Report`; it returns an
+The worker hands ``core.training.run`` a method, a :class:`TrainingTask` and a :class:`Report`; it returns an
 :class:`Outcome`, whose draft folder the worker publishes. Nothing below knows of jobs, rows of the database
 or leases: it asks ``report.wish()`` once per step.
 """
@@ -64,7 +64,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Sample:
+class AnswerSample:
     """What the model answers at one step.
 
     ``kind`` fixed: a prompt that is asked every time; worst: a row it does badly on.
@@ -91,7 +91,7 @@ class RowLosses:
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """One training: where its files are and what it learns from."""
 
     weights: Weights  # what it starts from: a whole model, or an adapter over one
@@ -137,7 +137,7 @@ class Report(Protocol):
 
     def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None: ...
 
-    def sampled(self, step: int, samples: Sequence[Sample]) -> None: ...
+    def sampled(self, step: int, samples: Sequence[AnswerSample]) -> None: ...
 
     def rows(self, losses: RowLosses) -> None:
         """The losses by row so far. Written to a file, whole."""
@@ -163,7 +163,7 @@ class Silent:
     def planned(self, settings: CommonSettings, *, total_steps: int, start_step: int) -> None: ...
     def step(self, facts: Step) -> None: ...
     def validated(self, step: int, loss: float, extra: Mapping[str, float]) -> None: ...
-    def sampled(self, step: int, samples: Sequence[Sample]) -> None: ...
+    def sampled(self, step: int, samples: Sequence[AnswerSample]) -> None: ...
     def rows(self, losses: RowLosses) -> None: ...
     def settle(self) -> None: ...
     def checkpointed(

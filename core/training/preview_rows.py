@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from core.errors import Detail
-from core.formats import Chat, Example, Preference
+from core.formats import ChatExample, Example, PreferenceExample
 from core.training import examples
 from core.training.batches import pack
-from core.training.examples import Pair, Reading, Rendered, Tokens
+from core.training.examples import Pair, Rendered, TokenizedRows, Tokens
 from core.training.hyperparameters import Settings
 
 MOST_PIECES = 3_000  # tokens of one sequence that are handed out; the counts are always of all
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Piece:
+class TokenPiece:
     """One token.
 
     ``text`` is empty where it is a later part of a character that an earlier token shows (``joined``).
@@ -47,7 +47,7 @@ class Piece:
 
 def look(example: Example, tokenizer: Any, settings: Settings) -> Json:
     """One row: ``sequences`` with their pieces and counts, and whether the row trains at all."""
-    reading = Reading()
+    reading = TokenizedRows()
     examples.add(reading, 1, example, tokenizer, settings)
     rendered = examples.render(example, tokenizer, settings)
     texts = _template_texts(example, tokenizer)
@@ -73,7 +73,7 @@ def _sequence(rendered: Rendered, kept: Sequence[Tokens], text: str, tokenizer: 
     shown = rendered.ids[:MOST_PIECES]
     special = set(tokenizer.all_special_ids)
     pieces = [
-        Piece(
+        TokenPiece(
             text=piece,
             id=token,
             # where nothing of a row is trained, show what its mask would have been
@@ -133,9 +133,9 @@ def _growing(ids: Sequence[int], place: int, before: list[int], decode: Any) -> 
 
 
 def _template_texts(example: Example, tokenizer: Any) -> list[str]:
-    if isinstance(example, Chat):
+    if isinstance(example, ChatExample):
         return [_template_text(example.messages, tokenizer)]
-    if isinstance(example, Preference):
+    if isinstance(example, PreferenceExample):
         return [
             _template_text([*example.messages, *answer], tokenizer)
             for answer in (example.preferred, example.non_preferred)
@@ -174,7 +174,7 @@ class Counting:
             return self._note_wrong(line, example)
         from jinja2 import TemplateError
 
-        reading = Reading()
+        reading = TokenizedRows()
         try:
             examples.add(reading, line, example, tokenizer, settings)
             unsure = reading.cut or not reading.items  # the items do not tell how long the row was
@@ -222,7 +222,7 @@ class Counting:
         room = MOST_LINES - len(self.wrong)
         self.wrong += [{"line": line, "field": d.field, "message": d.message} for d in wrong[:room]]
 
-    def _note_problems(self, line: int, reading: Reading) -> None:
+    def _note_problems(self, line: int, reading: TokenizedRows) -> None:
         self.num_cut += len(reading.cut)
         self.num_empty += len(reading.empty)
         for lines, found in ((self.cut, reading.cut), (self.empty, reading.empty)):

@@ -49,7 +49,7 @@ SLICE_SECONDS, TOLD_EVERY = 0.15, 0.5
 Json = dict[str, Any]
 
 
-class Server:
+class PreviewServer:
     """``_work`` holds the requests begun and not ended, as generators that yield after a slice of work."""
 
     def __init__(self, lines: Lines, *, idle_seconds: float) -> None:
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--idle-seconds", type=float, default=300)
     arguments = parser.parse_args()
-    server = Server(line_server.connect(), idle_seconds=arguments.idle_seconds)
+    server = PreviewServer(line_server.connect(), idle_seconds=arguments.idle_seconds)
     server.run()
     line_server.leave()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from core import hardware
 from core.training import examples, pretrained
-from core.training.examples import Reading
+from core.training.examples import TokenizedRows
 from core.training.hyperparameters import Settings
 from core.training.loop import Loop
 from core.training.method import Method, Rows, Silent, TrainingFailed
@@ -80,7 +80,7 @@ def peak_memory() -> int:
 
 def _longest(rows: Rows, tokenizer: Any, settings: Settings) -> Sequence[Any]:
     """As many of the longest items as one step learns from."""
-    reading = Reading()
+    reading = TokenizedRows()
     for count, (line, example) in enumerate(rows):
         if count >= ROWS_LOOKED_AT:
             break

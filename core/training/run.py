@@ -12,14 +12,14 @@ from typing import Any
 from core import hardware, storage
 from core.training import checkpoints, examples, pretrained
 from core.training.distributed import ALONE, World
-from core.training.examples import Reading
+from core.training.examples import TokenizedRows
 from core.training.hyperparameters import Settings
-from core.training.loop import Loop, State
-from core.training.method import Interrupted, Method, Outcome, Report, Rows, Task, TrainingFailed
+from core.training.loop import Loop, LoopState
+from core.training.method import Interrupted, Method, Outcome, Report, Rows, TrainingFailed, TrainingTask
 from core.training.samples import Sampler
 
 
-def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -> Outcome:
+def train(method: Method, task: TrainingTask, report: Report, *, world: World = ALONE) -> Outcome:
     """Raises Interrupted on a wish, TrainingFailed, DiskFull.
 
     Every process of a world calls it; the first writes the draft.
@@ -63,7 +63,7 @@ def train(method: Method, task: Task, report: Report, *, world: World = ALONE) -
     )
 
 
-def _read(task: Task, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
+def _read(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
     """(rows to learn, rows to validate on, settings for so many)"""
     first = task.settings_for(0)  # what it says about reading does not depend on the number of rows
     reading = examples.read(_watched(task.train(), report), tokenizer, first)
@@ -94,15 +94,17 @@ def _device(world: World) -> str:
     return f"cuda:{world.local}" if torch.cuda.is_available() else "cpu"
 
 
-def _sampler(method: Method, task: Task, tokenizer: Any, rows: Sequence[Any]) -> Sampler:
+def _sampler(method: Method, task: TrainingTask, tokenizer: Any, rows: Sequence[Any]) -> Sampler:
     return Sampler(tokenizer, task.sample_prompts, rows, as_chat=method.asks_in_chat)
 
 
-def _chosen_step(state: State, settings: Settings) -> int:
+def _chosen_step(state: LoopState, settings: Settings) -> int:
     return state.best_step if settings.keep == "best" and state.best_step else state.step
 
 
-def _write_draft(task: Task, model: Any, tokenizer: Any, *, step: int, is_last: bool, report: Report) -> None:
+def _write_draft(
+    task: TrainingTask, model: Any, tokenizer: Any, *, step: int, is_last: bool, report: Report
+) -> None:
     if is_last:
         return pretrained.save_draft(model, tokenizer, task.weights, task.draft)
     report.event(
@@ -119,7 +121,7 @@ def _write_draft(task: Task, model: Any, tokenizer: Any, *, step: int, is_last: 
     return None
 
 
-def _metrics(state: State, chosen: int) -> dict[str, Any]:
+def _metrics(state: LoopState, chosen: int) -> dict[str, Any]:
     best = state.best_loss if state.best_step else None
     return {
         "train_loss": state.train_loss,
@@ -132,7 +134,11 @@ def _metrics(state: State, chosen: int) -> dict[str, Any]:
 
 
 def _tell_about_data(
-    reading: Reading, learned: Sequence[Any], held_out: Sequence[Any], settings: Settings, report: Report
+    reading: TokenizedRows,
+    learned: Sequence[Any],
+    held_out: Sequence[Any],
+    settings: Settings,
+    report: Report,
 ) -> None:
     if len(learned) < examples.FEWEST_ROWS:
         raise TrainingFailed(

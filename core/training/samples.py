@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.training.examples import Pair, Tokens
-from core.training.method import Sample
+from core.training.method import AnswerSample
 
 FIXED, WORST = 3, 3
 MAX_NEW_TOKENS = 64
@@ -29,7 +29,7 @@ class Sampler:
             self._of_row(row) for row in rows[:FIXED]
         ]
 
-    def take(self, model: Any, rows: Sequence[Any], losses: Any) -> list[Sample]:
+    def take(self, model: Any, rows: Sequence[Any], losses: Any) -> list[AnswerSample]:
         """Answers of ``model``, greedy.
 
         ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too.
@@ -40,7 +40,7 @@ class Sampler:
         asked += [("worst", *self._of_row(rows[i]), float(losses[i])) for i in worst]
         answers = generate(model, self._tokenizer, [ids for _, ids, *_ in asked])
         return [
-            Sample(kind, self._decode(ids), answer, expected, line, loss)
+            AnswerSample(kind, self._decode(ids), answer, expected, line, loss)
             for (kind, ids, expected, line, loss), answer in zip(asked, answers, strict=True)
         ]
 

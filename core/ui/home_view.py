@@ -24,7 +24,7 @@ AT_WORK = ("validating", "queued", "running")
 
 
 @dataclass(frozen=True)
-class Seen:
+class HomeContents:
     """What this user has, newest first."""
 
     datasets: Listed[Dataset]
@@ -39,7 +39,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     """What to do next.
 
     ``sample`` names a sample that the button adds first; ``query`` is the target page's.
@@ -54,8 +54,8 @@ class Step:
     sample: str | None = None
 
 
-def look_around(user: User) -> Seen:
-    return Seen(
+def look_around(user: User) -> HomeContents:
+    return HomeContents(
         datasets.list_datasets(user, DatasetList(limit=RECENT, sort="-updated_at")),
         fine_tuning.list_jobs(user, JobList(limit=20)),
         models.list_models(user, ModelList(limit=RECENT, type="finetuned")),
@@ -64,13 +64,13 @@ def look_around(user: User) -> Seen:
     )
 
 
-def next_step(seen: Seen) -> Step | None:
+def next_step(seen: HomeContents) -> NextStep | None:
     """The first thing of the loop that this user has not done; None when she has been all the way round."""
     if not seen.datasets.total and not seen.jobs.total:
         return _begin_with_sample()
     if seen.at_work:
         job = seen.at_work[0]
-        return Step(
+        return NextStep(
             "Your model is being made",
             "Watch its loss fall; you may close the page.",
             "Watch it",
@@ -87,13 +87,15 @@ def next_step(seen: Seen) -> Step | None:
         text = (
             f"Teach the starter model your {newest.name}." if newest else "Choose a dataset and a base model."
         )
-        return Step("Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query)
+        return NextStep(
+            "Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query
+        )
     model = seen.models.items[0]
     if not any(chat.model_id == model.id for chat in seen.chats.items):
         text = f"{model.name} is ready. Ask it something from its training rows."
-        return Step("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
+        return NextStep("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
     if not seen.keys:
-        return Step(
+        return NextStep(
             "Call it from your own program",
             "Make a key; the OpenAI SDK is the client.",
             "Make a key",
@@ -104,10 +106,10 @@ def next_step(seen: Seen) -> Step | None:
     return None
 
 
-def _begin_with_sample() -> Step | None:
+def _begin_with_sample() -> NextStep | None:
     found = datasets.samples()
     if not found:
-        return Step(
+        return NextStep(
             "Bring your data", "Upload a file: it becomes a table.", "Upload", "upload", "datasets", {}
         )
     sample = found[0]
@@ -116,7 +118,7 @@ def _begin_with_sample() -> Step | None:
         f"({show.count(sample.num_rows, 'row')}), fine-tune the starter model on it in a minute or two, "
         "then chat with the result."
     )
-    return Step(
+    return NextStep(
         "Make your first model",
         text,
         "Begin with a sample",
@@ -127,7 +129,7 @@ def _begin_with_sample() -> Step | None:
     )
 
 
-def show_next_step(user: User, step: Step | None) -> None:
+def show_next_step(user: User, step: NextStep | None) -> None:
     if step is None:
         return
     with st.container(border=True, key="next_step"):
@@ -140,7 +142,7 @@ def show_next_step(user: User, step: Step | None) -> None:
                 places.button("Upload my own file", "datasets", key="next_step_upload", icon="upload")
 
 
-def _take(user: User, step: Step) -> None:
+def _take(user: User, step: NextStep) -> None:
     if step.sample:
         with st.spinner("Adding the sample …"):
             made = datasets.add_sample(user, step.sample)
@@ -148,7 +150,7 @@ def _take(user: User, step: Step) -> None:
     places.go(step.page, **step.query)
 
 
-def show_counts(seen: Seen) -> None:
+def show_counts(seen: HomeContents) -> None:
     with st.grid(4, min_column_width=130):
         st.metric("Datasets", show.number(seen.datasets.total), border=True)
         st.metric("Fine-tuned models", show.number(seen.models.total), border=True)
@@ -156,7 +158,7 @@ def show_counts(seen: Seen) -> None:
         st.metric("Chats", show.number(seen.chats.total), border=True)
 
 
-def show_running(user: User, seen: Seen) -> None:
+def show_running(user: User, seen: HomeContents) -> None:
     if seen.at_work:
         st.subheader("Running now", anchor=False)
         _show_progress(user, [job.id for job in seen.at_work])
@@ -177,7 +179,7 @@ def _show_progress(user: User, job_ids: Sequence[str]) -> None:
             st.progress(min(max(progress.progress, 0.0), 1.0), text=f"{progress.progress:.0%}{left}")
 
 
-def show_recent(seen: Seen) -> None:
+def show_recent(seen: HomeContents) -> None:
     columns = st.columns(3, gap="medium")
     with columns[0]:
         _show_list(

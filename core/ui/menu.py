@@ -13,7 +13,7 @@ from core.ui import places
 
 
 @dataclass(frozen=True)
-class Entry:
+class MenuEntry:
     """One page: its file in ``pages/``, which is its address as well, and how the menu shows it."""
 
     name: str
@@ -26,32 +26,34 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("home", "Home", "home"),
-    Entry("datasets", "Datasets", "database", "Data", "Upload files, look at them, keep versions."),
-    Entry("dataset", "Dataset", "table_view", "Data", in_menu=False),
-    Entry("review", "Review", "fact_check", "Data", in_menu=False),
-    Entry("edit", "Edit rows", "edit", "Data", in_menu=False),
-    Entry("diff", "Compare versions", "difference", "Data", in_menu=False),
-    Entry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
-    Entry(
+    MenuEntry("home", "Home", "home"),
+    MenuEntry("datasets", "Datasets", "database", "Data", "Upload files, look at them, keep versions."),
+    MenuEntry("dataset", "Dataset", "table_view", "Data", in_menu=False),
+    MenuEntry("review", "Review", "fact_check", "Data", in_menu=False),
+    MenuEntry("edit", "Edit rows", "edit", "Data", in_menu=False),
+    MenuEntry("diff", "Compare versions", "difference", "Data", in_menu=False),
+    MenuEntry("sql", "SQL", "terminal", "Data", "Question your datasets; keep an answer as a new version."),
+    MenuEntry(
         "fine_tuning",
         "Fine-tuning",
         "model_training",
         "Models",
         "Start a fine-tuning and follow those that run.",
     ),
-    Entry("job", "Fine-tuning job", "monitoring", "Models", in_menu=False),
-    Entry("sweep", "Sweep", "scatter_plot", "Models", in_menu=False),
-    Entry("compare", "Compare runs", "compare_arrows", "Models", in_menu=False),
-    Entry("models", "Models", "deployed_code", "Models", "Base models and the models you have made."),
-    Entry("model", "Model", "deployed_code", "Models", in_menu=False),
-    Entry("chat", "Chat", "forum", "Models", "Talk to any model."),
-    Entry("api_keys", "API keys", "key", "Access", "Keys for your own programs."),
-    Entry("usage", "Usage", "bar_chart", "Access", "Tokens, requests and training time."),
-    Entry("guide", "Guide", "menu_book", "Access", "How training works, several devices, the command line."),
-    Entry("alerts", "Alerts", "notifications", "Access", in_menu=False),
-    Entry("settings", "Settings", "settings", "Access", "Your name, your password, your sessions."),
-    Entry(
+    MenuEntry("job", "Fine-tuning job", "monitoring", "Models", in_menu=False),
+    MenuEntry("sweep", "Sweep", "scatter_plot", "Models", in_menu=False),
+    MenuEntry("compare", "Compare runs", "compare_arrows", "Models", in_menu=False),
+    MenuEntry("models", "Models", "deployed_code", "Models", "Base models and the models you have made."),
+    MenuEntry("model", "Model", "deployed_code", "Models", in_menu=False),
+    MenuEntry("chat", "Chat", "forum", "Models", "Talk to any model."),
+    MenuEntry("api_keys", "API keys", "key", "Access", "Keys for your own programs."),
+    MenuEntry("usage", "Usage", "bar_chart", "Access", "Tokens, requests and training time."),
+    MenuEntry(
+        "guide", "Guide", "menu_book", "Access", "How training works, several devices, the command line."
+    ),
+    MenuEntry("alerts", "Alerts", "notifications", "Access", in_menu=False),
+    MenuEntry("settings", "Settings", "settings", "Access", "Your name, your password, your sessions."),
+    MenuEntry(
         "admin",
         "Admin",
         "admin_panel_settings",
@@ -70,11 +72,11 @@ def build_menu(user: User | None) -> dict[str, list[st.Page]]:
     return menu
 
 
-def is_visible(entry: Entry, user: User | None) -> bool:
+def is_visible(entry: MenuEntry, user: User | None) -> bool:
     return entry.in_menu and (not entry.admin_only or (user is not None and user.is_admin))
 
 
-def _page(entry: Entry, *, is_visible: bool) -> st.Page:
+def _page(entry: MenuEntry, *, is_visible: bool) -> st.Page:
     is_home = entry is ENTRIES[0]
     return st.Page(
         places.path(entry.name),

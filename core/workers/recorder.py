@@ -23,7 +23,7 @@ from core.clock import now
 from core.db import writing
 from core.jobs import notes, row_files
 from core.training.hyperparameters import Settings
-from core.training.method import RowLosses, Sample, Step, Wish
+from core.training.method import AnswerSample, RowLosses, Step, Wish
 from core.workers.event_files import EventFile
 
 BEAT_SECONDS = 0.5
@@ -134,7 +134,7 @@ class Recorder:
             self._set(valid_loss=loss)
             self._later(lambda session: notes.note_best(session, self.job_id, step=step, loss=loss))
 
-    def sampled(self, step: int, samples: Sequence[Sample]) -> None:
+    def sampled(self, step: int, samples: Sequence[AnswerSample]) -> None:
         samples = list(samples)
         self._set(stepped_at=now())
         self._job_log.info("step %s: %s answers sampled", step, len(samples))

@@ -31,7 +31,7 @@ from core.people import usage
 from core.tables import CheckpointRow, DatasetVersionRow, JobRow
 from core.training import METHODS, Hyperparameters, Settings, checkpoints, distributed, resolve, run
 from core.training.distributed import World
-from core.training.method import Interrupted, Outcome, Rows, Silent, Task, TrainingFailed, Wish
+from core.training.method import Interrupted, Outcome, Rows, Silent, TrainingFailed, TrainingTask, Wish
 from core.weights import read_facts
 from core.workers.recorder import Recorder
 
@@ -271,10 +271,10 @@ def _meter(
     )
 
 
-def _task(job: JobRow, *, threads: int) -> Task:
+def _task(job: JobRow, *, threads: int) -> TrainingTask:
     weights = models.location(str(job.base_version_id))
     folder = storage.job_dir(job.id)
-    return Task(
+    return TrainingTask(
         weights=weights,
         folder=folder,
         draft=folder / "draft",

@@ -112,7 +112,7 @@ def run_luthier(source: Path, folder: Path, *, hashed: bool = False) -> tuple[fl
     import duckdb
 
     from core.ingest import converter
-    from core.readers import IngestOptions, Progress, reader_for
+    from core.readers import IngestOptions, WorkProgress, reader_for
 
     reader_for(".csv")
     draft, sha256 = Path(tempfile.mkdtemp(dir=folder)), "0" * 64  # made while the file was received
@@ -125,7 +125,7 @@ def run_luthier(source: Path, folder: Path, *, hashed: bool = False) -> tuple[fl
             options=IngestOptions(),
             sha256=sha256,
             connection=connection,
-            progress=Progress(),
+            progress=WorkProgress(),
         )
         if hashed:
             converter.content_hash(connection, draft / "data.parquet", made.columns)

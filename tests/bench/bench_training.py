@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from core.config import ROOT
-from core.formats import Chat
+from core.formats import ChatExample
 from tests.core.training.shared import STARTER, Kept, make_loop
 
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k-train.jsonl"
@@ -113,14 +113,16 @@ def base_of(name: str, folder: Path) -> Path:
     return target
 
 
-def rows_of(count: int) -> list[Chat]:
+def rows_of(count: int) -> list[ChatExample]:
     if GSM8K.is_file():
         lines = GSM8K.read_text(encoding="utf-8").splitlines()[:count]
         pairs = [(one["question"], one["answer"]) for one in map(json.loads, lines)]
     else:
         dice = random.Random(1)
         pairs = [("word " * dice.randint(20, 80), "answer " * dice.randint(20, 120)) for _ in range(count)]
-    return [Chat([{"role": "user", "content": a}, {"role": "assistant", "content": b}]) for a, b in pairs]
+    return [
+        ChatExample([{"role": "user", "content": a}, {"role": "assistant", "content": b}]) for a, b in pairs
+    ]
 
 
 def run_one(side: str, name: str, base: Path, *, packing: bool) -> dict[str, float]:

@@ -15,7 +15,7 @@ from core import query, sql_sandbox, storage
 from core.config import settings
 from core.errors import LuthierError, QueryTimeout, RateLimited, SqlError, Unavailable
 from core.people.users import User
-from core.query import NewQuery, Progress
+from core.query import NewQuery, QueryProgress
 from core.sql_sandbox import Limits, QueryFailed, lock
 from tests.hostile.bombs import BOMBS
 from tests.hostile.sql_data import add_table, users
@@ -112,7 +112,7 @@ def test_children_stay_below_their_memory(tmp_path: Path) -> None:
 
 def _explode(user: User, sql: str) -> float:
     """How long the query was at work; a machine that is fast and large enough may answer some."""
-    progress = Progress()
+    progress = QueryProgress()
     try:
         query.run(user, NewQuery(sql=sql), progress=progress)
     except (RateLimited, Unavailable):

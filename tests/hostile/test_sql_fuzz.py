@@ -23,7 +23,7 @@ from tests.core.sql_sandbox.sql_texts import ATTACKS, QUERIES
 
 SEED, MUTATIONS, ON_THE_REAL_PATH = 20_261_123, 6_000, 100
 KNOWN = {"t", "u", "faq@2", "ünïcode"}
-JOB = child.Job("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, "", 1, 64, 1, 1, 1)
+JOB = child.SandboxJob("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, "", 1, 64, 1, 1, 1)
 TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|[^\w\s]""")
 SPLICES = (
     """
@@ -159,7 +159,7 @@ def _mutate_bytes(sql: str, chance: random.Random) -> str:
 def _is_admitted(connection: "duckdb.DuckDBPyConnection", sql: str) -> bool:
     try:
         text = gate.without_end(connection, sql)
-        child.admit(connection, child.Job(**{**vars(JOB), "sql": text}))
+        child.admit(connection, child.SandboxJob(**{**vars(JOB), "sql": text}))
     except (gate.Refused, child.UnknownTables, duckdb.Error):
         return False
     return True

@@ -17,7 +17,7 @@ from core.config import ROOT, settings
 from core.errors import QueryStopped, SqlError
 from core.ingest import queue as conversions
 from core.people.users import User
-from core.query import NewQuery, Progress, Running
+from core.query import NewQuery, QueryProgress, Running
 from core.query.turn import turns
 from core.sql_sandbox import client
 from tests.hostile.sql_data import add_table
@@ -118,7 +118,7 @@ def _begin(user: User, sql: str) -> "Running[query.QueryResult]":
     """Start it and wait until its child is at work."""
     query.run(user, NewQuery(sql="SELECT 1"))
 
-    def work(progress: Progress) -> query.QueryResult:
+    def work(progress: QueryProgress) -> query.QueryResult:
         return query.run(user, NewQuery(sql=sql), progress=progress)
 
     running = Running(work).start()

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from core.api.edge import Edge
+from core.api.edge import ApiEdge
 from core.api.last_resort import LastResort, handlers
 from core.api.openai import chat, models
 from core.api.openai.errors import render
@@ -21,4 +21,4 @@ v1 = FastAPI(
     middleware=[Middleware(LastResort, render=render)],
     exception_handlers=handlers(render),
 )
-edge = Edge(v1, prefix="/v1", render=render)
+edge = ApiEdge(v1, prefix="/v1", render=render)

@@ -29,7 +29,7 @@ async def complete_chat(body: ChatRequest, caller: CurrentCaller, request: Reque
     """An answer to a conversation, as ``chat.completion`` or,
     with ``stream``, as ``chat.completion.chunk`` events."""
     model = await run_in_threadpool(_prepare, body, caller)
-    answer = Answer(body, model)
+    answer = CompletionShapes(body, model)
 
     def make_pieces(stop: streaming.Stop) -> Pieces:
         return chats.complete(
@@ -46,7 +46,7 @@ async def complete_chat(body: ChatRequest, caller: CurrentCaller, request: Reque
     return JSONResponse(answer.whole(await streaming.collect(request, make_pieces)))
 
 
-class Answer:
+class CompletionShapes:
     """The shapes of one completion: the same id, time and model in every chunk."""
 
     def __init__(self, body: ChatRequest, model: models.Callable) -> None:

@@ -23,7 +23,7 @@ class Part(Input):
     text: str | None = None
 
 
-class Message(Input):
+class RequestMessage(Input):
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
     tool_calls: list[Any] | None = None
@@ -35,7 +35,7 @@ class StreamOptions(Input):
 
 class ChatRequest(Input):
     model: str = Field(min_length=1, max_length=300)
-    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    messages: list[RequestMessage] = Field(min_length=1, max_length=10_000)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
@@ -116,7 +116,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _turn(message: Message, place: str) -> dict[str, str]:
+def _turn(message: RequestMessage, place: str) -> dict[str, str]:
     if message.role not in ROLES:
         raise Unsupported(f"{place}.role", f"Messages of the role {message.role!r} are not supported.")
     if message.tool_calls:
@@ -124,7 +124,7 @@ def _turn(message: Message, place: str) -> dict[str, str]:
     return {"role": ROLES[message.role], "content": _text(message, place)}
 
 
-def _text(message: Message, place: str) -> str:
+def _text(message: RequestMessage, place: str) -> str:
     if isinstance(message.content, str):
         return message.content
     if message.content is None:

@@ -7,7 +7,7 @@ To add a resource: a file beside this one, or in the folder of its concept, with
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from core.api.edge import Edge
+from core.api.edge import ApiEdge
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
 from core.api.rest import alerts, apikeys, auth, chats, docs, exports, messages, models, query, uploads, usage
@@ -54,4 +54,4 @@ api = FastAPI(
     exception_handlers=handlers(render),
 )
 api.openapi = lambda: docs.describe(api)  # type: ignore[method-assign]
-edge = Edge(api, prefix="/api", render=render)
+edge = ApiEdge(api, prefix="/api", render=render)

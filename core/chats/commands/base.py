@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from core.chats.replies import Table
+from core.chats.replies import ReplyTable
 from core.people.users import User
 from core.providers.base import Delta
 
@@ -27,7 +27,7 @@ class Command(ABC):
     missing: str = ""
 
     @abstractmethod
-    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | Table]:
+    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | ReplyTable]:
         """The reply: text, and at most one table.
 
         ``dataset_id``: of the chat, and not yet known to be one that ``user`` may see. ``arguments``: what

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 
 from core.chats.commands.base import Command
-from core.chats.replies import Table
+from core.chats.replies import ReplyTable
 from core.errors import NotFound
 from core.people.users import User
 from core.providers.base import Delta
@@ -22,7 +22,7 @@ class DatasetCommand(Command):
     def run(self, user: User, dataset_id: str, arguments: str) -> QueryResult:
         """Raises NotFound for a dataset that is missing or somebody else's, SqlError, QueryTimeout."""
 
-    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | Table]:
+    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | ReplyTable]:
         if dataset_id is None:
             raise NotFound("There is no dataset.")
         result = self.run(user, dataset_id, arguments)
@@ -31,7 +31,7 @@ class DatasetCommand(Command):
         more = ", and there are more" if is_cut else ""
         shown = f" The first {LARGEST_TABLE} are shown." if result.row_count > LARGEST_TABLE else ""
         yield Delta(f"{result.row_count} {rows} in {result.elapsed_ms:.0f} ms{more}.{shown}")
-        yield Table(
+        yield ReplyTable(
             {
                 "columns": [dict(column) for column in result.columns],
                 "rows": [list(row) for row in result.rows[:LARGEST_TABLE]],

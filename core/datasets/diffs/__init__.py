@@ -9,7 +9,7 @@
 from core.datasets.diffs.computing import (
     SECONDS,
     Diff,
-    Side,
+    VersionSide,
     diff,
     diff_versions,
     prepare,
@@ -21,7 +21,7 @@ from core.datasets.diffs.computing import (
 __all__ = [
     "SECONDS",
     "Diff",
-    "Side",
+    "VersionSide",
     "diff",
     "diff_versions",
     "prepare",

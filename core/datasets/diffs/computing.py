@@ -38,7 +38,7 @@ _guard = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Side:
+class VersionSide:
     """One of the two versions."""
 
     dataset_id: str
@@ -57,8 +57,8 @@ class Diff:
     ``changed_columns``: in how many changed rows a column differs. Without a key nothing is "changed".
     """
 
-    from_: Side
-    to: Side
+    from_: VersionSide
+    to: VersionSide
     key: list[str]
     columns: dict[str, list[dict[str, str]]]
     added: int
@@ -343,8 +343,8 @@ def _likeliness(name: str) -> tuple[int, int]:
     return (0 if looks_like_one else 1, len(name))
 
 
-def _side(version: Version) -> Side:
-    return Side(version.dataset_id, version.id, version.version, version.num_rows)
+def _side(version: Version) -> VersionSide:
+    return VersionSide(version.dataset_id, version.id, version.version, version.num_rows)
 
 
 def _remembered(asked: tuple[Any, ...]) -> Diff | None:

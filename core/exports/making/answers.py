@@ -13,7 +13,7 @@ from typing import Any
 
 from core.exports.making.order import CannotExport
 from core.exports.making.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
-from core.inference.loaded import CannotLoad, LoadedModel, Shelf, Tongue
+from core.inference.loaded import CannotLoad, LoadedModel, LoadedModels, Tongue
 from core.inference.server import make_answer
 from core.inference.text import BROKEN
 from core.weights import Weights
@@ -28,7 +28,7 @@ class Reference:
 
     def __init__(self, weights: Weights) -> None:
         try:
-            loaded = Shelf().get(weights)
+            loaded = LoadedModels().get(weights)
             self.adapter = loaded.put_on(weights)
             self.tongue: Tongue = loaded.tongue(weights)
         except CannotLoad as error:

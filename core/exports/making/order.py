@@ -57,7 +57,7 @@ class Order:
 
 
 @dataclass
-class Progress:
+class ExportProgress:
     """Written by whoever makes the export, read by the thread that reports."""
 
     value: float = 0.0

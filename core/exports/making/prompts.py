@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from core import formats, storage
 from core.db import reading
 from core.errors import ValidationError
-from core.formats import Chat, Preference, Text
+from core.formats import ChatExample, PreferenceExample, Text
 from core.tables import DatasetVersionRow, JobRow
 
 NUM_PROMPTS = 10
@@ -72,7 +72,7 @@ def _of_data(dataset_version_id: str | None, job_id: str | None) -> Iterator[Mes
             yield messages
 
 
-def _prompt_of(example: Chat | Text | Preference) -> Messages:
+def _prompt_of(example: ChatExample | Text | PreferenceExample) -> Messages:
     if isinstance(example, Text):
         return _ask(example.text[:TEXT_CHARACTERS]) if example.text.strip() else []
     messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in example.messages]

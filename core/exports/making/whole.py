@@ -15,7 +15,7 @@ from core.exports.making import answers, card, hub, llama_cpp, ollama, packing, 
 from core.exports.making.folders import write_adapter, write_merged
 from core.exports.making.gguf_file import write_gguf
 from core.exports.making.gguf_vocabulary import template_of
-from core.exports.making.order import CannotExport, Order, Progress
+from core.exports.making.order import CannotExport, ExportProgress, Order
 from core.exports.sizes import estimate
 from core.weights import template_sha256
 
@@ -36,7 +36,7 @@ class Made:
     checks: list[Json]
 
 
-def make(order: Order, progress: Progress, draft: Path, *, token: str = "") -> Made:
+def make(order: Order, progress: ExportProgress, draft: Path, *, token: str = "") -> Made:
     """Leave in ``draft`` the one file of the export (for a push: the card). Raises CannotExport, DiskFull."""
     _require_template(order)
     size = estimate(order.weights, order.kind, order.precision)
@@ -61,7 +61,7 @@ class _Check:
         reference: answers.Reference,
         asked: list[prompts.Messages],
         expected: list[str],
-        progress: Progress,
+        progress: ExportProgress,
     ) -> None:
         self.order, self.reference, self.asked, self.expected, self.progress = (
             order,
@@ -122,7 +122,7 @@ class _Check:
         return checks
 
 
-def _make_folder(order: Order, check: _Check, progress: Progress, draft: Path, *, token: str) -> Made:
+def _make_folder(order: Order, check: _Check, progress: ExportProgress, draft: Path, *, token: str) -> Made:
     folder = draft / order.filename.removesuffix(".zip")
     progress.stage(WRITE, "Writing the adapter" if order.kind == "adapter" else "Writing the weights")
     if order.kind == "adapter":
@@ -141,7 +141,7 @@ def _make_folder(order: Order, check: _Check, progress: Progress, draft: Path, *
     return _finish(archive, checks, progress)
 
 
-def _make_gguf(order: Order, check: _Check, progress: Progress, draft: Path) -> Made:
+def _make_gguf(order: Order, check: _Check, progress: ExportProgress, draft: Path) -> Made:
     file, source = draft / order.filename, order.weights.base
     progress.stage(WRITE, "Writing the file")
     if order.is_adapter:
@@ -169,7 +169,7 @@ def _make_gguf(order: Order, check: _Check, progress: Progress, draft: Path) -> 
 
 
 def _push(
-    order: Order, folder: Path, draft: Path, checks: list[Json], progress: Progress, *, token: str
+    order: Order, folder: Path, draft: Path, checks: list[Json], progress: ExportProgress, *, token: str
 ) -> Made:
     """The card stays here, the weights go to the hub."""
     size = storage.folder_bytes(folder)
@@ -180,7 +180,7 @@ def _push(
     return Made(size, checks)
 
 
-def _finish(file: Path, checks: list[Json], progress: Progress) -> Made:
+def _finish(file: Path, checks: list[Json], progress: ExportProgress) -> Made:
     progress.note(sha256=packing.sha256(file))
     return Made(file.stat().st_size, checks)
 
@@ -232,5 +232,5 @@ def _difference(order: Order, same: int, total: int) -> str:
     )
 
 
-def _advance(progress: Progress, start: float, end: float, share: float) -> None:
+def _advance(progress: ExportProgress, start: float, end: float, share: float) -> None:
     progress.value = start + (end - start) * share

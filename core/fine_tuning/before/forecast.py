@@ -18,8 +18,8 @@ from core.errors import Conflict
 from core.fine_tuning import starting
 from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import Subject, Totals
-from core.fine_tuning.before.process import KILLED, PreviewProcess, Stopped
-from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, tasks
+from core.fine_tuning.before.process import KILLED, PreviewProcess, PreviewStopped
+from core.fine_tuning.before.tasks import BackgroundTask, TaskProgress, fingerprint, kept, tasks
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.sources import Sources
 from core.fine_tuning.starting import NewJob, Plan
@@ -103,7 +103,7 @@ def forecast(user: User, new: NewJob, found: Sources | None = None) -> Forecast:
     )
 
 
-def measured(user: User, new: NewJob, found: Sources | None = None) -> Measured | Progress | None:
+def measured(user: User, new: NewJob, found: Sources | None = None) -> Measured | TaskProgress | None:
     """The measurement of these settings, how far it is, or None when nobody has begun one.
 
     Raises what it failed with.
@@ -111,7 +111,7 @@ def measured(user: User, new: NewJob, found: Sources | None = None) -> Measured 
     return _known(preview.find(user, new, found))
 
 
-def measure(user: User, new: NewJob) -> Measured | Progress:
+def measure(user: User, new: NewJob) -> Measured | TaskProgress:
     """Begin to measure, or tell how far it is.
 
     Raises Conflict when the estimate says that the memory would not do.
@@ -130,7 +130,7 @@ def measure(user: User, new: NewJob) -> Measured | Progress:
     return tasks.begin(key, lambda task: _probe(task, subject, key, lines)).report()
 
 
-def _known(subject: Subject) -> Measured | Progress | None:
+def _known(subject: Subject) -> Measured | TaskProgress | None:
     key = _key(subject)
     if (found := kept.get(key)) is not None:
         return Measured(**found)
@@ -138,7 +138,7 @@ def _known(subject: Subject) -> Measured | Progress | None:
     return task.report() if task else None
 
 
-def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
+def _probe(task: BackgroundTask, subject: Subject, key: str, lines: list[int]) -> None:
     request = {
         "op": "probe",
         "method": subject.method,
@@ -157,12 +157,12 @@ def _probe(task: Task, subject: Subject, key: str, lines: list[int]) -> None:
 
 
 @contextmanager
-def _turn(task: Task) -> Iterator[None]:
+def _turn(task: BackgroundTask) -> Iterator[None]:
     """Two measurements at once would measure each other. Raises Stopped when nobody waits any more."""
     task.note({"told": WAITING})
     while not _one_at_a_time.acquire(timeout=0.2):
         if task.is_over():
-            raise Stopped
+            raise PreviewStopped
     try:
         yield
     finally:

@@ -13,12 +13,12 @@ from typing import Any
 from core import models, storage
 from core.fine_tuning import starting
 from core.fine_tuning.before.process import shared
-from core.fine_tuning.before.tasks import Progress, Task, fingerprint, kept, kept_rows, tasks
+from core.fine_tuning.before.tasks import BackgroundTask, TaskProgress, fingerprint, kept, kept_rows, tasks
 from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.starting import NewJob
 from core.people.users import User
 from core.training import Settings
-from core.training.preview_rows import Piece
+from core.training.preview_rows import TokenPiece
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Sequence:
 
     part: str
     text: str
-    pieces: list[Piece]
+    pieces: list[TokenPiece]
     num_tokens: int
     num_learned: int
     num_cut: int
@@ -43,7 +43,7 @@ class Sequence:
 
 
 @dataclass(frozen=True)
-class Row:
+class ShownRow:
     """``errors``: what is wrong with the row, {"field", "message"}; then it has no sequences.
 
     ``trains``: it is learned from.
@@ -128,14 +128,14 @@ def find(user: User, new: NewJob, found: Sources | None = None) -> Subject:
     return Subject(base, rows, starting.resolve_for(new, base, rows.num_rows), new.method)
 
 
-def row(user: User, new: NewJob, line: int) -> Row:
+def row(user: User, new: NewJob, line: int) -> ShownRow:
     """Raises NotFound (also for a line that is not there), Conflict, ValidationError, Unavailable."""
     return _as_row(shared.ask({"op": "row", "line": line, **find(user, new).as_json()}))
 
 
 def look(
     user: User, new: NewJob, line: int, found: Sources | None = None, *, wait: float = 2.0
-) -> Row | Progress:
+) -> ShownRow | TaskProgress:
     """``row`` for a page, which must not hang while the process starts:
     after ``wait`` seconds it says so, and asks again."""
     subject = find(user, new, found)
@@ -150,19 +150,21 @@ def look(
     return _as_row(known) if known is not None else progress
 
 
-def _ask_row(task: Task, subject: Subject, line: int) -> Json:
+def _ask_row(task: BackgroundTask, subject: Subject, line: int) -> Json:
     return shared.ask({"op": "row", "line": line, **subject.as_json()}, stop=task.is_over)
 
 
-def _as_row(found: Json) -> Row:
+def _as_row(found: Json) -> ShownRow:
     sequences = [
-        Sequence(**{**one, "pieces": [Piece(**piece) for piece in one["pieces"]]})
+        Sequence(**{**one, "pieces": [TokenPiece(**piece) for piece in one["pieces"]]})
         for one in found["sequences"]
     ]
-    return Row(**{**found, "sequences": sequences})
+    return ShownRow(**{**found, "sequences": sequences})
 
 
-def totals(user: User, new: NewJob, found: Sources | None = None, *, wait: float = 0.0) -> Totals | Progress:
+def totals(
+    user: User, new: NewJob, found: Sources | None = None, *, wait: float = 0.0
+) -> Totals | TaskProgress:
     """All rows, or how far the counting is after ``wait`` seconds; asking begins it.
 
     Raises as ``row`` does.
@@ -195,7 +197,7 @@ def stop() -> None:
     shared.stop()
 
 
-def _count(task: Task, subject: Subject, key: str) -> None:
+def _count(task: BackgroundTask, subject: Subject, key: str) -> None:
     found = shared.ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
     kept.put(key, found)
 

@@ -27,7 +27,7 @@ SILENT = "The preview did not answer in time. The server is busy; try again in a
 Json = dict[str, Any]
 
 
-class Stopped(Exception):
+class PreviewStopped(Exception):
     """Nobody waits for the answer any more."""
 
 
@@ -64,7 +64,7 @@ class PreviewProcess(LineProcess):
         try:
             while True:
                 if stop() or stopping.is_stopping():
-                    raise Stopped
+                    raise PreviewStopped
                 try:
                     answer = answers.get(timeout=POLL_SECONDS)
                 except queue.Empty:

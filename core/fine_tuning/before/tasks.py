@@ -20,7 +20,7 @@ from typing import Any
 
 from core.config import settings
 from core.errors import LuthierError
-from core.fine_tuning.before.process import Stopped
+from core.fine_tuning.before.process import PreviewStopped
 from core.security import new_token
 
 ABANDONED_SECONDS = 20.0
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Progress:
+class TaskProgress:
     """``done`` of ``of`` rows; ``told``: what is going on, in words."""
 
     done: int
@@ -37,11 +37,11 @@ class Progress:
     told: str = ""
 
 
-class Task:
+class BackgroundTask:
     """One thing that is being computed. It ends by itself when nobody asks for it any more."""
 
     def __init__(self, of: int) -> None:
-        self._progress = Progress(0, of)
+        self._progress = TaskProgress(0, of)
         self._error: LuthierError | None = None
         self._cancelled = False
         self._asked_at = time.monotonic()
@@ -52,7 +52,7 @@ class Task:
         done, told = answer.get("done", progress.done), answer.get("told", progress.told)
         self._progress = replace(progress, done=done, told=told)
 
-    def report(self) -> Progress:
+    def report(self) -> TaskProgress:
         """Raises what the work failed with."""
         self._asked_at = time.monotonic()
         if self._error:
@@ -88,23 +88,23 @@ class Tasks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, BackgroundTask] = {}
 
-    def running(self, key: str) -> Task | None:
+    def running(self, key: str) -> BackgroundTask | None:
         with self._lock:
             task = self._tasks.get(key)
             if task is not None and task.has_failed:
                 del self._tasks[key]
             return task
 
-    def begin(self, key: str, work: Callable[[Task], None], *, of: int = 0) -> Task:
+    def begin(self, key: str, work: Callable[[BackgroundTask], None], *, of: int = 0) -> BackgroundTask:
         with self._lock:
             if key in self._tasks:
                 return self._tasks[key]
             self._tasks = {
                 key: one for key, one in self._tasks.items() if not (one.has_failed and one.is_over())
             }
-            task = self._tasks[key] = Task(of)
+            task = self._tasks[key] = BackgroundTask(of)
         threading.Thread(target=self._run, args=(key, task, work), name="preview", daemon=True).start()
         return task
 
@@ -122,10 +122,10 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def _run(self, key: str, task: Task, work: Callable[[Task], None]) -> None:
+    def _run(self, key: str, task: BackgroundTask, work: Callable[[BackgroundTask], None]) -> None:
         try:
             work(task)
-        except Stopped:
+        except PreviewStopped:
             pass
         except LuthierError as error:
             task.fail(error)

@@ -33,7 +33,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What one run came to. ``seconds``: worked on, all attempts together."""
 
     job_id: str
@@ -54,7 +54,7 @@ class Comparison:
 
     jobs: list[Job]
     settings: list[Setting]
-    outcomes: list[Outcome]
+    outcomes: list[RunOutcome]
     curves: dict[str, dict[str, Curve]]
 
 
@@ -102,8 +102,8 @@ def _table(facts: Sequence[dict[str, Any]]) -> list[Setting]:
     return found
 
 
-def _outcome(job: Job, trained_tokens: int) -> Outcome:
-    return Outcome(
+def _outcome(job: Job, trained_tokens: int) -> RunOutcome:
+    return RunOutcome(
         job_id=job.id,
         status=job.status,
         best_loss=job.best_loss,

@@ -18,7 +18,7 @@ from core.db import reading
 from core.errors import LuthierError, NotFound
 from core.fine_tuning import provenance, recipes
 from core.fine_tuning.values import Checkpoint, Event, Job, present, present_checkpoint, present_event
-from core.formats import Example, Preference, Text
+from core.formats import Example, PreferenceExample, Text
 from core.jobs import row_files
 from core.people.users import User
 from core.tables import (
@@ -212,5 +212,5 @@ def _excerpt(version: DatasetVersionRow | None, job: JobRow, line: int) -> str |
 def _as_text(example: Example) -> str:
     if isinstance(example, Text):
         return example.text
-    messages = [*example.messages, *(example.preferred if isinstance(example, Preference) else [])]
+    messages = [*example.messages, *(example.preferred if isinstance(example, PreferenceExample) else [])]
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)

@@ -40,7 +40,7 @@ log.txt        the log, up to its last {megabytes} MB
 
 
 @dataclass(frozen=True)
-class Report:
+class RunFile:
     """A file to save."""
 
     filename: str
@@ -48,7 +48,7 @@ class Report:
     content: bytes
 
 
-def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) -> Report:
+def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) -> RunFile:
     """Raises NotFound, also where a run has no events for TensorBoard.
 
     ``address``: of this server, for commands that call it.
@@ -56,10 +56,10 @@ def open_report(user: User, job_id: str, form: Form, *, address: str = ADDRESS) 
     run = gather(user, job_id)
     name = _file_name(run)
     if form == "ipynb":
-        return Report(f"{name}.ipynb", "application/x-ipynb+json", notebook.build(run, address=address))
+        return RunFile(f"{name}.ipynb", "application/x-ipynb+json", notebook.build(run, address=address))
     if form == "tensorboard":
-        return Report(f"{name}-tensorboard.zip", "application/zip", _tensorboard(run))
-    return Report(f"{name}.zip", "application/zip", _archive(run))
+        return RunFile(f"{name}-tensorboard.zip", "application/zip", _tensorboard(run))
+    return RunFile(f"{name}.zip", "application/zip", _archive(run))
 
 
 def export_to_mlflow(user: User, job_id: str) -> Exported:

@@ -21,9 +21,9 @@ from typing import Any
 import duckdb
 from pyarrow.parquet import ParquetFile
 
-from core.readers.base import Progress
+from core.readers.base import WorkProgress
 from core.reports.quality import near_rows, notations, personal, spelling, texts, whole_rows
-from core.reports.quality.base import Check, Column, Finding, Watcher
+from core.reports.quality.base import Check, Finding, QualityColumn, Watcher
 from core.sql_types import holds_text, is_nested
 
 TEXT_CHECKS: tuple[Check, ...] = (*personal.CHECKS, *spelling.CHECKS, *notations.CHECKS)
@@ -38,11 +38,11 @@ def examine(
     columns: Sequence[dict[str, str]],
     *,
     profiled: Sequence[dict[str, Any]] = (),
-    progress: Progress | None = None,
+    progress: WorkProgress | None = None,
 ) -> dict[str, Any]:
     """{"num_rows", "num_rows_scanned", "num_columns_scanned",
     "findings": [as ``Finding``]}, the worst findings first."""
-    progress = progress or Progress()
+    progress = progress or WorkProgress()
     described = _describe(columns, profiled)
     with ParquetFile(parquet) as file:
         num_rows = file.metadata.num_rows
@@ -64,10 +64,10 @@ def examine(
     }
 
 
-def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, Any]]) -> list[Column]:
+def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, Any]]) -> list[QualityColumn]:
     known = {profile["name"]: profile for profile in profiled}
     return [
-        Column(
+        QualityColumn(
             number,
             column["name"],
             column["type"],
@@ -78,12 +78,14 @@ def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, An
     ]
 
 
-def _is_watched(column: Column) -> bool:
+def _is_watched(column: QualityColumn) -> bool:
     """Texts, and whole numbers so large (or so called) that they may be somebody's."""
     return holds_text(column.type) or personal.may_hold(column)
 
 
-def _watch(parquet: Path, columns: Sequence[Column], progress: Progress) -> tuple[list[Finding], int]:
+def _watch(
+    parquet: Path, columns: Sequence[QualityColumn], progress: WorkProgress
+) -> tuple[list[Finding], int]:
     """All text checks in one pass over the file."""
     watchers = {column.name: _watchers(column) for column in columns}
     groups, expected = _chosen_groups(parquet, len(columns))
@@ -104,7 +106,7 @@ def _watch(parquet: Path, columns: Sequence[Column], progress: Progress) -> tupl
     ], scanned
 
 
-def _watchers(column: Column) -> list[Watcher]:
+def _watchers(column: QualityColumn) -> list[Watcher]:
     checks = TEXT_CHECKS if holds_text(column.type) else personal.NUMBER_CHECKS
     return [watcher for check in checks if (watcher := check(column))]
 

@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Column:
+class QualityColumn:
     """What a check may know of its column beforehand.
 
     ``is_plain``: its cells are texts, not structures that hold texts.
@@ -59,7 +59,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TextBatch:
     """The texts of one column in some rows: each different one once. ``at`` says for every text of a row
     which one it is, ``lines`` in which row it stands."""
 
@@ -79,12 +79,12 @@ class Batch:
 class Watcher(Protocol):
     """A check at work on one column."""
 
-    def look(self, batch: Batch) -> None: ...
+    def look(self, batch: TextBatch) -> None: ...
 
     def findings(self, num_rows: int) -> Iterator[Finding]: ...
 
 
-Check = Callable[[Column], Watcher | None]  # None: this check has nothing to do with such a column
+Check = Callable[[QualityColumn], Watcher | None]  # None: this check has nothing to do with such a column
 
 
 @dataclass
@@ -111,7 +111,7 @@ def cut(text: str) -> str:
 
 def found(
     kind: str,
-    column: Column | None,
+    column: QualityColumn | None,
     tally: Tally,
     *,
     title: str,

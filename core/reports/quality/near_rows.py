@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.readers.base import Progress, literal, quoted
+from core.readers.base import WorkProgress, literal, quoted
 from core.reports.quality import near
-from core.reports.quality.base import MAX_EXAMPLES, Column, Finding, Tally, cut, found
+from core.reports.quality.base import MAX_EXAMPLES, Finding, QualityColumn, Tally, cut, found
 from core.reports.quality.personal import masked
 from core.reports.quality.texts import ROLE_FIELDS, batches, texts_of
 from core.sql_types import leaves
@@ -31,9 +31,9 @@ VERIFIED = 20_000  # pairs; what comes behind is told as estimated
 def near_copies(
     connection: duckdb.DuckDBPyConnection,
     parquet: Path,
-    columns: Sequence[Column],
+    columns: Sequence[QualityColumn],
     num_rows: int,
-    progress: Progress,
+    progress: WorkProgress,
 ) -> Iterator[Finding]:
     """One finding per column of prose that has such rows."""
     compared = [column for column in columns if _is_prose(column, num_rows)][:MOST_COLUMNS]
@@ -46,7 +46,7 @@ def near_copies(
         yield from _told(connection, parquet, column, i[kept], j[kept], shares[kept], num_rows)
 
 
-def _is_prose(column: Column, num_rows: int) -> bool:
+def _is_prose(column: QualityColumn, num_rows: int) -> bool:
     profile = column.profile
     if num_rows < 2 or (profile.get("distinct") or 0) < LEAST_DISTINCT * (
         num_rows - (profile.get("nulls") or 0)
@@ -59,7 +59,7 @@ def _is_prose(column: Column, num_rows: int) -> bool:
 
 
 def _copies(
-    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]
+    connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[QualityColumn]
 ) -> NDArray[np.bool_]:
     """Which rows repeat an earlier one in all cells, by a hash of them."""
     cells = ", ".join(quoted(column.name) for column in columns)
@@ -75,7 +75,7 @@ def _copies(
 
 
 def _signatures(
-    parquet: Path, column: Column, num_rows: int, tell: Callable[[float], None]
+    parquet: Path, column: QualityColumn, num_rows: int, tell: Callable[[float], None]
 ) -> near.Signatures:
     parts, rows = [near.signatures([])], 0
     for _, batch in batches(parquet, [column.name]):
@@ -87,7 +87,7 @@ def _signatures(
     return np.concatenate(parts)
 
 
-def _advance(progress: Progress, start: float, width: float, share: float) -> None:
+def _advance(progress: WorkProgress, start: float, width: float, share: float) -> None:
     progress.advance(start + width * share)
 
 
@@ -102,7 +102,7 @@ def _row_texts(cells: pa.Array) -> list[str]:
 
 
 def _texts(
-    connection: duckdb.DuckDBPyConnection, parquet: Path, column: Column, pairs: Sequence[near.Pair]
+    connection: duckdb.DuckDBPyConnection, parquet: Path, column: QualityColumn, pairs: Sequence[near.Pair]
 ) -> dict[int, str]:
     """The texts of the rows in these pairs."""
     wanted = pa.table({"line": pa.array(sorted({at for pair in pairs for at in pair[:2]}), pa.int64())})
@@ -123,7 +123,7 @@ def _texts(
 def _told(
     connection: duckdb.DuckDBPyConnection,
     parquet: Path,
-    column: Column,
+    column: QualityColumn,
     i: near.Places,
     j: near.Places,
     shares: NDArray[np.float64],

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from core.reports.quality.base import Batch, Column, Finding, Tally, Watcher, cut, found
+from core.reports.quality.base import Finding, QualityColumn, Tally, TextBatch, Watcher, cut, found
 
 MOST = 0.8
 TIME = r"(?:[T ]\d{1,2}:\d{2}.*)?$"
@@ -83,14 +83,14 @@ def _order(first: int, second: int, separator: str) -> str | None:
 class NotationWatcher:
     """Sorts the cells of a column by how they are written."""
 
-    def __init__(self, column: Column, kind: Literal["dates", "numbers", "percent"]) -> None:
+    def __init__(self, column: QualityColumn, kind: Literal["dates", "numbers", "percent"]) -> None:
         self.column, self.kind = column, kind
         self.notation: Notation = _NOTATIONS[kind]
         self.tallies: dict[str, Tally] = {}
         self.num_cells, self.num_known = 0, 0
         self.hopeless = False
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         if self.hopeless:
             return
         names = [
@@ -172,15 +172,15 @@ _WORDS = {
 }
 
 
-def dates(column: Column) -> Watcher | None:
+def dates(column: QualityColumn) -> Watcher | None:
     return NotationWatcher(column, "dates") if column.is_plain else None
 
 
-def numbers(column: Column) -> Watcher | None:
+def numbers(column: QualityColumn) -> Watcher | None:
     return NotationWatcher(column, "numbers") if column.is_plain else None
 
 
-def percent(column: Column) -> Watcher | None:
+def percent(column: QualityColumn) -> Watcher | None:
     return NotationWatcher(column, "percent") if column.is_plain else None
 
 

@@ -14,7 +14,16 @@ from ipaddress import ip_address
 import numpy as np
 from stdnum import iban, luhn
 
-from core.reports.quality.base import Batch, Check, Column, Finding, Severity, Tally, Watcher, found
+from core.reports.quality.base import (
+    Check,
+    Finding,
+    QualityColumn,
+    Severity,
+    Tally,
+    TextBatch,
+    Watcher,
+    found,
+)
 from core.reports.quality.phones import CALLED_PHONE, is_national, phones
 from core.reports.quality.texts import matching
 from core.sql_types import is_decimal
@@ -111,7 +120,7 @@ def _is_public(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Kind:
+class PersonalKind:
     """One kind of personal data. ``likely`` (RE2) chooses the texts that ``find`` looks at more closely."""
 
     name: str
@@ -127,11 +136,13 @@ _HELP = (
 )
 _PHONE = r"\+\s?\(?\d|\(\d{3}\)|\d{3}[-.]\d{3}[-.]\d{4}"
 KINDS = (
-    Kind("email", "E-mail addresses", "warn", "[A-Za-z0-9]@[A-Za-z0-9]", emails),
-    Kind("phone", "Phone numbers", "warn", _PHONE, phones),
-    Kind("card", "Payment card numbers", "bad", r"\d(?:[ -]?\d){12}", cards),
-    Kind("iban", "Bank accounts (IBAN)", "bad", r"\b[A-Z]{2}\d{2} ?[A-Z0-9]{4}", ibans),
-    Kind("ip", "Internet addresses (IP)", "warn", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:", addresses),
+    PersonalKind("email", "E-mail addresses", "warn", "[A-Za-z0-9]@[A-Za-z0-9]", emails),
+    PersonalKind("phone", "Phone numbers", "warn", _PHONE, phones),
+    PersonalKind("card", "Payment card numbers", "bad", r"\d(?:[ -]?\d){12}", cards),
+    PersonalKind("iban", "Bank accounts (IBAN)", "bad", r"\b[A-Z]{2}\d{2} ?[A-Z0-9]{4}", ibans),
+    PersonalKind(
+        "ip", "Internet addresses (IP)", "warn", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:", addresses
+    ),
 )
 
 
@@ -146,14 +157,14 @@ def masked(text: str) -> str:
 class PersonalWatcher:
     """One kind of personal data in one column."""
 
-    def __init__(self, kind: Kind, column: Column) -> None:
+    def __init__(self, kind: PersonalKind, column: QualityColumn) -> None:
         self.kind, self.column = kind, column
         self.tally = Tally()
         self.digits = (
             _DigitCells(kind.name, column) if kind.name in ("card", "phone") and column.is_plain else None
         )
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         if self.digits is not None:
             self.digits.look(batch)
         mask = matching(batch.values, self.kind.likely)
@@ -189,11 +200,11 @@ class PersonalWatcher:
 class _DigitCells:
     """Cells of nothing but digits, which mean something only if most of their column does."""
 
-    def __init__(self, kind: str, column: Column) -> None:
+    def __init__(self, kind: str, column: QualityColumn) -> None:
         self.kind, self.tally, self.num_cells = kind, Tally(), 0
         self.is_likely = kind == "card" or bool(CALLED_PHONE.search(column.name))
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         if not self.is_likely:
             return
         mask = matching(batch.values, DIGITS)
@@ -215,11 +226,11 @@ class _DigitCells:
         return len(digits) >= 13 and is_card(digits) if self.kind == "card" else is_national(digits)
 
 
-def _check(kind: Kind) -> Callable[[Column], Watcher | None]:
+def _check(kind: PersonalKind) -> Callable[[QualityColumn], Watcher | None]:
     return lambda column: PersonalWatcher(kind, column)
 
 
-def may_hold(column: Column) -> bool:
+def may_hold(column: QualityColumn) -> bool:
     """Whole numbers that may be a card's or, by their name, a phone's."""
     if column.type not in ("BIGINT", "UBIGINT") and not is_decimal(column.type):
         return False

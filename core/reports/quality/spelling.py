@@ -8,7 +8,16 @@ import ftfy
 import numpy as np
 import pyarrow.compute as pc
 
-from core.reports.quality.base import MAX_EXAMPLES, Batch, Column, Finding, Tally, Watcher, cut, found
+from core.reports.quality.base import (
+    MAX_EXAMPLES,
+    Finding,
+    QualityColumn,
+    Tally,
+    TextBatch,
+    Watcher,
+    cut,
+    found,
+)
 from core.reports.quality.personal import masked
 from core.reports.quality.texts import matching
 
@@ -31,10 +40,10 @@ class BrokenWatcher:
     """Mojibake: text that was decoded with the wrong encoding (``FranÃ§ois``),
     and characters already lost."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: QualityColumn) -> None:
         self.column, self.tally = column, Tally()
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         mask = matching(batch.values, r"[^\x00-\x7F]")
         shown: list[str] = []
         for at in np.flatnonzero(mask):
@@ -64,12 +73,12 @@ class BrokenWatcher:
 class NullWordWatcher:
     """Cells that say in words that there is nothing."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: QualityColumn) -> None:
         self.column, self.tally = column, Tally()
         self.spelled: Counter[str] = Counter()
         self.num_cells, self.num_codes, self.na_lines = 0, 0, Tally()
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         words = pc.utf8_lower(pc.utf8_trim_whitespace(batch.values))
         mask = np.fromiter((word in NULL_WORDS for word in words.to_pylist()), bool, len(words))
         counts = batch.counts()
@@ -124,10 +133,10 @@ class NullWordWatcher:
 class BlankWatcher:
     """Cells that begin or end with blanks: two values that look alike but are not equal."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: QualityColumn) -> None:
         self.column, self.tally = column, Tally()
 
-    def look(self, batch: Batch) -> None:
+    def look(self, batch: TextBatch) -> None:
         mask = matching(batch.values, AROUND)
         first = np.flatnonzero(mask)[:MAX_EXAMPLES]
         self.tally.add(batch.lines_of(mask), [_shown_blanks(batch.values[at].as_py()) for at in first])
@@ -167,15 +176,15 @@ def _shown_blanks(text: str) -> str:
     return "␣" * min(before, 5) + masked(cut(trimmed)) + "␣" * min(after, 5)
 
 
-def broken(column: Column) -> Watcher | None:
+def broken(column: QualityColumn) -> Watcher | None:
     return BrokenWatcher(column)
 
 
-def null_words(column: Column) -> Watcher | None:
+def null_words(column: QualityColumn) -> Watcher | None:
     return NullWordWatcher(column) if column.is_plain else None
 
 
-def blanks(column: Column) -> Watcher | None:
+def blanks(column: QualityColumn) -> Watcher | None:
     return BlankWatcher(column) if column.is_plain else None
 
 

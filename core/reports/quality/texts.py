@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile
 
-from core.reports.quality.base import Batch, Lines
+from core.reports.quality.base import Lines, TextBatch
 
 BATCH_BYTES = 32 * 2**20  # of values in memory, as the file states them
 FEWEST_ROWS, MOST_ROWS = 64, 16_384
@@ -40,18 +40,18 @@ def holds_text(type_: pa.DataType) -> bool:
     return any(holds_text(type_.field(i).type) for i in range(type_.num_fields))
 
 
-def texts_of(cells: pa.Array, first_line: int, *, without: Collection[str] = ()) -> Batch:
+def texts_of(cells: pa.Array, first_line: int, *, without: Collection[str] = ()) -> TextBatch:
     """All texts in these cells, nulls left out, and those in fields of the names ``without``.
 
     Numbers as they are written.
     """
     parts = list(_leaves(cells, np.arange(first_line, first_line + len(cells)), 0, without))
     if not parts:
-        return Batch(pa.array([], pa.string()), np.empty(0, np.int64), np.empty(0, np.int64))
+        return TextBatch(pa.array([], pa.string()), np.empty(0, np.int64), np.empty(0, np.int64))
     texts = pa.concat_arrays([part for part, _ in parts])
     encoded = pc.dictionary_encode(texts)
     at = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return Batch(_shortened(encoded.dictionary), at, np.concatenate([lines for _, lines in parts]))
+    return TextBatch(_shortened(encoded.dictionary), at, np.concatenate([lines for _, lines in parts]))
 
 
 def matching(values: pa.Array, pattern: str) -> NDArray[np.bool_]:

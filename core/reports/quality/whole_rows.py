@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from core.readers.base import literal, quoted
-from core.reports.quality.base import MAX_EXAMPLES, MAX_LINES, Column, Finding, Tally, cut, found
+from core.reports.quality.base import MAX_EXAMPLES, MAX_LINES, Finding, QualityColumn, Tally, cut, found
 from core.reports.quality.personal import masked
 
 
@@ -50,7 +50,7 @@ def exact_copies(
     connection.execute("DROP TABLE alike")
 
 
-def says_nothing(column: Column, num_rows: int) -> Iterator[Finding]:
+def says_nothing(column: QualityColumn, num_rows: int) -> Iterator[Finding]:
     """Empty columns, and such that hold one value only; from the profile."""
     profile = column.profile
     if num_rows < 2 or profile.get("nulls") is None:

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core import hardware
-from core.training.starter.sql import Column, link
+from core.training.starter.sql import SqlColumn, link
 from core.training.starter.support import support_rule
 from core.training.starter.text import MIXTURE
 from core.training.starter.words import Draw
@@ -30,19 +30,19 @@ TASKS: dict[str, Callable[[Draw], tuple[str, str]]] = {
 }
 
 _ORDERS = (
-    Column("id", "integer"),
-    Column("customer_name", "text", ("Acme", "Zenith")),
-    Column("country", "text", ("Germany", "France", "Spain")),
-    Column("total_amount", "double"),
-    Column("quantity", "integer"),
-    Column("order_date", "date"),
+    SqlColumn("id", "integer"),
+    SqlColumn("customer_name", "text", ("Acme", "Zenith")),
+    SqlColumn("country", "text", ("Germany", "France", "Spain")),
+    SqlColumn("total_amount", "double"),
+    SqlColumn("quantity", "integer"),
+    SqlColumn("order_date", "date"),
 )
 _EMPLOYEES = (
-    Column("name", "text", ("Alice", "Bob")),
-    Column("department", "text", ("Sales", "Engineering", "HR")),
-    Column("salary", "double"),
-    Column("age", "integer"),
-    Column("hire_date", "date"),
+    SqlColumn("name", "text", ("Alice", "Bob")),
+    SqlColumn("department", "text", ("Sales", "Engineering", "HR")),
+    SqlColumn("salary", "double"),
+    SqlColumn("age", "integer"),
+    SqlColumn("hire_date", "date"),
 )
 # Written by hand, in words that the program does not use: (table, columns, question, SQL).
 WRITTEN_QUESTIONS = (

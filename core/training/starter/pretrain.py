@@ -76,7 +76,7 @@ FOUND_IN_QUESTION = frozenset(
 
 
 @dataclass
-class Progress:
+class PretrainProgress:
     """Where a run stands; stored in its checkpoint."""
 
     step: int = 0
@@ -141,7 +141,7 @@ def build_model(seed: int) -> LlamaForCausalLM:
 
 
 def batches(
-    tokenizer: Tokenizer, seed: int, progress: Progress
+    tokenizer: Tokenizer, seed: int, progress: PretrainProgress
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, is_answer) batches [rows, length], right-padded;
     starts at `progress.chunk`, a whole number of chunks."""
@@ -195,7 +195,7 @@ def train(out: Path, *, minutes: float, tokens: int, seed: int, save_seconds: fl
     """Train until `minutes` or `tokens` are used up, saving to `out/checkpoint.pt` on the way."""
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_or_train_tokenizer(out, seed)
-    model, progress = build_model(seed), Progress()
+    model, progress = build_model(seed), PretrainProgress()
     optimizers = make_optimizers(model)
     _resume(out, model, optimizers, progress)
     started, last_save, average = time.monotonic() - progress.seconds, time.monotonic(), None
@@ -231,7 +231,7 @@ def save_checkpoint(
     out: Path,
     model: LlamaForCausalLM,
     optimizers: list[tuple[torch.optim.Optimizer, float]],
-    progress: Progress,
+    progress: PretrainProgress,
 ) -> None:
     """Write `out/checkpoint.pt` under a temporary name,
     then rename: a killed run never leaves half a file."""
@@ -362,7 +362,7 @@ def _resume(
     out: Path,
     model: LlamaForCausalLM,
     optimizers: list[tuple[torch.optim.Optimizer, float]],
-    progress: Progress,
+    progress: PretrainProgress,
 ) -> None:
     path = out / "checkpoint.pt"
     if not path.exists():
@@ -376,7 +376,7 @@ def _resume(
     print(f"resumed at step {progress.step}")
 
 
-def _report(out: Path, progress: Progress, share: float, rate: float, answer_loss: float) -> None:
+def _report(out: Path, progress: PretrainProgress, share: float, rate: float, answer_loss: float) -> None:
     line = (
         f"step {progress.step} share {share:.3f} rate {rate:.3f} answer loss {answer_loss:.4f} "
         f"tokens {progress.tokens / 1e6:.2f}M seconds {progress.seconds:.0f} "

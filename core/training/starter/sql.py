@@ -31,7 +31,7 @@ _COMMON = frozenset(
 
 
 @dataclass(frozen=True)
-class Column:
+class SqlColumn:
     """A column as the model sees it.
 
     `type` is one of integer, double, text, date; `values` are known texts in it.
@@ -48,7 +48,7 @@ class Linked:
 
     prompt: str
     table: str
-    columns: tuple[Column, ...]
+    columns: tuple[SqlColumn, ...]
     literals: dict[str, str]
 
     def restore(self, sql: str) -> str:
@@ -71,7 +71,7 @@ class Linked:
         return literal if kind == "n" else "'" + literal.replace("'", "''") + "'"
 
 
-def link(question: str, table: str, columns: Sequence[Column]) -> Linked:
+def link(question: str, table: str, columns: Sequence[SqlColumn]) -> Linked:
     """Write `question` about `table` in the notation the starter was trained on."""
     tokens = _TOKEN.findall(question)
     words = [index for index, token in enumerate(tokens) if not token.isspace() and token != "_"]
@@ -125,7 +125,7 @@ def _spans(tokens: list[str], words: list[int], wanted: list[str]) -> list[list[
 def _link_values(
     tokens: list[str],
     words: list[int],
-    columns: Sequence[Column],
+    columns: Sequence[SqlColumn],
     marks: dict[int, str],
     literals: dict[str, str],
 ) -> None:
@@ -161,7 +161,7 @@ def _link_numbers(
 
 
 def _link_columns(
-    tokens: list[str], words: list[int], columns: Sequence[Column], marks: dict[int, str]
+    tokens: list[str], words: list[int], columns: Sequence[SqlColumn], marks: dict[int, str]
 ) -> None:
     ids = {column.name: f"c{number}" for number, column in enumerate(columns, 1)}
     inside: set[int] = set(marks)
@@ -188,23 +188,23 @@ def _column_name(draw: Draw, bases: Sequence[str]) -> str:
     return f"{draw.word(MODIFIERS)}_{base}" if "_" not in base and draw.chance(0.4) else base
 
 
-def _write_table(draw: Draw) -> tuple[str, list[Column]]:
-    columns: dict[str, Column] = {}
+def _write_table(draw: Draw) -> tuple[str, list[SqlColumn]]:
+    columns: dict[str, SqlColumn] = {}
     values = draw.words(VALUES, 12)
     if not draw.held_out:
         values = draw.rng.sample(values + [draw.made_up().capitalize() for _ in range(8)], 16)
     for _ in range(draw.number(1, 3)):
         name = _column_name(draw, NUMBER_COLUMNS)
-        columns[name] = Column(name, draw.one("integer", "double"))
+        columns[name] = SqlColumn(name, draw.one("integer", "double"))
     for _ in range(draw.number(1, 3)):
         name = _column_name(draw, TEXT_COLUMNS)
-        columns[name] = Column(name, "text", tuple(values.pop() for _ in range(draw.number(2, 4))))
+        columns[name] = SqlColumn(name, "text", tuple(values.pop() for _ in range(draw.number(2, 4))))
     if draw.chance(0.5):
         name = draw.word(DATE_COLUMNS)
-        columns[name] = Column(name, "date")
+        columns[name] = SqlColumn(name, "date")
     listed = list(columns.values())
     draw.rng.shuffle(listed)
-    return draw.word(TABLES), ([Column("id", "integer")] if draw.chance(0.3) else []) + listed
+    return draw.word(TABLES), ([SqlColumn("id", "integer")] if draw.chance(0.3) else []) + listed
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ _COMPARISONS = {
 class _QuestionWriter:
     """Writes one question about a table in one of ten intents, with the SQL that answers it."""
 
-    def __init__(self, draw: Draw, table: str, columns: list[Column]) -> None:
+    def __init__(self, draw: Draw, table: str, columns: list[SqlColumn]) -> None:
         self.draw = draw
         self.table = _spoken(table)
         self.numbers = [c for c in columns if c.type in ("integer", "double") and c.name != "id"]
@@ -304,7 +304,7 @@ class _QuestionWriter:
         )
         return phrase, [_Slot(column.name), f" {sign} ", _Slot(number)]
 
-    def _aggregated(self, *functions: str) -> tuple[str, str, Column]:
+    def _aggregated(self, *functions: str) -> tuple[str, str, SqlColumn]:
         function = self.draw.one(*(functions or _AGGREGATES))
         return function, self.draw.one(*_AGGREGATES[function]), self.draw.one(*self.numbers)
 

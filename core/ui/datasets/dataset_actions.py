@@ -11,7 +11,7 @@ from core.fields import parse
 from core.people.users import User
 from core.ui import forms, places, session, show
 from core.ui.datasets import column_mapping, training_words, use_snippets
-from core.ui.datasets.use_snippets import TASKS, Use
+from core.ui.datasets.use_snippets import TASKS, SnippetFacts
 from core.ui.uploads import waiting_uploads
 
 DELETED = "_deleted_dataset"
@@ -90,7 +90,7 @@ def show_uses(user: User, dataset: Dataset, version: Version) -> None:
     _show_next_steps(dataset, version, table)
     st.subheader("From your own program", anchor=False)
     mapping = _mapping(version)
-    use = Use(session.origin(), user.email, dataset, version, table, mapping)
+    use = SnippetFacts(session.origin(), user.email, dataset, version, table, mapping)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         name = st.segmented_control(
             "What to do",

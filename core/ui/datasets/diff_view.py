@@ -28,7 +28,7 @@ LONGEST_CELL = 2_000
 SHOWN_ROWS = 50
 
 
-class Pair(NamedTuple):
+class VersionPair(NamedTuple):
     """What is compared, and the dataset that the page belongs to: that of ``new``."""
 
     dataset: Dataset
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
     new: Version
 
 
-def find_pair(user: User) -> Pair:
+def find_pair(user: User) -> VersionPair:
     """The versions in the address.
 
     Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict.
@@ -49,8 +49,8 @@ def find_pair(user: User) -> Pair:
     )
     dataset = datasets.get(user, new.dataset_id)
     if asked.get("from"):
-        return Pair(dataset, datasets.get_version(user, asked["from"]), new)
-    return Pair(dataset, previous(readable_versions(user, dataset.id), new) or new, new)
+        return VersionPair(dataset, datasets.get_version(user, asked["from"]), new)
+    return VersionPair(dataset, previous(readable_versions(user, dataset.id), new) or new, new)
 
 
 def readable_versions(user: User, dataset_id: str) -> list[Version]:
@@ -66,7 +66,7 @@ def previous(versions: list[Version], version: Version) -> Version | None:
     return next((other for other in older if other.id in version.parents), older[0] if older else None)
 
 
-def choose_sides(user: User, pair: Pair) -> None:
+def choose_sides(user: User, pair: VersionPair) -> None:
     found = datasets.list_datasets(
         user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
     ).items
@@ -130,11 +130,11 @@ def _take_dataset(user: User, side: str, widget: str) -> None:
     show.attempt(take)
 
 
-def _swap(pair: Pair) -> None:
+def _swap(pair: VersionPair) -> None:
     st.query_params["from"], st.query_params["to"] = pair.new.id, pair.old.id
 
 
-def choose_key(user: User, pair: Pair) -> list[str]:
+def choose_key(user: User, pair: VersionPair) -> list[str]:
     """The columns by which rows meet; none: whole rows."""
     theirs = {column["name"] for column in pair.old.columns}
     shared = [column["name"] for column in pair.new.columns if column["name"] in theirs]
@@ -164,7 +164,7 @@ def _likely_keys(_user: User, user_id: str, from_id: str, to_id: str) -> list[st
     return datasets.suggest_keys(_user, from_id, to_id)
 
 
-def show_diff(user: User, pair: Pair, key: list[str]) -> None:
+def show_diff(user: User, pair: VersionPair, key: list[str]) -> None:
     if pair.old.id == pair.new.id:
         show.empty(
             "The same version twice", "Choose another version on one of the sides.", icon="content_copy"
@@ -226,7 +226,7 @@ def _type(type_: str) -> str:
     return show.plain(type_.lower())
 
 
-def _show_rows(found: Diff, pair: Pair) -> None:
+def _show_rows(found: Diff, pair: VersionPair) -> None:
     counts = {"Changed": found.changed, "Added": found.added, "Removed": found.removed}
     options = [name for name, count in counts.items() if count]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -251,7 +251,7 @@ def _show_rows(found: Diff, pair: Pair) -> None:
         _show_alone(found.samples[str(chosen).lower()], counts[str(chosen)])
 
 
-def download_path(pair: Pair, key: list[str]) -> str:
+def download_path(pair: VersionPair, key: list[str]) -> str:
     return "/download/changes?" + urlencode(
         [("from", pair.old.id), ("to", pair.new.id), *(("key", name) for name in key)]
     )

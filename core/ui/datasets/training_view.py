@@ -12,7 +12,7 @@ import streamlit as st
 
 from core import datasets, formats
 from core.datasets import Dataset, Lesson, Version
-from core.formats import Chat, Example, Format, Preference
+from core.formats import ChatExample, Example, Format, PreferenceExample
 from core.people.users import User
 from core.ui import conversation, lists, places, show
 from core.ui.datasets import column_mapping
@@ -231,9 +231,9 @@ def _show_examples(user: User, version: Version, columns: Columns | None) -> Non
 
 def show_example(example: Example | list[Any]) -> None:
     """One row as a conversation, as text, or as what is wrong with it."""
-    if isinstance(example, Chat):
+    if isinstance(example, ChatExample):
         _show_messages(example.messages)
-    elif isinstance(example, Preference):
+    elif isinstance(example, PreferenceExample):
         _show_messages(example.messages)
         better, worse = st.columns(2)
         with better:

@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 
 from core.datasets import Dataset, Version
 
-Build = Callable[["Use"], str]
+Build = Callable[["SnippetFacts"], str]
 
 
 @dataclass(frozen=True)
-class Use:
+class SnippetFacts:
     """What the snippets are filled in with.
 
     ``table``: what SQL calls the version; ``columns``: how a table's rows are learned.
@@ -41,7 +41,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Task:
+class SnippetTask:
     """One thing to do: what it is called, what to know about it, and how it is built in each language."""
 
     title: str
@@ -50,14 +50,14 @@ class Task:
     shell: Build
 
 
-def build(task: Task, use: Use, language: str) -> str:
+def build(task: SnippetTask, use: SnippetFacts, language: str) -> str:
     """The whole program, from signing in to the result."""
     if language == "python":
         return f"{_sign_in_python(use)}\n{task.python(use)}"
     return f"{_sign_in_shell(use)}\n{task.shell(use)}"
 
 
-def _sign_in_python(use: Use) -> str:
+def _sign_in_python(use: SnippetFacts) -> str:
     return f"""from os import environ
 import requests
 
@@ -68,7 +68,7 @@ headers = {{"Authorization": f"Bearer {{token}}"}}
 """
 
 
-def _sign_in_shell(use: Use) -> str:
+def _sign_in_shell(use: SnippetFacts) -> str:
     body = shlex.quote(json.dumps({"email": use.email, "password": "PASSWORD"}, ensure_ascii=False))
     return f"""URL={shlex.quote(use.origin + "/api")}
 TOKEN=$(curl -s "$URL/auth/login" -H 'Content-Type: application/json' \\
@@ -86,7 +86,7 @@ def _curl(rest: str) -> str:
     return f'curl -s -H "Authorization: Bearer $TOKEN" {rest}'
 
 
-def _download_python(use: Use) -> str:
+def _download_python(use: SnippetFacts) -> str:
     return f"""# as: parquet, csv, jsonl, or original for the uploaded file
 asked = {{"version": {use.version.version}, "as": "parquet"}}
 answer = requests.get(url + "{use.path}/content", params=asked, headers=headers, stream=True)
@@ -96,13 +96,13 @@ with open("data.parquet", "wb") as file:
         file.write(chunk)"""
 
 
-def _download_shell(use: Use) -> str:
+def _download_shell(use: SnippetFacts) -> str:
     return "# as: parquet, csv, jsonl, or original for the uploaded file\n" + _curl(
         f'-f -o data.parquet "$URL{use.path}/content?version={use.version.version}&as=parquet"'
     )
 
 
-def _read_python(use: Use) -> str:
+def _read_python(use: SnippetFacts) -> str:
     return (
         _download_python(use)
         + """
@@ -118,7 +118,7 @@ print(duckdb.sql("SELECT count(*) AS rows FROM 'data.parquet'"))
     )
 
 
-def _read_shell(use: Use) -> str:
+def _read_shell(use: SnippetFacts) -> str:
     return (
         _download_shell(use)
         + """
@@ -126,7 +126,7 @@ python3 -c "import pandas as pd; print(pd.read_parquet('data.parquet').head())\"
     )
 
 
-def _preview_python(use: Use) -> str:
+def _preview_python(use: SnippetFacts) -> str:
     column = _literal(_first_column(use))
     return f"""# where: a value, null, or contains, starts_with, min, max, one_of, is_null … per column
 asked = {{"version": {use.version.version}, "limit": 20, "where": '{{}}', "order_by": {column}}}
@@ -135,12 +135,12 @@ for row in page["items"]:
     print(row["line"], row["data"])"""
 
 
-def _preview_shell(use: Use) -> str:
+def _preview_shell(use: SnippetFacts) -> str:
     query = urlencode({"version": use.version.version, "limit": 20, "order_by": _first_column(use)})
     return _curl(f'"$URL{use.path}/preview?{query}"')
 
 
-def _query_python(use: Use) -> str:
+def _query_python(use: SnippetFacts) -> str:
     return f"""import pyarrow as pa
 
 # without "Accept": JSON, at most 10,000 rows
@@ -152,12 +152,12 @@ print(frame, "and there is more" if answer.headers["X-Truncated"] == "true" else
 # polars: import io, polars as pl; pl.read_ipc_stream(io.BytesIO(answer.content))"""
 
 
-def _query_shell(use: Use) -> str:
+def _query_shell(use: SnippetFacts) -> str:
     body = shlex.quote(json.dumps({"sql": use.sql, "limit": 1000}, ensure_ascii=False))
     return _curl(f"\"$URL/query\" -H 'Content-Type: application/json' \\\n  -d {body}")
 
 
-def _version_python(use: Use) -> str:
+def _version_python(use: SnippetFacts) -> str:
     return f"""# a file; {{"sql": …, "note": …}} as JSON makes a version of a query's result
 with open("next.csv", "rb") as file:
     sent = {{"files": {{"file": ("next.csv", file)}}, "data": {{"note": "From a program"}}}}
@@ -167,11 +167,11 @@ is_new = answer.status_code == 201
 print("version", answer.json()["version"], "is new" if is_new else "had these bytes already")"""
 
 
-def _version_shell(use: Use) -> str:
+def _version_shell(use: SnippetFacts) -> str:
     return _curl(f'"$URL{use.path}/versions" -F file=@next.csv -F "note=From a program"')
 
 
-def _tune_python(use: Use) -> str:
+def _tune_python(use: SnippetFacts) -> str:
     columns = f',\n    "columns": {json.dumps(use.columns, ensure_ascii=False)}' if use.columns else ""
     return f"""import time
 
@@ -190,7 +190,7 @@ while (now := requests.get(at, headers=headers).json())["finished_at"] is None:
 print(now["status"], now["model_id"])"""
 
 
-def _tune_shell(use: Use) -> str:
+def _tune_shell(use: SnippetFacts) -> str:
     body = {"base_model_id": "BASE", "dataset_id": use.dataset.id, "dataset_version_id": use.version.id}
     written = shlex.quote(
         json.dumps(body | ({"columns": use.columns} if use.columns else {}), ensure_ascii=False)
@@ -202,31 +202,33 @@ def _tune_shell(use: Use) -> str:
     )
 
 
-def _first_column(use: Use) -> str:
+def _first_column(use: SnippetFacts) -> str:
     return use.version.columns[0]["name"]
 
 
 TASKS = {
-    "download": Task(
+    "download": SnippetTask(
         "Download",
         "The whole version as Parquet, CSV, JSON Lines or the uploaded file.",
         _download_python,
         _download_shell,
     ),
-    "preview": Task(
+    "preview": SnippetTask(
         "Look at rows", "A page of rows, filtered and sorted by the server.", _preview_python, _preview_shell
     ),
-    "query": Task(
+    "query": SnippetTask(
         "Query", "SQL, answered as Arrow for pandas and polars, or as JSON.", _query_python, _query_shell
     ),
-    "read": Task("Into pandas or DuckDB", "Download once, then work on the file.", _read_python, _read_shell),
-    "version": Task(
+    "read": SnippetTask(
+        "Into pandas or DuckDB", "Download once, then work on the file.", _read_python, _read_shell
+    ),
+    "version": SnippetTask(
         "Upload the next version",
         "The file's rows become the next version; older ones stay.",
         _version_python,
         _version_shell,
     ),
-    "tune": Task(
+    "tune": SnippetTask(
         "Fine-tune", "Start a job on this version and wait for its model.", _tune_python, _tune_shell
     ),
 }

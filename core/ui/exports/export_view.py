@@ -20,7 +20,7 @@ OPEN = ("waiting", "running")
 EVERY_SECONDS = 1.0
 
 
-class Look(NamedTuple):
+class KindLook(NamedTuple):
     """How a kind is shown: its name, symbol, and what it is for."""
 
     name: str
@@ -29,17 +29,19 @@ class Look(NamedTuple):
 
 
 LOOKS = {
-    "merged": Look(
+    "merged": KindLook(
         "Merged weights", "deployed_code", "One whole model for transformers and vLLM, as safetensors."
     ),
-    "gguf-f16": Look(
+    "gguf-f16": KindLook(
         "GGUF, F16", "laptop_mac", "One file for llama.cpp, Ollama and LM Studio, as exact as the weights."
     ),
-    "gguf-q8_0": Look(
+    "gguf-q8_0": KindLook(
         "GGUF, Q8_0", "compress", "Half the size, nearly the same answers: laptops and small servers."
     ),
-    "adapter": Look("Adapter", "layers", "Only what was learned, for servers that already have the base."),
-    "hub": Look(
+    "adapter": KindLook(
+        "Adapter", "layers", "Only what was learned, for servers that already have the base."
+    ),
+    "hub": KindLook(
         "Hugging Face hub",
         "cloud_upload",
         "Merged weights pushed to a repository of yours, private by default.",

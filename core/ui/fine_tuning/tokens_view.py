@@ -18,7 +18,7 @@ from core.datasets import Lesson
 from core.errors import LuthierError
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import preview
-from core.fine_tuning.before.preview import Progress, Row, Totals
+from core.fine_tuning.before.preview import ShownRow, TaskProgress, Totals
 from core.fine_tuning.sources import Sources
 from core.people.users import User
 from core.ui import lists, places, show
@@ -77,7 +77,7 @@ def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
         return
     st.session_state[ROW] = min(max(1, st.session_state.get(ROW) or 1), count)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="ft_row_bar"):
-        st.number_input("Row", min_value=1, max_value=count, step=1, key=ROW, width=150)
+        st.number_input("ShownRow", min_value=1, max_value=count, step=1, key=ROW, width=150)
         _turn("Previous", "chevron_left", -1, count, key="ft_row_previous")
         _turn("Next", "chevron_right", 1, count, key="ft_row_next")
         st.button(
@@ -89,7 +89,7 @@ def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
     except LuthierError as error:
         show.error(error)
         return
-    if isinstance(row, Progress):
+    if isinstance(row, TaskProgress):
         _wait_for_row(user, new, line, Handed(found))
         return
     if row.errors:
@@ -111,7 +111,7 @@ def _wait_for_row(user: User, new: NewJob, line: int, handed: Handed) -> None:
     except LuthierError as error:
         show.error(error)
         return
-    if not isinstance(row, Progress):
+    if not isinstance(row, TaskProgress):
         st.rerun()
     st.markdown(":material/progress_activity: The tokenizer is being loaded. It stays loaded for a while.")
 
@@ -135,7 +135,7 @@ def go_to(line: int) -> None:
     st.session_state[ROW] = line
 
 
-def _show_wrong(data: Data, row: Row) -> None:
+def _show_wrong(data: Data, row: ShownRow) -> None:
     for detail in row.errors:
         st.error(f"{show.code(detail['field'])} {show.plain(detail['message'])}", icon=":material/rule:")
     places.button(
@@ -143,7 +143,7 @@ def _show_wrong(data: Data, row: Row) -> None:
     )
 
 
-def _show_sequences(row: Row) -> None:
+def _show_sequences(row: ShownRow) -> None:
     if not row.trains:
         st.warning(
             (
@@ -218,7 +218,7 @@ def _wait(user: User, new: NewJob, asked: str, handed: Handed) -> None:
     except LuthierError as error:
         show.error(error)
         return
-    if not isinstance(found, Progress):
+    if not isinstance(found, TaskProgress):
         st.rerun()
     share = found.done / found.of if found.of else 0.0
     st.progress(min(share, 1.0), text=f"Counting tokens: {found.done:,} of {show.count(found.of, 'row')}")

@@ -17,7 +17,7 @@ from core.clock import now
 from core.errors import LuthierError, QueryStopped, SqlError
 from core.fields import parse
 from core.people.users import User
-from core.query import NewQuery, Plan, Progress, QueryResult, Running
+from core.query import NewQuery, QueryPlan, QueryProgress, QueryResult, Running
 from core.ui import show
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
-class Outcome:
+class QueryOutcome:
     """A query that was run: its answer or its error.
 
     ``elapsed_ms`` is known for those that were stopped, too.
@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Work(Generic[T]):
+class TextWork(Generic[T]):
     """Something that runs for a text."""
 
     sql: str
@@ -59,10 +59,10 @@ def begin(user: User, sql: str, *, limit: int) -> None:
     try:
         new = parse(NewQuery, sql=sql, limit=limit)
     except LuthierError as err:
-        _keep(Outcome(sql, limit, error=err))
+        _keep(QueryOutcome(sql, limit, error=err))
         return
     running = Running(lambda progress: query.run(user, new, progress=progress)).start()
-    st.session_state[RUNNING] = Work(sql, limit, running)
+    st.session_state[RUNNING] = TextWork(sql, limit, running)
     with st.spinner("Running …"):
         running.wait(PATIENCE)
     settle()
@@ -71,14 +71,14 @@ def begin(user: User, sql: str, *, limit: int) -> None:
 def forget() -> None:
     """Stop what runs, and its plan."""
     for key in (RUNNING, PLAN):
-        work: Work[Any] | None = st.session_state.pop(key, None)
+        work: TextWork[Any] | None = st.session_state.pop(key, None)
         if work is not None:
             work.running.stop()
 
 
 def settle() -> bool:
     """Keep the outcome of a query that is over. Returns whether none runs."""
-    work: Work[QueryResult] | None = st.session_state.get(RUNNING)
+    work: TextWork[QueryResult] | None = st.session_state.get(RUNNING)
     if work is None:
         return True
     if not work.running.is_over():
@@ -86,7 +86,7 @@ def settle() -> bool:
     del st.session_state[RUNNING]
     running = work.running
     _keep(
-        Outcome(
+        QueryOutcome(
             work.sql,
             work.limit,
             result=running.result,
@@ -99,12 +99,12 @@ def settle() -> bool:
 
 def is_unanswered(asked: str | None) -> bool:
     """Whether the address asks something that has not been run yet: a link opens with its answer."""
-    known: Outcome | Work[QueryResult] | None = st.session_state.get(RUNNING) or last()
+    known: QueryOutcome | TextWork[QueryResult] | None = st.session_state.get(RUNNING) or last()
     return bool(asked) and (known is None or known.sql != asked)
 
 
-def last() -> Outcome | None:
-    found: Outcome | None = st.session_state.get(OUTCOME)
+def last() -> QueryOutcome | None:
+    found: QueryOutcome | None = st.session_state.get(OUTCOME)
     return found
 
 
@@ -113,11 +113,11 @@ def last_error() -> SqlError | None:
     return found.error if found and isinstance(found.error, SqlError) else None
 
 
-def history() -> list[Outcome]:
+def history() -> list[QueryOutcome]:
     return list(st.session_state.get(HISTORY, []))
 
 
-def reopen(one: Outcome) -> None:
+def reopen(one: QueryOutcome) -> None:
     """Show an outcome of the history again."""
     forget()
     st.session_state[OUTCOME] = one
@@ -126,27 +126,27 @@ def reopen(one: Outcome) -> None:
 
 def show_running() -> None:
     """The query that runs: how long, how many before it, and Stop."""
-    work: Work[QueryResult] = st.session_state[RUNNING]
+    work: TextWork[QueryResult] = st.session_state[RUNNING]
     st.fragment(_look, run_every=LOOK_SECONDS)(work.running, key="sql_running")
 
 
-def plan_of(user: User, outcome: Outcome) -> Running[Plan]:
+def plan_of(user: User, outcome: QueryOutcome) -> Running[QueryPlan]:
     """The plan of an answered query, which is run once more for it; asked for again, it is the same."""
-    work: Work[Plan] | None = st.session_state.get(PLAN)
+    work: TextWork[QueryPlan] | None = st.session_state.get(PLAN)
     if work is None or (work.sql, work.limit) != (outcome.sql, outcome.limit):
         new = parse(NewQuery, sql=outcome.sql, limit=outcome.limit)
-        work = Work(outcome.sql, outcome.limit, Running(_planner(user, new)).start())
+        work = TextWork(outcome.sql, outcome.limit, Running(_planner(user, new)).start())
         st.session_state[PLAN] = work
         with st.spinner("Running …"):
             work.running.wait(PATIENCE)
     return work.running
 
 
-def show_planning(running: Running[Plan]) -> None:
+def show_planning(running: Running[QueryPlan]) -> None:
     st.fragment(_look, run_every=LOOK_SECONDS)(running, key="plan_running")
 
 
-def _planner(user: User, new: NewQuery) -> Callable[[Progress], Plan]:
+def _planner(user: User, new: NewQuery) -> Callable[[QueryProgress], QueryPlan]:
     return lambda progress: query.plan(user, new, progress=progress)
 
 
@@ -165,7 +165,7 @@ def _look(running: Running[Any], *, key: str) -> None:
         )
 
 
-def _words(progress: Progress) -> str:
+def _words(progress: QueryProgress) -> str:
     if progress.place:
         before = (
             "Next in line"
@@ -176,7 +176,7 @@ def _words(progress: Progress) -> str:
     return f"**Running** · {progress.elapsed_ms / 1000:.1f} s"
 
 
-def _keep(outcome: Outcome) -> None:
+def _keep(outcome: QueryOutcome) -> None:
     st.session_state[OUTCOME] = outcome
     others = [one for one in history() if one.sql != outcome.sql]
     st.session_state[HISTORY] = [outcome, *others][:MAX_HISTORY]
@@ -189,7 +189,7 @@ def _remember_in_address(sql: str) -> None:
         st.query_params.pop("sql", None)
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: QueryOutcome) -> str:
     """How it ended, in a word or two."""
     if outcome.result is not None:
         return show.count(outcome.result.row_count, "row")

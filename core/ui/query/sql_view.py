@@ -7,13 +7,13 @@ from core import datasets, query
 from core.datasets import DatasetList
 from core.errors import QueryStopped, SqlError
 from core.people.users import User
-from core.query import Plan, QueryResult, QueryTable
+from core.query import QueryPlan, QueryResult, QueryTable
 from core.ui import charts, places, show
 from core.ui.elements import plan_tree, sql_editor, sql_tables
 from core.ui.query import sql_run
-from core.ui.query.sql_run import Outcome
+from core.ui.query.sql_run import QueryOutcome
 
-VIEWS = ["Table", "Chart", "Plan"]
+VIEWS = ["Table", "Chart", "QueryPlan"]
 COUNT_ONLY = (
     "DuckDB knew this answer without a step that could be measured, "
     "for instance from what a file says about itself."
@@ -45,7 +45,7 @@ def show_outcome(user: User) -> None:
         _show_result(user, last, last.result)
 
 
-def _show_error(outcome: Outcome) -> None:
+def _show_error(outcome: QueryOutcome) -> None:
     err = outcome.error
     assert err is not None
     if isinstance(err, QueryStopped):
@@ -68,7 +68,7 @@ def point_at(sql: str, position: int) -> str:
     return f"{prefix}{line}\n{' ' * (len(prefix) + position - start)}^"
 
 
-def _show_result(user: User, outcome: Outcome, result: QueryResult) -> None:
+def _show_result(user: User, outcome: QueryOutcome, result: QueryResult) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sql_facts"):
         st.markdown(f"**{show.count(result.row_count, 'row')}**", width="content")
         st.caption(_facts(result), width="content")
@@ -109,7 +109,7 @@ def _facts(result: QueryResult) -> str:
     return " · ".join(words)
 
 
-def _show_plan(user: User, outcome: Outcome) -> None:
+def _show_plan(user: User, outcome: QueryOutcome) -> None:
     with show.guarded():
         running = sql_run.plan_of(user, outcome)
         if not running.is_over():
@@ -118,7 +118,7 @@ def _show_plan(user: User, outcome: Outcome) -> None:
         _draw_plan(running.outcome())
 
 
-def _draw_plan(plan: Plan) -> None:
+def _draw_plan(plan: QueryPlan) -> None:
     scanned = f"{show.bytes_(plan.bytes_scanned)} and {show.count(plan.rows_scanned, 'row')} scanned"
     st.caption(
         f"The query ran once more, to its end, without keeping its rows: {plan.elapsed_ms:,} ms, "
@@ -148,7 +148,7 @@ def show_history(*, editor: str) -> None:
             )
 
 
-def _reopen(one: Outcome, editor: str) -> None:
+def _reopen(one: QueryOutcome, editor: str) -> None:
     sql_run.reopen(one)
     sql_editor.replace(editor)
 

@@ -25,7 +25,7 @@ FILES, PASTE, ADDRESS, SERVER = "Files", "Paste", "From an address", "From the s
 
 
 @dataclass(frozen=True)
-class Way:
+class UploadWay:
     """Whose uploads, what of, and how the widgets are called."""
 
     user: User
@@ -46,7 +46,7 @@ def show_ways(user: User, dataset: Dataset | None = None) -> None:
     Keys: ``ways_in``, ``upload``, ``paste_…``, ``address…``, ``folder…``, ``waiting``. With a dataset
     ``version_`` stands before them, and the field is ``upload_version``.
     """
-    way = Way(user, dataset, "version_" if dataset else "")
+    way = UploadWay(user, dataset, "version_" if dataset else "")
     files, paste, address, server = st.tabs(
         [FILES, PASTE, ADDRESS, SERVER], key=way.key("ways_in"), on_change="rerun"
     )
@@ -62,7 +62,7 @@ def show_ways(user: User, dataset: Dataset | None = None) -> None:
     waiting_uploads.show_waiting(user, dataset_id=way.dataset_id)
 
 
-def _show_files(way: Way) -> None:
+def _show_files(way: UploadWay) -> None:
     new = way.dataset is None
     arrived = upload.field(
         "upload" if new else "upload_version",
@@ -76,7 +76,7 @@ def _show_files(way: Way) -> None:
         st.toast(f"{show.plain(one.name)} has arrived.", icon=":material/check_circle:")
 
 
-def _show_paste(way: Way) -> None:
+def _show_paste(way: UploadWay) -> None:
     text = st.text_area(
         "A table",
         height=150,
@@ -130,7 +130,7 @@ def _is_json(line: str) -> bool:
         return False
 
 
-def _show_address(way: Way) -> None:
+def _show_address(way: UploadWay) -> None:
     if not uploads.url_allowed():
         st.info(
             (
@@ -156,7 +156,7 @@ def _show_address(way: Way) -> None:
         st.rerun()
 
 
-def _show_server(way: Way) -> None:
+def _show_server(way: UploadWay) -> None:
     folders = uploads.folders()
     if not folders:
         st.info(
@@ -197,7 +197,7 @@ def _show_server(way: Way) -> None:
         _take(way, folder, chosen)
 
 
-def _show_way_down(way: Way, folder: str, path: str, entries: list[Entry]) -> None:
+def _show_way_down(way: UploadWay, folder: str, path: str, entries: list[Entry]) -> None:
     """Where we are, the folders below, and the way back up."""
     below = [entry for entry in entries if entry.is_folder]
     if not path and not below:
@@ -226,12 +226,12 @@ def _show_way_down(way: Way, folder: str, path: str, entries: list[Entry]) -> No
             )
 
 
-def _go_to(way: Way, path: str) -> None:
+def _go_to(way: UploadWay, path: str) -> None:
     st.session_state[way.key("folder_path")] = path
     st.session_state.pop(way.key("folder_files"), None)
 
 
-def _take(way: Way, folder: str, paths: list[str]) -> None:
+def _take(way: UploadWay, folder: str, paths: list[str]) -> None:
     made = []
     for path in paths:
         try:

@@ -17,7 +17,7 @@ from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.ui.datasets import use_snippets
-from core.ui.datasets.use_snippets import TASKS, Use
+from core.ui.datasets.use_snippets import TASKS, SnippetFacts
 from tests.api.live import serving
 from tests.conftest import PASSWORD
 from tests.ui.things import make_dataset
@@ -33,7 +33,7 @@ def origin() -> Iterator[str]:
 
 
 @pytest.fixture
-def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Use:
+def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SnippetFacts:
     monkeypatch.setattr(conversions, "run_and_wait", converter.run)
     monkeypatch.setenv("LUTHIER_PASSWORD", PASSWORD)
     monkeypatch.chdir(tmp_path)
@@ -43,7 +43,7 @@ def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ada, [{"question": "how", "answer": "so"}, {"question": "who", "answer": "me"}], name=NAME
     )
     dataset, version = datasets.get(ada, made.dataset_id), datasets.get_version(ada, made.id)
-    return Use(
+    return SnippetFacts(
         origin,
         ada.email,
         dataset,
@@ -54,7 +54,7 @@ def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_python_runs_as_it_is(use: Use, ada: User, name: str) -> None:
+def test_python_runs_as_it_is(use: SnippetFacts, ada: User, name: str) -> None:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(compile(use_snippets.build(TASKS[name], use, "python"), name, "exec"), {})
@@ -63,7 +63,7 @@ def test_python_runs_as_it_is(use: Use, ada: User, name: str) -> None:
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash")
 @pytest.mark.parametrize("name", sorted(set(RUNNABLE) - {"read"}))
-def test_curl_runs_as_it_is(use: Use, ada: User, name: str) -> None:
+def test_curl_runs_as_it_is(use: SnippetFacts, ada: User, name: str) -> None:
     script = use_snippets.build(TASKS[name], use, "bash")
     ran = subprocess.run(
         ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ, check=False
@@ -72,7 +72,7 @@ def test_curl_runs_as_it_is(use: Use, ada: User, name: str) -> None:
     check(use, ada, name, ran.stdout)
 
 
-def check(use: Use, ada: User, name: str, said: str) -> None:
+def check(use: SnippetFacts, ada: User, name: str, said: str) -> None:
     if name in ("download", "read"):
         assert Path("data.parquet").read_bytes()[:4] == b"PAR1"
     if name in ("preview", "query", "read") and "PAR1" not in said:
@@ -82,7 +82,7 @@ def check(use: Use, ada: User, name: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["python", "bash"])
-def test_fine_tuning_names_version_and_columns(use: Use, language: str) -> None:
+def test_fine_tuning_names_version_and_columns(use: SnippetFacts, language: str) -> None:
     code = use_snippets.build(TASKS["tune"], use, language)
     assert use.version.id in code
     assert '"completion": "answer"' in code

@@ -17,7 +17,7 @@ from core.config import settings
 from core.db import writing
 from core.jobs import notes, row_files
 from core.people.users import User
-from core.training.method import RowLosses, Sample
+from core.training.method import AnswerSample, RowLosses
 from tests.api.conftest import Caller, error_of, fields_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
 
@@ -31,9 +31,9 @@ def job_id(ada: User) -> str:
     add_points(job_id)
     with writing() as session:
         for step in (10, 20):
-            worst = Sample("worst", "p3", f"wrong at {step}", expected="c3", line=3, loss=4.5)
+            worst = AnswerSample("worst", "p3", f"wrong at {step}", expected="c3", line=3, loss=4.5)
             notes.note_samples(
-                session, job_id, step, [worst, Sample("fixed", "Who?", f"at {step}", expected="c1")]
+                session, job_id, step, [worst, AnswerSample("fixed", "Who?", f"at {step}", expected="c1")]
             )
     losses = np.array([0.5, 3.0, np.nan, 1.5], np.float32)
     row_files.write(job_id, RowLosses("train", np.array([1, 2, 3, 4]), losses, losses + 1, np.full(4, 7), 20))

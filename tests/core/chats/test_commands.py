@@ -8,7 +8,7 @@ import pytest
 from core import chats
 from core.chats import commands, sources
 from core.chats.commands import COMMANDS, Command
-from core.chats.replies import Table
+from core.chats.replies import ReplyTable
 from core.errors import ValidationError
 from core.fields import parse
 from core.people.users import User
@@ -52,7 +52,7 @@ class Shout(Command):
     example = "/shout hello"
     missing = "Write the words behind it: `/shout hello`."
 
-    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | Table]:
+    def answer(self, user: User, dataset_id: str | None, arguments: str) -> Iterator[Delta | ReplyTable]:
         if arguments == "nothing":
             raise ValidationError.of("words", "say more")
         yield Delta(arguments.upper())
@@ -108,9 +108,9 @@ def test_no_command_reads_a_dataset_of_another_user(
     mine = list(sources.from_command(ada, ducks.dataset_id, COMMANDS[name].example))
     theirs = list(sources.from_command(bob, ducks.dataset_id, COMMANDS[name].example))
     missing = list(sources.from_command(bob, "ds_nothere", COMMANDS[name].example))
-    assert any(isinstance(event, Table) for event in mine)
+    assert any(isinstance(event, ReplyTable) for event in mine)
     assert theirs == missing
-    assert not any(isinstance(event, Table) for event in theirs)
+    assert not any(isinstance(event, ReplyTable) for event in theirs)
     assert "That could not be answered" in str(theirs[0])
 
 

@@ -16,9 +16,9 @@ from core.fields import parse
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import forecast, preview
 from core.fine_tuning.before import tasks as preview_tasks
-from core.fine_tuning.before.preview import Progress, Totals
+from core.fine_tuning.before.preview import TaskProgress, Totals
 from core.fine_tuning.before.process import shared
-from core.formats import Chat, Example, Preference, Text
+from core.formats import ChatExample, Example, PreferenceExample, Text
 from core.people.users import User
 from core.tables import ModelRow
 from core.training import Settings, examples, preview_rows
@@ -35,15 +35,15 @@ ASKED, SAID = (
     {"role": "assistant", "content": "Ja 👩‍🔬 <b>&amp;</b>."},
 )
 EXAMPLES: dict[str, Example] = {
-    "chat": Chat([{"role": "system", "content": "Be kind."}, ASKED, SAID, ASKED, SAID]),
-    "weight 0": Chat([ASKED, {**SAID, "weight": 0}, ASKED, SAID]),
-    "completion": Chat([ASKED, SAID]),
+    "chat": ChatExample([{"role": "system", "content": "Be kind."}, ASKED, SAID, ASKED, SAID]),
+    "weight 0": ChatExample([ASKED, {**SAID, "weight": 0}, ASKED, SAID]),
+    "completion": ChatExample([ASKED, SAID]),
     "text": Text("One line.\n\tAnother – with 漢字 and 🙂 " * 4),
-    "preference": Preference([ASKED], [SAID], [{"role": "assistant", "content": "No."}]),
-    "preference after an answer": Preference(
+    "preference": PreferenceExample([ASKED], [SAID], [{"role": "assistant", "content": "No."}]),
+    "preference after an answer": PreferenceExample(
         [ASKED, SAID, ASKED], [SAID], [{"role": "assistant", "content": "No."}]
     ),
-    "question alone fills the row": Chat([{"role": "user", "content": "x" * 600}, SAID]),
+    "question alone fills the row": ChatExample([{"role": "user", "content": "x" * 600}, SAID]),
 }
 
 
@@ -82,7 +82,7 @@ def test_pieces_join_to_what_the_template_renders(example: Example, tokenizer: A
 def test_a_character_split_over_tokens_stands_whole_at_its_first_and_marks_are_told_from_text(
     tokenizer: Any,
 ) -> None:
-    pieces = preview_rows.look(Chat([ASKED, SAID]), tokenizer, LONG)["sequences"][0]["pieces"]
+    pieces = preview_rows.look(ChatExample([ASKED, SAID]), tokenizer, LONG)["sequences"][0]["pieces"]
     smile = next(place for place, piece in enumerate(pieces) if piece["text"] == "🙂")
     assert [piece["joined"] for piece in pieces[smile : smile + 5]] == [False, True, True, True, False]
     assert [piece["text"] for piece in pieces if piece["special"]] == [
@@ -187,19 +187,19 @@ def test_totals_are_kept_on_disk_and_shared_by_settings_that_change_nothing(ada:
     longer = request.model_copy(
         update={"hyperparameters": request.hyperparameters.model_copy(update={"max_length": 20})}
     )
-    assert isinstance(preview.totals(ada, longer), Progress)
+    assert isinstance(preview.totals(ada, longer), TaskProgress)
 
 
 def test_counting_stops_when_nobody_asks_or_somebody_cancels(
     ada: User, new: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = new(ROWS[:1] * 200_000)
-    assert isinstance(preview.totals(ada, request), Progress)
+    assert isinstance(preview.totals(ada, request), TaskProgress)
     assert preview.row(ada, request, 200_000).trains  # one row is not held up by the counting of all
     preview.cancel_totals(ada, request)
     assert not len(preview_tasks.tasks)
     monkeypatch.setattr(preview_tasks, "ABANDONED_SECONDS", 0.0)
-    assert isinstance(preview.totals(ada, request), Progress)
+    assert isinstance(preview.totals(ada, request), TaskProgress)
     wait_until(lambda: not len(preview_tasks.tasks))
     assert not list((server_settings().data_dir / "previews").rglob("*.json"))
 
@@ -258,9 +258,9 @@ def test_qlora_without_a_gpu_is_refused_before_anything_starts(ada: User, new: A
 
 def test_a_page_does_not_hang_while_the_process_starts(ada: User, new: Any) -> None:
     request, began = new(ROWS), time.monotonic()
-    assert isinstance(preview.look(ada, request, 1, wait=0.0), Progress)
+    assert isinstance(preview.look(ada, request, 1, wait=0.0), TaskProgress)
     assert time.monotonic() - began < 2
-    while isinstance(found := preview.look(ada, request, 1, wait=1.0), Progress):
+    while isinstance(found := preview.look(ada, request, 1, wait=1.0), TaskProgress):
         assert time.monotonic() - began < 60
     assert found == preview.row(ada, request, 1)
     with pytest.raises(NotFound):

@@ -15,7 +15,7 @@ from core.errors import Conflict, InUse, NotFound, ValidationError
 from core.fields import parse
 from core.fine_tuning import Move, NewJob, Priority
 from core.jobs import notes, turns
-from core.jobs.turns import Held, Waiting
+from core.jobs.turns import Held, WaitingJob
 from core.people import usage
 from core.people.users import User
 from core.tables import (
@@ -35,14 +35,18 @@ DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 def job(
     name: str, user: str = "ada", *, age: int = 0, seconds: float | None = 100.0, **fields: Any
-) -> Waiting:
+) -> WaitingJob:
     """``age``: the older of two has the lower number."""
     values: dict[str, Any] = {"priority": 0, "position": None, "devices": 1, "seconds": seconds}
-    return Waiting(id=name, user_id=user, created_at=DAWN + timedelta(seconds=age), **(values | fields))
+    return WaitingJob(id=name, user_id=user, created_at=DAWN + timedelta(seconds=age), **(values | fields))
 
 
 def foresee(
-    *waiting: Waiting, holding: list[Held] | None = None, places: int = 1, devices: int = 4, **served: float
+    *waiting: WaitingJob,
+    holding: list[Held] | None = None,
+    places: int = 1,
+    devices: int = 4,
+    **served: float,
 ) -> Any:
     found = turns.foresee(
         waiting, holding=holding or [], served=served, places=places, devices=devices, at=1e9

@@ -13,7 +13,7 @@ from core.fine_tuning import Annotation, JobList, SampleList
 from core.jobs import notes, row_files
 from core.people.users import User
 from core.tables import JobRow
-from core.training.method import RowLosses, Sample
+from core.training.method import AnswerSample, RowLosses
 
 MakeJob = Callable[..., JobRow]
 
@@ -58,9 +58,12 @@ def test_rows_of_a_removed_version_keep_their_losses(ada: User, job: JobRow) -> 
 def test_samples_by_step_fixed_prompts_first(ada: User, job: JobRow) -> None:
     with writing() as session:
         for step in (10, 20):
-            worst = Sample("worst", "Why?", f"so {step}", expected="So.", line=3, loss=2.0)
+            worst = AnswerSample("worst", "Why?", f"so {step}", expected="So.", line=3, loss=2.0)
             notes.note_samples(
-                session, job.id, step, [worst, Sample("fixed", "A?", f"a {step}"), Sample("fixed", "B?", "b")]
+                session,
+                job.id,
+                step,
+                [worst, AnswerSample("fixed", "A?", f"a {step}"), AnswerSample("fixed", "B?", "b")],
             )
     assert fine_tuning.sample_steps(ada, job.id) == [10, 20]
     found = fine_tuning.samples(ada, job.id, SampleList(step=20)).items

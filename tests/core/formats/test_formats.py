@@ -8,7 +8,16 @@ import duckdb
 import pytest
 
 from core.errors import Detail, ValidationError
-from core.formats import FORMATS, Chat, Preference, Text, check_format, detect, mapped, read_examples
+from core.formats import (
+    FORMATS,
+    ChatExample,
+    PreferenceExample,
+    Text,
+    check_format,
+    detect,
+    mapped,
+    read_examples,
+)
 
 USER, ANSWER = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 GOOD: dict[str, dict[str, Any]] = {
@@ -65,7 +74,7 @@ def test_a_question_and_answer_become_a_conversation(tmp_path: Path) -> None:
     assert format_.name == "completion"
     [(line, example)] = read_examples(parquet, format_, mapping)
     assert line == 1
-    assert example == Chat(
+    assert example == ChatExample(
         [
             {"role": "system", "content": "be short"},
             {"role": "user", "content": "17"},
@@ -76,7 +85,7 @@ def test_a_question_and_answer_become_a_conversation(tmp_path: Path) -> None:
 
 def test_an_empty_system_prompt_is_left_out() -> None:
     row = {"prompt": "a", "completion": "b", "system": None}
-    assert FORMATS["completion"].to_example(row) == Chat(
+    assert FORMATS["completion"].to_example(row) == ChatExample(
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     )
 
@@ -148,7 +157,7 @@ def test_conversations_come_as_json_text_with_parts_and_weights() -> None:
     ]
     row = {"messages": json.dumps(messages)}
     assert FORMATS["chat"].check_row(row) == []
-    assert FORMATS["chat"].to_example(row) == Chat(
+    assert FORMATS["chat"].to_example(row) == ChatExample(
         [{"role": "system", "content": "be kind"}, USER, {**ANSWER, "weight": 0}, ANSWER]
     )
 
@@ -156,7 +165,7 @@ def test_conversations_come_as_json_text_with_parts_and_weights() -> None:
 def test_preferences_may_be_plain_text() -> None:
     row = {"input": "2+2?", "preferred_output": "4", "non_preferred_output": "5"}
     assert FORMATS["preference"].check_row(row) == []
-    assert FORMATS["preference"].to_example(row) == Preference(
+    assert FORMATS["preference"].to_example(row) == PreferenceExample(
         [USER], [ANSWER], [{"role": "assistant", "content": "5"}]
     )
 

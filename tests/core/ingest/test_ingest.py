@@ -35,7 +35,7 @@ from core.errors import (
 from core.ingest import converter
 from core.ingest.look import look_in_child
 from core.people.users import User
-from core.readers import IngestOptions, Progress, Task, big_integers
+from core.readers import IngestOptions, ReadTask, WorkProgress, big_integers
 from core.readers.base import write_parquet
 from core.readers.sql import describe
 from core.tables import DatasetRow, DatasetVersionRow
@@ -155,8 +155,8 @@ def test_whole_numbers_that_no_type_of_json_holds_keep_their_digits(ada: User, n
 
 def test_integers_of_128_bits_are_kept_as_narrowly_as_they_fit(tmp_path: Path) -> None:
     """No file that is read today brings 39 digits, but another version of DuckDB may."""
-    task = Task(
-        tmp_path, ".x", tmp_path / "t.parquet", tmp_path, IngestOptions(), duckdb.connect(), Progress()
+    task = ReadTask(
+        tmp_path, ".x", tmp_path / "t.parquet", tmp_path, IngestOptions(), duckdb.connect(), WorkProgress()
     )
     big = "170141183460469231731687303715884105727"
     nested = f"MAP {{1::HUGEINT: [{{'x': {'9' * 38}::HUGEINT, 'y': {big}::HUGEINT}}]}}"

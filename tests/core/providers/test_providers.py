@@ -340,10 +340,10 @@ def test_an_adapter_on_its_base_gives_the_logits_of_the_merged_model(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from core.inference.loaded import Shelf
+    from core.inference.loaded import LoadedModels
 
     folder = make_adapter(3)
-    loaded = Shelf().get(Weights("mdv_a", folder, talker, folder, None))
+    loaded = LoadedModels().get(Weights("mdv_a", folder, talker, folder, None))
     adapter = loaded.put_on(Weights("mdv_a", folder, talker, folder, None))
     base: Any = AutoModelForCausalLM.from_pretrained(talker, dtype=torch.float32)
     bare = base(torch.arange(10)[None]).logits

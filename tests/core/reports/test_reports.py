@@ -17,7 +17,7 @@ from core.clock import now
 from core.db import reading, writing
 from core.errors import NotFound
 from core.people.users import User
-from core.readers.base import Progress
+from core.readers.base import WorkProgress
 from core.reports import computing
 from core.reports import queue as report_queue
 from core.reports.queue import ReportQueue
@@ -141,7 +141,7 @@ def test_what_does_not_fit_into_memory_is_spilled_and_swept(version: DatasetVers
     write_report(version.id, status="running", worker_pid=os.getpid())  # it tells of itself every second
     row = report_of(version.id)
     assert row is not None
-    with computing._working(row, Progress()) as connection:
+    with computing._working(row, WorkProgress()) as connection:
         connection.execute("SET memory_limit = '30MB'")
         connection.execute(
             "CREATE TEMP TABLE wide AS SELECT range AS n, repeat(range::VARCHAR, 40) AS words "

@@ -13,7 +13,7 @@ from core.sql_sandbox import child, gate
 from core.sql_sandbox.explain import explain
 from tests.core.sql_sandbox.sql_texts import ATTACKS, QUERIES
 
-JOB = child.Job("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, "", 1, 64, 1, 1, 1)
+JOB = child.SandboxJob("", {"t": "", "u": "", "faq@2": "", "Ünïcode": ""}, None, 10, "", 1, 64, 1, 1, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def connection() -> Iterator["duckdb.DuckDBPyConnection"]:
 def refusal(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
     """Why the text may not run, None when it may."""
     try:
-        child.admit(connection, child.Job(**{**vars(JOB), "sql": sql}))
+        child.admit(connection, child.SandboxJob(**{**vars(JOB), "sql": sql}))
     except gate.Refused as error:
         return error.message
     except child.UnknownTables as error:

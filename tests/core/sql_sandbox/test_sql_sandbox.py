@@ -19,9 +19,9 @@ import pytest
 from pyarrow import parquet
 
 from core.sql_sandbox import (
-    Answer,
     Limits,
     QueryFailed,
+    SandboxResult,
     SandboxUnavailable,
     Stop,
     Stopped,
@@ -70,7 +70,7 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ask(table: Path, folder: Path) -> Callable[..., Answer]:
+def ask(table: Path, folder: Path) -> Callable[..., SandboxResult]:
     def ask(
         sql: str,
         *,
@@ -78,7 +78,7 @@ def ask(table: Path, folder: Path) -> Callable[..., Answer]:
         form: str = "table",
         stop: Stop | None = None,
         **limits: object,
-    ) -> Answer:
+    ) -> SandboxResult:
         allowed = Limits(**{"seconds": 5, "memory_mb": 128, **limits})  # type: ignore[arg-type]
         return run(
             sql,
@@ -93,7 +93,7 @@ def ask(table: Path, folder: Path) -> Callable[..., Answer]:
     return ask
 
 
-def test_query_answers_as_arrow_with_duckdb_types(ask: Callable[..., Answer]) -> None:
+def test_query_answers_as_arrow_with_duckdb_types(ask: Callable[..., SandboxResult]) -> None:
     answer = ask('SELECT a, l, st FROM "FAQ@2" WHERE a > 4 ORDER BY a')
     assert answer.columns == [
         {"name": "a", "type": "BIGINT"},
@@ -109,19 +109,19 @@ def test_query_answers_as_arrow_with_duckdb_types(ask: Callable[..., Answer]) ->
     assert not answer.truncated
 
 
-def test_pivot_finds_its_values(ask: Callable[..., Answer]) -> None:
+def test_pivot_finds_its_values(ask: Callable[..., SandboxResult]) -> None:
     answer = ask("PIVOT (SELECT a, b FROM t) ON concat('b', b) USING sum(a) ;")
     assert answer.table is not None
     assert answer.table.to_pylist() == [{"b0": 9, "b1": 5, "b2": 7}]
 
 
-def test_rows_are_cut_and_it_is_said(ask: Callable[..., Answer]) -> None:
+def test_rows_are_cut_and_it_is_said(ask: Callable[..., SandboxResult]) -> None:
     answer = ask("FROM t", rows=3)
     assert answer.table is not None
     assert (answer.table.num_rows, answer.truncated) == (3, True)
 
 
-def test_wide_results_are_cut_by_size(ask: Callable[..., Answer]) -> None:
+def test_wide_results_are_cut_by_size(ask: Callable[..., SandboxResult]) -> None:
     answer = ask("SELECT repeat('x', 1000000) AS s FROM range(20)", result_bytes=5_000_000)
     assert answer.table is not None
     assert 0 < answer.table.num_rows <= 5
@@ -140,7 +140,7 @@ def test_wide_results_are_cut_by_size(ask: Callable[..., Answer]) -> None:
     ],
 )
 def test_parameters_and_values(
-    ask: Callable[..., Answer], sql: str, parameters: object, value: object
+    ask: Callable[..., SandboxResult], sql: str, parameters: object, value: object
 ) -> None:
     answer = ask(sql, parameters=parameters)
     assert answer.table is not None
@@ -161,7 +161,7 @@ def test_parameters_and_values(
     ],
 )
 def test_errors_say_what_and_where(
-    ask: Callable[..., Answer], sql: str, words: str, position: int | None
+    ask: Callable[..., SandboxResult], sql: str, words: str, position: int | None
 ) -> None:
     with pytest.raises(QueryFailed) as failed:
         ask(sql)
@@ -170,14 +170,14 @@ def test_errors_say_what_and_where(
     assert "parquet" not in failed.value.failure.message.lower()
 
 
-def test_unknown_tables_are_named(ask: Callable[..., Answer]) -> None:
+def test_unknown_tables_are_named(ask: Callable[..., SandboxResult]) -> None:
     with pytest.raises(QueryFailed) as failed:
         ask("SELECT * FROM t JOIN nope USING (a)")
     assert [(u.parts, u.position) for u in failed.value.unknown] == [(("nope",), 21)]
 
 
 def test_saved_result_is_a_parquet_file_in_the_private_folder(
-    ask: Callable[..., Answer], folder: Path
+    ask: Callable[..., SandboxResult], folder: Path
 ) -> None:
     answer = ask("SELECT b, sum(a) AS total FROM t GROUP BY b ORDER BY b -- the end", form="parquet")
     assert answer.file == folder / "result.parquet"
@@ -186,20 +186,20 @@ def test_saved_result_is_a_parquet_file_in_the_private_folder(
     assert saved.to_pylist() == [{"b": 0, "total": 9}, {"b": 1, "total": 5}, {"b": 2, "total": 7}]
 
 
-def test_saved_sum_beyond_64_bits_stays_exact(ask: Callable[..., Answer]) -> None:
+def test_saved_sum_beyond_64_bits_stays_exact(ask: Callable[..., SandboxResult]) -> None:
     answer = ask("SELECT sum(9223372036854775807::HUGEINT) AS total FROM t", form="parquet")
     assert answer.file is not None
     assert int(parquet.read_table(answer.file).column("total")[0].as_py()) == 7 * (2**63 - 1)
 
 
-def test_result_larger_than_allowed_is_not_saved(ask: Callable[..., Answer], folder: Path) -> None:
+def test_result_larger_than_allowed_is_not_saved(ask: Callable[..., SandboxResult], folder: Path) -> None:
     with pytest.raises(QueryFailed) as failed:
         ask("SELECT hash(range) AS h, uuid() AS u FROM range(2000000)", form="parquet", file_bytes=2**20)
     assert failed.value.failure.kind == "size"
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= 2**20
 
 
-def test_a_query_can_be_stopped_from_another_thread(ask: Callable[..., Answer], folder: Path) -> None:
+def test_a_query_can_be_stopped_from_another_thread(ask: Callable[..., SandboxResult], folder: Path) -> None:
     stop = Stop()
     threading.Timer(0.3, stop.set).start()
     with pytest.raises(Stopped):
@@ -209,7 +209,7 @@ def test_a_query_can_be_stopped_from_another_thread(ask: Callable[..., Answer], 
     assert ask("SELECT 1").table is not None
 
 
-def test_an_arrow_file_is_cut_and_says_what_it_scanned(ask: Callable[..., Answer]) -> None:
+def test_an_arrow_file_is_cut_and_says_what_it_scanned(ask: Callable[..., SandboxResult]) -> None:
     answer = ask("SELECT a, sum(a) OVER () AS total FROM t WHERE a > 1 ORDER BY a", form="arrow", rows=3)
     assert answer.file is not None
     table = pa.ipc.open_stream(answer.file.read_bytes()).read_all()
@@ -220,7 +220,7 @@ def test_an_arrow_file_is_cut_and_says_what_it_scanned(ask: Callable[..., Answer
     assert answer.scanned["bytes"] > 0
 
 
-def test_a_plan_names_tables_and_no_file(ask: Callable[..., Answer], table: Path) -> None:
+def test_a_plan_names_tables_and_no_file(ask: Callable[..., SandboxResult], table: Path) -> None:
     answer = ask(
         'SELECT x.b, count(*) AS n FROM t x JOIN "faq@2" y USING (a) GROUP BY x.b ORDER BY n', form="plan"
     )
@@ -240,7 +240,7 @@ def test_a_plan_names_tables_and_no_file(ask: Callable[..., Answer], table: Path
 @pytest.mark.parametrize(
     "sql", ["SELECT a + s FROM t", "SELECT nope FROM t", "SELECT s::INT FROM t", "DELETE FROM t"]
 )
-def test_a_plan_fails_where_the_query_does(ask: Callable[..., Answer], sql: str) -> None:
+def test_a_plan_fails_where_the_query_does(ask: Callable[..., SandboxResult], sql: str) -> None:
     failures = []
     for form in ("table", "plan"):
         with pytest.raises(QueryFailed) as failed:
@@ -256,7 +256,7 @@ def test_shut_down_ends_running_queries_and_starts_no_new_zygote(table: Path, fo
     wait_until(lambda: client._zygote is None)
 
 
-def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: Path) -> None:
+def test_zygote_inherits_nothing_of_ours(ask: Callable[..., SandboxResult], tmp_path: Path) -> None:
     shut_down()
     listening = socket.create_server(("127.0.0.1", 0))
     listening.set_inheritable(True)
@@ -278,7 +278,7 @@ def test_zygote_inherits_nothing_of_ours(ask: Callable[..., Answer], tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_zygote_has_one_thread(ask: Callable[..., Answer]) -> None:
+def test_zygote_has_one_thread(ask: Callable[..., SandboxResult]) -> None:
     """A process of several must not fork, and ends only with its last one:
     its children's callers heard of its death before it."""
     ask("SELECT 1")
@@ -408,7 +408,7 @@ def _zygote_process() -> "subprocess.Popen[bytes]":
 
 
 def test_spawned_process_per_query_works_where_there_is_no_fork(
-    ask: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., SandboxResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "CAN_FORK", False)
     answer = ask("SELECT sum(a) FROM t")

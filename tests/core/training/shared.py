@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from core import hardware
-from core.formats import Chat, Preference, Text
+from core.formats import ChatExample, PreferenceExample, Text
 from core.training import METHODS, Hyperparameters, examples, pretrained, resolve
 from core.training.loop import Loop
-from core.training.method import RowLosses, Sample, Silent, Step
+from core.training.method import AnswerSample, RowLosses, Silent, Step
 from core.training.samples import Sampler
 from core.weights import Weights, read_facts
 
@@ -20,13 +20,13 @@ def weights_at(folder: Path, adapter: Path | None = None) -> Weights:
     return Weights("mdv_test", adapter or folder, folder, adapter, None)
 
 
-def ask(question: str, answer: str) -> Chat:
-    return Chat([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+def ask(question: str, answer: str) -> ChatExample:
+    return ChatExample([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
 
 
-def prefer(question: str, better: str, worse: str) -> Preference:
+def prefer(question: str, better: str, worse: str) -> PreferenceExample:
     user = [{"role": "user", "content": question}]
-    return Preference(
+    return PreferenceExample(
         user, [{"role": "assistant", "content": better}], [{"role": "assistant", "content": worse}]
     )
 
@@ -52,7 +52,7 @@ class Kept(Silent):
         self.alerts: list[str] = []
         self.valid: dict[int, float] = {}
         self.extra: dict[int, dict[str, float]] = {}
-        self.samples: dict[int, Sequence[Sample]] = {}
+        self.samples: dict[int, Sequence[AnswerSample]] = {}
         self.row_losses: dict[str, RowLosses] = {}
 
     @property
@@ -71,7 +71,7 @@ class Kept(Silent):
     def validated(self, step: int, loss: float, extra: Any) -> None:
         self.valid[step], self.extra[step] = loss, dict(extra)
 
-    def sampled(self, step: int, samples: Sequence[Sample]) -> None:
+    def sampled(self, step: int, samples: Sequence[AnswerSample]) -> None:
         self.samples[step] = samples
 
     def rows(self, losses: RowLosses) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core.training.starter.sql import Column, link
+from core.training.starter.sql import SqlColumn, link
 from core.training.starter.text import MIXTURE, conversations, write
 from core.training.starter.words import PRODUCTS, Draw
 
@@ -74,9 +74,9 @@ def test_a_fifth_of_the_conversations_has_a_system_prompt() -> None:
 
 def test_a_linked_question_is_restored_to_real_names_and_literals() -> None:
     columns = [
-        Column("order date", "date"),
-        Column("country", "text", ("United Kingdom", "O'Hara")),
-        Column("total_amount", "double"),
+        SqlColumn("order date", "date"),
+        SqlColumn("country", "text", ("United Kingdom", "O'Hara")),
+        SqlColumn("total_amount", "double"),
     ]
     linked = link("Total amount in united kingdom or o'hara above 12.5 in 2023?", "orders", columns)
     assert linked.prompt == (
@@ -95,7 +95,7 @@ def test_a_column_name_typed_as_it_is_gets_linked() -> None:
     linked = link(
         "average total_amount by country",
         "orders",
-        [Column("country", "text"), Column("total_amount", "double")],
+        [SqlColumn("country", "text"), SqlColumn("total_amount", "double")],
     )
     assert linked.prompt.endswith("Query: average total_amount c2 by country c1")
 

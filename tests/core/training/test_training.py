@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import Detail
-from core.formats import Chat, Text
+from core.formats import ChatExample, Text
 from core.training import (
     METHODS,
     Hyperparameters,
@@ -19,7 +19,7 @@ from core.training import (
     resolve,
     schedule,
 )
-from core.training.batches import Order
+from core.training.batches import BatchOrder
 from core.training.loop import Loop
 from core.training.method import Silent, TrainingFailed
 from core.training.methods.supervised import SUPERVISED
@@ -78,7 +78,7 @@ def test_a_base_without_a_template_gets_the_plain_one(tokenizer: Any) -> None:
 
 
 def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped(tokenizer: Any) -> None:
-    rows = [(1, Chat(CHAT)), (2, Chat([{"role": "user", "content": "x" * 50}, CHAT[1]]))]
+    rows = [(1, ChatExample(CHAT)), (2, ChatExample([{"role": "user", "content": "x" * 50}, CHAT[1]]))]
     reading = examples.read(rows, tokenizer, settings_of(16))
     assert [len(s) for s in reading.items] == [16]
     assert (reading.cut, reading.empty) == ([1, 2], [2])
@@ -124,17 +124,17 @@ def test_two_rows_can_be_split(tokenizer: Any) -> None:
 
 
 def test_every_epoch_sees_every_row_once_in_another_order() -> None:
-    order = Order([n % 7 for n in range(103)], batch_size=8, seed=3)
+    order = BatchOrder([n % 7 for n in range(103)], batch_size=8, seed=3)
     epochs = [[order.rows(epoch * 13 + step) for step in range(13)] for epoch in range(2)]
     assert all(sorted(row for batch in epoch for row in batch) == list(range(103)) for epoch in epochs)
     assert epochs[0] != epochs[1]
-    again = Order([n % 7 for n in range(103)], batch_size=8, seed=3)
+    again = BatchOrder([n % 7 for n in range(103)], batch_size=8, seed=3)
     assert [again.rows(step) for step in range(13, 26)] == epochs[1]
 
 
 def test_rows_of_a_batch_have_similar_length() -> None:
     lengths = [(n * 37) % 100 for n in range(128)]
-    order = Order(lengths, batch_size=8, seed=1)
+    order = BatchOrder(lengths, batch_size=8, seed=1)
     spreads = [
         max(lengths[r] for r in order.rows(s)) - min(lengths[r] for r in order.rows(s)) for s in range(16)
     ]
@@ -229,7 +229,7 @@ def make_loop(
     chats = [
         (
             n,
-            Chat(
+            ChatExample(
                 [
                     {"role": "user", "content": "?" * (n % 5 + 1)},
                     {"role": "assistant", "content": f"answer {n}"},

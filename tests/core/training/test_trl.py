@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from core.formats import Chat, Preference, Text
-from core.training.batches import Order
+from core.formats import ChatExample, PreferenceExample, Text
+from core.training.batches import BatchOrder
 from tests.core.training.shared import STARTER, ask, make_loop, prefer
 
 pytestmark = pytest.mark.slow
 STEPS, BATCH, RATE = 8, 4, 1e-4  # larger steps amplify the last digit until it is the fourth
 TOLERANCE = 1e-4  # losses around 1 to 10: four digits
 QUESTIONS = [ask(f"What is item {n}?", f"It is {'very ' * (n % 7)}drawer {n}.") for n in range(STEPS * BATCH)]
-TURNS = [Chat([*one.messages, *two.messages]) for one, two in zip(QUESTIONS, QUESTIONS[::-1], strict=True)]
+TURNS = [
+    ChatExample([*one.messages, *two.messages]) for one, two in zip(QUESTIONS, QUESTIONS[::-1], strict=True)
+]
 TEXTS = [Text(f"The lamp {n} burns {'all night and ' * (n % 5)}day.") for n in range(STEPS * BATCH)]
 PREFERENCES = [
     prefer(f"Is {n} fine?", "Yes, it is.", f"No, {n} is {'not ' * (n % 4)}fine.")
@@ -26,7 +28,9 @@ PREFERENCES = [
 def batches_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides see the rows as they stand."""
     monkeypatch.setattr(
-        Order, "rows", lambda self, step: list(range(step * self.batch_size, (step + 1) * self.batch_size))
+        BatchOrder,
+        "rows",
+        lambda self, step: list(range(step * self.batch_size, (step + 1) * self.batch_size)),
     )
 
 
@@ -82,7 +86,7 @@ def theirs(folder: Path, kind: str, rows: list[dict[str, Any]], **more: Any) -> 
 
 @pytest.mark.parametrize("rows", [QUESTIONS, TURNS], ids=["one turn", "two turns"])
 @pytest.mark.parametrize("loss_on", ["answers", "all"])
-def test_supervised_losses_are_those_of_trl(tmp_path: Path, rows: list[Chat], loss_on: str) -> None:
+def test_supervised_losses_are_those_of_trl(tmp_path: Path, rows: list[ChatExample], loss_on: str) -> None:
     found = ours(tmp_path / "ours", "supervised", rows, loss_on=loss_on)
     oracle = theirs(
         tmp_path,
@@ -111,5 +115,5 @@ def test_preference_losses_and_rewards_are_those_of_trl(tmp_path: Path) -> None:
     assert margins == pytest.approx([entry["rewards/margins"] for entry in oracle], abs=1e-3)
 
 
-def _as_trl(row: Preference) -> dict[str, Any]:
+def _as_trl(row: PreferenceExample) -> dict[str, Any]:
     return {"prompt": row.messages, "chosen": row.preferred, "rejected": row.non_preferred}

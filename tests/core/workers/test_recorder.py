@@ -18,7 +18,7 @@ from core.people.users import User
 from core.tables import AlertRow, JobRow, MetricPointRow, SampleRow
 from core.training import Settings
 from core.training.hyperparameters import Hyperparameters, resolve
-from core.training.method import RowLosses, Sample, Step, Wish
+from core.training.method import AnswerSample, RowLosses, Step, Wish
 from core.workers.recorder import Recorder
 
 MakeJob = Callable[..., JobRow]
@@ -104,8 +104,10 @@ def test_best_loss_is_the_lowest_also_after_a_break(job: JobRow) -> None:
 def test_samples_of_a_step_are_replaced_when_it_is_trained_again(job: JobRow) -> None:
     for answer in ("old", "new"):
         recorder = recorder_of(job)
-        fixed = [Sample("fixed", "Hi?", answer), Sample("fixed", "Who?", answer)]
-        recorder.sampled(5, [*fixed, Sample("worst", "Why?", answer, expected="So.", line=3, loss=math.nan)])
+        fixed = [AnswerSample("fixed", "Hi?", answer), AnswerSample("fixed", "Who?", answer)]
+        recorder.sampled(
+            5, [*fixed, AnswerSample("worst", "Why?", answer, expected="So.", line=3, loss=math.nan)]
+        )
         recorder.flush()
     with reading() as session:
         found = session.scalars(select(SampleRow).order_by(SampleRow.kind, SampleRow.position)).all()

@@ -7,7 +7,7 @@ from core import alerts, fine_tuning, storage
 from core.db import writing
 from core.jobs import notes, row_files
 from core.people.users import User
-from core.training.method import RowLosses, Sample
+from core.training.method import AnswerSample, RowLosses
 from core.ui.fine_tuning.jobs import job_log
 from tests.ui.conftest import Visit, text_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
@@ -27,7 +27,7 @@ def test_tabs_show_samples_rows_and_search(ada: User, visit: Visit, job_id: str)
     with writing() as session:
         for step in (10, 20, 30):
             notes.note_samples(
-                session, job_id, step, [Sample("fixed", "Who are you?", f"at {step}", expected="at 30")]
+                session, job_id, step, [AnswerSample("fixed", "Who are you?", f"at {step}", expected="at 30")]
             )
     losses = np.array([0.1, 0.2, 3.5, 0.3, 0.4], np.float32)
     row_files.write(job_id, RowLosses("train", np.arange(1, 6), losses, losses + 1, np.full(5, 7), 30))

@@ -12,7 +12,7 @@ from core import datasets, query
 from core.datasets import Dataset, DatasetList
 from core.errors import SqlError
 from core.people.users import User
-from core.query import Progress, Running
+from core.query import QueryProgress, Running
 from core.sql_sandbox import shut_down
 from core.ui import charts
 from core.ui.elements import sql_tables
@@ -139,13 +139,13 @@ def test_a_new_query_stops_the_one_before(
     ("place", "words"), [(1, "Next in line"), (3, "2 queries first"), (2, "1 query first"), (0, "Running")]
 )
 def test_a_query_that_waits_says_its_place(place: int, words: str) -> None:
-    progress = Progress()
+    progress = QueryProgress()
     progress.tell(place)
     assert words in sql_run._words(progress)
 
 
 def test_a_background_query_tells_what_went_wrong() -> None:
-    def fail(_: Progress) -> Any:
+    def fail(_: QueryProgress) -> Any:
         raise SqlError("no")
 
     running = Running(fail).start()

@@ -11,7 +11,7 @@ from core.api.deps import CurrentUser, SignedIn
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import forecast, preview
 from core.fine_tuning.before.forecast import Forecast
-from core.fine_tuning.before.preview import Row
+from core.fine_tuning.before.preview import ShownRow
 from core.training import METHODS, Hyperparameters
 from core.training.presets import PRESETS
 
@@ -34,7 +34,7 @@ def plan_job(new: NewJob, user: CurrentUser) -> Forecast:
 
 
 @router.post("/finetune/preview")
-def preview_row(new: PreviewRow, user: CurrentUser) -> Row:
+def preview_row(new: PreviewRow, user: CurrentUser) -> ShownRow:
     """One row as the model sees it: each token, whether it is learned, and whether it is cut."""
     return preview.row(user, new, new.line)
 

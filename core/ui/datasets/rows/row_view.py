@@ -15,7 +15,7 @@ from core.datasets import Dataset, Preview, Version, View
 from core.people.users import User
 from core.ui import show
 from core.ui.datasets.rows import rows_address
-from core.ui.datasets.rows.rows_address import Address
+from core.ui.datasets.rows.rows_address import RowsAddress
 from core.ui.elements import record
 
 MANY_FIELDS = 300  # 10,000 took 8 seconds to read and draw
@@ -23,7 +23,7 @@ PLACES = "_row_places"
 ROLES = {"user": "person", "assistant": "neurology", "system": "settings", "tool": "build"}
 
 
-def open_row(user: User, dataset: Dataset, version: Version, address: Address, page: Preview) -> None:
+def open_row(user: User, dataset: Dataset, version: Version, address: RowsAddress, page: Preview) -> None:
     """A drawer at the right with the address's row.
 
     Its neighbours are those of the view, of which ``page`` is shown.
@@ -48,7 +48,7 @@ def open_row(user: User, dataset: Dataset, version: Version, address: Address, p
     drawer()
 
 
-def _fields(version: Version, address: Address) -> list[str] | None:
+def _fields(version: Version, address: RowsAddress) -> list[str] | None:
     """None for all of them.
 
     Of a very wide table the shown ones come first, and the rest when it is asked for.
@@ -62,7 +62,7 @@ def _fields(version: Version, address: Address) -> list[str] | None:
     return list(dict.fromkeys([*address.shown, *names]))[:MANY_FIELDS]
 
 
-def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> None:
+def _show_way(user: User, dataset: Dataset, address: RowsAddress, page: Preview, line: int) -> None:
     at = _place(user, dataset, address, page, line)
     with st.container(horizontal=True, vertical_alignment="center"):
         for step, name, icon, key in (
@@ -78,14 +78,14 @@ def _show_way(user: User, dataset: Dataset, address: Address, page: Preview, lin
         st.caption(f"Row {line:,}{place}", width="content")
 
 
-def _place(user: User, dataset: Dataset, address: Address, page: Preview, line: int) -> int | None:
+def _place(user: User, dataset: Dataset, address: RowsAddress, page: Preview, line: int) -> int | None:
     """Where the row stands in the view: on the page, or where the arrows led."""
     on_page = {item["line"]: page.offset + index for index, item in enumerate(page.items)}
     led = st.session_state.get(PLACES)
     return on_page.get(line, led["at"] if led and led["line"] == line else None)
 
 
-def _move(user: User, dataset: Dataset, address: Address, at: int) -> None:
+def _move(user: User, dataset: Dataset, address: RowsAddress, at: int) -> None:
     """To the row at a place of the view; the page below the drawer follows."""
     found = datasets.rows_of(
         user, dataset.id, address.view.model_copy(update={"columns": address.shown[:1]}), limit=1, offset=at

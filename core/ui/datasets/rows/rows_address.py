@@ -21,7 +21,7 @@ FIRST_COLUMNS = 60  # of a wider table only so many are shown until others are c
 
 
 @dataclass(frozen=True)
-class Address:
+class RowsAddress:
     """``view`` is what was asked for; ``shown`` the columns that are drawn."""
 
     view: View
@@ -39,11 +39,11 @@ class Address:
         return self.view.model_copy(update={"columns": self.shown})
 
 
-def read(version: Version) -> Address:
+def read(version: Version) -> RowsAddress:
     names = [column["name"] for column in version.columns]
     view = _view(version, set(names))
     size = _number("size") or PER_PAGE
-    return Address(
+    return RowsAddress(
         view=view,
         shown=view.columns or names[:FIRST_COLUMNS],
         page=_number("page") or 1,

@@ -13,14 +13,14 @@ from core.people.users import User
 from core.sql_types import is_moment, is_nested, is_number
 from core.ui import show
 from core.ui.datasets.rows import rows_address
-from core.ui.datasets.rows.rows_address import Address
+from core.ui.datasets.rows.rows_address import RowsAddress
 
 WRONG = "_rows_filter_wrong"
 CHIP = 70  # characters
 
 
 @dataclass(frozen=True)
-class Condition:
+class FieldCondition:
     """How one field of a filter is asked for: ``entry`` text, pair, many, or nothing."""
 
     label: str
@@ -29,18 +29,18 @@ class Condition:
 
 
 CONDITIONS = {
-    "contains": Condition("contains", "text"),
-    "not_contains": Condition("does not contain", "text"),
-    "starts_with": Condition("starts with", "text"),
-    "equals": Condition("is", "text"),
-    "not_equals": Condition("is not", "text"),
-    "range": Condition("is between", "pair"),
-    "outside": Condition("is not between", "pair"),
-    "one_of": Condition("is one of", "many"),
-    "none_of": Condition("is none of", "many"),
-    "null": Condition("is null"),
-    "filled": Condition("is not null"),
-    "blank": Condition("is the empty text"),
+    "contains": FieldCondition("contains", "text"),
+    "not_contains": FieldCondition("does not contain", "text"),
+    "starts_with": FieldCondition("starts with", "text"),
+    "equals": FieldCondition("is", "text"),
+    "not_equals": FieldCondition("is not", "text"),
+    "range": FieldCondition("is between", "pair"),
+    "outside": FieldCondition("is not between", "pair"),
+    "one_of": FieldCondition("is one of", "many"),
+    "none_of": FieldCondition("is none of", "many"),
+    "null": FieldCondition("is null"),
+    "filled": FieldCondition("is not null"),
+    "blank": FieldCondition("is the empty text"),
 }
 TEXT = (
     "contains",
@@ -72,7 +72,7 @@ SAID = {
 
 @st.fragment
 def show_form(
-    user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]
+    user: User, dataset: Dataset, version: Version, address: RowsAddress, profile: dict[str, Any]
 ) -> None:
     """A fragment: choosing a column or a condition reads no rows."""
     types = {column["name"]: column["type"] for column in version.columns}
@@ -80,7 +80,7 @@ def show_form(
     if column is None:
         return
     condition = st.selectbox(
-        "Condition",
+        "FieldCondition",
         conditions_of(types[column]),
         format_func=lambda name: CONDITIONS[name].label,
         key=f"filter_op_{kind_of(types[column])}",
@@ -125,7 +125,7 @@ def words(wanted: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def show_chips(user: User, version: Version, address: Address) -> None:
+def show_chips(user: User, version: Version, address: RowsAddress) -> None:
     """What narrows and orders the rows, each with its way out."""
     view = address.view
     chips: list[tuple[str, str, dict[str, Any]]] = [
@@ -161,7 +161,7 @@ def show_chips(user: User, version: Version, address: Address) -> None:
             st.button("Clear all", key="drop_all", type="tertiary", on_click=_clear)
 
 
-def _drop(address: Address, change: dict[str, Any]) -> None:
+def _drop(address: RowsAddress, change: dict[str, Any]) -> None:
     if "column" in change:
         rows_address.change_filter(address.view, change["column"], None)
     else:
@@ -217,7 +217,7 @@ def _show_entry(entry: str, column: str, type_: str, profile: dict[str, Any]) ->
         )
 
 
-def _add(user: User, dataset: Dataset, address: Address, column: str, type_: str, condition: str) -> None:
+def _add(user: User, dataset: Dataset, address: RowsAddress, column: str, type_: str, condition: str) -> None:
     """Try the filter before it is taken: a value that does not fit is said in the form."""
     try:
         wanted = {**rows_address.filter_of(address.view, column), **_wanted(column, type_, condition)}

@@ -18,7 +18,7 @@ from core.people.users import User
 from core.sql_types import is_nested, is_number
 from core.ui import places, show
 from core.ui.datasets.rows import row_view, rows_address, rows_filter, rows_strip
-from core.ui.datasets.rows.rows_address import PER_PAGE, SIZES, Address
+from core.ui.datasets.rows.rows_address import PER_PAGE, SIZES, RowsAddress
 from core.ui.elements import grid
 
 __all__ = ["PER_PAGE", "show_rows"]
@@ -41,7 +41,7 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
             row_view.open_row(user, dataset, version, address, found)
 
 
-def _fetch(user: User, dataset: Dataset, address: Address) -> tuple[Preview, Address]:
+def _fetch(user: User, dataset: Dataset, address: RowsAddress) -> tuple[Preview, RowsAddress]:
     """The page of the address, or the last one when it is behind the end."""
     found = datasets.rows_of(
         user,
@@ -56,7 +56,7 @@ def _fetch(user: User, dataset: Dataset, address: Address) -> tuple[Preview, Add
     if address.page <= last:
         return found, address
     rows_address.change(page=last)
-    return _fetch(user, dataset, Address(address.view, address.shown, last, address.size, address.row))
+    return _fetch(user, dataset, RowsAddress(address.view, address.shown, last, address.size, address.row))
 
 
 def _profile(user: User, dataset: Dataset, version: Version) -> tuple[dict[str, dict[str, Any]], bool]:
@@ -75,7 +75,7 @@ def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
 
 
 def _show_toolbar(
-    user: User, dataset: Dataset, version: Version, address: Address, profile: dict[str, Any]
+    user: User, dataset: Dataset, version: Version, address: RowsAddress, profile: dict[str, Any]
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="rows_toolbar"):
         st.session_state["rows_q"] = address.view.search or ""
@@ -104,18 +104,18 @@ def _show_toolbar(
     rows_filter.show_chips(user, version, address)
 
 
-def _edited(address: Address) -> dict[str, str | None]:
+def _edited(address: RowsAddress) -> dict[str, str | None]:
     """The same rows in the editor."""
     query = views.to_query(address.view)
     return {"where": query.get("where"), "finding": query.get("finding"), "edit_search": address.view.search}
 
 
-def _columns_label(version: Version, address: Address) -> str:
+def _columns_label(version: Version, address: RowsAddress) -> str:
     few = len(address.shown) < len(version.columns)
     return f"{len(address.shown)} of {show.count(len(version.columns), 'column')}" if few else "Columns"
 
 
-def _show_columns(version: Version, address: Address) -> None:
+def _show_columns(version: Version, address: RowsAddress) -> None:
     names = [column["name"] for column in version.columns]
     options = names
     if len(names) > rows_address.MANY_COLUMNS:
@@ -145,7 +145,7 @@ def _in_need(chosen: list[str], names: list[str]) -> list[str]:
     return [] if chosen == names[: rows_address.FIRST_COLUMNS] else chosen
 
 
-def _show_downloads(dataset: Dataset, version: Version, address: Address) -> None:
+def _show_downloads(dataset: Dataset, version: Version, address: RowsAddress) -> None:
     st.markdown("**Export what is shown**")
     st.caption("All rows that pass the search and the filters, with the shown columns, sorted as here.")
     view = address.page_view if len(address.shown) < len(version.columns) else address.view
@@ -157,13 +157,13 @@ def _show_downloads(dataset: Dataset, version: Version, address: Address) -> Non
             )
 
 
-def _show_grid(found: Preview, version: Version, address: Address, profile: dict[str, Any]) -> None:
+def _show_grid(found: Preview, version: Version, address: RowsAddress, profile: dict[str, Any]) -> None:
     view, where = (
         address.view,
         {name: rows_address.filter_of(address.view, name) for name in address.view.where},
     )
     columns = [
-        grid.Column(
+        grid.GridColumn(
             name=column["name"],
             type=grid.short_type(column["type"]),
             full_type=column["type"],
@@ -200,7 +200,7 @@ def _sorted(order_by: str | None, name: str, version: Version) -> str | None:
     return "desc" if order_by == f"-{name}" and not is_name else None
 
 
-def _act(acted: dict[str, Any], address: Address, profile: dict[str, Any]) -> None:
+def _act(acted: dict[str, Any], address: RowsAddress, profile: dict[str, Any]) -> None:
     """What a click in the grid means for the address."""
     if "row" in acted:
         return rows_address.change(row=int(acted["row"]))
@@ -229,7 +229,7 @@ def _kind(type_: str) -> str:
     return "nested" if not is_talk and (is_nested(type_) or type_ == "JSON") else ""
 
 
-def _show_foot(found: Preview, version: Version, address: Address) -> None:
+def _show_foot(found: Preview, version: Version, address: RowsAddress) -> None:
     pages = max(1, -(-found.total // address.size))
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="rows_foot"

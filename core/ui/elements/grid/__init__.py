@@ -34,7 +34,7 @@ SHORT_KINDS = {"LIST": "list", "STRUCT": "object", "MAP": "map", "UNION": "mixed
 
 
 @dataclass(frozen=True)
-class Column:
+class GridColumn:
     """One column: ``kind`` number, nested or empty; ``strip`` as ``core.ui.datasets.rows.rows_strip`` makes
     it; ``sort`` asc, desc or None."""
 
@@ -53,7 +53,7 @@ class Sheet:
     of the first among ``total``; ``open``: the line that is shown whole."""
 
     label: str
-    columns: list[Column]
+    columns: list[GridColumn]
     rows: list[list[Any]]
     total: int
     first: int

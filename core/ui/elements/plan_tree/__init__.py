@@ -4,13 +4,13 @@ and its share of the time, the steps it waits for below it."""
 from pathlib import Path
 from typing import Any
 
-from core.query import Operator, Plan
+from core.query import Operator, QueryPlan
 from core.ui.elements import component
 
 HERE = Path(__file__).parent
 
 
-def draw(plan: Plan, *, key: str) -> None:
+def draw(plan: QueryPlan, *, key: str) -> None:
     component.declare("plan", HERE, stem="plan")(
         key=key, data={"steps": [_step(step) for step in plan.operators]}
     )

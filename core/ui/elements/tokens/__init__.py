@@ -5,7 +5,7 @@ Nothing of a row is ever read as HTML.
 
 from pathlib import Path
 
-from core.fine_tuning.before.preview import Piece, Sequence
+from core.fine_tuning.before.preview import Sequence, TokenPiece
 from core.ui.elements import component
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def describe(sequence: Sequence) -> str:
     return " · ".join(found)
 
 
-def _bits(piece: Piece) -> int:
+def _bits(piece: TokenPiece) -> int:
     flags = (
         (piece.learned, LEARNED),
         (piece.cut, CUT),
