@@ -77,7 +77,7 @@ def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
         return
     st.session_state[ROW] = min(max(1, st.session_state.get(ROW) or 1), count)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="ft_row_bar"):
-        st.number_input("ShownRow", min_value=1, max_value=count, step=1, key=ROW, width=150)
+        st.number_input("Row", min_value=1, max_value=count, step=1, key=ROW, width=150)
         _turn("Previous", "chevron_left", -1, count, key="ft_row_previous")
         _turn("Next", "chevron_right", 1, count, key="ft_row_next")
         st.button(

@@ -13,7 +13,7 @@ from core.ui.elements import plan_tree, sql_editor, sql_tables
 from core.ui.query import sql_run
 from core.ui.query.sql_run import QueryOutcome
 
-VIEWS = ["Table", "Chart", "QueryPlan"]
+VIEWS = ["Table", "Chart", "Plan"]
 COUNT_ONLY = (
     "DuckDB knew this answer without a step that could be measured, "
     "for instance from what a file says about itself."

@@ -80,7 +80,7 @@ def show_form(
     if column is None:
         return
     condition = st.selectbox(
-        "FieldCondition",
+        "Condition",
         conditions_of(types[column]),
         format_func=lambda name: CONDITIONS[name].label,
         key=f"filter_op_{kind_of(types[column])}",
