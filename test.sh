@@ -102,8 +102,8 @@ run() { .venv/bin/python -m pytest "$@" ${more[@]+"${more[@]}"}; }
 
 others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
-hostile=(tests/hostile -m "not browser$short" -n 2 --dist worksteal)  # attacks, bombs, bad files, killed processes
-slow=(tests "${others[@]}" -m "slow$short" -n 2 --dist worksteal)  # these wait for whole processes
+hostile=(tests/hostile -m "not slow$short" -n 2 --dist worksteal)  # attacks, bombs, bad files: some have a second
+slow=(tests --ignore=tests/browser --ignore=tests/bench -m "slow$short" -n 2 --dist worksteal)  # these wait for whole processes
 browser=(tests/browser -m "browser$short" -n 2 --dist loadfile)  # each of the two has a server and a Chromium
 [ "$wish" != stress ] || keep_busy
 for part in "${parts[@]}"; do
