@@ -14,7 +14,8 @@ from core.db import reading, writing
 from core.fields import parse
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import forecast
-from core.fine_tuning.checkpoints import evaluating, evaluator
+from core.fine_tuning.checkpoints import evaluator
+from core.fine_tuning.checkpoints.evaluations import EvaluationQueue
 from core.formats import FORMATS
 from core.people.users import User
 from core.tables import DatasetVersionRow, JobRow, MetricPointRow, ModelRow
@@ -72,7 +73,6 @@ def test_it_trains_reports_and_is_evaluated(
     base_model: ModelRow,
     make_job: Callable[..., JobRow],
     version_for: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
     method, version = METHODS[name], version_for(name)
@@ -85,11 +85,10 @@ def test_it_trains_reports_and_is_evaluated(
         reported = set(session.query(MetricPointRow.name).filter_by(job_id=job_id).distinct().all())
     assert (job.status, job.error) == ("succeeded", None)
     assert {series.name for series in method.series} <= {name for (name,) in reported}
-    begun: list[tuple[str, str]] = []
-    monkeypatch.setattr(evaluating, "_start", lambda target_id, run: begun.append((target_id, run)))
     step = checkpoints.steps(storage.job_dir(job_id))[-1]
     fine_tuning.evaluate_checkpoint(ada, job_id, step)
-    assert evaluator.main(*begun[0]) == 0
+    [asked] = EvaluationQueue().list_open()
+    assert evaluator.run(asked.id)
     found = fine_tuning.get_checkpoint(ada, job_id, step).metrics["evaluation"]
     assert found["status"] == "ready", found
     assert found["loss"] == pytest.approx(job.valid_loss, abs=1e-4)
