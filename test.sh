@@ -102,7 +102,8 @@ run() { .venv/bin/python -m pytest "$@" ${more[@]+"${more[@]}"}; }
 
 others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
-hostile=(tests/hostile -m "not slow$short" -n 2 --dist worksteal)  # attacks, bombs, bad files: some have a second
+alone=(tests/hostile -m "alone$short")  # these have limits of seconds
+hostile=(tests/hostile -m "not slow and not alone$short" -n 2 --dist worksteal)  # attacks, bombs, bad files
 slow=(tests --ignore=tests/browser --ignore=tests/bench -m "slow$short" -n 2 --dist worksteal)  # these wait for whole processes
 browser=(tests/browser -m "browser$short" -n 2 --dist loadfile)  # each of the two has a server and a Chromium
 [ "$wish" != stress ] || keep_busy
@@ -111,6 +112,7 @@ for part in "${parts[@]}"; do
   case "$part" in
     unit) TMPDIR="$scratch" run "${unit[@]}" ;;
     hostile)
+      run "${alone[@]}"
       run "${hostile[@]}"
       TMPDIR="$scratch" run "${slow[@]}"
       ;;

@@ -38,6 +38,7 @@ def test_there_are_enough_bombs() -> None:
     assert len(set(BOMBS.values())) >= 40
 
 
+@pytest.mark.alone
 def test_every_bomb_ends_in_time_while_others_get_answers(ada: User) -> None:
     bomber, neighbour = users(ada, 2)
     for user in (bomber, neighbour):
@@ -46,18 +47,14 @@ def test_every_bomb_ends_in_time_while_others_get_answers(ada: User) -> None:
     gc.collect()
     before, peak = _memory(), 0
     answers: list[float] = []
-    late_answers = 0  # a second is for bombs; on a machine that does other things as well a query may miss it
     over = threading.Event()
 
     def ask_on() -> None:
-        nonlocal peak, late_answers
+        nonlocal peak
         while not over.is_set():
             began = time.monotonic()
-            try:
-                assert query.run(neighbour, NewQuery(sql="SELECT sum(a) FROM t")).rows == [[244650]]
-                answers.append(time.monotonic() - began)
-            except QueryTimeout:
-                late_answers += 1
+            assert query.run(neighbour, NewQuery(sql="SELECT sum(a) FROM t")).rows == [[244650]]
+            answers.append(time.monotonic() - began)
             peak = max(peak, _memory())
             over.wait(0.2)
 
@@ -76,7 +73,6 @@ def test_every_bomb_ends_in_time_while_others_get_answers(ada: User) -> None:
     )
     assert len(late) <= 3, f"late in company: {late}"
     assert len(answers) >= 10
-    assert late_answers <= len(answers) / 10
     assert peak - before < 96 * 2**20
     assert list(storage.staging_dir().iterdir()) == []
 
