@@ -26,6 +26,7 @@ def pick_runs(user: User) -> list[str]:
         format_func=lambda job_id: names[job_id],
         max_selections=MOST,
         key="compare_runs",
+        persist_state="page",
         placeholder="Choose up to ten runs",
     )
     st.query_params["ids"] = ",".join(chosen)

@@ -72,6 +72,7 @@ def show_form(user: User) -> None:
             name = st.text_input(
                 "Name of the model",
                 key="ft_name",
+                persist_state="page",
                 max_chars=100,
                 placeholder="Chosen for you",
                 help=NAME_HELP,

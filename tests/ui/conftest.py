@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.state.common import RegisterWidgetResult, WidgetMetadata
+from streamlit.runtime.state.session_state import SessionState
 from streamlit.testing.v1 import AppTest
 
 from core import datasets, storage
@@ -72,6 +75,30 @@ def text_of(app: AppTest) -> str:
         "toast",
     )
     return "\n".join(str(getattr(one, "value", "")) for kind in kinds for one in app.get(kind))
+
+
+def kept_from_the_browser(app: AppTest) -> dict[str, Any]:
+    """Run again as when the first run was interrupted and the browser has seen nothing of it: the widgets
+    that it would then draw empty while the server has a value, by key. What such a browser says next is
+    taken for the user's word, and the value is lost."""
+    kept: dict[str, Any] = {}
+    register = SessionState.register_widget
+
+    def registering(
+        self: SessionState, metadata: WidgetMetadata[Any], key: str | None
+    ) -> RegisterWidgetResult[Any]:
+        found = register(self, metadata, key)
+        drawn = found.value if found.value_changed else metadata.deserializer(None)
+        if metadata.serializer(drawn) != metadata.serializer(found.value):
+            kept[key or metadata.id] = found.value
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SessionState, "register_widget", registering)
+        patch.setattr(app._tree, "get_widget_states", WidgetStates)
+        app.run()
+    assert not app.exception
+    return kept
 
 
 @pytest.fixture(autouse=True)

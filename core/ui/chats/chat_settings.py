@@ -105,6 +105,7 @@ def pick_model(user: User, offered: Mapping[str, models.Model]) -> models.Model 
         index=None,
         format_func=lambda id_: offered[id_].name,
         key="chat_model",
+        persist_state="page",
         on_change=save,
         args=(user,),
         placeholder="Choose a model",
@@ -133,6 +134,7 @@ def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> dataset
             index=None,
             format_func=lambda id_: offered[id_].name,
             key="chat_dataset",
+            persist_state="page",
             on_change=save,
             args=(user,),
             placeholder="None",
@@ -146,10 +148,13 @@ def pick_dataset(user: User, offered: Mapping[str, datasets.Dataset]) -> dataset
 def show_popover(user: User, chat: chats.Chat | None) -> None:
     with st.popover("Settings", icon=":material/tune:", key="chat_settings"):
         if chat:
-            st.text_input("Title", key="chat_title", max_chars=200, on_change=save, args=(user,))
+            st.text_input(
+                "Title", key="chat_title", persist_state="page", max_chars=200, on_change=save, args=(user,)
+            )
         st.text_area(
             "System prompt",
             key="chat_system_prompt",
+            persist_state="page",
             max_chars=20_000,
             height=110,
             on_change=save,
@@ -162,6 +167,7 @@ def show_popover(user: User, chat: chats.Chat | None) -> None:
                 pick_number(
                     fields[name],
                     key=f"chat_{name}",
+                    persist_state="page",
                     value=None,
                     placeholder="default",
                     on_change=save,

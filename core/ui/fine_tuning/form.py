@@ -23,6 +23,7 @@ from core.ui.models import model_view
 FILLED = "ft_filled_from"
 FILE = "fine_tuning_file"  # the request that a file brought
 SHARE, OTHER, NONE = "A share of the rows", "Another dataset", "None"
+PROMPTS = "ft_prompts"
 VALIDATED = "ft_validation_for"  # the version for which the choice was made
 ROWS_TO_SPARE = 100
 VALIDATION_HELP = (
@@ -36,7 +37,8 @@ def given_request(user: User, job_id: str | None) -> NewJob | None:
     loaded: NewJob | None = st.session_state.get(FILE)
     found = loaded or _earlier(user, job_id)
     mark = "file" if loaded else job_id
-    if found is not None and st.session_state.get(FILLED) != mark:
+    is_filled = st.session_state.get(FILLED) == mark and PROMPTS in st.session_state  # gone with its page
+    if found is not None and not is_filled:
         st.session_state[FILLED] = mark
         _fill(found)
     return found
@@ -60,7 +62,7 @@ def _fill(found: NewJob) -> None:
     settings.fill(found.hyperparameters.model_dump())
     if state.get(FILE):
         state["ft_name"] = found.name or ""
-    state["ft_prompts"] = "\n".join(" ".join(prompt.split()) for prompt in found.sample_prompts)
+    state[PROMPTS] = "\n".join(" ".join(prompt.split()) for prompt in found.sample_prompts)
     state["ft_priority"], state["ft_devices"] = found.priority, found.num_processes
     state["ft_notes"], state["ft_tags"] = found.notes, found.tags
     if state.get(FILE):
@@ -119,11 +121,16 @@ def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, A
         state["ft_validation"] = SHARE if data.version.num_rows >= ROWS_TO_SPARE else NONE
     state[VALIDATED] = data.version.id
     how = st.segmented_control(
-        "Validation", (SHARE, OTHER, NONE), required=True, key="ft_validation", help=VALIDATION_HELP
+        "Validation",
+        (SHARE, OTHER, NONE),
+        required=True,
+        key="ft_validation",
+        help=VALIDATION_HELP,
+        persist_state="page",
     )
     if how == SHARE:
         state.setdefault("ft_validation_share", 10)
-        share = st.slider("Held back", 1, 50, format="%d%%", key="ft_validation_share")
+        share = st.slider("Held back", 1, 50, format="%d%%", key="ft_validation_share", persist_state="page")
         return {"validation_fraction": share / 100}
     if how == OTHER:
         return {
@@ -152,7 +159,8 @@ def pick_more() -> dict[str, Any]:
     with st.expander("Samples, queue, notes", icon=":material/more_horiz:", key="ft_more"):
         prompts = st.text_area(
             "Sample prompts",
-            key="ft_prompts",
+            key=PROMPTS,
+            persist_state="page",
             height=90,
             placeholder="One per line, at most eight",
             help=fields["sample_prompts"].description,
@@ -165,6 +173,7 @@ def pick_more() -> dict[str, Any]:
                 required=True,
                 format_func=lambda priority: PRIORITIES[priority].capitalize(),
                 key="ft_priority",
+                persist_state="page",
                 help=fields["priority"].description,
             )
             seed = st.number_input(
@@ -174,18 +183,36 @@ def pick_more() -> dict[str, Any]:
                 step=1,
                 value=None,
                 key="ft_seed",
+                persist_state="page",
                 placeholder="random",
                 help=fields["seed"].description,
             )
             devices = st.number_input(
-                "Devices", min_value=1, max_value=64, step=1, key="ft_devices", help=DEVICES_HELP
+                "Devices",
+                min_value=1,
+                max_value=64,
+                step=1,
+                key="ft_devices",
+                help=DEVICES_HELP,
+                persist_state="page",
             )
             runner = _pick_runner()
         tags = st.multiselect(
-            "Tags", [], key="ft_tags", accept_new_options=True, max_selections=20, placeholder="Type a word"
+            "Tags",
+            [],
+            key="ft_tags",
+            persist_state="page",
+            accept_new_options=True,
+            max_selections=20,
+            placeholder="Type a word",
         )
         notes = st.text_area(
-            "Notes", key="ft_notes", height=90, max_chars=10_000, placeholder="What you try, and why"
+            "Notes",
+            key="ft_notes",
+            persist_state="page",
+            height=90,
+            max_chars=10_000,
+            placeholder="What you try, and why",
         )
     asked = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
     return {

@@ -99,6 +99,7 @@ def pick_method(data: Data, given: NewJob | None) -> str:
         format_func=lambda name: training.METHODS[name].title,
         captions=[method.help for method in fitting],
         key=METHOD,
+        persist_state="page",
     )
     for method in training.METHODS.values():
         if method not in fitting:

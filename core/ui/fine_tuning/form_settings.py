@@ -134,16 +134,21 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
     label, about, key = field.get("title") or name, field.get("description"), key_of(name)
     placeholder = f"auto: {written(automatic)}" if automatic is not None else AUTO
     if number_kind(field):
-        found = pick_number(field, key=key, value=None, placeholder=placeholder)
+        found = pick_number(field, key=key, value=None, placeholder=placeholder, persist_state="page")
         return AUTO if found is None else found
     words = _words(field)
     if not words:
-        text = st.text_input(label, key=key, placeholder=placeholder, help=about)
+        text = st.text_input(label, key=key, placeholder=placeholder, help=about, persist_state="page")
         return text.strip() or AUTO
     st.session_state.setdefault(key, AUTO)
     if len(words) > MOST_SEGMENTS:
         word = st.selectbox(
-            label, words, format_func=lambda word: _describe_word(word, automatic), help=about, key=key
+            label,
+            words,
+            format_func=lambda word: _describe_word(word, automatic),
+            help=about,
+            key=key,
+            persist_state="page",
         )
         return _from_state(field, word)
     picked = st.segmented_control(
@@ -153,6 +158,7 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         format_func=lambda word: _describe_word(word, automatic),
         help=about,
         key=key,
+        persist_state="page",
     )
     return _from_state(field, picked)
 

@@ -74,6 +74,7 @@ def _show_type(review: Review, column: dict[str, Any], found: str, key: str) -> 
         format_func=TYPES.__getitem__,
         placeholder=label(detected) if detected else "Detected",
         key=key,
+        persist_state="page",
         label_visibility="collapsed",
         on_change=_retype,
         args=(review, found, key),

@@ -91,6 +91,7 @@ def _pick(
             format_func=lambda value: labels.get(value) or say(value),
             placeholder=f"Detected: {say(found)}" if found is not None else "Detected",
             key=f"{PREFIX}{field}",
+            persist_state="page",
             help=about.description,
             accept_new_options=is_open,
             on_change=_store,

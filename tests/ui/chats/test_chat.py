@@ -10,7 +10,7 @@ from core.chats import MessageList, NewChat, NewMessage, replies
 from core.errors import NotFound
 from core.people.users import User
 from core.providers import PROVIDERS
-from tests.ui.conftest import Visit, text_of
+from tests.ui.conftest import Visit, kept_from_the_browser, text_of
 from tests.ui.things import Echo, make_dataset, make_model
 
 
@@ -140,6 +140,7 @@ def test_switching_chats_shows_the_settings_of_each(ada: User, model_id: str, vi
     second = chats.create(ada, NewChat(model_id=model_id, title="second"))
     app = visit(ada, "chat", id=first.id)
     assert app.text_area(key="chat_system_prompt").value == "Be brief."
+    assert kept_from_the_browser(app) == {}
     app.button(key=f"chats_{second.id}").click().run()
     assert app.text_area(key="chat_system_prompt").value == ""
     assert chats.get(ada, first.id).system_prompt == "Be brief."

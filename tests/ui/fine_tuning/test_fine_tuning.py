@@ -19,7 +19,7 @@ from core.training.methods import OWN_SETTINGS
 from core.ui import places
 from core.ui.datasets import column_mapping
 from core.ui.fine_tuning import form, form_data
-from tests.ui.conftest import Visit, text_of
+from tests.ui.conftest import Visit, kept_from_the_browser, text_of
 from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 
 FAQ = [{"question": f"How many is {n}?", "answer": f"It is {n}."} for n in range(20)]
@@ -222,6 +222,35 @@ def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, v
     assert not app.exception
     assert app.number_input(key="ft_n_epochs").value == 7
     assert app.get_by_key("ft_tuning").value == "lora"
+    assert kept_from_the_browser(app) == {}
+    assert app.number_input(key="ft_n_epochs").value == 7
+
+
+def test_settings_of_a_job_are_there_again_when_one_comes_back_to_them(
+    ada: User, base: str, visit: Visit
+) -> None:
+    data = make_dataset(ada, FAQ)
+    job_id = make_job(
+        ada,
+        hyperparameters={"n_epochs": 7},
+        base_model_id=base,
+        dataset_id=data.dataset_id,
+        dataset_version_id=data.id,
+    )
+    app = visit(ada, "fine_tuning", job=job_id)
+    app.switch_page(places.path("datasets")).run()
+    app.switch_page(places.path("fine_tuning"))
+    app.query_params["job"] = job_id
+    app.run()
+    assert app.number_input(key="ft_n_epochs").value == 7
+
+
+@pytest.mark.parametrize("rows", [FAQ, FAQ * 6])
+def test_form_that_reached_no_browser_is_drawn_as_it_is(
+    ada: User, base: str, visit: Visit, rows: list[dict[str, str]]
+) -> None:
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, rows).dataset_id)
+    assert kept_from_the_browser(app) == {}
 
 
 @pytest.mark.parametrize(

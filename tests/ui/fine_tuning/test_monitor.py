@@ -9,7 +9,7 @@ from core.jobs import notes, row_files
 from core.people.users import User
 from core.training.method import AnswerSample, RowLosses
 from core.ui.fine_tuning.jobs import job_log
-from tests.ui.conftest import Visit, text_of
+from tests.ui.conftest import Visit, kept_from_the_browser, text_of
 from tests.ui.things import add_points, make_alert, make_dataset, make_job
 
 
@@ -61,6 +61,7 @@ def test_comparison_shows_what_differs(ada: User, visit: Visit, job_id: str) -> 
     assert not app.exception
     assert len(app.get("vega_lite_chart")) == 1
     assert "Seed" in list(app.dataframe[1].value["Setting"])
+    assert kept_from_the_browser(app) == {}
 
 
 def test_another_users_run_cannot_be_compared(ada: User, bob: User, visit: Visit, job_id: str) -> None:

@@ -17,7 +17,7 @@ from core.readers import IngestOptions
 from core.readers.look import Look, look_at
 from core.ui.uploads import review_columns, review_import, review_options, ways_in
 from core.uploads import NewUpload, Upload, rows
-from tests.ui.conftest import Visit, jsonl, text_of
+from tests.ui.conftest import Visit, jsonl, kept_from_the_browser, text_of
 
 CITIES = "city;population;founded\nZürich;1,5;01/02/2024\nBern;2,5;31/12/2023\n"
 Arrive = Callable[..., Upload]
@@ -90,6 +90,7 @@ def test_a_change_looks_again_and_outlives_the_page(visit: Visit, ada: User, arr
     assert "city" not in list(app.dataframe[0].value.columns) if app.dataframe else app.error
     again = visit(ada, "review", id=made.id)
     assert again.selectbox(key="review_delimiter").value == ","
+    assert kept_from_the_browser(again) == {}
     again.selectbox(key="review_delimiter").set_value(None).run()
     assert uploads.chosen(ada, made.id).options.delimiter is None
     again.selectbox(key="review_delimiter").set_value("|").run()
