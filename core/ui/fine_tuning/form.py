@@ -155,7 +155,6 @@ def _pick_other(user: User, data: Data, wanted: str | None) -> str | None:
 def pick_more() -> dict[str, Any]:
     """Sample prompts, place in the queue, devices, notes and tags:
     folded away, since none of it has to be said."""
-    fields = NewJob.model_fields
     with st.expander("Samples, queue, notes", icon=":material/more_horiz:", key="ft_more"):
         prompts = st.text_area(
             "Sample prompts",
@@ -163,40 +162,10 @@ def pick_more() -> dict[str, Any]:
             persist_state="page",
             height=90,
             placeholder="One per line, at most eight",
-            help=fields["sample_prompts"].description,
+            help=NewJob.model_fields["sample_prompts"].description,
         )
         with st.grid(2, min_column_width=200):
-            st.session_state.setdefault("ft_priority", 0)
-            priority = st.segmented_control(
-                "Priority",
-                sorted(PRIORITIES),
-                required=True,
-                format_func=lambda priority: PRIORITIES[priority].capitalize(),
-                key="ft_priority",
-                persist_state="page",
-                help=fields["priority"].description,
-            )
-            seed = st.number_input(
-                "Seed",
-                min_value=0,
-                max_value=2**31 - 1,
-                step=1,
-                value=None,
-                key="ft_seed",
-                persist_state="page",
-                placeholder="random",
-                help=fields["seed"].description,
-            )
-            devices = st.number_input(
-                "Devices",
-                min_value=1,
-                max_value=64,
-                step=1,
-                key="ft_devices",
-                help=DEVICES_HELP,
-                persist_state="page",
-            )
-            runner = _pick_runner()
+            run = _pick_run()
         tags = st.multiselect(
             "Tags",
             [],
@@ -215,18 +184,48 @@ def pick_more() -> dict[str, Any]:
             placeholder="What you try, and why",
         )
     asked = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
+    return {"sample_prompts": asked, "tags": tags, "notes": notes or "", **run}
+
+
+def _pick_run() -> dict[str, Any]:
+    """Where in the queue, with which random numbers, on how many devices and by which runner."""
+    fields = NewJob.model_fields
+    st.session_state.setdefault("ft_priority", 0)
+    priority = st.segmented_control(
+        "Priority",
+        sorted(PRIORITIES),
+        required=True,
+        format_func=lambda priority: PRIORITIES[priority].capitalize(),
+        key="ft_priority",
+        persist_state="page",
+        help=fields["priority"].description,
+    )
+    seed = st.number_input(
+        "Seed",
+        min_value=0,
+        max_value=2**31 - 1,
+        step=1,
+        value=None,
+        key="ft_seed",
+        persist_state="page",
+        placeholder="random",
+        help=fields["seed"].description,
+    )
+    devices = st.number_input(
+        "Devices",
+        min_value=1,
+        max_value=64,
+        step=1,
+        key="ft_devices",
+        persist_state="page",
+        help=fields["num_processes"].description,
+    )
     return {
-        "sample_prompts": asked,
         "priority": priority,
         "seed": seed,
         "num_processes": int(devices),
-        "runner": runner,
-        "tags": tags,
-        "notes": notes or "",
+        "runner": _pick_runner(),
     }
-
-
-DEVICES_HELP = str(NewJob.model_fields["num_processes"].description)
 
 
 def _pick_runner() -> str:
