@@ -101,7 +101,16 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+# One mechanism serves all: the kills are tried on conversions, and on the others, whose children import
+# torch, in ./test.sh everything
+killed_kinds = pytest.mark.parametrize(
+    "kind",
+    [kind if kind == "conversion" else pytest.param(kind, marks=pytest.mark.long) for kind in KINDS],
+    indirect=True,
+)
+
+
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
 
@@ -190,10 +199,12 @@ def kill_parent() -> None:
     wait_until(lambda: parent.is_gone)
 
 
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
 def test_undisturbed(ask: Ask, kind: Kind, queue: Queue) -> None:
     require_done(queue, ask())
 
 
+@killed_kinds
 def test_a_child_killed_at_its_work_is_told(ask: Ask, kind: Kind, queue: Queue) -> None:
     key = ask()
     stop_in_the_middle(queue, key).kill()
@@ -205,6 +216,7 @@ def test_a_child_killed_at_its_work_is_told(ask: Ask, kind: Kind, queue: Queue) 
         require_done(queue, key)
 
 
+@killed_kinds
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_child_killed_before_its_claim_is_started_once_more(
     ask: Ask,
@@ -226,6 +238,7 @@ def test_a_child_killed_before_its_claim_is_started_once_more(
     assert len(started) == 2
 
 
+@killed_kinds
 def test_the_warm_parent_is_killed_and_its_child_goes_on(ask: Ask, kind: Kind, queue: Queue) -> None:
     key = ask()
     child = stop_in_the_middle(queue, key)
@@ -235,6 +248,7 @@ def test_the_warm_parent_is_killed_and_its_child_goes_on(ask: Ask, kind: Kind, q
     require_done(queue, key)
 
 
+@killed_kinds
 def test_server_and_parent_are_killed_and_the_next_server_leaves_the_child_alone(
     ask: Ask, kind: Kind, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +265,7 @@ def test_server_and_parent_are_killed_and_the_next_server_leaves_the_child_alone
     require_done_by_stranger(following, key, child)
 
 
+@killed_kinds
 def test_all_are_killed_and_the_next_server_does_it_again_or_says_so(
     ask: Ask, kind: Kind, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +289,7 @@ def require_done_by_stranger(queue: Queue, key: Key, child: psutil.Process) -> N
     require_done(queue, key)
 
 
+@killed_kinds
 def test_a_row_that_another_process_has_by_now_is_not_failed_by_the_end_of_the_first(
     ask: Ask, kind: Kind, queue: Queue
 ) -> None:

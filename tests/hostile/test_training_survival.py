@@ -144,8 +144,9 @@ def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(
     assert kinds(job) == ["finished"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short_patience")
-@pytest.mark.parametrize("how", ["SIGSTOP", pytest.param("a step that never ends", marks=pytest.mark.long)])
+@pytest.mark.parametrize("how", ["SIGSTOP", "a step that never ends"])
 def test_a_hanging_worker_is_ended_and_the_job_goes_on(
     make: MakeJob, server: Serve, straight: dict[int, float], how: str
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_rerun_trains_the_same_to_the_last_digit(
     assert curve_of(again) == straight
 
 
+@pytest.mark.long
 def test_two_workers_for_one_lease_are_one(make: MakeJob, straight: dict[int, float]) -> None:
     job = make(slow=0.1)
     with writing() as session:
@@ -206,6 +208,7 @@ def test_two_workers_for_one_lease_are_one(make: MakeJob, straight: dict[int, fl
     assert curve_of(job) == straight
 
 
+@pytest.mark.long
 def test_a_worker_that_was_taken_for_dead_writes_nothing_when_it_wakes(
     make: MakeJob, straight: dict[int, float]
 ) -> None:
@@ -241,7 +244,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             os.kill(row.worker_pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("presses", [3, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("presses", [3, 10])
 def test_trainings_paused_and_resumed_at_random_moments_end_and_so_does_the_job_behind_each(
     ada: User,
     bob: User,
@@ -300,6 +304,7 @@ def small_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     subprocess.run(["umount", "-l", str(data_dir)], check=True)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_pauses_the_job_before_it_breaks(
     small_disk: Path, ada: User, make: MakeJob, server: Serve, straight: dict[int, float]
 ) -> None:

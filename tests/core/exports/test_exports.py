@@ -159,7 +159,9 @@ def unpacked(user: User, export: exports.Export, folder: Path) -> Path:
     return folder / export.filename.removesuffix(".zip")
 
 
-@pytest.mark.parametrize("kind", ["adapter", "merged", "gguf-f16"])
+@pytest.mark.parametrize(
+    "kind", ["adapter", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("merged", "gguf-f16"))]
+)
 def test_lora_leaves_and_answers_the_same(ada: User, tuned: Callable[..., str], kind: str) -> None:
     model_id = tuned()
     offer = next(offer for offer in exports.list_offers(ada, model_id) if offer.kind == kind)
@@ -172,7 +174,14 @@ def test_lora_leaves_and_answers_the_same(ada: User, tuned: Callable[..., str], 
     assert file.path.stat().st_size == export.size_bytes == pytest.approx(offer.size_bytes, rel=0.03)
 
 
-@pytest.mark.parametrize("kind", ["merged", "gguf-f16", "gguf-q8_0"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("merged", marks=pytest.mark.long),
+        pytest.param("gguf-f16", marks=pytest.mark.long),
+        "gguf-q8_0",
+    ],
+)
 def test_whole_model_leaves_and_is_compared(ada: User, starter: str, kind: str) -> None:
     offer = next(offer for offer in exports.list_offers(ada, starter) if offer.kind == kind)
     export = make(ada, starter, kind)
@@ -269,7 +278,7 @@ def signals_are_put_back() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("signals_are_put_back")
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("tuning", [pytest.param("full", marks=pytest.mark.long), "lora"])
 def test_trainer_registry_transformers_and_gguf_say_the_same(
     ada: User,
     starter: str,

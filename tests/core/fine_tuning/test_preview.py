@@ -130,10 +130,17 @@ def new(ada: User, base_model: ModelRow, tiny_base: Path, make_version: MakeVers
     return make
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def end_process() -> Any:
+    """One process for all tests of this file: it takes seconds to start, and knows no data folder."""
     yield
     preview.stop()
+
+
+@pytest.fixture(autouse=True)
+def end_counting() -> Any:
+    yield
+    preview_tasks.cancel_all()
 
 
 ROWS = [
@@ -257,6 +264,7 @@ def test_qlora_without_a_gpu_is_refused_before_anything_starts(ada: User, new: A
 
 
 def test_a_page_does_not_hang_while_the_process_starts(ada: User, new: Any) -> None:
+    shared.stop()
     request, began = new(ROWS), time.monotonic()
     assert isinstance(preview.look(ada, request, 1, wait=0.0), TaskProgress)
     assert time.monotonic() - began < 2

@@ -62,6 +62,7 @@ def test_two_processes_train_one_job_to_its_model(ada: User, make_job: MakeJob) 
     wait_until(lambda: members(job.id) == [])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
 def test_a_cancel_stops_all_processes_within_a_step(ada: User, make_job: MakeJob) -> None:
@@ -79,11 +80,12 @@ def test_a_cancel_stops_all_processes_within_a_step(ada: User, make_job: MakeJob
     assert row_of(job.id).step <= began + 1, "nothing is written any more once the job is cancelled"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
 @pytest.mark.parametrize(
     "whom",
-    ["other worker", *(pytest.param(each, marks=pytest.mark.long) for each in ("first worker", "launcher"))],
+    ["other worker", "first worker", "launcher"],
 )
 def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(
     ada: User, make_job: MakeJob, whom: str

@@ -20,6 +20,22 @@ from tests.core.training.shared import STARTER, Kept, ask, make_loop, prefer, ro
 pytestmark = pytest.mark.slow
 
 TUNINGS = ("full", "lora")
+# All of them in ./test.sh everything; the short part has each method, each tuning and each moment once
+SHORT = {
+    ("supervised", "lora", "any step"),
+    ("dpo", "full", "while saving"),
+    ("continued", "full", "first step"),
+}
+PAIRS = [
+    pytest.param(
+        method,
+        tuning,
+        marks=() if (method, tuning) in {each[:2] for each in SHORT} else pytest.mark.long,
+        id=f"{method}-{tuning}",
+    )
+    for method in METHODS
+    for tuning in TUNINGS
+]
 STEPS, EVERY = 24, 5  # steps of a run, and between two checkpoints
 # training loss below which a run has learned; of another method half of what it began with
 LEARNED = {"supervised": 0.5, "dpo": 0.45, "continued": 0.7}
@@ -81,8 +97,7 @@ def assert_same(one: Loop, other: Loop) -> None:
         assert np.array_equal(log.losses, other.row_losses[split].losses), split
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "tuning"), PAIRS)
 def test_a_fresh_run_learns(straight_of: Callable[[str, str], Loop], method: str, tuning: str) -> None:
     loop = straight_of(method, tuning)
     losses = loop.report.losses
@@ -101,8 +116,7 @@ class PausesAt(Kept):
         return Wish.PAUSE if self.steps and self.steps[-1].step >= self.at else None
 
 
-@pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "tuning"), PAIRS)
 def test_a_paused_run_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, straight_of: Callable[[str, str], Loop], method: str, tuning: str
 ) -> None:
@@ -143,12 +157,6 @@ def run_and_die(method: str, tuning: str, folder: str, step: int, saving: bool) 
 
 
 MOMENTS = {"any step": (13, False), "first step": (1, False), "while saving": (10, True)}
-# All of them in ./test.sh everything; the short part has each method, each tuning and each moment once
-SHORT = {
-    ("supervised", "lora", "any step"),
-    ("dpo", "full", "while saving"),
-    ("continued", "full", "first step"),
-}
 KILLS = [
     pytest.param(
         method,
