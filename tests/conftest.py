@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory, compile_statements_once: None) -> Path:
+def migrated(tmp_path_factory: pytest.TempPathFactory, engines_made: list[Engine]) -> Path:
     """A database that the migrations made, once;
     each test gets a copy (migrating again cost half of the suite's time)."""
     folder = tmp_path_factory.mktemp("migrated")
@@ -45,25 +45,29 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, compile_statements_once: 
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_statements_once() -> Iterator[None]:
+def engines_made() -> Iterator[list[Engine]]:
     """Each test has a database and so an engine of its own, which would compile every statement anew: a sixth
     of the suite's time. Engines of one test process share what they have compiled, which is kept by
-    dialect."""
+    dialect. Gives those that were made and not yet disposed of."""
     make, compiled, dialects = db.create_engine, {}, {}
+    every: list[Engine] = []
 
     def make_engine(url: str, **options: Any) -> Engine:
         made = make(url, **options)
         made.dialect = dialects.setdefault(made.dialect.name, made.dialect)
         made.update_execution_options(compiled_cache=compiled)
+        every.append(made)
         return made
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(db, "create_engine", make_engine)
-        yield
+        yield every
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data_dir(
+    tmp_path: Path, migrated: Path, engines_made: list[Engine], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A fresh LUTHIER_DATA_DIR with the newest schema; nothing of the developer's own settings leaks in."""
     for name in [n for n in os.environ if n.startswith("LUTHIER_")]:
         monkeypatch.delenv(name)
@@ -81,7 +85,8 @@ def data_dir(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("core.ingest.queue", "core.reports.queue", "core.exports.queue", EVALUATIONS):
         if name in sys.modules:  # a server's start was tried, which begins to look after the queue
             sys.modules[name].QUEUE.shut_down()
-    db.engine().dispose()
+    while engines_made:
+        engines_made.pop().dispose()
     settings.cache_clear()
 
 

@@ -4,12 +4,11 @@ services know no web framework, pages no database, the web process no torch."""
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
-
-import pytest
 
 import core
 from core.config import ROOT
@@ -46,7 +45,12 @@ def _name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+@cache
+def _imports(path: Path, *, top_level_only: bool = False) -> list[str]:
+    return list(_read_imports(path, top_level_only))
+
+
+def _read_imports(path: Path, top_level_only: bool) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -85,13 +89,20 @@ def test_every_room_has_its_layer() -> None:
     )
 
 
-@pytest.mark.parametrize("path", _modules(), ids=_name)
-def test_imports_run_one_way(path: Path) -> None:
-    name, own = _name(path), _layer(_name(path))
-    for module in _imports(path) if own is not None else ():
-        theirs = _layer(module)
-        fits = theirs is None or theirs < own or _room(module) == _room(name)
-        assert fits, f"{name} imports {module}, which is not below it"
+def _is_below(module: str, name: str) -> bool:
+    """Whether ``name`` may import ``module``."""
+    own, theirs = _layer(name), _layer(module)
+    return own is None or theirs is None or theirs < own or _room(module) == _room(name)
+
+
+def test_imports_run_one_way() -> None:
+    names = {path: _name(path) for path in _modules()}
+    assert not [
+        f"{name} imports {module}, which is not below it"
+        for path, name in names.items()
+        for module in _imports(path)
+        if not _is_below(module, name)
+    ]
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
@@ -103,14 +114,13 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("path", _modules(), ids=_name)
-def test_own_modules_are_imported_at_the_top(path: Path) -> None:
+def test_own_modules_are_imported_at_the_top() -> None:
+    names = {path: _name(path) for path in _modules()}
     late = {
-        m
-        for m in set(_imports(path)) - set(_imports(path, top_level_only=True))
-        if m in {_name(p) for p in _modules()}
+        name: set(_imports(path)).difference(_imports(path, top_level_only=True)) & set(names.values())
+        for path, name in names.items()
     }
-    assert late == LATE_IMPORTS.get(_name(path), set())
+    assert {name: modules for name, modules in late.items() if modules} == LATE_IMPORTS
 
 
 def test_a_newcomer_sees_an_order_at_each_door() -> None:
@@ -154,19 +164,28 @@ def test_the_readme_names_every_room() -> None:
     assert {room.removeprefix("core.") for layer in LAYERS for room in layer} - {"pages", "app"} <= named
 
 
-@pytest.mark.parametrize("path", [p for p in _modules() if _is_service(_name(p))], ids=_name)
-def test_services_know_no_web_framework(path: Path) -> None:
-    assert not [m for m in _imports(path) if _is_one_of(m, WEB)]
+def _who_imports(paths: Iterable[Path], modules: set[str]) -> list[str]:
+    return [f"{_name(path)} imports {m}" for path in paths for m in _imports(path) if _is_one_of(m, modules)]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("pages/*.py")), ids=_name)
-def test_pages_know_no_database(path: Path) -> None:
-    assert not [m for m in _imports(path) if _is_one_of(m, STORAGE)]
+def test_services_know_no_web_framework() -> None:
+    services = [path for path in _modules() if _is_service(_name(path))]
+    assert len(services) > 100
+    assert _who_imports(services, WEB) == []
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("pages/*.py")), ids=_name)
-def test_every_page_asks_who_is_there(path: Path) -> None:
-    assert "require_user()" in path.read_text(encoding="utf-8")
+def _pages() -> list[Path]:
+    found = sorted(ROOT.glob("pages/*.py"))
+    assert len(found) > 10
+    return found
+
+
+def test_pages_know_no_database() -> None:
+    assert _who_imports(_pages(), STORAGE) == []
+
+
+def test_every_page_asks_who_is_there() -> None:
+    assert not [path for path in _pages() if "require_user()" not in path.read_text(encoding="utf-8")]
 
 
 def test_no_pages_folder_beside_the_streamlit_script() -> None:
@@ -180,12 +199,13 @@ def test_routers_of_the_two_apis_do_not_know_each_other() -> None:
             assert not [m for m in _imports(path) if _is_one_of(m, {f"core.api.{other}"})], path
 
 
-@pytest.mark.parametrize("path", _modules(), ids=_name)
-def test_only_config_reads_the_environment(path: Path) -> None:
-    if path.name != "config.py":
-        text = path.read_text(encoding="utf-8")
-        assert "os.environ" not in text
-        assert "getenv(" not in text.replace('"getenv', "")
+def test_only_config_reads_the_environment() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in _modules() if path.name != "config.py"}
+    assert not [
+        path
+        for path, text in texts.items()
+        if "os.environ" in text or "getenv(" in text.replace('"getenv', "")
+    ]
 
 
 def test_web_process_imports_no_torch() -> None:

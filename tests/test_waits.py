@@ -3,9 +3,8 @@ makes every pause too short."""
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from core.config import ROOT
 
@@ -38,12 +37,17 @@ def _pauses(path: Path) -> Iterator[int]:
                 yield node.lineno
 
 
-@pytest.mark.parametrize("path", _tests(), ids=_name)
-def test_a_test_waits_for_a_condition(path: Path) -> None:
-    if not _name(path).startswith(tuple(ALLOWED)):
-        assert list(_pauses(path)) == [], "wait for what has to happen: tests.waiting.wait_until"
+@cache
+def _pausing() -> dict[str, list[int]]:
+    """The files that pause, with the lines in which they do."""
+    found = {_name(path): list(_pauses(path)) for path in _tests()}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def test_a_test_waits_for_a_condition() -> None:
+    """What has to happen is waited for by ``tests.waiting.wait_until``."""
+    assert {name: lines for name, lines in _pausing().items() if not name.startswith(tuple(ALLOWED))} == {}
 
 
 def test_whoever_may_pause_does() -> None:
-    pausing = [_name(path) for path in _tests() if any(_pauses(path))]
-    assert not [name for name in ALLOWED if not any(path.startswith(name) for path in pausing)]
+    assert not [name for name in ALLOWED if not any(path.startswith(name) for path in _pausing())]
