@@ -1,6 +1,7 @@
 """What every test gets: an own data folder with a migrated database,
 and two users who must never see each other's things."""
 
+import gc
 import os
 import shutil
 import sys
@@ -28,6 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HEAVY & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """All modules are loaded by now and stay: looking through them again and again for what may go took a
+    tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

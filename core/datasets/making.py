@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Session
 
@@ -295,24 +295,6 @@ def cancel_ingest(user: User, version_id: str) -> Version:
     return get_version(user, version_id)
 
 
-def forget_failed(version_id: str) -> None:
-    """Remove a try that failed, and its dataset when it holds nothing else:
-    the upload it was made of is tried again."""
-    with reading() as session:
-        row = session.get(DatasetVersionRow, version_id)
-    if row is not None and row.status == "failed":
-        _forget(row)
-
-
-def take_back(version_id: str) -> None:
-    """Remove a version made a moment ago as one part of what failed;
-    its dataset too when it holds nothing else."""
-    with reading() as session:
-        row = session.get(DatasetVersionRow, version_id)
-    if row is not None:
-        _forget(row)
-
-
 class _Noted(Input):
     note: Note500
 
@@ -409,21 +391,8 @@ def _convert(row: DatasetVersionRow, file: Path) -> None:
     if settled is None:
         raise NotFound
     if settled.status != "ready":
-        _forget(settled)
+        removing.forget(settled)
         raise conversions.error_of(settled)
-
-
-def _forget(row: DatasetVersionRow) -> None:
-    with writing() as session:
-        session.execute(sql_delete(DatasetVersionRow).where(DatasetVersionRow.id == row.id))
-        left = session.scalar(
-            select(func.count())
-            .select_from(DatasetVersionRow)
-            .where(DatasetVersionRow.dataset_id == row.dataset_id)
-        )
-        if not left:
-            session.execute(sql_delete(DatasetRow).where(DatasetRow.id == row.dataset_id))
-    removing.remove_files(row.id)
 
 
 def _require_own_versions(session: Session, user: User, version_ids: Sequence[str]) -> None:

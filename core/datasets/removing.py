@@ -150,6 +150,38 @@ def remove_files(version_id: str) -> None:
     conversions.QUEUE.log_path((version_id,)).unlink(missing_ok=True)
 
 
+def forget_failed(version_id: str) -> None:
+    """Remove a try that failed, and its dataset when it holds nothing else:
+    the upload it was made of is tried again."""
+    with reading() as session:
+        row = session.get(DatasetVersionRow, version_id)
+    if row is not None and row.status == "failed":
+        forget(row)
+
+
+def take_back(version_id: str) -> None:
+    """Remove a version made a moment ago as one part of what failed;
+    its dataset too when it holds nothing else."""
+    with reading() as session:
+        row = session.get(DatasetVersionRow, version_id)
+    if row is not None:
+        forget(row)
+
+
+def forget(row: DatasetVersionRow) -> None:
+    """Remove a version as if it had never been made, and its dataset when it holds nothing else."""
+    with writing() as session:
+        session.execute(delete(DatasetVersionRow).where(DatasetVersionRow.id == row.id))
+        left = session.scalar(
+            select(func.count())
+            .select_from(DatasetVersionRow)
+            .where(DatasetVersionRow.dataset_id == row.dataset_id)
+        )
+        if not left:
+            session.execute(delete(DatasetRow).where(DatasetRow.id == row.dataset_id))
+    remove_files(row.id)
+
+
 def _require_another(session: Session, row: DatasetVersionRow) -> None:
     version = DatasetVersionRow
     others = select(func.count()).where(

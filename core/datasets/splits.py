@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import select
 
 from core import storage
-from core.datasets import looking, making, rows
+from core.datasets import looking, making, removing, rows
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Dataset, Version
 from core.db import reading
@@ -215,7 +215,7 @@ def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[st
             made.append((dataset, version))
     except LuthierError:
         for _, version in made:
-            making.take_back(version.id)
+            removing.take_back(version.id)
         raise
     return [looking.get(user, dataset.id) for dataset, _ in made]
 

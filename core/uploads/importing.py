@@ -15,7 +15,7 @@ from sqlalchemy import update as sql_update
 
 from core import datasets, storage
 from core.clock import now
-from core.datasets import Dataset, IngestOptions, NewDataset, Version, making
+from core.datasets import Dataset, IngestOptions, NewDataset, Version, removing
 from core.db import reading, writing
 from core.errors import Conflict, TooLarge, UnreadableFile, UnsupportedMediaType
 from core.fields import parse
@@ -142,7 +142,7 @@ def _newest(dataset_id: str) -> str | None:
 def _forget_failed(upload: Upload) -> None:
     """The try before this one left a version that failed, perhaps in a dataset of its own."""
     if upload.version_id:
-        making.forget_failed(upload.version_id)
+        removing.forget_failed(upload.version_id)
 
 
 def _tell(upload_id: str, message: str) -> None:

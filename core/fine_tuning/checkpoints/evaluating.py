@@ -6,7 +6,8 @@ beside the other metrics as ``evaluation``; a later one takes its place. Which o
 ``evaluations``.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import Field
 from sqlalchemy import select
@@ -28,6 +29,8 @@ from core.tables import CheckpointRow, EvaluationRow, JobRow, ModelRow, ModelVer
 from core.training import METHODS
 
 OPEN = ("waiting", "running")
+Row = TypeVar("Row", CheckpointRow, ModelVersionRow)
+Told = TypeVar("Told")
 
 
 class NewEvaluation(Input):
@@ -51,14 +54,7 @@ def evaluate_checkpoint(user: User, job_id: str, step: int, new: NewEvaluation |
     job, row = found
     models.location(row.id)
     asked = _ask(user, job, method=job.method, version_id=(new or NewEvaluation()).dataset_version_id)
-    with writing() as session:
-        measured = session.get(CheckpointRow, row.id)
-        if measured is None:
-            raise NotFound
-        _request(session, measured, asked)
-        told = present_checkpoint(session, measured)
-    QUEUE.wake()
-    return told
+    return _request(row, asked, present_checkpoint)
 
 
 def evaluate_version(user: User, model_id: str, number: int, new: NewEvaluation) -> ModelVersion:
@@ -75,17 +71,25 @@ def evaluate_version(user: User, model_id: str, number: int, new: NewEvaluation)
         raise NotFound
     method = str(row.settings.get("method") or "supervised")
     asked = _ask(user, job, method=method, version_id=new.dataset_version_id)
+    return _request(row, asked, present_version)
+
+
+def _request(seen: Row, asked: dict[str, Any], present: Callable[[Session, Row], Told]) -> Told:
+    """Have it measured, and what was seen as it is now.
+
+    Raises NotFound when it was deleted meanwhile.
+    """
     with writing() as session:
-        measured = session.get(ModelVersionRow, row.id)
-        if measured is None:
+        row = session.get(type(seen), seen.id)
+        if row is None:
             raise NotFound
-        _request(session, measured, asked)
-        told = present_version(session, measured)
+        _insert(session, row, asked)
+        told = present(session, row)
     QUEUE.wake()
     return told
 
 
-def _request(session: Session, row: Measured, asked: dict[str, Any]) -> None:
+def _insert(session: Session, row: Measured, asked: dict[str, Any]) -> None:
     """One that waits or runs stays as it is; one that failed makes room."""
     if row.evaluation is not None:
         if row.evaluation.status in OPEN:

@@ -14,8 +14,6 @@ in `weights/README.md` is kept by hand.
 import argparse
 import json
 import random
-import re
-import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,7 +28,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from core import hardware
 from core.training.starter.english import sentence
-from core.training.starter.text import Conversation, conversations
+from core.training.starter.text import Conversation, conversations, standard_library_text
 from core.training.starter.words import Draw
 
 VOCABULARY = 4096
@@ -106,7 +104,7 @@ def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     # more than the mixture has, so that everyday words stay whole
     english = [sentence(draw) for _ in range(40_000)]
     own = [message["content"] for c in islice(conversations(seed), 6_000) for message in c.messages]
-    tokenizer.train_from_iterator([*own, *english, *_standard_library_text(3_000_000)], trainer)
+    tokenizer.train_from_iterator([*own, *english, *standard_library_text(3_000_000)], trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=SPECIAL[PAD],
@@ -270,17 +268,6 @@ def _make_tokenizer_portable(path: Path) -> None:
     for local in ("is_local", "local_files_only", "backend"):
         config.pop(local, None)
     path.write_text(json.dumps(config, indent=2) + "\n")
-
-
-def _standard_library_text(limit: int) -> list[str]:
-    """Docstrings of the Python that runs this:
-    ordinary English and code-like text, for the tokenizer only."""
-    texts: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        texts += re.findall(r'"""(.*?)"""', path.read_text(errors="ignore"), re.DOTALL)
-        if sum(map(len, texts)) > limit:
-            break
-    return texts
 
 
 _Example = tuple[list[int], list[bool]]

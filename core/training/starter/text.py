@@ -6,12 +6,15 @@ text on every machine. One conversation in five carries a system prompt, one in 
 """
 
 import random
+import re
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.training.starter import tasks, words
 from core.training.starter.english import english
-from core.training.starter.sql import write_question
+from core.training.starter.sql_questions import write_question
 from core.training.starter.support import support_reply
 from core.training.starter.words import Draw
 
@@ -124,3 +127,14 @@ def _system(draw: Draw, task: str, turns: list[tuple[str, str]]) -> list[Message
     if "{name}" in prompt and draw.chance(0.5):
         turns.append((draw.one("What is my name?", "Do you know my name?"), f"Your name is {name}."))
     return [{"role": "system", "content": content}]
+
+
+def standard_library_text(limit: int) -> list[str]:
+    """Docstrings of the Python that runs this:
+    ordinary English and code-like text, for the tokenizer only."""
+    texts: list[str] = []
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+        texts += re.findall(r'"""(.*?)"""', path.read_text(errors="ignore"), re.DOTALL)
+        if sum(map(len, texts)) > limit:
+            break
+    return texts

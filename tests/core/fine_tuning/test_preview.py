@@ -140,7 +140,7 @@ def end_process() -> Any:
 @pytest.fixture(autouse=True)
 def end_counting() -> Any:
     yield
-    preview_tasks.cancel_all()
+    preview_tasks.tasks.cancel_all()
 
 
 ROWS = [
