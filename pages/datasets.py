@@ -7,7 +7,7 @@ from core.datasets import DatasetList
 from core.ui import show
 from core.ui.datasets import conversions_view, dataset_list, dataset_view
 from core.ui.sign_in import require_user
-from core.ui.uploads import ways_in
+from core.ui.uploads import source_tabs
 
 user = require_user()
 show.header(
@@ -15,7 +15,7 @@ show.header(
 )
 
 with show.guarded():
-    ways_in.show_ways(user)
+    source_tabs.show_ways(user)
 
 with show.guarded():
     conversions_view.show_conversions(user)

@@ -22,7 +22,6 @@ from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
 from core.datasets.diffs.files import open_diff
 from core.datasets.editing import Edits, edit
 from core.datasets.leaks import Leak, LeakReport, leaks
-from core.datasets.lessons import Lesson, lesson, training_preview, training_report
 from core.datasets.lineage import Lineage, lineage
 from core.datasets.looking import (
     DatasetList,
@@ -66,6 +65,7 @@ from core.datasets.reports import (
 from core.datasets.retention import Retention, preview_retention, retention, set_retention, sweep_daily
 from core.datasets.rows import require_readable
 from core.datasets.splits import NewSplit, SplitCounts, count_split, split
+from core.datasets.training_views import TrainingView, training_preview, training_report, view_for_training
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
 from core.datasets.views import View, open_view, rows_of
 from core.readers import IngestOptions
@@ -82,7 +82,6 @@ __all__ = [
     "IngestOptions",
     "Leak",
     "LeakReport",
-    "Lesson",
     "Lineage",
     "NewDataset",
     "NewSplit",
@@ -95,6 +94,7 @@ __all__ = [
     "SqlTable",
     "TokenLengths",
     "TrainingReport",
+    "TrainingView",
     "Use",
     "Version",
     "View",
@@ -115,7 +115,6 @@ __all__ = [
     "get",
     "get_version",
     "leaks",
-    "lesson",
     "lineage",
     "list_converting",
     "list_datasets",
@@ -145,4 +144,5 @@ __all__ = [
     "update",
     "uses",
     "version_of",
+    "view_for_training",
 ]

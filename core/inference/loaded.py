@@ -27,7 +27,7 @@ class CannotLoad(Exception):
     """The sentence for the person who asked."""
 
 
-class Tongue:
+class ChatTokenizer:
     """A version's tokenizer with its chat template,
     the defaults for drawing and the tokens that end an answer."""
 
@@ -70,14 +70,14 @@ class LoadedModel:
         self.model = model
         self.batch = Batch(self.forward, device=model.device)
         self.last_used = time.monotonic()
-        self._tongues: dict[str, Tongue] = {}
+        self._chat_tokenizers: dict[str, ChatTokenizer] = {}
         self._adapters: dict[str, float] = {}
         self._active: str | None = None
 
-    def tongue(self, weights: Weights) -> Tongue:
-        if weights.version_id not in self._tongues:
-            self._tongues[weights.version_id] = Tongue(weights, base_config=self.model.config)
-        return self._tongues[weights.version_id]
+    def chat_tokenizer(self, weights: Weights) -> ChatTokenizer:
+        if weights.version_id not in self._chat_tokenizers:
+            self._chat_tokenizers[weights.version_id] = ChatTokenizer(weights, base_config=self.model.config)
+        return self._chat_tokenizers[weights.version_id]
 
     def put_on(self, weights: Weights) -> str | None:
         """Load the version's adapter if it has one; returns the name that ``forward`` knows it by."""
@@ -127,7 +127,7 @@ class LoadedModel:
             oldest = min(idle, key=self._adapters.__getitem__)
             self.model.delete_adapter(oldest)
             del self._adapters[oldest]
-            self._tongues.pop(oldest, None)
+            self._chat_tokenizers.pop(oldest, None)
 
 
 class LoadedModels:

@@ -28,7 +28,7 @@ from typing import Any
 
 from core import hardware
 from core.inference.batch import Answer, Drawing
-from core.inference.loaded import CannotLoad, LoadedModel, LoadedModels, Tongue
+from core.inference.loaded import CannotLoad, ChatTokenizer, LoadedModel, LoadedModels
 from core.processes import line_server
 from core.processes.line_server import Lines
 from core.weights import Weights
@@ -55,7 +55,7 @@ class InferenceServer:
         self._inbox = lines.inbox
         self._waiting: deque[Json] = deque()
         self._writing: dict[int, tuple[LoadedModel, Answer]] = {}
-        self._shelf = LoadedModels()
+        self._loaded = LoadedModels()
         self._idle_since = time.monotonic()
 
     def run(self) -> None:
@@ -64,13 +64,13 @@ class InferenceServer:
             self._take_in()
             while self._waiting and len(self._writing) < MOST_ROWS:
                 self._begin(self._waiting.popleft())
-            for loaded in self._shelf:
+            for loaded in self._loaded:
                 if loaded.batch.rows:
                     self._step(loaded)
-            self._shelf.drop_idle(self._idle_seconds)
+            self._loaded.drop_idle(self._idle_seconds)
 
     def _is_done(self) -> bool:
-        if self._waiting or self._writing or list(self._shelf):
+        if self._waiting or self._writing or list(self._loaded):
             self._idle_since = time.monotonic()
         return time.monotonic() - self._idle_since > self._idle_seconds and self._inbox.empty()
 
@@ -113,12 +113,14 @@ class InferenceServer:
 
     def _prepare(self, request: Json) -> tuple[LoadedModel, Answer | None]:
         weights = Weights.from_json(request["weights"])
-        if not self._shelf.holds(weights) and "id" in request:
+        if not self._loaded.holds(weights) and "id" in request:
             self._send({"id": request["id"], "loading": True})
-        loaded = self._shelf.get(weights)
+        loaded = self._loaded.get(weights)
         adapter = loaded.put_on(weights)
-        tongue = loaded.tongue(weights)
-        return loaded, make_answer(request, tongue=tongue, adapter=adapter) if "id" in request else None
+        chat_tokenizer = loaded.chat_tokenizer(weights)
+        return loaded, make_answer(
+            request, chat_tokenizer=chat_tokenizer, adapter=adapter
+        ) if "id" in request else None
 
     def _step(self, loaded: LoadedModel) -> None:
         """Outermost for one batch: when a step fails, its rows end
@@ -132,7 +134,7 @@ class InferenceServer:
             log.exception("a step failed")
             for answer in loaded.batch.rows:
                 self._fail(ids[id(answer)], "unavailable", _sentence(error))
-            self._shelf.drop(loaded)
+            self._loaded.drop(loaded)
 
     def _tell(self, request_id: int, answer: Answer, text: str) -> None:
         if text:
@@ -148,37 +150,48 @@ class InferenceServer:
             self._send({"id": request_id, "error": {"code": code, "message": message}})
 
 
-def make_answer(request: Json, *, tongue: Tongue, adapter: str | None) -> Answer:
+def make_answer(request: Json, *, chat_tokenizer: ChatTokenizer, adapter: str | None) -> Answer:
     """Render and count the conversation. Raises Refused when it is too long or the template refuses it."""
     parameters = request["parameters"]
     most = parameters.get("max_tokens") or LONGEST_ANSWER
     prompt = _fit(
-        request["messages"], tongue=tongue, forget=request["forget"], room=min(most, ROOM_FOR_ANSWER)
+        request["messages"],
+        chat_tokenizer=chat_tokenizer,
+        forget=request["forget"],
+        room=min(most, ROOM_FOR_ANSWER),
     )
     temperature, top_p = parameters.get("temperature"), parameters.get("top_p")
     if temperature is None:
-        temperature = tongue.temperature or (1.0 if top_p is not None and top_p < 1 else 0.0)
+        temperature = chat_tokenizer.temperature or (1.0 if top_p is not None and top_p < 1 else 0.0)
     return Answer(
         prompt=prompt,
-        most_tokens=min(most, tongue.context_length - len(prompt)),
-        end_tokens=tongue.end_tokens,
-        drawing=Drawing(temperature, tongue.top_p if top_p is None else top_p, parameters.get("seed")),
-        decode=tongue.decode,
-        stops=[*parameters.get("stop", []), *tongue.stops],
+        most_tokens=min(most, chat_tokenizer.context_length - len(prompt)),
+        end_tokens=chat_tokenizer.end_tokens,
+        drawing=Drawing(
+            temperature, chat_tokenizer.top_p if top_p is None else top_p, parameters.get("seed")
+        ),
+        decode=chat_tokenizer.decode,
+        stops=[*parameters.get("stop", []), *chat_tokenizer.stops],
         adapter=adapter,
     )
 
 
-def _fit(messages: list[dict[str, str]], *, tongue: Tongue, forget: bool, room: int) -> list[int]:
-    prompt = _render(messages, tongue)
-    room = min(room, tongue.context_length // 4)
-    while forget and len(prompt) + room > tongue.context_length and (shorter := _without_oldest(messages)):
+def _fit(
+    messages: list[dict[str, str]], *, chat_tokenizer: ChatTokenizer, forget: bool, room: int
+) -> list[int]:
+    prompt = _render(messages, chat_tokenizer)
+    room = min(room, chat_tokenizer.context_length // 4)
+    while (
+        forget
+        and len(prompt) + room > chat_tokenizer.context_length
+        and (shorter := _without_oldest(messages))
+    ):
         messages = shorter
-        prompt = _render(messages, tongue)
-    if len(prompt) >= tongue.context_length:
+        prompt = _render(messages, chat_tokenizer)
+    if len(prompt) >= chat_tokenizer.context_length:
         sentence = (
-            f"This model reads at most {tongue.context_length} tokens; the conversation has {len(prompt)}. "
-            f"Send less."
+            f"This model reads at most {chat_tokenizer.context_length} tokens; "
+            f"the conversation has {len(prompt)}. Send less."
         )
         raise RequestRefused("context_length_exceeded", sentence)
     return prompt
@@ -198,23 +211,23 @@ def _without_oldest(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     return [message for place, message in enumerate(messages) if place not in gone]
 
 
-def _render(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
+def _render(messages: list[dict[str, str]], chat_tokenizer: ChatTokenizer) -> list[int]:
     from jinja2 import TemplateError
 
     try:
-        return _apply_template(messages, tongue)
+        return _apply_template(messages, chat_tokenizer)
     except TemplateError:
         pass  # many templates refuse a system message; its text can stand before the first question
     try:
-        return _apply_template(_system_into_first(messages), tongue)
+        return _apply_template(_system_into_first(messages), chat_tokenizer)
     except TemplateError as error:
         raise RequestRefused(
             "validation_error", f"The model's chat template refuses these messages: {error}"
         ) from error
 
 
-def _apply_template(messages: list[dict[str, str]], tongue: Tongue) -> list[int]:
-    rendered: Any = tongue.tokenizer.apply_chat_template(
+def _apply_template(messages: list[dict[str, str]], chat_tokenizer: ChatTokenizer) -> list[int]:
+    rendered: Any = chat_tokenizer.tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, return_dict=True
     )
     return list(rendered["input_ids"])

@@ -110,11 +110,11 @@ class Loop:
         self._resume()
         self.report.planned(self.settings, total_steps=self.total, start_step=self.state.step)
         while self.state.step < self.total and not self.state.is_over:
-            self._obey()
+            self._stop_if_asked()
             self.take_step()
             self._measure_if_due()
             self._save_if_due()
-        self._obey()
+        self._stop_if_asked()
         return self.state
 
     def save(self) -> None:
@@ -201,7 +201,7 @@ class Loop:
         finally:
             self.model.train()
 
-    def _obey(self) -> None:
+    def _stop_if_asked(self) -> None:
         wish = WISHES[self.world.decide(WISHES.index(self.report.wish()))]
         if wish is None:
             return

@@ -76,7 +76,7 @@ def _read(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any]
 
 
 def _watched(rows: Rows, report: Report) -> Rows:
-    """The rows, with an ear for the wish to end: a long dataset takes minutes to read."""
+    """The rows; ends when somebody asked for it, since a long dataset takes minutes to read."""
     for count, row in enumerate(rows):
         if count % 256 == 0 and (wish := report.wish()):
             raise Interrupted(wish, 0)

@@ -7,7 +7,7 @@ says so.
 
 - ``values``: what these functions take and hand out
 - ``receiving``: begin, append; ``waiting``: list, look, choose, cancel; ``importing``: commit
-- ``ways_in``: text, addresses, folders of the server; ``fetching``: files from addresses; ``upkeep``: after a
+- ``sources``: text, addresses, folders of the server; ``fetching``: files from addresses; ``upkeep``: after a
   restart, and after two days
 - ``rows``: the metadata behind all of it
 
@@ -16,10 +16,10 @@ What the network is like is the edges' business and ``core.network``'s; how file
 
 from core.uploads.importing import commit, commit_dataset, commit_version
 from core.uploads.receiving import Receiver, append, begin, open_chunk
+from core.uploads.sources import folders, from_folder, from_text, from_url, list_folder, url_allowed
 from core.uploads.upkeep import recover, sweep
 from core.uploads.values import Chosen, Entry, NewUpload, Upload
 from core.uploads.waiting import cancel, choose, chosen, duplicate, get, list_page, list_uploads, look
-from core.uploads.ways_in import folders, from_folder, from_text, from_url, list_folder, url_allowed
 
 __all__ = [
     "Chosen",

@@ -13,7 +13,7 @@ from typing import Any
 
 from core.exports.making.order import CannotExport
 from core.exports.making.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
-from core.inference.loaded import CannotLoad, LoadedModel, LoadedModels, Tongue
+from core.inference.loaded import CannotLoad, ChatTokenizer, LoadedModel, LoadedModels
 from core.inference.server import make_answer
 from core.inference.text import BROKEN
 from core.weights import Weights
@@ -30,7 +30,7 @@ class Reference:
         try:
             loaded = LoadedModels().get(weights)
             self.adapter = loaded.put_on(weights)
-            self.tongue: Tongue = loaded.tongue(weights)
+            self.chat_tokenizer: ChatTokenizer = loaded.chat_tokenizer(weights)
         except CannotLoad as error:
             raise CannotExport(str(error)) from error
         # the export computes in it too: the files are compared, not the rounding
@@ -49,7 +49,7 @@ class Reference:
         assert self._loaded is not None
         found, batch = [], self._loaded.batch
         for messages in prompts:
-            answer = make_answer(_request(messages), tongue=self.tongue, adapter=self.adapter)
+            answer = make_answer(_request(messages), chat_tokenizer=self.chat_tokenizer, adapter=self.adapter)
             text = batch.join(answer)
             while batch.rows:
                 text += "".join(piece for _, piece in batch.step())
@@ -61,7 +61,7 @@ class Reference:
 
     def rendered(self, prompts: Sequence[Messages]) -> list[str]:
         """The prompts as texts with the template's marks, for programs that tokenize by themselves."""
-        tokenizer = self.tongue.tokenizer
+        tokenizer = self.chat_tokenizer.tokenizer
         return [
             str(tokenizer.apply_chat_template(m, add_generation_prompt=True, tokenize=False)) for m in prompts
         ]
@@ -70,13 +70,15 @@ class Reference:
         from jinja2 import TemplateError
 
         try:
-            made: Any = self.tongue.tokenizer.apply_chat_template(
+            made: Any = self.chat_tokenizer.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_dict=True
             )
         # a template and a conversation it was not written for
         except (TemplateError, TypeError, ValueError, KeyError):
             return False
-        return 0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.tongue.context_length - NEW_TOKENS)
+        return (
+            0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.chat_tokenizer.context_length - NEW_TOKENS)
+        )
 
 
 def answers_of_folder(

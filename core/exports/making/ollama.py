@@ -3,17 +3,17 @@ language; a conversation rendered with Go's placeholders in the place of its tex
 
 from typing import Any
 
-from core.inference.loaded import Tongue
+from core.inference.loaded import ChatTokenizer
 
 SYSTEM, PROMPT, RESPONSE = "{{ .System }}", "{{ .Prompt }}", "{{ .Response }}"
 TALK = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": RESPONSE}]
 
 
-def form_of(tongue: Tongue) -> dict[str, Any]:
+def form_of(chat_tokenizer: ChatTokenizer) -> dict[str, Any]:
     """``template`` (None where the model's cannot be said like
     that) and ``stops``, the texts that end an answer."""
-    tokenizer = tongue.tokenizer
-    stops = [tokenizer.decode([token]) for token in sorted(tongue.end_tokens)] + tongue.stops
+    tokenizer = chat_tokenizer.tokenizer
+    stops = [tokenizer.decode([token]) for token in sorted(chat_tokenizer.end_tokens)] + chat_tokenizer.stops
     return {"template": _template(tokenizer), "stops": stops}
 
 

@@ -86,11 +86,13 @@ class _Check:
     def gguf(self, file: Path) -> list[Json]:
         by_llama_cpp = llama_cpp.can_answer()
         self._begin("llama.cpp" if by_llama_cpp else OWN_READER)
-        tongue = self.reference.tongue
+        chat_tokenizer = self.reference.chat_tokenizer
         if by_llama_cpp:
             rendered = self.reference.rendered(self.asked)
-            return self._judge(llama_cpp.answers(file, rendered, self._tick, context=tongue.context_length))
-        return self._judge(self._read_back(file, sorted(tongue.end_tokens)))
+            return self._judge(
+                llama_cpp.answers(file, rendered, self._tick, context=chat_tokenizer.context_length)
+            )
+        return self._judge(self._read_back(file, sorted(chat_tokenizer.end_tokens)))
 
     def _read_back(self, file: Path, ends: list[int]) -> list[str]:
         try:
@@ -112,7 +114,7 @@ class _Check:
 
     def _judge(self, found: list[str]) -> list[Json]:
         """Raises CannotExport with the answers when too many differ."""
-        texts = [answers.cut_at(text, self.reference.tongue.stops) for text in found]
+        texts = [answers.cut_at(text, self.reference.chat_tokenizer.stops) for text in found]
         checks = answers.compare(self.asked, self.expected, texts)
         same, needed = sum(1 for each in checks if each["same"]), len(checks)
         if self.order.kind == "gguf-q8_0":
@@ -128,7 +130,7 @@ def _make_folder(order: Order, check: _Check, progress: ExportProgress, draft: P
     if order.kind == "adapter":
         write_adapter(order, folder)
     else:
-        write_merged(order, folder, ends=sorted(check.reference.tongue.end_tokens))
+        write_merged(order, folder, ends=sorted(check.reference.chat_tokenizer.end_tokens))
     _require_same_template(order, folder)
     checks = check.folder(folder)
     text = card.write_card(order, checks, precision=order.precision, checked_by=OWN_READER)
@@ -146,7 +148,7 @@ def _make_gguf(order: Order, check: _Check, progress: ExportProgress, draft: Pat
     progress.stage(WRITE, "Writing the file")
     if order.is_adapter:
         source = draft / "merged"
-        write_merged(order, source, ends=sorted(check.reference.tongue.end_tokens))
+        write_merged(order, source, ends=sorted(check.reference.chat_tokenizer.end_tokens))
     try:
         mapping_of(source, order.tokenizer)
         written_here = True
@@ -163,7 +165,7 @@ def _make_gguf(order: Order, check: _Check, progress: ExportProgress, draft: Pat
     if order.is_adapter:
         storage.remove(source)
     checks = check.gguf(file)
-    progress.note(ollama=ollama.form_of(check.reference.tongue))
+    progress.note(ollama=ollama.form_of(check.reference.chat_tokenizer))
     progress.stage(PACK, "Computing the checksum")
     return _finish(file, checks, progress)
 

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core import datasets, formats
-from core.datasets import Dataset, Lesson, Version
+from core.datasets import Dataset, TrainingView, Version
 from core.formats import ChatExample, Example, Format, PreferenceExample
 from core.people.users import User
 from core.ui import conversation, lists, places, show
@@ -31,7 +31,7 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
     shape, columns = _choose(version)
     if shape is None:
         return
-    found = _lesson(user, user.id, version.id, tuple((columns or {}).items()))
+    found = _view_of(user, user.id, version.id, tuple((columns or {}).items()))
     with st.container(border=True, key="training_verdict"):
         _show_verdict(dataset, version, shape, columns, found)
     _show_numbers(found)
@@ -41,9 +41,11 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
 
 
 @st.cache_data(max_entries=50, show_spinner="Reading the rows as a model would …")
-def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
+def _view_of(
+    _user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]
+) -> TrainingView:
     """Versions never change, so what they teach stays true."""
-    return datasets.lesson(_user, version_id, dict(columns) or None)
+    return datasets.view_for_training(_user, version_id, dict(columns) or None)
 
 
 def _choose(version: Version) -> tuple[Format | None, Columns | None]:
@@ -94,7 +96,7 @@ def _explain(shape: Format, native: Format) -> str:
 
 
 def _show_verdict(
-    dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: Lesson
+    dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: TrainingView
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(width="stretch", gap=None):
@@ -113,7 +115,7 @@ def _show_verdict(
         )
 
 
-def _verdict(shape: Format, found: Lesson) -> str:
+def _verdict(shape: Format, found: TrainingView) -> str:
     title = shape.title.lower()
     if found.ok:
         return f":green[:material/check_circle:] **Trains as {title}**"
@@ -122,7 +124,7 @@ def _verdict(shape: Format, found: Lesson) -> str:
     return f":red[:material/cancel:] **Does not train as {title}**"
 
 
-def _reason(found: Lesson) -> str:
+def _reason(found: TrainingView) -> str:
     seen = (
         ""
         if found.num_checked == found.num_rows
@@ -142,7 +144,7 @@ def _reason(found: Lesson) -> str:
     )
 
 
-def _show_numbers(found: Lesson) -> None:
+def _show_numbers(found: TrainingView) -> None:
     with st.grid(4, min_column_width=150):
         st.metric("Examples", show.number(found.num_examples), border=True)
         st.metric("Cannot be learned", show.number(found.num_bad), border=True)
@@ -167,12 +169,12 @@ SHORT_HELP = (
 )
 
 
-def _share(count: int, found: Lesson) -> str:
+def _share(count: int, found: TrainingView) -> str:
     share = count / max(found.num_sampled, 1)
     return "none" if not count else f"{share:.0%}" if share >= 0.005 else f"{show.number(count)} rows"
 
 
-def _show_errors(version: Version, found: Lesson) -> None:
+def _show_errors(version: Version, found: TrainingView) -> None:
     """The first hundred, each with the way to its row."""
     title = f"What is wrong: {show.count(found.num_bad, 'row')}"
     with st.expander(title, icon=":material/rule:", expanded=not found.ok, key="training_errors"):
@@ -207,7 +209,7 @@ def _link_to_row(version: Version, line: int, *, key: str) -> None:
     )
 
 
-def _advice(found: Lesson) -> str:
+def _advice(found: TrainingView) -> str:
     more = f"The first {len(found.errors)} are listed. " if len(found.errors) >= 100 else ""
     return (
         f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new "

@@ -10,7 +10,7 @@ from core.listing import ListQuery
 from core.people.users import User
 from core.ui import lists, places, show
 from core.ui.datasets import dataset_view, diff_view, version_actions
-from core.ui.uploads import ways_in
+from core.ui.uploads import source_tabs
 
 ORIGINS = {
     "upload": ("Upload", "upload_file", "blue"),
@@ -26,7 +26,7 @@ SHORT_HASH = 10
 def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
     version_actions.show_bar(user, dataset, shown)
     with st.expander("Upload a new version", icon=":material/upload:", key="new_version"):
-        ways_in.show_ways(user, dataset)
+        source_tabs.show_ways(user, dataset)
     found = lists.page_of(
         lambda limit, offset: datasets.list_versions(
             user, dataset.id, parse(ListQuery, limit=limit, offset=offset)

@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from core import datasets
-from core.datasets import Lesson
+from core.datasets import TrainingView
 from core.errors import LuthierError
 from core.fine_tuning import NewJob
 from core.fine_tuning.before import preview
@@ -43,31 +43,33 @@ def show_data(user: User, data: Data, new: NewJob, found: Sources | None) -> boo
     """
     with st.container(border=True, key="ft_sees"):
         _show_row(user, data, new, Handed(found))
-    lesson = _lesson(user, user.id, data.version.id, tuple((data.columns or {}).items()))
+    rows = _view_of(user, user.id, data.version.id, tuple((data.columns or {}).items()))
     with st.container(border=True, key="ft_totals"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("**All rows**", width="content")
-            st.markdown(_count(lesson), width="content")
+            st.markdown(_count(rows), width="content")
         _show_totals(user, data, new, found)
-    return lesson.ok
+    return rows.ok
 
 
 @st.cache_data(max_entries=100, show_spinner="Checking the rows …")
-def _lesson(_user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]) -> Lesson:
+def _view_of(
+    _user: User, user_id: str, version_id: str, columns: tuple[tuple[str, str], ...]
+) -> TrainingView:
     """Versions never change, so what was found stays true.
 
     Of a long table under a mapping the first rows are checked.
     """
-    return datasets.lesson(_user, version_id, dict(columns) or None)
+    return datasets.view_for_training(_user, version_id, dict(columns) or None)
 
 
-def _count(lesson: Lesson) -> str:
-    if lesson.num_bad:
+def _count(rows: TrainingView) -> str:
+    if rows.num_bad:
         return (
-            f":red-badge[:material/warning: {lesson.num_examples:,} of "
-            f"{show.count(lesson.num_checked, 'row')} usable]"
+            f":red-badge[:material/warning: {rows.num_examples:,} of "
+            f"{show.count(rows.num_checked, 'row')} usable]"
         )
-    return f":green-badge[:material/check_circle: {show.count(lesson.num_examples, 'usable row')}]"
+    return f":green-badge[:material/check_circle: {show.count(rows.num_examples, 'usable row')}]"
 
 
 @st.fragment

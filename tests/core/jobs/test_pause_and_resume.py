@@ -213,7 +213,7 @@ def hand_over(runner: StubRunner, job: JobRow, holder: str) -> None:
         stub.adopt(row)
         stub.is_hung = holder == "hung"
         if holder == "saving":
-            stub._obey(stub_workers.Wish.PAUSE)
+            stub._carry_out(stub_workers.Wish.PAUSE)
 
 
 def steer(job: JobRow, deed: str) -> bool:

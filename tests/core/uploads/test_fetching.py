@@ -15,7 +15,7 @@ from core import network, storage, uploads
 from core.config import settings
 from core.errors import NotFound, TooLarge, UnreadableFile, UnsupportedMediaType, ValidationError
 from core.people.users import User
-from core.uploads import Upload, ways_in
+from core.uploads import Upload, sources
 
 CSV = b"a,b\n1,2\n"
 
@@ -288,7 +288,7 @@ def test_folder_shows_what_can_be_read(ada: User, folder: Path) -> None:
 def test_file_of_a_folder_is_copied(
     ada: User, folder: Path, monkeypatch: pytest.MonkeyPatch, soon: int
 ) -> None:
-    monkeypatch.setattr(ways_in, "SOON_BYTES", soon)
+    monkeypatch.setattr(sources, "SOON_BYTES", soon)
     upload = uploads.from_folder(ada, "tables", "a.csv")
     for thread in threading.enumerate():
         if thread.name == f"fetch-{upload.id}":

@@ -107,16 +107,16 @@ class Stub:
             if self._has_beaten:
                 self.recorder.flush()
             elif wish := self.recorder.wish():
-                self._obey(wish)
+                self._carry_out(wish)
             elif self.step == self.runner.steps:
                 self._publish()
             else:
                 self.step += 1
         except jobs.Lost:
             self.runner.lost_steps += self.step - self.runner.saved[self.job_id]
-            self._obey(Wish.CANCEL)
+            self._carry_out(Wish.CANCEL)
 
-    def _obey(self, wish: Wish) -> None:
+    def _carry_out(self, wish: Wish) -> None:
         if wish is not Wish.CANCEL:
             self.runner.saved[self.job_id] = self.step
         self._wish, self.phase = wish, "ending"

@@ -120,9 +120,9 @@ def test_a_long_version_is_judged_by_its_first_rows_under_a_mapping(ada: User, d
     rows = [{"q": f"question {n}", "a": "" if n == 70 else "an answer of some length"} for n in range(100)]
     made = dataset_of(ada, "long", jsonl(*rows))
     mapping = {"prompt": "q", "completion": "a"}
-    first = datasets.lesson(ada, made.latest_version_id or "", mapping, sample=50)
+    first = datasets.view_for_training(ada, made.latest_version_id or "", mapping, sample=50)
     assert (first.num_rows, first.num_checked, first.num_bad, first.ok) == (100, 50, 0, True)
-    whole = datasets.lesson(ada, made.latest_version_id or "", mapping)
+    whole = datasets.view_for_training(ada, made.latest_version_id or "", mapping)
     assert (whole.num_checked, whole.num_bad, whole.num_empty, whole.errors[0]["line"]) == (100, 1, 1, 71)
     page = datasets.training_preview(ada, made.latest_version_id or "", mapping, 3, offset=69)
     assert [line for line, _ in page] == [70, 71, 72]

@@ -15,7 +15,7 @@ from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
 from core.readers.look import Look, look_at
-from core.ui.uploads import review_columns, review_import, review_options, ways_in
+from core.ui.uploads import review_columns, review_import, review_options, source_tabs
 from core.uploads import NewUpload, Upload, rows
 from tests.ui.conftest import Visit, jsonl, kept_from_the_browser, text_of
 
@@ -267,7 +267,7 @@ def test_ways_that_are_off_say_who_opens_them(visit: Visit, ada: User, tab: str)
     ],
 )
 def test_kind_of_a_pasted_text(text: str, kind: str) -> None:
-    assert ways_in.kind_of_text(text) == kind
+    assert source_tabs.kind_of_text(text) == kind
 
 
 @pytest.mark.parametrize(

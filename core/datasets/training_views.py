@@ -27,7 +27,7 @@ NOTHING_THERE = ("is empty", "is missing", "has no messages")
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingView:
     """How a version's rows do as examples.
 
     ``num_examples`` and ``num_bad`` are of the first ``num_checked`` rows, the shares of the first
@@ -52,9 +52,9 @@ class Lesson:
         return self.num_examples > 0 and not self.num_bad
 
 
-def lesson(
+def view_for_training(
     user: User, version_id: str, mapping: Mapping[str, str] | None = None, *, sample: int = SAMPLE_ROWS
-) -> Lesson:
+) -> TrainingView:
     """The version as it is, or under a mapping.
 
     Raises NotFound, Conflict (not ready), ValidationError (the mapping).
@@ -77,7 +77,7 @@ def lesson(
             ]
         else:
             taught.append(count_words(example))
-    seen = Lesson(
+    seen = TrainingView(
         format=format_.name,
         num_rows=found.num_rows,
         num_checked=len(taught) + bad,
@@ -92,7 +92,7 @@ def lesson(
     return seen if mapping or not found.training else _with_stored(seen, found.training)
 
 
-def _with_stored(seen: Lesson, stored: Mapping[str, Any]) -> Lesson:
+def _with_stored(seen: TrainingView, stored: Mapping[str, Any]) -> TrainingView:
     """The stored report has read every row."""
     bad = stored.get("num_errors", seen.num_rows - stored["num_examples"])
     return replace(
