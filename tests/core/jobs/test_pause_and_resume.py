@@ -52,6 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", JOB_STATUSES)
 def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
     ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock, status: str
@@ -73,6 +74,7 @@ def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
         assert (holder, deeds, runner.published[job.id]) == (holder, deeds, int(expected != asked))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("games", [60, pytest.param(200, marks=pytest.mark.long)])
 def test_jobs_paused_and_resumed_at_random_moments_all_end(
     ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock, games: int

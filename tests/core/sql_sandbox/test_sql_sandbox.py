@@ -3,6 +3,7 @@
 Some tests drive a locked process directly, as if the gate and DuckDB's own lock had failed.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -289,29 +290,32 @@ def test_protection_is_said_in_words() -> None:
     assert protection().startswith(("Full", "Reduced"))
 
 
-def _in_locked_process(code: str, *, folder: Path, read: list[Path]) -> str:
-    """Run ``code`` in a process locked like a child,
-    after the gate and DuckDB's own lock failed us; what it printed."""
-    script = (
-        "import ctypes, os, pathlib, signal, socket, subprocess, sys, threading\n"
-        "import duckdb\n"
-        "from core.sql_sandbox import lock\n"
-        f"folder, read = pathlib.Path({str(folder)!r}), [pathlib.Path(p) for p in "
-        f"{[str(p) for p in read]!r}]\n"
-        "parent = os.getppid()\n"
-        "lock.lock(read=read, write=folder, memory_mb=256, cpu_seconds=20, file_bytes=2**20)\n"
-        "def go():\n"
-        "    try:\n"
-        f"        {code}\n"
-        "        print('DONE')\n"
-        "    except BaseException as error:\n"
-        "        print('REFUSED', type(error).__name__)\n"
-        "go()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout + done.stderr
+Try = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def try_locked() -> Iterator[Try]:
+    """``try_locked(code, folder=…, read=[…])`` runs ``code`` in a process locked like a child, after the gate
+    and DuckDB's own lock failed us; what it printed."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.core.sql_sandbox.locked_program"],
+        cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert program.stdin is not None
+    assert program.stdout is not None
+    to_program, from_program = program.stdin, program.stdout
+
+    def run(code: str, *, folder: Path, read: list[Path]) -> str:
+        said = folder.parent / "said"
+        request = {"code": code, "folder": str(folder), "read": [str(p) for p in read], "said": str(said)}
+        to_program.write(json.dumps(request) + "\n")
+        to_program.flush()
+        assert from_program.readline() == "tried\n"
+        return said.read_text()
+
+    yield run
+    to_program.close()
+    assert program.wait(timeout=60) == 0
 
 
 ESCAPES = {
@@ -351,11 +355,11 @@ ESCAPES = {
 
 @LINUX
 @pytest.mark.parametrize("code", ESCAPES.values(), ids=ESCAPES)
-def test_locked_process_cannot(code: str, tmp_path: Path, folder: Path, table: Path) -> None:
+def test_locked_process_cannot(code: str, tmp_path: Path, folder: Path, table: Path, try_locked: Try) -> None:
     other = tmp_path / "other.parquet"
     other.write_bytes(table.read_bytes())
     before = table.read_bytes()
-    said = _in_locked_process(code, folder=folder, read=[table])
+    said = try_locked(code, folder=folder, read=[table])
     assert "DONE" not in said
     assert "REFUSED" in said
     assert "root:" not in said
@@ -392,12 +396,12 @@ def test_duckdb_opened_before_the_lock_is_locked_too(folder: Path, table: Path) 
 
 
 @LINUX
-def test_locked_process_can_do_its_work(tmp_path: Path, folder: Path, table: Path) -> None:
+def test_locked_process_can_do_its_work(folder: Path, table: Path, try_locked: Try) -> None:
     code = (
         "open(folder / 'x', 'w').write('x'); print(duckdb.connect().execute(f\"SELECT sum(a) "
         "FROM '{read[0]}'\").fetchall())"
     )
-    said = _in_locked_process(code, folder=folder, read=[table])
+    said = try_locked(code, folder=folder, read=[table])
     assert "DONE" in said
     assert "21" in said
 
