@@ -137,10 +137,10 @@ def _checked_ips(address: Address, *, may_be_private: bool) -> list[str]:
     One private address among them is enough to refuse: it may be the next answer's only one.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UnreadableFile(f"There is no host {address.host}. Check the address.") from error
-    ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries))
     if not ips or (not may_be_private and not all(is_public(ipaddress.ip_address(ip)) for ip in ips)):
         raise UnreadableFile(
             f"{address.host} is inside a private network. Only public addresses may be asked."

@@ -110,10 +110,10 @@ def quality(user: User, version_id: str) -> Quality:
 
 def finding(user: User, version_id: str, key: str) -> FindingRows:
     """The rows behind a finding of the quality report. Raises NotFound, also when the report is not ready."""
-    found = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
-    if found is None:
+    entry = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
+    if entry is None:
         raise NotFound("There is no such finding in this version. Open it again from the Columns tab.")
-    return FindingRows(found["title"], found["lines"], found["num_rows"], found["column"], found["severity"])
+    return FindingRows(entry["title"], entry["lines"], entry["num_rows"], entry["column"], entry["severity"])
 
 
 def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLengths:

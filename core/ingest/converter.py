@@ -287,10 +287,10 @@ def _complete(version_id: str) -> bool:
         return True
     with tempfile.TemporaryDirectory(dir=storage.staging_dir()) as work, duckdb.connect() as connection:
         configure(connection, Path(work))
-        made = content_hash(connection, storage.parquet_path(version_id), row.columns)
+        digest = content_hash(connection, storage.parquet_path(version_id), row.columns)
     with writing() as session:
         session.execute(
-            update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=made)
+            update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=digest)
         )
     return True
 

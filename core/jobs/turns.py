@@ -73,8 +73,8 @@ def waiting(session: Session) -> list[WaitingJob]:
     One with a lease is none of them: an earlier release left it so, and the supervisor frees it.
     """
     columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
-    found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
-    return [WaitingJob(*row) for row in found]
+    rows = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
+    return [WaitingJob(*row) for row in rows]
 
 
 def waiting_of(row: JobRow) -> WaitingJob:
@@ -87,8 +87,8 @@ def devices_of(row: JobRow) -> int:
 
 
 def held(session: Session) -> list[Held]:
-    found = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
-    return [Held(*row) for row in found]
+    rows = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
+    return [Held(*row) for row in rows]
 
 
 def last_served(session: Session) -> dict[str, float]:
