@@ -1,4 +1,4 @@
-"""The two doors to the metadata database: ``reading()`` and ``writing()``; and ``find_row()`` for what every
+"""The two ways into the metadata database: ``reading()`` and ``writing()``; and ``find_row()`` for what every
 request asks.
 
 SQLite runs in WAL; a write transaction begins with BEGIN IMMEDIATE, so two writers wait for each other

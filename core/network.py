@@ -24,7 +24,7 @@ SILENT_SECONDS = 30.0
 MOST_CHARACTERS = 4000
 PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-# Public by their number, but a door to private ones: IPv6 addresses that carry an IPv4 address which a
+# Public by their number, but they lead to private ones: IPv6 addresses that carry an IPv4 address which a
 # gateway would unpack
 _CARRIERS = [
     ipaddress.ip_network(text)

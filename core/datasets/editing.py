@@ -128,7 +128,7 @@ def _check(old: Version, edits: Edits) -> None:
 
 
 def _changed(edits: Edits) -> list[_Wanted]:
-    """The last word on each cell."""
+    """The last edit of each cell."""
     last = {(cell.line, cell.column): cell.value for cell in edits.cells}
     return [
         _Wanted(f"row {line:,}", line - 1, column, _text(value)) for (line, column), value in last.items()

@@ -1,7 +1,7 @@
 """Reports about a version as its owner sees them: profile, quality, token lengths; and the rows of a finding.
 
 Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a
-profile is ready the footer of the Parquet speaks for it. Computing is the business of ``core.reports``.
+profile is ready the footer of the Parquet is used instead. Computing is the business of ``core.reports``.
 """
 
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class Retention(Input):
 
 @dataclass(frozen=True)
 class Expired:
-    """A version that the rule lets go. ``size_bytes`` of its Parquet."""
+    """A version that the rule removes. ``size_bytes`` of its Parquet."""
 
     version_id: str
     dataset_id: str

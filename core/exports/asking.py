@@ -167,7 +167,7 @@ def request_export(user: User, model_id: str, new: NewExport) -> Requested:
     export_id = new_id("exp")
     queue.QUEUE.keep_token(export_id, new.token)
     with writing() as session:
-        if existing := _existing(session, user, version.id, new):  # somebody pressed twice
+        if existing := _existing(session, user, version.id, new):  # asked for twice at the same time
             queue.QUEUE.drop_token(export_id)
             return Requested(_present(session, existing), is_new=False)
         row = _insert(session, user, version, new, export_id=export_id, offer=offer)
@@ -275,7 +275,7 @@ def _same(session: Session, user: User, version_id: str, new: NewExport) -> Expo
 def _insert(
     session: Session, user: User, version: ModelVersionRow, new: NewExport, *, export_id: str, offer: Offer
 ) -> ExportRow:
-    """A failed try makes room for the next one. The file keeps its name when the model gets another."""
+    """A failed try is replaced by the next one. The file keeps its name when the model gets another."""
     if failed := _same(session, user, version.id, new):
         session.delete(failed)
         session.flush()

@@ -202,6 +202,6 @@ def shown(values: Mapping[str, Any]) -> str:
 
 
 def _called(name: str) -> str:
-    """Nothing where the value speaks for itself."""
+    """Nothing where the value needs no explanation."""
     field = Hyperparameters.model_fields.get(name)
     return "" if SHORT.get(name) == "" else ((field.title if field else None) or name).lower()

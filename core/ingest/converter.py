@@ -145,7 +145,7 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
     """A hash of names, types and rows that does not depend
     on the order of rows: a sum over the MD5 of each row as JSON.
 
-    DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: twins must not cancel out.
+    DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: equal rows must not cancel.
     """
     row = ", ".join(f"{quoted(column['name'])} := {quoted(column['name'])}" for column in columns)
     total = connection.execute(

@@ -4,9 +4,9 @@
   served longest ago (a start or an end of a training; usage remembers those of deleted jobs), then to the
   older job.
 - **Within one user's jobs**: priority (``PRIORITIES``), then ``position``, then age. A priority orders one's
-  own jobs and nobody else's, so no user can starve another with it, an admin neither.
+  own jobs and nobody else's, so no user can keep another waiting with it, an admin neither.
 - **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they
-  are, and with it all the others: a wide job is not starved by narrow ones, and the order that people see is
+  are, and with it all the others: a wide job is not passed by narrow ones, and the order that people see is
   the order that happens. The price is a device that stands idle meanwhile. A job that asks for more devices
   than there are has no turn at all.
 

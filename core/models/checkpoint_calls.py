@@ -74,7 +74,7 @@ def locate(session: Session, checkpoint_id: str) -> Weights:
 
 
 def whole_base(session: Session, job: JobRow) -> ModelVersionRow | None:
-    """The whole model that an adapter of the job stands over: what it started from, or what lies below that.
+    """The whole model that an adapter of the job is applied to: what it started from, or what is below it.
 
     None: deleted.
     """

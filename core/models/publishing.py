@@ -211,7 +211,7 @@ def _insert(session: Session, new: Publication, *, version_id: str, facts: Facts
     if base is None or base_model is None:
         raise Conflict("The base model was deleted while the job ran.")
     row = _finetuned_row(session, new, base_model=base_model)
-    if new.kind == base.kind == "adapter":  # one adapter went on: it stands over the same whole model
+    if new.kind == base.kind == "adapter":  # an adapter was trained further: it has the same whole model
         base = session.get_one(ModelVersionRow, base.base_version_id)
     num_parameters = facts.num_parameters + (base.num_parameters if new.kind == "adapter" else 0)
     version = _add_version(

@@ -187,7 +187,7 @@ class _ForkedChild:
 
 
 class _WarmParent:
-    """The process that forks, the line to it, and the thread that hears which of its children ended."""
+    """The process that forks, the line to it, and the thread that reads which of its children ended."""
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.is_gone = False

@@ -66,7 +66,7 @@ def serve(line: socket.socket) -> None:
 
 
 def _tell(line: socket.socket, said: dict[str, Any]) -> None:
-    """A server that is gone hears nothing; the next look at the line ends this process."""
+    """A server that is gone receives nothing; the next look at the line ends this process."""
     try:
         line.send(json.dumps(said).encode())
     except OSError:

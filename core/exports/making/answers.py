@@ -44,7 +44,7 @@ class Reference:
     def answers(self, prompts: Sequence[Messages], tick: Tick) -> list[str]:
         """One after the other: neighbours in a batch change the last bits of a sum.
 
-        The model leaves the memory after that.
+        The model is removed from memory after that.
         """
         assert self._loaded is not None
         texts, batch = [], self._loaded.batch

@@ -90,7 +90,7 @@ def _request(seen: Row, asked: dict[str, Any], present: Callable[[Session, Row],
 
 
 def _insert(session: Session, row: Measured, asked: dict[str, Any]) -> None:
-    """One that waits or runs stays as it is; one that failed makes room."""
+    """One that waits or runs stays as it is; one that failed is replaced."""
     if row.evaluation is not None:
         if row.evaluation.status in OPEN:
             return
