@@ -211,8 +211,8 @@ class Settings(BaseSettings):
 @lru_cache
 def settings() -> Settings:
     """The settings, read once. Tests call ``settings.cache_clear()`` after changing the environment."""
-    found = Settings()
-    return found.model_copy(update={"data_dir": found.data_dir.expanduser().resolve()})
+    values = Settings()
+    return values.model_copy(update={"data_dir": values.data_dir.expanduser().resolve()})
 
 
 def process_place() -> tuple[int, int, int]:

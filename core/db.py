@@ -1,4 +1,4 @@
-"""The two doors to the metadata database: ``reading()`` and ``writing()``; and ``find_row()`` for what every
+"""The two ways into the metadata database: ``reading()`` and ``writing()``; and ``find_row()`` for what every
 request asks.
 
 SQLite runs in WAL; a write transaction begins with BEGIN IMMEDIATE, so two writers wait for each other
@@ -83,16 +83,16 @@ def migrate() -> None:
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    made = create_engine(
+    new_engine = create_engine(
         url,
         connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
         pool_size=20,
         max_overflow=40,
         hide_parameters=True,
     )
-    event.listen(made, "connect", _configure_sqlite)
-    event.listen(made, "begin", _begin_sqlite)
-    return made
+    event.listen(new_engine, "connect", _configure_sqlite)
+    event.listen(new_engine, "begin", _begin_sqlite)
+    return new_engine
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -231,13 +231,13 @@ def says_full_disk(message: str) -> bool:
 
 
 def _by_code() -> dict[str, type[LuthierError]]:
-    found: dict[str, type[LuthierError]] = {}
+    classes: dict[str, type[LuthierError]] = {}
     waiting = LuthierError.__subclasses__()
     while waiting:
         kind = waiting.pop(0)
-        found.setdefault(kind.code, kind)
+        classes.setdefault(kind.code, kind)
         waiting += kind.__subclasses__()
-    return found
+    return classes
 
 
 _BY_CODE = _by_code()

@@ -99,11 +99,11 @@ def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:
 
     ``skip`` drops leading places such as ``body``.
     """
-    found: dict[str, Detail] = {}
+    details: dict[str, Detail] = {}
     for error in errors[:MAX_DETAILS]:
         field = _field_name(error["loc"][skip:])
-        found.setdefault(field, Detail(field, _say(error)))
-    return list(found.values())
+        details.setdefault(field, Detail(field, _say(error)))
+    return list(details.values())
 
 
 def _field_name(places: Sequence[int | str]) -> str:

@@ -169,14 +169,14 @@ def training_threads() -> int:
 def _gpus() -> tuple[Gpu, ...]:
     import pynvml
 
-    found: list[Gpu] = []
+    gpu_list: list[Gpu] = []
     with suppress(pynvml.NVMLError):
         for device in handles():
             memory = pynvml.nvmlDeviceGetMemoryInfo(device)
             capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(device))
             name = str(pynvml.nvmlDeviceGetName(device))
-            found.append(Gpu(name, int(memory.total), int(memory.free), capability >= BFLOAT16_FROM))
-    return tuple(found)
+            gpu_list.append(Gpu(name, int(memory.total), int(memory.free), capability >= BFLOAT16_FROM))
+    return tuple(gpu_list)
 
 
 @lru_cache(maxsize=1)
@@ -238,12 +238,12 @@ def _used_handles() -> list[Any]:
         return []
     import pynvml
 
-    found = []
+    used_handles = []
     for index in range(min(torch.cuda.device_count(), MOST_GPUS)):
         with suppress(pynvml.NVMLError, AttributeError):
             uuid = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
-            found.append(pynvml.nvmlDeviceGetHandleByUUID(uuid.encode()))
-    return found
+            used_handles.append(pynvml.nvmlDeviceGetHandleByUUID(uuid.encode()))
+    return used_handles
 
 
 def _text(name: str | bytes) -> str:

@@ -24,7 +24,7 @@ SILENT_SECONDS = 30.0
 MOST_CHARACTERS = 4000
 PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-# Public by their number, but a door to private ones: IPv6 addresses that carry an IPv4 address which a
+# Public by their number, but they lead to private ones: IPv6 addresses that carry an IPv4 address which a
 # gateway would unpack
 _CARRIERS = [
     ipaddress.ip_network(text)
@@ -137,10 +137,10 @@ def _checked_ips(address: Address, *, may_be_private: bool) -> list[str]:
     One private address among them is enough to refuse: it may be the next answer's only one.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UnreadableFile(f"There is no host {address.host}. Check the address.") from error
-    ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    ips = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries))
     if not ips or (not may_be_private and not all(is_public(ipaddress.ip_address(ip)) for ip in ips)):
         raise UnreadableFile(
             f"{address.host} is inside a private network. Only public addresses may be asked."

@@ -114,11 +114,11 @@ def tokenizer_folder(weights: Weights) -> Path:
 
 def content_sha256(folder: Path) -> str:
     """One hash over all files, names included. For small folders: it reads everything."""
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        whole.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
-        whole.update(file.read_bytes())
-    return whole.hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def stored_path(folder: Path) -> str:
@@ -164,12 +164,12 @@ def read_header(file: Path) -> dict[str, Any]:
 def _context_length(folder: Path) -> int:
     config = _json(folder / "config.json")
     config = config.get("text_config") or config
-    found = config.get("max_position_embeddings") or config.get("n_positions") or config.get("n_ctx")
-    return int(found) if found else DEFAULT_CONTEXT
+    length = config.get("max_position_embeddings") or config.get("n_positions") or config.get("n_ctx")
+    return int(length) if length else DEFAULT_CONTEXT
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}

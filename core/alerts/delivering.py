@@ -46,7 +46,7 @@ def start() -> None:
 
 def deliver_due(at: datetime | None = None) -> int:
     """Send what is due, the oldest of each user; returns how many were tried."""
-    due = [found for alert_id in _due(at or now()) if (found := _claim(alert_id, at or now()))]
+    due = [alert for alert_id in _due(at or now()) if (alert := _claim(alert_id, at or now()))]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for waiting, result in zip(due, pool.map(_send, due), strict=True):
             _note(waiting, result, at or now())

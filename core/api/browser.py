@@ -126,9 +126,9 @@ async def send_dataset(request: Request) -> Response:
 async def send_changes(request: Request) -> Response:
     """``/download/changes?from=&to=&key=``:
     all differences between two versions (ids); ``key`` may be given several times."""
-    user, asked = await require_user(request), request.query_params
+    user, query = await require_user(request), request.query_params
     content = await run_in_threadpool(
-        datasets.open_diff, user, asked.get("from", ""), asked.get("to", ""), key=asked.getlist("key")
+        datasets.open_diff, user, query.get("from", ""), query.get("to", ""), key=query.getlist("key")
     )
     return downloads.send_content(content, request)
 

@@ -72,8 +72,8 @@ def send_export(file: ExportFile, request: Request) -> Response:
 
 
 async def closed_at_the_end(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Whatever ends the stream, what made the rows lets go of its files:
-    a plain generator would be left where it stood."""
+    """Whatever ends the stream, what made the rows closes its files:
+    a plain generator would keep them open."""
     try:
         async for chunk in iterate_in_threadpool(chunks):
             yield chunk

@@ -50,8 +50,8 @@ class ApiEdge:
         """The methods this path takes, [] when there is no such path."""
         inner = path.removeprefix(self.prefix)
         routes = self.routes.get(_first_part(inner), ())
-        found = {m for route in routes if route.path_regex.match(inner) for m in route.methods or ()}
-        return sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set())) if found else []
+        methods = {m for route in routes if route.path_regex.match(inner) for m in route.methods or ()}
+        return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())) if methods else []
 
     def _answer_without_router(self, scope: Scope) -> Response | None:
         allowed = self.allowed_methods(scope["path"]) if "\x00" not in scope["path"] else []

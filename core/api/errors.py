@@ -66,12 +66,12 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
 
 def body(error: errors.LuthierError, request_id: str) -> dict[str, Any]:
     """``/api``'s error object; events of a stream hold the same."""
-    found: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
+    fields: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
     if isinstance(error, errors.ValidationError):
-        found["details"] = [asdict(detail) for detail in error.details]
+        fields["details"] = [asdict(detail) for detail in error.details]
     if isinstance(error, errors.SqlError):
-        found["position"] = error.position
-    return found
+        fields["position"] = error.position
+    return fields
 
 
 def render(error: errors.LuthierError, request_id: str) -> Response:

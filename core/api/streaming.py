@@ -56,18 +56,18 @@ async def respond(
 
 async def collect(request: Request, make: Callable[[Stop], Iterator[T]]) -> list[T]:
     """All that ``make(stop)`` yields; stops it when the client hangs up. Raises what it raises."""
-    pull, found, looked = Pull(make), [], time.monotonic()
+    pull, items, looked = Pull(make), [], time.monotonic()
     try:
         async for item in pull.items():
             if item is not None:
-                found.append(item)
+                items.append(item)
             if time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 if await request.is_disconnected():
                     break
     finally:
         pull.leave()
-    return found
+    return items
 
 
 class Pull(Generic[T]):
@@ -144,10 +144,10 @@ async def _events(
     try:
         for item in first:
             yield item
-        async for found in pull.items():
-            silent = silent + LOOK_SECONDS if found is None else 0.0
-            if found is not None:
-                yield found
+        async for piece in pull.items():
+            silent = silent + LOOK_SECONDS if piece is None else 0.0
+            if piece is not None:
+                yield piece
             elif silent >= KEEP_ALIVE_SECONDS:
                 silent = 0.0
                 yield KEEP_ALIVE

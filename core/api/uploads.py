@@ -221,10 +221,10 @@ def _decode(name: str, text: bytearray) -> str:
 
 def read_object(text: str | None, field: str) -> dict[str, Any]:
     """An object that comes as JSON text in a form or an address; {} when there is none."""
-    found = read_json(text, field) if text else {}
-    if not isinstance(found, dict):
+    value = read_json(text, field) if text else {}
+    if not isinstance(value, dict):
         raise ValidationError.of(field, "must be an object")
-    return found
+    return value
 
 
 def read_json(text: str, field: str) -> Any:

@@ -177,11 +177,11 @@ def _answering(user: User, chat: Chat, is_command: bool) -> Answering:
     if chat.model_id is None:
         raise Conflict("The model of this chat was deleted. Choose another model for it.")
     try:
-        found = models.resolve(user, chat.model_id)
+        callable_model = models.resolve(user, chat.model_id)
     except NotFound as error:
         raise Conflict("What answered in this chat was deleted. Choose another model for it.") from error
-    sources.require(found)
-    return found
+    sources.require(callable_model)
+    return callable_model
 
 
 def _begin(
@@ -243,8 +243,8 @@ def _is_generating(session: Session, chat_id: str) -> bool:
 
 
 def _last_question(chat_id: str) -> Any:
-    asked = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
-    return asked.order_by(MessageRow.position.desc()).limit(1)
+    statement = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
+    return statement.order_by(MessageRow.position.desc()).limit(1)
 
 
 def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:

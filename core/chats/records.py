@@ -140,19 +140,19 @@ def get(user: User, chat_id: str) -> Chat:
 
 
 def update(user: User, chat_id: str, change: ChatChange) -> Chat:
-    given = change.model_fields_set
+    fields_set = change.model_fields_set
     get(user, chat_id)  # a chat that is not there is reported before a model that is not there
-    if "model_id" in given:
+    if "model_id" in fields_set:
         _require_model(user, change.model_id)
-    if "dataset_id" in given:
+    if "dataset_id" in fields_set:
         _require_dataset(user, change.dataset_id)
     with writing() as session:
         row = find(session, user, chat_id)
-        for field in given - {"parameters", "model_id"}:
+        for field in fields_set - {"parameters", "model_id"}:
             setattr(row, field, getattr(change, field))
-        for field, value in who_answers(change.model_id).items() if "model_id" in given else ():
+        for field, value in who_answers(change.model_id).items() if "model_id" in fields_set else ():
             setattr(row, field, value)
-        if "parameters" in given:
+        if "parameters" in fields_set:
             row.parameters = change.parameters.chosen()
         session.flush()
         return _find_and_present(session, user, chat_id)
@@ -270,10 +270,10 @@ def _require_dataset(user: User, dataset_id: str | None) -> None:
 
 
 def _find_and_present(session: Session, user: User, chat_id: str) -> Chat:
-    found = session.execute(_CHAT, {"chat_id": chat_id, "user_id": user.id}).one_or_none()
-    if found is None:
+    row = session.execute(_CHAT, {"chat_id": chat_id, "user_id": user.id}).one_or_none()
+    if row is None:
         raise _no_such_chat()
-    return _present(*found)
+    return _present(*row)
 
 
 def _no_such_chat() -> NotFound:

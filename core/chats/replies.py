@@ -27,7 +27,7 @@ from core.tables import ChatRow, MessageRow
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 STORE_SECONDS = 0.25
-PULSE_SECONDS = 0.25  # how often a watcher hears something, also when there is no new text
+PULSE_SECONDS = 0.25  # how often a watcher is sent something, also when there is no new text
 SHUT_DOWN_SECONDS = 1.5
 
 

@@ -101,9 +101,9 @@ def _asked(model: models.Callable) -> AskedModel:
 def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) -> list[dict[str, str]]:
     """What the model reads: the chat's system prompt,
     then all messages except commands, their answers and empty replies."""
-    told = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    said = [row for row in history if row.content and not _belongs_to_command(row)]
-    return told + [{"role": row.role, "content": row.content} for row in said]
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    rows = [row for row in history if row.content and not _belongs_to_command(row)]
+    return system + [{"role": row.role, "content": row.content} for row in rows]
 
 
 def _run(

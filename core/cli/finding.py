@@ -24,18 +24,18 @@ def find_job(user: User, word: str) -> fine_tuning.Job:
     newest = fine_tuning.list_jobs(user, fine_tuning.JobList(limit=MANY)).items
     if word == LAST and newest:
         return newest[0]
-    found = _pick(newest, word)
-    return found if found else fine_tuning.get(user, word)
+    job = _pick(newest, word)
+    return job if job else fine_tuning.get(user, word)
 
 
 def find_dataset(user: User, word: str) -> datasets.Dataset:
-    found = _pick(datasets.list_datasets(user, datasets.DatasetList(limit=MANY, q=word)).items, word)
-    return found if found else _named("dataset", word, lambda: datasets.get(user, word))
+    dataset = _pick(datasets.list_datasets(user, datasets.DatasetList(limit=MANY, q=word)).items, word)
+    return dataset if dataset else _named("dataset", word, lambda: datasets.get(user, word))
 
 
 def find_model(user: User, word: str) -> models.Model:
-    found = _pick(models.list_models(user, models.ModelList(limit=MANY, q=word)).items, word)
-    return found if found else _named("model", word, lambda: models.get(user, word))
+    model = _pick(models.list_models(user, models.ModelList(limit=MANY, q=word)).items, word)
+    return model if model else _named("model", word, lambda: models.get(user, word))
 
 
 def first_base(user: User) -> models.Model:
@@ -53,8 +53,8 @@ def first_base(user: User) -> models.Model:
 def _pick(things: Sequence[Any], word: str) -> Any:
     """The exact id, else the first of that name, else the only one whose id begins so."""
     for match in (lambda one: one.id == word, lambda one: one.name == word):
-        if found := next((one for one in things if match(one)), None):
-            return found
+        if thing := next((one for one in things if match(one)), None):
+            return thing
     beginning = [one for one in things if one.id.startswith(word)]
     return beginning[0] if len(beginning) == 1 and "_" in word else None
 

@@ -83,15 +83,15 @@ def fine_tune(user: User, chosen: argparse.Namespace) -> int:
 def sweep(user: User, chosen: argparse.Namespace) -> int:
     space = dict(_read_variation(text) for text in chosen.vary)
     search = {"kind": "random", "count": chosen.random} if chosen.random else {"kind": "grid"}
-    made = sweeps.create(
+    new_sweep = sweeps.create(
         user,
         parse(sweeps.NewSweep, job=_new_job(user, chosen), space=space, name=chosen.sweep_name, **search),
     )
     if chosen.json:
-        output.show(made)
+        output.show(new_sweep)
     else:
-        output.table(("JOB", "NAME"), [(trial.job_id, trial.name) for trial in made.trials], flexible=1)
-        output.note(f"{made.num_jobs} jobs wait in the queue as sweep {made.id}.")
+        output.table(("JOB", "NAME"), [(trial.job_id, trial.name) for trial in new_sweep.trials], flexible=1)
+        output.note(f"{new_sweep.num_jobs} jobs wait in the queue as sweep {new_sweep.id}.")
     return 0
 
 
@@ -115,19 +115,19 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
 def _new_job(user: User, chosen: argparse.Namespace) -> NewJob:
     """Options over the recipe over the defaults. Raises NotFound, ValidationError."""
     values = _read_recipe(chosen.recipe) if chosen.recipe else {}
-    given = read_fields(chosen, NewJob, without=APART)
+    fields = read_fields(chosen, NewJob, without=APART)
     settings = values.pop("hyperparameters", {}) | read_fields(chosen, Hyperparameters)
     if chosen.dataset:
-        given["dataset_id"] = find_dataset(user, chosen.dataset).id
-    if "base_model_id" in given:
-        given["base_model_id"] = find_model(user, given["base_model_id"]).id
+        fields["dataset_id"] = find_dataset(user, chosen.dataset).id
+    if "base_model_id" in fields:
+        fields["base_model_id"] = find_model(user, fields["base_model_id"]).id
     elif "base_model_id" not in values:
-        given["base_model_id"] = first_base(user).id
-    if "validation_dataset_id" in given:
-        given["validation_dataset_id"] = find_dataset(user, given["validation_dataset_id"]).id
+        fields["base_model_id"] = first_base(user).id
+    if "validation_dataset_id" in fields:
+        fields["validation_dataset_id"] = find_dataset(user, fields["validation_dataset_id"]).id
     if not (chosen.dataset or "dataset_id" in values):
         raise ValidationError.of("DATASET", "is required: name the dataset to learn from, or give a recipe")
-    return parse(NewJob, **(values | given), hyperparameters=settings)
+    return parse(NewJob, **(values | fields), hyperparameters=settings)
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

@@ -102,11 +102,11 @@ class _Line:
 
 def _show_events(user: User, job: Job, shown: int, line: _Line) -> int:
     """Print what is new; returns how many have been shown."""
-    found = fine_tuning.events(user, job.id, fine_tuning.EventList(limit=PAGE, offset=shown)).items
-    for event in found:
+    events = fine_tuning.events(user, job.id, fine_tuning.EventList(limit=PAGE, offset=shown)).items
+    for event in events:
         mark = "" if event.level == "info" else f"{event.level}: "
         line.above(f"{event.created_at.astimezone():%H:%M:%S}  {mark}{event.message}")
-    return shown + len(found)
+    return shown + len(events)
 
 
 def _outcome(job: Job) -> str:

@@ -45,13 +45,13 @@ def add_commands(commands: Any) -> None:
 
 
 def list_jobs(user: User, chosen: argparse.Namespace) -> int:
-    found = fine_tuning.list_jobs(user, fine_tuning.JobList(status=chosen.status, limit=chosen.limit)).items
+    jobs = fine_tuning.list_jobs(user, fine_tuning.JobList(status=chosen.status, limit=chosen.limit)).items
     if chosen.json:
-        output.show(found)
+        output.show(jobs)
     else:
         output.table(
             HEADS,
-            map(_line, found),
+            map(_line, jobs),
             flexible=1,
             empty="No job yet. Start one: python -m core fine-tune DATASET",
         )

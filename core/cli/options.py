@@ -92,12 +92,12 @@ def read_fields(
     chosen: argparse.Namespace, model: type[BaseModel], *, without: Iterable[str] = ()
 ) -> dict[str, Any]:
     """The values that were given. Raises ValidationError for a pair that is none."""
-    given = {name: getattr(chosen, name) for name in model.model_fields if name not in set(without)}
+    values = {name: getattr(chosen, name) for name in model.model_fields if name not in set(without)}
     fields = properties_of(model)
-    found = {name: value for name, value in given.items() if value is not None}
+    chosen_values = {name: value for name, value in values.items() if value is not None}
     return {
         name: _pairs(name, value) if _kind(fields[name]) == "object" else value
-        for name, value in found.items()
+        for name, value in chosen_values.items()
     }
 
 
@@ -141,10 +141,10 @@ def _help(field: Mapping[str, Any]) -> str:
 
 
 def _pairs(name: str, values: Iterable[str]) -> dict[str, str]:
-    found = {}
+    columns = {}
     for value in values:
         role, equals, column = value.partition("=")
         if not equals or not role:
             raise ValidationError.of(name, f"“{value}” is no pair: write ROLE=NAME, such as prompt=question")
-        found[role] = column
-    return found
+        columns[role] = column
+    return columns

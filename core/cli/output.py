@@ -1,4 +1,4 @@
-"""How the command line speaks: tables that fit 80 columns
+"""What the command line prints: tables that fit 80 columns
 for people, JSON for programs, errors that say what to do."""
 
 import dataclasses

@@ -44,12 +44,12 @@ def add_commands(commands: Any) -> None:
 
 
 def list_datasets(user: User, chosen: argparse.Namespace) -> int:
-    found = datasets.list_datasets(user, datasets.DatasetList(limit=chosen.limit)).items
+    items = datasets.list_datasets(user, datasets.DatasetList(limit=chosen.limit)).items
     if chosen.json:
-        output.show(found)
+        output.show(items)
     else:
         lines = [
-            (d.id, d.name, d.status, d.format, f"{d.num_rows:,}", output.age(d.created_at)) for d in found
+            (d.id, d.name, d.status, d.format, f"{d.num_rows:,}", output.age(d.created_at)) for d in items
         ]
         output.table(
             ("DATASET", "NAME", "STATUS", "FORMAT", "ROWS", "AGE"), lines, flexible=1, empty="No dataset yet."
@@ -58,13 +58,13 @@ def list_datasets(user: User, chosen: argparse.Namespace) -> int:
 
 
 def list_models(user: User, chosen: argparse.Namespace) -> int:
-    found = models.list_models(user, models.ModelList(limit=chosen.limit)).items
+    items = models.list_models(user, models.ModelList(limit=chosen.limit)).items
     if chosen.json:
-        output.show(found)
+        output.show(items)
     else:
         lines = [
             (m.id, m.name, m.type, m.latest_version, output.size(m.num_parameters), output.age(m.created_at))
-            for m in found
+            for m in items
         ]
         output.table(
             ("MODEL", "NAME", "TYPE", "VERSION", "SIZE", "AGE"), lines, flexible=1, empty="No model yet."
@@ -74,18 +74,18 @@ def list_models(user: User, chosen: argparse.Namespace) -> int:
 
 def export(user: User, chosen: argparse.Namespace) -> int:
     new = parse(NewExport, **read_fields(chosen, NewExport, without=PUSHING))
-    made = exports.request_export(user, find_model(user, chosen.model).id, new).export
+    model_export = exports.request_export(user, find_model(user, chosen.model).id, new).export
     queue = ExportQueue()
-    while made.status in OPEN and (chosen.wait or chosen.run):
+    while model_export.status in OPEN and (chosen.wait or chosen.run):
         if chosen.run:
             queue.tick()
         time.sleep(LOOK_SECONDS)
-        made = exports.get_export(user, made.id)
+        model_export = exports.get_export(user, model_export.id)
     if chosen.json:
-        output.show(made)
+        output.show(model_export)
     else:
-        _tell(user, made)
-    return int(made.status == "failed")
+        _tell(user, model_export)
+    return int(model_export.status == "failed")
 
 
 def _tell(user: User, made: Export) -> None:

@@ -59,11 +59,11 @@ def join(user: User | None, chosen: argparse.Namespace) -> int:
 
 
 def show_settings(user: User | None, chosen: argparse.Namespace) -> int:
-    found = describe()
+    descriptions = describe()
     if chosen.json:
-        output.show(found)
+        output.show(descriptions)
         return 0
-    for setting in found:
+    for setting in descriptions:
         shown = "" if setting["value"] in ("", None) else f" = {setting['value']}"
         print(f"{setting['name']}{shown}{'' if setting['is_default'] else '   (changed)'}")
         print(textwrap.fill(setting["help"], WIDTH, initial_indent="    ", subsequent_indent="    "))

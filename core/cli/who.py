@@ -21,10 +21,10 @@ def find_user(email: str | None) -> User:
     with reading() as session:
         rows = session.scalars(select(UserRow).order_by(UserRow.created_at)).all()
     if wanted:
-        found = [row for row in rows if row.email == wanted]
-        if not found:
+        matches = [row for row in rows if row.email == wanted]
+        if not matches:
             raise NotFound(f"There is no account {wanted} in {settings().data_dir}.")
-        return users.present(found[0])
+        return users.present(matches[0])
     if not rows:
         raise NotFound(
             f"There is no account in {settings().data_dir} yet. Start Luthier and create one, "

@@ -18,11 +18,11 @@ def choose(user: User, dataset_id: str, options: IngestOptions | None) -> tuple[
     from, if any was read in a chosen way."""
     with reading() as session:
         rows.own(session, user.id, dataset_id)
-        found = rows.newest_upload(session, dataset_id) if options is None else None
-    if found is None:
+        upload = rows.newest_upload(session, dataset_id) if options is None else None
+    if upload is None:
         return (options or IngestOptions()).model_dump(), None
-    reused = same_bytes.options_of(found)
-    return reused.model_dump(), found.number if reused != IngestOptions() else None
+    reused = same_bytes.options_of(upload)
+    return reused.model_dump(), upload.number if reused != IngestOptions() else None
 
 
 @contextmanager

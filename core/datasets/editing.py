@@ -86,7 +86,7 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
                 f"COPY ({_edited(work, old, edits, types)}) "
                 f"TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
             )
-        _, made = making.create_from_table(
+        _, version = making.create_from_table(
             user,
             parquet=staged,
             parents=[old.id],
@@ -98,7 +98,7 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
         )
     finally:
         staged.unlink(missing_ok=True)
-    return made
+    return version
 
 
 def describe(edits: Edits) -> str:
@@ -128,7 +128,7 @@ def _check(old: Version, edits: Edits) -> None:
 
 
 def _changed(edits: Edits) -> list[_Wanted]:
-    """The last word on each cell."""
+    """The last edit of each cell."""
     last = {(cell.line, cell.column): cell.value for cell in edits.cells}
     return [
         _Wanted(f"row {line:,}", line - 1, column, _text(value)) for (line, column), value in last.items()
@@ -155,21 +155,22 @@ def _require_fitting(work: Scratch, types: dict[str, str], wanted: Sequence[_Wan
     that is none of its column's type (the first twenty)."""
     wrong: list[Detail] = []
     for column in dict.fromkeys(want.column for want in wanted):
-        given = [want for want in wanted if want.column == column and want.text is not None]
-        if types[column] == "BLOB" and given:
+        with_text = [want for want in wanted if want.column == column and want.text is not None]
+        if types[column] == "BLOB" and with_text:
             raise ValidationError.of(column, "holds bytes, which cannot be edited here")
         table = pa.table(
-            {"n": range(len(given)), "text": pa.array([want.text for want in given], pa.string())}
+            {"n": range(len(with_text)), "text": pa.array([want.text for want in with_text], pa.string())}
         )
         work.connection.register("given", table)
-        for n, made in work.run(
+        for n, value in work.run(
             f"SELECT n, to_json({cast_text('text', types[column])})::VARCHAR FROM given ORDER BY n"
         ):
-            if made is None or (
-                is_nested(types[column]) and not _is_whole(json.loads(given[n].text or ""), json.loads(made))
+            if value is None or (
+                is_nested(types[column])
+                and not _is_whole(json.loads(with_text[n].text or ""), json.loads(value))
             ):
-                said = f"{str(given[n].text)[:60]!r} is not {_said(types[column])}"
-                wrong.append(Detail(f"{given[n].row}, column {column}", said))
+                problem = f"{str(with_text[n].text)[:60]!r} is not {_said(types[column])}"
+                wrong.append(Detail(f"{with_text[n].row}, column {column}", problem))
         work.connection.unregister("given")
     if wrong:
         message = f"{wrong[0].field}: {wrong[0].message}"

@@ -79,9 +79,9 @@ def leaks(user: User, version_ids: Sequence[str], *, columns: Sequence[str] = ()
         for n, version in enumerate(versions):
             _prepare(work, n, version, shared, texts)
         signed = [_signatures(work, n) for n in range(len(versions))] if texts else []
-        found = [_leak(work, versions, i, j, signed) for i, j in combinations(range(len(versions)), 2)]
+        pairs = [_leak(work, versions, i, j, signed) for i, j in combinations(range(len(versions)), 2)]
     is_sampled = bool(texts) and any(version.num_rows > NEAR_ROWS for version in versions)
-    return LeakReport(shared, texts, is_sampled, found)
+    return LeakReport(shared, texts, is_sampled, pairs)
 
 
 def _shared(versions: Sequence[Version], wanted: Sequence[str]) -> list[str]:
@@ -154,12 +154,12 @@ def _near(
     """Line of ``j`` → its likest line of ``i``; rows with an exact twin are left out."""
     (a_lines, a), (b_lines, b) = signed[i], signed[j]
     twins = {lb for (lb,) in work.run("SELECT lb FROM twins")}
-    found: dict[int, tuple[int, float]] = {}
+    nearest: dict[int, tuple[int, float]] = {}
     for one, other, share in near.pairs(a, b):
         line = b_lines[other]
-        if line not in twins and share > found.get(line, (0, 0.0))[1]:
-            found[line] = (a_lines[one], share)
-    return found
+        if line not in twins and share > nearest.get(line, (0, 0.0))[1]:
+            nearest[line] = (a_lines[one], share)
+    return nearest
 
 
 def _examples(work: Scratch, i: int, j: int, lines: Sequence[tuple[int, int, float]]) -> list[dict[str, Any]]:

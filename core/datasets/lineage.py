@@ -81,18 +81,18 @@ def lineage(user: User, dataset_id: str) -> Lineage:
 
 def _related(session: Session, start: Iterable[str]) -> set[str]:
     """These versions, their ancestors and their descendants."""
-    link, found = VersionParentRow, set(start)
+    link, version_ids = VersionParentRow, set(start)
     for known, other in ((link.version_id, link.parent_id), (link.parent_id, link.version_id)):
         edge = set(start)
-        while edge and len(found) < MOST_NODES:
-            edge = set(session.scalars(select(other).where(known.in_(edge)))) - found
-            found |= edge
-    return found
+        while edge and len(version_ids) < MOST_NODES:
+            edge = set(session.scalars(select(other).where(known.in_(edge)))) - version_ids
+            version_ids |= edge
+    return version_ids
 
 
 def _versions(session: Session, version_ids: set[str]) -> tuple[list[Node], list[Edge]]:
     version = DatasetVersionRow
-    found = session.execute(
+    versions = session.execute(
         select(version, DatasetRow.name)
         .join(DatasetRow, DatasetRow.id == version.dataset_id)
         .where(version.id.in_(version_ids))
@@ -109,14 +109,14 @@ def _versions(session: Session, version_ids: set[str]) -> tuple[list[Node], list
             _status(row),
             row.number,
         )
-        for row, name in found
+        for row, name in versions
     ]
-    how = {row.id: MADE_BY.get(row.origin, row.origin) for row, _ in found}
+    how = {row.id: MADE_BY.get(row.origin, row.origin) for row, _ in versions}
     links = session.scalars(select(VersionParentRow).where(VersionParentRow.version_id.in_(version_ids)))
     edges = [
         Edge(link.parent_id, link.version_id, how[link.version_id]) for link in links if link.parent_id in how
     ]
-    return nodes, edges + _followers([row for row, _ in found], {edge.to for edge in edges})
+    return nodes, edges + _followers([row for row, _ in versions], {edge.to for edge in edges})
 
 
 def _followers(found: list[DatasetVersionRow], have_parents: set[str]) -> list[Edge]:
@@ -140,26 +140,26 @@ def _status(row: DatasetVersionRow) -> str:
 
 def _jobs(session: Session, version_ids: set[str]) -> tuple[list[Node], list[Edge]]:
     reads = or_(JobRow.dataset_version_id.in_(version_ids), JobRow.validation_version_id.in_(version_ids))
-    found = session.scalars(select(JobRow).where(reads).order_by(JobRow.created_at)).all()
-    nodes = [Node(job.id, "job", job.name, f"fine-tuning, {job.status}", job.id, job.status) for job in found]
-    pairs = [(job, job.dataset_version_id, "training") for job in found]
-    pairs += [(job, job.validation_version_id, "validation") for job in found]
+    jobs = session.scalars(select(JobRow).where(reads).order_by(JobRow.created_at)).all()
+    nodes = [Node(job.id, "job", job.name, f"fine-tuning, {job.status}", job.id, job.status) for job in jobs]
+    pairs = [(job, job.dataset_version_id, "training") for job in jobs]
+    pairs += [(job, job.validation_version_id, "validation") for job in jobs]
     return nodes, [Edge(version_id, job.id, how) for job, version_id, how in pairs if version_id]
 
 
 def _models(
     session: Session, user_id: str, version_ids: set[str], job_ids: set[str]
 ) -> tuple[list[Node], list[Edge]]:
-    made = ModelVersionRow
-    found = session.execute(
-        select(made, ModelRow.name)
-        .join(ModelRow, ModelRow.id == made.model_id)
-        .where(ModelRow.owner_id == user_id, made.dataset_version_id.in_(version_ids))
-        .order_by(made.created_at)
+    version = ModelVersionRow
+    versions = session.execute(
+        select(version, ModelRow.name)
+        .join(ModelRow, ModelRow.id == version.model_id)
+        .where(ModelRow.owner_id == user_id, version.dataset_version_id.in_(version_ids))
+        .order_by(version.created_at)
     ).all()
     nodes = [
         Node(row.id, "model", f"{name} · version {row.version}", "model", row.model_id, "ready", row.version)
-        for row, name in found
+        for row, name in versions
     ]
     edges = [
         Edge(
@@ -167,6 +167,6 @@ def _models(
             row.id,
             "training",
         )
-        for row, _ in found
+        for row, _ in versions
     ]
     return nodes, edges

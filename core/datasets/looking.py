@@ -59,10 +59,8 @@ def list_datasets(user: User, query: DatasetList) -> Listed[Dataset]:
         )
         if query.trains is not None:
             statement = statement.where(func.coalesce(TRAINS, False) == query.trains)
-        found = fetch(
-            session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row
-        )
-        return Listed(rows.present_all(session, found.items), found.total, found.limit, found.offset)
+        page = fetch(session, statement, query, sortable=SORTABLE, tie=DatasetRow.id, present=lambda row: row)
+        return Listed(rows.present_all(session, page.items), page.total, page.limit, page.offset)
 
 
 def doubled(user: User) -> frozenset[str]:
@@ -92,7 +90,7 @@ def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -
             .options(defer(version.profile))
         )
         sortable = {"created_at": version.number, "version": version.number}
-        found = fetch(
+        page = fetch(
             session,
             statement,
             query or ListQuery(),
@@ -100,7 +98,7 @@ def list_versions(user: User, dataset_id: str, query: ListQuery | None = None) -
             tie=version.id,
             present=lambda row: row,
         )
-        return Listed(rows.present_versions(session, found.items), found.total, found.limit, found.offset)
+        return Listed(rows.present_versions(session, page.items), page.total, page.limit, page.offset)
 
 
 def list_converting(user: User, dataset_id: str | None = None) -> list[Version]:
@@ -113,8 +111,8 @@ def list_converting(user: User, dataset_id: str | None = None) -> list[Version]:
     if dataset_id:
         statement = statement.where(version.dataset_id == dataset_id)
     with reading() as session:
-        found = session.scalars(statement.order_by(version.created_at).limit(MOST_CONVERTING)).all()
-        return rows.present_versions(session, found)
+        versions = session.scalars(statement.order_by(version.created_at).limit(MOST_CONVERTING)).all()
+        return rows.present_versions(session, versions)
 
 
 def get_version(user: User, version_id: str) -> Version:
@@ -160,11 +158,11 @@ def preview(
     ``search``: words that must all occur somewhere in the row's text; ``lines``: only rows of these numbers,
     from 1.
     """
-    found = _ready(user, dataset_id, version)
+    dataset_version = _ready(user, dataset_id, version)
     return pages.page(
-        storage.parquet_path(found.id),
-        found.columns,
-        num_rows=found.num_rows,
+        storage.parquet_path(dataset_version.id),
+        dataset_version.columns,
+        num_rows=dataset_version.num_rows,
         limit=limit,
         offset=offset,
         only=columns,
@@ -180,8 +178,8 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
 
     Raises NotFound (also when nothing was skipped), Conflict, ValidationError.
     """
-    found, dataset = _ready(user, dataset_id, version), get(user, dataset_id)
-    parquet, original = storage.parquet_path(found.id), storage.original_path(found.id)
+    dataset_version, dataset = _ready(user, dataset_id, version), get(user, dataset_id)
+    parquet, original = storage.parquet_path(dataset_version.id), storage.original_path(dataset_version.id)
     stem = rows.file_stem(dataset.name)
     if as_ == "csv":
         return Content(
@@ -192,18 +190,18 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
             f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: files.jsonl_chunks(parquet)
         )
     if as_ == "rejects":
-        return _rejects(found, stem)
+        return _rejects(dataset_version, stem)
     if as_ == "original" and original.exists():
-        return Content(found.filename, "application/octet-stream", path=original)
+        return Content(dataset_version.filename, "application/octet-stream", path=original)
     if as_ not in ("original", "parquet"):
         raise ValidationError.of("as", "must be original, parquet, csv, jsonl or rejects")
     return Content(f"{stem}.parquet", "application/vnd.apache.parquet", path=parquet)
 
 
 def _ready(user: User, dataset_id: str, number: int | None) -> Version:
-    found = version_of(user, dataset_id, number)
-    rows.require_readable(found)
-    return found
+    version = version_of(user, dataset_id, number)
+    rows.require_readable(version)
+    return version
 
 
 def _rejects(version: Version, stem: str) -> Content:

@@ -161,10 +161,10 @@ def append_rows(
     """
     with _taking(file):
         newest = version_of(user, dataset_id)
-        given = options or IngestOptions()
-        types = appended.types_for(newest.columns) | (given.types or {})
+        chosen_options = options or IngestOptions()
+        types = appended.types_for(newest.columns) | (chosen_options.types or {})
         chosen = {
-            **given.model_copy(update={"types": types or None}).model_dump(),
+            **chosen_options.model_copy(update={"types": types or None}).model_dump(),
             "append_to": newest.id,
             "keep_original": False,
         }
@@ -231,7 +231,7 @@ def create_from_table(
 
 def add_sample(user: User, name: str) -> Dataset:
     """Make a dataset of a bundled file. Raises NotFound."""
-    sample = next((found for found in samples() if found.name == name), None)
+    sample = next((candidate for candidate in samples() if candidate.name == name), None)
     if sample is None:
         raise NotFound
     staged = storage.new_staging_path()
@@ -250,12 +250,12 @@ def samples() -> list[Sample]:
 
 def update(user: User, dataset_id: str, change: DatasetChange) -> Dataset:
     """Rename or describe. Raises NotFound, ValidationError."""
-    given = {
+    changes = {
         name: value for name, value in change.model_dump(exclude_unset=True).items() if value is not None
     }
     with writing() as session:
         row = rows.own(session, user.id, dataset_id)
-        for name, value in given.items():
+        for name, value in changes.items():
             setattr(row, name, value)
         row.updated_at = now()
     return get(user, dataset_id)
@@ -326,7 +326,7 @@ def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
         with reading() as session:
             name = rows.free_name(session, user.id, "table")
     parquet = from_tables.write_parquet(table)
-    made, _ = create_from_table(
+    dataset, _ = create_from_table(
         user,
         parquet=parquet,
         name=name,
@@ -334,7 +334,7 @@ def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
         origin="python",
         options={"format": new.format},
     )
-    return made
+    return dataset
 
 
 def _uploaded_row(

@@ -87,7 +87,7 @@ def removed_tables(user: User) -> list[SqlTable]:
     """
     version = DatasetVersionRow
     with reading() as session:
-        found = session.execute(
+        versions = session.execute(
             select(version, DatasetRow.name)
             .join(DatasetRow, DatasetRow.id == version.dataset_id)
             .where(DatasetRow.owner_id == user.id, version.removed_at.is_not(None))
@@ -97,7 +97,7 @@ def removed_tables(user: User) -> list[SqlTable]:
         SqlTable(
             row.dataset_id, name, row.id, row.number, False, row.columns, row.num_rows, why=rows.removal(row)
         )
-        for row, name in found
+        for row, name in versions
     ]
 
 
@@ -128,7 +128,9 @@ def needed(session: Session, version_ids: Iterable[str]) -> set[str]:
             ModelVersionRow.id.in_(select(ModelAliasRow.version_id))
         )
     )
-    return wanted & ({found for pair in jobs for found in pair if found} | set(filter(None, aliased)))
+    return wanted & (
+        {version_id for pair in jobs for version_id in pair if version_id} | set(filter(None, aliased))
+    )
 
 
 def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
@@ -201,13 +203,13 @@ def _version_ids(session: Session, dataset_id: str) -> list[str]:
 
 
 def _uses(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:
-    found = [
+    all_uses = [
         *_jobs(session, dataset_id, version_ids),
         *_models(session, version_ids),
         *_children(session, version_ids),
         *_chats(session, dataset_id),
     ]
-    return sorted(found, key=lambda use: not use.blocks)
+    return sorted(all_uses, key=lambda use: not use.blocks)
 
 
 def _jobs(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:
@@ -217,14 +219,14 @@ def _jobs(session: Session, dataset_id: str | None, version_ids: Sequence[str]) 
     ]
     if dataset_id:
         reads.append(JobRow.dataset_id == dataset_id)
-    found = session.execute(
+    jobs = session.execute(
         _newest(select(JobRow.id, JobRow.name, JobRow.status).where(or_(*reads)), JobRow.created_at)
     )
-    return [Use("job", job_id, name, status in ACTIVE_STATUSES) for job_id, name, status in found]
+    return [Use("job", job_id, name, status in ACTIVE_STATUSES) for job_id, name, status in jobs]
 
 
 def _models(session: Session, version_ids: Sequence[str]) -> list[Use]:
-    made = (
+    statement = (
         select(ModelRow.id, ModelRow.name, ModelVersionRow.version, ModelAliasRow.alias)
         .join(ModelVersionRow, ModelVersionRow.model_id == ModelRow.id)
         .join(ModelAliasRow, ModelAliasRow.version_id == ModelVersionRow.id, isouter=True)
@@ -234,14 +236,14 @@ def _models(session: Session, version_ids: Sequence[str]) -> list[Use]:
         Use("alias", model_id, f"{name}@{alias}", True)
         if alias
         else Use("model", model_id, f"{name} version {number}")
-        for model_id, name, number, alias in session.execute(_newest(made, ModelVersionRow.created_at))
+        for model_id, name, number, alias in session.execute(_newest(statement, ModelVersionRow.created_at))
     ]
 
 
 def _children(session: Session, version_ids: Sequence[str]) -> list[Use]:
     """Versions that were made from these, as far as they are in other datasets or stay."""
     version = DatasetVersionRow
-    made = (
+    statement = (
         select(version.id, DatasetRow.name, version.number)
         .join(DatasetRow, DatasetRow.id == version.dataset_id)
         .where(
@@ -252,18 +254,18 @@ def _children(session: Session, version_ids: Sequence[str]) -> list[Use]:
         .where(version.id.not_in(version_ids), version.removed_at.is_(None))
     )
     return [
-        Use("version", found, f"{name} version {number}")
-        for found, name, number in session.execute(_newest(made, version.created_at))
+        Use("version", version_id, f"{name} version {number}")
+        for version_id, name, number in session.execute(_newest(statement, version.created_at))
     ]
 
 
 def _chats(session: Session, dataset_id: str | None) -> list[Use]:
     if not dataset_id:
         return []
-    found = session.execute(
+    chats = session.execute(
         _newest(select(ChatRow.id, ChatRow.title).where(ChatRow.dataset_id == dataset_id), ChatRow.updated_at)
     )
-    return [Use("chat", chat_id, title) for chat_id, title in found]
+    return [Use("chat", chat_id, title) for chat_id, title in chats]
 
 
 def _newest(statement: Any, moment: Any) -> Any:

@@ -1,7 +1,7 @@
 """Reports about a version as its owner sees them: profile, quality, token lengths; and the rows of a finding.
 
 Whose a version is comes first, every time. What is not computed yet has a status and a progress; until a
-profile is ready the footer of the Parquet speaks for it. Computing is the business of ``core.reports``.
+profile is ready the footer of the Parquet is used instead. Computing is the business of ``core.reports``.
 """
 
 from dataclasses import dataclass
@@ -110,10 +110,10 @@ def quality(user: User, version_id: str) -> Quality:
 
 def finding(user: User, version_id: str, key: str) -> FindingRows:
     """The rows behind a finding of the quality report. Raises NotFound, also when the report is not ready."""
-    found = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
-    if found is None:
+    entry = next((one for one in quality(user, version_id).findings if one["key"] == key), None)
+    if entry is None:
         raise NotFound("There is no such finding in this version. Open it again from the Columns tab.")
-    return FindingRows(found["title"], found["lines"], found["num_rows"], found["column"], found["severity"])
+    return FindingRows(entry["title"], entry["lines"], entry["num_rows"], entry["column"], entry["severity"])
 
 
 def token_lengths(user: User, version_id: str, model_version_id: str) -> TokenLengths:

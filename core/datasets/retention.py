@@ -44,7 +44,7 @@ class Retention(Input):
 
 @dataclass(frozen=True)
 class Expired:
-    """A version that the rule lets go. ``size_bytes`` of its Parquet."""
+    """A version that the rule removes. ``size_bytes`` of its Parquet."""
 
     version_id: str
     dataset_id: str
@@ -118,7 +118,7 @@ def _require_admin(user: User) -> None:
 
 def _expired(session: Session, rule: Retention, now: datetime) -> list[Expired]:
     version = DatasetVersionRow
-    found = session.execute(
+    versions = session.execute(
         select(
             version.id,
             DatasetRow.id,
@@ -134,7 +134,7 @@ def _expired(session: Session, rule: Retention, now: datetime) -> list[Expired]:
         .order_by(DatasetRow.id, version.number.desc())
     ).all()
     old = now - timedelta(days=rule.keep_days)
-    listed = [Expired(*row) for row in found]
+    listed = [Expired(*row) for row in versions]
     beyond = [
         one
         for _, group in groupby(listed, lambda one: one.dataset_id)

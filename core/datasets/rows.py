@@ -144,10 +144,10 @@ def matching(owner_id: str, *, format_: str | None, status: str | None) -> Selec
 def newest_upload(session: Session, dataset_id: str) -> DatasetVersionRow | None:
     """The newest version that was made of a file: the next file is read as it was."""
     version = DatasetVersionRow
-    made = select(version).where(
+    statement = select(version).where(
         version.dataset_id == dataset_id, version.status == "ready", version.origin == "upload"
     )
-    return session.scalar(made.order_by(version.number.desc()).limit(1).options(defer(version.profile)))
+    return session.scalar(statement.order_by(version.number.desc()).limit(1).options(defer(version.profile)))
 
 
 def present_all(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
@@ -165,15 +165,15 @@ def present_all(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
 
 
 def parents_of(session: Session, version_ids: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    parents: dict[str, list[str]] = defaultdict(list)
     statement = (
         select(VersionParentRow)
         .where(VersionParentRow.version_id.in_(version_ids))
         .order_by(VersionParentRow.parent_id)
     )
     for link in session.scalars(statement):
-        found[link.version_id].append(link.parent_id)
-    return found
+        parents[link.version_id].append(link.parent_id)
+    return parents
 
 
 def tables_of(session: Session, owner_id: str) -> list[SqlTable]:
@@ -222,12 +222,12 @@ def require_unchanged(session: Session, newest: Version) -> None:
     newer = select(version.status).where(
         version.dataset_id == newest.dataset_id, version.number > newest.version
     )
-    found = set(session.scalars(newer.where(version.status != "failed")))
-    if "processing" in found:
+    statuses = set(session.scalars(newer.where(version.status != "failed")))
+    if "processing" in statuses:
         raise Conflict(
             "Another version of this dataset is being made. Wait until it is ready, then try again."
         )
-    if found:
+    if statuses:
         raise Conflict(f"The dataset has a newer version than {newest.version} by now. Try again.")
 
 

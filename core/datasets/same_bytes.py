@@ -59,7 +59,9 @@ def find_twin(
     )
     if dataset_id:
         statement = statement.where(version.dataset_id == dataset_id)
-    return next((found for found in session.scalars(statement) if _is_read_alike(found, row)), None)
+    return next(
+        (candidate for candidate in session.scalars(statement) if _is_read_alike(candidate, row)), None
+    )
 
 
 def name_twin(session: Session, twin: DatasetVersionRow) -> dict[str, Any]:
@@ -101,8 +103,8 @@ def note_shared(session: Session, twin: DatasetVersionRow, row: DatasetVersionRo
         session.scalar(select(DatasetVersionRow.content_hash).where(DatasetVersionRow.id == twin.id))
         or row.content_hash
     )
-    found = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
-    for report in [report for report in found if report.status == "ready"]:
+    reports = session.scalars(select(VersionReportRow).where(VersionReportRow.version_id == twin.id))
+    for report in [report for report in reports if report.status == "ready"]:
         session.add(
             VersionReportRow(version_id=row.id, **{name: getattr(report, name) for name in REPORT_FACTS})
         )

@@ -172,13 +172,13 @@ def _count(work: Scratch, new: NewSplit) -> SplitCounts:
     counts = dict(zip(names, work.one(f"SELECT {each} FROM parts"), strict=True))
     if not new.stratify:
         return SplitCounts(counts, [])
-    found = work.run(
+    strata = work.run(
         f"SELECT stratum, {each} FROM parts GROUP BY stratum ORDER BY count(*) DESC, stratum "
         f"LIMIT {LISTED_STRATA}"
     )
     return SplitCounts(
         counts,
-        [{"value": value, **dict(zip(names, found_counts, strict=True))} for value, *found_counts in found],
+        [{"value": value, **dict(zip(names, numbers, strict=True))} for value, *numbers in strata],
     )
 
 
@@ -197,7 +197,7 @@ def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
 
 def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[str, Path]) -> list[Dataset]:
     """All parts or, when one fails, none: what was made before it is taken back."""
-    made: list[tuple[Dataset, Version]] = []
+    parts: list[tuple[Dataset, Version]] = []
     try:
         for part, path in staged.items():
             known = _part_of(user, source.dataset_id, part)
@@ -212,12 +212,12 @@ def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[st
                 note=f"{new.shares[part]:.3g} of version {source.version}, seed {new.seed}",
                 options={"split": {"part": part, "source": source.dataset_id, **new.model_dump()}},
             )
-            made.append((dataset, version))
+            parts.append((dataset, version))
     except LuthierError:
-        for _, version in made:
+        for _, version in parts:
             removing.take_back(version.id)
         raise
-    return [looking.get(user, dataset.id) for dataset, _ in made]
+    return [looking.get(user, dataset.id) for dataset, _ in parts]
 
 
 def _free_name(user: User, wanted: str) -> str:
@@ -242,8 +242,8 @@ def _part_of(user: User, source_id: str, part: str) -> str | None:
     with reading() as session:
         return next(
             (
-                found
-                for found, options in session.execute(statement)
+                dataset_id
+                for dataset_id, options in session.execute(statement)
                 if options.get("split", {}).get("part") == part
             ),
             None,

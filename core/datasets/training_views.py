@@ -59,13 +59,13 @@ def view_for_training(
 
     Raises NotFound, Conflict (not ready), ValidationError (the mapping).
     """
-    found = _ready(user, version_id)
-    format_ = formats.mapped(found.columns, mapping)
+    version = _ready(user, version_id)
+    format_ = formats.mapped(version.columns, mapping)
     taught: list[int] = []
     bad = empty = 0
     errors: list[dict[str, Any]] = []
     for line, example in islice(
-        formats.read_examples(storage.parquet_path(found.id), format_, mapping or None), sample
+        formats.read_examples(storage.parquet_path(version.id), format_, mapping or None), sample
     ):
         if isinstance(example, list):
             bad += 1
@@ -77,9 +77,9 @@ def view_for_training(
             ]
         else:
             taught.append(count_words(example))
-    seen = TrainingView(
+    view = TrainingView(
         format=format_.name,
-        num_rows=found.num_rows,
+        num_rows=version.num_rows,
         num_checked=len(taught) + bad,
         num_examples=len(taught),
         num_bad=bad,
@@ -89,7 +89,7 @@ def view_for_training(
         num_short=sum(words < SHORT_WORDS for words in taught),
         words={"median": round(median(taught)), "longest": max(taught)} if taught else {},
     )
-    return seen if mapping or not found.training else _with_stored(seen, found.training)
+    return view if mapping or not version.training else _with_stored(view, version.training)
 
 
 def _with_stored(seen: TrainingView, stored: Mapping[str, Any]) -> TrainingView:
@@ -107,12 +107,12 @@ def _with_stored(seen: TrainingView, stored: Mapping[str, Any]) -> TrainingView:
 def count_words(example: Example) -> int:
     """How many words a model learns from an example: the assistant's, not the user's."""
     if isinstance(example, ChatExample):
-        said = [
+        messages = [
             message
             for message in example.messages
             if message["role"] == "assistant" and message.get("weight") != 0
         ]
-        return sum(len(message["content"].split()) for message in said)
+        return sum(len(message["content"].split()) for message in messages)
     if isinstance(example, PreferenceExample):
         return sum(len(message["content"].split()) for message in example.preferred)
     return len(example.text.split())
@@ -125,26 +125,28 @@ def training_preview(
 
     Raises ValidationError for a mapping that does not fit.
     """
-    found = _ready(user, version_id)
-    format_ = formats.mapped(found.columns, mapping)
+    version = _ready(user, version_id)
+    format_ = formats.mapped(version.columns, mapping)
     examples = formats.read_examples(
-        storage.parquet_path(found.id), format_, mapping or None, first=offset + 1
+        storage.parquet_path(version.id), format_, mapping or None, first=offset + 1
     )
     return list(islice(examples, limit))
 
 
 def training_report(user: User, version_id: str, mapping: Mapping[str, str] | None = None) -> TrainingReport:
     """Whether a version trains as it is (stored), or under a mapping (read now, all rows)."""
-    found = _ready(user, version_id)
-    if not mapping and found.training:
-        return TrainingReport(**found.training)
-    format_ = formats.mapped(found.columns, mapping)
+    version = _ready(user, version_id)
+    if not mapping and version.training:
+        return TrainingReport(**version.training)
+    format_ = formats.mapped(version.columns, mapping)
     return TrainingReport(
-        **converter.training_report(storage.parquet_path(found.id), format_.name, dict(mapping or {}) or None)
+        **converter.training_report(
+            storage.parquet_path(version.id), format_.name, dict(mapping or {}) or None
+        )
     )
 
 
 def _ready(user: User, version_id: str) -> Version:
-    found = looking.get_version(user, version_id)
-    rows.require_readable(found)
-    return found
+    version = looking.get_version(user, version_id)
+    rows.require_readable(version)
+    return version

@@ -54,24 +54,24 @@ def from_query(query: Mapping[str, str]) -> View:
 
     Raises ValidationError for what is no view.
     """
-    asked: dict[str, Any] = {field: query[name] for name, field in QUERY.items() if query.get(name)}
+    fields: dict[str, Any] = {field: query[name] for name, field in QUERY.items() if query.get(name)}
     if "where" in query:
-        asked["where"] = _json(query["where"], "where", dict) if query["where"] else {}
+        fields["where"] = _json(query["where"], "where", dict) if query["where"] else {}
     if columns := query.get("cols"):
-        asked["columns"] = _json(columns, "cols", list) if columns.startswith("[") else columns.split(",")
-    return parse(View, **asked)
+        fields["columns"] = _json(columns, "cols", list) if columns.startswith("[") else columns.split(",")
+    return parse(View, **fields)
 
 
 def to_query(view: View) -> dict[str, str]:
     """The same the other way round; what is at its default is left out."""
-    found = {name: str(value) for name, field in QUERY.items() if (value := getattr(view, field))}
+    query = {name: str(value) for name, field in QUERY.items() if (value := getattr(view, field))}
     if view.where:
         where = {name: wanted.model_dump(exclude_none=True) for name, wanted in view.where.items()}
-        found["where"] = json.dumps(where, ensure_ascii=False, separators=(",", ":"))
+        query["where"] = json.dumps(where, ensure_ascii=False, separators=(",", ":"))
     if view.columns:
         is_plain = not any("," in name for name in view.columns) and not view.columns[0].startswith("[")
-        found["cols"] = ",".join(view.columns) if is_plain else json.dumps(view.columns, ensure_ascii=False)
-    return found
+        query["cols"] = ",".join(view.columns) if is_plain else json.dumps(view.columns, ensure_ascii=False)
+    return query
 
 
 def rows_of(
@@ -128,23 +128,23 @@ def open_view(user: User, dataset_id: str, view: View, *, as_: str) -> Content:
 
 
 def _version(user: User, dataset_id: str, view: View) -> Version:
-    found = looking.version_of(user, dataset_id, view.version)
-    rows.require_readable(found)
-    return found
+    version = looking.version_of(user, dataset_id, view.version)
+    rows.require_readable(version)
+    return version
 
 
 def _lines(user: User, version: Version, view: View) -> Sequence[int] | None:
     if not view.finding:
         return view.lines
-    found = set(reports.finding(user, version.id, view.finding).lines)
-    return sorted(found if view.lines is None else found & set(view.lines))
+    lines = set(reports.finding(user, version.id, view.finding).lines)
+    return sorted(lines if view.lines is None else lines & set(view.lines))
 
 
 def _json(text: str, field: str, kind: type[Any]) -> Any:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValidationError.of(field, "is not valid JSON") from error
-    if not isinstance(found, kind):
+    if not isinstance(value, kind):
         raise ValidationError.of(field, f"must be a JSON {'object' if kind is dict else 'list'}")
-    return found
+    return value

@@ -158,8 +158,8 @@ def request_export(user: User, model_id: str, new: NewExport) -> Requested:
     """
     with reading() as session:
         version = _version(session, user, model_id, new.version)
-        if found := _existing(session, user, version.id, new):
-            return Requested(_present(session, found), is_new=False)
+        if existing := _existing(session, user, version.id, new):
+            return Requested(_present(session, existing), is_new=False)
     offer = _offer(location(version.id), new.kind, new.precision)
     if offer.problem:
         raise ValidationError.of("kind", offer.problem)
@@ -167,13 +167,13 @@ def request_export(user: User, model_id: str, new: NewExport) -> Requested:
     export_id = new_id("exp")
     queue.QUEUE.keep_token(export_id, new.token)
     with writing() as session:
-        if found := _existing(session, user, version.id, new):  # somebody pressed twice
+        if existing := _existing(session, user, version.id, new):  # asked for twice at the same time
             queue.QUEUE.drop_token(export_id)
-            return Requested(_present(session, found), is_new=False)
+            return Requested(_present(session, existing), is_new=False)
         row = _insert(session, user, version, new, export_id=export_id, offer=offer)
-        made = Requested(_present(session, row), is_new=True)
+        requested = Requested(_present(session, row), is_new=True)
     queue.QUEUE.wake()
-    return made
+    return requested
 
 
 def list_exports(user: User, model_id: str, query: ExportList | None = None) -> Listed[Export]:
@@ -235,12 +235,12 @@ def _version(session: Session, user: User, model_id: str, number: int | None) ->
     if model.type == "external":
         raise Conflict("This model answers on another server, so there are no weights to export.")
     if number is None:
-        found = latest_version(session, model.id)
+        version = latest_version(session, model.id)
     else:
-        found = session.scalar(select(ModelVersionRow).filter_by(model_id=model.id, version=number))
-    if found is None:
+        version = session.scalar(select(ModelVersionRow).filter_by(model_id=model.id, version=number))
+    if version is None:
         raise NotFound("There is no such version of this model.")
-    return found
+    return version
 
 
 def _offer(weights: Weights, kind: Kind, precision: Precision) -> Offer:
@@ -275,7 +275,7 @@ def _same(session: Session, user: User, version_id: str, new: NewExport) -> Expo
 def _insert(
     session: Session, user: User, version: ModelVersionRow, new: NewExport, *, export_id: str, offer: Offer
 ) -> ExportRow:
-    """A failed try makes room for the next one. The file keeps its name when the model gets another."""
+    """A failed try is replaced by the next one. The file keeps its name when the model gets another."""
     if failed := _same(session, user, version.id, new):
         session.delete(failed)
         session.flush()

@@ -71,8 +71,8 @@ def read_json(path: Path) -> Json:
     """Empty when the file is not there."""
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
 
 
 @lru_cache(maxsize=8)
@@ -101,10 +101,10 @@ def _unusual(config: Json) -> str | None:
 def _rules(folder: Path) -> tuple[Any, ...]:
     """The pre-tokenizer as a key of ``PRE_TOKENIZERS``; () for what is none of them."""
     tokenizer = read_tokenizer(folder)
-    model, found = tokenizer.get("model") or {}, tokenizer.get("pre_tokenizer") or {}
+    model, pre_tokenizer = tokenizer.get("model") or {}, tokenizer.get("pre_tokenizer") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("continuing_subword_prefix"):
         return ()
-    steps = found["pretokenizers"] if found.get("type") == "Sequence" else [found]
+    steps = pre_tokenizer["pretokenizers"] if pre_tokenizer.get("type") == "Sequence" else [pre_tokenizer]
     return tuple(_rule(step) for step in steps)
 
 

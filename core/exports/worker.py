@@ -60,9 +60,9 @@ def _make_and_publish(row: ExportRow, progress: ExportProgress, token: str) -> N
     # a process died in between, or the row is old
     trash.put("exports", row.id, why="was made, but its row says that it was not")
     with storage.publishing(final) as draft:
-        made = make(read_order(row), progress, draft, token=token)
+        result = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}
-    done = {"size_bytes": made.size_bytes, "checks": made.checks, "facts": facts}
+    done = {"size_bytes": result.size_bytes, "checks": result.checks, "facts": facts}
     with writing() as session:
         is_wanted = WORK.settle(session, (row.id,), error=None, finished_at=now(), **done)
     if not is_wanted:

@@ -34,10 +34,10 @@ class Annotation(Input):
 def tags(user: User) -> list[str]:
     """The tags of the user's jobs, by the alphabet."""
     with reading() as session:
-        found = session.scalars(
+        tag_lists = session.scalars(
             select(JobRow.tags).where(JobRow.user_id == user.id, cast(JobRow.tags, String) != "[]")
         )
-        return sorted({tag for given in found for tag in given}, key=str.casefold)
+        return sorted({tag for tag_list in tag_lists for tag in tag_list}, key=str.casefold)
 
 
 def annotate(user: User, job_id: str, new: Annotation) -> Job:

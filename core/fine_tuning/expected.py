@@ -42,8 +42,8 @@ def _paces(session: Session, bases: set[str]) -> list[Pace]:
         JobRow.tokens_per_second.is_not(None),
     )
     rows = session.scalars(measured.order_by(JobRow.started_at.desc()).limit(LOOKED_AT)).all()
-    found = ((row, _seconds_per_row(row)) for row in rows)
-    return [Pace(row.base_version_id, row.dataset_version_id, pace) for row, pace in found if pace]
+    paces = ((row, _seconds_per_row(row)) for row in rows)
+    return [Pace(row.base_version_id, row.dataset_version_id, pace) for row, pace in paces if pace]
 
 
 def _seconds_per_row(row: JobRow) -> float | None:

@@ -105,7 +105,7 @@ def pause(user: User, job_id: str) -> Job:
 def resume(user: User, job_id: str) -> Job:
     """Queue a paused job again; it goes on from its last checkpoint.
 
-    One whose worker has not let go yet runs at once.
+    One whose worker has not ended yet runs at once.
 
     Raises NotFound, Conflict.
     """

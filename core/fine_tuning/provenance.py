@@ -53,8 +53,8 @@ def describe(
 
 def environment() -> dict[str, str]:
     """The software of this installation, by name."""
-    found = {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
-    return {**found, "luthier": luthier_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+    return {**versions, "luthier": luthier_version(), "platform": platform.platform()}
 
 
 def hardware() -> dict[str, Any]:
@@ -77,12 +77,12 @@ def luthier_version() -> str:
         return number
     ask = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     try:
-        told = subprocess.run(
+        commit = subprocess.run(
             ask, capture_output=True, text=True, timeout=GIT_SECONDS, check=True
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return number
-    return f"{number}+{told}"
+    return f"{number}+{commit}"
 
 
 def _version(name: str) -> str:

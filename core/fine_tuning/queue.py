@@ -156,7 +156,7 @@ def _foresee(session: Session, holding: Sequence[Held], *, places: int, all_devi
 
 
 def _holding(session: Session) -> list[Held]:
-    """What runs, and what still saves: that lets go in a moment."""
+    """What runs, and what still saves: its worker ends in a moment."""
     rows = session.scalars(select(JobRow).where(JobRow.lease_token.is_not(None))).all()
     starting = durations(
         session, [row.id for row in rows if row.status == "running" and row.eta_seconds is None]

@@ -154,14 +154,14 @@ def require_sound(rows: Rows) -> None:
 
     Raises ValidationError or Conflict about the first that cannot be learned.
     """
-    found = find_wrong_row(rows, limit=CHECKED_AT_ONCE)
-    if found is None:
+    wrong = find_wrong_row(rows, limit=CHECKED_AT_ONCE)
+    if wrong is None:
         return
-    told = f"line {found[0]}: {found[1].field} {found[1].message}"
+    message = f"line {wrong[0]}: {wrong[1].field} {wrong[1].message}"
     raise (
-        ValidationError(details=[Detail("columns", told)])
+        ValidationError(details=[Detail("columns", message)])
         if rows.mapping
-        else Conflict(f"{rows.name}, {told}")
+        else Conflict(f"{rows.name}, {message}")
     )
 
 
@@ -202,8 +202,8 @@ def _refusal(name: str, num_rows: int, report: Any) -> str | None:
     report = report if isinstance(report, dict) or report is None else vars(report)
     if report and not report.get("ok", True) and report.get("errors"):
         first = report["errors"][0]
-        told = f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}"
-        return told.replace("  ", " ")
+        message = f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}"
+        return message.replace("  ", " ")
     return None
 
 

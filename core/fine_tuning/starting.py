@@ -200,10 +200,10 @@ def create(user: User, new: NewJob) -> Job:
     key = key_of(user, new.idempotency_key)
     if key and (existing := find_by_key(key)):
         return existing
-    found = find_sources(user, new)
+    job_sources = find_sources(user, new)
     try:
         with writing() as session:
-            row = insert(session, user, new, found, key=key)
+            row = insert(session, user, new, job_sources, key=key)
             session.refresh(row)
             return present(session, row)
     except IntegrityError as error:
@@ -238,11 +238,11 @@ def find_by_key(key: str) -> Job | None:
 def find_sources(user: User, new: NewJob) -> Sources:
     """What jobs like ``new`` learn from, its first rows looked at. Raises what ``create`` raises."""
     storage.require_space()
-    found = _find(user, new)
-    _settle(new, *found)
-    for part in filter(None, found[1:]):
+    job_sources = _find(user, new)
+    _settle(new, *job_sources)
+    for part in filter(None, job_sources[1:]):
         sources.require_sound(part)
-    return found
+    return job_sources
 
 
 def insert(
@@ -279,12 +279,12 @@ def admit(job_id: str) -> None:
     """
     with reading() as session:
         row = session.get(JobRow, job_id)
-        found = sources.of_job(session, row) if row else None
+        job_sources = sources.of_job(session, row) if row else None
     if row is None:
         return None
-    if found is None:
+    if job_sources is None:
         return _reject(job_id, jobs.Error("not_found", "The base model or the dataset was deleted."))
-    base, rows, validation = found
+    base, rows, validation = job_sources
     for part in filter(None, (rows, validation)):
         if wrong := sources.find_wrong_row(part):
             line, detail = wrong
@@ -292,9 +292,9 @@ def admit(job_id: str) -> None:
                 job_id,
                 jobs.Error("invalid_training_file", f"Line {line}: {detail.field} {detail.message}", line),
             )
-    asked = Hyperparameters.model_validate(row.hyperparameters)
+    hyperparameters = Hyperparameters.model_validate(row.hyperparameters)
     counts = _counts(rows, validation, row.validation_fraction)
-    settled = automatic(base, asked, method=row.method, num_rows=counts[0]), *counts
+    settled = automatic(base, hyperparameters, method=row.method, num_rows=counts[0]), *counts
     with writing() as session:
         return _admit(session, row, settled)
 
@@ -391,16 +391,16 @@ def _row(
 
 
 def _warnings(settings: Settings, num_examples: int, num_validation: int) -> list[str]:
-    found = []
+    warnings = []
     if num_examples < FEW_ROWS:
-        found.append(very_few(num_examples))
+        warnings.append(very_few(num_examples))
     if num_examples < settings.batch_size:
-        found.append(
+        warnings.append(
             f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows."
         )
     if num_validation and num_validation < FEW_ROWS:
-        found.append(f"{num_validation} validation rows give a noisy validation loss.")
-    return found
+        warnings.append(f"{num_validation} validation rows give a noisy validation loss.")
+    return warnings
 
 
 def _estimate(base: Base, tokens: float) -> float | None:

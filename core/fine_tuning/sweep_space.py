@@ -102,9 +102,9 @@ def require_sound(space: Space, *, kind: str) -> None:
     """Raises ValidationError with a detail per wrong setting, value or range."""
     if not space:
         raise ValidationError.of("space", "name at least one setting to vary")
-    found = [detail for name, choices in space.items() for detail in _faults(name, choices, kind)]
-    if found:
-        raise ValidationError(details=found)
+    details = [detail for name, choices in space.items() for detail in _faults(name, choices, kind)]
+    if details:
+        raise ValidationError(details=details)
 
 
 def name_of(base: str, values: Values, *, longest: int = 100) -> str:
@@ -139,14 +139,14 @@ def _faults(name: str, choices: list[Any] | Range, kind: str) -> list[Detail]:
         if not is_number(name):
             return [Detail(field, "is no number: give a list of values")]
         return [
-            Detail(field, told)
+            Detail(field, fault)
             for end in (choices.low, choices.high)
-            if (told := _fault(name, _fit(name, end)))
+            if (fault := _fault(name, _fit(name, end)))
         ][:1]
     if not choices or len(choices) > MAX_VALUES:
         return [Detail(field, f"give 1 to {MAX_VALUES} values")]
-    found = [(index, _fault(name, value)) for index, value in enumerate(choices)]
-    return [Detail(f"{field}[{index}]", message) for index, message in found if message]
+    messages = [(index, _fault(name, value)) for index, value in enumerate(choices)]
+    return [Detail(f"{field}[{index}]", message) for index, message in messages if message]
 
 
 def _fault(name: str, value: Any) -> str | None:
@@ -163,13 +163,13 @@ def _fault(name: str, value: Any) -> str | None:
 
 def _draw(space: Space, *, count: int, seed: int) -> list[Values]:
     dice = random.Random(seed)
-    found: dict[str, Values] = {}
+    combinations: dict[str, Values] = {}
     for _ in range(count * TRIES_PER_JOB):
         values = {name: _draw_one(name, choices, dice) for name, choices in space.items()}
-        found.setdefault(repr(values), values)
-        if len(found) == count:
+        combinations.setdefault(repr(values), values)
+        if len(combinations) == count:
             break
-    return list(found.values())
+    return list(combinations.values())
 
 
 def _draw_one(name: str, choices: list[Any] | Range, dice: random.Random) -> Any:
@@ -202,6 +202,6 @@ def shown(values: Mapping[str, Any]) -> str:
 
 
 def _called(name: str) -> str:
-    """Nothing where the value speaks for itself."""
+    """Nothing where the value needs no explanation."""
     field = Hyperparameters.model_fields.get(name)
     return "" if SHORT.get(name) == "" else ((field.title if field else None) or name).lower()

@@ -92,10 +92,10 @@ class SweepList(SearchQuery):
 
 def draw(new: NewSweep) -> list[Values]:
     """What each job would differ in, without starting any. Raises ValidationError."""
-    found = sweep_space.draw(new)
-    for values in found:
+    combinations = sweep_space.draw(new)
+    for values in combinations:
         _vary(new.job, values)
-    return found
+    return combinations
 
 
 def create(user: User, new: NewSweep) -> Sweep:
@@ -113,8 +113,8 @@ def create(user: User, new: NewSweep) -> Sweep:
     shared = new.job.model_copy(update={"idempotency_key": None})
     if shared.seed is None:
         shared = shared.model_copy(update={"seed": random.SystemRandom().randrange(2**31)})
-    found = starting.find_sources(user, shared)
-    base_name = shared.name or starting.default_name(found, shared.suffix)
+    job_sources = starting.find_sources(user, shared)
+    base_name = shared.name or starting.default_name(job_sources, shared.suffix)
     try:
         with writing() as session:
             group = JobGroupRow(
@@ -128,7 +128,7 @@ def create(user: User, new: NewSweep) -> Sweep:
             session.flush()
             for values, key in zip(drawn, keys, strict=False):
                 job = _vary(shared, values, name=sweep_space.name_of(base_name, values))
-                starting.insert(session, user, job, found, key=key, group_id=group.id)
+                starting.insert(session, user, job, job_sources, key=key, group_id=group.id)
             return _present(session, group)
     except IntegrityError as error:
         if keys[0] and (existing := _find_by_key(user, keys[0])):
@@ -140,8 +140,8 @@ def get(user: User, sweep_id: str, *, sort: str = "created_at") -> Sweep:
     """``sort`` orders the jobs: a field of theirs, ``-``
     in front means descending; nothing measured comes last."""
     with reading() as session:
-        found = _present(session, _find(session, user, sweep_id))
-    return replace(found, trials=_sorted(found.trials, sort))
+        sweep = _present(session, _find(session, user, sweep_id))
+    return replace(sweep, trials=_sorted(sweep.trials, sort))
 
 
 def list_sweeps(user: User, query: SweepList | None = None) -> Listed[Sweep]:

@@ -118,13 +118,13 @@ def _groups_from(metadata: Any, line: int) -> tuple[list[int], int]:
 
 
 def _native(columns: Sequence[Column]) -> Format:
-    found = FORMATS[detect(columns)]
-    if not found.trainable:
+    native = FORMATS[detect(columns)]
+    if not native.trainable:
         raise ValidationError.of(
             "columns",
             f"say which column is the prompt and which the completion; the columns are {_names(columns)}",
         )
-    return found
+    return native
 
 
 def _format_with(roles: set[str]) -> Format:

@@ -44,10 +44,10 @@ class CompletionFormat(Format):
         return [Detail(column, "is empty") for column in wanted if not as_text(row.get(column)).strip()]
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> ChatExample:
-        said: list[Message] = [
+        messages: list[Message] = [
             {"role": speaker, "content": as_text(row.get(column_of(role, mapping)))}
             for role, speaker in _SPEAKERS
         ]
         return ChatExample(
-            [message for message in said if message["role"] != "system" or message["content"].strip()]
+            [message for message in messages if message["role"] != "system" or message["content"].strip()]
         )

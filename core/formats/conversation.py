@@ -27,14 +27,14 @@ def check_messages(value: Any, field: str, *, needs_assistant: bool, only: str |
         ]
     if not messages:
         return [Detail(field, "has no messages")]
-    found = [
+    details = [
         detail
         for i, message in enumerate(messages)
         for detail in _check_message(message, f"{field}[{i}]", only)
     ]
-    if not found and needs_assistant and not any(_role(message) == "assistant" for message in messages):
-        found = [Detail(field, "has no message of the assistant, so there is nothing to learn")]
-    return found
+    if not details and needs_assistant and not any(_role(message) == "assistant" for message in messages):
+        details = [Detail(field, "has no message of the assistant, so there is nothing to learn")]
+    return details
 
 
 def read_messages(value: Any) -> list[Message]:
@@ -45,18 +45,18 @@ def read_messages(value: Any) -> list[Message]:
 def _check_message(message: Any, field: str, only: str | None) -> list[Detail]:
     if not isinstance(message, dict):
         return [Detail(field, "must be an object with role and content")]
-    role, found = _role(message), []
+    role, details = _role(message), []
     if role not in ROLES:
-        found.append(Detail(f"{field}.role", _wrong_role(message.get("role"))))
+        details.append(Detail(f"{field}.role", _wrong_role(message.get("role"))))
     elif only and role != only:
-        found.append(Detail(f"{field}.role", f"must be {only}, not {role}"))
+        details.append(Detail(f"{field}.role", f"must be {only}, not {role}"))
     if message.get("tool_calls") or message.get("function_call"):
-        found.append(Detail(f"{field}.tool_calls", "tool calls cannot be trained yet"))
+        details.append(Detail(f"{field}.tool_calls", "tool calls cannot be trained yet"))
     elif (problem := _wrong_content(message.get("content"))) is not None:
-        found.append(Detail(f"{field}.content", problem))
+        details.append(Detail(f"{field}.content", problem))
     if message.get("weight") not in (None, 0, 1):
-        found.append(Detail(f"{field}.weight", "must be 0 or 1"))
-    return found
+        details.append(Detail(f"{field}.weight", "must be 0 or 1"))
+    return details
 
 
 def _role(message: Any) -> str | None:

@@ -50,13 +50,13 @@ class PreferenceFormat(Format):
         value, field = _opened(row.get(column), "user"), column
         if isinstance(value, dict):
             value, field = value.get("messages"), f"{column}.messages"
-        found = check_messages(value, field, needs_assistant=False)
+        details = check_messages(value, field, needs_assistant=False)
         for role in _OUTPUTS:
             column = column_of(role, mapping)
-            found += check_messages(
+            details += check_messages(
                 _opened(row.get(column), "assistant"), column, needs_assistant=True, only="assistant"
             )
-        return found
+        return details
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> PreferenceExample:
         value = _opened(row[column_of("input", mapping)], "user")
@@ -69,8 +69,8 @@ class PreferenceFormat(Format):
 
 def _opened(value: Any, role: str) -> Any:
     """The structure in a cell; plain text becomes one message of ``role``."""
-    found = unpacked(value)
-    if isinstance(found, (dict, list)) or value is None:
-        return found
+    structure = unpacked(value)
+    if isinstance(structure, (dict, list)) or value is None:
+        return structure
     message: Message = {"role": role, "content": str(value)}
     return [message]

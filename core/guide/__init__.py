@@ -77,11 +77,11 @@ def search(text: str) -> list[Hit]:
     words = text.lower().split()
     if not words:
         return []
-    found = [
+    matches = [
         (chapter, section) for chapter in CHAPTERS for section in chapter.sections if _has(section, words)
     ]
-    found.sort(key=lambda pair: not any(word in pair[1].title.lower() for word in words))
-    return [Hit(chapter, section, _excerpt(section.text, words)) for chapter, section in found]
+    matches.sort(key=lambda pair: not any(word in pair[1].title.lower() for word in words))
+    return [Hit(chapter, section, _excerpt(section.text, words)) for chapter, section in matches]
 
 
 def whole_text() -> str:
@@ -106,8 +106,8 @@ def _cut(name: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _has(section: Section, words: list[str]) -> bool:
-    whole = f"{section.title}\n{section.text}".lower()
-    return all(word in whole for word in words)
+    text = f"{section.title}\n{section.text}".lower()
+    return all(word in text for word in words)
 
 
 def _excerpt(text: str, words: list[str]) -> str:

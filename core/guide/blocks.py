@@ -59,12 +59,12 @@ def commands() -> str:
 
 def server_settings() -> str:
     """Those of the server that concern training."""
-    found = {
+    fields = {
         name: field for name, field in Settings.model_fields.items() if name.startswith(TRAINING_SETTINGS)
     }
     return "\n\n".join(
         _lines(f"`LUTHIER_{name.upper()}` · {_default(field.default)}", str(field.description))
-        for name, field in found.items()
+        for name, field in fields.items()
     )
 
 

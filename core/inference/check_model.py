@@ -103,14 +103,14 @@ def _check_config(folder: Path) -> str:
 
 def _config_sentence(folder: Path) -> str:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError:
         return "is no model: config.json is not valid JSON"
-    if not isinstance(found, dict) or not found.get("model_type"):
+    if not isinstance(config, dict) or not config.get("model_type"):
         return "is no model: config.json does not say its model_type"
-    if found.get("auto_map"):
-        return f"needs code of its own ({found['model_type']}), which this server does not run"
-    return f"has a type this server does not know, or a broken config.json: {found['model_type']}"
+    if config.get("auto_map"):
+        return f"needs code of its own ({config['model_type']}), which this server does not run"
+    return f"has a type this server does not know, or a broken config.json: {config['model_type']}"
 
 
 def _check_tokenizer(folder: Path) -> None:

@@ -144,12 +144,12 @@ class LoadedModels:
 
     def get(self, weights: Weights) -> LoadedModel:
         """Raises CannotLoad."""
-        found = self._loaded.get(weights.base)
-        if found is None:
+        model = self._loaded.get(weights.base)
+        if model is None:
             self._make_room()
-            found = self._loaded[weights.base] = LoadedModel(weights.base, model=_load(weights.base))
-        found.last_used = time.monotonic()
-        return found
+            model = self._loaded[weights.base] = LoadedModel(weights.base, model=_load(weights.base))
+        model.last_used = time.monotonic()
+        return model
 
     def drop_idle(self, seconds: float) -> None:
         self._drop(

@@ -145,7 +145,7 @@ def content_hash(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: 
     """A hash of names, types and rows that does not depend
     on the order of rows: a sum over the MD5 of each row as JSON.
 
-    DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: twins must not cancel out.
+    DuckDB's own hash() may change with its version; MD5 does not. Sums, not xor: equal rows must not cancel.
     """
     row = ", ".join(f"{quoted(column['name'])} := {quoted(column['name'])}" for column in columns)
     total = connection.execute(
@@ -287,10 +287,10 @@ def _complete(version_id: str) -> bool:
         return True
     with tempfile.TemporaryDirectory(dir=storage.staging_dir()) as work, duckdb.connect() as connection:
         configure(connection, Path(work))
-        made = content_hash(connection, storage.parquet_path(version_id), row.columns)
+        digest = content_hash(connection, storage.parquet_path(version_id), row.columns)
     with writing() as session:
         session.execute(
-            update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=made)
+            update(DatasetVersionRow).where(DatasetVersionRow.id == version_id).values(content_hash=digest)
         )
     return True
 

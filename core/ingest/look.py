@@ -37,12 +37,12 @@ def look_in_child(path: Path, filename: str, options: IngestOptions) -> Look:
     """
     work = storage.new_staging_path()
     work.mkdir()
-    asked = {"path": str(path), "filename": filename, "options": options.model_dump(), "work": str(work)}
+    request = {"path": str(path), "filename": filename, "options": options.model_dump(), "work": str(work)}
     try:
         with _looks:
             child = subprocess.run(
                 [sys.executable, "-m", "core.readers.look"],
-                input=json.dumps(asked).encode(),
+                input=json.dumps(request).encode(),
                 cwd=ROOT,
                 env=bare_environment(**_needed_settings()),
                 capture_output=True,
@@ -58,10 +58,10 @@ def look_in_child(path: Path, filename: str, options: IngestOptions) -> Look:
             )
         )
     except (subprocess.CalledProcessError, ValueError) as error:
-        said = getattr(error, "stderr", b"")
-        log.error("look at %s: %s", filename, said[-2000:] or error)
+        stderr = getattr(error, "stderr", b"")
+        log.error("look at %s: %s", filename, stderr[-2000:] or error)
         has_no_memory = (
-            getattr(error, "returncode", 0) < 0 or b"MemoryError" in said or b"OutOfMemory" in said
+            getattr(error, "returncode", 0) < 0 or b"MemoryError" in stderr or b"OutOfMemory" in stderr
         )
         return failed(UnreadableFile(TOO_MUCH if has_no_memory else UNFORESEEN_LOOK))
     finally:

@@ -2,7 +2,7 @@
 
 - ``states``: every change of a job's state, one guarded UPDATE each; this package hands its functions on
 - ``turns``: which waiting job comes next, between users and among one user's; when the others will
-- ``health``: whether a worker that is alive still gets on
+- ``health``: whether a worker that is alive still makes progress
 - ``notes``: events, metric points, checkpoints, samples; ``row_files``: the losses of single rows
 
 A job goes from the form (``core.fine_tuning``) into the queue; the supervisor (``core.workers``) claims it

@@ -1,4 +1,4 @@
-"""When a training that still says it lives is taken for hung:
+"""When a training that still reports is treated as stuck:
 its worker's heartbeat goes on, but no step comes.
 
 The rule follows the pace of the run itself. A step may take 20 times as long as they usually do, a
@@ -26,7 +26,7 @@ def is_stalled(job: JobRow, at: datetime, *, validation_share: float) -> bool:
 
 
 def last_sign(job: JobRow) -> datetime | None:
-    """When this attempt was last seen to get on: its last step, or the start of its worker.
+    """When this attempt last made progress: its last step, or the start of its worker.
 
     None before it has one.
     """

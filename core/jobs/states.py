@@ -5,7 +5,7 @@
     validating ──admit──> queued ──claim──> running ──succeed──> succeeded
         │                  │ ^ ^             │ │ ^ └──fail─────> failed
         │                  │ │ └──requeue────┘ │ │
-        │               pause resume        pause resume, while its worker has not let go
+        │               pause resume        pause resume, while its worker still holds the lease
         │                  v │                 v │
         └──cancel── any active state          paused
 
@@ -16,11 +16,11 @@ it, so none is missed and none comes twice.
 
 Who owns a running job is decided by ``lease_token``: only its holder may write progress, metric points,
 checkpoints or the end. ``pause`` and ``cancel`` change the state at once, whoever holds the lease; the worker
-sees it within a step and lets go. Until it has, the token stays, and nobody else can claim the job.
+sees it within a step and gives the lease back. Until it has, the token stays, and nobody else can claim it.
 
 Three rules keep a job, and the place that its lease takes, from standing still. ``queued`` means that nobody
 holds the job: whatever makes a job wait takes the lease away in the same UPDATE, and a job that is resumed
-before its worker has let go is ``running`` again under the lease that it has. ``release`` works in every
+before its worker has ended is ``running`` again under the lease that it has. ``release`` works in every
 state. And the supervisor looks at every lease, whatever the state of its job, and ends the lease of a worker
 that is gone.
 
@@ -43,7 +43,7 @@ from core.jobs import turns
 from core.security import new_token
 from core.tables import ACTIVE_STATUSES, ENDED_STATUSES, JOB_STATUSES, CheckpointRow, JobRow
 
-LEASE = timedelta(seconds=60)  # a worker that has not been heard of for so long is taken for dead
+LEASE = timedelta(seconds=60)  # a worker that has not reported for so long counts as dead
 MAX_ATTEMPTS = 3  # without a new checkpoint between them
 PROGRESS_FIELDS = frozenset(
     {
@@ -78,7 +78,7 @@ def cancel(session: Session, job_id: str) -> bool:
 def pause(session: Session, job_id: str) -> bool:
     """queued or running -> paused.
 
-    The time left stays until the worker lets go: the pace of the run is judged by it.
+    The time left stays until the worker has ended: the pace of the run is judged by it.
     """
     return _change(session, job_id, ("queued", "running"), status="paused")
 
@@ -87,9 +87,9 @@ def resume(session: Session, job_id: str) -> bool:
     """paused -> queued, or -> running where a worker still holds the lease; with fresh attempts.
 
     A worker that has not seen the pause, or sees the end of it in time, then goes on and nothing is lost. One
-    that is already saving lets go as it would have: ``release`` puts the job into the queue, and it goes on
+    that is already saving ends as it would have: ``release`` puts the job into the queue, and it goes on
     from that checkpoint when its turn comes. One that is dead is found by the supervisor, as any worker of a
-    running job. Would the job wait in the queue with the lease of a worker that may never let go, it could
+    running job. Would the job wait in the queue with the lease of a worker that may never end, it could
     not be claimed and its place would be taken.
     """
     is_held = JobRow.lease_token.is_not(None)
@@ -100,7 +100,7 @@ def resume(session: Session, job_id: str) -> bool:
 def remove(session: Session, job_id: str) -> bool:
     """A job that has ended, and what is kept about it, are gone; its files are the caller's.
 
-    Not while a worker still lets go.
+    Not while a worker still holds the lease.
     """
     gone = delete(JobRow).where(
         JobRow.id == job_id, JobRow.status.in_(ENDED_STATUSES), JobRow.lease_token.is_(None)
@@ -144,9 +144,9 @@ def requeue(
 ) -> bool:
     """running -> queued, lease given back.
 
-    ``counts`` False: the attempt was ended by us and is not held against the job.
+    ``counts`` False: the attempt was ended by us and is not counted as a failed one.
 
-    ``fresh``: it got on in this attempt, so the attempts before it are forgotten.
+    ``fresh``: it made progress in this attempt, so the attempts before it are forgotten.
     """
     attempts: Any = JobRow.attempts if counts else _ONE_ATTEMPT_LESS
     attempts = 1 if fresh else attempts
@@ -164,7 +164,7 @@ def requeue(
 
 def has_new_checkpoint(session: Session, job: JobRow) -> bool:
     """Whether the attempt that runs has saved anything:
-    a job that gets on between its crashes is not given up."""
+    a job that makes progress between its crashes is not given up."""
     if job.worker_started is None:
         return False
     since = datetime.fromtimestamp(job.worker_started, UTC)
@@ -196,7 +196,7 @@ def release(session: Session, job_id: str, *, token: str) -> bool:
 
     It works in every state, so that no lease outlives its worker. In ``queued`` such a lease is one that an
     earlier version of ``resume`` left behind; in ``running`` the job was resumed while its worker was ending,
-    which is not held against it.
+    which is not counted as a failed attempt.
     """
     runs = JobRow.status == "running"
     changes = {

@@ -4,9 +4,9 @@
   served longest ago (a start or an end of a training; usage remembers those of deleted jobs), then to the
   older job.
 - **Within one user's jobs**: priority (``PRIORITIES``), then ``position``, then age. A priority orders one's
-  own jobs and nobody else's, so no user can starve another with it, an admin neither.
+  own jobs and nobody else's, so no user can keep another waiting with it, an admin neither.
 - **Nobody overtakes the job whose turn it is.** One that needs more devices than are free waits until they
-  are, and with it all the others: a wide job is not starved by narrow ones, and the order that people see is
+  are, and with it all the others: a wide job is not passed by narrow ones, and the order that people see is
   the order that happens. The price is a device that stands idle meanwhile. A job that asks for more devices
   than there are has no turn at all.
 
@@ -73,8 +73,8 @@ def waiting(session: Session) -> list[WaitingJob]:
     One with a lease is none of them: an earlier release left it so, and the supervisor frees it.
     """
     columns = (JobRow.id, JobRow.user_id, JobRow.priority, JobRow.position, JobRow.created_at, DEVICES)
-    found = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
-    return [WaitingJob(*row) for row in found]
+    rows = session.execute(select(*columns).where(JobRow.status == "queued", JobRow.lease_token.is_(None)))
+    return [WaitingJob(*row) for row in rows]
 
 
 def waiting_of(row: JobRow) -> WaitingJob:
@@ -87,8 +87,8 @@ def devices_of(row: JobRow) -> int:
 
 
 def held(session: Session) -> list[Held]:
-    found = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
-    return [Held(*row) for row in found]
+    rows = session.execute(select(JobRow.user_id, DEVICES).where(JobRow.lease_token.is_not(None)))
+    return [Held(*row) for row in rows]
 
 
 def last_served(session: Session) -> dict[str, float]:

@@ -91,18 +91,18 @@ def _by_name_or_id(session: Session, user_id: str, text: str) -> ModelRow | None
 def _version(session: Session, row: ModelRow, *, below: ModelRow, pin: str | None) -> ModelVersionRow | None:
     """None for a model of another server, which may answer without a version. Raises NotFound."""
     if pin is None:
-        found = latest_version(session, below.id)
-        if found is None and below.type == "external":
+        version = latest_version(session, below.id)
+        if version is None and below.type == "external":
             return None
     elif pin.isdecimal():
         number = int(pin) if len(pin) < 10 else -1
-        found = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=number))
+        version = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=number))
     else:
         alias = session.get(ModelAliasRow, (row.id, pin))
-        found = session.get(ModelVersionRow, alias.version_id) if alias else None
-    if found is None:
+        version = session.get(ModelVersionRow, alias.version_id) if alias else None
+    if version is None:
         raise NotFound("There is no such version of this model.")
-    return found
+    return version
 
 
 def _defaults(row: ModelRow, below: ModelRow) -> tuple[str | None, dict[str, Any]]:

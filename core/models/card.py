@@ -83,12 +83,12 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _data(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("dataset", "validation"):
-        found = settings.get(name) or {}
-        if found.get("name"):
-            yield name, f"{found['name']}, version {found.get('number')}, {found.get('rows', 0):,} rows"
-            yield f"{name} content hash", found.get("content_hash")
-        elif found:
-            yield name, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in found.items())
+        facts = settings.get(name) or {}
+        if facts.get("name"):
+            yield name, f"{facts['name']}, version {facts.get('number')}, {facts.get('rows', 0):,} rows"
+            yield f"{name} content hash", facts.get("content_hash")
+        elif facts:
+            yield name, ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -121,8 +121,8 @@ def _hardware(hardware: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _table(title: str, rows: Iterator[tuple[str, Any]]) -> str:
-    told = [f"| {_plain(name)} | {_plain(value)} |" for name, value in rows if value is not None]
-    return "\n".join([f"## {title}", "", "| | |", "|---|---|", *told, ""]) if told else ""
+    lines = [f"| {_plain(name)} | {_plain(value)} |" for name, value in rows if value is not None]
+    return "\n".join([f"## {title}", "", "| | |", "|---|---|", *lines, ""]) if lines else ""
 
 
 def _plain(value: Any) -> str:

@@ -74,7 +74,7 @@ def locate(session: Session, checkpoint_id: str) -> Weights:
 
 
 def whole_base(session: Session, job: JobRow) -> ModelVersionRow | None:
-    """The whole model that an adapter of the job stands over: what it started from, or what lies below that.
+    """The whole model that an adapter of the job is applied to: what it started from, or what is below it.
 
     None: deleted.
     """
@@ -87,8 +87,8 @@ def whole_base(session: Session, job: JobRow) -> ModelVersionRow | None:
 def _job(session: Session, user_id: str, text: str) -> JobRow | None:
     """By id, else the newest job of that name."""
     mine = select(JobRow).where(JobRow.user_id == user_id, (JobRow.id == text) | (JobRow.name == text))
-    found = session.scalars(mine.order_by(JobRow.created_at.desc(), JobRow.id)).all()
-    return min(found, key=lambda row: row.id != text, default=None)
+    jobs = session.scalars(mine.order_by(JobRow.created_at.desc(), JobRow.id)).all()
+    return min(jobs, key=lambda row: row.id != text, default=None)
 
 
 def _gone(step: int) -> Conflict:

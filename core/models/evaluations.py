@@ -28,15 +28,15 @@ def metrics_of(session: Session, row: Measured) -> dict[str, Any]:
     evaluation = row.evaluation
     if evaluation is None:
         return row.metrics
-    told = tell(evaluation) | {"status": evaluation.status, "progress": evaluation.progress}
+    report = tell(evaluation) | {"status": evaluation.status, "progress": evaluation.progress}
     if evaluation.error:
-        told["error"] = evaluation.error
+        report["error"] = evaluation.error
     if (ahead := WORK.count_ahead(session, evaluation)) is not None:
-        told["ahead"] = ahead
-    return {**row.metrics, "evaluation": told}
+        report["ahead"] = ahead
+    return {**row.metrics, "evaluation": report}
 
 
 def tell(row: EvaluationRow) -> dict[str, Any]:
     """What was asked for: method, dataset and version, which rows of it, since when."""
-    asked = {name: value for name, value in row.asked.items() if name != "columns"}
-    return asked | {"asked_at": row.created_at.isoformat()}
+    request = {name: value for name, value in row.asked.items() if name != "columns"}
+    return request | {"asked_at": row.created_at.isoformat()}

@@ -97,9 +97,9 @@ def publish(
     version_id = _store(draft.iterdir())
     try:
         with writing() as session:
-            made = _insert(session, new, version_id=version_id, facts=facts)
-            then(session, made)
-            return made
+            published = _insert(session, new, version_id=version_id, facts=facts)
+            then(session, published)
+            return published
     except BaseException:  # raised again: no row names the folder, so it must not stay
         storage.remove(storage.model_dir(version_id))
         raise
@@ -161,17 +161,17 @@ def add_base(user: User, new: NewBase) -> Model:
         )
     version_id = new_id("mdv")
     with storage.publishing(storage.model_dir(version_id)) as draft:
-        found = inspect(new.source, download_to=draft)
-    return _register_base(new, folder=storage.model_dir(version_id), found=found, version_id=version_id)
+        inspection = inspect(new.source, download_to=draft)
+    return _register_base(new, folder=storage.model_dir(version_id), found=inspection, version_id=version_id)
 
 
 def _published(job_id: str) -> Published | None:
     """The job's own result, if it is there already. Checkpoints that were promoted meanwhile are others."""
     with reading() as session:
-        made = (
+        statement = (
             select(ModelVersionRow).filter_by(finetune_job_id=job_id).order_by(ModelVersionRow.version.desc())
         )
-        row = next((row for row in session.scalars(made) if not row.settings.get("promoted")), None)
+        row = next((row for row in session.scalars(statement) if not row.settings.get("promoted")), None)
         return Published(row.model_id, row.id) if row else None
 
 
@@ -211,16 +211,16 @@ def _insert(session: Session, new: Publication, *, version_id: str, facts: Facts
     if base is None or base_model is None:
         raise Conflict("The base model was deleted while the job ran.")
     row = _finetuned_row(session, new, base_model=base_model)
-    if new.kind == base.kind == "adapter":  # one adapter went on: it stands over the same whole model
+    if new.kind == base.kind == "adapter":  # an adapter was trained further: it has the same whole model
         base = session.get_one(ModelVersionRow, base.base_version_id)
-    whole = facts.num_parameters + (base.num_parameters if new.kind == "adapter" else 0)
+    num_parameters = facts.num_parameters + (base.num_parameters if new.kind == "adapter" else 0)
     version = _add_version(
         session,
         row,
         version_id=version_id,
         folder=storage.model_dir(version_id),
         facts=Facts(
-            whole,
+            num_parameters,
             facts.size_bytes,
             facts.context_length,
             facts.chat_template_sha256 or base.chat_template_sha256,

@@ -202,10 +202,10 @@ def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
 def drop_alias(user: User, model_id: str, alias: str) -> None:
     with writing() as session:
         row = _find_changeable(session, user.id, model_id)
-        found = session.get(ModelAliasRow, (row.id, alias))
-        if found is None:
+        alias_row = session.get(ModelAliasRow, (row.id, alias))
+        if alias_row is None:
             raise NotFound("There is no such alias.")
-        session.delete(found)
+        session.delete(alias_row)
 
 
 def _find_changeable(session: Session, user_id: str, model_id: str) -> ModelRow:

@@ -127,20 +127,20 @@ def weights_model(session: Session, row: ModelRow) -> ModelRow | None:
 
     None when that was deleted.
     """
-    found: ModelRow | None = row
+    model: ModelRow | None = row
     for _ in range(CUSTOM_DEPTH):
-        if found is None or found.type != "custom":
-            return found
-        found = session.get(ModelRow, found.base_model_id) if found.base_model_id else None
-    return found
+        if model is None or model.type != "custom":
+            return model
+        model = session.get(ModelRow, model.base_model_id) if model.base_model_id else None
+    return model
 
 
 def require_weights_model(session: Session, row: ModelRow) -> ModelRow:
     """Raises Conflict when the model below a custom one was deleted."""
-    found = weights_model(session, row)
-    if found is None:
+    model = weights_model(session, row)
+    if model is None:
         raise Conflict(f"The model under {row.name} was deleted. Make a new custom model on another base.")
-    return found
+    return model
 
 
 def latest_version(session: Session, model_id: str) -> ModelVersionRow | None:
@@ -164,11 +164,11 @@ def _aliases(session: Session, model_id: str) -> dict[str, int]:
 
 def descends_from_starter(session: Session, row: ModelRow) -> bool:
     seen: set[str] = set()
-    found: ModelRow | None = row
-    while found is not None and found.base_model_id and found.id not in seen:
-        seen.add(found.id)
-        found = session.get(ModelRow, found.base_model_id)
-    return found is not None and found.owner_id is None and found.name == STARTER
+    model: ModelRow | None = row
+    while model is not None and model.base_model_id and model.id not in seen:
+        seen.add(model.id)
+        model = session.get(ModelRow, model.base_model_id)
+    return model is not None and model.owner_id is None and model.name == STARTER
 
 
 def export_ids_of(session: Session, model_id: str) -> list[str]:

@@ -187,7 +187,7 @@ class _ForkedChild:
 
 
 class _WarmParent:
-    """The process that forks, the line to it, and the thread that hears which of its children ended."""
+    """The process that forks, the line to it, and the thread that reads which of its children ended."""
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.is_gone = False
@@ -209,11 +209,11 @@ class _WarmParent:
         self, request: dict[str, Any], descriptors: list[int], then: Callable[[], object] | None
     ) -> _ForkedChild | None:
         """None when it is gone, does not answer in time, or cannot fork."""
-        told, answer = threading.Event(), dict[str, Any]()
+        event, answer = threading.Event(), dict[str, Any]()
         with self._sending:
             self._last += 1
             number = self._last
-            self._answers[number] = (told, answer)
+            self._answers[number] = (event, answer)
             answer["then"] = then
             try:
                 sent = json.dumps({**request, "number": number}).encode()
@@ -222,7 +222,7 @@ class _WarmParent:
                 self.is_gone = True
                 del self._answers[number]
                 return None
-        if not told.wait(START_SECONDS):
+        if not event.wait(START_SECONDS):
             self.process.kill()  # it hangs; what it may still fork finds its row claimed
         self._answers.pop(number, None)
         return answer.get("child")
@@ -242,8 +242,8 @@ class _WarmParent:
                 self._hear(json.loads(message))
         self.is_gone = True
         self._line.close()
-        for told, _ in list(self._answers.values()):
-            told.set()
+        for event, _ in list(self._answers.values()):
+            event.set()
         for child, then in list(self._children.values()):
             threading.Thread(target=_outlive, args=(child, then), daemon=True).start()
 
@@ -255,7 +255,7 @@ class _WarmParent:
             if then is not None:
                 then()
             return
-        told, answer = self._answers.get(said["number"], (None, None))
+        event, answer = self._answers.get(said["number"], (None, None))
         if "error" in said:
             log.error("no child could be forked: %s", said["error"])
         else:
@@ -263,8 +263,8 @@ class _WarmParent:
             self._children[child.pid] = (child, answer["then"] if answer else None)
             if answer is not None:
                 answer["child"] = child
-        if told is not None:
-            told.set()
+        if event is not None:
+            event.set()
 
 
 def _outlive(child: _ForkedChild, then: Callable[[], object] | None) -> None:

@@ -97,12 +97,12 @@ class TendedQueue(ABC, Generic[R]):
         """Return when a row is settled. Where no thread looks after the queue, the caller does."""
         self.wake()
         while True:
-            seen = self._wakes
+            wakes = self._wakes
             if not self.is_running:
                 self.tick(only=key)
             if is_settled(self.work, key) and (self.is_running or key not in self.children):
                 return
-            self._wait(seen, BUSY_SECONDS)
+            self._wait(wakes, BUSY_SECONDS)
 
     def recover(self) -> None:
         """At the start of a server, before anything is asked for. Begins to look after the queue."""
@@ -200,8 +200,8 @@ class TendedQueue(ABC, Generic[R]):
 
     def _is_unclaimed(self, key: Key) -> bool:
         with reading() as session:
-            found = session.scalar(select(self.work.row).where(self.work.is_row(key), self.work.is_waiting))
-        return found is not None
+            row = session.scalar(select(self.work.row).where(self.work.is_row(key), self.work.is_waiting))
+        return row is not None
 
     def _note_output(self, key: Key, code: int) -> None:
         """What a process said before it went wrong belongs into the server's log; its own file goes."""
@@ -213,13 +213,13 @@ class TendedQueue(ABC, Generic[R]):
 
     def _loop(self) -> None:
         while self._thread is threading.current_thread():
-            seen = self._wakes
+            wakes = self._wakes
             try:
                 busy = self.tick()
             except Exception:  # the thread must go on: outermost loop
                 log.exception("%s could not be looked after; trying again", self.name)
                 busy = False
-            self._wait(seen, BUSY_SECONDS if busy else IDLE_SECONDS)
+            self._wait(wakes, BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def _wait(self, seen: int, seconds: float) -> None:
         with self._changed:

@@ -56,17 +56,17 @@ def serve(line: socket.socket) -> None:
         try:
             pid = _fork(request, line, descriptors, children)
             children[os.pidfd_open(pid)] = pid
-            said: dict[str, Any] = {"pid": pid, "started": psutil.Process(pid).create_time()}
+            answer: dict[str, Any] = {"pid": pid, "started": psutil.Process(pid).create_time()}
         except OSError as error:  # no room for one more process
-            said = {"error": str(error)}
+            answer = {"error": str(error)}
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        _tell(line, {"number": request["number"], **said})
+        _tell(line, {"number": request["number"], **answer})
 
 
 def _tell(line: socket.socket, said: dict[str, Any]) -> None:
-    """A server that is gone hears nothing; the next look at the line ends this process."""
+    """A server that is gone receives nothing; the next look at the line ends this process."""
     try:
         line.send(json.dumps(said).encode())
     except OSError:

@@ -56,7 +56,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Delta:
-    """More text. May be empty: a sign of life while a model loads."""
+    """More text. May be empty: it shows that the model is still being loaded."""
 
     text: str
 

@@ -1,8 +1,8 @@
 """Answers from models on this server. This side lives in the web process and knows no torch: it starts the
-inference process when somebody asks, speaks JSON lines with it (see ``core.inference.server``), and starts
+inference process when somebody asks, exchanges JSON lines with it (see ``core.inference.server``), and starts
 another when it has died. Only here does a model that is asked become folders and adapters.
 
-Nothing waits for ever: a request without a sign of life ends as Unavailable. Requests that were being
+Nothing waits for ever: a request without any message ends as Unavailable. Requests that were being
 answered when the process died end so too; one that reached a process which was just closing down for idleness
 is sent again.
 """

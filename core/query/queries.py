@@ -74,7 +74,7 @@ def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowR
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
-        asked = ask(
+        outcome = ask(
             user,
             new.sql,
             names,
@@ -84,13 +84,13 @@ def arrow(user: User, new: NewArrowQuery, *, stop: Stop | None = None) -> ArrowR
             parameters=new.parameters,
             form="arrow",
         )
-        assert asked.answer.file is not None
-        stream = asked.answer.file.open("rb")
+        assert outcome.answer.file is not None
+        stream = outcome.answer.file.open("rb")
     return ArrowResult(
         stream=stream,
         size_bytes=os.fstat(stream.fileno()).st_size,
-        row_count=asked.answer.rows,
-        truncated=asked.answer.truncated,
+        row_count=outcome.answer.rows,
+        truncated=outcome.answer.truncated,
         elapsed_ms=progress.elapsed_ms,
         queue_ms=progress.queue_ms,
     )
@@ -106,7 +106,7 @@ def plan(
     progress = progress or QueryProgress(stop or Stop())
     names = Names(datasets.sql_tables(user))
     with private_folder() as folder:
-        asked = ask(
+        outcome = ask(
             user,
             new.sql,
             names,
@@ -116,14 +116,14 @@ def plan(
             parameters=new.parameters,
             form="plan",
         )
-    steps = asked.answer.plan
-    whole = sum(map(_seconds, steps)) or 1.0
+    steps = outcome.answer.plan
+    total_seconds = sum(map(_seconds, steps)) or 1.0
     return QueryPlan(
-        operators=tuple(_operator(step, whole) for step in steps),
+        operators=tuple(_operator(step, total_seconds) for step in steps),
         elapsed_ms=progress.elapsed_ms,
         queue_ms=progress.queue_ms,
-        bytes_scanned=asked.bytes_scanned,
-        rows_scanned=asked.rows_scanned,
+        bytes_scanned=outcome.bytes_scanned,
+        rows_scanned=outcome.rows_scanned,
     )
 
 
@@ -146,7 +146,7 @@ def save(
     names = Names(datasets.sql_tables(user))
     allowed = limits(seconds=settings().query_seconds * SAVING_TAKES, file_bytes=largest_result())
     with private_folder() as folder:
-        asked = ask(
+        outcome = ask(
             user,
             new.sql,
             names,
@@ -155,12 +155,12 @@ def save(
             progress=progress or QueryProgress(),
             form="parquet",
         )
-        assert asked.answer.file is not None
-        parents = sorted({table.version_id for table in asked.used})
+        assert outcome.answer.file is not None
+        parents = sorted({table.version_id for table in outcome.used})
         return datasets.create_from_table(
             user,
             name=new.name,
-            parquet=asked.answer.file,
+            parquet=outcome.answer.file,
             sql=new.sql,
             parents=parents,
             note=new.note,
@@ -192,21 +192,21 @@ def table_name(user: User, version_id: str) -> str:
 def _run(user: User, new: NewQuery, names: Names, progress: QueryProgress) -> QueryResult:
     with private_folder() as folder:
         allowed = limits(rows=new.limit)
-        asked = ask(
+        outcome = ask(
             user, new.sql, names, folder=folder, limits=allowed, progress=progress, parameters=new.parameters
         )
-    assert asked.answer.table is not None
-    rows = json_rows(asked.answer.table)
+    assert outcome.answer.table is not None
+    rows = json_rows(outcome.answer.table)
     return QueryResult(
-        table=asked.answer.table,
-        columns=asked.answer.columns,
+        table=outcome.answer.table,
+        columns=outcome.answer.columns,
         rows=rows,
         row_count=len(rows),
-        truncated=asked.answer.truncated,
+        truncated=outcome.answer.truncated,
         elapsed_ms=progress.elapsed_ms,
         queue_ms=progress.queue_ms,
-        bytes_scanned=asked.bytes_scanned,
-        rows_scanned=asked.rows_scanned,
+        bytes_scanned=outcome.bytes_scanned,
+        rows_scanned=outcome.rows_scanned,
     )
 
 

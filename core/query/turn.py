@@ -135,13 +135,13 @@ def private_folder() -> Iterator[Path]:
 
 def limits(**changed: Any) -> Limits:
     """What the server's settings give one query."""
-    given = Limits(
+    defaults = Limits(
         seconds=settings().query_seconds,
         memory_mb=settings().query_memory_mb,
         threads=hardware.cores(at_most=MAX_THREADS),
         file_bytes=max(2**20, min(SPILL_BYTES, _free_bytes() // (settings().query_concurrency + 1))),
     )
-    return replace(given, **changed)
+    return replace(defaults, **changed)
 
 
 def largest_result() -> int:

@@ -131,9 +131,9 @@ class QueryTable:
 
 
 def _lines(step: Operator, *, depth: int) -> list[str]:
-    told = "; ".join(f"{key.lower()}: {text}" for key, text in step.details)
+    details = "; ".join(f"{key.lower()}: {text}" for key, text in step.details)
     line = f"{'  ' * depth}{step.name}  {step.rows:,} rows  {step.seconds * 1000:,.1f} ms ({step.share:.0%})"
     return [
-        line + (f"  {told}" if told else ""),
+        line + (f"  {details}" if details else ""),
         *(x for child in step.children for x in _lines(child, depth=depth + 1)),
     ]

@@ -98,8 +98,8 @@ def _column_advice(sql: str, names: Names) -> str:
 def _longest_name_at(sql: str, position: int, columns: Iterable[str]) -> str | None:
     """The longest column name that needs quotes and stands, or ends, where the text was not understood."""
     text = fold(sql)
-    found = [name for name in columns if needs_quotes(name) and _stands_around(fold(name), text, position)]
-    return max(found, key=len, default=None)
+    names = [name for name in columns if needs_quotes(name) and _stands_around(fold(name), text, position)]
+    return max(names, key=len, default=None)
 
 
 def _stands_around(name: str, text: str, position: int) -> bool:

@@ -50,14 +50,14 @@ def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path)
 
 def _require_same_names(old: Columns, new: Columns) -> None:
     missing, extra = [name for name in old if name not in new], [name for name in new if name not in old]
-    said = []
+    problems = []
     if missing:
-        said.append(f"it has no column {_listed(missing)}")
+        problems.append(f"it has no column {_listed(missing)}")
     if extra:
-        said.append(f"the dataset has no column {_listed(extra)}")
-    if said:
+        problems.append(f"the dataset has no column {_listed(extra)}")
+    if problems:
         raise UnreadableFile(
-            f"The rows do not fit behind the others: {', and '.join(said)}. Rename or drop columns, "
+            f"The rows do not fit behind the others: {', and '.join(problems)}. Rename or drop columns, "
             f"then try again."
         )
 

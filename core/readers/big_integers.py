@@ -36,8 +36,8 @@ def exactly(
         value for name, type_ in columns for value in _big_values(quoted(name), sql_types.parsed(type_), 0)
     ]
     bounds = ", ".join(f"min(list_min({value})), max(list_max({value}))" for value in values)
-    found = iter(connection.execute(f"SELECT {bounds} FROM ({select})", list(parameters)).fetchall()[0])
-    wanted = iter([_narrowest(low, high) for low, high in zip(found, found, strict=True)])
+    extremes = iter(connection.execute(f"SELECT {bounds} FROM ({select})", list(parameters)).fetchall()[0])
+    wanted = iter([_narrowest(low, high) for low, high in zip(extremes, extremes, strict=True)])
     return _with_big_ones(columns, lambda: next(wanted))
 
 

@@ -75,13 +75,13 @@ def _list_misfits(task: ReadTask, source: str, tests: dict[_Change, str]) -> boo
         for i, (c, test) in enumerate(tests.items())
     )
     any_of = " OR ".join(f"v{i} IS NOT NULL" for i in range(len(tests)))
-    found = task.connection.execute(
+    cursor = task.connection.execute(
         f"SELECT * FROM (SELECT row_number() OVER (), to_json(t)::VARCHAR, {values} FROM {source} t) "
         f"WHERE {any_of}"
     )
     first: list[tuple[int, str]] = []
     count = 0
-    while row := found.fetchone():
+    while row := cursor.fetchone():
         change, value = next((c, v) for c, v in zip(tests, row[2:], strict=True) if v is not None)
         message = misfit(change.source, value, change.wanted)
         count += 1

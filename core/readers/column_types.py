@@ -169,8 +169,8 @@ def questions(column: TextColumn) -> list[str]:
 
 def is_nearly_number(values: Iterable[str]) -> bool:
     """Whether text that was kept looks like numbers to a person, who then wonders why."""
-    seen = [value for value in values if value]
-    return bool(seen) and all(_ALMOST_NUMBER.fullmatch(value.strip()) for value in seen)
+    filled = [value for value in values if value]
+    return bool(filled) and all(_ALMOST_NUMBER.fullmatch(value.strip()) for value in filled)
 
 
 def _known(options: IngestOptions) -> list[Candidate]:

@@ -139,14 +139,14 @@ def _is_unclear(column: TextColumn) -> bool:
 
 def _settled(source: str, path: Path, columns: list[TextColumn], task: ReadTask) -> list[TextColumn]:
     """The columns with the types that the whole file allows: one pass, or a few for very wide tables."""
-    asked = [column_types.questions(column) for column in columns]
+    by_column = [column_types.questions(column) for column in columns]
     values: list[object] = []
-    flat = [question for questions in asked for question in questions]
+    flat = [question for questions in by_column for question in questions]
     for at in range(0, len(flat), ANSWERS_AT_ONCE):
         chosen = ", ".join(flat[at : at + ANSWERS_AT_ONCE])
         values += task.connection.execute(f"SELECT {chosen} FROM {source}", [str(path)]).fetchall()[0]
     answers, rest = [], iter(values)
-    for questions in asked:
+    for questions in by_column:
         count, *fits = itertools.islice(rest, len(questions))
         answers.append((int(str(count)), [fit is not False for fit in fits]))
     return column_types.settle(columns, answers)
@@ -201,11 +201,11 @@ def _misfits(source: str, path: Path, columns: list[TextColumn], task: ReadTask)
         f"SELECT * FROM (SELECT row_number() OVER () - 1, {values} FROM {source}) WHERE {any_of}{limit}",
         [str(path)],
     )
-    found: dict[int, str] = {}
+    misfits: dict[int, str] = {}
     while row := answers.fetchone():
         column, value = next((c, v) for c, v in zip(chosen, row[1:], strict=True) if v is not None)
-        found[row[0]] = misfit(column.name, value, column.type)
-    return found
+        misfits[row[0]] = misfit(column.name, value, column.type)
+    return misfits
 
 
 def _reject_misfits(

@@ -75,12 +75,12 @@ def sample_lines(path: Path) -> tuple[list[str], bool]:
 def sample_of(path: Path, dialect: Dialect) -> RowSample:
     """The first whole rows below what is skipped."""
     lines, is_all = sample_lines(path)
-    found = [
+    first_records = [
         r
         for r in records(iter(lines[dialect.skip :]), dialect.delimiter, dialect.escape)
         if r.values and not r.problem
     ]
-    even = [record.values for record in found if len(record.values) >= dialect.width]
+    even = [record.values for record in first_records if len(record.values) >= dialect.width]
     return RowSample(even, is_all, max(sum(map(len, lines)) // max(len(even), 1), 1))
 
 

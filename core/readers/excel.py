@@ -92,10 +92,12 @@ def _column(cells: list[Any]) -> pa.Array:
     values = [None if cell == "" else cell for cell in cells]
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {int, float}:
-        whole = all(value is None or (float(value).is_integer() and abs(value) <= _EXACT) for value in values)
+        are_whole = all(
+            value is None or (float(value).is_integer() and abs(value) <= _EXACT) for value in values
+        )
         return pa.array(
-            [None if v is None else int(v) for v in values] if whole else values,
-            pa.int64() if whole else pa.float64(),
+            [None if v is None else int(v) for v in values] if are_whole else values,
+            pa.int64() if are_whole else pa.float64(),
         )
     if kinds and kinds <= {dt.date, dt.datetime}:
         return pa.array(values) if kinds == {dt.date} else _timestamps(values)

@@ -167,11 +167,11 @@ def _end_of(window: _Window) -> int | None:
         begins = indent is not None and not indent.group().strip(" \t,[")
         aligned = re.compile(r"\n[ \t]*\{").search(window.text, window.at + 1) if begins else None
         closed = _closing(window.text, window.at)
-        found = [end for end in (aligned.start() if aligned else None, closed) if end is not None]
-        if found and (closed is not None or window.is_end or len(window.text) - window.at > LARGEST):
-            return min(found)
+        ends = [end for end in (aligned.start() if aligned else None, closed) if end is not None]
+        if ends and (closed is not None or window.is_end or len(window.text) - window.at > LARGEST):
+            return min(ends)
         if len(window.text) - window.at > LARGEST or not window.more():
-            return min(found) if found else None
+            return min(ends) if ends else None
 
 
 def _closing(text: str, start: int) -> int | None:

@@ -119,14 +119,14 @@ def _flatten_scalars(task: ReadTask) -> None:
     """A column of mixed plain values (``1`` and ``"a"``) comes as JSON;
     as text it has no quotes around its words."""
     source = f"read_parquet({literal(str(task.target))})"
-    found = [name for name, type_ in describe(task.connection, f"SELECT * FROM {source}") if type_ == "JSON"]
-    if not found:
+    names = [name for name, type_ in describe(task.connection, f"SELECT * FROM {source}") if type_ == "JSON"]
+    if not names:
         return
     tests = ", ".join(
-        f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false)" for name in found
+        f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false)" for name in names
     )
     nested = task.connection.execute(f"SELECT {tests} FROM {source}").fetchall()[0]
-    plain = [name for name, is_nested in zip(found, nested, strict=True) if not is_nested]
+    plain = [name for name, is_nested in zip(names, nested, strict=True) if not is_nested]
     if plain:
         changed = ", ".join(f"{quoted(name)} ->> '$' AS {quoted(name)}" for name in plain)
         untidy = task.target.rename(task.work / "untidy.parquet")
@@ -191,9 +191,9 @@ def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
     """
     target, rejects, skip = task.work / "mended", task.rejects, task.options.skip_bad_rows
     rejects.clear()
-    found = elements(path, resume=skip, is_head=task.is_head) if is_document else _lines(path)
+    rows = elements(path, resume=skip, is_head=task.is_head) if is_document else _lines(path)
     with target.open("w", encoding="utf-8") as out:
-        for row in found:
+        for row in rows:
             if row.problem:
                 rejects.add(row.line, row.problem, row.raw.strip())
                 continue

@@ -41,16 +41,16 @@ def why_not(error: Exception) -> str:
 
 
 def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
                 raise ValueError(f"the key {key[:60]!r} stands twice in one object")
             seen.add(key)
-    if "" in found:
+    if "" in values:
         raise ValueError("a key is empty")
-    return found
+    return values
 
 
 def exact_integer(digits: str) -> int | str:

@@ -106,13 +106,13 @@ def look_at(path: Path, filename: str, options: IngestOptions, *, work: Path) ->
                     if _has_good_rows(error, options)
                     else Look()
                 )
-                told = failed(error).error or {}
-                told["count"] = max(told["count"], look.num_skipped)
+                error_facts = failed(error).error or {}
+                error_facts["count"] = max(error_facts["count"], look.num_skipped)
                 return replace(
                     look,
                     detected=opened.found | look.detected,
                     choices=choices,
-                    error=told,
+                    error=error_facts,
                     num_skipped=0,
                     skipped=[],
                 )
@@ -175,10 +175,10 @@ def _read(
 
 def _shown(task: ReadTask, detected: list[str]) -> Look:
     table_ = f"read_parquet({literal(str(task.target))})"
-    found = zip(describe(task.connection, f"FROM {table_}"), task.columns, detected, strict=True)
+    described = zip(describe(task.connection, f"FROM {table_}"), task.columns, detected, strict=True)
     columns = [
         {"name": name, "type": type_, "source": source, "detected": task.detected.get(source, was)}
-        for (name, type_), source, was in found
+        for (name, type_), source, was in described
     ]
     (num_rows,) = task.connection.execute(f"SELECT count(*) FROM {table_}").fetchall()[0]
     table = task.connection.sql(f"SELECT * FROM {table_} LIMIT {ROWS}").to_arrow_table()
@@ -205,9 +205,9 @@ def _limit_memory() -> None:
 
 def main() -> None:
     _limit_memory()
-    asked = json.load(sys.stdin)
-    options = parse(IngestOptions, **asked["options"])
-    look = look_at(Path(asked["path"]), asked["filename"], options, work=Path(asked["work"]))
+    request = json.load(sys.stdin)
+    options = parse(IngestOptions, **request["options"])
+    look = look_at(Path(request["path"]), request["filename"], options, work=Path(request["work"]))
     json.dump(asdict(look), sys.stdout)
 
 

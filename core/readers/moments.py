@@ -21,8 +21,8 @@ def require_known_years(task: ReadTask) -> None:
     if not tests:
         return
     rows = ", ".join(f"min(file_row_number) FILTER ({test})" for test in tests.values())
-    found = task.connection.execute(f"SELECT {rows} FROM {source}").fetchall()[0]
-    for name, row in zip(tests, found, strict=True):
+    first_rows = task.connection.execute(f"SELECT {rows} FROM {source}").fetchall()[0]
+    for name, row in zip(tests, first_rows, strict=True):
         if row is None:
             continue
         read = f"SELECT {quoted(name)}::VARCHAR FROM {source} WHERE file_row_number = {row}"

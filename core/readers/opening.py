@@ -64,7 +64,7 @@ def open_plain(
     ``head``: it is only a look, for which so many bytes of a text, and the first table of a zip, will do.
     """
     kind = kind_of(filename)
-    path, suffix, found, is_cut = staged, kind.suffix, dict[str, object](), False
+    path, suffix, facts, is_cut = staged, kind.suffix, dict[str, object](), False
     if kind.compression:
         require_kind(staged, kind.compression)
         path = work / "plain"
@@ -75,11 +75,11 @@ def open_plain(
         is_cut = unpacked.is_cut
         if unpacked.member is not None:
             suffix = _suffix_of(unpacked.member)
-            found = {"member": unpacked.member, "members": list(unpacked.members)}
+            facts = {"member": unpacked.member, "members": list(unpacked.members)}
     require_kind(path, suffix)
     if head is not None and suffix in TEXTS and (is_cut or path.stat().st_size > head):
-        return _head_of(path, suffix, work / "head", found, head, is_cut=is_cut)
-    return Opened(path, suffix, found)
+        return _head_of(path, suffix, work / "head", facts, head, is_cut=is_cut)
+    return Opened(path, suffix, facts)
 
 
 def _suffix_of(member: str) -> str:

@@ -112,9 +112,9 @@ class IngestOptions(Input):
     @field_validator("names")
     @classmethod
     def _names_are_names(cls, names: dict[str, str] | None) -> dict[str, str] | None:
-        given = {old: new.strip() for old, new in (names or {}).items()}
-        if any(not 0 < len(new) <= 200 for new in given.values()):
+        new_names = {old: new.strip() for old, new in (names or {}).items()}
+        if any(not 0 < len(new) <= 200 for new in new_names.values()):
             raise ValueError("a column's name has 1 to 200 characters")
-        if len({new.lower() for new in given.values()}) < len(given):
+        if len({new.lower() for new in new_names.values()}) < len(new_names):
             raise ValueError("two columns cannot have the same name")
-        return given or None
+        return new_names or None

@@ -146,7 +146,7 @@ def _first_bad_byte(task: ReadTask) -> int | None:
 
     Raises UnreadableFile at a NUL byte, if not asked to skip.
     """
-    decoder, seen, size, in_letter = (
+    decoder, num_read, size, in_letter = (
         codecs.getincrementaldecoder("utf-8")(),
         0,
         max(task.source.stat().st_size, 1),
@@ -155,19 +155,19 @@ def _first_bad_byte(task: ReadTask) -> int | None:
     with task.source.open("rb") as file:
         while chunk := file.read(IN_CACHE):
             if b"\0" in chunk and not task.options.skip_bad_rows:
-                raise _with_nul(chunk, 1 + _count_lines(file, seen))
+                raise _with_nul(chunk, 1 + _count_lines(file, num_read))
             try:
                 if in_letter or not chunk.isascii():  # three times as fast as decoding
                     decoder.decode(chunk)
                     in_letter = bool(decoder.getstate()[0])
             except UnicodeDecodeError as error:
-                return max(seen + error.start, 0)
-            seen += len(chunk)
-            task.progress.advance(seen / size)
+                return max(num_read + error.start, 0)
+            num_read += len(chunk)
+            task.progress.advance(num_read / size)
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return seen
+        return num_read
     return None
 
 

@@ -144,12 +144,12 @@ def _readable(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _chosen(members: list[zipfile.ZipInfo], wanted: WantedMember) -> zipfile.ZipInfo:
     names = ", ".join(m.filename[-60:] for m in members[:5]) + (" …" if len(members) > 5 else "")
     if wanted.member:
-        found = next((m for m in members if m.filename == wanted.member), None)
-        if found is None:
+        member = next((m for m in members if m.filename == wanted.member), None)
+        if member is None:
             raise ValidationError.of(
                 "options.member", f"the archive holds no {wanted.member[-60:]!r}; it holds {names}"
             )
-        return found
+        return member
     if len(members) > 1 and not wanted.first:
         raise UnsupportedMediaType(
             f"The archive holds {len(members)} files ({names}). Say which one to read (options.member)."

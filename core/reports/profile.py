@@ -84,28 +84,28 @@ def compute(
     for number, group in enumerate(groups):
         progress.stage(0.8 * number / len(groups), 0.8 * (number + 1) / len(groups))
         profiles += _summarize(connection, source, group, charted=max(0, detailed - len(profiles)))
-    for number, found in enumerate(profiles[:detailed]):
+    for number, profile in enumerate(profiles[:detailed]):
         progress.stage(0.8 + 0.2 * number / len(profiles), 0.8 + 0.2 * (number + 1) / len(profiles))
-        _count_values(connection, source, found)
+        _count_values(connection, source, profile)
     connection.execute("DROP TABLE IF EXISTS temp.profiled")
     return profiles + [{**column, **NOTHING} for column in columns[WIDE:]]
 
 
 def from_footer(parquet: Path, columns: Sequence[Column]) -> list[ColumnProfile]:
     """What the footer says: nulls, min and max per plain column. No data is read."""
-    found = {column["name"]: {**column, **NOTHING} for column in columns}
+    profiles = {column["name"]: {**column, **NOTHING} for column in columns}
     with ParquetFile(parquet) as file:
         footer = file.metadata
         plain = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
         groups = range(
             footer.num_row_groups if footer.num_row_groups * footer.num_columns <= FOOTER_CHUNKS else 0
         )
-        for name, profiled in found.items():
+        for name, profiled in profiles.items():
             if name in plain and len(groups):
                 profiled.update(
                     _footer_of([footer.row_group(g).column(plain[name]).statistics for g in groups])
                 )
-    return list(found.values())
+    return list(profiles.values())
 
 
 def _source(connection: duckdb.DuckDBPyConnection, parquet: Path, columns: Sequence[Column]) -> str:
@@ -122,14 +122,14 @@ def _footer_of(statistics: Sequence[Any]) -> dict[str, Any]:
     """Of all row groups together; nothing where one of them has none."""
     if not all(one is not None and one.has_null_count for one in statistics):
         return {}
-    found: dict[str, Any] = {"nulls": sum(one.null_count for one in statistics)}
+    facts: dict[str, Any] = {"nulls": sum(one.null_count for one in statistics)}
     bounded = [one for one in statistics if one.has_min_max]
     if bounded and all(one.has_min_max or one.num_values == 0 for one in statistics):
-        found |= {
+        facts |= {
             "min": _cell(min(one.min for one in bounded)),
             "max": _cell(max(one.max for one in bounded)),
         }
-    return found
+    return facts
 
 
 def _summarize(
@@ -174,21 +174,21 @@ def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
     The fewer the better: each costs 0.3 ms to plan.
     """
     name, type_ = quoted(column["name"]), column["type"]
-    found = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
+    aggregates = {"present": f"count({name})", "distinct": f"approx_count_distinct({name})"}
     if is_number(type_):
-        found |= _of_number(name, type_)
+        aggregates |= _of_number(name, type_)
     elif type_ == "VARCHAR":
-        found |= {"min": f"left(min({name}), {MAX_TEXT})", "max": f"left(max({name}), {MAX_TEXT})"}
-        found |= {"empty": f"count(*) FILTER ({name} = '')", **_of_lengths(f"length({name})")}
+        aggregates |= {"min": f"left(min({name}), {MAX_TEXT})", "max": f"left(max({name}), {MAX_TEXT})"}
+        aggregates |= {"empty": f"count(*) FILTER ({name} = '')", **_of_lengths(f"length({name})")}
     elif _is_plain(type_):
-        found |= {"min": f"min({name})", "max": f"max({name})"}
+        aggregates |= {"min": f"min({name})", "max": f"max({name})"}
     else:
-        found["distinct"] = f"approx_count_distinct({name}::VARCHAR)"
+        aggregates["distinct"] = f"approx_count_distinct({name}::VARCHAR)"
         if is_list(type_):
-            found |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
+            aggregates |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
     if bounds is not None:
-        found["bars"] = _bars(column, bounds)
-    return found
+        aggregates["bars"] = _bars(column, bounds)
+    return aggregates
 
 
 def _of_number(name: str, type_: str) -> dict[str, str]:
@@ -237,15 +237,15 @@ def _bounds(
     """Smallest and largest value of what can be drawn. DuckDB takes them from the footer; only where a column
     holds infinities or not-a-number they are looked for."""
     drawn = [column for column in columns if is_number(column["type"]) or is_moment(column["type"])]
-    found = _least_and_most(connection, source, [_as_number(column) for column in drawn])
-    unclear = [at for at, (low, high) in enumerate(found) if low is not None and not _is_finite(low, high)]
+    extremes = _least_and_most(connection, source, [_as_number(column) for column in drawn])
+    unclear = [at for at, (low, high) in enumerate(extremes) if low is not None and not _is_finite(low, high)]
     finite = [
         f"CASE WHEN isfinite(({_as_number(drawn[at])})::DOUBLE) THEN {_as_number(drawn[at])} END"
         for at in unclear
     ]
     for at, bounds in zip(unclear, _least_and_most(connection, source, finite), strict=True):
-        found[at] = bounds
-    named = zip([column["name"] for column in drawn], found, strict=True)
+        extremes[at] = bounds
+    named = zip([column["name"] for column in drawn], extremes, strict=True)
     return {
         name: (low, high)
         for name, (low, high) in named
@@ -358,7 +358,7 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
         return
     name = quoted(column["name"])
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
-    found = _table(
+    rows = _table(
         connection,
         # by position: a column may be called n
         (
@@ -368,9 +368,9 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
         ),
     ).to_pylist()
     column["top_values"] = [
-        {"value": json_safe(row["cell"]), "count": row["n"]} for row in found if row["n"] > 1
+        {"value": json_safe(row["cell"]), "count": row["n"]} for row in rows if row["n"] > 1
     ]
-    column["distinct"], column["distinct_exact"] = (found[0]["d"] if found else 0), True
+    column["distinct"], column["distinct_exact"] = (rows[0]["d"] if rows else 0), True
 
 
 def _is_plain(type_: str) -> bool:
@@ -387,16 +387,16 @@ def _examples(
     """A few different values per column, from the first rows."""
     names = ", ".join(f"{quoted(column['name'])} AS e{i}" for i, column in enumerate(columns))
     rows = _table(connection, f"SELECT {names} FROM {source} LIMIT {EXAMPLE_ROWS}")
-    found: dict[str, list[Any]] = {}
+    examples: dict[str, list[Any]] = {}
     for number, column in enumerate(columns):
-        kept = found[column["name"]] = []
+        kept = examples[column["name"]] = []
         for value in rows.column(number):
             cell = _cell(value.as_py(maps_as_pydicts="lossy"))
             if cell not in (None, "") and cell not in kept:
                 kept.append(cell)
             if len(kept) == EXAMPLES:
                 break
-    return found
+    return examples
 
 
 def _cell(value: Any) -> Any:

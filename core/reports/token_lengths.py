@@ -77,11 +77,11 @@ def _groups(parquet: Path) -> tuple[list[int], int, int]:
 
 def _row_lengths(cells: pa.Array, count: Count) -> NDArray[np.int64]:
     """One length per row; 0 for nulls. Equal texts are counted once."""
-    found = texts_of(cells, 0, without=ROLE_FIELDS)
+    texts = texts_of(cells, 0, without=ROLE_FIELDS)
     tokens = (
-        np.array(count(found.values.to_pylist()), np.int64) if len(found.values) else np.empty(0, np.int64)
+        np.array(count(texts.values.to_pylist()), np.int64) if len(texts.values) else np.empty(0, np.int64)
     )
-    return np.bincount(found.lines, weights=tokens[found.at], minlength=len(cells)).astype(np.int64)
+    return np.bincount(texts.lines, weights=tokens[texts.at], minlength=len(cells)).astype(np.int64)
 
 
 def _summary(lengths: NDArray[np.int64], lines: NDArray[np.int64]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def worker_command(job_id: str, num_processes: int) -> list[str]:
     """The worker alone, or torchrun around one worker per device of a machine.
 
     torchrun starts no worker again: one that dies ends the others, and the supervisor resumes the job from
-    its checkpoint. It finds a free port by itself and speaks to its workers over the loopback address only.
+    its checkpoint. It finds a free port by itself and talks to its workers over the loopback address only.
     """
     worker = ["-m", WORKER, job_id]
     if num_processes == 1:

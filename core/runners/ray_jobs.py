@@ -45,8 +45,8 @@ class RayJobs:
 
     def status(self, submission_id: str) -> str | None:
         """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED; None when the cluster knows no such job."""
-        found = self._ask("GET", f"/api/jobs/{quote(submission_id)}")
-        return None if found is None else str(found["status"])
+        job = self._ask("GET", f"/api/jobs/{quote(submission_id)}")
+        return None if job is None else str(job["status"])
 
     def stop(self, submission_id: str) -> None:
         """SIGTERM to all its processes;

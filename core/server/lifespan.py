@@ -172,9 +172,9 @@ def _send_small_answers_at_once() -> None:
     Streamlit leaves Nagle on: 40 ms per small answer.
     """
     for descriptor in _open_descriptors():
-        with suppress(OSError), _socket_of(descriptor) as found:
-            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError), _socket_of(descriptor) as listener:
+            if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _open_descriptors() -> list[int]:
@@ -186,8 +186,8 @@ def _open_descriptors() -> list[int]:
 
 @contextmanager
 def _socket_of(descriptor: int) -> Any:
-    found = socket.socket(fileno=os.dup(descriptor))
+    duplicate = socket.socket(fileno=os.dup(descriptor))
     try:
-        yield found
+        yield duplicate
     finally:
-        found.close()
+        duplicate.close()

@@ -125,15 +125,15 @@ def _write_batches(
 ) -> tuple[int, bool]:
     reader = relation.limit(rows + 1).to_arrow_reader(BATCH_ROWS)
     schema = pa.schema([field.with_type(huge) if _is_huge(field.type) else field for field in reader.schema])
-    written = seen = 0
+    written = num_read = 0
     # closed, so that a second try is possible
     with reader, open(file, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for batch in reader:
-            seen += batch.num_rows
+            num_read += batch.num_rows
             kept = batch.slice(0, rows - written)
             written += kept.num_rows
             writer.write_batch(_with_schema(kept, schema))
-    return written, seen > written
+    return written, num_read > written
 
 
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
 """One query in one process: lock, gate, run, answer, end.
 
 The process is locked (``lock.py``) before DuckDB starts a thread or sees the text, the text passes the gate
-(``gate.py``) before it runs, and DuckDB's own settings are locked as a third wall. The caller ends the
+(``gate.py``) before it runs, and DuckDB's own settings are locked as a third barrier. The caller ends the
 process at the deadline; nothing here has to be trusted to stop in time. What is done with the admitted text
 is ``answers.py``'s.
 """

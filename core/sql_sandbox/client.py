@@ -159,7 +159,7 @@ class _Zygote:
 
     def ended(self) -> bool:
         """Whether it is gone, or on its way: its children die
-        with it, and their callers may hear of that first."""
+        with it, and their callers may notice that first."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(ENDING_SECONDS)
         return not self.alive()

@@ -59,10 +59,10 @@ def is_explained(error: BaseException) -> bool:
 def _facts(error: BaseException) -> dict[str, Any]:
     text = str(error)
     try:
-        found = json.loads(text[text.index("{") :])
+        facts = json.loads(text[text.index("{") :])
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"exception_message": text.partition(": ")[2] or text}
+        facts = None
+    return facts if isinstance(facts, dict) else {"exception_message": text.partition(": ")[2] or text}
 
 
 def _words(error: BaseException, message: str, facts: dict[str, Any], unsaid: tuple[str, ...]) -> str:

@@ -196,9 +196,9 @@ def _statement_kind(statement: "duckdb.Statement") -> str:
 
 
 def _parse(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tree:
-    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    rows = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
     try:
-        tree: Tree = json.loads(found[0][0])
+        tree: Tree = json.loads(rows[0][0])
     except RecursionError:
         raise Refused("The query is nested too deeply. Split it with WITH … AS (…).") from None
     if tree.get("error"):
@@ -343,8 +343,8 @@ def _refuse_kind(tree: Tree, kind: Any) -> NoReturn:
 
 
 def _position(tree: Tree) -> int | None:
-    found = tree.get("query_location")
-    return found if isinstance(found, int) and found != NOWHERE else None
+    location = tree.get("query_location")
+    return location if isinstance(location, int) and location != NOWHERE else None
 
 
 def _byte(sql: str, index: int) -> int | None:

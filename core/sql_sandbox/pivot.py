@@ -53,10 +53,10 @@ def with_markers(sql: str) -> Marked | None:
 
 
 def _tokens(data: bytes) -> list[_Token]:
-    found = duckdb.tokenize(data.decode("utf-8", "surrogatepass"))
-    starts = [(start, kind) for start, kind in found if kind != duckdb.token_type.comment]
-    ends = [start for start, _ in found[1:]] + [len(data)]
-    end_of = dict(zip((start for start, _ in found), ends, strict=True))
+    raw_tokens = duckdb.tokenize(data.decode("utf-8", "surrogatepass"))
+    starts = [(start, kind) for start, kind in raw_tokens if kind != duckdb.token_type.comment]
+    ends = [start for start, _ in raw_tokens[1:]] + [len(data)]
+    end_of = dict(zip((start for start, _ in raw_tokens), ends, strict=True))
     tokens, depth = [], 0
     for start, _ in starts:
         text = data[start : end_of[start]].strip().lower()
@@ -89,9 +89,9 @@ def _missing(tokens: list[_Token], pivot: int) -> list[int]:
 
 def _inside(tokens: list[_Token], start: int, depth: int) -> list[int]:
     """The tokens from ``start`` until the surrounding bracket closes."""
-    found = []
+    indices = []
     for i in range(start, len(tokens)):
         if tokens[i].depth < depth:
             break
-        found.append(i)
-    return found
+        indices.append(i)
+    return indices

@@ -47,10 +47,10 @@ def scanned(profile: str, names: Mapping[str, str]) -> Tree:
     Rows are those that left the scan: with a filter in the scan more were looked at, in ``groups`` of
     ``of_groups`` row groups.
     """
-    found = _load(profile)
+    plan_tree = _load(profile)
     tables: list[Tree] = []
-    _note_scans(found.get("operator") or [], names, tables)
-    return {"bytes": int((found.get("io") or {}).get("total_bytes_read") or 0), "tables": tables}
+    _note_scans(plan_tree.get("operator") or [], names, tables)
+    return {"bytes": int((plan_tree.get("io") or {}).get("total_bytes_read") or 0), "tables": tables}
 
 
 def tree(profile: str, names: Mapping[str, str]) -> list[Tree]:
@@ -62,10 +62,10 @@ def tree(profile: str, names: Mapping[str, str]) -> list[Tree]:
 
 def _load(profile: str) -> Tree:
     try:
-        found = json.loads(profile)
+        plan_tree = json.loads(profile)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return plan_tree if isinstance(plan_tree, dict) else {}
 
 
 def _note_scans(nodes: list[Tree], names: Mapping[str, str], tables: list[Tree]) -> None:
@@ -87,17 +87,17 @@ def _note_scans(nodes: list[Tree], names: Mapping[str, str], tables: list[Tree])
 
 
 def _nodes(nodes: list[Tree], names: Mapping[str, str], budget: list[int]) -> list[Tree]:
-    found: list[Tree] = []
+    kept_nodes: list[Tree] = []
     for node in nodes:
         budget[0] -= 1
         if budget[0] < 0:
             break
         children = _nodes(node.get("children") or [], names, budget)
         if node.get("type") in WRAPPERS or _only_repacks(node):
-            found += children
+            kept_nodes += children
         else:
-            found.append(_node(node, children, names))
-    return found
+            kept_nodes.append(_node(node, children, names))
+    return kept_nodes
 
 
 def _only_repacks(node: Tree) -> bool:

@@ -48,7 +48,7 @@ class Turns:
 
         Raises TooBusy when none is free within ``seconds``, Stopped when ``stop`` is set meanwhile.
 
-        ``tell`` hears how many queries will begin until this one does: 1 is next, 0 runs.
+        ``tell`` is called with how many queries will begin until this one does: 1 is next, 0 runs.
         """
         stop = stop or Stop()
         with stop.when_set(self._look_again):

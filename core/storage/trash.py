@@ -152,8 +152,8 @@ def is_ours(kind: str, name: str) -> bool:
 
 def is_draft(kind: str, name: str) -> bool:
     """Whether ``name`` is that of something not yet published, or half deleted."""
-    found = _DRAFT.match(name)
-    return found is not None and is_ours(kind, found["id"])
+    match = _DRAFT.match(name)
+    return match is not None and is_ours(kind, match["id"])
 
 
 def _folder(kind: str) -> Path:

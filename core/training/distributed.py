@@ -37,9 +37,9 @@ class World:
         import torch
         import torch.distributed as dist
 
-        told = torch.tensor([number], device=_device(self))
-        dist.broadcast(told, 0)
-        return int(told)
+        decision = torch.tensor([number], device=_device(self))
+        dist.broadcast(decision, 0)
+        return int(decision)
 
     def add(self, numbers: Any) -> Any:
         """A tensor summed over all processes, in place."""

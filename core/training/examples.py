@@ -119,10 +119,10 @@ def add(
     if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
         reading.cut.append(line)
     key = hashlib.sha256(json.dumps(asdict(example), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    found = list(_items(example, rendered, settings.max_length, key, line))
-    if not found:
+    items = list(_items(example, rendered, settings.max_length, key, line))
+    if not items:
         reading.empty.append(line)
-    reading.items.extend(found)
+    reading.items.extend(items)
 
 
 def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[Rendered]:
@@ -133,9 +133,9 @@ def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[R
     if isinstance(example, Text):
         return [_render_text(example.text, tokenizer)]
     if isinstance(example, PreferenceExample):
-        asked = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
+        question = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
         return [
-            _rendered(*render_chat([*asked, *answer], tokenizer), part=part)
+            _rendered(*render_chat([*question, *answer], tokenizer), part=part)
             for part, answer in (("preferred", example.preferred), ("non_preferred", example.non_preferred))
         ]
     return [_rendered(*render_chat(example.messages, tokenizer), learn_all=settings.loss_on == "all")]
@@ -174,8 +174,8 @@ def render_chat(messages: list[dict[str, Any]], tokenizer: Any) -> tuple[list[in
     plain = [{"role": m["role"], "content": m["content"]} for m in messages]
     weighted = any(m.get("weight") == 0 for m in messages)
     if "generation %}" in tokenizer.chat_template and not weighted:
-        made = tokenizer.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
-        return made["input_ids"], [bool(bit) for bit in made["assistant_masks"]]
+        encoding = tokenizer.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
+        return encoding["input_ids"], [bool(bit) for bit in encoding["assistant_masks"]]
     return _render_by_turns(plain, [m.get("weight") != 0 for m in messages], tokenizer)
 
 
@@ -226,18 +226,18 @@ def _without_first(learned: list[bool]) -> list[bool]:
 def _render_by_turns(
     messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any
 ) -> tuple[list[int], list[bool]]:
-    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
     spans = [
-        _answer_span(messages[: i + 1], whole, tokenizer)
+        _answer_span(messages[: i + 1], text, tokenizer)
         for i, m in enumerate(messages)
         if m["role"] == "assistant" and wanted[i]
     ]
-    made = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     learned = [
         any(begin <= start and end > start and start < stop for begin, stop in spans)
-        for start, end in made["offset_mapping"]
+        for start, end in encoding["offset_mapping"]
     ]
-    return made["input_ids"], learned
+    return encoding["input_ids"], learned
 
 
 def _answer_span(messages: list[dict[str, str]], whole: str, tokenizer: Any) -> tuple[int, int]:

@@ -162,13 +162,13 @@ class Loop:
         totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.sum_names)}
         for part in self._passes(mine, self.lengths) if mine else []:
             with self._precision():
-                found = self.objective.losses(
+                losses = self.objective.losses(
                     self.model, [[self.train[row] for row in self.units[unit]] for unit in part]
                 )
-            (found.total / weight).backward()
-            _add(totals, found)
+            (losses.total / weight).backward()
+            _add(totals, losses)
             self.row_losses["train"].note(
-                [row for unit in part for row in self.units[unit]], found.rows, self.state.step
+                [row for unit in part for row in self.units[unit]], losses.rows, self.state.step
             )
         self.world.add_gradients(self.weights.values())
         return self._means(totals, weight)
@@ -182,11 +182,11 @@ class Loop:
         totals = {name: torch.zeros((), device=self.device) for name in ("", *self.objective.measured_names)}
         with self.measuring():
             for part in self._passes(order[self.world.rank :: self.world.size], lengths):
-                found = self.objective.losses(
+                losses = self.objective.losses(
                     self.model, [[self.validation[row]] for row in part], measuring=True
                 )
-                _add(totals, found)
-                self.row_losses["validation"].note(part, found.rows, self.state.step)
+                _add(totals, losses)
+                self.row_losses["validation"].note(part, losses.rows, self.state.step)
         return self._means(totals, self.objective.weight(self.validation))
 
     @contextmanager
@@ -284,9 +284,9 @@ class Loop:
             return True
         self.state.bad_steps += 1
         if self.state.bad_steps == 1:
-            told = f"Step {self.state.step + 1} gave no finite loss and was skipped."
-            self.report.event(told, level="warn")
-            self.report.alert("nan", told)
+            message = f"Step {self.state.step + 1} gave no finite loss and was skipped."
+            self.report.event(message, level="warn")
+            self.report.alert("nan", message)
         if self.state.bad_steps >= BAD_STEPS_ALLOWED:
             raise TrainingFailed(
                 (
@@ -312,12 +312,12 @@ class Loop:
             and state.running_loss > max(times * lowest, lowest + gap)
         ):
             state.has_diverged = True
-            told = (
+            message = (
                 f"The loss rose from {lowest:.3f} to {state.running_loss:.3f} by step {state.step}: "
                 f"the training may be diverging."
             )
-            self.report.event(told, level="warn", data={"step": state.step})
-            self.report.alert("diverged", told)
+            self.report.event(message, level="warn", data={"step": state.step})
+            self.report.alert("diverged", message)
 
     def _tell(self, rate: float, norm: float, extra: dict[str, float]) -> None:
         state = self.state

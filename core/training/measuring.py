@@ -62,15 +62,15 @@ def measure(wanted: Wanted, progress: Callable[[float], None]) -> dict[str, Any]
     model = _load(wanted.weights, wanted.settings)
     share = LOSS_SHARE if wanted.with_answers else 1.0
     with _measuring(model, wanted.settings):
-        found = _losses(model, objective, items, wanted.settings, lambda done: progress(done * share))
+        metrics = _losses(model, objective, items, wanted.settings, lambda done: progress(done * share))
         if wanted.with_answers:
-            found |= _answers(
+            metrics |= _answers(
                 model,
                 tokenizer,
                 _spread(items, MAX_ANSWERS),
                 lambda done: progress(share + done * (1 - share)),
             )
-    return {**found, "num_rows": len(items)}
+    return {**metrics, "num_rows": len(items)}
 
 
 def _items(wanted: Wanted, tokenizer: Any) -> list[Any]:
@@ -133,8 +133,8 @@ def _losses(
     sums: dict[str, float] = {}
     done = 0
     for part in split_to_fit(order, lengths, max_tokens=most, max_rows=settings.batch_size):
-        found = objective.losses(model, [[items[row]] for row in part], measuring=True)
-        for name, value in {"loss": found.total, **found.sums}.items():
+        losses = objective.losses(model, [[items[row]] for row in part], measuring=True)
+        for name, value in {"loss": losses.total, **losses.sums}.items():
             sums[name] = sums.get(name, 0.0) + float(value)
         done += len(part)
         progress(done / len(items))
@@ -146,23 +146,23 @@ def _answers(
     model: Any, tokenizer: Any, items: Sequence[Any], progress: Callable[[float], None]
 ) -> dict[str, Any]:
     """Greedy answers to the rows' questions, compared as text."""
-    asked = sorted(((item, item.asked) for item in items), key=lambda pair: pair[1])
-    seen: list[dict[str, Any]] = []
-    for start in range(0, len(asked), ANSWERS_AT_ONCE):
-        some = asked[start : start + ANSWERS_AT_ONCE]
+    questions = sorted(((item, item.asked) for item in items), key=lambda pair: pair[1])
+    results: list[dict[str, Any]] = []
+    for start in range(0, len(questions), ANSWERS_AT_ONCE):
+        some = questions[start : start + ANSWERS_AT_ONCE]
         longest = min(LONGEST_ANSWER, max(len(item) - place for item, place in some) + 8)
-        made = generate(
+        texts = generate(
             model,
             tokenizer,
             [[int(i) for i in item.ids[:place]] for item, place in some],
             max_new_tokens=longest,
         )
-        for (item, place), answer in zip(some, made, strict=True):
-            seen.append(_compared(tokenizer, item, place, answer))
-        progress(len(seen) / len(asked))
-    exact = sum(one["is_right"] for one in seen)
-    shown = sorted(seen, key=lambda one: (one["is_right"], one["line"]))[:SHOWN_ANSWERS]
-    return {"exact_match": exact / len(seen), "num_answers": len(seen), "answers": shown}
+        for (item, place), answer in zip(some, texts, strict=True):
+            results.append(_compared(tokenizer, item, place, answer))
+        progress(len(results) / len(questions))
+    exact = sum(one["is_right"] for one in results)
+    shown = sorted(results, key=lambda one: (one["is_right"], one["line"]))[:SHOWN_ANSWERS]
+    return {"exact_match": exact / len(results), "num_answers": len(results), "answers": shown}
 
 
 def _compared(tokenizer: Any, item: Any, place: int, answer: str) -> dict[str, Any]:

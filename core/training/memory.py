@@ -126,13 +126,13 @@ def ways_to_fit(
     shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, sequences: int = 1
 ) -> list[Way]:
     """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does."""
-    found: list[Way] = []
+    ways: list[Way] = []
     for title, changes in _candidates(settings, longest_row=longest_row, gpu=gpu):
         changed = replace(settings, **_known(changes, settings))
         total = estimate(shape, changed, longest_row=longest_row, gpu=gpu, sequences=sequences).total
-        if total <= SPARE * free and all(way.changes != changes for way in found):
-            found.append(Way(title, changes, total))
-    return found[:MOST_OFFERED]
+        if total <= SPARE * free and all(way.changes != changes for way in ways):
+            ways.append(Way(title, changes, total))
+    return ways[:MOST_OFFERED]
 
 
 def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
@@ -177,8 +177,8 @@ def _trained(shape: Shape, settings: Settings) -> int:
         return shape.num_parameters
     h, k, f = shape.hidden, shape.key_value_size, shape.inner
     sizes = {"attention": 4 * h + 2 * (h + k), "mlp": 3 * (h + f)}  # in + out of each linear layer
-    asked = settings.lora_targets or "all-linear"
-    parts = ALL_LINEAR if asked == "all-linear" else (asked,) if asked in sizes else ALL_LINEAR
+    targets = settings.lora_targets or "all-linear"
+    parts = ALL_LINEAR if targets == "all-linear" else (targets,) if targets in sizes else ALL_LINEAR
     return (settings.lora_rank or 16) * shape.layers * sum(sizes[part] for part in parts)
 
 

@@ -122,7 +122,7 @@ class Outcome:
 
 
 class Report(Protocol):
-    """How a training speaks to whoever started it. Cheap enough to be called every step."""
+    """How a training reports to whoever started it. Cheap enough to be called every step."""
 
     def event(self, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
         """Something a person wants to read."""

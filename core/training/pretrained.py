@@ -177,14 +177,14 @@ def _targets(asked: str, model: Any) -> str | list[str]:
         for name, module in model.named_modules()
         if hasattr(module, "weight") and name
     }
-    found = [name for name in wanted if name in present]
-    if not found or (asked not in TARGETS and len(found) < len(wanted)):
+    targets = [name for name in wanted if name in present]
+    if not targets or (asked not in TARGETS and len(targets) < len(wanted)):
         missing = ", ".join(name for name in wanted if name not in present)
         raise TrainingFailed(
             f"LoRA targets: this model has no layer named {missing}. It has {', '.join(sorted(present))}.",
             code="invalid_settings",
         )
-    return found
+    return targets
 
 
 def _save_weights(model: Any, folder: Path, *, stored: str) -> None:

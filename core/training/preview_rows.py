@@ -122,8 +122,8 @@ def _growing(ids: Sequence[int], place: int, before: list[int], decode: Any) -> 
     start = decode(before) if before else ""
     for size in range(1, BYTES_OF_A_CHARACTER + 1):
         group = list(ids[place : place + size])
-        whole = decode([*before, *group])
-        text = whole[len(start) :] if whole.startswith(start) else decode(group)
+        decoded = decode([*before, *group])
+        text = decoded[len(start) :] if decoded.startswith(start) else decode(group)
         if BROKEN not in text and (text or size == 1):
             yield size, text
             return
@@ -225,8 +225,8 @@ class Counting:
     def _note_problems(self, line: int, reading: TokenizedRows) -> None:
         self.num_cut += len(reading.cut)
         self.num_empty += len(reading.empty)
-        for lines, found in ((self.cut, reading.cut), (self.empty, reading.empty)):
-            if found and len(lines) < MOST_LINES:
+        for lines, new_lines in ((self.cut, reading.cut), (self.empty, reading.empty)):
+            if new_lines and len(lines) < MOST_LINES:
                 lines.append(line)
 
     def _packed(self, max_length: int) -> int:

@@ -99,7 +99,7 @@ class PreviewServer:
         line, example = next(iter(read_rows(request["rows"], first=request["line"])), (request["line"], None))
         if example is None:
             raise TrainingFailed(f"There is no row {line:,}.", code="not_found")
-        found: Json = {
+        result: Json = {
             "line": line,
             "errors": [],
             "trains": False,
@@ -107,25 +107,25 @@ class PreviewServer:
             "sequences": [],
         }
         if isinstance(example, list):
-            found["errors"] = [{"field": d.field, "message": d.message} for d in example]
+            result["errors"] = [{"field": d.field, "message": d.message} for d in example]
         else:
             try:
-                found |= look(example, tokenizer, settings)
+                result |= look(example, tokenizer, settings)
             except TemplateError as error:
-                found["errors"] = [
+                result["errors"] = [
                     {"field": "messages", "message": f"the chat template refuses them: {error}"}
                 ]
-        self._send({"id": request["id"], "result": found})
+        self._send({"id": request["id"], "result": result})
         yield
 
     def _totals(self, request: Json) -> Iterator[None]:
         tokenizer, settings = load_tokenizer(request["weights"]), Settings(**request["settings"])
-        counting, told, slice_began = Counting(), time.monotonic(), time.monotonic()
+        counting, sent_at, slice_began = Counting(), time.monotonic(), time.monotonic()
         for line, example in read_rows(request["rows"]):
             counting.add(line, example, tokenizer, settings)
             moment = time.monotonic()
-            if moment - told > TOLD_EVERY:
-                told = moment
+            if moment - sent_at > TOLD_EVERY:
+                sent_at = moment
                 self._send(
                     {"id": request["id"], "done": counting.num_rows, "of": request["rows"]["num_rows"]}
                 )
@@ -140,7 +140,7 @@ class PreviewServer:
             if request.get("lines")
             else read_rows(request["rows"])
         )
-        found = probe.measure(
+        result = probe.measure(
             METHODS[request["method"]],
             Weights.from_json(request["weights"]),
             rows,
@@ -148,7 +148,7 @@ class PreviewServer:
             threads=request["threads"],
             told=lambda text: self._send({"id": request["id"], "told": text}),
         )
-        self._send({"id": request["id"], "result": found})
+        self._send({"id": request["id"], "result": result})
         yield
 
     def _fail(self, request_id: int, code: str, message: str) -> None:

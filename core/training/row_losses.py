@@ -24,10 +24,10 @@ class RowLog:
 
     def note(self, rows: Sequence[int], losses: Any, step: int) -> None:
         """``losses``: a tensor, one per row."""
-        found = losses.float().cpu().numpy()
+        values = losses.float().cpu().numpy()
         fresh = self.steps[rows] < 0
-        self.first[rows] = np.where(fresh, found, self.first[rows])
-        self.losses[rows], self.steps[rows] = found, step
+        self.first[rows] = np.where(fresh, values, self.first[rows])
+        self.losses[rows], self.steps[rows] = values, step
 
     def arrays(self) -> tuple[Any, Any, Any, Any]:
         """(lines, losses, first, tokens)"""
@@ -44,14 +44,14 @@ class RowLog:
         mine = mine.cuda() if torch.cuda.is_available() else mine
         every = [torch.empty_like(mine) for _ in range(world.size)]
         dist.all_gather(every, mine)
-        found = torch.stack(every).cpu().numpy()  # [processes, 3, rows]
-        latest, rows = found[:, 2].argmax(0), np.arange(len(self))
-        self.losses = found[latest, 0, rows].astype(np.float32)
+        table = torch.stack(every).cpu().numpy()  # [processes, 3, rows]
+        latest, rows = table[:, 2].argmax(0), np.arange(len(self))
+        self.losses = table[latest, 0, rows].astype(np.float32)
         self.first = np.nanmax(
-            np.where(found[:, 2] >= 0, found[:, 1], np.nan), axis=0, initial=-np.inf
+            np.where(table[:, 2] >= 0, table[:, 1], np.nan), axis=0, initial=-np.inf
         ).astype(np.float32)
         self.first[~np.isfinite(self.first)] = np.nan
-        self.steps = found[latest, 2, rows].astype(np.int64)
+        self.steps = table[latest, 2, rows].astype(np.int64)
 
     def state(self) -> dict[str, Any]:
         import torch

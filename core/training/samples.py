@@ -35,21 +35,21 @@ class Sampler:
         ``losses``: the mean loss of each of ``rows``; the worst of them are asked, too.
         """
         worst = [int(i) for i in np.argsort(-np.nan_to_num(losses, nan=-np.inf))[:WORST]] if len(rows) else []
-        asked: list[tuple[Any, list[int], str | None, int | None, float | None]]
-        asked = [("fixed", *question, None) for question in self._fixed]
-        asked += [("worst", *self._of_row(rows[i]), float(losses[i])) for i in worst]
-        answers = generate(model, self._tokenizer, [ids for _, ids, *_ in asked])
+        questions: list[tuple[Any, list[int], str | None, int | None, float | None]]
+        questions = [("fixed", *question, None) for question in self._fixed]
+        questions += [("worst", *self._of_row(rows[i]), float(losses[i])) for i in worst]
+        answers = generate(model, self._tokenizer, [ids for _, ids, *_ in questions])
         return [
             AnswerSample(kind, self._decode(ids), answer, expected, line, loss)
-            for (kind, ids, expected, line, loss), answer in zip(asked, answers, strict=True)
+            for (kind, ids, expected, line, loss), answer in zip(questions, answers, strict=True)
         ]
 
     def _of_prompt(self, prompt: str, *, as_chat: bool) -> Question:
         if not as_chat:
             return list(self._tokenizer(prompt)["input_ids"]), None, None
         chat = [{"role": "user", "content": prompt}]
-        made = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
-        return list(made["input_ids"]), None, None
+        encoding = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
+        return list(encoding["input_ids"]), None, None
 
     def _of_row(self, row: Tokens | Pair) -> Question:
         """Up to the last answer of a row; of a text the first third."""
@@ -83,7 +83,7 @@ def generate(
     most = min(max_new_tokens, limit - width)
     if most < 1:
         return ["" for _ in prompts]
-    made = model.generate(
+    sequences = model.generate(
         input_ids=ids,
         attention_mask=mask,
         max_new_tokens=most,
@@ -93,4 +93,4 @@ def generate(
         top_k=None,
         pad_token_id=filler,
     )
-    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in made]
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in sequences]

@@ -68,30 +68,30 @@ def fetch(address: Address) -> Fetched:
 
     Raises ValidationError, UnreadableFile, TooLarge.
     """
-    asked, until = address, time.monotonic() + WHOLE_SECONDS
+    current, until = address, time.monotonic() + WHOLE_SECONDS
     for _ in range(MOST_REDIRECTS + 1):
-        connection = connect(asked)
+        connection = connect(current)
         try:
-            answer = _ask(connection, asked)
+            answer = _ask(connection, current)
             location = answer.headers.get("location")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
-                return _accept(asked, answer, _read(answer, until), connection.close)
+                return _accept(current, answer, _read(answer, until), connection.close)
         except BaseException:  # raised again: nobody else could close the connection
             connection.close()
             raise
         connection.close()
-        asked = _follow(asked, location)
+        current = _follow(current, location)
     raise UnreadableFile(f"The address redirects more than {MOST_REDIRECTS} times. Use the one it ends at.")
 
 
 def _follow(asked: Address, location: str) -> Address:
     try:
-        found = check_address(urljoin(asked.text, location))
+        target = check_address(urljoin(asked.text, location))
     except ValidationError as error:
         raise UnreadableFile(f"The address leads on to one that may not be asked. {error.message}") from error
-    if asked.scheme == "https" and found.scheme == "http":
+    if asked.scheme == "https" and target.scheme == "http":
         raise UnreadableFile("The address leads from https to http. Use an address that stays with https.")
-    return found
+    return target
 
 
 def _ask(connection: http.client.HTTPConnection, address: Address) -> http.client.HTTPResponse:

@@ -57,11 +57,11 @@ def commit_dataset(
     """Import it as a new dataset, whatever it was begun for."""
     with _importing(user, upload_id) as upload:
         new = new.model_copy(update={"options": options or waiting.chosen(user, upload_id).options})
-        made = datasets.create(
+        dataset = datasets.create(
             user, new, file=_second_name(upload), filename=upload.filename, sha256=upload.sha256
         )
-        _hand_over(upload, made.id, None if made.status == "ready" else _newest(made.id))
-        return made
+        _hand_over(upload, dataset.id, None if dataset.status == "ready" else _newest(dataset.id))
+        return dataset
 
 
 def commit_version(
@@ -79,7 +79,7 @@ def commit_version(
         chosen = options or waiting.chosen(user, upload_id).options
         file = _second_name(upload)
         make = datasets.append_rows if append else datasets.add_version
-        made = make(
+        version = make(
             user,
             dataset_id,
             file=file,
@@ -88,8 +88,8 @@ def commit_version(
             note=note,
             sha256=upload.sha256,
         )
-        _hand_over(upload, dataset_id, None if made.status == "ready" else made.id)
-        return made
+        _hand_over(upload, dataset_id, None if version.status == "ready" else version.id)
+        return version
 
 
 @contextmanager

@@ -259,7 +259,7 @@ class Receiver:
 def _find_unfinished(session: Session, user: User, new: NewUpload, name: str) -> UploadRow | None:
     if not new.fingerprint:
         return None
-    found = select(UploadRow).where(
+    statement = select(UploadRow).where(
         UploadRow.user_id == user.id,
         UploadRow.fingerprint == new.fingerprint,
         UploadRow.size_bytes == new.size_bytes,
@@ -268,13 +268,13 @@ def _find_unfinished(session: Session, user: User, new: NewUpload, name: str) ->
         UploadRow.state.in_(("receiving", "received")),
         UploadRow.version_id.is_(None),
     )
-    return session.scalar(found.order_by(UploadRow.created_at.desc()).limit(1))
+    return session.scalar(statement.order_by(UploadRow.created_at.desc()).limit(1))
 
 
 def _hash_of(file: BinaryIO) -> Any:
     """Only for what arrived before a restart, or before a piece that broke off."""
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     file.seek(0)
     while piece := file.read(2**20):
-        made.update(piece)
-    return made
+        digest.update(piece)
+    return digest

@@ -75,8 +75,8 @@ def same_as(session: Session, row: UploadRow) -> dict[str, Any] | None:
         .where(version.status == "ready", version.removed_at.is_(None))
         .order_by((version.dataset_id == (row.dataset_id or "")).desc(), version.created_at.desc())
     )
-    found = session.execute(statement.limit(1)).first()
-    return dict(zip(("dataset_id", "version_id", "version", "name"), found, strict=True)) if found else None
+    twin = session.execute(statement.limit(1)).first()
+    return dict(zip(("dataset_id", "version_id", "version", "name"), twin, strict=True)) if twin else None
 
 
 def _is_done(session: Session, row: UploadRow) -> bool:

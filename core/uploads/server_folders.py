@@ -48,21 +48,21 @@ class Found:
 
 def listed() -> list[Folder]:
     """The folders that are there, each under a name of its own."""
-    found: list[Folder] = []
+    folders: list[Folder] = []
     for root in settings().import_folder_list:
         if root.is_dir():
             name = root.name or "server"
-            twins = sum(folder.name == name or folder.name.startswith(f"{name} (") for folder in found)
-            found.append(Folder(f"{name} ({twins + 1})" if twins else name, root))
-    return found
+            twins = sum(folder.name == name or folder.name.startswith(f"{name} (") for folder in folders)
+            folders.append(Folder(f"{name} ({twins + 1})" if twins else name, root))
+    return folders
 
 
 def entries(folder: str, path: str = "") -> list[Found]:
     """What can be opened or entered at ``path``: folders first, then files, by name. Raises NotFound."""
     parts = _parts(path)
     with _opened(folder, parts) as (handle, _):
-        found = [one for entry in os.scandir(handle) if (one := _seen(entry, parts)) is not None]
-    return sorted(found, key=lambda one: (not one.is_folder, one.name.lower()))[:MOST_ENTRIES]
+        items = [one for entry in os.scandir(handle) if (one := _seen(entry, parts)) is not None]
+    return sorted(items, key=lambda one: (not one.is_folder, one.name.lower()))[:MOST_ENTRIES]
 
 
 def open_file(folder: str, path: str) -> BinaryIO:

@@ -77,8 +77,8 @@ def folders() -> list[str]:
 
 def list_folder(user: User, folder: str, path: str = "") -> list[Entry]:
     """Folders and readable files at ``path`` in one of them, folders first. Raises NotFound."""
-    found = server_folders.entries(folder, path)
-    return [Entry(one.name, one.path, one.is_folder, one.size_bytes) for one in found]
+    entries = server_folders.entries(folder, path)
+    return [Entry(one.name, one.path, one.is_folder, one.size_bytes) for one in entries]
 
 
 def from_folder(user: User, folder: str, path: str, *, dataset_id: str | None = None) -> Upload:

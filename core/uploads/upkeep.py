@@ -28,8 +28,8 @@ def recover() -> None:
         )
     with writing() as session:
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "receiving")):
-            told = sql_update(UploadRow).where(UploadRow.id == row.id)
-            session.execute(told.values(updated_at=row.updated_at, **_interrupted(row)))  # its age stays
+            statement = sql_update(UploadRow).where(UploadRow.id == row.id)
+            session.execute(statement.values(updated_at=row.updated_at, **_interrupted(row)))  # its age stays
         for row in session.scalars(select(UploadRow).where(UploadRow.state == "received")):
             if not storage.upload_path(row.id).exists():
                 session.delete(row)

@@ -45,10 +45,10 @@ def get(user: User, upload_id: str) -> Upload:
 def list_uploads(user: User) -> list[Upload]:
     """All that is unfinished or waits, newest first; not what is being imported right now."""
     with reading() as session:
-        found = session.scalars(
+        uploads = session.scalars(
             _waiting(user).order_by(UploadRow.created_at.desc(), UploadRow.id.desc())
         ).all()
-        shown = [rows.present(session, row) for row in found]
+        shown = [rows.present(session, row) for row in uploads]
     return [upload for upload in shown if not upload.is_importing]
 
 

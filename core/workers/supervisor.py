@@ -215,12 +215,12 @@ class Supervisor:
             got_on = jobs.has_new_checkpoint(session, row)
             if got_on or row.attempts < jobs.MAX_ATTEMPTS:
                 ended = jobs.requeue(session, row.id, token=token, fresh=got_on)
-                told, level = f"{reason} The job goes on from its last checkpoint.", "warn"
+                message, level = f"{reason} The job goes on from its last checkpoint.", "warn"
             else:
                 ended = jobs.fail(session, row.id, token=token, error=_lost(row, reason))
-                told, level = _lost(row, reason).message, "error"
+                message, level = _lost(row, reason).message, "error"
             if ended:
-                notes.add_event(session, row.id, told, level=level)
+                notes.add_event(session, row.id, message, level=level)
             else:
                 jobs.release(session, row.id, token=token)
 
@@ -302,15 +302,15 @@ def _has_waiting(all_devices: int) -> bool:
 
 def _set_aside_too_wide(all_devices: int) -> None:
     with reading() as session:
-        found = jobs.too_wide(session, devices=all_devices)
-    for row in found:
-        told = (
+        rows = jobs.too_wide(session, devices=all_devices)
+    for row in rows:
+        message = (
             f"The job asks for {row.num_processes} devices and this server has {all_devices} now. "
             f"Start it again with fewer."
         )
         with writing() as session:
-            if jobs.set_aside(session, row.id, error=Error("too_many_devices", told)):
-                notes.add_event(session, row.id, told, level="error")
+            if jobs.set_aside(session, row.id, error=Error("too_many_devices", message)):
+                notes.add_event(session, row.id, message, level="error")
 
 
 def _leased() -> list[JobRow]:

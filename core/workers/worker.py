@@ -141,7 +141,7 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
     """``seconds``: of all attempts."""
     step = outcome.metrics.get("step")
     with reading() as session:
-        told = provenance.describe(
+        description = provenance.describe(
             session, session.get_one(JobRow, job.id), model=outcome.draft, step=step, seconds=seconds
         )
     return models.Publication(
@@ -152,7 +152,7 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
         job_id=job.id,
         dataset_version_id=job.dataset_version_id,
         metrics={**outcome.metrics, "trained_tokens": outcome.trained_tokens, "seconds": round(seconds, 1)},
-        settings=told,
+        settings=description,
     )
 
 
@@ -192,13 +192,17 @@ def _leave(recorder: Recorder, error: Exception) -> int:
 def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception) -> int:
     """The job fails with a reason; a full disk only pauses it. If it was cancelled meanwhile, that stands."""
     is_about_space = _is_about_space(error)
-    told, token = _explain(DiskFull() if is_about_space else error), str(job.lease_token)
+    reason, token = _explain(DiskFull() if is_about_space else error), str(job.lease_token)
 
     def end_job(session: Session) -> None:
         end = jobs.pause_for_reason if is_about_space else jobs.fail
-        if end(session, job.id, token=token, error=told):
+        if end(session, job.id, token=token, error=reason):
             notes.add_event(
-                session, job.id, told.message, level="error", data={"code": told.code, "line": told.line}
+                session,
+                job.id,
+                reason.message,
+                level="error",
+                data={"code": reason.code, "line": reason.line},
             )
         else:
             jobs.release(session, job.id, token=token)
@@ -319,9 +323,9 @@ def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Ro
 
 def _settings_for(job: JobRow, base: Path) -> Callable[[int], Settings]:
     facts = read_facts(base)
-    asked = Hyperparameters.model_validate(job.hyperparameters)
+    hyperparameters = Hyperparameters.model_validate(job.hyperparameters)
     return lambda num_examples: resolve(
-        asked,
+        hyperparameters,
         num_examples=num_examples,
         num_parameters=facts.num_parameters,
         context_length=facts.context_length,

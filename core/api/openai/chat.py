@@ -73,7 +73,7 @@ class CompletionShapes:
         began = False
         for piece in pieces:
             if isinstance(piece, Delta) and not piece.text:
-                continue  # a sign of life while the model loads
+                continue  # an empty piece: the model is still being loaded
             if not began:
                 began = True
                 yield self._chunk({"role": "assistant", "content": "", "refusal": None})

@@ -81,14 +81,14 @@ class ChatRequest(Input):
     def parameters(self) -> dict[str, Any]:
         """Those that were set."""
         limit = self.max_completion_tokens or self.max_tokens
-        found = {
+        values = {
             "temperature": self.temperature,
             "top_p": None if self.top_p is None else max(self.top_p, SMALLEST_TOP_P),
             "max_tokens": None if limit is None else min(limit, MAX_COMPLETION_TOKENS),
             "seed": self.seed,
             "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def wants_usage(self) -> bool:

@@ -50,12 +50,12 @@ def require_callable(caller: Caller, name: str) -> Callable:
     Raises UnknownModel, also for what the key's allow-list leaves out.
     """
     try:
-        found = models.resolve(caller.user, name)
+        callable_model = models.resolve(caller.user, name)
     except NotFound as error:
         raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.") from error
-    if not _may_call(caller, found.model, name):
+    if not _may_call(caller, callable_model.model, name):
         raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.")
-    return found
+    return callable_model
 
 
 def _all(caller: Caller) -> Iterator[Model]:

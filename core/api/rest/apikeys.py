@@ -23,9 +23,9 @@ class CreatedKey(ApiKey):
 @router.post("/apikeys", status_code=201)
 def create_key(new: NewKey, user: CurrentUser, response: Response) -> CreatedKey:
     """``key`` is shown here and never again."""
-    made, secret = api_keys.create(user, new)
+    api_key, secret = api_keys.create(user, new)
     response.headers["Cache-Control"] = "no-store"
-    return CreatedKey(**{field.name: getattr(made, field.name) for field in fields(made)}, key=secret)
+    return CreatedKey(**{field.name: getattr(api_key, field.name) for field in fields(api_key)}, key=secret)
 
 
 @router.get("/apikeys")

@@ -18,9 +18,9 @@ Version = Annotated[int | None, Query(ge=1, le=10**9)]
 @router.post("/models/{model_id}/exports", status_code=201)
 def create_export(model_id: str, new: NewExport, user: CurrentUser, response: Response) -> Export:
     """Make an export of a version, the newest if none is named. 200 instead of 201: there is one already."""
-    made = exports.request_export(user, model_id, new)
-    response.status_code = 201 if made.is_new else 200
-    return made.export
+    requested = exports.request_export(user, model_id, new)
+    response.status_code = 201 if requested.is_new else 200
+    return requested.export
 
 
 @router.get("/models/{model_id}/exports")

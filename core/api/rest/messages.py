@@ -28,7 +28,7 @@ async def send_message(new: NewMessage, user: CurrentUser, request: Request) -> 
     """
     if not (new.stream and new.generate):
         sent = await streaming.collect(request, lambda stop: iter([chats.send(user, new, stop=stop)]))
-        if not sent:  # the client hung up, which has ended the reply
+        if not sent:  # the client closed the connection, which has ended the reply
             raise Unavailable("The answer was cut off. Try again.")
         return JSONResponse(_sent.dump_python(sent[0], mode="json"), status_code=201)
     request_id = request_id_of(request.scope)

@@ -47,8 +47,8 @@ async def run_query(new: NewArrowQuery, user: CurrentUser, request: Request) -> 
     """
     if _wants_arrow(request):
         return _stream(await _until_gone(request, lambda stop: query.arrow(user, new, stop=stop)))
-    asked = parse(NewQuery, **new.model_dump())
-    return await _until_gone(request, lambda stop: _json(query.run(user, asked, stop=stop)))
+    new_query = parse(NewQuery, **new.model_dump())
+    return await _until_gone(request, lambda stop: _json(query.run(user, new_query, stop=stop)))
 
 
 def _wants_arrow(request: Request) -> bool:

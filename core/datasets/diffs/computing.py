@@ -94,11 +94,11 @@ def diff_versions(
     if not 0 <= limit <= MAX_SAMPLES:
         raise ValidationError.of("limit", f"must be from 0 to {MAX_SAMPLES}")
     require_key(old, new, key)
-    asked = (from_id, to_id, tuple(key), limit)
-    with _turns[hash(asked) % len(_turns)]:  # the same question twice is worked out once
-        if (known := _remembered(asked)) is None:
+    question = (from_id, to_id, tuple(key), limit)
+    with _turns[hash(question) % len(_turns)]:  # the same question twice is worked out once
+        if (known := _remembered(question)) is None:
             known = _compute(old, new, list(key), limit)
-            _remember(asked, known)
+            _remember(question, known)
     return known
 
 
@@ -113,8 +113,8 @@ def suggest_keys(user: User, from_id: str, to_id: str) -> list[str]:
     if not shared:
         return []
     with scratch(SECONDS) as work:
-        found = [set(_unique_at_first(work, version.id, shared)) for version in (old, new)]
-    return sorted((c.name for c in shared if c.name in found[0] & found[1]), key=_likeliness)
+        unique_names = [set(_unique_at_first(work, version.id, shared)) for version in (old, new)]
+    return sorted((c.name for c in shared if c.name in unique_names[0] & unique_names[1]), key=_likeliness)
 
 
 def readable_pair(user: User, from_id: str, to_id: str) -> tuple[Version, Version]:
@@ -239,8 +239,10 @@ def _require_unique(work: Scratch, side: str, version: Version, keys: list[Compa
         f"LIMIT 1"
     ):
         row = rows_at(work, version.id, [c.name for c in keys], [line])[line]
-        said = ", ".join(f"{name} = {_shown(value)}" for name, value in row.items())
-        raise _no_key(f"{said} is in {count:,} rows of version {version.version}, first in row {line + 1:,}")
+        key_text = ", ".join(f"{name} = {_shown(value)}" for name, value in row.items())
+        raise _no_key(
+            f"{key_text} is in {count:,} rows of version {version.version}, first in row {line + 1:,}"
+        )
 
 
 def _no_key(why: str) -> ValidationError:
@@ -258,9 +260,9 @@ def _shown(value: Any) -> str:
 def _count_cells(work: Scratch, columns: list[Compared]) -> dict[str, int]:
     few = columns[:MOST_COUNTED_COLUMNS]
     counts = ", ".join(f"count(*) FILTER (a.{c.alias} IS DISTINCT FROM b.{c.alias})" for c in few)
-    found = work.one(f"SELECT {counts} FROM pairs JOIN a ON a.line = la JOIN b ON b.line = lb")
+    numbers = work.one(f"SELECT {counts} FROM pairs JOIN a ON a.line = la JOIN b ON b.line = lb")
     return dict(
-        sorted(((c.name, n) for c, n in zip(few, found, strict=True) if n), key=lambda pair: -pair[1])
+        sorted(((c.name, n) for c, n in zip(few, numbers, strict=True) if n), key=lambda pair: -pair[1])
     )
 
 
@@ -268,10 +270,10 @@ def _alone(work: Scratch, version: Version, side: str, limit: int) -> list[dict[
     """The first rows that only one side has."""
     mine, theirs = ("la", "lb") if side == "a" else ("lb", "la")
     wanted = work.run(f"SELECT {mine}, times FROM pairs WHERE {theirs} IS NULL ORDER BY 1 LIMIT {limit:d}")
-    found = rows_at(
+    data_by_line = rows_at(
         work, version.id, [column["name"] for column in version.columns], [line for line, _ in wanted]
     )
-    return [{"line": line + 1, "data": found[line], "times": times} for line, times in wanted]
+    return [{"line": line + 1, "data": data_by_line[line], "times": times} for line, times in wanted]
 
 
 def _changed(
@@ -303,11 +305,12 @@ def _differing_cells(
         return {}
     marks = ", ".join(f"a.{c.alias} IS DISTINCT FROM b.{c.alias}" for c in columns)
     some = ", ".join(f"({la:d}, {lb:d})" for la, lb in wanted)
-    found = work.run(
+    compared_rows = work.run(
         f"SELECT b.line, {marks} FROM (VALUES {some}) w(la, lb) JOIN a ON a.line = la JOIN b ON b.line = lb"
     )
     return {
-        line: [c.name for c, differs in zip(columns, flags, strict=True) if differs] for line, *flags in found
+        line: [c.name for c, differs in zip(columns, flags, strict=True) if differs]
+        for line, *flags in compared_rows
     }
 
 
@@ -330,11 +333,11 @@ def _unique_at_first(
 ) -> list[str]:
     counts = ", ".join(f"count(DISTINCT {quoted(c.name)})" for c in shared)
     names = ", ".join(quoted(c.name) for c in shared)
-    total, *found = work.one(
+    total, *distinct_counts = work.one(
         f"SELECT count(*), {counts} FROM (SELECT {names} FROM {parquet(version_id)} "
         f"WHERE file_row_number < {sample:d})"
     )
-    return [c.name for c, distinct in zip(shared, found, strict=True) if distinct == total]
+    return [c.name for c, distinct in zip(shared, distinct_counts, strict=True) if distinct == total]
 
 
 def _likeliness(name: str) -> tuple[int, int]:

@@ -37,10 +37,10 @@ def jsonl_chunks(rows: Rows) -> Iterator[bytes]:
     """One object per line, UTF-8."""
     names, batches = _open(rows)
     for batch in batches:
-        found = zip(*_columns(batch), strict=True)
+        records = zip(*_columns(batch), strict=True)
         lines = (
             json.dumps(dict(zip(names, map(json_safe, row), strict=True)), ensure_ascii=False)
-            for row in found
+            for row in records
         )
         yield "".join(f"{line}\n" for line in lines).encode()
 
@@ -81,8 +81,8 @@ class _Sink:
     def close(self) -> None: ...
 
     def taken(self) -> bytes:
-        found, self._parts = b"".join(self._parts), []
-        return found
+        content, self._parts = b"".join(self._parts), []
+        return content
 
 
 def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:

@@ -102,12 +102,12 @@ class Condition:
 def condition_of(where: Mapping[str, Filter], search: str | None, known: Mapping[str, Column]) -> Condition:
     """Raises ValidationError for a column that is not there
     or a value that cannot be of its column's type."""
-    found = Condition()
+    condition = Condition()
     for name, wanted in where.items():
-        _add_filter(found, require_column(name, known, "where"), known[name]["type"], wanted)
+        _add_filter(condition, require_column(name, known, "where"), known[name]["type"], wanted)
     for word in (search or "").split()[:MAX_WORDS]:
-        _add_word(found, word, known)
-    return found
+        _add_word(condition, word, known)
+    return condition
 
 
 def require_column(name: str, known: Mapping[str, Any], field: str) -> str:

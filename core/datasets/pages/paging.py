@@ -212,12 +212,12 @@ def _numbers(
         return []
     if not chosen.condition.sql and not chosen.ordering:
         return list(range(offset, min(offset + limit, total)))
-    found = cursor.execute(
+    result = cursor.execute(
         f"SELECT file_row_number FROM {chosen.source} WHERE {chosen.condition.sql or 'true'} "
         f"ORDER BY {chosen.ordering}file_row_number LIMIT ? OFFSET ?",
         [*chosen.condition.values, limit, offset],
     )
-    return [row[0] for row in found.fetchall()]
+    return [row[0] for row in result.fetchall()]
 
 
 def _fetch(

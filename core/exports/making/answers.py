@@ -44,20 +44,20 @@ class Reference:
     def answers(self, prompts: Sequence[Messages], tick: Tick) -> list[str]:
         """One after the other: neighbours in a batch change the last bits of a sum.
 
-        The model leaves the memory after that.
+        The model is removed from memory after that.
         """
         assert self._loaded is not None
-        found, batch = [], self._loaded.batch
+        texts, batch = [], self._loaded.batch
         for messages in prompts:
             answer = make_answer(_request(messages), chat_tokenizer=self.chat_tokenizer, adapter=self.adapter)
             text = batch.join(answer)
             while batch.rows:
                 text += "".join(piece for _, piece in batch.step())
-            found.append(text)
-            tick(len(found) / len(prompts))
+            texts.append(text)
+            tick(len(texts) / len(prompts))
         self._loaded = batch = None  # type: ignore[assignment]
         gc.collect()
-        return found
+        return texts
 
     def rendered(self, prompts: Sequence[Messages]) -> list[str]:
         """The prompts as texts with the template's marks, for programs that tokenize by themselves."""
@@ -70,14 +70,16 @@ class Reference:
         from jinja2 import TemplateError
 
         try:
-            made: Any = self.chat_tokenizer.tokenizer.apply_chat_template(
+            encoding: Any = self.chat_tokenizer.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_dict=True
             )
         # a template and a conversation it was not written for
         except (TemplateError, TypeError, ValueError, KeyError):
             return False
         return (
-            0 < len(made["input_ids"]) <= min(LARGEST_PROMPT, self.chat_tokenizer.context_length - NEW_TOKENS)
+            0
+            < len(encoding["input_ids"])
+            <= min(LARGEST_PROMPT, self.chat_tokenizer.context_length - NEW_TOKENS)
         )
 
 
@@ -134,7 +136,7 @@ def _generate(
     )
     # without the defaults of the folder: a penalty for repetition is not greedy
     model.eval().generation_config = greedy
-    found = []
+    texts = []
     for messages in prompts:
         inputs = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
@@ -142,11 +144,11 @@ def _generate(
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
             written = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
-        found.append(
+        texts.append(
             str(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         )
-        tick(len(found) / len(prompts))
-    return found
+        tick(len(texts) / len(prompts))
+    return texts
 
 
 def _request(messages: Messages) -> Json:

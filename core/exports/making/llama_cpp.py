@@ -62,11 +62,11 @@ def convert(source: Path, file: Path, kind: str) -> None:
 def answers(file: Path, prompts: Sequence[str], tick: Callable[[float], None], *, context: int) -> list[str]:
     """Greedy continuations of rendered prompts, tokenized by llama.cpp itself."""
     ask = _answers_of_package if find_spec("llama_cpp") else _answers_of_server
-    found = []
+    texts = []
     for text in ask(file, prompts, context):
-        found.append(text)
-        tick(len(found) / len(prompts))
-    return found
+        texts.append(text)
+        tick(len(texts) / len(prompts))
+    return texts
 
 
 def _answers_of_package(file: Path, prompts: Sequence[str], context: int) -> Iterator[str]:
@@ -104,8 +104,8 @@ def _answers_of_server(file: Path, prompts: Sequence[str], context: int) -> Iter
     try:
         _wait_until_ready(process, f"http://127.0.0.1:{port}/health")
         for prompt in prompts:
-            asked = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0, "cache_prompt": False}
-            yield str(_post(f"http://127.0.0.1:{port}/completion", asked)["content"])
+            request = {"prompt": prompt, "n_predict": NEW_TOKENS, "temperature": 0, "cache_prompt": False}
+            yield str(_post(f"http://127.0.0.1:{port}/completion", request)["content"])
     except (OSError, ValueError, KeyError) as error:
         raise CannotExport(
             "llama.cpp could not answer with this file. The server's log says more."
@@ -127,8 +127,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str) -> None:
 def _post(address: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+        content: dict[str, Any] = json.load(answer)
+    return content
 
 
 def _server() -> Path | None:

@@ -21,12 +21,12 @@ def _template(tokenizer: Any) -> str | None:
     talk = _render(tokenizer, TALK)
     if talk is None or PROMPT not in talk or RESPONSE not in talk:
         return None
-    whole = _render(tokenizer, [{"role": "system", "content": SYSTEM}, *TALK])
-    if whole is None or SYSTEM not in whole:
+    with_system = _render(tokenizer, [{"role": "system", "content": SYSTEM}, *TALK])
+    if with_system is None or SYSTEM not in with_system:
         return talk
-    if whole.endswith(talk):
-        return f"{{{{ if .System }}}}{whole.removesuffix(talk)}{{{{ end }}}}{talk}"
-    return f"{{{{ if .System }}}}{whole}{{{{ else }}}}{talk}{{{{ end }}}}"
+    if with_system.endswith(talk):
+        return f"{{{{ if .System }}}}{with_system.removesuffix(talk)}{{{{ end }}}}{talk}"
+    return f"{{{{ if .System }}}}{with_system}{{{{ else }}}}{talk}{{{{ end }}}}"
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]]) -> str | None:

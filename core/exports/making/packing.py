@@ -13,13 +13,13 @@ BLOCK = 1 << 20
 def pack(folder: Path, archive: Path) -> None:
     """``name-v1-merged.zip`` holds ``name-v1-merged/…``;
     it is read once more, and what does not match its checksum fails it."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, allowZip64=True) as made:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, allowZip64=True) as zip_file:
         for file in sorted(folder.iterdir()):
-            made.write(file, f"{archive.stem}/{file.name}")
+            zip_file.write(file, f"{archive.stem}/{file.name}")
             file.unlink()
     folder.rmdir()
-    with zipfile.ZipFile(archive) as made:
-        if (broken := made.testzip()) is not None:
+    with zipfile.ZipFile(archive) as zip_file:
+        if (broken := zip_file.testzip()) is not None:
             raise CannotExport(
                 f"{broken} could not be read back from the archive. Export it again, "
                 f"and have the disk checked."
@@ -27,8 +27,8 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def sha256(file: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with file.open("rb") as opened:
         while block := opened.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()

@@ -36,8 +36,8 @@ FIXED = (
 def candidates(dataset_version_id: str | None, job_id: str | None) -> list[Messages]:
     """Distinct conversations that end with a question, in the order
     of the data; then the fixed ones, in case these are too few."""
-    found = list(itertools.islice(_distinct(_of_data(dataset_version_id, job_id)), MOST_CANDIDATES))
-    return found + [_ask(text) for text in FIXED]
+    questions = list(itertools.islice(_distinct(_of_data(dataset_version_id, job_id)), MOST_CANDIDATES))
+    return questions + [_ask(text) for text in FIXED]
 
 
 def shown(messages: Messages) -> str:

@@ -43,10 +43,10 @@ def make(order: Order, progress: ExportProgress, draft: Path, *, token: str = ""
     storage.require_space(size.peak_bytes)
     progress.stage(0.02, "Loading the version as the registry serves it")
     reference = answers.Reference(order.weights)
-    asked = reference.choose(prompts.candidates(order.dataset_version_id, order.job_id))
-    progress.stage(0.05, f"Asking it {len(asked)} questions")
-    expected = reference.answers(asked, lambda share: _advance(progress, 0.05, WRITE, share))
-    check = _Check(order, reference, asked, expected, progress)
+    questions = reference.choose(prompts.candidates(order.dataset_version_id, order.job_id))
+    progress.stage(0.05, f"Asking it {len(questions)} questions")
+    expected = reference.answers(questions, lambda share: _advance(progress, 0.05, WRITE, share))
+    check = _Check(order, reference, questions, expected, progress)
     if order.kind.startswith("gguf"):
         return _make_gguf(order, check, progress, draft)
     return _make_folder(order, check, progress, draft, token=token)
@@ -74,14 +74,14 @@ class _Check:
     def folder(self, folder: Path) -> list[Json]:
         self._begin(OWN_READER)
         adapter = folder if self.order.kind == "adapter" else None
-        found = answers.answers_of_folder(
+        texts = answers.answers_of_folder(
             self.order.weights.base if adapter else folder,
             self.asked,
             self._tick,
             dtype=self.reference.dtype,
             adapter=adapter,
         )
-        return self._judge(found)
+        return self._judge(texts)
 
     def gguf(self, file: Path) -> list[Json]:
         by_llama_cpp = llama_cpp.can_answer()

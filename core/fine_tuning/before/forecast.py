@@ -132,8 +132,8 @@ def measure(user: User, new: NewJob) -> Measured | TaskProgress:
 
 def _known(subject: Subject) -> Measured | TaskProgress | None:
     key = _key(subject)
-    if (found := kept.get(key)) is not None:
-        return Measured(**found)
+    if (values := kept.get(key)) is not None:
+        return Measured(**values)
     task = tasks.running(key)
     return task.report() if task else None
 
@@ -150,10 +150,10 @@ def _probe(task: BackgroundTask, subject: Subject, key: str, lines: list[int]) -
     with _turn(task):
         process = PreviewProcess()
         try:
-            found = process.ask(request, on_progress=task.note, stop=task.is_over, died=KILLED)
+            answer = process.ask(request, on_progress=task.note, stop=task.is_over, died=KILLED)
         finally:
             process.end()
-    kept.put(key, found)
+    kept.put(key, answer)
 
 
 @contextmanager
@@ -195,15 +195,15 @@ def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) 
     need = (
         memory.estimate(shape, settings, longest_row=longest, gpu=gpu, sequences=sequences) if shape else None
     )
-    seen = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
-    wanted = seen or (need.total if need else None)
+    measured_bytes = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
+    wanted = measured_bytes or (need.total if need else None)
     fits = wanted <= memory.SPARE * free if wanted else None
     ways = (
         memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, sequences=sequences)
         if shape and not fits
         else []
     )
-    return Memory(device, free, total, need, need.total if need else None, seen, fits, ways)
+    return Memory(device, free, total, need, need.total if need else None, measured_bytes, fits, ways)
 
 
 def _device(machine: Machine) -> tuple[str, int, int]:

@@ -182,8 +182,8 @@ def totals(
 
 def known_totals(subject: Subject) -> Totals | None:
     """What was counted before."""
-    found = kept.get(_totals_key(subject))
-    return Totals(**found) if found else None
+    values = kept.get(_totals_key(subject))
+    return Totals(**values) if values else None
 
 
 def cancel_totals(user: User, new: NewJob) -> None:
@@ -198,8 +198,8 @@ def stop() -> None:
 
 
 def _count(task: BackgroundTask, subject: Subject, key: str) -> None:
-    found = shared.ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
-    kept.put(key, found)
+    answer = shared.ask({"op": "totals", **subject.as_json()}, on_progress=task.note, stop=task.is_over)
+    kept.put(key, answer)
 
 
 def _totals_key(subject: Subject) -> str:

@@ -77,8 +77,8 @@ class PreviewProcess(LineProcess):
                 if "error" in answer:
                     raise _as_error(answer["error"])
                 if "result" in answer:
-                    found: Json = answer["result"]
-                    return found
+                    result: Json = answer["result"]
+                    return result
                 on_progress(answer)
         finally:
             self.forget(request_id)

@@ -157,11 +157,11 @@ class Kept:
         if not self._in_files:
             return None
         try:
-            found: Json = json.loads(path.read_text(encoding="utf-8"))
+            value: Json = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        self._remember(path, found)
-        return found
+        self._remember(path, value)
+        return value
 
     def put(self, key: str, found: Json) -> None:
         path = _path(key)

@@ -46,12 +46,12 @@ def evaluate_checkpoint(user: User, job_id: str, step: int, new: NewEvaluation |
     """
     with reading() as session:
         mine = select(JobRow, CheckpointRow).join(CheckpointRow, CheckpointRow.job_id == JobRow.id)
-        found = session.execute(
+        pair = session.execute(
             mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)
         ).first()
-    if found is None:
+    if pair is None:
         raise NotFound
-    job, row = found
+    job, row = pair
     models.location(row.id)
     asked = _ask(user, job, method=job.method, version_id=(new or NewEvaluation()).dataset_version_id)
     return _request(row, asked, present_checkpoint)
@@ -84,13 +84,13 @@ def _request(seen: Row, asked: dict[str, Any], present: Callable[[Session, Row],
         if row is None:
             raise NotFound
         _insert(session, row, asked)
-        told = present(session, row)
+        presented = present(session, row)
     QUEUE.wake()
-    return told
+    return presented
 
 
 def _insert(session: Session, row: Measured, asked: dict[str, Any]) -> None:
-    """One that waits or runs stays as it is; one that failed makes room."""
+    """One that waits or runs stays as it is; one that failed is replaced."""
     if row.evaluation is not None:
         if row.evaluation.status in OPEN:
             return

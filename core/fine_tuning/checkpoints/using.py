@@ -88,14 +88,14 @@ def promote_checkpoint(user: User, job_id: str, step: int, promotion: Promotion 
         new = _publication(session, job, row, name=name)
 
     def note(session: Session, made: Published) -> None:
-        found = session.get(CheckpointRow, row.id)
-        if found is None or _version_of(
-            session, session.get_one(JobRow, job_id), found, named=name is not None
+        checkpoint = session.get(CheckpointRow, row.id)
+        if checkpoint is None or _version_of(
+            session, session.get_one(JobRow, job_id), checkpoint, named=name is not None
         ):
             raise _Known
-        found.model_version_id = made.version_id
-        told = f"The checkpoint of step {step} was promoted."
-        notes.add_event(session, job_id, told, data={"step": step, "model_id": made.model_id})
+        checkpoint.model_version_id = made.version_id
+        message = f"The checkpoint of step {step} was promoted."
+        notes.add_event(session, job_id, message, data={"step": step, "model_id": made.model_id})
 
     draft = _second_names(job_id, step)
     try:
@@ -130,12 +130,12 @@ def why_needed(session: Session, job: JobRow, step: int) -> str | None:
 
 def _find(session: Session, user: User, job_id: str, step: int) -> tuple[JobRow, CheckpointRow]:
     mine = select(JobRow, CheckpointRow).join(CheckpointRow, CheckpointRow.job_id == JobRow.id)
-    found = session.execute(
+    pair = session.execute(
         mine.where(JobRow.id == job_id, JobRow.user_id == user.id, CheckpointRow.step == step)
     ).first()
-    if found is None:
+    if pair is None:
         raise NotFound
-    return found[0], found[1]
+    return pair[0], pair[1]
 
 
 def _require_files(job_id: str, step: int) -> None:

@@ -94,12 +94,12 @@ def _settings_of(session: Any, job: Job) -> dict[str, Any]:
 
 
 def _table(facts: Sequence[dict[str, Any]]) -> list[Setting]:
-    names = dict.fromkeys(name for given in facts for name in given)
-    found = []
+    names = dict.fromkeys(name for job_facts in facts for name in job_facts)
+    settings = []
     for name in names:
-        values = [given.get(name) for given in facts]
-        found.append(Setting(name, values, any(value != values[0] for value in values[1:])))
-    return found
+        values = [job_facts.get(name) for job_facts in facts]
+        settings.append(Setting(name, values, any(value != values[0] for value in values[1:])))
+    return settings
 
 
 def _outcome(job: Job, trained_tokens: int) -> RunOutcome:

@@ -53,9 +53,9 @@ def hardest_rows(
     with reading() as session:
         row = find(session, user, job_id)
         version_id = rows_version(row, split)
-    found = _sorted_losses(row_files.path_of(job_id, split))
-    total = len(found["line"])
-    page = {name: values[offset : offset + limit].tolist() for name, values in found.items()}
+    losses = _sorted_losses(row_files.path_of(job_id, split))
+    total = len(losses["line"])
+    page = {name: values[offset : offset + limit].tolist() for name, values in losses.items()}
     texts = _texts(user, version_id, page["line"]) if version_id and page["line"] else {}
     items = [
         HardRow(line, loss, first, tokens, step, texts.get(line))
@@ -85,8 +85,8 @@ def _sorted_losses(path: Path) -> dict[str, Any]:
 def _read(path: Path, _changed: int, _inode: int) -> dict[str, Any]:
     stored = parquet.read_table(path)
     table = {name: stored[name].to_numpy() for name in stored.column_names}
-    seen = np.flatnonzero(~np.isnan(table["loss"]))
-    order = seen[np.lexsort((table["line"][seen], -table["loss"][seen]))]
+    with_loss = np.flatnonzero(~np.isnan(table["loss"]))
+    order = with_loss[np.lexsort((table["line"][with_loss], -table["loss"][with_loss]))]
     return {name: values[order] for name, values in table.items()}
 
 

@@ -55,15 +55,15 @@ def search_log(user: User, job_id: str, query: str, *, limit: int = 200) -> LogS
     Raises NotFound.
     """
     path, wanted = log_path(user, job_id), query.casefold()
-    found: list[LogLine] = []
+    lines: list[LogLine] = []
     total = number = 0
     for number, text in _lines(path):
         if wanted in text.casefold():
             total += 1
-            found.append(LogLine(number, text))
-            if len(found) > 2 * limit:
-                del found[:-limit]
-    return LogSearch(found[-limit:], total, number)
+            lines.append(LogLine(number, text))
+            if len(lines) > 2 * limit:
+                del lines[:-limit]
+    return LogSearch(lines[-limit:], total, number)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -90,14 +90,14 @@ class _Curves:
             return self.made[window]
 
     def _catch_up(self, session: Session, row: JobRow) -> None:
-        claim, seen = (row.lease_token, row.status), row.updated_at
+        claim, updated_at = (row.lease_token, row.status), row.updated_at
         if claim != self.claim:
             self.series, self.claim, self.seen = {}, claim, None
-        if seen == self.seen:
+        if updated_at == self.seen:
             return
         if self._read(session, row.id):
             self.made.clear()
-        self.seen, self.size = seen, sum(len(steps) for steps, _ in self.series.values())
+        self.seen, self.size = updated_at, sum(len(steps) for steps, _ in self.series.values())
         _make_room(self)
 
     def _read(self, session: Session, job_id: str) -> bool:
@@ -113,13 +113,13 @@ class _Curves:
                 for name, (steps, _) in self.series.items()
             ]
             new = new.where(or_(point.name.not_in(list(self.series)), *later))
-        found: dict[str, tuple[list[int], list[float]]] = {}
+        points: dict[str, tuple[list[int], list[float]]] = {}
         for name, step, value in session.execute(new.order_by(point.name, point.step)):
-            steps, values = found.setdefault(name, ([], []))
+            steps, values = points.setdefault(name, ([], []))
             steps.append(step)
             values.append(value)
         changed = False
-        for name, (new_steps, new_values) in found.items():
+        for name, (new_steps, new_values) in points.items():
             fresh = (np.array(new_steps, np.int64), np.array(new_values, np.float64))
             known = self.series.get(name)
             if (

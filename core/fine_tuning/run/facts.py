@@ -88,7 +88,7 @@ def gather(user: User, job_id: str) -> Run:
 def summary(run: Run) -> dict[str, Any]:
     """The run in plain values: what ``run.yaml`` holds, apart from the curves."""
     job = run.job
-    told = {
+    facts = {
         name: getattr(job, name)
         for name in (
             *(
@@ -117,11 +117,11 @@ def summary(run: Run) -> dict[str, Any]:
             *("attempts", "created_at", "started_at", "finished_at", "model_id", "model_version_id", "error"),
         )
     }
-    told |= {"base": run.base, "trained_tokens": last(run, "tokens") or job.trained_tokens}
+    facts |= {"base": run.base, "trained_tokens": last(run, "tokens") or job.trained_tokens}
     checkpoints = [
         {"step": c.step, "size_bytes": c.size_bytes, "kept": c.pinned, **c.metrics} for c in run.checkpoints
     ]
-    return plain({**told, "asked": job.asked, **run.made, "checkpoints": checkpoints})
+    return plain({**facts, "asked": job.asked, **run.made, "checkpoints": checkpoints})
 
 
 def last(run: Run, name: str) -> float | None:
@@ -192,10 +192,10 @@ def _highest(path: Path) -> list[dict[str, Any]]:
     from pyarrow import parquet
 
     table = parquet.read_table(path, columns=["line", "loss", "first", "tokens"]).to_pandas()
-    seen = table[np.isfinite(table["loss"])].nlargest(HARDEST, "loss")
+    highest = table[np.isfinite(table["loss"])].nlargest(HARDEST, "loss")
     return [
         {"line": int(line), "loss": float(loss), "first_loss": float(first), "tokens": int(tokens)}
-        for line, loss, first, tokens in seen.itertuples(index=False)
+        for line, loss, first, tokens in highest.itertuples(index=False)
     ]
 
 

@@ -73,9 +73,11 @@ def export(run: Run, files: dict[str, bytes]) -> Exported:
 
 
 def _experiment(client: Any) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
     return str(
-        found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=_artifacts())
+        experiment.experiment_id
+        if experiment
+        else client.create_experiment(EXPERIMENT, artifact_location=_artifacts())
     )
 
 
@@ -90,8 +92,8 @@ def _write(mlflow: Any, client: Any, experiment_id: str, run: Run, files: dict[s
     """The tag by which it is found again comes last:
     a run that broke off half way is not taken for a whole one."""
     job = run.job
-    made = client.create_run(experiment_id, start_time=_milliseconds(job.started_at), run_name=job.name)
-    run_id = str(made.info.run_id)
+    mlflow_run = client.create_run(experiment_id, start_time=_milliseconds(job.started_at), run_name=job.name)
+    run_id = str(mlflow_run.info.run_id)
     params = [mlflow.entities.Param(name, value) for name, value in _params(run)]
     for part in _cut(params, PARAMS_AT_ONCE):
         client.log_batch(run_id, params=part)
@@ -114,8 +116,8 @@ def _write(mlflow: Any, client: Any, experiment_id: str, run: Run, files: dict[s
 
 
 def _params(run: Run) -> Iterator[tuple[str, str]]:
-    told = {"method": run.job.method, "seed": run.job.seed, "base": run.base, **run.job.resolved}
-    for name, value in told.items():
+    values = {"method": run.job.method, "seed": run.job.seed, "base": run.base, **run.job.resolved}
+    for name, value in values.items():
         if value is not None:
             yield name, str(plain(value))[:LONGEST_VALUE]
 

@@ -92,13 +92,13 @@ def _about(run: Run) -> Iterator[Cell]:
 
 
 def _configuration(run: Run) -> Iterator[Cell]:
-    told = yaml.safe_dump(summary(run), allow_unicode=True, sort_keys=False, width=120)
+    text = yaml.safe_dump(summary(run), allow_unicode=True, sort_keys=False, width=120)
     yield _markdown(
         "## Configuration\n"
         "\n"
         "Everything that is known about the run: settings as asked and as run, data, environment."
     )
-    yield _code(f'import json\n\nrun = json.loads({_literal(summary(run))})\nrun["resolved"]', _as_text(told))
+    yield _code(f'import json\n\nrun = json.loads({_literal(summary(run))})\nrun["resolved"]', _as_text(text))
 
 
 def _curves(run: Run) -> Iterator[Cell]:
@@ -112,8 +112,8 @@ def _curves(run: Run) -> Iterator[Cell]:
     note = thinned if is_thinned else ""
     yield _markdown(f"## Curves\n\nAs CSV in wide form, one line per step.{note}")
     steps = text.count("\n") - 1
-    told = f"{steps:,} steps, {len(thin)} series: {', '.join(thin)}"
-    yield _code(READ.format(csv=text), _as_text(told))
+    caption = f"{steps:,} steps, {len(thin)} series: {', '.join(thin)}"
+    yield _code(READ.format(csv=text), _as_text(caption))
     for title, names in PLOTS:
         shown = {name: run.series[name] for name in names if run.series.get(name)}
         if shown:

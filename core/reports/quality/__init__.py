@@ -51,8 +51,8 @@ def examine(
     progress.stage(0.0, 0.2)
     findings += whole_rows.exact_copies(connection, parquet, [column.name for column in described], num_rows)
     progress.stage(0.2, 0.7)
-    found, scanned = _watch(parquet, watched, progress)
-    findings += found
+    text_findings, scanned = _watch(parquet, watched, progress)
+    findings += text_findings
     progress.stage(0.7, 1.0)
     findings += near_rows.near_copies(connection, parquet, described, num_rows, progress)
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), -finding.num_rows, finding.key))
@@ -93,10 +93,10 @@ def _watch(
     for first_line, batch in texts.batches(parquet, list(watchers), groups):
         scanned += batch.num_rows
         for name, watching in watchers.items():
-            found = texts.texts_of(batch.column(batch.schema.get_field_index(name)), first_line)
-            if len(found.values):
+            column_texts = texts.texts_of(batch.column(batch.schema.get_field_index(name)), first_line)
+            if len(column_texts.values):
                 for watcher in watching:
-                    watcher.look(found)
+                    watcher.look(column_texts)
         progress.advance(scanned / max(expected, 1))
     return [
         finding

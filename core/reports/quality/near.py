@@ -53,12 +53,12 @@ _LETTERS = _letters()
 
 def signatures(texts: Sequence[str | None]) -> Signatures:
     """One row per text."""
-    found = np.full((len(texts), HASHES), EMPTY, np.uint32)
+    hashes = np.full((len(texts), HASHES), EMPTY, np.uint32)
     for start, chunk in _chunks(texts):
         runs, owners = _runs(chunk)
         if len(runs):
-            _fold(runs, owners, found[start : start + len(chunk)])
-    return found
+            _fold(runs, owners, hashes[start : start + len(chunk)])
+    return hashes
 
 
 def pairs(a: Signatures, b: Signatures | None = None, threshold: float = THRESHOLD) -> list[Pair]:
@@ -187,22 +187,22 @@ def _within(signed: Signatures) -> Places:
     """Candidates i < j as j * size + i: in each band every text
     with the first and with the previous of those that hash alike."""
     worded = _worded(signed)
-    found = [np.empty(0, np.int64)]
+    matches = [np.empty(0, np.int64)]
     for keys in _bands(signed[worded]):
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
         same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         firsts = np.searchsorted(ordered, ordered[same], side="left")
         for others in (firsts, same - 1):
-            found.append(worded[order[same]] * len(signed) + worded[order[others]])
-    return np.unique(np.concatenate(found))
+            matches.append(worded[order[same]] * len(signed) + worded[order[others]])
+    return np.unique(np.concatenate(matches))
 
 
 def _across(a: Signatures, b: Signatures) -> Places:
     """Candidates as j * size of a + i: in each band every text
     of ``b`` with the first few of ``a`` that hash alike."""
     left, right = _worded(a), _worded(b)
-    found = [np.empty(0, np.int64)]
+    matches = [np.empty(0, np.int64)]
     for keys, wanted in zip(_bands(a[left]), _bands(b[right]), strict=True):
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
@@ -210,8 +210,8 @@ def _across(a: Signatures, b: Signatures) -> Places:
             places = np.searchsorted(ordered, wanted, side="left") + step
             hits = np.flatnonzero(places < len(ordered))
             hits = hits[ordered[places[hits]] == wanted[hits]]
-            found.append(right[hits] * len(a) + left[order[places[hits]]])
-    return np.unique(np.concatenate(found))
+            matches.append(right[hits] * len(a) + left[order[places[hits]]])
+    return np.unique(np.concatenate(matches))
 
 
 def _worded(signed: Signatures) -> Places:

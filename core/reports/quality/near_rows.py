@@ -95,10 +95,10 @@ def _row_texts(cells: pa.Array) -> list[str]:
     """The text of each row; the messages of a chat one after the other, without who says them."""
     batch = texts_of(cells, 0, without=ROLE_FIELDS)
     values = batch.values.to_pylist()
-    said: list[list[str]] = [[] for _ in range(len(cells))]
+    parts_by_row: list[list[str]] = [[] for _ in range(len(cells))]
     for place in np.argsort(batch.lines, kind="stable"):
-        said[batch.lines[place]].append(values[batch.at[place]])
-    return [" ".join(parts) for parts in said]
+        parts_by_row[batch.lines[place]].append(values[batch.at[place]])
+    return [" ".join(parts) for parts in parts_by_row]
 
 
 def _texts(

@@ -77,8 +77,8 @@ class Preference:
         rewards = self.beta * (now - reference)
         margins = rewards[:, 0] - rewards[:, 1]
         losses = -functional.logsigmoid(margins)
-        found = (margins, (margins > 0).float(), rewards[:, 0], rewards[:, 1])
-        sums = {name: values.detach().sum() for name, values in zip(self.sum_names, found, strict=True)}
+        series = (margins, (margins > 0).float(), rewards[:, 0], rewards[:, 1])
+        sums = {name: values.detach().sum() for name, values in zip(self.sum_names, series, strict=True)}
         return Losses(losses.sum(), losses.detach(), sums)
 
 
@@ -91,8 +91,8 @@ def log_probabilities(model: Any, pairs: Sequence[Pair]) -> Any:
 def _read(cache: Path, count: int) -> Any | None:
     if not cache.is_file():
         return None
-    found = np.load(cache)
-    return found if found.shape == (count, 2) else None
+    table = np.load(cache)
+    return table if table.shape == (count, 2) else None
 
 
 def _write(cache: Path, values: Any) -> None:

@@ -145,8 +145,8 @@ def delete_version(dataset_id: str, number: Number, user: CurrentUser) -> None:
 async def _add_file(dataset_id: str, user: CurrentUser, request: Request) -> Version:
     await run_in_threadpool(datasets.get, user, dataset_id)  # before the file is read
     async with receive_form(request) as form:
-        given = form.fields.get("options")
-        options = parse(IngestOptions, **read_object(given, "options")) if given else None
+        text = form.fields.get("options")
+        options = parse(IngestOptions, **read_object(text, "options")) if text else None
         note, file = form.fields.get("note", ""), form.require_file()
         return await run_in_threadpool(
             datasets.add_version,

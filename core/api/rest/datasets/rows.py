@@ -88,10 +88,10 @@ def get_diff(dataset_id: str, user: CurrentUser, asked: Annotated[DiffQuery, Que
 
     ``key``: the columns that name a row.
     """
-    found = datasets.diff(
+    diff = datasets.diff(
         user, dataset_id, asked.from_, asked.to, key=_names(asked.key, "key") or [], limit=asked.limit
     )
-    return {name.rstrip("_"): value for name, value in asdict(found).items()}
+    return {name.rstrip("_"): value for name, value in asdict(diff).items()}
 
 
 @router.get("/datasets/{dataset_id}/content")
@@ -122,7 +122,7 @@ def _filters(text: str | None) -> dict[str, Filter]:
 def _names(text: str | None, field: str) -> list[str] | None:
     if not text:
         return None
-    found = read_json(text, field) if text.startswith("[") else text.split(",")
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+    names = read_json(text, field) if text.startswith("[") else text.split(",")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValidationError.of(field, "must be names with commas between, or a JSON list of names")
-    return found
+    return names

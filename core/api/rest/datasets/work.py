@@ -45,9 +45,9 @@ def get_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> d
 @router.post("/datasets/{dataset_id}/quality", status_code=202)
 def start_quality(dataset_id: str, user: CurrentUser, version: Number = None) -> datasets.Quality:
     """Have it looked for once more after it failed. One that runs or is ready stays as it is."""
-    found = datasets.version_of(user, dataset_id, version)
-    datasets.start_report(user, found.id, "quality")
-    return datasets.quality(user, found.id)
+    dataset_version = datasets.version_of(user, dataset_id, version)
+    datasets.start_report(user, dataset_version.id, "quality")
+    return datasets.quality(user, dataset_version.id)
 
 
 @router.post("/datasets/{dataset_id}/profile", status_code=202)
@@ -69,6 +69,6 @@ def get_leaks(
 @router.get("/datasets/{dataset_id}/lineage")
 def get_lineage(dataset_id: str, user: CurrentUser) -> dict[str, Any]:
     """Versions, the jobs and models made of them, and what was made from what."""
-    found = asdict(datasets.lineage(user, dataset_id))
-    edges = [{name.rstrip("_"): value for name, value in edge.items()} for edge in found["edges"]]
-    return found | {"edges": edges}
+    lineage = asdict(datasets.lineage(user, dataset_id))
+    edges = [{name.rstrip("_"): value for name, value in edge.items()} for edge in lineage["edges"]]
+    return lineage | {"edges": edges}

@@ -49,8 +49,8 @@ def promote_checkpoint(
 
     A second time names the first result.
     """
-    made = fine_tuning.promote_checkpoint(user, job_id, step, body)
-    return Promoted(made.model_id, made.version_id)
+    published = fine_tuning.promote_checkpoint(user, job_id, step, body)
+    return Promoted(published.model_id, published.version_id)
 
 
 @router.post("/finetune/{job_id}/checkpoints/{step}/evaluate", status_code=202)

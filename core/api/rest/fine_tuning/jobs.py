@@ -104,6 +104,6 @@ def get_log(job_id: str, user: CurrentUser, tail: Lines = 200, q: Search = None)
     """The last lines of what the training wrote;
     with ``q`` the last lines that hold it, each behind its number."""
     if q:
-        found = fine_tuning.search_log(user, job_id, q, limit=tail)
-        return PlainTextResponse("".join(f"{line.number}: {line.text}\n" for line in found.lines))
+        log = fine_tuning.search_log(user, job_id, q, limit=tail)
+        return PlainTextResponse("".join(f"{line.number}: {line.text}\n" for line in log.lines))
     return PlainTextResponse(fine_tuning.log_tail(user, job_id, tail=tail))
