@@ -55,27 +55,27 @@ def ask_input() -> None:
 
 def read_messages(owner: User, chat: chats.Chat) -> Listed[chats.Message]:
     """The last messages, oldest first."""
-    found = chats.list_messages(owner, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
-    return replace(found, items=list(reversed(found.items)))
+    page = chats.list_messages(owner, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
+    return replace(page, items=list(reversed(page.items)))
 
 
 def show_conversation(
-    owner: User, chat: chats.Chat, found: Listed[chats.Message], names: dict[str, str]
+    owner: User, chat: chats.Chat, page: Listed[chats.Message], names: dict[str, str]
 ) -> None:
     """The complete messages; the one that grows is followed last, when all else is drawn."""
-    if found.total > len(found.items):
-        st.caption(f"The last {len(found.items)} of {found.total:,} messages.", text_alignment="center")
-    for message in found.items:
+    if page.total > len(page.items):
+        st.caption(f"The last {len(page.items)} of {page.total:,} messages.", text_alignment="center")
+    for message in page.items:
         if message.state == "complete":
             chat_view.show_message(message, names.get(message.model_id or ""))
-    if found.items and found.items[-1].state == "complete":
-        show_second_tries(owner, chat, found.items)
+    if page.items and page.items[-1].state == "complete":
+        show_second_tries(owner, chat, page.items)
 
 
 def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Message]) -> None:
     """Another answer to the last question, or the question in other words."""
-    asked = next((message for message in reversed(messages) if message.role == "user"), None)
-    if asked is None:
+    question = next((message for message in reversed(messages) if message.role == "user"), None)
+    if question is None:
         return
     again = "Regenerate" if messages[-1].role == "assistant" else "Answer"
     regenerate = partial(chats.regenerate, user, chat.id)
@@ -94,14 +94,14 @@ def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Mes
             icon=":material/edit:",
             type="tertiary",
             on_click=edit,
-            args=(user, asked),
+            args=(user, question),
         )
 
 
-def edit(user: User, asked: chats.Message) -> None:
+def edit(user: User, question: chats.Message) -> None:
     """Take the last question back into the input."""
-    show.attempt(partial(chats.rewind, user, asked.id))
-    st.session_state["chat_input"] = asked.content
+    show.attempt(partial(chats.rewind, user, question.id))
+    st.session_state["chat_input"] = question.content
 
 
 def show_input(owner: User, growing: chats.Message | None, model: models.Model | None) -> None:
@@ -142,7 +142,7 @@ def load_settings(
     chat_settings.load(
         chat, model_id=model if model in offered else usual, dataset_id=data if data in tables else None
     )  # fmt: skip
-    if st.session_state["chat_model"] not in offered:  # a checkpoint may be swept while its chat is open
+    if st.session_state["chat_model"] not in offered:  # a checkpoint may be deleted while its chat is open
         st.session_state["chat_model"] = None
 
 
@@ -189,8 +189,8 @@ with show.guarded():
             if found
             else None
         )
-        # While a reply grows, what the last run drew and this one does not would stay, faded: an emptied
-        # place has no past.
+        # While a reply grows, what the last run drew and this one does not would stay, faded; emptying the
+        # place first removes it.
         area = st.empty().container() if growing else st.container()
         with area:
             if chat and found and found.items:

@@ -14,12 +14,12 @@ RECENT = 100
 
 def pick_runs(user: User) -> list[str]:
     """The runs of the address, and others to add; what is chosen becomes the address."""
-    told = [job_id for job_id in (places.query("ids") or "").split(",") if job_id][:MOST]
+    job_ids = [job_id for job_id in (places.query("ids") or "").split(",") if job_id][:MOST]
     named = {job.id: job for job in fine_tuning.list_jobs(user, JobList(limit=RECENT)).items}
-    named |= {job_id: fine_tuning.get(user, job_id) for job_id in told if job_id not in named}
+    named |= {job_id: fine_tuning.get(user, job_id) for job_id in job_ids if job_id not in named}
     names = compare_view.labels(list(named.values()))
     if "compare_runs" not in st.session_state:
-        st.session_state["compare_runs"] = told
+        st.session_state["compare_runs"] = job_ids
     chosen = st.multiselect(
         "Runs",
         list(named),

@@ -85,11 +85,11 @@ def show_form(user: User) -> None:
     with right:
         st.subheader("What the model sees", anchor=False)
         new = check_request(request)
-        found = form_data.look_up(user, new, weights) if new is not None else None
-        rows_are_fine = tokens_view.show_data(user, data, new, found) if new is not None else False
+        job_sources = form_data.look_up(user, new, weights) if new is not None else None
+        rows_are_fine = tokens_view.show_data(user, data, new, job_sources) if new is not None else False
     if new is not None:
         with st.container(border=True, key="ft_plan"):
-            planned = form_plan.show_plan(user, new, found)
+            planned = form_plan.show_plan(user, new, job_sources)
             form_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
 
 
@@ -98,8 +98,8 @@ NAME_HELP = "You call the model by it. A name you have used before makes that mo
 
 def find_automatic(data: Data, base: Base, method: str) -> training.Settings:
     """What the fields that are left alone become, given those that are not."""
-    asked = parse(training.Hyperparameters, **settings.chosen_now(method))
-    return fine_tuning.automatic(base, asked, method=method, num_rows=data.version.num_rows)
+    chosen = parse(training.Hyperparameters, **settings.chosen_now(method))
+    return fine_tuning.automatic(base, chosen, method=method, num_rows=data.version.num_rows)
 
 
 def build_request(

@@ -26,7 +26,7 @@ def show_header(user: User, job: fine_tuning.Job) -> None:
 
 
 def show_buttons(user: User, job: fine_tuning.Job) -> None:
-    """Only what the job's state allows; the service has the last word."""
+    """Only what the job's state allows; the service decides."""
     if job.status in ("queued", "running"):
         act_button("Pause", "pause", partial(fine_tuning.pause, user, job.id))
     if job.status == "paused":

@@ -1,4 +1,4 @@
-"""The own account: name, password, signing out everywhere, appearance."""
+"""One's own account: name, password, signing out everywhere, appearance."""
 
 import streamlit as st
 

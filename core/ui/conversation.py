@@ -8,7 +8,7 @@ AVATARS = {"user": ":material/person:", "assistant": ":material/neurology:", "sy
 
 
 def show_message(role: str, text: str) -> None:
-    """One message exactly as it is stored; a system message is small, it is not part of the talk."""
+    """One message exactly as it is stored; a system message is drawn small."""
     with st.chat_message(role, avatar=AVATARS.get(role)):
         if role == "system":
             st.caption(markdown.verbatim(text))

@@ -83,7 +83,7 @@ def pick_chapter() -> Chapter:
 def _open(chapter: str, section: str | None = None) -> None:
     """As a callback: another part of the guide, out of the search.
 
-    A link to the page that is open would keep words and address.
+    A link to the page that is open would keep the words searched for and the address.
     """
     st.session_state[SEARCH] = ""
     st.query_params.from_dict({"chapter": chapter} | ({"section": section} if section else {}))

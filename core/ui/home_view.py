@@ -64,12 +64,12 @@ def look_around(user: User) -> HomeContents:
     )
 
 
-def next_step(seen: HomeContents) -> NextStep | None:
-    """The first thing of the loop that this user has not done; None when she has been all the way round."""
-    if not seen.datasets.total and not seen.jobs.total:
+def next_step(contents: HomeContents) -> NextStep | None:
+    """The first step from data to a model in use that this user has not done; None when all are done."""
+    if not contents.datasets.total and not contents.jobs.total:
         return _begin_with_sample()
-    if seen.at_work:
-        job = seen.at_work[0]
+    if contents.at_work:
+        job = contents.at_work[0]
         return NextStep(
             "Your model is being made",
             "Watch its loss fall; you may close the page.",
@@ -78,9 +78,9 @@ def next_step(seen: HomeContents) -> NextStep | None:
             "job",
             {"id": job.id},
         )
-    if not seen.models.total:
+    if not contents.models.total:
         ready = sorted(
-            (d for d in seen.datasets.items if d.status == "ready"), key=lambda d: d.format == "table"
+            (d for d in contents.datasets.items if d.status == "ready"), key=lambda d: d.format == "table"
         )
         newest = ready[0] if ready else None  # one that trains as it is comes first
         query = {"dataset": newest.id} if newest else {"new": "1"}
@@ -90,11 +90,11 @@ def next_step(seen: HomeContents) -> NextStep | None:
         return NextStep(
             "Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query
         )
-    model = seen.models.items[0]
-    if not any(chat.model_id == model.id for chat in seen.chats.items):
+    model = contents.models.items[0]
+    if not any(chat.model_id == model.id for chat in contents.chats.items):
         text = f"{model.name} is ready. Ask it something from its training rows."
         return NextStep("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
-    if not seen.keys:
+    if not contents.keys:
         return NextStep(
             "Call it from your own program",
             "Make a key; the OpenAI SDK is the client.",
@@ -107,12 +107,12 @@ def next_step(seen: HomeContents) -> NextStep | None:
 
 
 def _begin_with_sample() -> NextStep | None:
-    found = datasets.samples()
-    if not found:
+    samples = datasets.samples()
+    if not samples:
         return NextStep(
             "Bring your data", "Upload a file: it becomes a table.", "Upload", "upload", "datasets", {}
         )
-    sample = found[0]
+    sample = samples[0]
     text = (
         f"Three clicks to a model of your own: add the sample “{sample.title}” "
         f"({show.count(sample.num_rows, 'row')}), fine-tune the starter model on it in a minute or two, "
@@ -145,23 +145,23 @@ def show_next_step(user: User, step: NextStep | None) -> None:
 def _take(user: User, step: NextStep) -> None:
     if step.sample:
         with st.spinner("Adding the sample …"):
-            made = datasets.add_sample(user, step.sample)
-        step = replace(step, query={"dataset": made.id})
+            dataset = datasets.add_sample(user, step.sample)
+        step = replace(step, query={"dataset": dataset.id})
     places.go(step.page, **step.query)
 
 
-def show_counts(seen: HomeContents) -> None:
+def show_counts(contents: HomeContents) -> None:
     with st.grid(4, min_column_width=130):
-        st.metric("Datasets", show.number(seen.datasets.total), border=True)
-        st.metric("Fine-tuned models", show.number(seen.models.total), border=True)
-        st.metric("Fine-tunings", show.number(seen.jobs.total), border=True)
-        st.metric("Chats", show.number(seen.chats.total), border=True)
+        st.metric("Datasets", show.number(contents.datasets.total), border=True)
+        st.metric("Fine-tuned models", show.number(contents.models.total), border=True)
+        st.metric("Fine-tunings", show.number(contents.jobs.total), border=True)
+        st.metric("Chats", show.number(contents.chats.total), border=True)
 
 
-def show_running(user: User, seen: HomeContents) -> None:
-    if seen.at_work:
+def show_running(user: User, contents: HomeContents) -> None:
+    if contents.at_work:
         st.subheader("Running now", anchor=False)
-        _show_progress(user, [job.id for job in seen.at_work])
+        _show_progress(user, [job.id for job in contents.at_work])
 
 
 @st.fragment(run_every=2.0)
@@ -179,19 +179,21 @@ def _show_progress(user: User, job_ids: Sequence[str]) -> None:
             st.progress(min(max(progress.progress, 0.0), 1.0), text=f"{progress.progress:.0%}{left}")
 
 
-def show_recent(seen: HomeContents) -> None:
+def show_recent(contents: HomeContents) -> None:
     columns = st.columns(3, gap="medium")
     with columns[0]:
         _show_list(
             "Recent datasets",
             "datasets",
-            [_dataset_line(d) for d in seen.datasets.items],
+            [_dataset_line(d) for d in contents.datasets.items],
             "Nothing uploaded yet.",
         )
     with columns[1]:
-        _show_list("New models", "models", [_model_line(m) for m in seen.models.items], "No model made yet.")
+        _show_list(
+            "New models", "models", [_model_line(m) for m in contents.models.items], "No model made yet."
+        )
     with columns[2]:
-        _show_list("Recent chats", "chat", [_chat_line(c) for c in seen.chats.items], "No chat yet.")
+        _show_list("Recent chats", "chat", [_chat_line(c) for c in contents.chats.items], "No chat yet.")
 
 
 @dataclass(frozen=True)

@@ -55,17 +55,17 @@ def page_of(fetch: Callable[[int, int], P], *, key: str, per_page: int = PER_PAG
     """``fetch(limit, offset)`` for the page that the reader is on,
     or the last one when the list has become shorter."""
     wanted = max(current_page(key), 1)
-    found = fetch(per_page, (wanted - 1) * per_page)
-    last = max(1, -(-found.total // per_page))
+    page = fetch(per_page, (wanted - 1) * per_page)
+    last = max(1, -(-page.total // per_page))
     if wanted > last:
         st.session_state[key] = last
-        found = fetch(per_page, (last - 1) * per_page)
-    return found
+        page = fetch(per_page, (last - 1) * per_page)
+    return page
 
 
-def pages(found: Paged, *, key: str) -> None:
+def pages(page: Paged, *, key: str) -> None:
     """The pagination below a list; nothing when one page is enough."""
-    count = -(-found.total // max(found.limit, 1))
+    count = -(-page.total // max(page.limit, 1))
     if count > 1:
         with st.container(horizontal=True, horizontal_alignment="center"):
             st.pagination(count, key=key, bind="query-params")

@@ -1,7 +1,7 @@
 """Markdown that a model wrote, made safe to draw: nothing in it loads anything or draws a diagram.
 
 Streamlit draws a ``mermaid`` fence as a diagram and ``![]()`` as a picture; both make the reader's browser
-call any address, which carries the conversation out. So the text is parsed and written anew from what the
+call any address, which can send the conversation there. So the text is parsed and written anew from what the
 parser found: text with every special character escaped, code as code, a picture as a link to it. What is
 written anew has one reading only, so that it does not matter where Streamlit's parser and ours differ. Raw
 HTML, Streamlit's directives and formulas are text: ``$5 and $10`` are prices.
@@ -54,12 +54,12 @@ def verbatim(text: str) -> str:
 
 def _blocks(tokens: Iterator[Token], end: str) -> list[str]:
     """What comes before the token ``end``, block by block."""
-    found = []
+    blocks = []
     for token in tokens:
         if token.type == end:
             break
-        found.append(_block(token, tokens))
-    return found
+        blocks.append(_block(token, tokens))
+    return blocks
 
 
 def _block(token: Token, tokens: Iterator[Token]) -> str:
@@ -171,4 +171,4 @@ def _destination(address: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return SPECIAL.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], text)
+    return SPECIAL.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], text)

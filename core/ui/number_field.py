@@ -18,21 +18,21 @@ def pick_number(
     that allows a number; limits, title and help are its own."""
     kind = number_kind(schema)
     assert kind is not None, f"{key} is no number"
-    whole = kind["type"] == "integer"
-    cast: type[int] | type[float] = int if whole else float
+    is_whole = kind["type"] == "integer"
+    cast: type[int] | type[float] = int if is_whole else float
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     settings: dict[str, Any] = {
         "value": cast(value) if is_number else None,
-        "step": 1 if whole else 0.1,
-        "format": None if whole else "%g",
+        "step": 1 if is_whole else 0.1,
+        "format": None if is_whole else "%g",
         "placeholder": placeholder,
         "help": schema.get("description"),
         "key": key,
         **_limits(kind, cast),
         **more,
     }
-    found: int | float | None = st.number_input(schema.get("title", key), **settings)
-    return found
+    number: int | float | None = st.number_input(schema.get("title", key), **settings)
+    return number
 
 
 def number_kind(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:

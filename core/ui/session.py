@@ -1,4 +1,4 @@
-"""Who sits at this browser. The only place where pages learn it; tests patch ``current_user``.
+"""Who is signed in at this browser. Pages learn it only from here; tests patch ``current_user``.
 
 The cookie is checked against the sessions table on every rerun, so that signing out elsewhere works on the
 next click. The script never sees the session's token: the browser fetches its cookie by posting a single-use
@@ -36,8 +36,8 @@ def current_user() -> User | None:
 
 def token() -> str | None:
     """This browser's session token."""
-    found = st.context.cookies.get(sessions.COOKIE)
-    return found if isinstance(found, str) else None  # in AppTest every cookie is a truthy mock
+    cookie = st.context.cookies.get(sessions.COOKIE)
+    return cookie if isinstance(cookie, str) else None  # in AppTest every cookie is a truthy mock
 
 
 def sign_in(user: User) -> NoReturn:
@@ -63,7 +63,7 @@ def leave_if_ended(user: User | None) -> None:
 
 def address() -> str:
     """The client's address, for throttling;
-    behind a proxy the front door has already put the real one in place."""
+    behind a proxy ``core.server.front_door`` has already put in the real one."""
     return st.context.ip_address or "127.0.0.1"  # Streamlit says None on localhost
 
 

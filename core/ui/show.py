@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Colour = Literal["red", "orange", "blue", "green", "violet", "gray", "primary"]
 FLASH = "_flash"
-REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would turn what stands after a name around, too
+REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they would reverse the text after a name, too
 # Where GFM begins to see an address: www|.example.com, ht|tp://example.com, a|@example.com. It looks for them
 # in the finished text, so escaping does not help; an empty coloured part cuts the text in two, and nothing of
 # it is seen or copied.
@@ -225,12 +225,12 @@ def duration(seconds: float | None, *, parts: int = 2) -> str:
     if seconds is None:
         return "–"
     left = round(seconds)
-    found: list[str] = []
+    words: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
-        if count or (unit == "s" and not found):
-            found.append(f"{count} {unit}")
-    return " ".join(found[:parts])
+        if count or (unit == "s" and not words):
+            words.append(f"{count} {unit}")
+    return " ".join(words[:parts])
 
 
 def bytes_(n: int | float | None) -> str:
@@ -263,8 +263,8 @@ def turn(ahead: int | None) -> str:
 
 def plain(text: str) -> str:
     """Text as it is, where Streamlit would read markdown or make a link of an address in it."""
-    escaped = MARKDOWN.sub(lambda found: found[0][:-1] + "\\" + found[0][-1], REORDERING.sub("", text))
-    return ADDRESSES.sub(lambda found: found[0] + NOTHING, escaped)
+    escaped = MARKDOWN.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], REORDERING.sub("", text))
+    return ADDRESSES.sub(lambda match: match[0] + NOTHING, escaped)
 
 
 def code(text: str) -> str:

@@ -92,8 +92,8 @@ class Authenticator(Authenticate):
 
     def register_form(self) -> None:
         with show.guarded():
-            if isinstance(made := self._register(), users.User):
-                session.sign_in(made)
+            if isinstance(user := self._register(), users.User):
+                session.sign_in(user)
 
     def _register(self) -> Any:
         return self.register_user(

@@ -9,7 +9,7 @@ from core.people.users import User
 from core.ui import places, show
 
 EVERY = 10.0  # seconds
-TOLD = "_told_alert"  # the newest alert that this browser was told of
+TOLD = "_told_alert"  # the newest alert that this browser has shown
 DELIVERIES = {
     "waiting": "Being sent to your webhook",
     "sent": "Sent to your webhook",
@@ -58,14 +58,14 @@ def _delivery(alert: Alert) -> str:
 
 
 def _tell(user: User) -> None:
-    """A toast for what came since this browser looked last; what was there when it came is on the bell."""
-    told = st.session_state.get(TOLD)
-    fresh = alerts.newest(user, after=told)
-    if told is not None:
+    """A toast for each alert since the last look; at the first look none, the bell lists what was there."""
+    last_id = st.session_state.get(TOLD)
+    fresh = alerts.newest(user, after=last_id)
+    if last_id is not None:
         for alert in fresh:
             st.toast(
                 f"{show.plain(alert.message)}  \n[Open the job](/job?id={alert.job_id})",
                 icon=f":material/{alerts.ALERT_KINDS[alert.kind].icon}:",
                 duration="long",
             )
-    st.session_state[TOLD] = fresh[-1].id if fresh else told or f"{alerts.PREFIX}0"
+    st.session_state[TOLD] = fresh[-1].id if fresh else last_id or f"{alerts.PREFIX}0"

@@ -109,12 +109,12 @@ def follow(user: User, reply: chats.Message) -> None:
     st.rerun()
 
 
-def show_chats(found: Sequence[chats.Chat], current: str | None, *, key: str) -> None:
+def show_chats(chat_list: Sequence[chats.Chat], current: str | None, *, key: str) -> None:
     """The list of chats, newest first; the open one stands out."""
     st.button(
         "New chat", key=f"{key}_new", icon=":material/add:", width="stretch", on_click=open_chat, args=(None,)
     )
-    for chat in found:
+    for chat in chat_list:
         st.button(
             show.plain(chat.title),
             key=f"{key}_{chat.id}",
@@ -125,7 +125,7 @@ def show_chats(found: Sequence[chats.Chat], current: str | None, *, key: str) ->
             on_click=open_chat,
             args=(chat.id,),
         )
-    if not found:
+    if not chat_list:
         st.caption("Your chats will be listed here.")
 
 
@@ -166,22 +166,22 @@ def _learned_questions(user: User, model: models.Model) -> list[str]:
     """The first user messages of the rows the newest version was trained on;
     [] when there are none or they are gone."""
     try:
-        made = models.resolve(user, model.id).version
-        if made is None or not made.dataset_version_id or not made.finetune_job_id:
+        version = models.resolve(user, model.id).version
+        if version is None or not version.dataset_version_id or not version.finetune_job_id:
             return []
-        columns = fine_tuning.get(user, made.finetune_job_id).columns
-        rows = datasets.training_preview(user, made.dataset_version_id, columns, limit=EXAMPLES)
+        columns = fine_tuning.get(user, version.finetune_job_id).columns
+        rows = datasets.training_preview(user, version.dataset_version_id, columns, limit=EXAMPLES)
     except LuthierError:
         return []
-    asked = (
+    questions = (
         next((m["content"] for m in getattr(row, "messages", ()) if m["role"] == "user"), None)
         for _, row in rows
     )
-    return [question for question in asked if question]
+    return [question for question in questions if question]
 
 
 def show_small_print(model: models.Model | None) -> None:
-    """Below the input, wherever the starter or its offspring answers."""
+    """Below the input, wherever the starter model, or one that was tuned from it, answers."""
     note = model_view.starter_note(model) if model else None
     if note:
         st.caption(note, text_alignment="center")

@@ -35,21 +35,23 @@ def to_address(columns: Columns | None) -> str | None:
 def from_address(text: str | None) -> Columns | None:
     """What an address says, None for what is no mapping at all."""
     try:
-        found = json.loads(text or "null")
+        mapping = json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
-    is_mapping = isinstance(found, dict) and found and all(isinstance(value, str) for value in found.values())
-    return dict(found) if is_mapping else None
+    is_mapping = (
+        isinstance(mapping, dict) and mapping and all(isinstance(value, str) for value in mapping.values())
+    )
+    return dict(mapping) if is_mapping else None
 
 
-def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | None:
+def pick_columns(names: Sequence[str], mapping: Mapping[str, str]) -> Columns | None:
     """What a row is and which column plays which role, guessed from their names.
 
     None until every required role has one.
     """
     offered = [formats.FORMATS[name] for name in OFFERED]
     guessed = next(
-        (f for f in offered if given and set(given) <= {r.name for r in f.roles}), None
+        (f for f in offered if mapping and set(mapping) <= {r.name for r in f.roles}), None
     ) or guess_format(names)
     shape = st.segmented_control(
         "What is in a row?",
@@ -60,19 +62,19 @@ def pick_columns(names: Sequence[str], given: Mapping[str, str]) -> Columns | No
         key="ft_shape",
         help="\n\n".join(f"**{f.title}**: {f.help}" for f in offered),
     )
-    return pick_roles(shape, names, given, key="ft_column")
+    return pick_roles(shape, names, mapping, key="ft_column")
 
 
 def pick_roles(
-    shape: Format, names: Sequence[str], given: Mapping[str, str], *, key: str, bind: bool = False
+    shape: Format, names: Sequence[str], mapping: Mapping[str, str], *, key: str, bind: bool = False
 ) -> Columns | None:
-    """A select box per role of ``shape``, filled with what is ``given`` or likely.
+    """A select box per role of ``shape``, filled from ``mapping``, else with what is likely.
 
     None until every required role has a column.
 
     ``bind`` keeps what is chosen in the address.
     """
-    guesses = guess_columns(shape, names) | {role: name for role, name in given.items() if name in names}
+    guesses = guess_columns(shape, names) | {role: name for role, name in mapping.items() if name in names}
     picked: dict[str, str | None] = {}
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
         for role in shape.roles:
@@ -105,10 +107,10 @@ def guess_format(names: Sequence[str]) -> Format:
 def guess_columns(format_: Format, names: Sequence[str]) -> Columns:
     """The likely column of each role: by name, and never one column twice."""
     lowered = {name.lower().strip(): name for name in reversed(names)}
-    found: Columns = {}
+    columns: Columns = {}
     for role in format_.roles:
         likely = (lowered[word] for word in GUESSES.get(role.name, (role.name,)) if word in lowered)
-        column = next((name for name in likely if name not in found.values()), None)
+        column = next((name for name in likely if name not in columns.values()), None)
         if column:
-            found[role.name] = column
-    return found
+            columns[role.name] = column
+    return columns

@@ -1,7 +1,7 @@
 """Versions that are being made: a bar each, with its cancel,
 also when the dataset has older versions to look at meanwhile.
 
-The work goes on without the page. What came of a conversion that failed is told by its upload, which is back
+The work goes on without the page. When a conversion fails, its upload waits again and says why
 (``waiting_uploads``).
 """
 

@@ -27,7 +27,7 @@ USING = "The following was made of it or uses it, and stays:"
 
 
 def was_just_deleted(dataset_id: str) -> bool:
-    """Whether this page's own dataset is gone because the reader has just said so."""
+    """Whether this page's own dataset is gone because the reader has just deleted it."""
     return bool(dataset_id) and st.session_state.pop(DELETED, None) == dataset_id
 
 
@@ -190,10 +190,10 @@ def ask_to_delete(user: User, dataset: Dataset) -> None:
 
 def _describe_uses(user: User, dataset: Dataset) -> str:
     """What needs it, and what else it was used for, as a list."""
-    found = datasets.uses(user, dataset.id)
+    all_uses = datasets.uses(user, dataset.id)
     parts = [
-        (BLOCKING, [use for use in found if use.blocks]),
-        (USING, [use for use in found if not use.blocks]),
+        (BLOCKING, [use for use in all_uses if use.blocks]),
+        (USING, [use for use in all_uses if not use.blocks]),
     ]
     return "".join(
         f"\n\n{title}\n" + "".join(f"\n- {use.kind} {show.plain(use.name or use.id)}" for use in uses[:10])

@@ -54,22 +54,22 @@ def show_list(user: User) -> None:
 def _show_page(user: User, wanted: dict[str, Any]) -> None:
     """Drawn again by itself while something is being converted."""
     wanted = wanted | {"sort": _sort()}
-    found = lists.page_of(
+    page = lists.page_of(
         lambda limit, offset: datasets.list_datasets(
             user, parse(DatasetList, limit=limit, offset=offset, **wanted)
         ),
         key=PAGE,
         per_page=PER_PAGE,
     )
-    if not found.total:
+    if not page.total:
         show.empty("Nothing matches", "Try another word, or all kinds and states.", icon="search_off")
         return
     doubled = datasets.doubled(user)
-    rows = [build_row(dataset, user, is_doubled=dataset.id in doubled) for dataset in found.items]
+    rows = [build_row(dataset, user, is_doubled=dataset.id in doubled) for dataset in page.items]
     dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(_counted(found), width="content")
-        lists.pages(found, key=PAGE)
+        st.caption(_counted(page), width="content")
+        lists.pages(page, key=PAGE)
 
 
 def build_row(dataset: Dataset, user: User, *, is_doubled: bool) -> dict[str, Any]:
@@ -115,9 +115,7 @@ def _begin_again_when(wanted: dict[str, Any]) -> None:
     st.session_state[LAST] = wanted
 
 
-def _counted(found: Listed[Dataset]) -> str:
-    if found.total <= found.limit:
-        return show.count(found.total, "dataset")
-    return (
-        f"{found.offset + 1:,} to {found.offset + len(found.items):,} of {show.count(found.total, 'dataset')}"
-    )
+def _counted(page: Listed[Dataset]) -> str:
+    if page.total <= page.limit:
+        return show.count(page.total, "dataset")
+    return f"{page.offset + 1:,} to {page.offset + len(page.items):,} of {show.count(page.total, 'dataset')}"

@@ -76,8 +76,8 @@ def show_samples(user: User, *, key: str = "sample") -> None:
 def add_sample(user: User, name: str) -> None:
     with show.guarded():
         with st.spinner("Adding the sample …"):
-            made = datasets.add_sample(user, name)
-        places.go("dataset", id=made.id)
+            dataset = datasets.add_sample(user, name)
+        places.go("dataset", id=dataset.id)
 
 
 def show_errors(dataset: Dataset) -> None:

@@ -19,7 +19,7 @@ from core.people.users import User
 from core.ui import show
 
 BEFORE, AFTER = "before", "after"
-# Grounds that keep the text readable in light and in dark
+# Backgrounds that keep the text readable in the light and the dark theme
 TINTS = {
     BEFORE: "background-color: rgba(220, 60, 60, .22)",
     AFTER: "background-color: rgba(40, 160, 90, .24)",
@@ -41,22 +41,22 @@ def find_pair(user: User) -> VersionPair:
 
     Without ``to`` it is the newest, without ``from`` the one before. Raises NotFound, Conflict.
     """
-    asked = st.query_params
+    address = st.query_params
     new = (
-        datasets.get_version(user, asked["to"])
-        if asked.get("to")
-        else datasets.version_of(user, asked.get("id", ""))
+        datasets.get_version(user, address["to"])
+        if address.get("to")
+        else datasets.version_of(user, address.get("id", ""))
     )
     dataset = datasets.get(user, new.dataset_id)
-    if asked.get("from"):
-        return VersionPair(dataset, datasets.get_version(user, asked["from"]), new)
+    if address.get("from"):
+        return VersionPair(dataset, datasets.get_version(user, address["from"]), new)
     return VersionPair(dataset, previous(readable_versions(user, dataset.id), new) or new, new)
 
 
 def readable_versions(user: User, dataset_id: str) -> list[Version]:
     """Those with rows, newest first."""
-    found = datasets.list_versions(user, dataset_id, parse(ListQuery, limit=100)).items
-    return [version for version in found if version.status == "ready" and not version.removed_at]
+    versions = datasets.list_versions(user, dataset_id, parse(ListQuery, limit=100)).items
+    return [version for version in versions if version.status == "ready" and not version.removed_at]
 
 
 def previous(versions: list[Version], version: Version) -> Version | None:
@@ -67,10 +67,10 @@ def previous(versions: list[Version], version: Version) -> Version | None:
 
 
 def choose_sides(user: User, pair: VersionPair) -> None:
-    found = datasets.list_datasets(
+    choices = datasets.list_datasets(
         user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
     ).items
-    names = {dataset.id: dataset.name for dataset in found} | {pair.dataset.id: pair.dataset.name}
+    names = {dataset.id: dataset.name for dataset in choices} | {pair.dataset.id: pair.dataset.name}
     for version in (pair.old, pair.new):
         names.setdefault(version.dataset_id, datasets.get(user, version.dataset_id).name)
     left, middle, right = st.columns([10, 1, 10], vertical_alignment="bottom")
@@ -135,7 +135,7 @@ def _swap(pair: VersionPair) -> None:
 
 
 def choose_key(user: User, pair: VersionPair) -> list[str]:
-    """The columns by which rows meet; none: whole rows."""
+    """The columns by which rows are matched; none: rows are compared in all columns."""
     theirs = {column["name"] for column in pair.old.columns}
     shared = [column["name"] for column in pair.new.columns if column["name"] in theirs]
     likely = [name for name in _likely_keys(user, user.id, pair.old.id, pair.new.id) if name in shared]
@@ -171,32 +171,32 @@ def show_diff(user: User, pair: VersionPair, key: list[str]) -> None:
         )
         return
     with st.spinner("Comparing all rows …"):
-        found = datasets.diff_versions(user, pair.old.id, pair.new.id, key=key, limit=SHOWN_ROWS)
-    _show_counts(found)
-    _show_schema(found)
-    if found.is_same:
+        diff = datasets.diff_versions(user, pair.old.id, pair.new.id, key=key, limit=SHOWN_ROWS)
+    _show_counts(diff)
+    _show_schema(diff)
+    if diff.is_same:
         show.empty(
             "No differences", "Both versions hold the same rows. Their order does not count.", icon="done_all"
         )
         return
-    if found.added or found.removed or found.changed:
-        _show_rows(found, pair)
+    if diff.added or diff.removed or diff.changed:
+        _show_rows(diff, pair)
 
 
-def _show_counts(found: Diff) -> None:
-    tiles = [("Added", found.added, "green"), ("Removed", found.removed, "red")]
-    tiles += [("Changed", found.changed, "orange")] if found.key else []
+def _show_counts(diff: Diff) -> None:
+    tiles = [("Added", diff.added, "green"), ("Removed", diff.removed, "red")]
+    tiles += [("Changed", diff.changed, "orange")] if diff.key else []
     with st.container(horizontal=True, key="diff_counts"):
-        for label, count, colour in [*tiles, ("Unchanged", found.unchanged, "gray")]:
+        for label, count, colour in [*tiles, ("Unchanged", diff.unchanged, "gray")]:
             st.metric(f":{colour}[●] {label}", f"{count:,}", border=True)
 
 
-def _show_schema(found: Diff) -> None:
-    said = build_schema(found.columns)
-    if said:
-        more = f" and {len(said) - 60} more" if len(said) > 60 else ""
-        st.markdown("**Columns** " + " ".join(said[:60]) + more)
-        if found.columns["added"] or found.columns["removed"]:
+def _show_schema(diff: Diff) -> None:
+    schema = build_schema(diff.columns)
+    if schema:
+        more = f" and {len(schema) - 60} more" if len(schema) > 60 else ""
+        st.markdown("**Columns** " + " ".join(schema[:60]) + more)
+        if diff.columns["added"] or diff.columns["removed"]:
             st.caption("Rows are compared in the columns that both versions have.")
 
 
@@ -226,8 +226,8 @@ def _type(type_: str) -> str:
     return show.plain(type_.lower())
 
 
-def _show_rows(found: Diff, pair: VersionPair) -> None:
-    counts = {"Changed": found.changed, "Added": found.added, "Removed": found.removed}
+def _show_rows(diff: Diff, pair: VersionPair) -> None:
+    counts = {"Changed": diff.changed, "Added": diff.added, "Removed": diff.removed}
     options = [name for name, count in counts.items() if count]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         chosen = st.segmented_control(
@@ -241,14 +241,14 @@ def _show_rows(found: Diff, pair: VersionPair) -> None:
         )
         st.link_button(
             "All differences as CSV",
-            download_path(pair, found.key),
+            download_path(pair, diff.key),
             icon=":material/download:",
             type="tertiary",
         )
     if chosen == "Changed":
-        _show_changed(found)
+        _show_changed(diff)
     else:
-        _show_alone(found.samples[str(chosen).lower()], counts[str(chosen)])
+        _show_alone(diff.samples[str(chosen).lower()], counts[str(chosen)])
 
 
 def download_path(pair: VersionPair, key: list[str]) -> str:
@@ -257,14 +257,14 @@ def download_path(pair: VersionPair, key: list[str]) -> str:
     )
 
 
-def _show_changed(found: Diff) -> None:
-    samples = found.samples["changed"]
-    touched = [name for name in found.changed_columns if name not in found.key]
+def _show_changed(diff: Diff) -> None:
+    samples = diff.samples["changed"]
+    touched = [name for name in diff.changed_columns if name not in diff.key]
     counted = ", ".join(
-        f"{show.code(name)} {count:,}×" for name, count in list(found.changed_columns.items())[:8]
+        f"{show.code(name)} {count:,}×" for name, count in list(diff.changed_columns.items())[:8]
     )
-    st.caption(f"Changed columns: {counted}{' …' if len(found.changed_columns) > 8 else ''}")
-    names = [*found.key, *touched]
+    st.caption(f"Changed columns: {counted}{' …' if len(diff.changed_columns) > 8 else ''}")
+    names = [*diff.key, *touched]
     others = [name for name in samples[0]["to"] if name not in names and name in samples[0]["from"]]
     if others and st.toggle(
         "Show the other columns", key="diff_all_columns", help="Those in which no row differs."
@@ -289,7 +289,7 @@ def _show_changed(found: Diff) -> None:
     st.dataframe(
         marked, hide_index=True, key="diff_changed", height=_height(len(lines)), column_config=config
     )
-    _say_more(len(samples), found.changed)
+    _say_more(len(samples), diff.changed)
 
 
 def _show_alone(samples: list[dict[str, Any]], count: int) -> None:

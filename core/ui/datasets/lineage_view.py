@@ -1,8 +1,8 @@
 """The lineage of a dataset as a picture: versions in their datasets,
 what made one from another, jobs and models behind them.
 
-Drawn with Graphviz by the browser. Every node has its own light ground and dark text, lines and captions a
-grey that stands out from both themes' grounds.
+Drawn with Graphviz by the browser. Every node has its own light background and dark text; lines and captions
+are in a grey that can be read on the background of both themes.
 """
 
 import streamlit as st
@@ -21,21 +21,21 @@ LONGEST = 34
 
 
 def show_lineage(user: User, dataset: Dataset) -> None:
-    found = datasets.lineage(user, dataset.id)
-    if len(found.nodes) < 2:
+    lineage = datasets.lineage(user, dataset.id)
+    if len(lineage.nodes) < 2:
         st.caption("Nothing has been made from this version yet, and it was made from nothing else.")
         return
-    st.graphviz_chart(build_dot(found, dataset.id, dataset.version), width="content")
+    st.graphviz_chart(build_dot(lineage, dataset.id, dataset.version), width="content")
     st.caption(
         (
             ":blue-badge[versions] :gray-badge[of other datasets] :orange-badge[fine-tunings] "
             ":green-badge[models] A dashed line only says what came next."
         )
-        + (" The oldest are left out." if found.is_cut else "")
+        + (" The oldest are left out." if lineage.is_cut else "")
     )
 
 
-def build_dot(found: Lineage, dataset_id: str, newest: int | None) -> str:
+def build_dot(lineage: Lineage, dataset_id: str, newest: int | None) -> str:
     """The picture in Graphviz's language; every text of a user is quoted."""
     lines = [
         "digraph lineage {",
@@ -48,10 +48,10 @@ def build_dot(found: Lineage, dataset_id: str, newest: int | None) -> str:
             f'edge [fontname="Inter, sans-serif", fontsize=10, color="{GREY}", fontcolor="{GREY}", '
             f"arrowsize=0.7];"
         ),
-        *(_node(node, n, dataset_id, newest) for n, node in enumerate(found.nodes)),
+        *(_node(node, n, dataset_id, newest) for n, node in enumerate(lineage.nodes)),
     ]
-    places = {node.id: n for n, node in enumerate(found.nodes)}
-    lines += [_edge(edge, places) for edge in found.edges]
+    places = {node.id: n for n, node in enumerate(lineage.nodes)}
+    lines += [_edge(edge, places) for edge in lineage.edges]
     return "\n".join([*lines, "}"])
 
 

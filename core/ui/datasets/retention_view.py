@@ -40,26 +40,26 @@ def show_retention(user: User) -> None:
 def _save(user: User, wanted: Retention) -> None:
     def save() -> None:
         datasets.set_retention(user, wanted)
-        said = "old versions go by this rule" if wanted.enabled else "every version stays"
-        show.flash(f"Saved: {said}.")
+        rule = "old versions go by this rule" if wanted.enabled else "every version stays"
+        show.flash(f"Saved: {rule}.")
 
     show.attempt(save)
 
 
-def _show_expired(found: list[Expired], *, enabled: bool) -> None:
-    if not found:
+def _show_expired(expired: list[Expired], *, enabled: bool) -> None:
+    if not expired:
         st.markdown(":green-badge[:material/check_circle: Nothing would go today]")
         return
-    freed = show.bytes_(sum(one.size_bytes for one in found))
+    freed = show.bytes_(sum(one.size_bytes for one in expired))
     will = "will go with the next sweep" if enabled else "would go"
-    st.markdown(f"**{show.count(len(found), 'version')}** {will}, about {freed}")
+    st.markdown(f"**{show.count(len(expired), 'version')}** {will}, about {freed}")
     table = pd.DataFrame(
         {
-            "Dataset": [one.dataset_name for one in found],
-            "Version": [one.version for one in found],
-            "Owner": [one.owner for one in found],
-            "Made": [one.created_at for one in found],
-            "Size": [show.bytes_(one.size_bytes) for one in found],
+            "Dataset": [one.dataset_name for one in expired],
+            "Version": [one.version for one in expired],
+            "Owner": [one.owner for one in expired],
+            "Made": [one.created_at for one in expired],
+            "Size": [show.bytes_(one.size_bytes) for one in expired],
         }
     )
     config = {"Made": st.column_config.DatetimeColumn(format="YYYY-MM-DD", timezone=st.context.timezone)}

@@ -21,8 +21,8 @@ STRATA_TYPES = ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "SMALLINT", "TINYINT"
 def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``split_train``, ``split_validation``, ``split_test`` (percent),
     ``split_seed``, ``split_stratify``, ``split_by``."""
-    if made := st.session_state.get(MADE):
-        _show_made(user, made)
+    if dataset_ids := st.session_state.get(MADE):
+        _show_made(user, dataset_ids)
         return
     st.caption(
         f"Version {version.version} of {show.plain(dataset.name)}, {show.count(version.num_rows, 'row')}. "
@@ -91,7 +91,7 @@ def _make(user: User, version: Version, new: NewSplit) -> None:
 
 
 def forget_made() -> None:
-    """Before the dialog opens: what an earlier one made is not its business."""
+    """Before the dialog opens: it does not show what an earlier one has made."""
     st.session_state.pop(MADE, None)
 
 
@@ -111,17 +111,17 @@ def _show_counts(counts: SplitCounts, total: int) -> None:
         st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1) + 2, 220), key="split_strata")
 
 
-def _show_made(user: User, made: list[str]) -> None:
-    found = [datasets.get(user, dataset_id) for dataset_id in made]
-    st.success(f"{show.count(len(found), 'part')} made.", icon=":material/check_circle:")
-    for dataset in found:
+def _show_made(user: User, dataset_ids: list[str]) -> None:
+    parts = [datasets.get(user, dataset_id) for dataset_id in dataset_ids]
+    st.success(f"{show.count(len(parts), 'part')} made.", icon=":material/check_circle:")
+    for dataset in parts:
         places.link(
             "dataset",
             f"{show.plain(dataset.name)} · {show.count(dataset.num_rows, 'row')}",
             icon="table_view",
             id=dataset.id,
         )
-    ready = [dataset.latest_version_id for dataset in found if dataset.latest_version_id]
+    ready = [dataset.latest_version_id for dataset in parts if dataset.latest_version_id]
     if len(ready) > 1:
         with st.spinner("Looking for rows that two parts share …"), show.guarded():
             show_report(user, datasets.leaks(user, ready))
@@ -136,12 +136,12 @@ def ask_for_leaks(user: User, dataset: Dataset, version: Version) -> None:
         "Rows that this version shares with another one, exactly or nearly: "
         "a model that learned the one knows the answers of the other."
     )
-    found = datasets.list_datasets(
+    choices = datasets.list_datasets(
         user, parse(DatasetList, limit=100, sort="-updated_at", status="ready")
     ).items
     names = {
         str(one.latest_version_id): f"{one.name} · version {one.version}"
-        for one in found
+        for one in choices
         if one.latest_version_id != version.id
     }
     chosen = st.multiselect(
@@ -168,11 +168,11 @@ def show_report(user: User, report: LeakReport) -> None:
         titles[version_id] = f"{datasets.get(user, version.dataset_id).name} · version {version.version}"
     for leak in report.leaks:
         if leak.exact or leak.near:
-            said = [
+            counts = [
                 f"**{leak.exact:,}** exactly" if leak.exact else "",
                 f"**{leak.near:,}** nearly" if leak.near else "",
             ]
-            counted = " and ".join(filter(None, said))
+            counted = " and ".join(filter(None, counts))
             st.markdown(
                 f":orange[:material/warning:] {show.plain(titles[leak.b])}: "
                 f"{counted} also in {show.plain(titles[leak.a])}"

@@ -31,12 +31,12 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
     shape, columns = _choose(version)
     if shape is None:
         return
-    found = _view_of(user, user.id, version.id, tuple((columns or {}).items()))
+    view = _view_of(user, user.id, version.id, tuple((columns or {}).items()))
     with st.container(border=True, key="training_verdict"):
-        _show_verdict(dataset, version, shape, columns, found)
-    _show_numbers(found)
-    if found.errors:
-        _show_errors(version, found)
+        _show_verdict(dataset, version, shape, columns, view)
+    _show_numbers(view)
+    if view.errors:
+        _show_errors(version, view)
     _show_examples(user, version, columns)
 
 
@@ -96,69 +96,69 @@ def _explain(shape: Format, native: Format) -> str:
 
 
 def _show_verdict(
-    dataset: Dataset, version: Version, shape: Format, columns: Columns | None, found: TrainingView
+    dataset: Dataset, version: Version, shape: Format, columns: Columns | None, view: TrainingView
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(width="stretch", gap=None):
-            st.markdown(_verdict(shape, found))
-            st.caption(_reason(found))
+            st.markdown(_verdict(shape, view))
+            st.caption(_reason(view))
         places.button(
             "Fine-tune on this version",
             "fine_tuning",
             key="training_fine_tune",
             icon="model_training",
-            primary=found.ok,
-            disabled=not found.num_examples,
+            primary=view.ok,
+            disabled=not view.num_examples,
             dataset=dataset.id,
             version=version.version,
             columns=column_mapping.to_address(columns),
         )
 
 
-def _verdict(shape: Format, found: TrainingView) -> str:
+def _verdict(shape: Format, view: TrainingView) -> str:
     title = shape.title.lower()
-    if found.ok:
+    if view.ok:
         return f":green[:material/check_circle:] **Trains as {title}**"
-    if found.num_examples:
+    if view.num_examples:
         return f":orange[:material/warning:] **Some rows do not train as {title}**"
     return f":red[:material/cancel:] **Does not train as {title}**"
 
 
-def _reason(found: TrainingView) -> str:
-    seen = (
+def _reason(view: TrainingView) -> str:
+    scope = (
         ""
-        if found.num_checked == found.num_rows
-        else f" among the first {found.num_checked:,}; a job reads all when it starts"
+        if view.num_checked == view.num_rows
+        else f" among the first {view.num_checked:,}; a job reads all when it starts"
     )
-    if found.ok:
-        return f"{show.count(found.num_examples, 'example')}, nothing wrong with any of them{seen}."
-    first = next((error for error in found.errors if error.get("line")), None)
+    if view.ok:
+        return f"{show.count(view.num_examples, 'example')}, nothing wrong with any of them{scope}."
+    first = next((error for error in view.errors if error.get("line")), None)
     where = (
         f" First in row {first['line']:,}: {show.code(first['field'])} {show.plain(first['message'])}."
         if first
         else ""
     )
     return (
-        f"{show.count(found.num_bad, 'row')} cannot be learned{seen}.{where} A job starts when every row "
+        f"{show.count(view.num_bad, 'row')} cannot be learned{scope}.{where} A job starts when every row "
         f"can be."
     )
 
 
-def _show_numbers(found: TrainingView) -> None:
+def _show_numbers(view: TrainingView) -> None:
     with st.grid(4, min_column_width=150):
-        st.metric("Examples", show.number(found.num_examples), border=True)
-        st.metric("Cannot be learned", show.number(found.num_bad), border=True)
-        st.metric("Empty rows", _share(found.num_empty, found), border=True, help=EMPTY_HELP)
-        st.metric("Very short answers", _share(found.num_short, found), border=True, help=SHORT_HELP)
-    if found.words:
+        st.metric("Examples", show.number(view.num_examples), border=True)
+        st.metric("Cannot be learned", show.number(view.num_bad), border=True)
+        st.metric("Empty rows", _share(view.num_empty, view), border=True, help=EMPTY_HELP)
+        st.metric("Very short answers", _share(view.num_short, view), border=True, help=SHORT_HELP)
+    if view.words:
         sampled = (
             ""
-            if found.num_sampled == found.num_rows
-            else f" Shares and lengths are of the first {found.num_sampled:,} rows."
+            if view.num_sampled == view.num_rows
+            else f" Shares and lengths are of the first {view.num_sampled:,} rows."
         )
         st.caption(
-            f"Half of the examples teach {show.count(found.words['median'], 'word')} or fewer, "
-            f"the longest {found.words['longest']:,}.{sampled}"
+            f"Half of the examples teach {show.count(view.words['median'], 'word')} or fewer, "
+            f"the longest {view.words['longest']:,}.{sampled}"
         )
 
 
@@ -169,21 +169,21 @@ SHORT_HELP = (
 )
 
 
-def _share(count: int, found: TrainingView) -> str:
-    share = count / max(found.num_sampled, 1)
+def _share(count: int, view: TrainingView) -> str:
+    share = count / max(view.num_sampled, 1)
     return "none" if not count else f"{share:.0%}" if share >= 0.005 else f"{show.number(count)} rows"
 
 
-def _show_errors(version: Version, found: TrainingView) -> None:
+def _show_errors(version: Version, view: TrainingView) -> None:
     """The first hundred, each with the way to its row."""
-    title = f"What is wrong: {show.count(found.num_bad, 'row')}"
-    with st.expander(title, icon=":material/rule:", expanded=not found.ok, key="training_errors"):
-        pages = -(-len(found.errors) // ERRORS_PER_PAGE)
+    title = f"What is wrong: {show.count(view.num_bad, 'row')}"
+    with st.expander(title, icon=":material/rule:", expanded=not view.ok, key="training_errors"):
+        pages = -(-len(view.errors) // ERRORS_PER_PAGE)
         at = min(lists.current_page("training_errors_page"), pages)
-        for number, error in enumerate(found.errors[(at - 1) * ERRORS_PER_PAGE : at * ERRORS_PER_PAGE]):
+        for number, error in enumerate(view.errors[(at - 1) * ERRORS_PER_PAGE : at * ERRORS_PER_PAGE]):
             _show_error(version, error, number)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.caption(_advice(found), width="stretch")
+            st.caption(_advice(view), width="stretch")
             if pages > 1:
                 st.pagination(pages, key="training_errors_page")
 
@@ -209,8 +209,8 @@ def _link_to_row(version: Version, line: int, *, key: str) -> None:
     )
 
 
-def _advice(found: TrainingView) -> str:
-    more = f"The first {len(found.errors)} are listed. " if len(found.errors) >= 100 else ""
+def _advice(view: TrainingView) -> str:
+    more = f"The first {len(view.errors)} are listed. " if len(view.errors) >= 100 else ""
     return (
         f"{more}Mend them in the Versions tab, or leave them out with SQL and save the result as a new "
         f"version."

@@ -13,15 +13,15 @@ def say_uses(user: User, dataset_or_version_id: str) -> str:
 
     Raises NotFound.
     """
-    found = datasets.uses(user, dataset_or_version_id)
-    if not found:
+    uses = datasets.uses(user, dataset_or_version_id)
+    if not uses:
         return ""
     lines = [
         f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{_said(use.blocks)}"
-        for use in found[:MOST_LISTED]
+        for use in uses[:MOST_LISTED]
     ]
-    if len(found) > MOST_LISTED:
-        lines.append(f"- and {len(found) - MOST_LISTED} more")
+    if len(uses) > MOST_LISTED:
+        lines.append(f"- and {len(uses) - MOST_LISTED} more")
     return "\n\nIt is used by\n" + "\n".join(lines)
 
 

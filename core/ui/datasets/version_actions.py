@@ -1,5 +1,5 @@
 """What can be done with a version: look at it, compare it,
-take it away, delete it; and the bar of ways to a new one from it."""
+download it, delete it; and the bar of ways to a new one from it."""
 
 import streamlit as st
 
@@ -74,12 +74,12 @@ def _look_at(version: Version, label: str, *, key: str, icon: str | None = None)
 
 def _parents_of(user: User, version: Version) -> list[tuple[str, Version]]:
     """(name of its dataset, version) of each parent."""
-    found = [datasets.get_version(user, parent) for parent in version.parents]
+    parents = [datasets.get_version(user, parent) for parent in version.parents]
     names = {
         dataset_id: datasets.get(user, dataset_id).name
-        for dataset_id in {parent.dataset_id for parent in found}
+        for dataset_id in {parent.dataset_id for parent in parents}
     }
-    return [(names[parent.dataset_id], parent) for parent in found]
+    return [(names[parent.dataset_id], parent) for parent in parents]
 
 
 def ask_to_delete(user: User, version: Version) -> None:

@@ -27,14 +27,14 @@ def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
     version_actions.show_bar(user, dataset, shown)
     with st.expander("Upload a new version", icon=":material/upload:", key="new_version"):
         source_tabs.show_ways(user, dataset)
-    found = lists.page_of(
+    page = lists.page_of(
         lambda limit, offset: datasets.list_versions(
             user, dataset.id, parse(ListQuery, limit=limit, offset=offset)
         ),
         key="versions_page",
     )
     readable = diff_view.readable_versions(user, dataset.id)
-    for version in found.items:
+    for version in page.items:
         _show_version(
             user,
             dataset,
@@ -42,7 +42,7 @@ def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
             before=diff_view.previous(readable, version),
             is_shown=version.id == shown.id,
         )
-    lists.pages(found, key="versions_page")
+    lists.pages(page, key="versions_page")
 
 
 def _show_version(
@@ -66,16 +66,16 @@ def _show_version(
 
 def _badges(version: Version, *, is_shown: bool) -> str:
     name, icon, colour = ORIGINS.get(version.origin, (version.origin.capitalize(), "circle", "gray"))
-    said = [f":{colour}-badge[:material/{icon}: {name}]"]
+    badges = [f":{colour}-badge[:material/{icon}: {name}]"]
     if version.removed_at:
-        said.append(":gray-badge[:material/delete: Files removed]")
+        badges.append(":gray-badge[:material/delete: Files removed]")
     elif version.status != "ready":
-        said.append(show.badge_text(version.status))
+        badges.append(show.badge_text(version.status))
     elif version.format != "table":
-        said.append(dataset_view.format_badge(version.format))
+        badges.append(dataset_view.format_badge(version.format))
     if is_shown:
-        said.append(":primary-badge[:material/visibility: Shown]")
-    return " ".join(said)
+        badges.append(":primary-badge[:material/visibility: Shown]")
+    return " ".join(badges)
 
 
 def _facts(version: Version, before: Version | None) -> str:
@@ -101,9 +101,9 @@ def _facts(version: Version, before: Version | None) -> str:
 def _edited(version: Version) -> str:
     """What an edit did, by its counts."""
     counts = version.options.get("edit") or {}
-    said = (("cells", "cell", "changed"), ("added", "row", "added"), ("deleted", "row", "deleted"))
+    edits = (("cells", "cell", "changed"), ("added", "row", "added"), ("deleted", "row", "deleted"))
     return ", ".join(
-        f"{show.count(counts[name], noun)} {verb}" for name, noun, verb in said if counts.get(name)
+        f"{show.count(counts[name], noun)} {verb}" for name, noun, verb in edits if counts.get(name)
     )
 
 

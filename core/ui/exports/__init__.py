@@ -1,1 +1,1 @@
-"""Exports of a model: choose a form, follow, take away, use."""
+"""Exports of a model: choose a form, follow, download, use."""

@@ -55,8 +55,8 @@ def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, 
 
 def start(user: User, model: models.Model, kind: str, **values: object) -> None:
     """Raises what the service raises."""
-    made = exports.request_export(user, model.id, parse(exports.NewExport, kind=kind, **values))
-    if not made.is_new:
+    export = exports.request_export(user, model.id, parse(exports.NewExport, kind=kind, **values))
+    if not export.is_new:
         show.flash("This export is there already.")
 
 

@@ -57,7 +57,7 @@ def show_tab(user: User, model: models.Model) -> None:
         st.caption("There are no weights yet.")
         return
     every = exports.list_exports(user, model.id, exports.ExportList(limit=100)).items
-    made = {(e.kind, e.target): e for e in every if e.version == version and e.status != "failed"}
+    by_kind = {(e.kind, e.target): e for e in every if e.version == version and e.status != "failed"}
     offers = {offer.kind: offer for offer in exports.list_offers(user, model.id, version=version)}
     st.caption(
         "Every export is loaded again and asked ten questions of its training data; "
@@ -66,7 +66,7 @@ def show_tab(user: User, model: models.Model) -> None:
     guide_view.link("Guide: which form for what", "exports")
     with st.grid(3, min_column_width=260, gap="small", key="export_cards"):
         for kind in LOOKS:
-            _show_card(user, model, offers[kind], version=version, made=made)  # type: ignore[index]
+            _show_card(user, model, offers[kind], version=version, made=by_kind)  # type: ignore[index]
     st.space("xsmall")
     is_open = any(export.status in OPEN for export in every)
     shown = {export.id: export.status for export in every}
@@ -74,14 +74,14 @@ def show_tab(user: User, model: models.Model) -> None:
 
 
 def _pick_version(user: User, model: models.Model) -> int | None:
-    found = [
+    numbers = [
         version.version
         for version in models.list_versions(user, model.id, models.VersionList(limit=100)).items
     ]
-    if len(found) < 2:
-        return found[0] if found else None
+    if len(numbers) < 2:
+        return numbers[0] if numbers else None
     return st.selectbox(
-        "Version", found, format_func=lambda number: f"Version {number}", key="export_version", width=220
+        "Version", numbers, format_func=lambda number: f"Version {number}", key="export_version", width=220
     )
 
 

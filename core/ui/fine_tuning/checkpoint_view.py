@@ -1,8 +1,8 @@
 """The checkpoints of a job: a table, and what can be done with the one that is chosen.
 
 The table lives in the fragment that follows the job and is drawn again every second, so dialogs are opened by
-the page itself: ``show_dialog`` draws the one that a press asked for. What the rules are is the services'
-business; here they are said.
+the page itself: ``show_dialog`` draws the one that a press asked for. The rules are the services'; here they
+are only put into words.
 """
 
 from collections.abc import Sequence
@@ -41,21 +41,21 @@ NONE_YET = (
 
 
 def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
-    found = fine_tuning.list_checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
-    if not found:
+    checkpoints = fine_tuning.list_checkpoints(user, job.id, CheckpointList(limit=100, sort="-step")).items
+    if not checkpoints:
         st.caption(NONE_YET)
         return
-    chosen = _choose(found)
-    show_table(found)
+    chosen = _choose(checkpoints)
+    show_table(checkpoints)
     show_actions(user, job, chosen)
     if evaluation := chosen.metrics.get("evaluation"):
         evaluation_view.show(user, job.id, chosen.step, evaluation)
     st.caption(f":material/auto_delete: {fine_tuning.describe_checkpoint_rule()}")
 
 
-def show_table(found: Sequence[Checkpoint]) -> None:
+def show_table(checkpoints: Sequence[Checkpoint]) -> None:
     """Press a row to choose it."""
-    st.session_state[DRAWN] = [checkpoint.step for checkpoint in found]
+    st.session_state[DRAWN] = [checkpoint.step for checkpoint in checkpoints]
     columns = {
         "step": st.column_config.NumberColumn("Step", format="%d", width=50),
         "tags": st.column_config.MultiselectColumn("Tags", options=list(TAGS), color=TAG_COLOURS, width=118),
@@ -64,10 +64,10 @@ def show_table(found: Sequence[Checkpoint]) -> None:
         "size": st.column_config.TextColumn("Size", width=65),
     }
     st.dataframe(
-        build_table(found),
+        build_table(checkpoints),
         column_config=columns,
         hide_index=True,
-        height=min(214, 39 + 35 * len(found)),
+        height=min(214, 39 + 35 * len(checkpoints)),
         key="job_checkpoint_table",
         on_select=_remember_choice,
         selection_mode="single-row",
@@ -75,11 +75,11 @@ def show_table(found: Sequence[Checkpoint]) -> None:
     )
 
 
-def build_table(found: Sequence[Checkpoint]) -> pd.DataFrame:
-    """``found`` comes newest first; ``best`` is the lowest validation loss."""
-    measured = [c.metrics["valid_loss"] for c in found if c.metrics.get("valid_loss") is not None]
+def build_table(checkpoints: Sequence[Checkpoint]) -> pd.DataFrame:
+    """``checkpoints`` come newest first; ``best`` is the lowest validation loss."""
+    measured = [c.metrics["valid_loss"] for c in checkpoints if c.metrics.get("valid_loss") is not None]
     best, rows = min(measured, default=None), []
-    for index, checkpoint in enumerate(found):
+    for index, checkpoint in enumerate(checkpoints):
         loss = checkpoint.metrics.get("valid_loss")
         holds = (
             loss is not None and loss == best,
@@ -138,13 +138,13 @@ def act(user: User, job: fine_tuning.Job, step: int, action: str) -> None:
 def go_on(user: User, job_id: str, step: int, action: str) -> None:
     """Training further and exporting start from a version of the registry: it is made if need be."""
     try:
-        made = fine_tuning.promote_checkpoint(user, job_id, step)
+        version = fine_tuning.promote_checkpoint(user, job_id, step)
     except LuthierError as err:
         show.flash_error(err)
         return
     if action == "Export":
-        places.go("model", id=made.model_id, view="export")
-    places.go("fine_tuning", base=made.model_id, new=1)
+        places.go("model", id=version.model_id, view="export")
+    places.go("fine_tuning", base=version.model_id, new=1)
 
 
 def show_dialog(user: User, job: fine_tuning.Job) -> None:
@@ -182,8 +182,8 @@ def ask_promote(user: User, job: fine_tuning.Job, step: int) -> None:
 def promote_as_named(user: User, job_id: str, step: int) -> None:
     """A callback: only here is what was typed a moment ago known."""
     name = str(st.session_state["checkpoint_name"])
-    made = fine_tuning.promote_checkpoint(user, job_id, step, parse(Promotion, name=name))
-    model = models.get(user, made.model_id)
+    version = fine_tuning.promote_checkpoint(user, job_id, step, parse(Promotion, name=name))
+    model = models.get(user, version.model_id)
     show.flash(f"Step {step:,} is {model.name}, version {model.latest_version}.", icon="deployed_code")
 
 
@@ -226,9 +226,9 @@ def build_rows_to_measure(user: User, job: fine_tuning.Job) -> dict[str, str]:
     return offered
 
 
-def _choose(found: Sequence[Checkpoint]) -> Checkpoint:
+def _choose(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     step = st.session_state.get(CHOSEN)
-    return next((checkpoint for checkpoint in found if checkpoint.step == step), found[0])
+    return next((checkpoint for checkpoint in checkpoints if checkpoint.step == step), checkpoints[0])
 
 
 def _remember_choice() -> None:

@@ -70,21 +70,21 @@ def show_comparison(user: User, job_ids: list[str]) -> None:
 
 def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, smoothing: float) -> None:
     with show.guarded():
-        found = fine_tuning.compare(user, job_ids, by=by)
-        names = labels(found.jobs)
+        comparison = fine_tuning.compare(user, job_ids, by=by)
+        names = labels(comparison.jobs)
         with st.container(border=True, key="compare_chart_box"):
-            show_curves(found, names, by=by, series=SHOWN[which], is_log=is_log, smoothing=smoothing)
+            show_curves(comparison, names, by=by, series=SHOWN[which], is_log=is_log, smoothing=smoothing)
         st.subheader("What came out", anchor=False)
         with st.container(key="compare_outcomes_box"):
             st.dataframe(
-                build_outcomes(found, names),
+                build_outcomes(comparison, names),
                 hide_index=True,
                 key="compare_outcomes",
                 column_config=_columns(),
             )
         st.subheader("Settings", anchor=False)
         everything = st.toggle("Show also what is the same", key="compare_all")
-        settings = build_settings(found, names, everything=everything)
+        settings = build_settings(comparison, names, everything=everything)
         if settings.empty:
             st.caption("All settings are the same.")
         else:
@@ -93,7 +93,7 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
 
 
 def show_curves(
-    found: Comparison,
+    comparison: Comparison,
     names: dict[str, str],
     *,
     by: str,
@@ -101,29 +101,29 @@ def show_curves(
     is_log: bool,
     smoothing: float,
 ) -> None:
-    frame = build_frame(found, names, series=series, smoothing=smoothing)
+    frame = build_frame(comparison, names, series=series, smoothing=smoothing)
     if frame.empty:
         over = "" if by == "step" else " over this axis; runs of older versions have steps only"
         st.caption(f"Nothing was measured{over}.")
         return
-    spec = build_spec([names[job.id] for job in found.jobs], by=by, is_log=is_log)
+    spec = build_spec([names[job.id] for job in comparison.jobs], by=by, is_log=is_log)
     st.vega_lite_chart(frame, spec, height=HEIGHT, key="compare_chart", alt="Losses of the chosen runs")
     if set(frame["kind"]) == set(DASHES):
         st.caption("Solid lines: training. Dashed lines: validation.")
 
 
 def build_frame(
-    found: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float
+    comparison: Comparison, names: dict[str, str], *, series: Sequence[str], smoothing: float
 ) -> pd.DataFrame:
     """All training curves are smoothed or none:
     a short run beside long ones would look wilder than it was."""
     is_smooth = smoothing > 0 and any(
-        len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in found.curves.values()
+        len(curves.get("train_loss") or ()) >= job_charts.SMOOTH_FROM for curves in comparison.curves.values()
     )
     rows = []
-    for job in found.jobs:
+    for job in comparison.jobs:
         for name in series:
-            points: Any = found.curves[job.id].get(name) or []
+            points: Any = comparison.curves[job.id].get(name) or []
             is_training = name == "train_loss"
             if is_training and is_smooth:
                 points = job_charts.smooth(points, smoothing)
@@ -164,7 +164,7 @@ def build_spec(runs: Sequence[str], *, by: str, is_log: bool) -> dict[str, Any]:
     }
 
 
-def build_outcomes(found: Comparison, names: dict[str, str]) -> pd.DataFrame:
+def build_outcomes(comparison: Comparison, names: dict[str, str]) -> pd.DataFrame:
     rows = [
         {
             "Run": names[outcome.job_id],
@@ -179,18 +179,18 @@ def build_outcomes(found: Comparison, names: dict[str, str]) -> pd.DataFrame:
             "Seconds": outcome.seconds,
             "Open": f"/job?id={outcome.job_id}",
         }
-        for outcome in found.outcomes
+        for outcome in comparison.outcomes
     ]
     return pd.DataFrame(rows)
 
 
-def build_settings(found: Comparison, names: dict[str, str], *, everything: bool) -> pd.DataFrame:
+def build_settings(comparison: Comparison, names: dict[str, str], *, everything: bool) -> pd.DataFrame:
     rows = [
         [_title(setting.name), *(_text(value) for value in setting.values)]
-        for setting in found.settings
+        for setting in comparison.settings
         if everything or setting.differs
     ]
-    return pd.DataFrame(rows, columns=["Setting", *(names[job.id] for job in found.jobs)])
+    return pd.DataFrame(rows, columns=["Setting", *(names[job.id] for job in comparison.jobs)])
 
 
 def _columns() -> dict[str, Any]:

@@ -34,12 +34,12 @@ def _follow(user: User, job_id: str, step: int) -> None:
         if evaluation.get("status") not in OPEN:
             st.rerun()
         share = float(evaluation.get("progress") or 0)
-        told = f"Measuring on {showing.plain(str(evaluation['dataset']))}"
+        message = f"Measuring on {showing.plain(str(evaluation['dataset']))}"
         if evaluation["status"] == "waiting":
-            told += f": {showing.turn(evaluation.get('ahead'))}"
+            message += f": {showing.turn(evaluation.get('ahead'))}"
         elif not share:
-            told = "Loading the model to measure it"
-        st.progress(share, text=told)
+            message = "Loading the model to measure it"
+        st.progress(share, text=message)
 
 
 def describe(evaluation: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """The form that starts a fine-tuning, but for data and settings:
-base, validation, name, what goes along, and the request itself.
+base, validation, name, samples, place in the queue, notes, and the request itself.
 
 The form only collects; ``fine_tuning.plan`` and ``fine_tuning.create`` decide what is allowed. Data and
 method are in ``form_data``, settings in ``form_settings``, plan and start in ``form_plan``, files in
@@ -35,13 +35,13 @@ VALIDATION_HELP = (
 def given_request(user: User, job_id: str | None) -> NewJob | None:
     """A loaded file, or the job whose settings are tried again. Fills the fields once."""
     loaded: NewJob | None = st.session_state.get(FILE)
-    found = loaded or _earlier(user, job_id)
+    request = loaded or _earlier(user, job_id)
     mark = "file" if loaded else job_id
     is_filled = st.session_state.get(FILLED) == mark and PROMPTS in st.session_state  # gone with its page
-    if found is not None and not is_filled:
+    if request is not None and not is_filled:
         st.session_state[FILLED] = mark
-        _fill(found)
-    return found
+        _fill(request)
+    return request
 
 
 def _earlier(user: User, job_id: str | None) -> NewJob | None:
@@ -57,22 +57,22 @@ def _earlier(user: User, job_id: str | None) -> NewJob | None:
     )
 
 
-def _fill(found: NewJob) -> None:
+def _fill(request: NewJob) -> None:
     state = st.session_state
-    settings.fill(found.hyperparameters.model_dump())
+    settings.fill(request.hyperparameters.model_dump())
     if state.get(FILE):
-        state["ft_name"] = found.name or ""
-    state[PROMPTS] = "\n".join(" ".join(prompt.split()) for prompt in found.sample_prompts)
-    state["ft_priority"], state["ft_devices"] = found.priority, found.num_processes
-    state["ft_notes"], state["ft_tags"] = found.notes, found.tags
+        state["ft_name"] = request.name or ""
+    state[PROMPTS] = "\n".join(" ".join(prompt.split()) for prompt in request.sample_prompts)
+    state["ft_priority"], state["ft_devices"] = request.priority, request.num_processes
+    state["ft_notes"], state["ft_tags"] = request.notes, request.tags
     if state.get(FILE):
-        state["ft_seed"] = found.seed
-    if found.validation_dataset_id:
+        state["ft_seed"] = request.seed
+    if request.validation_dataset_id:
         state["ft_validation"] = OTHER
     else:
-        state["ft_validation"] = SHARE if found.validation_fraction else NONE
+        state["ft_validation"] = SHARE if request.validation_fraction else NONE
         state["ft_validation_share"] = (
-            max(1, round(found.validation_fraction * 100)) if found.validation_fraction else 10
+            max(1, round(request.validation_fraction * 100)) if request.validation_fraction else 10
         )
     state[VALIDATED] = None  # the choice is made: see pick_validation
 
@@ -183,8 +183,8 @@ def pick_more() -> dict[str, Any]:
             max_chars=10_000,
             placeholder="What you try, and why",
         )
-    asked = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
-    return {"sample_prompts": asked, "tags": tags, "notes": notes or "", **run}
+    sample_prompts = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
+    return {"sample_prompts": sample_prompts, "tags": tags, "notes": notes or "", **run}
 
 
 def _pick_run() -> dict[str, Any]:

@@ -33,17 +33,17 @@ class Data:
 
 
 class Handed:
-    """What this run of the page has looked up, handed to a part that is a fragment.
+    """What this run of the page has looked up, passed to a part that is a fragment.
 
-    It is there once: a fragment that runs again by itself looks up anew, since what was found may be gone.
+    It can be taken once: a fragment that runs again by itself looks up anew, since it may be gone by then.
     """
 
-    def __init__(self, found: Sources | None) -> None:
-        self._found = found
+    def __init__(self, sources: Sources | None) -> None:
+        self._found = sources
 
     def take(self) -> Sources | None:
-        found, self._found = self._found, None
-        return found
+        sources, self._found = self._found, None
+        return sources
 
 
 def look_up(user: User, new: NewJob, base: Base) -> Sources | None:
@@ -109,13 +109,13 @@ def pick_method(data: Data, given: NewJob | None) -> str:
 
 
 def _pick_dataset(user: User, wanted: str | None) -> datasets.Dataset | None:
-    found = {
+    by_id = {
         d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
     }
-    if wanted and wanted not in found:
+    if wanted and wanted not in by_id:
         with show.guarded():
-            found[wanted] = datasets.get(user, wanted)
-    if not found:
+            by_id[wanted] = datasets.get(user, wanted)
+    if not by_id:
         show.empty(
             "No dataset yet",
             "A model learns from rows. Upload a file, or add a sample, and come back.",
@@ -123,16 +123,16 @@ def _pick_dataset(user: User, wanted: str | None) -> datasets.Dataset | None:
         )
         places.button("Go to datasets", "datasets", key="ft_to_datasets", icon="database", primary=True)
         return None
-    ids = list(found)
+    ids = list(by_id)
     chosen = st.selectbox(
         "Dataset",
         ids,
-        index=ids.index(wanted) if wanted in found else 0,
-        format_func=lambda id_: found[id_].name,
+        index=ids.index(wanted) if wanted in by_id else 0,
+        format_func=lambda id_: by_id[id_].name,
         key="ft_dataset",
         on_change=_remember_dataset,
     )
-    return found[chosen]
+    return by_id[chosen]
 
 
 def _remember_dataset() -> None:

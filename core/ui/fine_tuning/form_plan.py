@@ -1,5 +1,5 @@
 """What pressing start will do: steps, time,
-memory against what is free with the ways out, and the button itself."""
+needed and free memory with what would make it fit, and the button itself."""
 
 from typing import Any
 
@@ -30,20 +30,20 @@ NEED_WORDS = {
 }
 
 
-def show_plan(user: User, new: NewJob, found: Sources | None) -> bool:
-    """Whether it can start. ``found``: what was looked up for this request.
+def show_plan(user: User, new: NewJob, sources: Sources | None) -> bool:
+    """Whether it can start. ``sources``: base and rows of this request.
 
     The same values as the button's go to the service, so what is shown is what runs.
     """
     try:
-        told = forecast.forecast(user, new, found)
+        estimate = forecast.forecast(user, new, sources)
     except LuthierError as error:
         show.error(error)
         return False
-    _show_steps(new, told)
-    _show_memory(told.memory)
-    _show_measuring(user, new, told.measured, found)
-    for warning in told.plan.warnings:
+    _show_steps(new, estimate)
+    _show_memory(estimate.memory)
+    _show_measuring(user, new, estimate.measured, sources)
+    for warning in estimate.plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
     return True
 
@@ -80,20 +80,22 @@ def _start(user: User, new: NewJob, sweep: dict[str, Any] | None) -> None:
     places.go(page, id=started)
 
 
-def _show_steps(new: NewJob, found: Forecast) -> None:
-    plan = found.plan
+def _show_steps(new: NewJob, estimate: Forecast) -> None:
+    plan = estimate.plan
     facts = [show.count(plan.num_examples, "example")]
     if plan.num_validation:
         facts.append(f"{plan.num_validation:,} held back")
     facts.append(show.count(plan.total_steps, "step"))
-    if found.seconds:
-        known = "" if found.measured else "roughly "
-        facts.append(f"{known or 'about '}{show.duration(found.seconds, parts=1)}")
+    if estimate.seconds:
+        known = "" if estimate.measured else "roughly "
+        facts.append(f"{known or 'about '}{show.duration(estimate.seconds, parts=1)}")
     st.markdown(f":material/route: **Plan**: {' · '.join(facts)}")
-    asked = new.hyperparameters.model_dump()
-    chosen = {name: value for name, value in asked.items() if value != settings.AUTO}
-    told = {n: v for n, v in plan.resolved.items() if n in asked and settings.is_telling(n, v, chosen)}
-    st.caption(" · ".join(settings.describe_setting(name, value) for name, value in told.items()))
+    hyperparameters = new.hyperparameters.model_dump()
+    chosen = {name: value for name, value in hyperparameters.items() if value != settings.AUTO}
+    shown = {
+        n: v for n, v in plan.resolved.items() if n in hyperparameters and settings.is_telling(n, v, chosen)
+    }
+    st.caption(" · ".join(settings.describe_setting(name, value) for name, value in shown.items()))
 
 
 def _show_memory(memory: Memory) -> None:
@@ -101,9 +103,9 @@ def _show_memory(memory: Memory) -> None:
     if needed is None:
         st.caption("The base says too little about itself to estimate its memory. A measurement tells.")
         return
-    told = "measured" if memory.measured_bytes else "estimated"
+    basis = "measured" if memory.measured_bytes else "estimated"
     text = (
-        f"**Memory**: {show.bytes_(needed)} {told}, {show.bytes_(memory.free)} free on "
+        f"**Memory**: {show.bytes_(needed)} {basis}, {show.bytes_(memory.free)} free on "
         f"{show.plain(memory.device)}"
     )
     if memory.fits:
@@ -145,7 +147,7 @@ def _take(changes: dict[str, Any]) -> None:
     settings.fill(changes, others_automatic=False)
 
 
-def _show_measuring(user: User, new: NewJob, known: Measured | None, found: Sources | None) -> None:
+def _show_measuring(user: User, new: NewJob, known: Measured | None, sources: Sources | None) -> None:
     if known:
         st.caption(
             f":material/speed: Measured on {show.plain(known.device)}: "
@@ -154,7 +156,7 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None, found: Sour
         )
         return
     try:
-        running = forecast.measured(user, new, found)
+        running = forecast.measured(user, new, sources)
     except LuthierError as error:
         show.error(error)
         running = None
@@ -168,7 +170,7 @@ def _show_measuring(user: User, new: NewJob, known: Measured | None, found: Sour
             args=(lambda: forecast.measure(user, new),),
         )
         return
-    _wait(user, new, Handed(found))
+    _wait(user, new, Handed(sources))
 
 
 MEASURE_HELP = (

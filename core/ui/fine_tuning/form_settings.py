@@ -2,8 +2,8 @@
 made from ``training.Hyperparameters``, so a new setting shows up here by itself.
 
 Only what means something for the method and what is tuned is drawn. A field that is left alone stays
-automatic and says what that becomes. Presets, a file and the ways out of too little memory all fill the
-fields through :func:`fill`.
+automatic and says what that becomes. Presets, a file and the changes offered when memory does not suffice
+all fill the fields through :func:`fill`.
 """
 
 from collections.abc import Mapping
@@ -57,11 +57,11 @@ def fill(chosen: Mapping[str, Any], *, others_automatic: bool = True) -> None:
 def chosen_now(method: str) -> dict[str, Any]:
     """What the fields say that apply, without the automatic ones; known before they are drawn."""
     fields = _every_field()
-    found = {
+    values = {
         name: _from_state(fields[name], st.session_state.get(key_of(name)))
         for name in _applying(fields, method)
     }
-    return {name: value for name, value in found.items() if value != AUTO}
+    return {name: value for name, value in values.items() if value != AUTO}
 
 
 def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
     left_out = OF_ADAPTERS if automatic.tuning == "full" else ()
     shown = {name: every[name] for name in _applying(every, method) if not name.startswith(left_out)}
     _pick_preset(method)
-    found = _draw_fields(
+    values = _draw_fields(
         {name: field for name, field in shown.items() if not field.get("advanced")}, automatic
     )
     folded = {name: field for name, field in shown.items() if field.get("advanced")}
@@ -82,8 +82,8 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
         )
         for section, group in groupby(folded.items(), key=lambda item: item[1].get("section")):
             st.markdown(f"**{section}**")
-            found |= _draw_fields(dict(group), automatic)
-    return {name: value for name, value in found.items() if value != AUTO}
+            values |= _draw_fields(dict(group), automatic)
+    return {name: value for name, value in values.items() if value != AUTO}
 
 
 def _pick_preset(method: str) -> None:
@@ -134,8 +134,8 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
     label, about, key = field.get("title") or name, field.get("description"), key_of(name)
     placeholder = f"auto: {written(automatic)}" if automatic is not None else AUTO
     if number_kind(field):
-        found = pick_number(field, key=key, value=None, placeholder=placeholder, persist_state="page")
-        return AUTO if found is None else found
+        number = pick_number(field, key=key, value=None, placeholder=placeholder, persist_state="page")
+        return AUTO if number is None else number
     words = _words(field)
     if not words:
         text = st.text_input(label, key=key, placeholder=placeholder, help=about, persist_state="page")
@@ -189,8 +189,10 @@ def _words(field: Mapping[str, Any]) -> list[str]:
         return [AUTO, "on", "off"]
     if any(kind.get("type") == "string" and "enum" not in kind and "const" not in kind for kind in kinds):
         return []
-    found = (word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else []))
-    return sorted(found, key=AUTO.__ne__)
+    literals = (
+        word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else [])
+    )
+    return sorted(literals, key=AUTO.__ne__)
 
 
 def _as_state(field: Mapping[str, Any], value: Any) -> Any:
@@ -198,8 +200,8 @@ def _as_state(field: Mapping[str, Any], value: Any) -> Any:
     if isinstance(value, bool):
         return "on" if value else "off"
     if number_kind(field):
-        whole = number_kind(field) or {}
-        return None if value == AUTO else int(value) if whole.get("type") == "integer" else float(value)
+        kind = number_kind(field) or {}
+        return None if value == AUTO else int(value) if kind.get("type") == "integer" else float(value)
     return "" if value == AUTO and not _words(field) else value
 
 
@@ -220,10 +222,12 @@ PHRASES = {
 ALWAYS_TOLD = ("n_epochs", *PHRASES)
 
 
-def is_telling(name: str, value: Any, asked: Mapping[str, Any]) -> bool:
+def is_telling(name: str, value: Any, chosen: Mapping[str, Any]) -> bool:
     """What decides the run, and whatever else a person chose;
     a multiplier is already in the learning rate."""
-    return value is not None and (name in ALWAYS_TOLD or name in asked) and name != "learning_rate_multiplier"
+    return (
+        value is not None and (name in ALWAYS_TOLD or name in chosen) and name != "learning_rate_multiplier"
+    )
 
 
 def describe_setting(name: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A run to take along: the popover on the job's page."""
+"""The export of a run: the popover on the job's page."""
 
 from functools import partial
 
@@ -51,7 +51,8 @@ def show_mlflow(user: User, job: fine_tuning.Job) -> None:
 
 
 def export_to_mlflow(user: User, job_id: str) -> None:
-    made = fine_tuning.export_to_mlflow(user, job_id)
+    export = fine_tuning.export_to_mlflow(user, job_id)
     show.flash(
-        f"{'Written to' if made.is_new else 'It is already in'} MLflow as run {made.run_id}.", icon="science"
+        f"{'Written to' if export.is_new else 'It is already in'} MLflow as run {export.run_id}.",
+        icon="science",
     )

@@ -63,15 +63,15 @@ def show_parallel(sweep: Sweep) -> None:
 
 
 def build_axes(sweep: Sweep, trials: Sequence[Trial]) -> list[Axis]:
-    found = []
+    axes = []
     for name in sweep.settings:
         stated = sweep.space.get(name)
         is_log = isinstance(stated, dict) and stated.get("scale") == "log"
-        found.append(
+        axes.append(
             build_axis(sweep_form.title_of(name), [trial.values.get(name) for trial in trials], is_log=is_log)
         )
     losses = [getattr(trial, sweep.measure) for trial in trials]
-    return [*found, build_axis(LOSSES[sweep.measure].capitalize(), losses)]
+    return [*axes, build_axis(LOSSES[sweep.measure].capitalize(), losses)]
 
 
 def build_axis(title: str, values: Sequence[Any], *, is_log: bool = False) -> Axis:
@@ -101,12 +101,12 @@ def build_lines(axes: Sequence[Axis], trials: Sequence[Trial], measure: str) -> 
     """One row per job and axis, in the order of the axes."""
     rows = []
     for index, trial in enumerate(trials):
-        told = ", ".join(
+        settings = ", ".join(
             f"{sweep_form.title_of(name).lower()} {_write(value)}" for name, value in trial.values.items()
         )
         for axis in axes:
             if axis.places[index] is not None:
-                rows.append((axis.title, axis.places[index], trial.name, told, getattr(trial, measure)))
+                rows.append((axis.title, axis.places[index], trial.name, settings, getattr(trial, measure)))
     return pd.DataFrame(rows, columns=["axis", "place", "job", "settings", "loss"])
 
 

@@ -63,14 +63,14 @@ def pick_sweep(base_hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None
             key="ft_sweep_settings",
             max_selections=5,
         )
-        found: dict[str, Any] = {
+        search: dict[str, Any] = {
             "kind": kind,
             "space": {name: _pick_choices(name, fields[name], kind) for name in names},
         }
         if kind == "random":
-            found |= _pick_search()
-        _tell(found, base_hyperparameters)
-        return found
+            search |= _pick_search()
+        _tell(search, base_hyperparameters)
+        return search
 
 
 SWEEP_HELP = (
@@ -160,16 +160,16 @@ def _pick_search() -> dict[str, Any]:
     return {"count": number, "seed": chosen}
 
 
-def _tell(found: dict[str, Any], base: Mapping[str, Any]) -> None:
+def _tell(search: dict[str, Any], base: Mapping[str, Any]) -> None:
     try:
-        drawn = sweep_space.draw(parse(Search, **found))
+        drawn = sweep_space.draw(parse(Search, **search))
     except ValidationError as err:
         for detail in err.details:
             st.error(
                 f"{_describe_field(detail.field)}: {show.plain(detail.message)}", icon=":material/error:"
             )
         return
-    overridden = [title_of(name).lower() for name in found["space"] if base.get(name, AUTO) != AUTO]
+    overridden = [title_of(name).lower() for name in search["space"] if base.get(name, AUTO) != AUTO]
     note = f" The sweep's values replace {' and '.join(overridden)} above." if overridden else ""
     st.caption(
         f":material/scatter_plot: **{show.count(len(drawn), 'job')}**, first: "
@@ -179,10 +179,10 @@ def _tell(found: dict[str, Any], base: Mapping[str, Any]) -> None:
 
 def _describe_field(field: str) -> str:
     """``space.learning_rate[1]`` as ``Learning rate, value 2``; a range has no values."""
-    found = re.fullmatch(r"space\.(\w+)(?:\[(\d+)\])?.*", field)
-    if found is None:
+    match = re.fullmatch(r"space\.(\w+)(?:\[(\d+)\])?.*", field)
+    if match is None:
         return "Sweep"
-    return title_of(found[1]) + (f", value {int(found[2]) + 1}" if found[2] else "")
+    return title_of(match[1]) + (f", value {int(match[2]) + 1}" if match[2] else "")
 
 
 def _words(name: str) -> list[Any]:

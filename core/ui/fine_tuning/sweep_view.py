@@ -25,10 +25,10 @@ WITHOUT_VALIDATION = (
 
 
 def show_sweeps(user: User) -> None:
-    found = lists.page_of(
+    page = lists.page_of(
         lambda limit, offset: sweeps.list_sweeps(user, SweepList(limit=limit, offset=offset)), key=PAGE
     )
-    if not found.total:
+    if not page.total:
         show.empty(
             "No sweep yet",
             (
@@ -39,7 +39,7 @@ def show_sweeps(user: User) -> None:
         )
         places.button("New fine-tuning", "fine_tuning", key="sweep_first", icon="add", primary=True, new=1)
         return
-    for sweep in found.items:
+    for sweep in page.items:
         with st.container(border=True, gap="xsmall", key=f"sweep_row_{sweep.id}"):
             with st.container(
                 horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
@@ -49,7 +49,7 @@ def show_sweeps(user: User) -> None:
             if sweep.active:
                 st.progress(min(sweep.progress, 1.0))
             st.caption(f"{describe(sweep)} · {show.ago(sweep.created_at)}")
-    lists.pages(found, key=PAGE)
+    lists.pages(page, key=PAGE)
 
 
 def show_state(sweep: Sweep) -> None:
@@ -70,8 +70,8 @@ def describe(sweep: Sweep) -> str:
 
 
 def show_live(user: User, sweep: Sweep) -> None:
-    """The part that moves; asks for a full run once the last job has ended,
-    as the buttons above depend on that."""
+    """The part that is drawn again and again; asks for a full run
+    once the last job has ended, as the buttons above depend on that."""
     st.fragment(_draw, run_every=EVERY if sweep.active else None)(user, sweep.id, sweep.active)
 
 

@@ -36,19 +36,19 @@ LEGEND = (
 PROBLEMS_PER_PAGE = 8
 
 
-def show_data(user: User, data: Data, new: NewJob, found: Sources | None) -> bool:
-    """The row picker with one row, then all rows. ``found``: what was looked up for this request.
+def show_data(user: User, data: Data, new: NewJob, sources: Sources | None) -> bool:
+    """The row picker with one row, then all rows. ``sources``: base and rows of this request.
 
     Returns whether every row that was checked can be learned.
     """
     with st.container(border=True, key="ft_sees"):
-        _show_row(user, data, new, Handed(found))
+        _show_row(user, data, new, Handed(sources))
     rows = _view_of(user, user.id, data.version.id, tuple((data.columns or {}).items()))
     with st.container(border=True, key="ft_totals"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("**All rows**", width="content")
             st.markdown(_count(rows), width="content")
-        _show_totals(user, data, new, found)
+        _show_totals(user, data, new, sources)
     return rows.ok
 
 
@@ -85,14 +85,14 @@ def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
         st.button(
             "Random", key="ft_row_random", icon=":material/casino:", on_click=_go_to_random, args=(count,)
         )
-    line, found = st.session_state[ROW], handed.take()
+    line, sources = st.session_state[ROW], handed.take()
     try:
-        row = preview.look(user, new, line, found)
+        row = preview.look(user, new, line, sources)
     except LuthierError as error:
         show.error(error)
         return
     if isinstance(row, TaskProgress):
-        _wait_for_row(user, new, line, Handed(found))
+        _wait_for_row(user, new, line, Handed(sources))
         return
     if row.errors:
         _show_wrong(data, row)
@@ -175,38 +175,38 @@ def _show_conversation(user: User, data: Data, line: int) -> None:
         training_view.show_example(example)
 
 
-def _show_totals(user: User, data: Data, new: NewJob, found: Sources | None) -> None:
-    asked = f"ft_count_{data.version.id}"
-    waits = data.version.num_rows > COUNT_AT_ONCE and asked not in st.session_state
-    if waits and preview.known_totals(preview.find(user, new, found)) is None:
+def _show_totals(user: User, data: Data, new: NewJob, sources: Sources | None) -> None:
+    state_key = f"ft_count_{data.version.id}"
+    waits = data.version.num_rows > COUNT_AT_ONCE and state_key not in st.session_state
+    if waits and preview.known_totals(preview.find(user, new, sources)) is None:
         st.caption(f"{data.version.num_rows:,} rows are not counted by themselves.")
         st.button(
             "Count all rows",
             key="ft_count",
             icon=":material/functions:",
             on_click=_remember,
-            args=(asked, True),
+            args=(state_key, True),
         )
         return
-    if st.session_state.get(asked) is False:
+    if st.session_state.get(state_key) is False:
         st.caption("Counting was stopped.")
         st.button(
             "Count again",
             key="ft_count_again",
             icon=":material/functions:",
             on_click=_remember,
-            args=(asked, True),
+            args=(state_key, True),
         )
         return
     try:
-        totals = preview.totals(user, new, found, wait=0.5)
+        totals = preview.totals(user, new, sources, wait=0.5)
     except LuthierError as error:
         show.error(error)
         return
     if isinstance(totals, Totals):
         _show_found(data, totals)
     else:
-        _wait(user, new, asked, Handed(found))
+        _wait(user, new, state_key, Handed(sources))
 
 
 def _remember(key: str, value: bool) -> None:
@@ -214,50 +214,50 @@ def _remember(key: str, value: bool) -> None:
 
 
 @st.fragment(run_every=SECONDS)
-def _wait(user: User, new: NewJob, asked: str, handed: Handed) -> None:
+def _wait(user: User, new: NewJob, state_key: str, handed: Handed) -> None:
     try:
-        found = preview.totals(user, new, handed.take())
+        totals = preview.totals(user, new, handed.take())
     except LuthierError as error:
         show.error(error)
         return
-    if not isinstance(found, TaskProgress):
+    if not isinstance(totals, TaskProgress):
         st.rerun()
-    share = found.done / found.of if found.of else 0.0
-    st.progress(min(share, 1.0), text=f"Counting tokens: {found.done:,} of {show.count(found.of, 'row')}")
+    share = totals.done / totals.of if totals.of else 0.0
+    st.progress(min(share, 1.0), text=f"Counting tokens: {totals.done:,} of {show.count(totals.of, 'row')}")
     if st.button("Stop counting", key="ft_count_stop", icon=":material/stop:"):
-        st.session_state[asked] = False
+        st.session_state[state_key] = False
         preview.cancel_totals(user, new)
         st.rerun()
 
 
-def _show_found(data: Data, found: Totals) -> None:
+def _show_found(data: Data, totals: Totals) -> None:
     with st.grid(2, min_column_width=120):
         st.metric(
-            "Tokens", show.number(found.num_tokens), help="As trained: what is cut away is not counted."
+            "Tokens", show.number(totals.num_tokens), help="As trained: what is cut away is not counted."
         )
         st.metric(
             "Learned",
-            f"{found.share_learned:.0%}",
-            help=f"{found.num_learned:,} tokens that the model has to produce.",
+            f"{totals.share_learned:.0%}",
+            help=f"{totals.num_learned:,} tokens that the model has to produce.",
         )
         st.metric(
             "Median row",
-            f"{found.median_length:,}",
+            f"{totals.median_length:,}",
             help="Tokens of the row in the middle, before anything is cut.",
         )
         st.metric(
-            "Longest row", f"{found.longest_row:,}", help=f"Tokens. Rows are cut at {found.max_length:,}."
+            "Longest row", f"{totals.longest_row:,}", help=f"Tokens. Rows are cut at {totals.max_length:,}."
         )
-    if found.histogram:
-        _draw_lengths(found)
-    _show_problems(data, found)
+    if totals.histogram:
+        _draw_lengths(totals)
+    _show_problems(data, totals)
 
 
-def _draw_lengths(found: Totals) -> None:
-    bars = pd.DataFrame(found.histogram)
+def _draw_lengths(totals: Totals) -> None:
+    bars = pd.DataFrame(totals.histogram)
     bars["end"] = bars["to"] + 1
     bars.loc[bars.index[-1], "end"] = bars["from"].iloc[-1] + (bars["end"].iloc[0] - bars["from"].iloc[0])
-    bars["tokens"] = [f"{bar['from']:,} – {bar['to']:,}" for bar in found.histogram]
+    bars["tokens"] = [f"{bar['from']:,} – {bar['to']:,}" for bar in totals.histogram]
     chart = (
         alt.Chart(bars)
         .mark_bar(binSpacing=1)
@@ -276,52 +276,52 @@ def _draw_lengths(found: Totals) -> None:
             ],
         )
     )
-    limit = alt.Chart(pd.DataFrame({"at": [found.max_length]})).mark_rule(strokeDash=[4, 3]).encode(x="at:Q")
-    shown = chart + limit if found.max_length <= int(bars["end"].iloc[-1]) else chart
+    limit = alt.Chart(pd.DataFrame({"at": [totals.max_length]})).mark_rule(strokeDash=[4, 3]).encode(x="at:Q")
+    shown = chart + limit if totals.max_length <= int(bars["end"].iloc[-1]) else chart
     st.altair_chart(shown.properties(height=130), key="ft_lengths")
 
 
-def _show_problems(data: Data, found: Totals) -> None:
+def _show_problems(data: Data, totals: Totals) -> None:
     """Rows that cannot be learned, that teach nothing, or that lose their end; and the longest ones."""
-    if found.num_wrong:
+    if totals.num_wrong:
         _show_lines(
             data,
             "wrong",
-            f"{show.count(found.num_wrong, 'row')} cannot be learned",
-            found.wrong,
+            f"{show.count(totals.num_wrong, 'row')} cannot be learned",
+            totals.wrong,
             "error",
             fix=True,
         )
-    if found.num_empty:
-        lines = [{"line": line} for line in found.empty]
+    if totals.num_empty:
+        lines = [{"line": line} for line in totals.empty]
         _show_lines(
             data,
             "empty",
-            f"{show.count(found.num_empty, 'row')} would teach nothing and are left out",
+            f"{show.count(totals.num_empty, 'row')} would teach nothing and are left out",
             lines,
             "block",
         )
-    if found.num_cut:
-        lines = [{"line": line} for line in found.cut]
-        title = f"{show.count(found.num_cut, 'row')} would be cut to {found.max_length:,} tokens"
+    if totals.num_cut:
+        lines = [{"line": line} for line in totals.cut]
+        title = f"{show.count(totals.num_cut, 'row')} would be cut to {totals.max_length:,} tokens"
         _show_lines(data, "cut", title, lines, "content_cut")
-    if not (found.num_wrong or found.num_empty or found.num_cut):
+    if not (totals.num_wrong or totals.num_empty or totals.num_cut):
         st.caption(":green[:material/check_circle:] Every row is learned whole.")
-    longest = [{"line": one["line"], "message": show.count(one["tokens"], "token")} for one in found.longest]
+    longest = [{"line": one["line"], "message": show.count(one["tokens"], "token")} for one in totals.longest]
     _show_lines(data, "longest", "The longest rows", longest, "straighten")
 
 
 def _show_lines(
-    data: Data, name: str, title: str, found: Sequence[Mapping[str, Any]], icon: str, *, fix: bool = False
+    data: Data, name: str, title: str, lines: Sequence[Mapping[str, Any]], icon: str, *, fix: bool = False
 ) -> None:
     with st.expander(title, icon=f":material/{icon}:", key=f"ft_problem_{name}"):
-        pages = -(-len(found) // PROBLEMS_PER_PAGE)
+        pages = -(-len(lines) // PROBLEMS_PER_PAGE)
         at = min(lists.current_page(f"ft_problem_{name}_page"), pages)
-        for number, one in enumerate(found[(at - 1) * PROBLEMS_PER_PAGE : at * PROBLEMS_PER_PAGE]):
+        for number, one in enumerate(lines[(at - 1) * PROBLEMS_PER_PAGE : at * PROBLEMS_PER_PAGE]):
             _show_line(data, one, key=f"{name}_{number}", fix=fix)
         if pages > 1:
             st.pagination(pages, key=f"ft_problem_{name}_page")
-        if len(found) >= 100:
+        if len(lines) >= 100:
             st.caption("The first hundred are listed.")
 
 

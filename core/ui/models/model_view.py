@@ -65,12 +65,12 @@ def name_of(user: User, model_id: str) -> str:
 
 def show_versions(user: User, model: models.Model) -> None:
     """Every set of weights, newest first, with what it was made of and how well it did."""
-    found = models.list_versions(user, model.id, models.VersionList(limit=100)).items
-    if not found:
+    versions = models.list_versions(user, model.id, models.VersionList(limit=100)).items
+    if not versions:
         st.caption(
             "Its weights are on another server." if model.type == "external" else "There are no weights yet."
         )
-    for version in found:
+    for version in versions:
         with st.container(border=True, gap="xsmall", key=f"version_row_{version.version}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**Version {version.version}**", width="content")
@@ -177,16 +177,18 @@ CALL_HELP = (
 )
 
 
-def pick_parameters(given: dict[str, Any], *, key: str) -> dict[str, Any]:
+def pick_parameters(values: dict[str, Any], *, key: str) -> dict[str, Any]:
     """The sampling parameters as fields made from ``models.Parameters``;
     what stays empty falls to the default below."""
     fields = properties_of(models.Parameters)
     with st.grid(2, min_column_width=130):
         chosen = {
-            name: pick_number(fields[name], key=f"{key}_{name}", value=given.get(name), placeholder="default")
+            name: pick_number(
+                fields[name], key=f"{key}_{name}", value=values.get(name), placeholder="default"
+            )
             for name in PARAMETERS
         }
-    untouched = {name: value for name, value in given.items() if name not in chosen}
+    untouched = {name: value for name, value in values.items() if name not in chosen}
     return untouched | {name: value for name, value in chosen.items() if value is not None}
 
 

@@ -62,10 +62,10 @@ def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
     settings, metrics = version.settings, version.metrics
     hardware, cost = settings.get("hardware") or {}, settings.get("cost") or {}
     resolved = settings.get("resolved") or {}
-    found: list[tuple[str, str | None]] = [
+    facts: list[tuple[str, str | None]] = [
         (title, _loss(metrics.get(name))) for name, title in LOSSES.items()
     ]
-    found += [
+    facts += [
         ("Method", _text(settings.get("method"))),
         ("Tuned", TUNINGS.get(str(resolved.get("tuning")))),
         ("Step", _count(settings.get("checkpoint_step"))),
@@ -75,7 +75,7 @@ def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
         ("Hardware", _hardware(hardware)),
         ("Cost", _cost(cost)),
     ]
-    return [(name, value) for name, value in found if value]
+    return [(name, value) for name, value in facts if value]
 
 
 def settings_of(version: models.ModelVersion) -> list[tuple[str, str]]:

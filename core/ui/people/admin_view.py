@@ -60,10 +60,10 @@ def show_invitations(user: User, origin: str) -> None:
             )
             st.code(f"{origin}/?invitation={fresh}", language=None, wrap_lines=True)
             st.button("Done", key="invitation_stored", on_click=lambda: st.session_state.pop(FRESH, None))
-    found = users.invitations(user)
-    if not found:
+    invitations = users.invitations(user)
+    if not invitations:
         st.caption("No invitations yet. Make one and send its link.")
-    for invitation in found[:50]:
+    for invitation in invitations[:50]:
         _show_invitation(user, invitation)
 
 
@@ -82,10 +82,10 @@ def _ask_for_invitation(user: User) -> None:
 
 
 def _invite(user: User) -> None:
-    made = users.invite(
+    invitation = users.invite(
         user, note=st.session_state.invitation_note or "", days=int(st.session_state.invitation_days)
     )
-    st.session_state[FRESH] = made.token
+    st.session_state[FRESH] = invitation.token
 
 
 def _show_invitation(user: User, invitation: Invitation) -> None:
@@ -115,13 +115,13 @@ def _status(invitation: Invitation) -> str:
 
 def show_people(user: User) -> None:
     st.subheader("Accounts", anchor=False)
-    found = users.list_all(user)
+    accounts = users.list_all(user)
     table = pd.DataFrame(
         {
-            "Name": [u.name or "–" for u in found],
-            "E-mail": [u.email for u in found],
-            "Role": [u.role for u in found],
-            "Since": [u.created_at for u in found],
+            "Name": [u.name or "–" for u in accounts],
+            "E-mail": [u.email for u in accounts],
+            "Role": [u.role for u in accounts],
+            "Since": [u.created_at for u in accounts],
         }
     )
     config = {
@@ -149,10 +149,10 @@ def show_base_models(user: User) -> None:
                 show.guarded(),
                 st.spinner("Reading the model: its configuration, its tokenizer, its weights …"),
             ):
-                made = models.add_base(
+                base = models.add_base(
                     user, parse(NewBase, name=name.strip(), source=source.strip(), description=description)
                 )
-                st.success(f"{show.plain(made.name)} is ready for everybody.", icon=":material/check_circle:")
+                st.success(f"{show.plain(base.name)} is ready for everybody.", icon=":material/check_circle:")
     for model in models.list_models(user, ModelList(limit=100, type="base")).items:
         with st.container(border=True, gap=None, key=f"base_{model.id}"):
             places.link("model", show.plain(model.name), icon="deployed_code", id=model.id)

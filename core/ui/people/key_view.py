@@ -68,8 +68,8 @@ def _create(user: User) -> None:
         models=chosen.key_models or None,
         monthly_token_limit=chosen.key_limit,
     )
-    made, secret = api_keys.create(user, new)
-    chosen[FRESH] = (made.name, secret, newest_model(user))
+    key, secret = api_keys.create(user, new)
+    chosen[FRESH] = (key.name, secret, newest_model(user))
 
 
 def is_fresh_shown() -> bool:
@@ -101,8 +101,8 @@ def show_example(origin: str, model: str, key: str) -> None:
 
 def newest_model(user: User) -> str:
     """A name to call in examples: the user's newest model, else the starter."""
-    found = models.list_models(user, ModelList(limit=1)).items
-    return found[0].name if found else "model-name"
+    newest = models.list_models(user, ModelList(limit=1)).items
+    return newest[0].name if newest else "model-name"
 
 
 def show_key(user: User, api_key: ApiKey) -> None:

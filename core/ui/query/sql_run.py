@@ -1,4 +1,4 @@
-"""Running a query from the SQL page without holding the page: start, look in, stop, and what came of it.
+"""Running a query from the SQL page without blocking the page: start, progress, stop, and the outcome.
 
 The query runs in the background; a fragment looks at it a few times a second. Quick answers come at once,
 because the page waits for them a moment. The last outcome and the history stay in the session, so that
@@ -97,20 +97,20 @@ def settle() -> bool:
     return True
 
 
-def is_unanswered(asked: str | None) -> bool:
+def is_unanswered(sql: str | None) -> bool:
     """Whether the address asks something that has not been run yet: a link opens with its answer."""
     known: QueryOutcome | TextWork[QueryResult] | None = st.session_state.get(RUNNING) or last()
-    return bool(asked) and (known is None or known.sql != asked)
+    return bool(sql) and (known is None or known.sql != sql)
 
 
 def last() -> QueryOutcome | None:
-    found: QueryOutcome | None = st.session_state.get(OUTCOME)
-    return found
+    outcome: QueryOutcome | None = st.session_state.get(OUTCOME)
+    return outcome
 
 
 def last_error() -> SqlError | None:
-    found = last()
-    return found.error if found and isinstance(found.error, SqlError) else None
+    outcome = last()
+    return outcome.error if outcome and isinstance(outcome.error, SqlError) else None
 
 
 def history() -> list[QueryOutcome]:

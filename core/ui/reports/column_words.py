@@ -45,13 +45,13 @@ def card(
 
 
 def _counts(column: dict[str, Any], strip: dict[str, Any], num_rows: int) -> list[str]:
-    found = [strip["distinct"]] if strip.get("distinct") else []
+    parts = [strip["distinct"]] if strip.get("distinct") else []
     if column.get("empty"):
         what = "empty list" if is_list(column["type"]) else "empty text"
-        found.append(f"{share(column['empty'], num_rows)} {what}")
+        parts.append(f"{share(column['empty'], num_rows)} {what}")
     if column.get("nulls") == 0:
-        found.append("no nulls")
-    return found
+        parts.append("no nulls")
+    return parts
 
 
 def _ends(column: dict[str, Any], strip: dict[str, Any]) -> list[str] | None:
@@ -102,8 +102,8 @@ def _flag(finding: dict[str, Any]) -> dict[str, str]:
 
 
 def _sections(column: dict[str, Any], tokens: dict[str, Any] | None) -> list[Section]:
-    found = [_values(column), _lengths(column), _tokens(tokens), _commonest(column), _examples(column)]
-    return [section for section in found if section]
+    sections = [_values(column), _lengths(column), _tokens(tokens), _commonest(column), _examples(column)]
+    return [section for section in sections if section]
 
 
 def _values(column: dict[str, Any]) -> Section | None:

@@ -72,8 +72,8 @@ def _show_toolbar(user: User, version: Version) -> TokenLengths | None:
         )
         if not any(holds_text(column["type"]) for column in version.columns):
             return None
-        found = models.list_models(user, ModelList(limit=100, sort="name")).items
-        names = {model.latest_version_id: model.name for model in found if model.latest_version_id}
+        choices = models.list_models(user, ModelList(limit=100, sort="name")).items
+        names = {model.latest_version_id: model.name for model in choices if model.latest_version_id}
         chosen = st.selectbox(
             "Token lengths",
             list(names),
@@ -89,26 +89,26 @@ def _show_toolbar(user: User, version: Version) -> TokenLengths | None:
 
 
 def _token_lengths(user: User, version: Version, model_version_id: str) -> TokenLengths:
-    found = datasets.token_lengths(user, version.id, model_version_id)
-    if found.status == "none":
+    lengths = datasets.token_lengths(user, version.id, model_version_id)
+    if lengths.status == "none":
         datasets.start_token_lengths(user, version.id, model_version_id)
-        found = datasets.token_lengths(user, version.id, model_version_id)
-    return found
+        lengths = datasets.token_lengths(user, version.id, model_version_id)
+    return lengths
 
 
 @st.fragment(run_every=1.0)
 def _show_progress(user: User, dataset: Dataset, version: Version, kinds: list[str]) -> None:
     """Bars of what is computed; the page is drawn again when one is done."""
     for kind in kinds:
-        found = _report(user, dataset, version, kind)
-        if found is None or found.status not in OPEN:
+        report = _report(user, dataset, version, kind)
+        if report is None or report.status not in OPEN:
             st.rerun()
-        share = min(max(found.progress, 0.0), 1.0)
+        share = min(max(report.progress, 0.0), 1.0)
         st.progress(
             share,
             text=f"{WORDS[kind]} … {share:.0%}"
-            if found.status == "running"
-            else f"{WORDS[kind]}: {show.turn(found.ahead)}",
+            if report.status == "running"
+            else f"{WORDS[kind]}: {show.turn(report.ahead)}",
         )
 
 
@@ -144,8 +144,8 @@ def _show_state(user: User, version: Version, profile: Profile, tokens: TokenLen
             )
     if tokens and tokens.status == "failed":
         with st.container(horizontal=True, vertical_alignment="center"):
-            said = show.plain(tokens.error or "The tokens could not be counted.")
-            st.warning(said, icon=":material/warning:")
+            message = show.plain(tokens.error or "The tokens could not be counted.")
+            st.warning(message, icon=":material/warning:")
             st.button(
                 "Try again",
                 key="tokens_again",
@@ -165,7 +165,7 @@ def _count_again(user: User, version_id: str) -> None:
 
 def _show_token_words(tokens: TokenLengths) -> None:
     parts = [
-        f"{show.plain(name)} {found['total']:,}" for name, found in tokens.columns.items() if found["rows"]
+        f"{show.plain(name)} {counts['total']:,}" for name, counts in tokens.columns.items() if counts["rows"]
     ]
     sampled = tokens.num_rows_measured < tokens.num_rows
     some = f", counted in {tokens.num_rows_measured:,} rows spread over the whole" if sampled else ""
@@ -183,14 +183,14 @@ def _show_cards(version: Version, profile: Profile, quality: Quality, tokens: To
     pages = -(-len(columns) // PER_PAGE)
     at = min(st.session_state.get("columns_page") or 1, pages)
     shown = columns[(at - 1) * PER_PAGE : at * PER_PAGE]
-    found = {
+    findings = {
         name: [f for f in quality.findings if f["column"] == name]
         for name in (column["name"] for column in shown)
     }
     counted = tokens.columns if tokens else {}
     cards = [
         column_words.card(
-            column, profile.num_rows, findings=found[column["name"]], tokens=counted.get(column["name"])
+            column, profile.num_rows, findings=findings[column["name"]], tokens=counted.get(column["name"])
         )
         for column in shown
     ]

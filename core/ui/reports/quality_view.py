@@ -1,4 +1,4 @@
-"""The quality card of a version: how many findings of what weight,
+"""The quality card of a version: how many findings of which severity,
 and each with its help, its examples and a way to its rows."""
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Files on their way in: the ways, those that wait, and the review before an import."""
+"""Uploads: the ways to bring in data, the files that wait, and the review before an import."""

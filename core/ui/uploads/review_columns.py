@@ -26,9 +26,9 @@ def show_columns(review: Review) -> None:
     columns = review.look.columns
     page = st.session_state.get(f"{PREFIX}columns_page") or 1
     first = (min(page, -(-len(columns) // PER_PAGE)) - 1) * PER_PAGE
-    found = [_found(column) for column in columns]
+    originals = [_found(column) for column in columns]
     # other columns are other fields: nothing typed is carried over
-    view = f"{zlib.crc32(json.dumps(found).encode()):x}"
+    view = f"{zlib.crc32(json.dumps(originals).encode()):x}"
     for n in range(first, min(first + PER_PAGE, len(columns))):
         with st.container(gap=None, key=f"review_column_{n}"):
             _show_column(review, columns[n], key=f"{view}_{n}")
@@ -37,38 +37,38 @@ def show_columns(review: Review) -> None:
 
 
 def _show_column(review: Review, column: dict[str, Any], *, key: str) -> None:
-    found = _found(column)
+    original = _found(column)
     with st.container(horizontal=True, gap="xsmall"):
-        _show_name(review, column, found, f"{PREFIX}name_{key}")
-        _show_type(review, column, found, f"{PREFIX}type_{key}")
+        _show_name(review, column, original, f"{PREFIX}name_{key}")
+        _show_type(review, column, original, f"{PREFIX}type_{key}")
     changed = (
         [f"was {label(column['detected'])}"]
-        if found in (review.options.types or {}) and "detected" in column
+        if original in (review.options.types or {}) and "detected" in column
         else []
     )
-    changed += [f"{found} in the file"] if column["name"] != found else []
-    said = f":blue[{show.plain(', '.join(changed))}] · " if changed else ""
-    st.caption(said + show.plain(_samples(review.look.rows, column["name"]) or "no values"))
+    changed += [f"{original} in the file"] if column["name"] != original else []
+    note = f":blue[{show.plain(', '.join(changed))}] · " if changed else ""
+    st.caption(note + show.plain(_samples(review.look.rows, column["name"]) or "no values"))
 
 
-def _show_name(review: Review, column: dict[str, Any], found: str, key: str) -> None:
+def _show_name(review: Review, column: dict[str, Any], original: str, key: str) -> None:
     st.text_input(
-        f"Name of the column {show.plain(found)}",
+        f"Name of the column {show.plain(original)}",
         value=column["name"],
         max_chars=200,
         key=key,
         label_visibility="collapsed",
         on_change=_rename,
-        args=(review, found, key),
+        args=(review, original, key),
     )
 
 
-def _show_type(review: Review, column: dict[str, Any], found: str, key: str) -> None:
-    chosen = (review.options.types or {}).get(found)
+def _show_type(review: Review, column: dict[str, Any], original: str, key: str) -> None:
+    chosen = (review.options.types or {}).get(original)
     detected = column.get("detected") or (column["type"] if chosen is None else "")
     st.session_state.setdefault(key, chosen)  # with an index instead it could not be cleared
     st.selectbox(
-        f"Type of the column {show.plain(found)}",
+        f"Type of the column {show.plain(original)}",
         list(TYPES),
         index=None,
         format_func=TYPES.__getitem__,
@@ -77,7 +77,7 @@ def _show_type(review: Review, column: dict[str, Any], found: str, key: str) -> 
         persist_state="page",
         label_visibility="collapsed",
         on_change=_retype,
-        args=(review, found, key),
+        args=(review, original, key),
     )
 
 
@@ -101,20 +101,20 @@ WORDS = {
 }
 
 
-def _rename(review: Review, found: str, key: str) -> None:
+def _rename(review: Review, original: str, key: str) -> None:
     """An emptied field means: as it stands in the file."""
     name = (st.session_state[key] or "").strip()
-    names = {old: new for old, new in (review.options.names or {}).items() if old != found}
-    if name and name != found:
-        names[found] = name
+    names = {old: new for old, new in (review.options.names or {}).items() if old != original}
+    if name and name != original:
+        names[original] = name
     if not review_state.change(review.user, review.upload.id, names=names) or not name:
-        st.session_state[key] = (review.options.names or {}).get(found, found) if name else found
+        st.session_state[key] = (review.options.names or {}).get(original, original) if name else original
 
 
-def _retype(review: Review, found: str, key: str) -> None:
-    types = {name: type_ for name, type_ in (review.options.types or {}).items() if name != found}
+def _retype(review: Review, original: str, key: str) -> None:
+    types = {name: type_ for name, type_ in (review.options.types or {}).items() if name != original}
     if st.session_state[key]:
-        types[found] = st.session_state[key]
+        types[original] = st.session_state[key]
     review_state.change(review.user, review.upload.id, types=types)
 
 

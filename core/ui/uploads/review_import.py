@@ -1,4 +1,4 @@
-"""The way in from a review: as a new dataset under a name,
+"""The import at the end of a review: as a new dataset under a name,
 or as the next version of one, with everything that was chosen."""
 
 from dataclasses import dataclass
@@ -44,14 +44,14 @@ def show_bar(review: Review) -> None:
 
 
 def show_discard(user: User, upload: Upload) -> None:
-    """The other way out; its bytes are removed. Key: ``review_discard``."""
+    """The button that drops the upload; its bytes are removed. Key: ``review_discard``."""
     st.button(
         "Discard", key=f"{PREFIX}discard", icon=":material/delete:", on_click=_discard, args=(user, upload)
     )
 
 
 def was_just_discarded(upload_id: str) -> bool:
-    """Whether the upload is gone because the reader has just said so."""
+    """Whether the upload is gone because the reader has just discarded it."""
     return bool(upload_id) and st.session_state.pop(DISCARDED, None) == upload_id
 
 
@@ -60,16 +60,16 @@ def commit_as_detected(user: User, upload: Upload) -> Dataset | Version:
     return uploads.commit(user, upload.id)
 
 
-def open_result(made: Dataset | Version) -> None:
+def open_result(result: Dataset | Version) -> None:
     """Leave for the dataset; when nothing was made because the bytes were there already, say so."""
-    if isinstance(made, Version):
-        if made.same_as:
+    if isinstance(result, Version):
+        if result.same_as:
             show.flash(
-                f"Nothing new: these are the bytes of version {made.version}, so no copy was made.",
+                f"Nothing new: these are the bytes of version {result.version}, so no copy was made.",
                 icon="content_copy",
             )
-        places.go("dataset", id=made.dataset_id, version=made.version if made.same_as else None)
-    places.go("dataset", id=made.id)
+        places.go("dataset", id=result.dataset_id, version=result.version if result.same_as else None)
+    places.go("dataset", id=result.id)
 
 
 def _show_same(upload: Upload) -> None:
@@ -125,57 +125,57 @@ def _form() -> dict[str, Any]:
 
 
 def _import(review: Review) -> None:
-    asked: _Asked = st.session_state.pop(f"{IMPORTING}_as")
+    request: _Asked = st.session_state.pop(f"{IMPORTING}_as")
     st.session_state.pop(IMPORTING)
     with st.spinner("Importing: the whole file is read and checked …"):
         try:
-            made = _import_all(review, asked) if asked.act == "all" else _import_one(review, asked)
+            result = _import_all(review, request) if request.act == "all" else _import_one(review, request)
         except LuthierError as err:
             show.flash_error(err)
-            made = None
-    if made is None:
+            result = None
+    if result is None:
         st.rerun()
-    elif isinstance(made, list):
-        show.flash(f"{show.count(len(made), 'dataset')} made of {review.upload.filename}.")
+    elif isinstance(result, list):
+        show.flash(f"{show.count(len(result), 'dataset')} made of {review.upload.filename}.")
         places.go("datasets")
     else:
-        open_result(made)
+        open_result(result)
 
 
-def _import_one(review: Review, asked: _Asked) -> Dataset | Version:
-    values = dict(asked.values)
+def _import_one(review: Review, request: _Asked) -> Dataset | Version:
+    values = dict(request.values)
     if review.upload.dataset_id:
         values.pop("name")
     return uploads.commit(review.user, review.upload.id, options=review.options, **values)
 
 
-def _import_all(review: Review, asked: _Asked) -> list[Dataset | Version]:
+def _import_all(review: Review, request: _Asked) -> list[Dataset | Version]:
     """Each sheet or file as a dataset of its own.
 
-    When one cannot be read, those before it stay and so does the upload; trying again goes on behind them.
+    When one cannot be read, those before it stay and so does the upload; trying again goes on after them.
     """
-    made: dict[str, Dataset | Version] = st.session_state.setdefault(f"{MADE}_{review.upload.id}", {})
+    results: dict[str, Dataset | Version] = st.session_state.setdefault(f"{MADE}_{review.upload.id}", {})
     bar = st.progress(0.0)
     for n, table in enumerate(review.tables):
-        if table in made:
+        if table in results:
             continue
         bar.progress(n / len(review.tables), text=f"{n + 1} of {len(review.tables)}: {show.plain(table)}")
         one = uploads.duplicate(review.user, review.upload.id)
         options = review.options.model_copy(update={review.tables_field: table, "types": None, "names": None})
-        name = f"{asked.values['name'] or _stem(review.upload)} {table}"[:200]
+        name = f"{request.values['name'] or _stem(review.upload)} {table}"[:200]
         try:
-            made[table] = uploads.commit(review.user, one.id, name=name, options=options)
+            results[table] = uploads.commit(review.user, one.id, name=name, options=options)
         except LuthierError as err:
             uploads.cancel(review.user, one.id)
-            raise type(err)(f"{table}: {err.message}{_said_made(made)}") from err
+            raise type(err)(f"{table}: {err.message}{_said_made(results)}") from err
     uploads.cancel(review.user, review.upload.id)
-    return list(made.values())
+    return list(results.values())
 
 
-def _said_made(made: dict[str, Dataset | Version]) -> str:
+def _said_made(results: dict[str, Dataset | Version]) -> str:
     return (
-        f" What came before it is imported already ({', '.join(made)}); trying again goes on from here."
-        if made
+        f" What came before it is imported already ({', '.join(results)}); trying again goes on from here."
+        if results
         else ""
     )
 

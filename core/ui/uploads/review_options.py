@@ -69,8 +69,8 @@ def describe(detected: Mapping[str, Any]) -> str:
         if detected.get("date_format")
         else "",
     ]
-    said = ", ".join(part for part in parts if part)
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+    sentence = ", ".join(part for part in parts if part)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
 def _pick(
@@ -81,7 +81,7 @@ def _pick(
     def draw(review: Review) -> None:
         about, stored = IngestOptions.model_fields[field], getattr(review.options, field)
         choices = [*labels, *([stored] if stored is not None and stored not in labels else [])]
-        found = review.look.detected.get(field)
+        detected = review.look.detected.get(field)
         # with an index instead it could not be cleared
         st.session_state.setdefault(f"{PREFIX}{field}", stored)
         st.selectbox(
@@ -89,7 +89,7 @@ def _pick(
             choices,
             index=None,
             format_func=lambda value: labels.get(value) or say(value),
-            placeholder=f"Detected: {say(found)}" if found is not None else "Detected",
+            placeholder=f"Detected: {say(detected)}" if detected is not None else "Detected",
             key=f"{PREFIX}{field}",
             persist_state="page",
             help=about.description,
@@ -105,8 +105,8 @@ def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
     """Which sheet of a workbook or file of a zip, where there are several."""
 
     def draw(review: Review) -> None:
-        found = review.look.detected.get(listed)
-        names = [str(name) for name in found] if isinstance(found, list) else []
+        tables = review.look.detected.get(listed)
+        names = [str(name) for name in tables] if isinstance(tables, list) else []
         shown = getattr(review.options, field) or review.look.detected.get(field)
         if len(names) > 1:
             about = IngestOptions.model_fields[field]
@@ -124,14 +124,14 @@ def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
 
 
 def _pick_lines(review: Review) -> None:
-    about, found = IngestOptions.model_fields["skip_lines"], review.look.detected.get("skip_lines") or 0
+    about, detected = IngestOptions.model_fields["skip_lines"], review.look.detected.get("skip_lines") or 0
     st.number_input(
         about.title or "",
         value=review.options.skip_lines,
         min_value=0,
         max_value=10_000,
         step=1,
-        placeholder=f"Detected: {found}",
+        placeholder=f"Detected: {detected}",
         key=f"{PREFIX}skip_lines",
         help=about.description,
         on_change=_store,
@@ -186,10 +186,10 @@ PICKERS: dict[str, Callable[[Review], None]] = {
     "sheet": _pick_table("sheet", "sheets"),
     "encoding": _pick("encoding", ENCODINGS, _encoding, is_open=True),
     "delimiter": _pick("delimiter", DELIMITERS, _delimiter, is_open=True),
-    "header": _pick("header", HEADERS, lambda found: HEADERS.get(found, "")),
+    "header": _pick("header", HEADERS, lambda value: HEADERS.get(value, "")),
     "skip_lines": _pick_lines,
-    "date_format": _pick("date_format", DATES, lambda found: DATES.get(found, found), is_open=True),
-    "decimal": _pick("decimal", DECIMALS, lambda found: DECIMALS.get(found, found)),
+    "date_format": _pick("date_format", DATES, lambda value: DATES.get(value, value), is_open=True),
+    "decimal": _pick("decimal", DECIMALS, lambda value: DECIMALS.get(value, value)),
     "null_values": _pick_nulls,
     "skip_bad_rows": _pick_skipping,
 }

@@ -31,23 +31,23 @@ def show_rows(review: Review) -> None:
 
 
 def show_trouble(review: Review) -> None:
-    """Why it cannot be read as chosen, or what is left out, with lines; and the way round."""
+    """Why it cannot be read as chosen, or what is left out, with lines; and a button to skip it."""
     look = review.look
     if look.error:
-        said, lines = str(look.error["message"]), look.error.get("lines") or []
+        message, lines = str(look.error["message"]), look.error.get("lines") or []
         listed = _listed(lines, look.error.get("count", 0)) if len(lines) > 1 else ""
-        st.error(f"**{show.plain(said)}**{listed}", icon=":material/error:")
+        st.error(f"**{show.plain(message)}**{listed}", icon=":material/error:")
         if lines and "skip_bad_rows" in look.choices and not review.options.skip_bad_rows:
             count = show.count(look.error.get("count") or len(lines), "row")
             words = f"Skip bad rows ({count}{' in the part looked at' if look.is_sample else ''})"
             st.button(words, key=f"{PREFIX}skip", icon=":material/skip_next:", on_click=_skip, args=(review,))
     elif look.num_skipped:
         part = " of the part looked at" if look.is_sample else ""
-        said = (
+        message = (
             f"**{show.count(look.num_skipped, 'row')}{part} cannot be read and will be left out**, "
             f"listed with the version."
         )
-        st.warning(said + _listed(look.skipped, look.num_skipped), icon=":material/warning:")
+        st.warning(message + _listed(look.skipped, look.num_skipped), icon=":material/warning:")
 
 
 def show_notes(review: Review) -> None:
@@ -79,14 +79,16 @@ def _listed(lines: list[list[Any]], count: int) -> str:
 
 def _words(review: Review) -> str:
     look = review.look
-    said = (
+    sentence = (
         f"All {show.count(len(look.rows), 'row')}"
         if look.num_rows == len(look.rows)
         else f"The first {len(look.rows):,} rows"
     )
-    said += f" and {MAX_COLUMNS} of {len(look.columns):,} columns" if len(look.columns) > MAX_COLUMNS else ""
+    sentence += (
+        f" and {MAX_COLUMNS} of {len(look.columns):,} columns" if len(look.columns) > MAX_COLUMNS else ""
+    )
     has_gaps = any(value is None for row in look.rows for value in row.values())
-    return f"{said}, as they will come in.{' None is a missing value.' if has_gaps else ''}"
+    return f"{sentence}, as they will come in.{' None is a missing value.' if has_gaps else ''}"
 
 
 def _cell(value: Any) -> str | None:

@@ -1,8 +1,8 @@
-"""The upload under review: what was chosen for it, and the looks at it that were taken already.
+"""The upload under review: what was chosen for it, and what its first rows looked like.
 
 The choices live with the upload, not in the page: a reload, another window or another day show the same
-review. Widgets write through :func:`change` and are drawn from what is stored. A look starts a process, so
-the last few are kept per session.
+review. Widgets write through :func:`change` and are drawn from what is stored. Reading the first rows
+starts a process, so the last few results are kept per session.
 """
 
 import json
@@ -40,8 +40,8 @@ class Review:
     @property
     def tables(self) -> list[str]:
         """The sheets of a workbook or the files of a zip, when there is more than one."""
-        found = self.look.detected.get("sheets") or self.look.detected.get("members") or []
-        return [str(name) for name in found] if isinstance(found, list) and len(found) > 1 else []
+        names = self.look.detected.get("sheets") or self.look.detected.get("members") or []
+        return [str(name) for name in names] if isinstance(names, list) and len(names) > 1 else []
 
     @property
     def tables_field(self) -> str:
@@ -93,8 +93,8 @@ def _look(user: User, upload: Upload, options: IngestOptions) -> Look:
     key = f"{upload.id} {json.dumps(options.model_dump(), sort_keys=True)}"
     if key not in looks:
         with st.spinner("Looking at the first rows …"):
-            found = uploads.look(user, upload.id, options)
+            look = uploads.look(user, upload.id, options)
         for old in list(looks)[: max(0, len(looks) - KEPT + 1)]:
             del looks[old]
-        looks[key] = found
+        looks[key] = look
     return looks[key]

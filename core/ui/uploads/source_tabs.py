@@ -1,4 +1,4 @@
-"""The ways in: files, a pasted table, an address, a folder of the server.
+"""The ways to bring in data: files, a pasted table, an address, a folder of the server.
 
 What comes in is looked at before it becomes a dataset.
 
@@ -98,10 +98,10 @@ def _show_paste(way: UploadWay) -> None:
     if pressed and not (text or "").strip():
         st.warning("Paste something first: a table with a row of names.", icon=":material/content_paste:")
     elif pressed:
-        made = uploads.from_text(
+        new_upload = uploads.from_text(
             way.user, text or "", filename=f"pasted.{kind_of_text(text or '')}", dataset_id=way.dataset_id
         )
-        places.go("review", id=made.id)
+        places.go("review", id=new_upload.id)
 
 
 KINDS = {
@@ -113,7 +113,7 @@ KINDS = {
 
 
 def kind_of_text(text: str) -> str:
-    """``tsv``, ``csv``, ``json`` or ``jsonl``, by how the text begins; the readers have the last word."""
+    """``tsv``, ``csv``, ``json`` or ``jsonl``, by how the text begins; the readers decide."""
     lines = [line for line in text.strip().splitlines()[:20] if line.strip()]
     if not lines:
         return "csv"
@@ -149,9 +149,9 @@ def _show_address(way: UploadWay) -> None:
             "Fetch it", key=way.key("address_go"), type="primary", icon=":material/cloud_download:"
         )
     if pressed:
-        made = uploads.from_url(way.user, (address or "").strip(), dataset_id=way.dataset_id)
+        new_upload = uploads.from_url(way.user, (address or "").strip(), dataset_id=way.dataset_id)
         show.flash(
-            f"{made.filename} is being fetched; it waits below when it is here.", icon="cloud_download"
+            f"{new_upload.filename} is being fetched; it waits below when it is here.", icon="cloud_download"
         )
         st.rerun()
 
@@ -232,13 +232,13 @@ def _go_to(way: UploadWay, path: str) -> None:
 
 
 def _take(way: UploadWay, folder: str, paths: list[str]) -> None:
-    made = []
+    new_uploads = []
     for path in paths:
         try:
-            made.append(uploads.from_folder(way.user, folder, path, dataset_id=way.dataset_id))
+            new_uploads.append(uploads.from_folder(way.user, folder, path, dataset_id=way.dataset_id))
         except LuthierError as err:
             show.flash_error(err)
-    if len(made) == 1:
-        places.go("review", id=made[0].id)
+    if len(new_uploads) == 1:
+        places.go("review", id=new_uploads[0].id)
     st.session_state.pop(way.key("folder_files"), None)
     st.rerun()

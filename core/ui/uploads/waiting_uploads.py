@@ -1,7 +1,7 @@
 """Uploads that are not datasets yet: unfinished, being fetched, waiting for a decision, or failed and why.
 
-Drawn below the ways in. What this browser is sending right now has its bar in the upload field, so it is not
-repeated here.
+Drawn below the tabs that bring in data. What this browser is sending right now has its bar in the upload
+field, so it is not repeated here.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ def show_waiting(user: User, *, dataset_id: str | None = None) -> None:
     Keys: ``waiting``, ``waiting_{id}``.
     """
     known = _list(user, dataset_id)
-    found = [upload for upload in known if not _is_being_sent(upload)]
+    waiting = [upload for upload in known if not _is_being_sent(upload)]
     is_live = any(upload.state == "receiving" for upload in known)
-    if not found and not is_live:
+    if not waiting and not is_live:
         return
     with st.container(key="waiting", gap="small"):
         wanted = st.session_state.pop(IMPORTING, None)
         if wanted:
-            _import_as_detected(user, [upload for upload in found if upload.id in wanted])
-        if found:
-            _show_heading(found)
+            _import_as_detected(user, [upload for upload in waiting if upload.id in wanted])
+        if waiting:
+            _show_heading(waiting)
         st.fragment(_show_cards, run_every=2.0 if is_live else None)(
-            user, dataset_id, [_sight(upload) for upload in found]
+            user, dataset_id, [_sight(upload) for upload in waiting]
         )
 
 
@@ -69,7 +69,7 @@ def _list(user: User, dataset_id: str | None) -> list[Upload]:
 
 
 def _is_being_sent(upload: Upload) -> bool:
-    """Another list has it: the upload field that sends it. One that was told to be broken off is not."""
+    """Whether an upload field shows it already; one whose sending failed is listed here."""
     if upload.error:
         return False
     just_begun = upload.received_bytes == 0 and now() - upload.created_at < FRESH
@@ -84,10 +84,10 @@ def _sight(upload: Upload) -> tuple[str, str]:
     return upload.id, upload.state
 
 
-def _show_heading(found: Sequence[Upload]) -> None:
-    ready = [upload.id for upload in found if upload.state == "received"]
+def _show_heading(waiting: Sequence[Upload]) -> None:
+    ready = [upload.id for upload in waiting if upload.state == "received"]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(f"Waiting ({len(found)})", anchor=False, width="content")
+        st.subheader(f"Waiting ({len(waiting)})", anchor=False, width="content")
         if len(ready) > 1:
             st.button(
                 "Import all as detected",
@@ -99,15 +99,15 @@ def _show_heading(found: Sequence[Upload]) -> None:
 
 
 def _show_cards(user: User, dataset_id: str | None, drawn: Sequence[tuple[str, str]]) -> None:
-    found = [upload for upload in _list(user, dataset_id) if not _is_being_sent(upload)]
-    if [_sight(upload) for upload in found] != list(drawn):
+    waiting = [upload for upload in _list(user, dataset_id) if not _is_being_sent(upload)]
+    if [_sight(upload) for upload in waiting] != list(drawn):
         st.rerun()
-    with st.container(height="content" if len(found) <= UNSCROLLED else 380, border=False, gap="small"):
-        for upload in found[:SHOWN]:
+    with st.container(height="content" if len(waiting) <= UNSCROLLED else 380, border=False, gap="small"):
+        for upload in waiting[:SHOWN]:
             with st.container(border=True, gap="xsmall", key=f"waiting_{upload.id}"):
                 _show_card(user, upload)
-    if len(found) > SHOWN:
-        st.caption(f"and {len(found) - SHOWN:,} more: they come up as these are imported or discarded.")
+    if len(waiting) > SHOWN:
+        st.caption(f"and {len(waiting) - SHOWN:,} more: they come up as these are imported or discarded.")
 
 
 def _show_card(user: User, upload: Upload) -> None:
@@ -131,16 +131,16 @@ def _show_card(user: User, upload: Upload) -> None:
 
 def _show_progress(upload: Upload) -> None:
     share = min(upload.received_bytes / upload.size_bytes, 1.0) if upload.size_bytes else None
-    said = (
+    amount = (
         f"{share:.0%} of {show.bytes_(upload.size_bytes)}"
         if share is not None
         else show.bytes_(upload.received_bytes)
     )
     if upload.source == "url":
-        st.progress(share or 0.0, text=f"Fetching: {said}")
+        st.progress(share or 0.0, text=f"Fetching: {amount}")
         return
     is_on_its_way = upload.is_moving or upload.source == "folder"
-    st.progress(share or 0.0, text=f"{said} has arrived{'' if is_on_its_way else ', then it stopped'}")
+    st.progress(share or 0.0, text=f"{amount} has arrived{'' if is_on_its_way else ', then it stopped'}")
     if not is_on_its_way:
         st.caption(show.plain(upload.error or "Choose the same file again: it goes on where it stopped."))
 
@@ -163,19 +163,19 @@ def _ask(upload_ids: list[str]) -> None:
 
 
 def _import_as_detected(user: User, chosen: Sequence[Upload]) -> NoReturn:
-    bar, made = st.progress(0.0, text="Importing …"), []
+    bar, results = st.progress(0.0, text="Importing …"), []
     for n, upload in enumerate(chosen):
         bar.progress(
             n / len(chosen), text=f"Importing {show.plain(upload.filename)} ({n + 1} of {len(chosen)}) …"
         )
         try:
-            made.append(review_import.commit_as_detected(user, upload))
+            results.append(review_import.commit_as_detected(user, upload))
         except LuthierError as err:
             show.flash(f"{upload.filename}: {err.message}", icon="error")
-    if len(chosen) == 1 and made:
-        review_import.open_result(made[0])
-    if made:
-        show.flash(f"{show.count(len(made), 'upload')} imported.")
+    if len(chosen) == 1 and results:
+        review_import.open_result(results[0])
+    if results:
+        show.flash(f"{show.count(len(results), 'upload')} imported.")
     st.rerun()
 
 

@@ -1,9 +1,9 @@
 """Edits that are not saved yet: what the table editor reports,
 gathered over all pages, until they are saved or dropped.
 
-The editor reports what changed since it was put on the page; when another page of rows is put there, that
-becomes the ground that the next changes are added to. Nothing is lost by turning pages, by searching, or by
-an error when saving.
+The editor reports what changed since it was put on the page; when another page of rows is put there, all
+changes so far become the ``ground`` that the next ones are added to. Nothing is lost by turning pages, by
+searching, or by an error when saving.
 """
 
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ def shown_rows(items: list[dict[str, Any]], ground: Pending) -> list[dict[str, A
 
 
 def fold(ground: Pending, rows: list[dict[str, Any]], reported: dict[str, Any]) -> Pending:
-    """The ground with what the editor reports about these rows:
+    """The edits of ``ground`` and those that the editor reports about these rows:
     ``edited_rows``, ``added_rows``, ``deleted_rows``."""
     first_new = sum(row[ROW] is not None for row in rows)
     cells, deleted, added = dict(ground.cells), set(ground.deleted), [dict(row) for row in ground.added]

@@ -27,10 +27,10 @@ STATE = "_editing_{}"
 @dataclass
 class Editing:
     """``ground``: what was changed before the present editor was put
-    on the page; ``now``: with what it reports.
+    on the page; ``now``: that and what the editor reports.
 
-    ``rows`` are those the editor was given, ``times`` counts the editors. ``heard``: the last run the guard
-    asked for.
+    ``rows`` are those the editor was given, ``times`` counts the editors. ``heard``: the number of the
+    last run that ``edit_guard`` asked for.
     """
 
     version: Version
@@ -60,16 +60,16 @@ def show_editor(user: User, dataset: Dataset) -> None:
     search = lists.search("edit_search", placeholder="Find rows by their words")
     view = _show_filters(state)
     with st.spinner("Reading the rows …", show_time=False):
-        found = lists.page_of(
+        page = lists.page_of(
             lambda limit, offset: datasets.rows_of(
                 user, dataset.id, view.model_copy(update={"search": search}), limit=limit, offset=offset
             ),
             key="edit_page",
             per_page=PER_PAGE,
         )
-    _turn_to(state, (found.offset, search, view.model_dump_json()))
+    _turn_to(state, (page.offset, search, view.model_dump_json()))
     with st.container(key="edit_box"):
-        _show_table(state, found)
+        _show_table(state, page)
     edit_guard.show(
         "edit_guard",
         table="edit_box",
@@ -77,7 +77,7 @@ def show_editor(user: User, dataset: Dataset) -> None:
         pending=bool(state.now),
         on_told=partial(_hear, state),
     )
-    lists.pages(found, key="edit_page")
+    lists.pages(page, key="edit_page")
     _show_saving(user, dataset, state)
 
 
@@ -115,11 +115,13 @@ def _say_what(dataset: Dataset, version: Version) -> None:
 def _show_filters(state: Editing) -> View:
     """The filters of the Rows tab, when the reader came from there."""
     view = rows_address.read(state.version).view
-    said = [f"{name} {rows_filter.words(rows_address.filter_of(view, name))}" for name in view.where]
-    said += ["the rows of a finding"] if view.finding else []
-    if said:
+    conditions = [f"{name} {rows_filter.words(rows_address.filter_of(view, name))}" for name in view.where]
+    conditions += ["the rows of a finding"] if view.finding else []
+    if conditions:
         with st.container(horizontal=True, vertical_alignment="center", key="edit_filters"):
-            st.markdown(":material/filter_alt: Only " + ", ".join(map(show.plain, said)), width="content")
+            st.markdown(
+                ":material/filter_alt: Only " + ", ".join(map(show.plain, conditions)), width="content"
+            )
             st.button("All rows", key="edit_all_rows", type="tertiary", on_click=_forget_filters)
     return View(version=state.version.version, where=view.where, finding=view.finding)
 
@@ -135,19 +137,19 @@ def _gather(state: Editing) -> None:
     if reported is not None:
         state.now = fold(state.ground, state.rows, reported)
     elif STATE.format(state.version.dataset_id) not in st.session_state:
-        # this run was overtaken by another one, which has the session now; what it would say here is not so
+        # another run has replaced this one and has the session's values now: what this one knows is outdated
         st.stop()
     elif state.times:  # the reader was on another page of the app: the editor begins anew
         state.page = ()
 
 
 def _turn_to(state: Editing, page: tuple[Any, ...]) -> None:
-    if state.page != page or state.saving:  # a closed editor is another one: it reports nothing
+    if state.page != page or state.saving:  # a disabled editor is a new widget: it reports no edits
         state.ground, state.page, state.times = state.now, page, state.times + 1
 
 
-def _show_table(state: Editing, found: Preview) -> None:
-    state.rows = rows = shown_rows(list(found.items), state.ground)
+def _show_table(state: Editing, page: Preview) -> None:
+    state.rows = rows = shown_rows(list(page.items), state.ground)
     types = {column["name"]: column["type"] for column in state.version.columns}
     table = pd.DataFrame({ROW: pd.array([row[ROW] for row in rows], dtype="Int64")})
     for name, type_ in types.items():
@@ -185,9 +187,9 @@ def _text(cell: Any) -> str | None:
 
 
 def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:
-    said = _said(state.now)
+    summary = _said(state.now)
     with st.container(border=True, key="edit_saving"):
-        st.markdown(f"**{said}**, not saved yet" if state.now else "Nothing is changed yet")
+        st.markdown(f"**{summary}**, not saved yet" if state.now else "Nothing is changed yet")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
                 "Note",
@@ -233,13 +235,13 @@ def _drop(state: Editing) -> None:
 
 
 def _begin(state: Editing) -> None:
-    """The run that follows saves, with the table closed: nothing can be typed that would not be saved."""
+    """The run that follows saves, with the table disabled: nothing can be typed that would not be saved."""
     state.saving = True
 
 
 def _save(user: User, state: Editing, *, force: bool) -> None:
     """What does not fit is said below, and the edits stay as they are."""
-    # a run that overtakes this one waits, and finds it saved
+    # a run that replaces this one waits for the lock, and then sees that the edits are saved
     with st.spinner("Making the new version …"), state.lock:
         if state.saving and state.saved is None:
             try:
@@ -253,7 +255,7 @@ def _save(user: User, state: Editing, *, force: bool) -> None:
     _leave(state, state.saved)
 
 
-def _leave(state: Editing, made: Version) -> NoReturn:
-    st.session_state.pop(STATE.format(made.dataset_id), None)
-    show.flash(f"Version {made.version} is saved: {_said(state.now)}.")
-    places.go("dataset", id=made.dataset_id, view="Versions")
+def _leave(state: Editing, version: Version) -> NoReturn:
+    st.session_state.pop(STATE.format(version.dataset_id), None)
+    show.flash(f"Version {version.version} is saved: {_said(state.now)}.")
+    places.go("dataset", id=version.dataset_id, view="Versions")

@@ -1,7 +1,7 @@
-"""One row, whole: conversations as conversations,
-everything else field by field; and the way to its neighbours.
+"""One row in full: conversations as conversations,
+everything else field by field; and arrows to its neighbours.
 
-The drawer belongs to the address: ``row=`` opens it, its arrows change it, closing it takes it out.
+The address decides about the drawer: ``row=`` opens it, the arrows change it, closing the drawer removes it.
 """
 
 import json
@@ -35,14 +35,14 @@ def open_row(user: User, dataset: Dataset, version: Version, address: RowsAddres
             line = rows_address.read(version).row or address.row or 1
             _show_way(user, dataset, address, page, line)
             view = View(version=version.version, lines=[line], columns=_fields(version, address))
-            found = datasets.rows_of(user, dataset.id, view, limit=1, present=_as_is)
-            if not found.items:
+            rows = datasets.rows_of(user, dataset.id, view, limit=1, present=_as_is)
+            if not rows.items:
                 show.empty(
                     "There is no such row",
                     f"This version has {show.count(version.num_rows, 'row')}.",
                     icon="search_off",
                 )
-            for item in found.items:
+            for item in rows.items:
                 show_row(item["data"], version.format, version.columns)
 
     drawer()
@@ -79,7 +79,7 @@ def _show_way(user: User, dataset: Dataset, address: RowsAddress, page: Preview,
 
 
 def _place(user: User, dataset: Dataset, address: RowsAddress, page: Preview, line: int) -> int | None:
-    """Where the row stands in the view: on the page, or where the arrows led."""
+    """Where the row stands in the view: on the page, or where an arrow has moved to."""
     on_page = {item["line"]: page.offset + index for index, item in enumerate(page.items)}
     led = st.session_state.get(PLACES)
     return on_page.get(line, led["at"] if led and led["line"] == line else None)
@@ -87,10 +87,10 @@ def _place(user: User, dataset: Dataset, address: RowsAddress, page: Preview, li
 
 def _move(user: User, dataset: Dataset, address: RowsAddress, at: int) -> None:
     """To the row at a place of the view; the page below the drawer follows."""
-    found = datasets.rows_of(
+    rows = datasets.rows_of(
         user, dataset.id, address.view.model_copy(update={"columns": address.shown[:1]}), limit=1, offset=at
     )
-    for item in found.items:
+    for item in rows.items:
         st.session_state[PLACES] = {"line": item["line"], "at": at}
         rows_address.change(row=item["line"], page=at // address.size + 1)
 

@@ -1,7 +1,7 @@
 """What the Rows tab shows, as the address says it: a link reopens the same view.
 
 ``where`` (JSON), ``sort``, ``q``, ``cols`` and ``finding`` are a ``View``; ``page`` and ``size`` say which
-part of it, ``row`` what is open in the drawer. What makes no sense is ignored. Widgets have no say of their
+part of it, ``row`` what is open in the drawer. What makes no sense is ignored. Widgets keep no value of their
 own: they show what the address says, and change it in their callbacks.
 """
 
@@ -68,7 +68,9 @@ def change(**values: str | int | None) -> None:
 
 def change_filter(view: View, column: str, wanted: dict[str, Any] | None) -> None:
     """Set a column's filter, or take it away."""
-    where: dict[str, Any] = {name: given.model_dump(exclude_none=True) for name, given in view.where.items()}
+    where: dict[str, Any] = {
+        name: condition.model_dump(exclude_none=True) for name, condition in view.where.items()
+    }
     where.pop(column, None)
     if wanted:
         where[column] = wanted
@@ -84,13 +86,13 @@ def filter_of(view: View, column: str) -> dict[str, Any]:
 
 
 def _view(version: Version, names: set[str]) -> View:
-    asked = {
+    parameters = {
         name: value
         for name in ("sort", "q", "cols", "where", "finding")
         if (value := st.query_params.get(name))
     }
     view = View()
-    for name, value in asked.items():
+    for name, value in parameters.items():
         try:
             part = views.from_query({name: value})
         except LuthierError:

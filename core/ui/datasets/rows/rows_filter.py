@@ -115,9 +115,9 @@ def conditions_of(type_: str) -> list[str]:
 def words(wanted: dict[str, Any]) -> str:
     """A column's filter as a sentence."""
     parts = [SAID[name].format(_short(value)) for name, value in wanted.items() if name in SAID]
-    for name, said in (("one_of", "is {}"), ("none_of", "is not {}")):
+    for name, template in (("one_of", "is {}"), ("none_of", "is not {}")):
         if name in wanted:
-            parts.append(said.format(" or ".join(map(_short, wanted[name]))))
+            parts.append(template.format(" or ".join(map(_short, wanted[name]))))
     if "outside" in wanted:
         parts.append("is not between {} and {}".format(*map(_short, wanted["outside"])))
     if "is_null" in wanted:
@@ -143,10 +143,10 @@ def show_chips(user: User, version: Version, address: RowsAddress) -> None:
     if not chips:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="rows_chips"):
-        for key, said, change in chips:
+        for key, text, change in chips:
             label, why = (
-                show.plain(said if len(said) <= CHIP else said[: CHIP - 1] + "…"),
-                f"Remove: {show.plain(said)}",
+                show.plain(text if len(text) <= CHIP else text[: CHIP - 1] + "…"),
+                f"Remove: {show.plain(text)}",
             )
             st.button(
                 label,

@@ -38,10 +38,10 @@ def strip(column: dict[str, Any] | None, num_rows: int, wanted: Filter) -> dict[
 
 def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> Filter:
     """The filter of the bars from ``first`` to ``last``."""
-    found, last = _short(column), first if last is None else last
-    low, high, is_end = found[first], found[last + 1], last == len(found) - 2
+    bounds, last = _short(column), first if last is None else last
+    low, high, is_end = bounds[first], bounds[last + 1], last == len(bounds) - 2
     if is_whole(column):
-        low, high = math.ceil(low), (math.floor(high) if is_end and len(found) > 20 else math.ceil(high) - 1)
+        low, high = math.ceil(low), (math.floor(high) if is_end and len(bounds) > 20 else math.ceil(high) - 1)
         return {"equals": low} if low == high else {"min": low, "max": high}
     if column["type"] == "DATE":
         return {
@@ -65,7 +65,7 @@ def with_bar(column: dict[str, Any], wanted: Filter, number: int, *, extend: boo
 
 def with_value(column: dict[str, Any], wanted: Filter, number: int) -> Filter:
     """The column's filter after a click on one of its commonest values:
-    it comes to the chosen ones, or leaves them."""
+    it is added to the chosen ones, or taken from them."""
     value = column["top_values"][number]["value"]
     if isinstance(value, str) and len(value) >= MAX_TEXT:
         return {"starts_with": value}
@@ -74,7 +74,7 @@ def with_value(column: dict[str, Any], wanted: Filter, number: int) -> Filter:
         chosen.remove(value)
     else:
         chosen.append(value)
-    others = {name: given for name, given in wanted.items() if name not in ("one_of", "equals")}
+    others = {name: condition for name, condition in wanted.items() if name not in ("one_of", "equals")}
     return {**others, "one_of": chosen} if chosen else others
 
 
@@ -88,15 +88,15 @@ def edges(column: dict[str, Any]) -> list[float]:
 
 
 def _short(column: dict[str, Any]) -> list[float]:
-    """Edges without the noise of binary fractions: 13.28, not 13.280000000000001.
+    """Edges without the rounding errors of binary fractions: 13.28, not 13.280000000000001.
 
     Both ends stay what they are: they are values.
     """
-    found = edges(column)
+    bounds = edges(column)
     if is_whole(column) or not is_number(column["type"]):
-        return found
-    decimals = 9 - math.floor(math.log10(found[1] - found[0]))
-    return [found[0], *(round(edge, decimals) for edge in found[1:-1]), found[-1]]
+        return bounds
+    decimals = 9 - math.floor(math.log10(bounds[1] - bounds[0]))
+    return [bounds[0], *(round(edge, decimals) for edge in bounds[1:-1]), bounds[-1]]
 
 
 def is_whole(column: dict[str, Any]) -> bool:
@@ -114,12 +114,12 @@ def share(part: int, whole: int) -> str:
 
 
 def _bars(column: dict[str, Any], wanted: Filter) -> list[dict[str, Any]]:
-    counts, found = column["histogram"]["counts"], edges(column)
+    counts, bounds = column["histogram"]["counts"], edges(column)
     highest = max([*counts, 1])
     return [
         {
             "height": max(count / highest, 0.04) if count else 0,
-            "label": f"{_bar_words(column, i, found)}: {show.count(count, 'row')}",
+            "label": f"{_bar_words(column, i, bounds)}: {show.count(count, 'row')}",
             "on": _is_within(column, bar_filter(column, i), wanted),
         }
         for i, count in enumerate(counts)
@@ -127,23 +127,23 @@ def _bars(column: dict[str, Any], wanted: Filter) -> list[dict[str, Any]]:
 
 
 def _ends(column: dict[str, Any]) -> list[str]:
-    found = edges(column)
+    bounds = edges(column)
     if not is_whole(column):
-        return [_said(column, found[0]), _said(column, found[-1])]
-    first, last = bar_filter(column, 0), bar_filter(column, len(found) - 2)
+        return [_said(column, bounds[0]), _said(column, bounds[-1])]
+    first, last = bar_filter(column, 0), bar_filter(column, len(bounds) - 2)
     return [f"{first.get('equals', first.get('min')):,}", f"{last.get('equals', last.get('max')):,}"]
 
 
-def _bar_words(column: dict[str, Any], number: int, found: list[float]) -> str:
+def _bar_words(column: dict[str, Any], number: int, bounds: list[float]) -> str:
     if is_whole(column):
         wanted = bar_filter(column, number)
         low, high = wanted.get("equals", wanted.get("min")), wanted.get("equals", wanted.get("max"))
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"{_said(column, found[number])} to {_said(column, found[number + 1])}"
+    return f"{_said(column, bounds[number])} to {_said(column, bounds[number + 1])}"
 
 
 def _is_within(column: dict[str, Any], bar: Filter, wanted: Filter) -> bool:
-    """Whether the filter takes this bar whole."""
+    """Whether the filter covers all of this bar."""
     if not any(name in wanted for name in (*RANGE, "equals")):
         return False
     low, high = bar.get("equals", bar.get("min")), bar.get("equals", bar.get("max", bar.get("below")))
@@ -158,7 +158,7 @@ def _is_within(column: dict[str, Any], bar: Filter, wanted: Filter) -> bool:
 def _tops(column: dict[str, Any], num_rows: int, wanted: Filter) -> dict[str, Any]:
     values, chosen = column["top_values"], wanted.get("one_of") or [wanted.get("equals")]
     distinct = int(column.get("distinct") or 0)
-    shown = values[: TOPS if distinct <= TOPS else TOPS - 1]  # the last line tells of the others
+    shown = values[: TOPS if distinct <= TOPS else TOPS - 1]  # the last line counts the others
     rest = num_rows - int(column["nulls"]) - sum(one["count"] for one in shown)
     others = distinct - len(shown)
     return {
@@ -197,10 +197,10 @@ def _said(column: dict[str, Any], value: float) -> str:
 
 def _moment(seconds: float) -> str:
     try:
-        found = datetime.fromtimestamp(seconds, UTC)
+        moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):  # years that Python does not know
         return "9999-12-31" if seconds > 0 else "0001-01-01"
-    return found.replace(tzinfo=None).isoformat(sep=" ")
+    return moment.replace(tzinfo=None).isoformat(sep=" ")
 
 
 def _day_after(seconds: float, is_end: bool) -> str:

@@ -1,8 +1,8 @@
 """The Rows tab: a page of rows in the grid, what chooses them above it,
-where one is below it, and a drawer with one row whole.
+the place in the list below it, and a drawer with one row in full.
 
-Everything that says what is shown lives in the address (``rows_address``); rows, counts and filters are the
-server's.
+The address holds everything that decides what is shown (``rows_address``); the server reads, counts and
+filters the rows.
 """
 
 import hashlib
@@ -32,18 +32,18 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     profile, is_coming = _profile(user, dataset, version)
     _show_toolbar(user, dataset, version, address, profile)
     with st.spinner("Reading the rows …", show_time=False), show.guarded():
-        found, address = _fetch(user, dataset, address)
-        _show_grid(found, version, address, profile)
+        page, address = _fetch(user, dataset, address)
+        _show_grid(page, version, address, profile)
         if is_coming:
             _await_profile(user, dataset, version)
-        _show_foot(found, version, address)
+        _show_foot(page, version, address)
         if address.row is not None:
-            row_view.open_row(user, dataset, version, address, found)
+            row_view.open_row(user, dataset, version, address, page)
 
 
 def _fetch(user: User, dataset: Dataset, address: RowsAddress) -> tuple[Preview, RowsAddress]:
     """The page of the address, or the last one when it is behind the end."""
-    found = datasets.rows_of(
+    page = datasets.rows_of(
         user,
         dataset.id,
         address.page_view,
@@ -52,26 +52,26 @@ def _fetch(user: User, dataset: Dataset, address: RowsAddress) -> tuple[Preview,
         present=grid.text,
         cut=grid.CUT + 1,
     )
-    last = max(1, -(-found.total // address.size))
+    last = max(1, -(-page.total // address.size))
     if address.page <= last:
-        return found, address
+        return page, address
     rows_address.change(page=last)
     return _fetch(user, dataset, RowsAddress(address.view, address.shown, last, address.size, address.row))
 
 
 def _profile(user: User, dataset: Dataset, version: Version) -> tuple[dict[str, dict[str, Any]], bool]:
     """The profile by column, from the footer while the real one is being computed, and whether it is."""
-    found = datasets.profile(user, dataset.id, version=version.version)
-    return {column["name"]: column for column in found.columns}, found.status in COMING
+    profile = datasets.profile(user, dataset.id, version=version.version)
+    return {column["name"]: column for column in profile.columns}, profile.status in COMING
 
 
 @st.fragment(run_every=1.5)
 def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
     """A line about it, and the page drawn again when it is there."""
-    found = datasets.profile(user, dataset.id, version=version.version)
-    if found.status not in COMING:
+    profile = datasets.profile(user, dataset.id, version=version.version)
+    if profile.status not in COMING:
         st.rerun()
-    st.caption(f":material/hourglass_top: The columns' statistics are being computed: {found.progress:.0%}")
+    st.caption(f":material/hourglass_top: The columns' statistics are being computed: {profile.progress:.0%}")
 
 
 def _show_toolbar(
@@ -141,7 +141,7 @@ def _show_columns(version: Version, address: RowsAddress) -> None:
 
 
 def _in_need(chosen: list[str], names: list[str]) -> list[str]:
-    """What has to be said in the address: nothing when it is what would be shown anyway."""
+    """What has to be written into the address: nothing when it is what would be shown anyway."""
     return [] if chosen == names[: rows_address.FIRST_COLUMNS] else chosen
 
 
@@ -157,7 +157,7 @@ def _show_downloads(dataset: Dataset, version: Version, address: RowsAddress) ->
             )
 
 
-def _show_grid(found: Preview, version: Version, address: RowsAddress, profile: dict[str, Any]) -> None:
+def _show_grid(page: Preview, version: Version, address: RowsAddress, profile: dict[str, Any]) -> None:
     view, where = (
         address.view,
         {name: rows_address.filter_of(address.view, name) for name in address.view.where},
@@ -174,15 +174,15 @@ def _show_grid(found: Preview, version: Version, address: RowsAddress, profile: 
                 profile.get(column["name"]), version.num_rows, where.get(column["name"], {})
             ),
         )
-        for column in found.columns
+        for column in page.columns
     ]
     place = repr((version.id, view, address.shown, address.page, address.size))
     sheet = grid.Sheet(
         label=f"Rows of version {version.version}",
         columns=columns,
-        rows=[[item["line"], *(item["data"][name] for name in address.shown)] for item in found.items],
-        total=found.total,
-        first=found.offset + 1,
+        rows=[[item["line"], *(item["data"][name] for name in address.shown)] for item in page.items],
+        total=page.total,
+        first=page.offset + 1,
         page=hashlib.md5(place.encode(), usedforsecurity=False).hexdigest(),
         empty="No row passes the search and the filters." if view.narrows else "This version has no rows.",
         open=address.row,
@@ -225,16 +225,16 @@ def _act(acted: dict[str, Any], address: RowsAddress, profile: dict[str, Any]) -
 def _kind(type_: str) -> str:
     if is_number(type_):
         return "number"
-    is_talk = "role" in type_ and "content" in type_  # shown as it is said
+    is_talk = "role" in type_ and "content" in type_  # the grid shows a conversation as text
     return "nested" if not is_talk and (is_nested(type_) or type_ == "JSON") else ""
 
 
-def _show_foot(found: Preview, version: Version, address: RowsAddress) -> None:
-    pages = max(1, -(-found.total // address.size))
+def _show_foot(page: Preview, version: Version, address: RowsAddress) -> None:
+    pages = max(1, -(-page.total // address.size))
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="rows_foot"
     ):
-        st.caption(_place_words(found, version), width="content")
+        st.caption(_place_words(page, version), width="content")
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
             if pages > 1:
                 st.session_state["rows_page"] = address.page
@@ -253,7 +253,7 @@ def _show_foot(found: Preview, version: Version, address: RowsAddress) -> None:
                     on_change=lambda: _turn("rows_jump"),
                     help="Go to page",
                 )
-            if found.total > min(SIZES):
+            if page.total > min(SIZES):
                 st.session_state["rows_size"] = address.size
                 st.selectbox(
                     "Rows per page",
@@ -270,9 +270,9 @@ def _turn(key: str) -> None:
     rows_address.change(page=int(st.session_state[key]), row=None)
 
 
-def _place_words(found: Preview, version: Version) -> str:
-    if not found.items:
+def _place_words(page: Preview, version: Version) -> str:
+    if not page.items:
         return f"None of {show.count(version.num_rows, 'row')}"
-    first = found.offset + 1
-    words = f"Rows {first:,} to {first + len(found.items) - 1:,} of {found.total:,}"
-    return words if found.total == version.num_rows else f"{words} found among {version.num_rows:,}"
+    first = page.offset + 1
+    words = f"Rows {first:,} to {first + len(page.items) - 1:,} of {page.total:,}"
+    return words if page.total == version.num_rows else f"{words} found among {version.num_rows:,}"

@@ -1,6 +1,6 @@
 """Cards of columns: a chart, counts, and details to unfold.
 
-They draw what they are given and tell what was clicked.
+They draw what they are given and report what was clicked.
 
 One element however many cards there are. Every word is made in Python (``core.ui.reports.column_words``), the
 browser only lays it out.

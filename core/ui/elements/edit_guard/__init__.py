@@ -1,9 +1,9 @@
 """What is typed in the table editor reaches the server before anything else happens in the browser.
 
 The editor keeps its edits in the browser until the next run of the page, and then they all come with it:
-whatever starts that run (saving, another page of rows, a search) cannot overtake them. This brings them soon
-after they are made, so that the page can say what is changed; holds a link back until the server has said
-that it has them; and lets the browser ask before the tab is closed.
+whatever starts that run (saving, another page of rows, a search) never arrives before them. This element
+sends them soon after they are made, so that the page can say what is changed; delays a click on a link until
+the server has confirmed that it has them; and lets the browser ask before the tab is closed.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[int], None]) -> None:
     """Watch the container with the key ``table``.
 
-    ``on_told`` gets the number of a run that was asked for; ``heard`` says it back.
+    ``on_told`` gets the number of a run that was asked for; ``heard`` confirms it to the browser.
 
     To be drawn after the edits have been read. ``pending``: there are edits that are not saved.
     """

@@ -1,6 +1,6 @@
 """The grid: one page of rows under a strip of statistics per column.
 
-It draws what it is given and tells what was clicked.
+It draws what it is given and reports what was clicked.
 
 Cells go to the browser as text, so that no number loses digits there; null stays null, apart from the empty
 text.
@@ -19,7 +19,7 @@ from core.sql_types import kind
 from core.ui.elements import component
 
 HERE = Path(__file__).parent
-CUT = 300  # characters of a cell; the drawer has it whole
+CUT = 300  # characters of a cell; the drawer shows all of it
 SHORT = {
     "VARCHAR": "text",
     "BIGINT": "integer",

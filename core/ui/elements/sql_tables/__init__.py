@@ -1,5 +1,5 @@
 """The tables beside the SQL field: searched, opened
-and inserted in the browser, without a round to the server."""
+and inserted in the browser, without asking the server."""
 
 from collections.abc import Sequence
 from pathlib import Path

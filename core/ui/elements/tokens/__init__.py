@@ -29,12 +29,12 @@ def show(key: str, sequence: Sequence, *, title: str, tone: str = "", boundaries
 
 def describe(sequence: Sequence) -> str:
     """``203 tokens · 144 learned · 19 cut away``"""
-    found = [f"{sequence.num_tokens:,} tokens", f"{sequence.num_learned:,} learned"]
+    parts = [f"{sequence.num_tokens:,} tokens", f"{sequence.num_learned:,} learned"]
     if sequence.num_cut:
-        found.append(f"{sequence.num_cut:,} cut away")
+        parts.append(f"{sequence.num_cut:,} cut away")
     if sequence.num_sequences > 1:
-        found.append(f"learned in {sequence.num_sequences:,} pieces")
-    return " · ".join(found)
+        parts.append(f"learned in {sequence.num_sequences:,} pieces")
+    return " · ".join(parts)
 
 
 def _bits(piece: TokenPiece) -> int:

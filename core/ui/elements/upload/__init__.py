@@ -38,7 +38,7 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
 
     With ``dataset_id`` they are meant as versions of it.
     """
-    seen: list[str] = st.session_state.setdefault(SEEN, [])
+    known_ids: list[str] = st.session_state.setdefault(SEEN, [])
     result = component.declare("upload", HERE, stem="upload")(
         key=key,
         data={
@@ -48,12 +48,12 @@ def field(key: str, *, title: str, dataset_id: str | None = None, multiple: bool
             "multiple": multiple,
             "dataset_id": dataset_id,
             "chunk_bytes": settings().upload_chunk_mb * 2**20,
-            "seen": seen[-100:],
+            "seen": known_ids[-100:],
         },
         on_arrived_change=_nothing,
     )
-    fresh = {one["id"]: one for one in result.arrived or [] if one["id"] not in seen}
-    seen.extend(fresh)
+    fresh = {one["id"]: one for one in result.arrived or [] if one["id"] not in known_ids}
+    known_ids.extend(fresh)
     return [Arrived(one["id"], one["name"], one["size"], one["alone"]) for one in fresh.values()]
 
 

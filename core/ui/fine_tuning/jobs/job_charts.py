@@ -1,8 +1,8 @@
 """The pictures of a fine-tuning job: loss, learning rate, speed, memory.
 
 Takes series that the service has already reduced (600 points at most each), so a redraw every second stays
-cheap. Colours come from the theme, so light and dark both work. Leaves to ``core.fine_tuning`` what was
-measured, and to ``job_monitor`` where it is drawn.
+cheap. Colours come from the theme, so light and dark both work. ``core.fine_tuning`` knows what was
+measured, ``job_monitor`` decides where it is drawn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ MAX_POINTS = 600  # per series; more is invisible and slow
 class Small:
     """One of the small charts: a series, its title, how its values are written (d3), filled below or not.
 
-    ``optional``: without a value it has no place at all.
+    ``optional``: without a value it is not drawn at all.
     """
 
     name: str
@@ -134,11 +134,11 @@ def build_loss_curves(series: Series, smoothing: float = SMOOTHING) -> dict[str,
 def smooth(points: Points, weight: float = SMOOTHING) -> list[tuple[float, float]]:
     """The running mean ``weight · past + (1 − weight) · value``,
     freed of its start at zero (Kingma & Ba 2015, section 3)."""
-    mean, found = 0.0, []
+    mean, smoothed = 0.0, []
     for index, (step, value) in enumerate(points, start=1):
         mean = weight * mean + (1 - weight) * value
-        found.append((step, mean / (1 - weight**index)))
-    return found
+        smoothed.append((step, mean / (1 - weight**index)))
+    return smoothed
 
 
 def build_frame(curves: Mapping[str, Points]) -> pd.DataFrame:
@@ -204,7 +204,7 @@ def _line_layer(
     if point:
         mark["point"] = {"size": 30, "filled": True}
     layer: dict[str, Any] = {"mark": mark, "transform": [{"filter": {"field": "curve", "equal": name}}]}
-    if colour_of:  # the pale raw curve borrows the colour of its running mean and stays out of the legend
+    if colour_of:  # the pale raw curve has the colour of its running mean and is not in the legend
         layer["encoding"] = {"color": {"datum": colour_of}}
     return layer
 

@@ -37,13 +37,13 @@ def show_jobs(user: User) -> None:
         label_visibility="collapsed",
     )
     wanted = _pick(user, None if state == "All" else state)
-    found = _fetch(user, wanted)
-    if not found.total:
+    page = _fetch(user, wanted)
+    if not page.total:
         _show_empty(wanted)
         return
-    active = any(job.status in fine_tuning.ACTIVE for job in found.items)
+    active = any(job.status in fine_tuning.ACTIVE for job in page.items)
     st.fragment(_draw, run_every=EVERY if active else None)(user, wanted)
-    lists.pages(found, key=PAGE)
+    lists.pages(page, key=PAGE)
 
 
 def _pick(user: User, status: Any) -> JobList:
@@ -86,9 +86,9 @@ def _show_empty(wanted: JobList) -> None:
 def _draw(user: User, wanted: JobList) -> None:
     names: dict[str, str] = {}
     with show.guarded():
-        found = _fetch(user, wanted).items
-        _show_compare([job.id for job in found])
-        for job in found:
+        jobs = _fetch(user, wanted).items
+        _show_compare([job.id for job in jobs])
+        for job in jobs:
             base = names.setdefault(job.base_model_id or "", _name_of(user, job.base_model_id))
             show_job(job, base)
 

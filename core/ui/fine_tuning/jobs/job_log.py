@@ -1,4 +1,4 @@
-"""What a training said: its events by weight, and its log, followed or searched."""
+"""What a training reports: its events by level, and its log, followed or searched."""
 
 import html
 import re
@@ -25,18 +25,18 @@ def show_events(user: User, job: fine_tuning.Job) -> None:
         label_visibility="collapsed",
     )
     query = EventList(limit=100, sort="-created_at", level=SHOWN[chosen or "All"])
-    found = fine_tuning.events(user, job.id, query)
-    if not found.items:
+    page = fine_tuning.events(user, job.id, query)
+    if not page.items:
         st.caption("Nothing has happened yet." if chosen == "All" else f"No {(chosen or '').lower()}.")
         return
     with st.container(height=320, border=True, key="job_events"):
         lines = (
             f":gray[{show.when(e.created_at)}] {LEVELS.get(e.level, '')}{show.plain(e.message)}"
-            for e in found.items
+            for e in page.items
         )
         st.markdown("  \n".join(lines))
-    if found.total > len(found.items):
-        st.caption(f"The newest {len(found.items)} of {found.total:,}.")
+    if page.total > len(page.items):
+        st.caption(f"The newest {len(page.items)} of {page.total:,}.")
 
 
 def show_log(user: User, job: fine_tuning.Job) -> None:
@@ -77,14 +77,14 @@ def _show_tail(user: User, job: fine_tuning.Job, *, follows: bool) -> None:
 
 
 def _show_found(user: User, job: fine_tuning.Job, wanted: str) -> None:
-    found = fine_tuning.search_log(user, job.id, wanted, limit=FOUND)
-    if not found.total:
-        st.caption(f"No line of {found.num_lines:,} holds that. Letter case does not matter.")
+    result = fine_tuning.search_log(user, job.id, wanted, limit=FOUND)
+    if not result.total:
+        st.caption(f"No line of {result.num_lines:,} holds that. Letter case does not matter.")
         return
-    shown = f", the last {len(found.lines)} of them below" if found.total > len(found.lines) else ""
-    st.caption(f"{show.count(found.total, 'line')} of {found.num_lines:,}{shown}")
+    shown = f", the last {len(result.lines)} of them below" if result.total > len(result.lines) else ""
+    st.caption(f"{show.count(result.total, 'line')} of {result.num_lines:,}{shown}")
     with st.container(height=340, border=True, key="job_log"):
-        st.html(build_found(found.lines, wanted))
+        st.html(build_found(result.lines, wanted))
 
 
 def build_found(lines: list[LogLine], wanted: str) -> str:

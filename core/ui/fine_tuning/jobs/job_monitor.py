@@ -28,7 +28,7 @@ TUNINGS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
 
 class Link(NamedTuple):
-    """A way to something the job comes from: label, page, symbol, query parameters."""
+    """A link to something the job was made from: label, page, symbol, query parameters."""
 
     label: str
     page: str
@@ -37,7 +37,7 @@ class Link(NamedTuple):
 
 
 def show_live(user: User, job: fine_tuning.Job) -> None:
-    """The part that moves: cards, progress, curves, checkpoints, events and log."""
+    """The part that is drawn again and again: cards, progress, curves, checkpoints, events and log."""
     live = st.fragment(_draw, run_every=EVERY.get(job.status))
     live(user, job.id, job.status)
 
@@ -47,13 +47,13 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
         job = fine_tuning.get(user, job_id)
         if job.status != shown_status:
             st.rerun()
-        whole = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
-        series = whole
+        full_series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
+        series = full_series
         if steps := job_zoom.chosen(job):
             series = fine_tuning.metrics(
                 user, job_id, from_step=steps[0], to_step=steps[1], max_points=job_charts.MAX_POINTS
             ).series
-        job_cards.show_cards(job, whole)
+        job_cards.show_cards(job, full_series)
         show_progress(job)
         show_curves(user, job, series)
         show_details(user, job, series)
@@ -61,11 +61,11 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
 
 def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
     """Links to what the job was made from; what has been deleted since is left out."""
-    found: list[Link] = []
+    links: list[Link] = []
     with suppress(NotFound):
         if job.base_model_id:
             base = models.get(user, job.base_model_id)
-            found.append(Link(show.plain(base.name), "model", "deployed_code", {"id": base.id}))
+            links.append(Link(show.plain(base.name), "model", "deployed_code", {"id": base.id}))
     with suppress(NotFound):
         if job.dataset_id and job.dataset_version_id:
             version = datasets.get_version(user, job.dataset_version_id)
@@ -73,7 +73,7 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
                 f"{datasets.get(user, job.dataset_id).name} v{version.version}, "
                 f"{show.count(version.num_rows, 'row')}"
             )
-            found.append(
+            links.append(
                 Link(
                     show.plain(label),
                     "dataset",
@@ -81,7 +81,7 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
                     {"id": job.dataset_id, "version": version.version},
                 )
             )
-    return found
+    return links
 
 
 def describe_times(job: fine_tuning.Job) -> str:
@@ -126,8 +126,8 @@ def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
                 key="job_loss_scale",
                 label_visibility="collapsed",
             )
-        if found := describe_overfitting(series.get("valid_loss") or ()):
-            st.caption(f":material/lightbulb: {found}")
+        if overfitting := describe_overfitting(series.get("valid_loss") or ()):
+            st.caption(f":material/lightbulb: {overfitting}")
         first_step, last_step = _shown_steps(job)
         job_charts.show_loss(
             series,
@@ -150,7 +150,7 @@ def _shown_steps(job: fine_tuning.Job) -> tuple[int, int]:
 
 
 def describe_overfitting(points: Points) -> str | None:
-    """A remark when the validation loss has clearly left its lowest point behind."""
+    """A remark when the validation loss has risen clearly above its lowest value."""
     if len(points) < 3:
         return None
     step, lowest = min(points, key=lambda point: point[1])
@@ -180,7 +180,7 @@ def show_details(user: User, job: fine_tuning.Job, series: Series) -> None:
 
 
 def show_small_charts(job: fine_tuning.Job, series: Series) -> None:
-    """Those of the method first; what this machine or method does not measure has no place of its own."""
+    """Those of the method first; what this machine or method does not measure gets no chart."""
     method = METHODS.get(job.method)
     own = [job_charts.Small(one.name, one.title, one.format) for one in (method.series if method else ())]
     first_step, last_step = _shown_steps(job)

@@ -42,34 +42,34 @@ def describe_start(queued: QueuedJob) -> str:
     )
 
 
-def describe_queue(seen: Queue) -> str:
+def describe_queue(queue: Queue) -> str:
     """``1 of 1 place taken · 1 of 2 devices in use · 3 jobs of others wait``"""
-    words = [f"{seen.running} of {show.count(seen.places, 'place')} taken"]
-    if seen.places > 1:
-        words.append(f"{seen.devices_in_use} of {show.count(seen.devices, 'device')} in use")
-    if seen.others_waiting:
+    words = [f"{queue.running} of {show.count(queue.places, 'place')} taken"]
+    if queue.places > 1:
+        words.append(f"{queue.devices_in_use} of {show.count(queue.devices, 'device')} in use")
+    if queue.others_waiting:
         words.append(
-            f"{show.count(seen.others_waiting, 'job')} of others "
-            f"{'waits' if seen.others_waiting == 1 else 'wait'}"
+            f"{show.count(queue.others_waiting, 'job')} of others "
+            f"{'waits' if queue.others_waiting == 1 else 'wait'}"
         )
     return " · ".join(words)
 
 
 def _draw(user: User) -> None:
     with show.guarded():
-        seen = fine_tuning.queue(user)
-        if not seen.items:
+        queue = fine_tuning.queue(user)
+        if not queue.items:
             st.rerun()
         with st.container(border=True, gap="small", key="queue"):
             with st.container(
                 horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
             ):
                 st.subheader("Queue", anchor=False, width="content")
-                st.caption(describe_queue(seen), width="content")
-            for index, queued in enumerate(seen.items[:SHOWN]):
-                _show_row(user, queued, is_first=index == 0, is_last=index == len(seen.items) - 1)
-            if len(seen.items) > SHOWN:
-                st.caption(f"and {show.count(len(seen.items) - SHOWN, 'job')} of yours behind them")
+                st.caption(describe_queue(queue), width="content")
+            for index, queued in enumerate(queue.items[:SHOWN]):
+                _show_row(user, queued, is_first=index == 0, is_last=index == len(queue.items) - 1)
+            if len(queue.items) > SHOWN:
+                st.caption(f"and {show.count(len(queue.items) - SHOWN, 'job')} of yours behind them")
 
 
 def _show_row(user: User, queued: QueuedJob, *, is_first: bool, is_last: bool) -> None:

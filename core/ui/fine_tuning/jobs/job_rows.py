@@ -31,19 +31,19 @@ def show_rows(user: User, job: fine_tuning.Job) -> None:
         label_visibility="collapsed",
     )
     split: Any = SPLITS[chosen or "Training"]
-    found = lists.page_of(
+    page = lists.page_of(
         lambda limit, offset: fine_tuning.hardest_rows(user, job.id, split=split, limit=limit, offset=offset),
         key=f"job_rows_{split}",
         per_page=PER_PAGE,
     )
-    if not found.total:
+    if not page.total:
         st.caption(_why_nothing(job, split))
         return
-    st.caption(f"{HELP} Losses as of step {found.items[0].step:,}.")
+    st.caption(f"{HELP} Losses as of step {page.items[0].step:,}.")
     version = _version(user, job, split)
-    for row in found.items:
+    for row in page.items:
         _show_row(row, version)
-    lists.pages(found, key=f"job_rows_{split}")
+    lists.pages(page, key=f"job_rows_{split}")
 
 
 def _show_row(row: HardRow, version: datasets.Version | None) -> None:

@@ -31,18 +31,18 @@ def show_samples(user: User, job: fine_tuning.Job) -> None:
     if not chosen:
         st.caption("Choose at least one step.")
         return
-    found = {
+    samples = {
         step: fine_tuning.samples(user, job.id, SampleList(step=step, limit=100)).items for step in chosen
     }
-    for position in sorted({s.position for items in found.values() for s in items if s.kind == "fixed"}):
+    for position in sorted({s.position for items in samples.values() for s in items if s.kind == "fixed"}):
         _show_prompt(
             chosen,
             [
-                next((s for s in found[step] if (s.kind, s.position) == ("fixed", position)), None)
+                next((s for s in samples[step] if (s.kind, s.position) == ("fixed", position)), None)
                 for step in chosen
             ],
         )
-    worst = {step: [s for s in items if s.kind == "worst"] for step, items in found.items()}
+    worst = {step: [s for s in items if s.kind == "worst"] for step, items in samples.items()}
     if any(worst.values()):
         st.subheader("Rows it did worst on", anchor=False)
         st.caption("At each step the rows with the highest loss, so the columns may hold different rows.")

@@ -17,10 +17,10 @@ FEWEST = 2  # steps; a click without a drag brushes nothing
 
 def chosen(job: fine_tuning.Job) -> tuple[int, int] | None:
     """The stretch of steps, None for all of them."""
-    found = st.session_state.get(slider_key(job)) or _of_address()
-    if found is None:
+    steps = st.session_state.get(slider_key(job)) or _of_address()
+    if steps is None:
         return None
-    first, last = int(found[0]), min(int(found[1]), job.total_steps)
+    first, last = int(steps[0]), min(int(steps[1]), job.total_steps)
     return None if last - first < FEWEST or (first <= 0 and last >= job.total_steps) else (first, last)
 
 
@@ -87,22 +87,22 @@ def _set(job: fine_tuning.Job, first: int, last: int) -> None:
 
 def _of_address() -> tuple[int, int] | None:
     """Before the slider is drawn for the first time only the address knows."""
-    told = [
+    texts = [
         text
         for text in st.query_params.get_all(STEPS)
         if text.isascii() and text.isdecimal() and len(text) < 10
     ]
-    return (int(told[0]), int(told[1])) if len(told) == 2 and int(told[0]) < int(told[1]) else None
+    return (int(texts[0]), int(texts[1])) if len(texts) == 2 and int(texts[0]) < int(texts[1]) else None
 
 
 def _to_address(steps: tuple[int, int] | None) -> None:
     """Only when it changes: each writing is a message to the browser.
 
-    The whole run is no part of an address.
+    When all steps are shown, the address says nothing about them.
     """
-    told = [str(step) for step in steps or ()]
-    if told != st.query_params.get_all(STEPS):
-        if told:
-            st.query_params[STEPS] = told
+    texts = [str(step) for step in steps or ()]
+    if texts != st.query_params.get_all(STEPS):
+        if texts:
+            st.query_params[STEPS] = texts
         else:
             st.query_params.pop(STEPS, None)
