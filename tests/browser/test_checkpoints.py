@@ -49,6 +49,7 @@ def choose_row(app: App, number: int) -> App:
     return app.settled()
 
 
+@pytest.mark.long
 def test_what_can_be_done_with_a_checkpoint(app: App, rest: Rest, job: Any) -> None:
     newest, older = steps_of(rest, job["id"])[:2]
     app.open(f"/job?id={job['id']}").sees(f"Step {newest}")
@@ -71,6 +72,7 @@ def test_what_can_be_done_with_a_checkpoint(app: App, rest: Rest, job: Any) -> N
     assert rest.get(f"/models/{made['id']}/versions")["items"][0]["settings"]["checkpoint_step"] == older
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_evaluated_and_answers_in_the_chat(app: App, rest: Rest, job: Any) -> None:
     """An evaluation gives way to everything else: on a busy machine it takes minutes."""
     newest = steps_of(rest, job["id"])[0]
@@ -93,6 +95,7 @@ def test_a_checkpoint_is_evaluated_and_answers_in_the_chat(app: App, rest: Rest,
     assert rest.get("/chats")["items"][0]["model_id"] == f"{job['id']}:step-{newest}"
 
 
+@pytest.mark.long
 def test_a_run_is_taken_along_also_by_phone(app: App, job: Any) -> None:
     app.show("phone-light").open(f"/job?id={job['id']}")
     app.by_key("checkpoint_actions").scroll_into_view_if_needed()

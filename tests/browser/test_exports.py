@@ -49,6 +49,7 @@ def download(app: App, export: dict, to: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_tuned_model_is_exported_checked_and_downloaded(
     app: App, rest: Rest, model_id: str, tmp_path: Path
 ) -> None:

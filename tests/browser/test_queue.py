@@ -69,7 +69,8 @@ def test_waiting_jobs_are_put_in_order_and_one_is_run_again(app: App, rest: Rest
     rest.cancel_all()
 
 
-@pytest.mark.parametrize(("sizes", "jobs"), [("8", 2), pytest.param("8, 16", 4, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("sizes", "jobs"), [("8", 2), ("8, 16", 4)])
 def test_a_sweep_goes_from_the_form_to_its_plot(
     app: App, rest: Rest, dataset_id: str, sizes: str, jobs: int
 ) -> None:

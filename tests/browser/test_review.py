@@ -5,6 +5,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import App, review_file
@@ -63,6 +64,7 @@ def test_a_file_is_corrected_by_keyboard_and_the_next_one_is_read_the_same(
     assert [(c["name"], c["type"]) for c in version["columns"]] == TYPES
 
 
+@pytest.mark.long
 def test_a_zip_of_tables_becomes_datasets_on_a_phone(app: App, rest: Rest, tmp_path: Path) -> None:
     archive = tmp_path / "towns.zip"
     with zipfile.ZipFile(archive, "w") as made:
@@ -78,6 +80,7 @@ def test_a_zip_of_tables_becomes_datasets_on_a_phone(app: App, rest: Rest, tmp_p
     assert sorted(found.values()) == [1, 2], found
 
 
+@pytest.mark.long
 def test_many_files_wait_and_come_in_together(app: App, rest: Rest, tmp_path: Path) -> None:
     files = [tmp_path / f"part{n}.csv" for n in range(2)]
     for n, file in enumerate(files):

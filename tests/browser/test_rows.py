@@ -73,6 +73,7 @@ def test_clicks_narrow_and_sort_and_a_link_reopens_the_view(app: App, tickets: s
     expect(app.by_key("rows_foot")).to_contain_text("of 500")
 
 
+@pytest.mark.long
 def test_search_drawer_and_keys(app: App, tickets: str) -> None:
     app.open(f"/dataset?id={tickets}")
     entry = app.by_key("rows_q").locator("input")

@@ -39,6 +39,7 @@ def test_names_are_written_at_the_caret_and_mistakes_are_marked(app: App) -> Non
     assert quote(f"SELECT {column} FROM ", safe="") in page.url.replace("+", "%20")
 
 
+@pytest.mark.long
 def test_the_plan_is_drawn(app: App) -> None:
     page = app.open("/sql").page
     tables = page.locator(".st-key-sql_tables")

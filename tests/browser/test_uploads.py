@@ -83,6 +83,7 @@ def test_transfer_goes_on_after_the_server_was_killed(app: App, rest: Rest, tmp_
     discard_all(rest)
 
 
+@pytest.mark.long
 def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) -> None:
     file = file_of(tmp_path, "reload.csv", 10 * MB)
     throttle(app, SLOW)
@@ -100,6 +101,7 @@ def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) 
     discard_all(rest)
 
 
+@pytest.mark.long
 def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(
     app: App, rest: Rest, tmp_path: Path
 ) -> None:
@@ -116,6 +118,7 @@ def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(
     wait_until(lambda: list((app.server.data_dir / "uploads").iterdir()), lambda left: left == [])
 
 
+@pytest.mark.long
 def test_files_chosen_by_keyboard_arrive_one_after_the_other(app: App, rest: Rest, tmp_path: Path) -> None:
     files = [file_of(tmp_path, f"{name}.csv", MB) for name in ("one", "two", "three")]
     app.settled()

@@ -105,6 +105,7 @@ def test_a_group_that_loses_a_process_goes_on_from_its_checkpoint(
     wait_until(lambda: members(job.id) == [])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
 def test_killing_the_first_worker_ends_the_group(ada: User, make_job: MakeJob) -> None:
