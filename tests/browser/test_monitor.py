@@ -98,9 +98,10 @@ def zoom(app: App, rest: Rest, job_id: str) -> None:
     app.page.mouse.up()
     first, last = wait_until(lambda: steps_of(app), lambda steps: len(steps) == 2)
     assert 10 < first < last < STEPS, (first, last)
-    app.settled()
     thumbs = app.by_key(f"steps_{job_id}").get_by_role("slider")
-    assert [int(thumbs.nth(i).input_value()) for i in (0, 1)] == [first, last]
+    ends = wait_until(lambda: [int(thumbs.nth(i).input_value()) for i in (0, 1)], [first, last].__eq__)
+    assert ends == [first, last]
+    app.settled()
     thumbs.nth(0).focus()
     for _ in range(3):
         app.page.keyboard.press("ArrowRight")
