@@ -179,6 +179,7 @@ def test_stopped_server_checkpoints_its_jobs_within_three_seconds(
     assert_curve_joins(rest, job_id, after["total_steps"])
 
 
+@pytest.mark.long
 def test_a_checkpoint_answers_while_its_job_trains_and_a_cancelled_job_leaves_no_worker(
     server: Server, rest: Rest
 ) -> None:
