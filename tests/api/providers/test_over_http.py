@@ -135,7 +135,10 @@ def test_half_a_stream_ends_with_an_error_event(client: Client, faraway: Upstrea
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(
     "held_after",
-    [pytest.param(-1, id="before the headers", marks=pytest.mark.slow), pytest.param(2, id="in the middle")],
+    [
+        pytest.param(-1, id="before the headers", marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param(2, id="in the middle"),
+    ],
 )
 def test_a_client_that_goes_away_cancels_the_request_to_the_other_server(
     client: Client, faraway: Upstream, stream: bool, held_after: int
