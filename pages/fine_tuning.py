@@ -24,6 +24,7 @@ from core.ui.fine_tuning.jobs import job_list, job_queue
 
 
 def show_list(user: User) -> None:
+    form.forget()
     with show.header(
         "Fine-tuning",
         "Teach a model your rows. Each job ends as a version in the registry.",

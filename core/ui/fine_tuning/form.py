@@ -24,6 +24,7 @@ FILLED = "ft_filled_from"
 FILE = "fine_tuning_file"  # the request that a file brought
 SHARE, OTHER, NONE = "A share of the rows", "Another dataset", "None"
 PROMPTS = "ft_prompts"
+OF_LIST = ("ft_new", "ft_first", "ft_tabs")  # the keys of the list that begin as the form's do
 VALIDATED = "ft_validation_for"  # the version for which the choice was made
 ROWS_TO_SPARE = 100
 VALIDATION_HELP = (
@@ -42,6 +43,17 @@ def given_request(user: User, job_id: str | None) -> NewJob | None:
         st.session_state[FILLED] = mark
         _fill(request)
     return request
+
+
+def forget() -> None:
+    """The list is shown, so the form was left: the next one begins empty.
+
+    Its widgets keep their values as long as the page stays the same one, and list and form are one page.
+    """
+    for key in [str(key) for key in st.session_state if str(key).startswith("ft_") and key not in OF_LIST]:
+        del st.session_state[key]
+    for key in (FILE, FILLED):
+        st.session_state.pop(key, None)
 
 
 def _earlier(user: User, job_id: str | None) -> NewJob | None:

@@ -4,6 +4,11 @@ made from ``training.Hyperparameters``, so a new setting shows up here by itself
 Only what means something for the method and what is tuned is drawn. A field that is left alone stays
 automatic and says what that becomes. Presets, a file and the changes offered when memory does not suffice
 all fill the fields through :func:`fill`.
+
+A value that is set so reaches the browser in one run only. When that run is interrupted, the browser draws
+the field empty, and what it sends next is taken for the user's choice. So these fields, as every widget whose
+value is set through the session state, have ``persist_state="page"``: each run tells the value to a browser
+that does not have it.
 """
 
 from collections.abc import Mapping
@@ -69,6 +74,8 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
     every = _every_field()
     left_out = OF_ADAPTERS if automatic.tuning == "full" else ()
     shown = {name: every[name] for name in _applying(every, method) if not name.startswith(left_out)}
+    for name in every.keys() - shown.keys():  # what is not shown decides nothing
+        st.session_state.pop(key_of(name), None)
     _pick_preset(method)
     values = _draw_fields(
         {name: field for name, field in shown.items() if not field.get("advanced")}, automatic

@@ -245,6 +245,31 @@ def test_settings_of_a_job_are_there_again_when_one_comes_back_to_them(
     assert app.number_input(key="ft_n_epochs").value == 7
 
 
+def test_a_new_form_has_nothing_of_the_one_before(ada: User, base: str, visit: Visit) -> None:
+    data = make_dataset(ada, FAQ)
+    job_id = make_job(
+        ada,
+        hyperparameters={"n_epochs": 7},
+        base_model_id=base,
+        dataset_id=data.dataset_id,
+        dataset_version_id=data.id,
+    )
+    app = visit(ada, "fine_tuning", job=job_id)
+    app.text_input(key="ft_name").set_value("typed").run()
+    app.query_params.clear()
+    app.run()
+    app.query_params["new"] = "1"
+    app.run()
+    assert not app.exception
+    assert app.number_input(key="ft_n_epochs").value is None
+    assert not app.text_input(key="ft_name").value
+    app.query_params.clear()
+    app.run()
+    app.query_params["job"] = job_id
+    app.run()
+    assert app.number_input(key="ft_n_epochs").value == 7
+
+
 @pytest.mark.parametrize("rows", [FAQ, FAQ * 6])
 def test_form_that_reached_no_browser_is_drawn_as_it_is(
     ada: User, base: str, visit: Visit, rows: list[dict[str, str]]
@@ -428,3 +453,19 @@ def test_too_little_memory_offers_settings_that_fit(
     app.button(key="ft_way_0").click().run()
     assert not app.exception
     assert "This would not fit" not in text_of(app)
+
+
+def test_settings_of_adapters_that_are_hidden_again_decide_nothing(
+    ada: User, base: str, visit: Visit
+) -> None:
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    app.selectbox(key="ft_tuning").set_value("lora").run()
+    app.number_input(key="ft_lora_rank").set_value(4).run()
+    app.selectbox(key="ft_tuning").set_value("full").run()
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert "ft_lora_rank" not in [field.key for field in app.number_input]
+    app.selectbox(key="ft_tuning").set_value("auto").run()
+    assert not app.error
+    assert "Your own settings." not in text_of(app)
