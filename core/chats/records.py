@@ -76,11 +76,11 @@ class MessageList(SearchQuery):
 class Chat:
     id: str
     title: str
-    model_id: str | None
-    dataset_id: str | None
+    model_id: str | None  # who answers: a model, or a checkpoint as ftj_…:step-N
+    dataset_id: str | None  # what /sql and /describe ask
     system_prompt: str | None
-    parameters: dict[str, Any]
-    message_count: int
+    parameters: dict[str, Any]  # those that were set, by name
+    message_count: int  # of all roles
     created_at: datetime
     updated_at: datetime
 
@@ -92,12 +92,12 @@ class Message:
 
     id: str
     chat_id: str
-    role: str
+    role: str  # user, assistant or system
     content: str
-    model_id: str | None
-    finish_reason: str | None
-    usage: dict[str, int] | None
-    state: str
+    model_id: str | None  # who answered
+    finish_reason: str | None  # stop, length, cancelled or error
+    usage: dict[str, int] | None  # tokens: prompt_tokens, completion_tokens, total_tokens
+    state: str  # generating or complete
     error: dict[str, str] | None
     table: dict[str, Any] | None
     created_at: datetime

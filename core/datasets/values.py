@@ -24,26 +24,26 @@ class Version:
 
     id: str
     dataset_id: str
-    version: int
+    version: int  # counted from 1 in its dataset
     num_rows: int
     num_columns: int
-    content_hash: str | None
-    sql: str | None
-    parents: list[str]
-    status: str
-    training: dict[str, Any] | None
+    content_hash: str | None  # of names, types and rows in any order; None until it is ready
+    sql: str | None  # the query it was saved from
+    parents: list[str]  # ids of the versions it was made from
+    status: str  # processing, ready or failed
+    training: dict[str, Any] | None  # format, number of examples and what is wrong, once it is ready
     created_at: datetime
-    columns: list[dict[str, str]]
-    format: str
-    filename: str
-    sha256: str | None
+    columns: list[dict[str, str]]  # {"name", "type": the DuckDB type}
+    format: str  # table, or that of its training rows
+    filename: str  # of the uploaded file
+    sha256: str | None  # of the uploaded bytes
     size_bytes: int  # of the Parquet
-    original_bytes: int
-    progress: float
-    errors: list[dict[str, Any]]
-    skipped_rows: int
-    note: str
-    detected: dict[str, Any]
+    original_bytes: int  # of the uploaded file
+    progress: float  # of the try to make it, 0 to 1
+    errors: list[dict[str, Any]]  # {"line": n or None, "message"}, 100 at most
+    skipped_rows: int  # left out as the options allow
+    note: str  # its author's
+    detected: dict[str, Any]  # what the reader decided: encoding, delimiter, header and others
     author: dict[str, str] | None = None  # {"id", "name"}
     origin: str = "upload"  # upload, query, edit, append, split, python
     options: dict[str, Any] = field(default_factory=dict)  # what was chosen when it was made
@@ -65,20 +65,20 @@ class Dataset:
     name: str
     description: str
     filename: str
-    version: int | None
+    version: int | None  # number of the newest ready version
     latest_version_id: str | None
     num_rows: int
     num_columns: int
     size_bytes: int  # of the uploaded file
-    sha256: str | None
-    format: str
-    status: str
-    progress: float
-    errors: list[dict[str, Any]]
-    skipped_rows: int
-    columns: list[dict[str, str]]
-    training: dict[str, Any] | None
-    note: str
+    sha256: str | None  # of the uploaded bytes
+    format: str  # table, or that of its training rows
+    status: str  # processing, ready or failed
+    progress: float  # of the try to make it, 0 to 1
+    errors: list[dict[str, Any]]  # {"line": n or None, "message"}, 100 at most
+    skipped_rows: int  # left out as the options allow
+    columns: list[dict[str, str]]  # {"name", "type": the DuckDB type}
+    training: dict[str, Any] | None  # as in Version
+    note: str  # of the version shown
     created_at: datetime
     updated_at: datetime
     # the version that already had these bytes, said once by the call that found it

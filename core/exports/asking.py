@@ -98,16 +98,16 @@ class Export:
     id: str
     model_id: str
     model_version_id: str
-    version: int
+    version: int  # number of the model's version
     kind: str
-    target: str
-    status: str
-    progress: float
+    target: str  # repository of a push, precision of merged weights, or empty
+    status: str  # waiting, running, ready or failed
+    progress: float  # 0 to 1
     ahead: int | None
     error: str | None
-    size_bytes: int
+    size_bytes: int  # on disk
     checks: list[dict[str, Any]]
-    num_same: int
+    num_same: int  # how many of the checks agree
     facts: dict[str, Any]
     filename: str
     created_at: datetime

@@ -33,7 +33,7 @@ from core.tables import CheckpointRow, JobEventRow, JobRow
 Status = Literal["validating", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 RESUMED = {
     "queued": "Resumed. Waiting for a free place.",
-    "running": "Resumed before the worker had let go: it keeps its place.",
+    "running": "Resumed before the worker had stopped: it keeps its place.",
 }
 SORTABLE = {
     "created_at": JobRow.created_at,

@@ -184,7 +184,7 @@ def delete(user: User, sweep_id: str) -> None:
         job_ids = [row.id for row in session.scalars(_jobs_of(sweep_id))]
         if not all(jobs.remove(session, job_id) for job_id in job_ids):
             raise InUse(
-                "Jobs of this sweep have not ended. Cancel the sweep first; workers need a moment to let go."
+                "Jobs of this sweep have not ended. Cancel the sweep first; workers need a moment to stop."
             )
         session.execute(sql_delete(JobGroupRow).where(JobGroupRow.id == sweep_id))
     for job_id in job_ids:

@@ -21,14 +21,14 @@ class ModelVersion:
 
     id: str
     model_id: str
-    version: int
+    version: int  # counted from 1 in its model
     kind: str
     base_version_id: str | None
     finetune_job_id: str | None
     dataset_version_id: str | None
-    metrics: dict[str, Any]
-    settings: dict[str, Any]
-    size_bytes: int
+    metrics: dict[str, Any]  # name -> value; with ``evaluation`` once it was measured
+    settings: dict[str, Any]  # training settings, environment and data it came from
+    size_bytes: int  # of its folder
     num_parameters: int
     chat_template_sha256: str | None
     created_at: datetime
@@ -43,24 +43,24 @@ class Model:
     """
 
     id: str
-    owner_id: str | None
+    owner_id: str | None  # None: everybody's
     name: str
-    type: str
+    type: str  # base, custom, finetuned or external
     base_model_id: str | None
-    openai_id: str
+    openai_id: str  # what /v1 calls it
     description: str
     system_prompt: str | None
-    parameters: dict[str, Any]
+    parameters: dict[str, Any]  # how it answers unless asked otherwise: temperature and others
     finetune_job_id: str | None
     latest_version: int | None
     latest_version_id: str | None
-    aliases: dict[str, int]
-    capabilities: dict[str, bool]
-    context_length: int
-    provider: str
-    kind: str | None
+    aliases: dict[str, int]  # alias -> number of the version
+    capabilities: dict[str, bool]  # chat, embeddings, finetune -> whether it can
+    context_length: int  # tokens, prompt and answer together
+    provider: str  # a name in core.providers
+    kind: str | None  # full or adapter
     num_parameters: int
-    size_bytes: int
+    size_bytes: int  # of the weights
     starter: bool
     created_at: datetime
     updated_at: datetime

@@ -42,15 +42,15 @@ class Upload:
     """
 
     id: str
-    dataset_id: str | None
-    source: str
+    dataset_id: str | None  # the dataset it is to be the next version of
+    source: str  # browser, api, text, url or folder
     state: str
     filename: str
-    location: str | None
-    size_bytes: int | None
-    received_bytes: int
-    sha256: str | None
-    options: dict[str, Any]
+    location: str | None  # the address or the path on the server that it came from
+    size_bytes: int | None  # as announced; None while nobody knows
+    received_bytes: int  # that lie on the disk
+    sha256: str | None  # of the whole file
+    options: dict[str, Any]  # chosen so far in the review
     error: str | None
     version_id: str | None
     is_importing: bool
