@@ -4,8 +4,9 @@ A router's ``route_class`` says who may come in, and is asked before the body is
 :class:`SignedIn` (``/v1`` has its own). Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes
 the raw request itself.
 
-Plain functions run in a thread. Handing a request over to one costs as much as a query, so one without a body
-is handed over once: who calls is found out in the thread that then answers.
+Plain functions run in a thread. Handing a request over to one costs as much as a query, so one with a small
+body or none is handed over once: who calls is found out in the thread that then answers. Before anything is
+said about such a body, it is found out all the same.
 """
 
 import json
@@ -15,7 +16,6 @@ from inspect import iscoroutinefunction
 from typing import Annotated, Any, ClassVar, NoReturn, get_type_hints
 
 from fastapi import Depends
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -25,7 +25,7 @@ from core.errors import BadRequest, TooLarge, Unauthorized
 from core.people import sessions
 from core.people.users import User
 
-MAX_JSON_BYTES = 2**20
+MAX_JSON_BYTES, SMALL_JSON_BYTES = 2**20, 2**14
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -81,8 +81,8 @@ class Public(APIRoute):
 class Guarded(APIRoute):
     """Nobody comes in unknown, nor is told what is wrong with a request.
 
-    ``find_caller`` is asked once per request, before the body is read; parameters of the type ``asked_as``
-    get what it found.
+    ``find_caller`` is asked once per request, before a body of more than 16 KiB is read; parameters of the
+    type ``asked_as`` get what it found.
     """
 
     asked_as: ClassVar[Any]
@@ -99,18 +99,24 @@ class Guarded(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = reading_json(self, super().get_route_handler())
-        finds_in_its_thread = self._is_plain and self._asking and self.body_field is None
+        finds_in_its_thread = bool(self._is_plain and self._asking)
 
         async def handle_known(request: Request) -> Response:
-            if not finds_in_its_thread:
+            if not (finds_in_its_thread and self._has_little_to_read(request)):
                 await run_in_threadpool(self._caller_of, request)
             try:
                 return await handle(request)
-            except RequestValidationError:
-                await run_in_threadpool(self._caller_of, request)
+            except Exception as error:  # whatever is wrong with a request: nobody unknown is told
+                if not isinstance(error, Unauthorized) and not self._is_known(request):
+                    await run_in_threadpool(self._caller_of, request)
                 raise
 
         return handle_known
+
+    def _has_little_to_read(self, request: Request) -> bool:
+        if self.body_field is None:
+            return True
+        return "transfer-encoding" not in request.headers and _stated_length(request) <= SMALL_JSON_BYTES
 
     def _knowing_who_calls(self, endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         """The endpoint as FastAPI is to call it: with the request in place of who calls."""
@@ -126,9 +132,13 @@ class Guarded(APIRoute):
         return answer
 
     def _caller_of(self, request: Request) -> Any:
-        if not hasattr(request.state, "caller"):
+        if not self._is_known(request):
             request.state.caller = self.find_caller(request)
         return request.state.caller
+
+    @staticmethod
+    def _is_known(request: Request) -> bool:
+        return hasattr(request.state, "caller")
 
 
 async def asking_request(request: Request) -> Request:

@@ -8,9 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from core import db
+from core.api.deps import JsonRequest
 from core.people import sessions
 from core.people.users import User
 from tests.api.conftest import Caller, signed_in
+from tests.ui.things import make_model
 
 
 @pytest.fixture
@@ -34,6 +36,39 @@ def test_a_request_without_a_body_is_handed_to_a_thread_once(
     handed_over.clear()
     assert as_ada.get(path).status_code == 200
     assert len(handed_over) == 1
+
+
+def test_a_request_with_a_small_body_is_handed_to_a_thread_once(
+    ada: User, as_ada: Caller, handed_over: list[Any]
+) -> None:
+    new = {"model_id": make_model(ada, "parrot", provider="echo")}
+    assert as_ada.post("/api/chats", new).status_code == 201
+    handed_over.clear()
+    assert as_ada.post("/api/chats", new).status_code == 201
+    assert len(handed_over) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_nobody_unknown_sends_much(client: TestClient, as_ada: Caller, chunked: bool) -> None:
+    """More than a small body is not read before it is known who calls."""
+    pieces = (b'{"name": "', b"x" * 50, b'", "note": "', b"y" * 20_000, b'"}')
+    body = iter(pieces) if chunked else b"".join(pieces)
+    headers = {"Content-Type": "application/json"}
+    read: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JsonRequest, "_read_body", note_call(read, JsonRequest._read_body))
+        assert client.post("/api/apikeys", content=body, headers=headers).status_code == 401
+        assert not read
+        assert as_ada.post("/api/apikeys", content=b"".join(pieces), headers=headers).status_code == 201
+        assert read
+
+
+def note_call(noted: list[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        noted.append(args)
+        return function(*args)
+
+    return call
 
 
 def test_v1_hands_a_request_to_a_thread_once(
