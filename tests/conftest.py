@@ -8,14 +8,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
-from core.people.users import Registration, User, register
+from core.people import users
+from core.people.users import Registration, User
 
 # Fixtures that load torch or transformers: importing them costs a pytest process as much as a hundred tests
 HEAVY = {"tiny_base", "tokenizer"}
@@ -52,6 +53,40 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, engines_made: list[Engine
     return folder / "luthier.db"
 
 
+class Team(NamedTuple):
+    """Two accounts, and databases that know nobody, the first of them, and both."""
+
+    ada: User
+    bob: User
+    databases: dict[str | None, Path]
+
+
+@pytest.fixture(scope="session")
+def team(migrated: Path, tmp_path_factory: pytest.TempPathFactory, engines_made: list[Engine]) -> Team:
+    """They register once; each test that asks for one of them gets a copy that knows her already (registering
+    again and again took a tenth of the time)."""
+    folder = tmp_path_factory.mktemp("team")
+    shutil.copyfile(migrated, folder / "luthier.db")
+    databases: dict[str | None, Path] = {None: migrated, "ada": folder / "ada.db", "bob": folder / "bob.db"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_DATABASE_URL", f"sqlite:///{folder / 'luthier.db'}")
+        patch.setattr(security, "BCRYPT_COST", 4)  # 12 costs 0.25 s a hash
+        settings.cache_clear()
+        ada = users.register(
+            Registration(email="ada@example.com", password=PASSWORD, name="Ada"), address="10.0.0.1"
+        )
+        db.engine().dispose()
+        shutil.copyfile(folder / "luthier.db", databases["ada"])
+        users.set_registration_mode(ada, "open")
+        bob = users.register(
+            Registration(email="bob@example.com", password=PASSWORD, name="Bob"), address="10.0.0.2"
+        )
+        db.engine().dispose()
+        shutil.copyfile(folder / "luthier.db", databases["bob"])
+    settings.cache_clear()
+    return Team(ada, bob, databases)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def engines_made() -> Iterator[list[Engine]]:
     """Each test has a database and so an engine of its own, which would compile every statement anew: a sixth
@@ -74,7 +109,11 @@ def engines_made() -> Iterator[list[Engine]]:
 
 @pytest.fixture(autouse=True)
 def data_dir(
-    tmp_path: Path, migrated: Path, engines_made: list[Engine], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    team: Team,
+    engines_made: list[Engine],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Path]:
     """A fresh LUTHIER_DATA_DIR with the newest schema; nothing of the developer's own settings leaks in."""
     for name in [n for n in os.environ if n.startswith("LUTHIER_")]:
@@ -82,9 +121,10 @@ def data_dir(
     folder = tmp_path / "luthier-data"
     folder.mkdir()
     monkeypatch.setenv("LUTHIER_DATA_DIR", str(folder))
-    monkeypatch.setattr(security, "BCRYPT_COST", 4)  # 12 costs 0.25 s a hash
+    monkeypatch.setattr(security, "BCRYPT_COST", 4)
     settings.cache_clear()
-    shutil.copyfile(migrated, folder / "luthier.db")
+    known = next((name for name in ("bob", "ada") if name in request.fixturenames), None)
+    shutil.copyfile(team.databases[known], folder / "luthier.db")
     yield folder
     for thread in threading.enumerate():
         # it waits for a converter of this test, then looks into this test's database
@@ -99,18 +139,15 @@ def data_dir(
 
 
 @pytest.fixture
-def ada() -> User:
+def ada(team: Team) -> User:
     """The first account, so the admin."""
-    return register(Registration(email="ada@example.com", password=PASSWORD, name="Ada"), address="10.0.0.1")
+    return team.ada
 
 
 @pytest.fixture
-def bob(ada: User, monkeypatch: pytest.MonkeyPatch) -> User:
+def bob(team: Team) -> User:
     """A member who owns nothing of Ada's."""
-    from core.people import users
-
-    users.set_registration_mode(ada, "open")
-    return register(Registration(email="bob@example.com", password=PASSWORD, name="Bob"), address="10.0.0.2")
+    return team.bob
 
 
 @pytest.fixture

@@ -22,6 +22,22 @@ MAX_FILENAME_BYTES = 255
 MAX_NAME = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*]+')
+_other = aliased(DatasetVersionRow)
+# The version a dataset shows: its newest with rows, else its newest try. Built once, as that takes as long as
+# asking it
+_SHOWN_ID = (
+    select(_other.id)
+    .where(_other.dataset_id == DatasetRow.id)
+    .order_by(and_(_other.status == "ready", _other.removed_at.is_(None)).desc(), _other.number.desc())
+    .limit(1)
+    .correlate(DatasetRow)
+    .scalar_subquery()
+)
+_SHOWN = (
+    select(DatasetVersionRow)
+    .join(DatasetRow, DatasetRow.id == DatasetVersionRow.dataset_id)
+    .where(DatasetVersionRow.id == _SHOWN_ID)
+)
 
 
 def display_name(filename: str) -> str:
@@ -76,9 +92,7 @@ def numbered(session: Session, owner_id: str, dataset_id: str, number: int | Non
     """A version by its number; without one the newest ready. Raises Conflict when none is ready."""
     dataset = own(session, owner_id, dataset_id)
     if number is None:
-        statement = select(DatasetVersionRow).join(DatasetRow, DatasetRow.id == DatasetVersionRow.dataset_id)
-        shown_id = _shown_id().correlate(DatasetRow).scalar_subquery()
-        shown = session.scalar(statement.where(DatasetRow.id == dataset.id, DatasetVersionRow.id == shown_id))
+        shown = session.scalar(_SHOWN.where(DatasetRow.id == dataset.id))
         if shown is None:
             raise Conflict(_not_ready("failed"))
         require_readable(shown)
@@ -118,10 +132,10 @@ def append(session: Session, dataset: DatasetRow, version: DatasetVersionRow) ->
 
 def is_listed(dataset_id: str) -> ColumnElement[bool]:
     """Whether people see a version of this dataset: a failed try only while nothing newer is ready."""
-    version, other = DatasetVersionRow, aliased(DatasetVersionRow)
+    version = DatasetVersionRow
     newest_ready = (
-        select(func.max(other.number))
-        .where(other.dataset_id == dataset_id, other.status == "ready")
+        select(func.max(_other.number))
+        .where(_other.dataset_id == dataset_id, _other.status == "ready")
         .scalar_subquery()
     )
     return or_(version.status != "failed", version.number > func.coalesce(newest_ready, 0))
@@ -130,9 +144,7 @@ def is_listed(dataset_id: str) -> ColumnElement[bool]:
 def matching(owner_id: str, *, format_: str | None, status: str | None) -> Select[DatasetRow]:
     """A user's datasets, joined with the version each of them shows."""
     version = DatasetVersionRow
-    statement = select(DatasetRow).join(
-        version, version.id == _shown_id().correlate(DatasetRow).scalar_subquery()
-    )
+    statement = select(DatasetRow).join(version, version.id == _SHOWN_ID)
     conditions: list[ColumnElement[bool]] = [DatasetRow.owner_id == owner_id]
     if format_:
         conditions.append(version.format == format_)
@@ -153,13 +165,7 @@ def newest_upload(session: Session, dataset_id: str) -> DatasetVersionRow | None
 def present_all(session: Session, rows: Sequence[DatasetRow]) -> list[Dataset]:
     """The datasets with the version each shows, in two queries."""
     ids = [row.id for row in rows]
-    version = DatasetVersionRow
-    shown = session.scalars(
-        select(version)
-        .join(DatasetRow, DatasetRow.id == version.dataset_id)
-        .where(DatasetRow.id.in_(ids), version.id == _shown_id().correlate(DatasetRow).scalar_subquery())
-        .options(defer(version.profile))
-    )
+    shown = session.scalars(_SHOWN.where(DatasetRow.id.in_(ids)).options(defer(DatasetVersionRow.profile)))
     by_dataset = {row.dataset_id: row for row in shown}
     return [present(row, by_dataset[row.id]) for row in rows]
 
@@ -247,20 +253,6 @@ def removal(version: Version | DatasetVersionRow) -> str:
     """``23 November 2026 by Ada``: when and why the files of a version went."""
     day = f"{version.removed_at:%d %B %Y}".lstrip("0") if version.removed_at else "an unknown day"
     return f"{day} {version.removed_why or ''}".strip()
-
-
-def _shown_id() -> Select[str]:
-    """The version a dataset shows: its newest with rows, else its newest try.
-
-    To be correlated with DatasetRow.
-    """
-    version = aliased(DatasetVersionRow)
-    return (
-        select(version.id)
-        .where(version.dataset_id == DatasetRow.id)
-        .order_by(and_(version.status == "ready", version.removed_at.is_(None)).desc(), version.number.desc())
-        .limit(1)
-    )
 
 
 def _versions_of(owner_id: str) -> Select[DatasetVersionRow]:
