@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.runtime.state.common import RegisterWidgetResult, WidgetMetadata
 from streamlit.runtime.state.session_state import SessionState
-from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1 import AppTest, app_test
 
 from core import datasets, storage
 from core.config import ROOT
@@ -37,6 +38,15 @@ def look_for_components_once() -> Iterator[None]:
             "scan_component_manifests",
             functools.cache(manifest_scanner.scan_component_manifests),
         )
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compile_pages_once() -> Iterator[None]:
+    """AppTest has a new cache of compiled scripts for each test."""
+    kept = ScriptCache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_test, "ScriptCache", lambda: kept)
         yield
 
 

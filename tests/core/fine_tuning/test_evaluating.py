@@ -139,6 +139,7 @@ def test_one_that_waits_for_long_is_no_failure(ada: User, half_way: JobRow) -> N
     assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["status"] == "waiting"
 
 
+@pytest.mark.slow
 def test_a_failed_one_may_be_asked_for_again(ada: User, half_way: JobRow) -> None:
     new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)
     fine_tuning.evaluate_checkpoint(ada, half_way.id, 8, new)

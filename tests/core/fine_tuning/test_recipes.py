@@ -84,8 +84,10 @@ def test_what_is_left_out_is_automatic_and_numbers_may_be_written_either_way() -
         ("a: !!python/object/apply:os.getcwd []\n", "file", "is not YAML: line 1"),
         ("just words", "file", "must be a list of settings"),
         ("", "file", "must be a list of settings"),
-        ("{" * 1_500, "file", "is not YAML"),
-        pytest.param("{" * 5_000, "file", "is not YAML", marks=pytest.mark.long),
+        ("{" * 21, "file", "must not nest more than 20 levels deep"),
+        ("{" * 100_000, "file", "must not nest more than 20 levels deep"),
+        ("a: " + "[" * 20 + "]" * 20 + "\n", "file", "must not nest more than 20 levels deep"),
+        (SMALLEST + "tags: " + "[" * 19 + "]" * 19 + "\n", "tags[0]", "must be text (line 3)"),
         ("x" * 100_001, "file", "longer than"),
     ],
 )

@@ -115,6 +115,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     return make_loop(STARTER, tmp_path_factory.mktemp("loop"), rows=rows, samples_every=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [False, True])
 @pytest.mark.parametrize("case", CASES[:8], ids=str)
 def test_the_training_takes_as_many_steps_as_were_told(
