@@ -19,7 +19,6 @@ from core.errors import NotFound
 from core.fields import Input
 from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
-from core.models.values import find as find_model
 from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, MessageRow
@@ -259,9 +258,8 @@ def who_answers(model_id: str | None) -> dict[str, str | None]:
 def _require_model(user: User, model_id: str) -> None:
     if models.is_reference(model_id):
         models.resolve(user, model_id)
-        return
-    with reading() as session:
-        find_model(session, user.id, model_id)
+    else:
+        models.require(user, model_id)
 
 
 def _require_dataset(user: User, dataset_id: str | None) -> None:

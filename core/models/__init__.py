@@ -40,6 +40,7 @@ from core.models.registry import (
     get,
     list_models,
     list_versions,
+    require,
     set_alias,
     update,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "publish",
     "recover",
     "reference",
+    "require",
     "resolve",
     "set_alias",
     "update",

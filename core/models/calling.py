@@ -18,6 +18,7 @@ from core.models.values import (
     Model,
     ModelVersion,
     latest_version,
+    no_such_model,
     present,
     present_version,
     require_weights_model,
@@ -78,7 +79,7 @@ def _find(session: Session, user_id: str, name: str) -> tuple[ModelRow, str | No
     stem, at, pin = name.rpartition("@")
     row = _by_name_or_id(session, user_id, stem) if at else None
     if row is None:
-        raise NotFound("There is no such model.")
+        raise no_such_model()
     return row, pin
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core import storage
 from core.errors import Conflict, NotFound
 from core.models.evaluations import metrics_of
-from core.models.values import Model, ModelVersion, descends_from_starter
+from core.models.values import Model, ModelVersion, descends_from_starter, no_such_model
 from core.tables import CheckpointRow, JobRow, ModelRow, ModelVersionRow
 from core.weights import Weights, read_facts, real_path, template_sha256
 
@@ -42,7 +42,7 @@ def find(session: Session, user_id: str, name: str) -> tuple[Model, ModelVersion
     meant = REFERENCE.fullmatch(name)
     job = _job(session, user_id, meant["job"]) if meant else None
     if meant is None or job is None:
-        raise NotFound("There is no such model.")
+        raise no_such_model()
     step = int(meant["step"])
     row = session.scalar(select(CheckpointRow).filter_by(job_id=job.id, step=step))
     if row is None and step > max(job.step, job.total_steps):

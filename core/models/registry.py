@@ -9,12 +9,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import storage
-from core.db import reading, writing
+from core.db import find_row, reading, writing
 from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
 from core.fields import Input
 from core.listing import Listed, ListQuery, SearchQuery, fetch
@@ -24,6 +24,7 @@ from core.models.values import (
     ModelVersion,
     export_ids_of,
     find,
+    no_such_model,
     present,
     present_version,
     require_weights_model,
@@ -35,6 +36,9 @@ from core.weights import is_ours, real_path
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 LARGEST_SEED = 2**63 - 1
+_VISIBLE = select(ModelRow.id).where(
+    ModelRow.id == bindparam("model_id"), ModelRow.is_visible_to(bindparam("user_id"))
+)
 
 
 class Parameters(Input):
@@ -112,6 +116,12 @@ def list_models(user: User, query: ModelList) -> Listed[Model]:
 def get(user: User, model_id: str) -> Model:
     with reading() as session:
         return present(session, find(session, user.id, model_id))
+
+
+def require(user: User, model_id: str) -> None:
+    """Raises NotFound for what is missing or somebody else's."""
+    if find_row(_VISIBLE, model_id=model_id, user_id=user.id) is None:
+        raise no_such_model()
 
 
 def create_custom(user: User, new: NewModel) -> Model:

@@ -118,8 +118,12 @@ def find(session: Session, user_id: str, model_id: str) -> ModelRow:
     """Raises NotFound for what is missing or somebody else's."""
     row = session.scalar(select(ModelRow).where(ModelRow.id == model_id, ModelRow.is_visible_to(user_id)))
     if row is None:
-        raise NotFound("There is no such model.")
+        raise no_such_model()
     return row
+
+
+def no_such_model() -> NotFound:
+    return NotFound("There is no such model.")
 
 
 def weights_model(session: Session, row: ModelRow) -> ModelRow | None:

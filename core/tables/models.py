@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BindParameter, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.ext.hybrid import hybrid_method
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -45,7 +45,7 @@ class ModelRow(Row):
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
     @hybrid_method
-    def is_visible_to(self, user_id: str) -> bool:
+    def is_visible_to(self, user_id: str | BindParameter[str]) -> bool:
         """Whether it exists for this user: their own, or shared. Of a row, and as a condition in SQL."""
         return (self.owner_id == user_id) | (self.owner_id == None)  # noqa: E711  # "is" would not be SQL
 
