@@ -314,11 +314,35 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], type[LuthierError], str, str]
 ]
 
 
+LATE_ONES = {case[0] for case in HOSTILE if f"{LATE:,}" in case[0]} | {
+    "text behind a quote",
+    "a list among objects",
+}
+
+
+def cases(fields: slice, *, short: set[str]) -> list[Any]:
+    """All of them. Those with 200,000 good rows before the bad one take seconds each: of these only ``short``
+    are among the short tests."""
+    return [
+        pytest.param(
+            *case[fields], id=case[0], marks=[pytest.mark.long] if case[0] in LATE_ONES - short else []
+        )
+        for case in HOSTILE
+    ]
+
+
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
     ("filename", "make", "kind", "message", "advice"),
-    [case[1:] for case in HOSTILE],
-    ids=[case[0] for case in HOSTILE],
+    cases(
+        slice(1, None),
+        short={
+            "bad byte at row 200,001",
+            "ragged row 200,001",
+            "wide row 200,001",
+            "bad JSON at row 200,001",
+        },
+    ),
 )
 def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
     ada: User,
@@ -412,8 +436,8 @@ def test_a_late_row_is_skipped_and_named_alone(ada: User, monkeypatch: pytest.Mo
         (b"n/a,y\n", "VARCHAR"),
         (b"12345678901234567890,y\n", "DECIMAL(38,0)"),
         (b"%s,y\n" % (b"9" * 45), "VARCHAR"),
-        (b"1e5,y\n", "VARCHAR"),
-        (b" 12 ,y\n", "BIGINT"),
+        pytest.param(b"1e5,y\n", "VARCHAR", marks=pytest.mark.long),
+        pytest.param(b" 12 ,y\n", "BIGINT", marks=pytest.mark.long),
         (b'"",y\n', "BIGINT"),
     ],
 )
@@ -487,9 +511,7 @@ def test_a_member_of_a_zip_is_chosen_by_its_name(ada: User) -> None:
         upload(ada, "two.zip", content, member="c.csv")
 
 
-@pytest.mark.parametrize(
-    ("filename", "make"), [case[1:3] for case in HOSTILE], ids=[case[0] for case in HOSTILE]
-)
+@pytest.mark.parametrize(("filename", "make"), cases(slice(1, 3), short={"bad byte at row 200,001"}))
 def test_a_look_never_raises(
     tmp_path: Path, filename: str, make: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,7 +528,7 @@ def test_a_look_never_raises(
 
 
 @pytest.mark.usefixtures("as_servers_do")
-@pytest.mark.parametrize("moment", [0.0, 0.3])
+@pytest.mark.parametrize("moment", [pytest.param(0.0, marks=pytest.mark.long), 0.3])
 def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float) -> None:
     staged = stage(csv_of(3_000_000, b"n,word\n", b"%d,a word that takes some room in the file\n"))
     dataset = _begin(ada, staged)

@@ -31,7 +31,13 @@ def folder(data_dir: Path) -> Path:
     return data_dir
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, id=name, marks=() if name == "./start.sh" else pytest.mark.long)
+        for name, command in COMMANDS.items()
+    ],
+)
 def test_a_typo_in_the_address_of_the_database_costs_nobody_a_file(
     folder: Path, tmp_path: Path, command: list[str]
 ) -> None:

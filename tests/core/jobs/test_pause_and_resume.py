@@ -53,7 +53,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("status", JOB_STATUSES)
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(status, marks=[pytest.mark.long] if status in ("validating", "queued") else [])
+        for status in JOB_STATUSES
+    ],
+)
 def test_from_every_state_and_lease_the_job_goes_on_and_the_next_users_too(
     ada: User, bob: User, make_job: MakeJob, runner: StubRunner, clock: Clock, status: str
 ) -> None:

@@ -150,7 +150,7 @@ def test_a_gpu_counts_and_allows_qlora(ada: User, request_: NewJob, monkeypatch:
     )
 
 
-@pytest.mark.parametrize("method", ["supervised", "dpo"])
+@pytest.mark.parametrize("method", ["supervised", pytest.param("dpo", marks=pytest.mark.long)])
 def test_a_few_real_steps_tell_time_and_memory(
     ada: User, request_: NewJob, make_version: Callable[..., Any], method: str
 ) -> None:

@@ -36,6 +36,16 @@ PAIRS = [
     for method in METHODS
     for tuning in TUNINGS
 ]
+PAUSES = [
+    pytest.param(
+        method,
+        tuning,
+        marks=() if (method, tuning) == ("supervised", "lora") else pytest.mark.long,
+        id=f"{method}-{tuning}",
+    )
+    for method in METHODS
+    for tuning in TUNINGS
+]
 STEPS, EVERY = 24, 5  # steps of a run, and between two checkpoints
 # training loss below which a run has learned; of another method half of what it began with
 LEARNED = {"supervised": 0.5, "dpo": 0.45, "continued": 0.7}
@@ -116,7 +126,16 @@ class PausesAt(Kept):
         return Wish.PAUSE if self.steps and self.steps[-1].step >= self.at else None
 
 
-@pytest.mark.parametrize(("method", "tuning"), PAIRS)
+@pytest.mark.parametrize(
+    ("method", "tuning"),
+    [
+        pytest.param(
+            method, tuning, marks=() if (method, tuning) == ("supervised", "lora") else pytest.mark.long
+        )
+        for method in METHODS
+        for tuning in TUNINGS
+    ],
+)
 def test_a_paused_run_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, straight_of: Callable[[str, str], Loop], method: str, tuning: str
 ) -> None:

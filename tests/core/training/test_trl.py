@@ -84,8 +84,11 @@ def theirs(folder: Path, kind: str, rows: list[dict[str, Any]], **more: Any) -> 
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize("rows", [QUESTIONS, TURNS], ids=["one turn", "two turns"])
-@pytest.mark.parametrize("loss_on", ["answers", "all"])
+@pytest.mark.parametrize(
+    "rows",
+    [pytest.param(QUESTIONS, id="one turn", marks=pytest.mark.long), pytest.param(TURNS, id="two turns")],
+)
+@pytest.mark.parametrize("loss_on", ["answers", pytest.param("all", marks=pytest.mark.long)])
 def test_supervised_losses_are_those_of_trl(tmp_path: Path, rows: list[ChatExample], loss_on: str) -> None:
     found = ours(tmp_path / "ours", "supervised", rows, loss_on=loss_on)
     oracle = theirs(

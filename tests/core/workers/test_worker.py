@@ -77,6 +77,7 @@ def test_lora_publishes_an_adapter_that_names_no_folder(ada: User, make_job: Mak
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(
     ada: User, make_job: MakeJob
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_killed_worker_resumes_and_the_numbers_are_the_same_to_the_bit(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_stopping_server_gets_the_job_back_in_the_queue(ada: User, make_job: MakeJob) -> None:
     make_job(ada, hyperparameters={"n_epochs": 50})
     process = start_worker(job_id := claim(), slow_steps=0.05)
