@@ -117,7 +117,9 @@ class Recorder:
                 "trained_tokens": facts.tokens,
                 "stepped_at": now(),
             }
-        self._log_step(facts)
+        if time.monotonic() - self._logged_at >= LOG_SECONDS or facts.step == self._total_steps:
+            self._logged_at = time.monotonic()
+            self._job_log.info("step %s of %s: loss %.4f", facts.step, self._total_steps, facts.train_loss)
 
     def alert(self, kind: str, message: str) -> None:
         self._later(
@@ -182,11 +184,6 @@ class Recorder:
     def _set(self, **facts: Any) -> None:
         with self._buffers:
             self._facts |= facts
-
-    def _log_step(self, facts: Step) -> None:
-        if time.monotonic() - self._logged_at >= LOG_SECONDS or facts.step == self._total_steps:
-            self._logged_at = time.monotonic()
-            self._job_log.info("step %s of %s: loss %.4f", facts.step, self._total_steps, facts.train_loss)
 
     def _beat_on(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
