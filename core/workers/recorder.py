@@ -149,7 +149,11 @@ class Recorder:
         row_files.write(self.job_id, losses)
 
     def settle(self) -> None:
-        self._flush_patiently()
+        try:
+            self.flush()
+        except SQLAlchemyError as error:
+            # busy or away for a moment; what was not written waits for the next beat
+            _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def checkpointed(
         self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
@@ -188,18 +192,10 @@ class Recorder:
     def _beat_on(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
             try:
-                self._flush_patiently()
+                self.settle()
             except jobs.Lost:
                 self._wish = Wish.CANCEL
                 return
-
-    def _flush_patiently(self) -> None:
-        try:
-            self.flush()
-        except (
-            SQLAlchemyError
-        ) as error:  # busy or away for a moment; what was not written waits for the next beat
-            _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def _beat(self) -> None:
         with self._buffers:
