@@ -212,7 +212,10 @@ def _cpu_name() -> str:
 def _gpu_facts(handle: Any) -> tuple[str, int]:
     import pynvml
 
-    return _text(pynvml.nvmlDeviceGetName(handle)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    name = pynvml.nvmlDeviceGetName(handle)
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
+    return name, int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
 
 
 def _gpu_load() -> tuple[int | None, float | None]:
@@ -244,7 +247,3 @@ def _used_handles() -> list[Any]:
             uuid = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
             used_handles.append(pynvml.nvmlDeviceGetHandleByUUID(uuid.encode()))
     return used_handles
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name

@@ -19,10 +19,8 @@ def main() -> None:
     chosen = _read_settings()
     _require_free_port(chosen.host, chosen.port)
     _open_database()
-    print(
-        f"Luthier is starting at http://{_shown_host(chosen.host)}:{chosen.port}  (Ctrl+C stops it)",
-        flush=True,
-    )
+    host = "127.0.0.1" if chosen.host in ("0.0.0.0", "::", "localhost") else chosen.host
+    print(f"Luthier is starting at http://{host}:{chosen.port}  (Ctrl+C stops it)", flush=True)
     _run_streamlit(chosen)
 
 
@@ -62,10 +60,6 @@ def _require_free_port(host: str, port: int) -> None:
                 file=sys.stderr,
             )
             raise SystemExit(2) from None
-
-
-def _shown_host(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
 
 
 def _allowed_hosts(chosen: Settings) -> list[str]:

@@ -54,7 +54,7 @@ class Address:
 def parse_address(url: str) -> Address:
     """An address that is well formed, whoever it leads to. Raises ValidationError."""
     parts = _split(url)
-    host = _plain_host(parts.hostname)
+    host = (parts.hostname or "").lower().rstrip(".")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(url, parts.scheme, host, parts.port or PORTS[parts.scheme], target)
 
@@ -121,10 +121,6 @@ def _split(url: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise _refuse("must not hold a user name or a password")
     return parts
-
-
-def _plain_host(name: str | None) -> str:
-    return (name or "").lower().rstrip(".")
 
 
 def _bracketed(host: str) -> str:

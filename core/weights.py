@@ -12,7 +12,6 @@ without a template gets ``PLAIN_TEMPLATE``, in training and in serving alike.
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -85,7 +84,8 @@ class Facts:
 def read_facts(folder: Path) -> Facts:
     """Raises OSError or ValueError when the folder is not readable as a model or an adapter."""
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    count = sum(prod(tensor["shape"]) for header in _headers(folder) for tensor in header.values())
+    headers = map(read_header, sorted(folder.glob("*.safetensors")))
+    count = sum(prod(tensor["shape"]) for header in headers for tensor in header.values())
     return Facts(count, size, _context_length(folder), template_sha256(folder))
 
 
@@ -134,11 +134,6 @@ def real_path(stored: str) -> Path:
 def is_ours(stored: str) -> bool:
     """Whether the folder lies in our data folder, so that removing the model may remove it."""
     return not Path(stored).is_absolute()
-
-
-def _headers(folder: Path) -> Iterator[dict[str, Any]]:
-    for file in sorted(folder.glob("*.safetensors")):
-        yield read_header(file)
 
 
 def read_header(file: Path) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
         return error
     if isinstance(error, RequestValidationError):
         return errors.ValidationError(details=details_of(error.errors(), skip=1))
-    if isinstance(error, HTTPException):
-        return _of_status(error.status_code)()
+    if isinstance(error, HTTPException):  # the error whose code is the first with this status in the table
+        code = next((code for code, known in STATUS.items() if known == error.status_code), "")
+        return (errors.class_of(code) or errors.LuthierError)()
     if errors.is_full_disk(error):
         return errors.DiskFull()
     if "database is locked" in str(error):
@@ -92,9 +93,3 @@ def headers_of(error: errors.LuthierError) -> dict[str, str]:
 def json_response(body: Any, *, status: int, headers: dict[str, str] | None = None) -> Response:
     """JSON in ASCII: a message may quote text that is no valid Unicode."""
     return Response(json.dumps(body), status_code=status, headers=headers, media_type="application/json")
-
-
-def _of_status(status: int) -> type[errors.LuthierError]:
-    """The error whose code is the first with this status in the table."""
-    code = next((code for code, known in STATUS.items() if known == status), "")
-    return errors.class_of(code) or errors.LuthierError

@@ -82,15 +82,16 @@ def send(
     if reply.error and not reply.content:
         rewind(user, sent.message.id)
     if reply.error:
-        raise _as_error(reply.error)
+        raise (class_of(reply.error["code"]) or Unavailable)(reply.error["message"])
     return Sent(sent.message, reply)
 
 
 def regenerate(user: User, chat_id: str) -> Message:
     """Write the last reply anew, or the missing one. Raises Conflict when there is nothing to answer."""
     chat = get(user, chat_id)
+    asked = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
     with reading() as session:
-        question = session.scalar(_last_question(chat_id))
+        question = session.scalar(asked.order_by(MessageRow.position.desc()).limit(1))
     if question is None:
         raise Conflict("There is no message to answer yet. Write one first.")
     answering = _answering(user, chat, sources.is_command(question.content))
@@ -242,16 +243,6 @@ def _is_generating(session: Session, chat_id: str) -> bool:
     )
 
 
-def _last_question(chat_id: str) -> Any:
-    statement = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
-    return statement.order_by(MessageRow.position.desc()).limit(1)
-
-
 def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
     who = who_answers(None if answering == "command" else chat.checkpoint or chat.model_id)
     return add_message(session, chat, role="assistant", content="", state="generating", **who)
-
-
-def _as_error(stored: dict[str, str]) -> LuthierError:
-    """The error a reply ended with, as the class that has its code."""
-    return (class_of(stored["code"]) or Unavailable)(stored["message"])

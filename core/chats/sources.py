@@ -29,7 +29,10 @@ def from_command(user: User, dataset_id: str | None, content: str) -> Iterator[D
     elif command.missing and not arguments:
         yield Delta(command.missing)
     else:
-        yield from _run(command, user, dataset_id, arguments)
+        try:
+            yield from command.answer(user, dataset_id, arguments)
+        except LuthierError as error:
+            yield Delta(f"That could not be answered. {error.message}")
     yield Finish("stop")
 
 
@@ -104,15 +107,6 @@ def conversation(history: Sequence[MessageRow], *, system_prompt: str | None) ->
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     rows = [row for row in history if row.content and not _belongs_to_command(row)]
     return system + [{"role": row.role, "content": row.content} for row in rows]
-
-
-def _run(
-    command: commands.Command, user: User, dataset_id: str | None, arguments: str
-) -> Iterator[Delta | ReplyTable]:
-    try:
-        yield from command.answer(user, dataset_id, arguments)
-    except LuthierError as error:
-        yield Delta(f"That could not be answered. {error.message}")
 
 
 def _belongs_to_command(row: MessageRow) -> bool:

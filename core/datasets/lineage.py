@@ -104,9 +104,9 @@ def _versions(session: Session, version_ids: set[str]) -> tuple[list[Node], list
             row.id,
             "version",
             f"{name} · version {row.number}",
-            _text(row),
+            row.note or f"{row.num_rows:,} row{'' if row.num_rows == 1 else 's'}",
             row.dataset_id,
-            _status(row),
+            "removed" if row.removed_at else row.status,
             row.number,
         )
         for row, name in versions
@@ -128,14 +128,6 @@ def _followers(found: list[DatasetVersionRow], have_parents: set[str]) -> list[E
             edges.append(Edge(last[row.dataset_id], row.id, "then"))
         last[row.dataset_id] = row.id
     return edges
-
-
-def _text(row: DatasetVersionRow) -> str:
-    return row.note or f"{row.num_rows:,} row{'' if row.num_rows == 1 else 's'}"
-
-
-def _status(row: DatasetVersionRow) -> str:
-    return "removed" if row.removed_at else row.status
 
 
 def _jobs(session: Session, version_ids: set[str]) -> tuple[list[Node], list[Edge]]:

@@ -190,7 +190,11 @@ def open_content(user: User, dataset_id: str, *, version: int | None = None, as_
             f"{stem}.jsonl", "application/x-ndjson", open_chunks=lambda: files.jsonl_chunks(parquet)
         )
     if as_ == "rejects":
-        return _rejects(dataset_version, stem)
+        # one JSON object per row that could not be read: its line, what was wrong with it, and its text
+        path = storage.version_dir(dataset_version.id) / "rejects.jsonl"
+        if not path.exists():
+            raise NotFound("No row of this version was skipped.")
+        return Content(f"{stem} (skipped rows).jsonl", "application/x-ndjson", path=path)
     if as_ == "original" and original.exists():
         return Content(dataset_version.filename, "application/octet-stream", path=original)
     if as_ not in ("original", "parquet"):
@@ -202,11 +206,3 @@ def _ready(user: User, dataset_id: str, number: int | None) -> Version:
     version = version_of(user, dataset_id, number)
     rows.require_readable(version)
     return version
-
-
-def _rejects(version: Version, stem: str) -> Content:
-    """One JSON object per row that could not be read: its line, what was wrong with it, and its text."""
-    path = storage.version_dir(version.id) / "rejects.jsonl"
-    if not path.exists():
-        raise NotFound("No row of this version was skipped.")
-    return Content(f"{stem} (skipped rows).jsonl", "application/x-ndjson", path=path)

@@ -60,7 +60,8 @@ def uses(user: User, dataset_or_version_id: str) -> list[Use]:
         if dataset_or_version_id.startswith("dsv_"):
             return _uses(session, None, [rows.own_version(session, user.id, dataset_or_version_id).id])
         rows.own(session, user.id, dataset_or_version_id)
-        return _uses(session, dataset_or_version_id, _version_ids(session, dataset_or_version_id))
+        ids = select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_or_version_id)
+        return _uses(session, dataset_or_version_id, list(session.scalars(ids)))
 
 
 def delete_version(user: User, version_id: str) -> None:
@@ -194,12 +195,6 @@ def _require_another(session: Session, row: DatasetVersionRow) -> None:
     )
     if not session.scalar(others):
         raise Conflict("This is the only version with rows. Delete the whole dataset instead.")
-
-
-def _version_ids(session: Session, dataset_id: str) -> list[str]:
-    return list(
-        session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id))
-    )
 
 
 def _uses(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:

@@ -38,7 +38,8 @@ def estimate(weights: Weights, kind: str, precision: str) -> Size:
     exact = precision_of(weights, precision)
     merged = sum(prod(shape) for shape in shapes) * BYTES[exact] + beside_bytes(weights)
     if kind == "adapter":
-        size = _weight_bytes(weights.folder) + _files_bytes(weights.folder) + CARD_BYTES
+        size = sum(file.stat().st_size for file in weights.folder.glob("*.safetensors"))
+        size += _files_bytes(weights.folder) + CARD_BYTES
         return Size(size, 2 * size, _stored(weights.folder))
     if kind in ("merged", "hub"):
         return Size(merged, 2 * merged, exact)
@@ -78,10 +79,6 @@ def _stored(folder: Path) -> str:
     tensors = [tensor for header in _headers(folder) for tensor in header.values()]
     largest = max(tensors, key=lambda tensor: prod(tensor["shape"]), default={"dtype": "F32"})
     return STORED_AS.get(largest["dtype"], "float32")
-
-
-def _weight_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def _files_bytes(folder: Path) -> int:

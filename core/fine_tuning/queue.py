@@ -106,8 +106,13 @@ def move(user: User, job_id: str, move: Move) -> Queue:
     Raises NotFound, Conflict when the job does not wait.
     """
     with writing() as session:
-        _require_waiting(find(session, user, job_id))
-        order = _own_order(session, user)
+        row = find(session, user, job_id)
+        if row.status != "queued":
+            raise Conflict(
+                f"A job that is {row.status} has no place in the queue. Only waiting jobs can be moved."
+            )
+        waiting = map(turns.waiting_of, session.scalars(_waiting_of(user)).all())
+        order = [job.id for job in sorted(waiting, key=turns.own_order)]
         at = order.index(job_id)
         order.remove(job_id)
         target = _target(order, at, move)
@@ -169,12 +174,6 @@ def _waiting_of(user: User) -> Select[JobRow]:
     return select(JobRow).where(JobRow.user_id == user.id, JobRow.status == "queued")
 
 
-def _own_order(session: Session, user: User) -> list[str]:
-    rows = session.scalars(_waiting_of(user)).all()
-    key = turns.own_order
-    return [job.id for job in sorted(map(turns.waiting_of, rows), key=key)]
-
-
 def _present(row: JobRow, start: Start, *, place: int, others_ahead: int, moment: datetime) -> QueuedJob:
     return QueuedJob(
         id=row.id,
@@ -188,13 +187,6 @@ def _present(row: JobRow, start: Start, *, place: int, others_ahead: int, moment
         starts_at=None if start.seconds is None else moment + timedelta(seconds=start.seconds),
         created_at=row.created_at,
     )
-
-
-def _require_waiting(row: JobRow) -> None:
-    if row.status != "queued":
-        raise Conflict(
-            f"A job that is {row.status} has no place in the queue. Only waiting jobs can be moved."
-        )
 
 
 def _target(order: Sequence[str], at: int, move: Move) -> int:

@@ -258,7 +258,9 @@ def insert(
     base, rows, validation = found
     row = _row(user, new, base=base, rows=rows, validation=validation, key=key)
     row.group_id = group_id
-    _require_files(session, row)
+    for version_id in filter(None, (row.dataset_version_id, row.validation_version_id)):
+        if version := session.get(DatasetVersionRow, version_id):
+            datasets.require_readable(version)  # from now on ``removing`` sees that it is needed
     session.add(row)
     session.flush()
     notes.add_event(session, row.id, "Created.")
@@ -297,16 +299,6 @@ def admit(job_id: str) -> None:
     settled = automatic(base, hyperparameters, method=row.method, num_rows=counts[0]), *counts
     with writing() as session:
         return _admit(session, row, settled)
-
-
-def _require_files(session: Any, job: JobRow) -> None:
-    """In the transaction that makes the job: from now on ``removing`` sees that the versions are needed.
-
-    Raises Conflict.
-    """
-    for version_id in filter(None, (job.dataset_version_id, job.validation_version_id)):
-        if version := session.get(DatasetVersionRow, version_id):
-            datasets.require_readable(version)
 
 
 def _reject(job_id: str, error: jobs.Error) -> None:

@@ -83,7 +83,7 @@ def draw(search: Search) -> list[Values]:
     require_sound(search.space, kind=search.kind)
     if search.kind == "grid":
         values = {
-            name: _without_repeats(choices)
+            name: list({repr(choice): choice for choice in choices}.values())  # without repeats
             for name, choices in search.space.items()
             if isinstance(choices, list)
         }
@@ -184,10 +184,6 @@ def _draw_one(name: str, choices: list[Any] | Range, dice: random.Random) -> Any
 
 def _fit(name: str, number: float) -> float | int:
     return round(number) if is_whole(name) else number
-
-
-def _without_repeats(choices: list[Any]) -> list[Any]:
-    return list({repr(choice): choice for choice in choices}.values())
 
 
 def _write(value: Any) -> str:

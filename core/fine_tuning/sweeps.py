@@ -122,7 +122,10 @@ def create(user: User, new: NewSweep) -> Sweep:
                 user_id=user.id,
                 name=new.name or base_name,
                 kind=new.kind,
-                space=_stored(new),
+                space={
+                    name: choices.model_dump() if isinstance(choices, Range) else choices
+                    for name, choices in new.space.items()
+                },
             )
             session.add(group)
             session.flush()
@@ -206,13 +209,6 @@ def _vary(job: NewJob, values: Values, *, name: str | None = None) -> NewJob:
         "name": name or job.name,
     }
     return job.model_copy(update=changes)
-
-
-def _stored(new: NewSweep) -> dict[str, Any]:
-    return {
-        name: choices.model_dump() if isinstance(choices, Range) else choices
-        for name, choices in new.space.items()
-    }
 
 
 def _find(session: Session, user: User, sweep_id: str) -> JobGroupRow:

@@ -22,7 +22,8 @@ def settings() -> str:
     fields = properties_of(Hyperparameters)
     sections: dict[str, list[str]] = {}
     for name, field in fields.items():
-        entry = _entry(field["title"], name, field["description"] + _only(field), _values(field))
+        only = f" *Only for {_names(field['methods'])}.*" if field.get("methods") else ""
+        entry = _entry(field["title"], name, field["description"] + only, _values(field))
         sections.setdefault(field["section"], []).append(entry)
     return "\n\n".join(f"#### {section}\n\n" + "\n\n".join(entries) for section, entries in sections.items())
 
@@ -52,7 +53,7 @@ def runners() -> str:
 def commands() -> str:
     """All commands in a table, then each with its options."""
     every = cli.commands()
-    rows = [(f"`{name}`", _about(parser)) for name, parser in every.items()]
+    rows = [(f"`{name}`", str(parser.description).strip().split("\n")[0]) for name, parser in every.items()]
     details = (f"#### {name}\n\n```text\n{_help(parser)}\n```" for name, parser in every.items())
     return "\n\n".join([_table(("Command", "What it does"), rows), *details])
 
@@ -120,10 +121,6 @@ def _range(kind: Mapping[str, Any]) -> str:
     return f"{start} to {high:,}" if high is not None else f"{start} to below {below:,}"
 
 
-def _only(field: Mapping[str, Any]) -> str:
-    return f" *Only for {_names(field['methods'])}.*" if field.get("methods") else ""
-
-
 def _names(names: Iterable[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
 
@@ -132,10 +129,6 @@ def _first_sentence(thing: Any) -> str:
     described = thing if isinstance(thing, type) else type(thing)
     text = getattr(thing, "help", "") or described.__doc__ or ""
     return " ".join(text.strip().split("\n\n")[0].split()).replace("``", "`")
-
-
-def _about(parser: argparse.ArgumentParser) -> str:
-    return str(parser.description).strip().split("\n")[0]
 
 
 def _help(parser: argparse.ArgumentParser) -> str:

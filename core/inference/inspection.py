@@ -53,7 +53,8 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
         raise Unavailable(
             "Looking at the model took too long. Try again when the server is less busy."
         ) from error
-    answer = _last_json(done.stdout)
+    lines = reversed(done.stdout.splitlines())
+    answer = next((json.loads(line) for line in lines if line.startswith("{")), None)
     if answer is None:
         raise ValidationError.of("source", "could not be read as a model: the check ended unexpectedly")
     if error_text := answer.get("error"):
@@ -61,10 +62,3 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
             Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)
         )
     return Inspected(**{**answer, "notes": tuple(answer["notes"])})
-
-
-def _last_json(output: str) -> dict | None:
-    for line in reversed(output.splitlines()):
-        if line.startswith("{"):
-            return json.loads(line)
-    return None

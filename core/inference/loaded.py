@@ -146,7 +146,8 @@ class LoadedModels:
         """Raises CannotLoad."""
         model = self._loaded.get(weights.base)
         if model is None:
-            self._make_room()
+            idle = sorted((each for each in self if not each.batch.rows), key=lambda each: each.last_used)
+            self._drop(idle[: max(0, len(self._loaded) - MOST_BASES + 1)])
             model = self._loaded[weights.base] = LoadedModel(weights.base, model=_load(weights.base))
         model.last_used = time.monotonic()
         return model
@@ -159,10 +160,6 @@ class LoadedModels:
     def drop(self, loaded: LoadedModel) -> None:
         self._drop([loaded])
 
-    def _make_room(self) -> None:
-        idle = sorted((each for each in self if not each.batch.rows), key=lambda each: each.last_used)
-        self._drop(idle[: max(0, len(self._loaded) - MOST_BASES + 1)])
-
     def _drop(self, models: Iterable[LoadedModel]) -> None:
         gone = [self._loaded.pop(loaded.base, None) for loaded in list(models)]
         if not gone:
@@ -171,7 +168,10 @@ class LoadedModels:
         log.info("unloaded a model, %d left", len(self._loaded))
         del gone
         gc.collect()
-        _empty_gpu_cache()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _load(folder: Path) -> Any:
@@ -220,10 +220,3 @@ def _check_template(template: str | None, weights: Weights) -> None:
 
 def _as_set(token: int | list[int] | None) -> set[int]:
     return set(token) if isinstance(token, list) else set() if token is None else {token}
-
-
-def _empty_gpu_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

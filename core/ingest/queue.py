@@ -64,7 +64,11 @@ QUEUE = ConversionQueue()
 def recover() -> None:
     """At the start of a server, before anything uploads: start, leave or fail what is processing."""
     QUEUE.recover()
-    for version_id in _list_unhashed():
+    version = DatasetVersionRow
+    with reading() as session:  # their converter died between "ready" and the hash of a large content
+        unhashed = select(version.id).where(version.content_hash == converter.HASHED_LATER)
+        version_ids = session.scalars(unhashed.where(version.removed_at.is_(None))).all()
+    for version_id in version_ids:
         QUEUE.hash_content(version_id)
 
 
@@ -87,14 +91,6 @@ def _list_ready() -> set[str]:
     with reading() as session:
         ready = select(version.id).where(version.status == "ready", version.removed_at.is_(None))
         return set(session.scalars(ready))
-
-
-def _list_unhashed() -> list[str]:
-    """Their converter died between "ready" and the hash of a large content."""
-    version = DatasetVersionRow
-    with reading() as session:
-        unhashed = select(version.id).where(version.content_hash == converter.HASHED_LATER)
-        return list(session.scalars(unhashed.where(version.removed_at.is_(None))))
 
 
 def error_of(row: DatasetVersionRow) -> LuthierError:

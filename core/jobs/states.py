@@ -131,7 +131,10 @@ def claim(session: Session, *, devices: int | None = None) -> str | None:
     job_id = turns.next_to_start(session, devices=devices)
     if job_id is None:
         return None
-    changes = _lease(new_token()) | {
+    changes: dict[str, Any] = {
+        **_NO_LEASE,
+        "lease_token": new_token(),
+        "lease_until": now() + LEASE,
         "status": "running",
         "started_at": func.coalesce(JobRow.started_at, now()),
         "attempts": JobRow.attempts + 1,
@@ -311,10 +314,6 @@ _NO_LEASE: dict[str, Any] = {
     "worker_started": None,
     "worker_ref": None,
 }
-
-
-def _lease(token: str) -> dict[str, Any]:
-    return {**_NO_LEASE, "lease_token": token, "lease_until": now() + LEASE}
 
 
 def _change(session: Session, job_id: str, allowed: Sequence[str], *guards: Any, **values: Any) -> bool:

@@ -57,7 +57,8 @@ def resolve(user: User, name: str) -> Callable:
         version = _version(session, row, below=below, pin=pin)
         asked, answering = present(session, row), present(session, below)
         shown = present_version(session, version) if version else None
-        return Callable(name, asked, answering, shown, *_defaults(row, below))
+        prompt, parameters = row.system_prompt or below.system_prompt, {**below.parameters, **row.parameters}
+        return Callable(name, asked, answering, shown, prompt, parameters)
 
 
 def location(version_id: str) -> Weights:
@@ -104,7 +105,3 @@ def _version(session: Session, row: ModelRow, *, below: ModelRow, pin: str | Non
     if version is None:
         raise NotFound("There is no such version of this model.")
     return version
-
-
-def _defaults(row: ModelRow, below: ModelRow) -> tuple[str | None, dict[str, Any]]:
-    return row.system_prompt or below.system_prompt, {**below.parameters, **row.parameters}

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.orm import Session
 
 from core import clock
 from core.db import find_row, reading, writing
@@ -104,8 +103,10 @@ def create(user: User, new: NewKey) -> tuple[ApiKey, str]:
         created_at=at,
         expires_at=at + timedelta(days=new.expires_in_days) if new.expires_in_days else None,
     )
+    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
+    count = select(func.count()).select_from(ApiKeyRow).where(*active)
     with writing() as session:
-        if _count_active(session, user) >= MAX_ACTIVE:
+        if (session.scalar(count, {"at": clock.now()}) or 0) >= MAX_ACTIVE:
             raise Conflict(f"You have {MAX_ACTIVE} active keys. Revoke one that is no longer used first.")
         session.add(row)
     return _present(row), secret
@@ -141,7 +142,9 @@ def identify(key: str) -> Caller:
     row = find_row(_BY_KEY, key_hash=digest(key), at=at)
     if row is None:
         raise Unauthorized("The API key is wrong, revoked or expired.")
-    _note_use(row.key_id, row.last_used_at, at)
+    if not row.last_used_at or at - row.last_used_at >= USE_NOTED_EVERY:
+        with writing() as session:
+            session.execute(update(ApiKeyRow).where(ApiKeyRow.id == row.key_id).values(last_used_at=at))
     models = None if row.models is None else frozenset(row.models)
     return Caller(present(row), row.key_id, frozenset(row.scopes), models, row.monthly_token_limit)
 
@@ -166,19 +169,6 @@ def require_tokens(caller: Caller) -> None:
         raise RateLimited(
             "This key has used up its tokens for this month.", retry_after=_seconds_to_next_month()
         )
-
-
-def _count_active(session: Session, user: User) -> int:
-    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
-    count = select(func.count()).select_from(ApiKeyRow).where(*active)
-    return session.scalar(count, {"at": clock.now()}) or 0
-
-
-def _note_use(key_id: str, last_used_at: datetime | None, at: datetime) -> None:
-    if last_used_at and at - last_used_at < USE_NOTED_EVERY:
-        return
-    with writing() as session:
-        session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(last_used_at=at))
 
 
 def _seconds_to_next_month() -> int:

@@ -10,7 +10,7 @@ edges' business.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -73,8 +73,5 @@ def _require_below(session: Session, allowed: int, window: timedelta, *condition
     newest = select(AttemptRow.created_at).where(*conditions, AttemptRow.created_at > since)
     times = session.scalars(newest.order_by(AttemptRow.created_at.desc()).limit(allowed)).all()
     if len(times) >= allowed:
-        raise RateLimited(retry_after=_seconds_until(times[-1] + window))
-
-
-def _seconds_until(moment: datetime) -> int:
-    return max(1, int((moment - clock.now()).total_seconds()) + 1)
+        seconds = (times[-1] + window - clock.now()).total_seconds()
+        raise RateLimited(retry_after=max(1, int(seconds) + 1))

@@ -112,7 +112,9 @@ def user_for_jwt(token: str) -> User:
     """Raises Unauthorized when the token is forged, expired or signed out, or its user is gone."""
     claims = _claims(token)
     row = find_row(_BY_JWT, user_id=claims["sub"], jti=claims["jti"])
-    if row is None or row.jti is not None or claims["iat_us"] < _microseconds(row.tokens_valid_from):
+    if row is None or row.jti is not None:
+        raise Unauthorized
+    if claims["iat_us"] < int(row.tokens_valid_from.timestamp() * 1_000_000):
         raise Unauthorized
     return present(row)
 
@@ -139,7 +141,3 @@ def _claims(token: str) -> dict[str, Any]:
     if claims is None or not isinstance(claims.get("iat_us"), int):
         raise Unauthorized
     return claims
-
-
-def _microseconds(moment: Any) -> int:
-    return int(moment.timestamp() * 1_000_000)

@@ -38,7 +38,9 @@ class Lines:
 def connect() -> Lines:
     """Take stdin and stdout over, and watch the parent. Once per process."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    lines = Lines(_own_stdout())
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # stdout is for our lines; from now on anybody else's prints go to stderr
+    lines = Lines(out)
     threading.Thread(target=lines.read, args=(sys.stdin,), daemon=True).start()
     if os.name != "nt":
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
@@ -55,10 +57,3 @@ def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(2)
     os._exit(0)
-
-
-def _own_stdout() -> TextIO:
-    """The real stdout for our lines; from now on anybody else's prints go to stderr."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return out

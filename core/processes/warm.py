@@ -46,7 +46,10 @@ def serve(line: socket.socket) -> None:
         waited: list[Any] = [line, *children]
         ready, _, _ = select.select(waited, [], [])
         for handle in [handle for handle in children if handle in ready]:
-            _tell(line, _reap(handle, children.pop(handle)))
+            pid = children.pop(handle)
+            os.close(handle)
+            _, status = os.waitpid(pid, 0)
+            _tell(line, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
         if line not in ready:
             continue
         message, descriptors, _, _ = socket.recv_fds(line, LARGEST_MESSAGE, 2)
@@ -71,12 +74,6 @@ def _tell(line: socket.socket, said: dict[str, Any]) -> None:
         line.send(json.dumps(said).encode())
     except OSError:
         return
-
-
-def _reap(handle: int, pid: int) -> dict[str, Any]:
-    os.close(handle)
-    _, status = os.waitpid(pid, 0)
-    return {"ended": pid, "code": os.waitstatus_to_exitcode(status)}
 
 
 def _fork(

@@ -129,16 +129,13 @@ class _Exchange:
         if "error" in answer:
             raise _as_error(answer["error"])
         if "died" in answer:
-            raise self._death()
+            if not self._has_begun and self._process.ended_well():
+                raise ClosedWhileIdle()
+            raise Unavailable(ENDED)
         if not self._cancelled:
             self._deadline = time.monotonic() + (LOADING_SECONDS if "loading" in answer else SILENCE_SECONDS)
         self._has_begun = True
         return Delta(answer["delta"]) if "delta" in answer else None
-
-    def _death(self) -> Exception:
-        if not self._has_begun and self._process.ended_well():
-            return ClosedWhileIdle()
-        return Unavailable(ENDED)
 
 
 def _start() -> LineProcess:

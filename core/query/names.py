@@ -62,7 +62,10 @@ class Names:
         for name, table in (extra or {}).items():
             self._found[fold(name)] = (name, [table])
         for naming in NAMINGS:
-            self._add(naming(table) for table in self.tables)
+            taken = set(self._found)
+            for name, table in filter(None, map(naming, self.tables)):
+                if fold(name) not in taken:
+                    self._found.setdefault(fold(name), (name, []))[1].append(table)
 
     def mentioned(self, sql: str) -> dict[str, Table]:
         """The tables whose name stands in the text;
@@ -107,12 +110,6 @@ class Names:
                 if needs_quotes(name) and _stands_in(fold(name), text) and f'"{fold(name)}"' not in text:
                     return f" If you mean the dataset, put its name in double quotes: {quoted(name)}."
         return ""
-
-    def _add(self, named: Iterable[tuple[str, Table] | None]) -> None:
-        taken = set(self._found)
-        for name, table in filter(None, named):
-            if fold(name) not in taken:
-                self._found.setdefault(fold(name), (name, []))[1].append(table)
 
     def _advice(self, name: str) -> str:
         base, at, number = name.rpartition("@")

@@ -174,7 +174,8 @@ def _write(
 ) -> None:
     steps = [column.converted(number) for number, column in enumerate(columns)]
     read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
-    where = f" WHERE NOT ({_any_misfit(columns)})" if skips else ""
+    misfits = (column.misfit for column in columns if column.chosen and column.candidates)
+    where = f" WHERE NOT ({' OR '.join(misfits) or 'false'})" if skips else ""
     known = [(column.name, column.type) for column in columns]
     write_parquet(
         task,
@@ -183,10 +184,6 @@ def _write(
         row_bytes=sample.row_characters,
         columns=known,
     )
-
-
-def _any_misfit(columns: list[TextColumn]) -> str:
-    return " OR ".join(column.misfit for column in columns if column.chosen and column.candidates) or "false"
 
 
 def _misfits(source: str, path: Path, columns: list[TextColumn], task: ReadTask) -> dict[int, str]:

@@ -195,16 +195,12 @@ def _exact(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) > EXACT_IN_BROWSERS else value
 
 
-def _limit_memory() -> None:
-    """A hostile file takes this process down, not the machine. Only Linux keeps such a limit."""
-    if sys.platform == "linux":
+def main() -> None:
+    if sys.platform == "linux":  # only Linux keeps such a limit
         import resource
 
+        # a hostile file takes this process down, not the machine
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-
-
-def main() -> None:
-    _limit_memory()
     request = json.load(sys.stdin)
     options = parse(IngestOptions, **request["options"])
     look = look_at(Path(request["path"]), request["filename"], options, work=Path(request["work"]))

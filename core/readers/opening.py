@@ -74,19 +74,15 @@ def open_plain(
         unpacked = unpack(staged, kind.compression, path, wanted=wanted, progress=progress)
         is_cut = unpacked.is_cut
         if unpacked.member is not None:
-            suffix = _suffix_of(unpacked.member)
+            inside = kind_of(unpacked.member)
+            if inside.compression:
+                raise UnsupportedMediaType("The archive holds another archive. Upload the file inside it.")
+            suffix = inside.suffix
             facts = {"member": unpacked.member, "members": list(unpacked.members)}
     require_kind(path, suffix)
     if head is not None and suffix in TEXTS and (is_cut or path.stat().st_size > head):
         return _head_of(path, suffix, work / "head", facts, head, is_cut=is_cut)
     return Opened(path, suffix, facts)
-
-
-def _suffix_of(member: str) -> str:
-    inside = kind_of(member)
-    if inside.compression:
-        raise UnsupportedMediaType("The archive holds another archive. Upload the file inside it.")
-    return inside.suffix
 
 
 def _head_of(

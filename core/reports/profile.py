@@ -354,7 +354,7 @@ def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] |
 def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:
     """The commonest values, and the true number of different ones, where they are not too many."""
     has_values = _is_plain(column["type"]) or is_number(column["type"])
-    if not has_values or column["distinct"] > _few(column):
+    if not has_values or column["distinct"] > (FEW if column["type"] == "VARCHAR" else FEW_NUMBERS):
         return
     name = quoted(column["name"])
     cell = f"left({name}, {MAX_TEXT})" if column["type"] == "VARCHAR" else name
@@ -375,10 +375,6 @@ def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: Co
 
 def _is_plain(type_: str) -> bool:
     return type_ in _PLAIN or is_moment(type_)
-
-
-def _few(column: ColumnProfile) -> int:
-    return FEW if column["type"] == "VARCHAR" else FEW_NUMBERS
 
 
 def _examples(

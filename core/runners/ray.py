@@ -55,7 +55,10 @@ class RayRunner:
         chosen = settings()
         if not chosen.ray_address:
             return "No Ray cluster is configured. An admin sets LUTHIER_RAY_ADDRESS; the guide says how."
-        if not chosen.database_url.startswith("postgresql") and not _is_here(chosen.ray_address):
+        if (
+            not chosen.database_url.startswith("postgresql")
+            and urlsplit(chosen.ray_address).hostname not in HERE
+        ):
             return (
                 "The nodes of the Ray cluster cannot reach the metadata database: it is SQLite, "
                 "a file of this machine. An admin moves it to PostgreSQL (LUTHIER_DATABASE_URL); "
@@ -141,10 +144,6 @@ def _cluster() -> RayJobs:
     if not chosen.ray_address:
         raise Unreachable("no Ray cluster is configured: set LUTHIER_RAY_ADDRESS")
     return RayJobs(chosen.ray_address, chosen.ray_token)
-
-
-def _is_here(address: str) -> bool:
-    return urlsplit(address).hostname in HERE
 
 
 def _room(num_processes: int) -> dict[str, object]:

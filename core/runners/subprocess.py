@@ -42,7 +42,9 @@ class SubprocessRunner:
         self._collect()
         # a group whose first worker died may have members that have not noticed yet
         _end(_processes_of(job_id))
-        num_processes = _num_processes(job_id)
+        with reading() as session:
+            row = session.get(JobRow, job_id)
+            num_processes = row.num_processes if row else 1
         folder = storage.job_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "output.txt").open("ab") as output:
@@ -78,18 +80,13 @@ class SubprocessRunner:
 
     def kill(self, worker: Worker) -> None:
         if process := _find(worker):
-            _end([*_group_of(process), process])
+            job_id = _job_of(process)
+            _end([*(_processes_of(job_id) if job_id else []), process])
         self._collect()
 
     def _collect(self) -> None:
         """Ended children are taken off the process table; before that they look alive."""
         self._children = [child for child in self._children if child.poll() is None]
-
-
-def _num_processes(job_id: str) -> int:
-    with reading() as session:
-        row = session.get(JobRow, job_id)
-        return row.num_processes if row else 1
 
 
 def _find(worker: Worker) -> psutil.Process | None:
@@ -113,11 +110,6 @@ def _processes_of(job_id: str) -> list[psutil.Process]:
         for process in psutil.process_iter()
         if process.pid != os.getpid() and _job_of(process) == job_id
     ]
-
-
-def _group_of(process: psutil.Process) -> list[psutil.Process]:
-    job_id = _job_of(process)
-    return _processes_of(job_id) if job_id else []
 
 
 def _has_lost_its_launcher(process: psutil.Process) -> bool:

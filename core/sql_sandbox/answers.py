@@ -74,7 +74,8 @@ def answer(
     names = {path: name for name, path in tables.items()}
     try:
         if job.form == "plan":
-            return head | _explained(connection, job, names), b""
+            [[_, profile]] = connection.execute(EXPLAIN + job.sql, job.parameters or None).fetchall()
+            return head | {"plan": plans.tree(profile, names), "scanned": plans.scanned(profile, names)}, b""
         block = _run(relation, job, file, head)
     except duckdb.Error as error:
         before = len(EXPLAIN) if job.form == "plan" else _bytes_before(relation, job.sql)
@@ -103,13 +104,6 @@ def _run(
     kept = _fitting(table.slice(0, job.rows), job.result_bytes)
     head["truncated"] = kept.num_rows < table.num_rows
     return _stream(kept)
-
-
-def _explained(
-    connection: "duckdb.DuckDBPyConnection", job: SandboxJob, names: Mapping[str, str]
-) -> dict[str, Any]:
-    [[_, profile]] = connection.execute(EXPLAIN + job.sql, job.parameters or None).fetchall()
-    return {"plan": plans.tree(profile, names), "scanned": plans.scanned(profile, names)}
 
 
 def _write_stream(relation: "duckdb.DuckDBPyRelation", file: str, rows: int) -> tuple[int, bool]:

@@ -124,7 +124,8 @@ def run(
     for attempt in (1, 2):
         stop.check()
         try:
-            return _read_answer(*_ask(job, stop), form=form, folder=folder)
+            head, block = _ask_forked(job, stop) if CAN_FORK else _ask_spawned(job, stop)
+            return _read_answer(head, block, form=form, folder=folder)
         except _ZygoteDied:
             shutil.rmtree(folder / "spill", ignore_errors=True)
             if attempt == 2:
@@ -194,10 +195,6 @@ class _Deadline:
 
     def cancel(self) -> None:
         self._timer.cancel()
-
-
-def _ask(job: SandboxJob, stop: Stop) -> tuple[dict[str, Any], bytes]:
-    return _ask_forked(job, stop) if CAN_FORK else _ask_spawned(job, stop)
 
 
 def _ask_forked(job: SandboxJob, stop: Stop) -> tuple[dict[str, Any], bytes]:
@@ -279,7 +276,9 @@ def _connect() -> tuple[socket.socket, _Zygote]:
 
 def _read_answer(head: dict[str, Any], block: bytes, *, form: Form, folder: Path) -> SandboxResult:
     if "failure" in head:
-        raise _failed(head["failure"])
+        told = head["failure"]
+        unknown = tuple(UnknownTable(tuple(t["parts"]), t["position"]) for t in told.get("tables", ()))
+        raise QueryFailed(Failure(told["kind"], told["message"], told.get("position")), unknown)
     answer = SandboxResult(
         columns=list(head["columns"]),
         used=tuple(head["used"]),
@@ -295,11 +294,6 @@ def _read_answer(head: dict[str, Any], block: bytes, *, form: Form, folder: Path
     table = pa.ipc.open_stream(block).read_all()
     table.validate(full=True)
     return replace(answer, table=table)
-
-
-def _failed(told: dict[str, Any]) -> QueryFailed:
-    unknown = tuple(UnknownTable(tuple(t["parts"]), t["position"]) for t in told.get("tables", ()))
-    return QueryFailed(Failure(told["kind"], told["message"], told.get("position")), unknown)
 
 
 class _Handle:

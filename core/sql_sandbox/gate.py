@@ -161,11 +161,15 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     if not statements:
         raise Refused("Write a SELECT.", 0)
     if len(statements) > 1:
-        second = statements[1].query.strip()
+        at = sql.rfind(statements[1].query.strip())
         raise Refused(
-            "One statement at a time, please: this text has several.", _byte(sql, sql.rfind(second))
+            "One statement at a time, please: this text has several.",
+            len(sql[:at].encode()) if at >= 0 else None,
         )
-    kind = _statement_kind(statements[0])
+    try:
+        kind = str(statements[0].type.name)
+    except ValueError:  # one that this Python binding has no name for
+        kind = "this"
     if kind not in ("SELECT", "MULTI"):
         raise Refused(
             f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0
@@ -186,13 +190,6 @@ def _check_pivot(connection: "duckdb.DuckDBPyConnection", sql: str) -> list[Tabl
     if walk.pivot_values.count(marked.marker) != marked.count:
         raise Refused(PIVOT_ADVICE)
     return [TableReference(reference.parts, None) for reference in walk.references]
-
-
-def _statement_kind(statement: "duckdb.Statement") -> str:
-    try:
-        return str(statement.type.name)
-    except ValueError:  # one that this Python binding has no name for
-        return "this"
 
 
 def _parse(connection: "duckdb.DuckDBPyConnection", sql: str) -> Tree:
@@ -345,7 +342,3 @@ def _refuse_kind(tree: Tree, kind: Any) -> NoReturn:
 def _position(tree: Tree) -> int | None:
     location = tree.get("query_location")
     return location if isinstance(location, int) and location != NOWHERE else None
-
-
-def _byte(sql: str, index: int) -> int | None:
-    return len(sql[:index].encode()) if index >= 0 else None

@@ -138,19 +138,15 @@ def _limit_resources(*, memory_mb: int, cpu_seconds: int, file_bytes: int) -> No
         resource.RLIMIT_NOFILE: 256,
     }
     if sys.platform == "linux":
-        wanted[resource.RLIMIT_AS] = (
-            _virtual_bytes() + 2 * memory_mb * MIB + 512 * MIB
-        )  # threads' stacks and arenas are counted too
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        # threads' stacks and arenas are counted too
+        wanted[resource.RLIMIT_AS] = used + 2 * memory_mb * MIB + 512 * MIB
         wanted[resource.RLIMIT_NPROC] = 4096
     for name, value in wanted.items():
         hard = resource.getrlimit(name)[1]
         capped = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (capped, capped))
-
-
-def _virtual_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 @lru_cache

@@ -47,7 +47,9 @@ def serve_forever(control: socket.socket) -> None:
     try:
         while True:
             ready, _, _ = select.select([control], [], [], REAP_SECONDS)
-            _reap(children)
+            for pid in tuple(children):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    children.discard(pid)
             if not ready:
                 continue
             message, handles, _, _ = socket.recv_fds(control, 1, 1)
@@ -63,7 +65,8 @@ def serve_forever(control: socket.socket) -> None:
         return
     finally:
         for pid in [*children, *([spare.pid] if spare else [])]:
-            _kill(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @dataclass
@@ -128,17 +131,6 @@ def _silence(*handles: int) -> None:
     for handle in handles:
         os.dup2(nowhere, handle)
     os.close(nowhere)
-
-
-def _reap(children: set[int]) -> None:
-    for pid in tuple(children):
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            children.discard(pid)
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

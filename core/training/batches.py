@@ -31,13 +31,10 @@ class BatchOrder:
         batches = [
             batch
             for bucket in _cut(rows, self.batch_size * BATCHES_PER_BUCKET)
-            for batch in self._by_length(bucket)
+            for batch in _cut(sorted(bucket, key=self.lengths.__getitem__), self.batch_size)
         ]
         chance.shuffle(batches)
         return batches
-
-    def _by_length(self, bucket: list[int]) -> list[list[int]]:
-        return _cut(sorted(bucket, key=self.lengths.__getitem__), self.batch_size)
 
 
 def split_to_fit(

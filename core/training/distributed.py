@@ -37,7 +37,8 @@ class World:
         import torch
         import torch.distributed as dist
 
-        decision = torch.tensor([number], device=_device(self))
+        device = f"cuda:{self.local}" if torch.cuda.is_available() else "cpu"
+        decision = torch.tensor([number], device=device)
         dist.broadcast(decision, 0)
         return int(decision)
 
@@ -101,12 +102,6 @@ def is_torn(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and any(sign in str(error) for sign in TORN)
     )
-
-
-def _device(world: World) -> str:
-    import torch
-
-    return f"cuda:{world.local}" if torch.cuda.is_available() else "cpu"
 
 
 def _buckets(weights: Iterable[Any]) -> Iterator[list[Any]]:

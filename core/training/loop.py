@@ -75,7 +75,11 @@ class Loop:
     def __post_init__(self) -> None:
         import torch
 
-        self.units = self._make_units()
+        self.units = (
+            pack([len(row) for row in self.train], max_length=self.settings.max_length)
+            if self.settings.packing
+            else [[row] for row in range(len(self.train))]
+        )
         self.lengths = [sum(len(self.train[row]) for row in unit) for unit in self.units]
         self.order = BatchOrder(
             self.lengths, batch_size=self.settings.rows_per_step(self.world.size), seed=self.seed
@@ -327,11 +331,6 @@ class Loop:
         )
         epoch = state.step / self.order.steps_per_epoch
         self.report.step(Step(state.step, epoch, state.train_loss, rate, norm, state.tokens, eta, extra))
-
-    def _make_units(self) -> list[list[int]]:
-        if not self.settings.packing:
-            return [[row] for row in range(len(self.train))]
-        return pack([len(row) for row in self.train], max_length=self.settings.max_length)
 
     def _settle(self) -> Settings:
         """The intervals, now that the number of steps is known."""

@@ -197,11 +197,8 @@ def _tokens_of_a_pass(
     for one pass is split by the loop, but one row always passes."""
     row = settings.max_length if settings.packing else min(settings.max_length, max(longest_row, 1))
     row *= sequences
-    return min(settings.batch_size * row, _most_tokens(shape, device, row))
-
-
-def _most_tokens(shape: Shape, device: str, row: int) -> int:
-    return max(row, LOGITS_OF_A_PASS[device] // max(1, shape.vocabulary))
+    most = max(row, LOGITS_OF_A_PASS[device] // max(1, shape.vocabulary))
+    return min(settings.batch_size * row, most)
 
 
 def _activations(shape: Shape, settings: Settings, tokens: int) -> int:

@@ -88,7 +88,10 @@ def write_model(model: Any, tokenizer: Any, weights: Weights, folder: Path) -> N
     config = json.loads((weights.base / "config.json").read_text())
     _save_weights(model, folder, stored=config.get("dtype") or config.get("torch_dtype") or "bfloat16")
     tokenizer.save_pretrained(folder)
-    _forget_base_path(folder)
+    path = folder / "adapter_config.json"
+    if path.exists():  # it names the folder of its base on this machine; the registry knows the base better
+        adapter = json.loads(path.read_text())
+        path.write_text(json.dumps({**adapter, "base_model_name_or_path": None}, indent=2))
 
 
 def save_draft(model: Any, tokenizer: Any, weights: Weights, draft: Path) -> None:
@@ -203,12 +206,3 @@ def _save_weights(model: Any, folder: Path, *, stored: str) -> None:
     model.save_pretrained(folder, state_dict=state)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "dtype": stored}, indent=2))
-
-
-def _forget_base_path(folder: Path) -> None:
-    """An adapter's config names the folder of its base
-    on this machine; the registry knows the base better."""
-    path = folder / "adapter_config.json"
-    if path.exists():
-        config = json.loads(path.read_text())
-        path.write_text(json.dumps({**config, "base_model_name_or_path": None}, indent=2))

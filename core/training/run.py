@@ -31,7 +31,8 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
     began = time.monotonic()
     tokenizer = pretrained.load_tokenizer(task.weights)
     learned, held_out, settings = _read(task, tokenizer, report)
-    _check_wish(report, world)
+    if world.size == 1 and (wish := report.wish()):
+        raise Interrupted(wish, 0)
     model = pretrained.load_model(task.weights, settings, seed=task.seed, device=_device(world))
     _tell_about_model(model, settings, report, seconds=time.monotonic() - began)
     loop = Loop(
@@ -44,7 +45,7 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
         folder=task.folder,
         report=report,
         write_model=lambda folder: pretrained.write_model(model, tokenizer, task.weights, folder),
-        sampler=_sampler(method, task, tokenizer, held_out or learned)
+        sampler=Sampler(tokenizer, task.sample_prompts, held_out or learned, as_chat=method.asks_in_chat)
         if settings.samples_every != 0
         else None,
         world=world,
@@ -52,7 +53,7 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
         checkpoint_seconds=task.checkpoint_seconds,
     )
     state = loop.run()
-    chosen = _chosen_step(state, settings)
+    chosen = state.best_step if settings.keep == "best" and state.best_step else state.step
     if world.is_first:
         _write_draft(task, model, tokenizer, step=chosen, is_last=chosen == state.step, report=report)
     return Outcome(
@@ -83,23 +84,10 @@ def _watched(rows: Rows, report: Report) -> Rows:
         yield row
 
 
-def _check_wish(report: Report, world: World) -> None:
-    if world.size == 1 and (wish := report.wish()):
-        raise Interrupted(wish, 0)
-
-
 def _device(world: World) -> str:
     import torch
 
     return f"cuda:{world.local}" if torch.cuda.is_available() else "cpu"
-
-
-def _sampler(method: Method, task: TrainingTask, tokenizer: Any, rows: Sequence[Any]) -> Sampler:
-    return Sampler(tokenizer, task.sample_prompts, rows, as_chat=method.asks_in_chat)
-
-
-def _chosen_step(state: LoopState, settings: Settings) -> int:
-    return state.best_step if settings.keep == "best" and state.best_step else state.step
 
 
 def _write_draft(

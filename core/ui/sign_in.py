@@ -92,17 +92,15 @@ class Authenticator(Authenticate):
 
     def register_form(self) -> None:
         with show.guarded():
-            if isinstance(user := self._register(), users.User):
+            user = self.register_user(
+                fields=REGISTER_FIELDS,
+                captcha=False,
+                password_hint=False,
+                merge_username_email=True,
+                key="register",
+            )
+            if isinstance(user, users.User):
                 session.sign_in(user)
-
-    def _register(self) -> Any:
-        return self.register_user(
-            fields=REGISTER_FIELDS,
-            captcha=False,
-            password_hint=False,
-            merge_username_email=True,
-            key="register",
-        )
 
 
 def require_user() -> users.User:

@@ -101,7 +101,8 @@ def _importing(user: User, upload_id: str) -> Iterator[Upload]:
             raise Conflict("This upload is being imported already.")
         _busy.add(upload_id)
     try:
-        _forget_failed(upload)
+        if upload.version_id:  # the try before this one failed, perhaps in a dataset of its own
+            removing.forget_failed(upload.version_id)
         yield upload
     except (UnreadableFile, TooLarge, UnsupportedMediaType) as error:
         _tell(upload_id, error.message)
@@ -137,12 +138,6 @@ def _newest(dataset_id: str) -> str | None:
             .order_by(version.number.desc())
             .limit(1)
         )
-
-
-def _forget_failed(upload: Upload) -> None:
-    """The try before this one left a version that failed, perhaps in a dataset of its own."""
-    if upload.version_id:
-        removing.forget_failed(upload.version_id)
 
 
 def _tell(upload_id: str, message: str) -> None:

@@ -74,14 +74,10 @@ def _changed_at(path: Path) -> float:
 
 def _interrupted(row: UploadRow) -> dict[str, str]:
     if row.source in SENT_AGAIN:
+        share = f"{100 * row.received_bytes // row.size_bytes} %" if row.size_bytes else "a part of it"
         return {
             "error": (
-                f"The server was restarted when {_share(row)} had arrived. "
-                f"Choose the same file again to go on."
+                f"The server was restarted when {share} had arrived. Choose the same file again to go on."
             )
         }
     return {"state": "failed", "error": "The server was restarted before all of it was here. Start it again."}
-
-
-def _share(row: UploadRow) -> str:
-    return f"{100 * row.received_bytes // row.size_bytes} %" if row.size_bytes else "a part of it"

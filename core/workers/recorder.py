@@ -117,7 +117,9 @@ class Recorder:
                 "trained_tokens": facts.tokens,
                 "stepped_at": now(),
             }
-        self._log_step(facts)
+        if time.monotonic() - self._logged_at >= LOG_SECONDS or facts.step == self._total_steps:
+            self._logged_at = time.monotonic()
+            self._job_log.info("step %s of %s: loss %.4f", facts.step, self._total_steps, facts.train_loss)
 
     def alert(self, kind: str, message: str) -> None:
         self._later(
@@ -147,7 +149,11 @@ class Recorder:
         row_files.write(self.job_id, losses)
 
     def settle(self) -> None:
-        self._flush_patiently()
+        try:
+            self.flush()
+        except SQLAlchemyError as error:
+            # busy or away for a moment; what was not written waits for the next beat
+            _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def checkpointed(
         self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]
@@ -183,26 +189,13 @@ class Recorder:
         with self._buffers:
             self._facts |= facts
 
-    def _log_step(self, facts: Step) -> None:
-        if time.monotonic() - self._logged_at >= LOG_SECONDS or facts.step == self._total_steps:
-            self._logged_at = time.monotonic()
-            self._job_log.info("step %s of %s: loss %.4f", facts.step, self._total_steps, facts.train_loss)
-
     def _beat_on(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
             try:
-                self._flush_patiently()
+                self.settle()
             except jobs.Lost:
                 self._wish = Wish.CANCEL
                 return
-
-    def _flush_patiently(self) -> None:
-        try:
-            self.flush()
-        except (
-            SQLAlchemyError
-        ) as error:  # busy or away for a moment; what was not written waits for the next beat
-            _log.warning("heartbeat could not be written: %s", type(error).__name__)
 
     def _beat(self) -> None:
         with self._buffers:

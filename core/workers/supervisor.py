@@ -173,7 +173,9 @@ class Supervisor:
             return self._bury(row, self._hung.get(str(row.lease_token), DIED))
         if expired and worker.ref:
             # the runner renews the lease of a worker for which a cluster has no room yet
-            expired = _has_expired(row.id)
+            with reading() as session:
+                until = session.get_one(JobRow, row.id).lease_until
+            expired = until is None or until < now()
         if expired:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
@@ -347,12 +349,6 @@ def _no_runner(row: JobRow) -> str:
 def _silence(row: JobRow) -> str:
     seconds = (now() - (health.last_sign(row) or now())).total_seconds()
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
-
-def _has_expired(job_id: str) -> bool:
-    with reading() as session:
-        until = session.get_one(JobRow, job_id).lease_until
-    return until is None or until < now()
 
 
 def _check(job_id: str) -> None:

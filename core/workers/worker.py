@@ -95,7 +95,10 @@ def _run(job: JobRow, recorder: Recorder) -> int:
         return _let_go(job, recorder, began, wish=interruption.wish)
     except Exception as error:  # the outermost loop: whatever happened, the job must not stay "running"
         if distributed.is_torn(error):
-            return _leave(recorder, error)
+            # the lease stays: the supervisor takes this one for crashed, too, and resumes it
+            _log.error("another process of this job is gone: %s", error)
+            _flush_quietly(recorder)
+            return 1
         return _give_up(job, recorder, began, error=error)
     return 0
 
@@ -177,16 +180,6 @@ def _let_go(job: JobRow, recorder: Recorder, began: float, *, wish: Wish = Wish.
 
     _have_last_word(recorder, end_job)
     return 0
-
-
-def _leave(recorder: Recorder, error: Exception) -> int:
-    """Another process of the group is gone.
-
-    The lease stays: the supervisor takes this one for crashed, too, and resumes it.
-    """
-    _log.error("another process of this job is gone: %s", error)
-    _flush_quietly(recorder)
-    return 1
 
 
 def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception) -> int:

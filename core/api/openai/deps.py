@@ -19,13 +19,11 @@ class WithKey(Guarded):
     asked_as = CurrentCaller
 
     def find_caller(self, request: Request) -> Caller:
-        caller = _identify(request)
+        try:
+            caller = api_keys.identify(bearer_token(request))
+        except Unauthorized as error:
+            raise Unauthorized(
+                "Incorrect API key provided: it is missing, wrong, revoked or expired."
+            ) from error
         note_user(request, caller.user)
         return caller
-
-
-def _identify(request: Request) -> Caller:
-    try:
-        return api_keys.identify(bearer_token(request))
-    except Unauthorized as error:
-        raise Unauthorized("Incorrect API key provided: it is missing, wrong, revoked or expired.") from error

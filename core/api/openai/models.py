@@ -23,7 +23,7 @@ def list_models(caller: CurrentCaller) -> dict[str, Any]:
     entries = [
         _entry(model, name)
         for model in _all(caller)
-        for name in _names(model)
+        for name in [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
         if _may_call(caller, model, name)
     ]
     return {"object": "list", "data": entries, "has_more": False}
@@ -78,10 +78,6 @@ def _answers_elsewhere(caller: Caller, model: Model) -> bool:
     except (NotFound, Conflict):
         return False
     return True
-
-
-def _names(model: Model) -> list[str]:
-    return [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
 
 
 def _may_call(caller: Caller, model: Model, name: str) -> bool:

@@ -86,13 +86,9 @@ def describe(api: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             operation["responses"]["4XX"] = {
                 "description": "Error",
-                "content": _json("#/components/schemas/Error"),
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             }
             if path not in ("/auth/register", "/auth/login"):
                 operation["security"] = [{"token": []}]
     api.openapi_schema = schema
     return schema
-
-
-def _json(reference: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": reference}}}

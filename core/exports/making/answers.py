@@ -49,7 +49,9 @@ class Reference:
         assert self._loaded is not None
         texts, batch = [], self._loaded.batch
         for messages in prompts:
-            answer = make_answer(_request(messages), chat_tokenizer=self.chat_tokenizer, adapter=self.adapter)
+            parameters = {"temperature": 0, "max_tokens": NEW_TOKENS}
+            request = {"messages": messages, "parameters": parameters, "forget": False}
+            answer = make_answer(request, chat_tokenizer=self.chat_tokenizer, adapter=self.adapter)
             text = batch.join(answer)
             while batch.rows:
                 text += "".join(piece for _, piece in batch.step())
@@ -87,14 +89,16 @@ def answers_of_folder(
     folder: Path, prompts: Sequence[Messages], tick: Tick, *, dtype: Any, adapter: Path | None = None
 ) -> list[str]:
     """``folder`` as plain transformers loads it; ``adapter``: with this one put on it by peft."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     if adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, adapter)
-    return _generate(model, adapter or folder, prompts, tick, ends=_ends(folder))
+    ends = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    return _generate(model, adapter or folder, prompts, tick, ends=ends)
 
 
 def answers_of_gguf(
@@ -149,15 +153,3 @@ def _generate(
         )
         tick(len(texts) / len(prompts))
     return texts
-
-
-def _request(messages: Messages) -> Json:
-    return {"messages": messages, "parameters": {"temperature": 0, "max_tokens": NEW_TOKENS}, "forget": False}
-
-
-def _ends(folder: Path) -> list[int]:
-    """What ends an answer, as plain transformers finds it."""
-    from transformers import GenerationConfig
-
-    ends = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-    return ends if isinstance(ends, list) else [] if ends is None else [ends]

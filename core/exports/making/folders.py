@@ -44,7 +44,10 @@ def write_merged(order: Order, folder: Path, *, ends: Sequence[int]) -> None:
     _copy_tokenizer(order.tokenizer, folder)
     if read_template(folder) is None:
         (folder / "chat_template.jinja").write_text(PLAIN_TEMPLATE, encoding="utf-8")
-    _write_generation_defaults(order.weights.base, folder, ends)
+    config = read_json(order.weights.base / "generation_config.json")
+    if ends:
+        config["eos_token_id"] = ends[0] if len(ends) == 1 else list(ends)
+    _write_json(folder / "generation_config.json", config)
 
 
 def _merge(order: Order, folder: Path) -> None:
@@ -89,13 +92,6 @@ def _copy_file(file: Path, to: Path) -> None:
             pass  # another disk, or one without links
     shutil.copyfile(file, to)
     return None
-
-
-def _write_generation_defaults(base: Path, folder: Path, ends: Sequence[int]) -> None:
-    config = read_json(base / "generation_config.json")
-    if ends:
-        config["eos_token_id"] = ends[0] if len(ends) == 1 else list(ends)
-    _write_json(folder / "generation_config.json", config)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

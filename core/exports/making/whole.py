@@ -38,7 +38,7 @@ class Made:
 
 def make(order: Order, progress: ExportProgress, draft: Path, *, token: str = "") -> Made:
     """Leave in ``draft`` the one file of the export (for a push: the card). Raises CannotExport, DiskFull."""
-    _require_template(order)
+    _require_template(order, order.tokenizer)
     size = estimate(order.weights, order.kind, order.precision)
     storage.require_space(size.peak_bytes)
     progress.stage(0.02, "Loading the version as the registry serves it")
@@ -131,7 +131,7 @@ def _make_folder(order: Order, check: _Check, progress: ExportProgress, draft: P
         write_adapter(order, folder)
     else:
         write_merged(order, folder, ends=sorted(check.reference.chat_tokenizer.end_tokens))
-    _require_same_template(order, folder)
+    _require_template(order, folder)  # what goes out has the template that came in
     checks = check.folder(folder)
     text = card.write_card(order, checks, precision=order.precision, checked_by=OWN_READER)
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -187,14 +187,7 @@ def _finish(file: Path, checks: list[Json], progress: ExportProgress) -> Made:
     return Made(file.stat().st_size, checks)
 
 
-def _require_template(order: Order) -> None:
-    stored = order.weights.chat_template_sha256
-    if stored is not None and template_sha256(order.tokenizer) != stored:
-        raise CannotExport(OTHER_TEMPLATE)
-
-
-def _require_same_template(order: Order, folder: Path) -> None:
-    """What goes out has the template that came in."""
+def _require_template(order: Order, folder: Path) -> None:
     stored = order.weights.chat_template_sha256
     if stored is not None and template_sha256(folder) != stored:
         raise CannotExport(OTHER_TEMPLATE)

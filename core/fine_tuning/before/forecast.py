@@ -26,7 +26,7 @@ from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
 from core.people.users import User
 from core.training import METHODS, Settings, memory
-from core.training.memory import Need, Shape, Way
+from core.training.memory import Need, Way
 
 WAITING = "Waiting for another measurement to end."
 _one_at_a_time = threading.Lock()
@@ -190,7 +190,8 @@ def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) 
     machine = hardware.look()
     gpu, settings, sequences = machine.has_gpu, subject.settings, METHODS[subject.method].sequences_per_row
     device, free, total = _device(machine)
-    shape = _shape(subject)
+    base = subject.base
+    shape = memory.read_shape(models.location(base.version_id).base, num_parameters=base.num_parameters)
     longest = (totals.longest_row if totals else 0) or settings.max_length
     need = (
         memory.estimate(shape, settings, longest_row=longest, gpu=gpu, sequences=sequences) if shape else None
@@ -211,12 +212,6 @@ def _device(machine: Machine) -> tuple[str, int, int]:
         best = max(machine.gpus, key=lambda gpu: gpu.free)
         return best.name, best.free, best.total
     return "this machine", machine.free, machine.total
-
-
-def _shape(subject: Subject) -> Shape | None:
-    return memory.read_shape(
-        models.location(subject.base.version_id).base, num_parameters=subject.base.num_parameters
-    )
 
 
 def _seconds(

@@ -83,7 +83,8 @@ def has_tensorboard(user: User, job_id: str) -> bool:
 
 
 def _archive(run: Run) -> bytes:
-    files = {"README.txt": _read_me(run), **_texts(run)}
+    read_me = READ_ME.format(name=run.job.name, id=run.job.id, megabytes=LOG_BYTES // 2**20)
+    files = {"README.txt": read_me.encode(), **_texts(run)}
     files["log.txt"] = _log(run)
     return _zipped((f"{_file_name(run)}/{name}", content) for name, content in files.items())
 
@@ -134,10 +135,6 @@ def _events(run: Run) -> str:
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
-
-
-def _read_me(run: Run) -> bytes:
-    return READ_ME.format(name=run.job.name, id=run.job.id, megabytes=LOG_BYTES // 2**20).encode()
 
 
 def _zipped(files: Iterable[tuple[str, bytes]]) -> bytes:

@@ -119,7 +119,8 @@ def _curves(run: Run) -> Iterator[Cell]:
         if shown:
             picture = curves.svg(title, shown, LABELS)
             data = {"image/svg+xml": picture, "text/plain": f"{title}: {', '.join(shown)}"}
-            yield _code(DRAW.format(names=list(names), title=title), _displayed(data))
+            output: Cell = {"output_type": "display_data", "metadata": {}, "data": data}
+            yield _code(DRAW.format(names=list(names), title=title), output)
 
 
 def _samples(run: Run) -> Iterator[Cell]:
@@ -182,10 +183,6 @@ def _markdown(text: str) -> Cell:
 
 def _code(source: str, output: Cell) -> Cell:
     return {"cell_type": "code", "metadata": {}, "source": source, "outputs": [output], "execution_count": 1}
-
-
-def _displayed(data: dict[str, str]) -> Cell:
-    return {"output_type": "display_data", "metadata": {}, "data": data}
 
 
 def _result(data: dict[str, str]) -> Cell:

@@ -46,7 +46,9 @@ def examine(
     described = _describe(columns, profiled)
     with ParquetFile(parquet) as file:
         num_rows = file.metadata.num_rows
-    watched = [column for column in described if _is_watched(column)][:WATCHED_COLUMNS]
+    # texts, and whole numbers so large (or so called) that they may be somebody's
+    watched = [column for column in described if holds_text(column.type) or personal.may_hold(column)]
+    watched = watched[:WATCHED_COLUMNS]
     findings = [finding for column in described for finding in whole_rows.says_nothing(column, num_rows)]
     progress.stage(0.0, 0.2)
     findings += whole_rows.exact_copies(connection, parquet, [column.name for column in described], num_rows)
@@ -76,11 +78,6 @@ def _describe(columns: Sequence[dict[str, str]], profiled: Sequence[dict[str, An
         )
         for number, column in enumerate(columns)
     ]
-
-
-def _is_watched(column: QualityColumn) -> bool:
-    """Texts, and whole numbers so large (or so called) that they may be somebody's."""
-    return holds_text(column.type) or personal.may_hold(column)
 
 
 def _watch(

@@ -124,17 +124,15 @@ def _words(chunk: Sequence[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int64
     starts = _starts(joined)
     if not len(starts):
         return np.empty(0, np.uint64), np.empty(0, np.int64)
+    # places before the first word take that word's start: they count as nothing anyway
     place = (
         np.arange(len(joined))
-        - np.repeat(starts, np.diff(np.r_[starts, len(joined)]))[_from(starts, len(joined))]
+        - np.repeat(starts, np.diff(np.r_[starts, len(joined)]))[
+            np.maximum(np.arange(len(joined)) - starts[0], 0)
+        ]
     )
     values = np.where(joined > 0, _BYTE_VALUES[place & 31, joined], np.uint64(0))
     return np.add.reduceat(values, starts), np.searchsorted(np.cumsum(lengths), starts, side="right")
-
-
-def _from(starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Places before the first word take that word's start: they count as nothing anyway."""
-    return np.maximum(np.arange(size) - starts[0], 0)
 
 
 def _starts(joined: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -212,7 +212,7 @@ class _DigitCells:
         shown = []
         for at in np.flatnonzero(mask):
             digits = batch.values[at].as_py().strip()
-            mask[at] = self._is_valid(digits)
+            mask[at] = len(digits) >= 13 and is_card(digits) if self.kind == "card" else is_national(digits)
             if mask[at]:
                 shown.append(
                     "•••• •••• •••• " + digits[-4:] if self.kind == "card" else "••••••" + digits[-2:]
@@ -221,9 +221,6 @@ class _DigitCells:
 
     def are_meant(self) -> bool:
         return self.tally.num_rows >= max(1, LEAST_SHARE * self.num_cells)
-
-    def _is_valid(self, digits: str) -> bool:
-        return len(digits) >= 13 and is_card(digits) if self.kind == "card" else is_national(digits)
 
 
 def _check(kind: PersonalKind) -> Callable[[QualityColumn], Watcher | None]:

@@ -51,7 +51,10 @@ def texts_of(cells: pa.Array, first_line: int, *, without: Collection[str] = ())
     texts = pa.concat_arrays([part for part, _ in parts])
     encoded = pc.dictionary_encode(texts)
     at = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return TextBatch(_shortened(encoded.dictionary), at, np.concatenate([lines for _, lines in parts]))
+    values = encoded.dictionary
+    if (pc.max(pc.utf8_length(values)).as_py() or 0) > MAX_CHARACTERS:
+        values = pc.utf8_slice_codeunits(values, 0, MAX_CHARACTERS)
+    return TextBatch(values, at, np.concatenate([lines for _, lines in parts]))
 
 
 def matching(values: pa.Array, pattern: str) -> NDArray[np.bool_]:
@@ -95,8 +98,3 @@ def _items(
         )
     owners = pc.list_parent_indices(cells).to_numpy(zero_copy_only=False)
     yield from _leaves(pc.list_flatten(cells), lines[owners], depth + 1, without)
-
-
-def _shortened(values: pa.Array) -> pa.Array:
-    longest = pc.max(pc.utf8_length(values)).as_py() or 0
-    return pc.utf8_slice_codeunits(values, 0, MAX_CHARACTERS) if longest > MAX_CHARACTERS else values

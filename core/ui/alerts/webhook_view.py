@@ -1,5 +1,7 @@
 """Where one's alerts are sent, on the settings page."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.alerts import ALERT_KINDS, KINDS, webhooks
@@ -20,7 +22,9 @@ SIGNED = (
 
 
 def show_webhook(user: User) -> None:
-    hook = _get(user)
+    hook: Webhook | None = None
+    with suppress(NotFound):
+        hook = webhooks.get(user)
     st.caption(HELP)
     with st.form("webhook"):
         st.text_input(
@@ -77,10 +81,3 @@ def _show_secret(user: User, hook: Webhook) -> None:
                 lambda: webhooks.remove(user),
                 yes="Remove",
             )
-
-
-def _get(user: User) -> Webhook | None:
-    try:
-        return webhooks.get(user)
-    except NotFound:
-        return None

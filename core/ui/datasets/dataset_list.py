@@ -46,7 +46,9 @@ def show_list(user: User) -> None:
         "status": state or None,
         "sort": _sort(),
     }
-    _begin_again_when(wanted)
+    if st.session_state.get(LAST, wanted) != wanted:
+        st.session_state[PAGE] = 1  # another question begins on its first page; a reload stays where it was
+    st.session_state[LAST] = wanted
     every = 2.0 if datasets.list_datasets(user, DatasetList(status="processing", limit=1)).total else None
     st.fragment(_show_page, run_every=every)(user, wanted)
 
@@ -106,13 +108,6 @@ def _sort_by(chosen: str) -> None:
     if chosen.removeprefix("-") in SORTS:
         st.query_params[SORT] = chosen
         st.session_state[PAGE] = 1
-
-
-def _begin_again_when(wanted: dict[str, Any]) -> None:
-    """Another question begins on its first page; a reload stays where it was."""
-    if st.session_state.get(LAST, wanted) != wanted:
-        st.session_state[PAGE] = 1
-    st.session_state[LAST] = wanted
 
 
 def _counted(page: Listed[Dataset]) -> str:

@@ -17,13 +17,10 @@ def say_uses(user: User, dataset_or_version_id: str) -> str:
     if not uses:
         return ""
     lines = [
-        f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**{_said(use.blocks)}"
+        f"- {KINDS.get(use.kind, use.kind)} **{show.plain(use.name)}**"
+        + (": needs it, so it cannot be deleted now" if use.blocks else "")
         for use in uses[:MOST_LISTED]
     ]
     if len(uses) > MOST_LISTED:
         lines.append(f"- and {len(uses) - MOST_LISTED} more")
     return "\n\nIt is used by\n" + "\n".join(lines)
-
-
-def _said(blocks: bool) -> str:
-    return ": needs it, so it cannot be deleted now" if blocks else ""

@@ -143,7 +143,7 @@ def _show_making(version: Version) -> None:
     chosen = [
         f"- {_words(name)}: {show.plain(_plain(value))}"
         for name, value in version.options.items()
-        if _is_chosen(value)
+        if value not in (None, False, "", "auto", [], {})
     ]
     if not (read or chosen or version.skipped_rows):
         return
@@ -158,10 +158,6 @@ def _show_making(version: Version) -> None:
         if version.skipped_rows:
             st.caption(f":orange[{show.count(version.skipped_rows, 'row')} skipped]")
             _show_errors(version)
-
-
-def _is_chosen(value: object) -> bool:
-    return value not in (None, False, "", "auto", [], {})
 
 
 def _words(name: str) -> str:

@@ -45,7 +45,8 @@ def show_checkpoints(user: User, job: fine_tuning.Job) -> None:
     if not checkpoints:
         st.caption(NONE_YET)
         return
-    chosen = _choose(checkpoints)
+    step = st.session_state.get(CHOSEN)
+    chosen = next((checkpoint for checkpoint in checkpoints if checkpoint.step == step), checkpoints[0])
     show_table(checkpoints)
     show_actions(user, job, chosen)
     if evaluation := chosen.metrics.get("evaluation"):
@@ -224,11 +225,6 @@ def build_rows_to_measure(user: User, job: fine_tuning.Job) -> dict[str, str]:
                 f"{dataset.name} v{dataset.version}, {show.count(dataset.num_rows, 'row')}"
             )
     return offered
-
-
-def _choose(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
-    step = st.session_state.get(CHOSEN)
-    return next((checkpoint for checkpoint in checkpoints if checkpoint.step == step), checkpoints[0])
 
 
 def _remember_choice() -> None:

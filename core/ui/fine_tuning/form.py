@@ -103,7 +103,7 @@ def pick_base(user: User, wanted: str | None) -> models.Model | None:
         "Base model",
         ids,
         index=ids.index(wanted) if wanted in usable else 0,
-        format_func=lambda id_: _describe_base(usable[id_]),
+        format_func=lambda id_: f"{usable[id_].name} · {model_view.describe_size(usable[id_])}",
         key="ft_base",
         help="What the model knows before it sees your rows.",
     )
@@ -117,10 +117,6 @@ def pick_base(user: User, wanted: str | None) -> models.Model | None:
 def can_be_tuned(model: models.Model) -> bool:
     """Weights of its own, whole or an adapter: a custom model is tuned through the model below it."""
     return bool(model.latest_version and model.capabilities.get("finetune") and model.type != "custom")
-
-
-def _describe_base(model: models.Model) -> str:
-    return f"{model.name} · {model_view.describe_size(model)}"
 
 
 def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, Any]:

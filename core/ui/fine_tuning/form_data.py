@@ -64,7 +64,8 @@ def pick_data(
     version = _pick_version(user, dataset, number, given.dataset_version_id if given else None)
     if version is None:
         return None
-    known, mapping = _format_of(version), columns or (given.columns if given else None) or {}
+    known = formats.FORMATS[formats.detect(version.columns)]
+    mapping = columns or (given.columns if given else None) or {}
     if known.trainable:
         st.caption(
             f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: "
@@ -169,7 +170,3 @@ def _pick_version(
 def _describe_version(version: datasets.Version, *, newest: bool) -> str:
     note = f" · {version.note}" if version.note else ""
     return f"v{version.version}{' (newest)' if newest else ''} · {show.count(version.num_rows, 'row')}{note}"
-
-
-def _format_of(version: datasets.Version) -> Format:
-    return formats.FORMATS[formats.detect(version.columns)]

@@ -12,7 +12,6 @@ from core.fine_tuning.before import forecast
 from core.fine_tuning.before.forecast import Forecast, Measured, Memory
 from core.fine_tuning.sources import Sources
 from core.people.users import User
-from core.training.memory import Way
 from core.ui import places, show
 from core.ui.fine_tuning import form_settings as settings
 from core.ui.fine_tuning import sweep_form
@@ -122,7 +121,7 @@ def _show_memory(memory: Memory) -> None:
     with st.container(horizontal=True, gap="small", key="ft_ways"):
         for number, way in enumerate(memory.ways):
             st.button(
-                _describe_way(way),
+                f"{way.title} · {show.bytes_(way.total)}",
                 key=f"ft_way_{number}",
                 icon=":material/compress:",
                 on_click=_take,
@@ -137,10 +136,6 @@ def _parts(memory: Memory) -> str:
         f"{word} {show.bytes_(getattr(memory.need, name))}" for name, word in NEED_WORDS.items()
     )
     return f"Estimate: {parts}."
-
-
-def _describe_way(way: Way) -> str:
-    return f"{way.title} · {show.bytes_(way.total)}"
 
 
 def _take(changes: dict[str, Any]) -> None:

@@ -94,7 +94,8 @@ def pick_settings(method: str, automatic: Settings) -> dict[str, Any]:
 
 
 def _pick_preset(method: str) -> None:
-    st.session_state[PRESET] = _present_preset(method)
+    now = chosen_now(method)
+    st.session_state[PRESET] = next((one.name for one in PRESETS.values() if one.changes == now), None)
     name = st.segmented_control(
         "Preset",
         list(PRESETS),
@@ -104,11 +105,6 @@ def _pick_preset(method: str) -> None:
         help="\n\n".join(f"**{preset.title}**: {preset.help}" for preset in PRESETS.values()),
     )
     st.caption(PRESETS[name].help if name else "Your own settings.")
-
-
-def _present_preset(method: str) -> str | None:
-    now = chosen_now(method)
-    return next((preset.name for preset in PRESETS.values() if preset.changes == now), None)
 
 
 def _apply_preset() -> None:

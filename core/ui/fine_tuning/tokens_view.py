@@ -100,7 +100,8 @@ def _show_row(user: User, data: Data, new: NewJob, handed: Handed) -> None:
     _show_sequences(row)
     as_conversation, as_text = st.tabs(["As a conversation", "As the template renders it"], key="ft_row_as")
     with as_conversation:
-        _show_conversation(user, data, line)
+        for _, example in datasets.training_preview(user, data.version.id, data.columns, 1, offset=line - 1):
+            training_view.show_example(example)
     with as_text:
         for sequence in row.sequences:
             st.code(sequence.text, language=None, wrap_lines=True)
@@ -168,11 +169,6 @@ def _show_sequences(row: ShownRow) -> None:
                 boundaries=boundaries,
             )
     st.caption(LEGEND)
-
-
-def _show_conversation(user: User, data: Data, line: int) -> None:
-    for _, example in datasets.training_preview(user, data.version.id, data.columns, 1, offset=line - 1):
-        training_view.show_example(example)
 
 
 def _show_totals(user: User, data: Data, new: NewJob, sources: Sources | None) -> None:

@@ -5,7 +5,6 @@ because the page waits for them a moment. The last outcome and the history stay 
 drawing a chart does not run a query again; the address holds the query from the moment it starts.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -135,7 +134,8 @@ def plan_of(user: User, outcome: QueryOutcome) -> Running[QueryPlan]:
     work: TextWork[QueryPlan] | None = st.session_state.get(PLAN)
     if work is None or (work.sql, work.limit) != (outcome.sql, outcome.limit):
         new = parse(NewQuery, sql=outcome.sql, limit=outcome.limit)
-        work = TextWork(outcome.sql, outcome.limit, Running(_planner(user, new)).start())
+        running = Running(lambda progress: query.plan(user, new, progress=progress)).start()
+        work = TextWork(outcome.sql, outcome.limit, running)
         st.session_state[PLAN] = work
         with st.spinner("Running …"):
             work.running.wait(PATIENCE)
@@ -144,10 +144,6 @@ def plan_of(user: User, outcome: QueryOutcome) -> Running[QueryPlan]:
 
 def show_planning(running: Running[QueryPlan]) -> None:
     st.fragment(_look, run_every=LOOK_SECONDS)(running, key="plan_running")
-
-
-def _planner(user: User, new: NewQuery) -> Callable[[QueryProgress], QueryPlan]:
-    return lambda progress: query.plan(user, new, progress=progress)
 
 
 def _look(running: Running[Any], *, key: str) -> None:

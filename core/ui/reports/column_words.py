@@ -28,6 +28,7 @@ def card(
     """The data of one card."""
     strip = rows_strip.strip(column, num_rows, {}) or {}
     tops = [] if strip.get("bars") else _tops(column, num_rows)
+    sections = [_values(column), _lengths(column), _tokens(tokens), _commonest(column), _examples(column)]
     return {
         "name": column["name"],
         "type": grid.short_type(column["type"]),
@@ -40,7 +41,7 @@ def card(
         "other": _others(column, num_rows, tops) if tops else None,
         "note": _note(column, strip),
         "flags": [_flag(finding) for finding in findings],
-        "sections": _sections(column, tokens),
+        "sections": [section for section in sections if section],
     }
 
 
@@ -99,11 +100,6 @@ def _flag(finding: dict[str, Any]) -> dict[str, str]:
         "text": f"{finding['title']} · {rows}",
         "help": finding["help"],
     }
-
-
-def _sections(column: dict[str, Any], tokens: dict[str, Any] | None) -> list[Section]:
-    sections = [_values(column), _lengths(column), _tokens(tokens), _commonest(column), _examples(column)]
-    return [section for section in sections if section]
 
 
 def _values(column: dict[str, Any]) -> Section | None:

@@ -34,7 +34,10 @@ WORDS = {
 def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
     profile = datasets.profile(user, dataset.id, version=version.version)
     quality = datasets.quality(user, version.id)
-    _ask_for_missing(user, version, profile, quality)
+    if profile.status == "none":  # a version from before there were reports
+        datasets.start_report(user, version.id, "profile")
+    if quality.status == "none":
+        datasets.start_report(user, version.id, "quality")
     quality_view.show_card(user, version, quality)
     above = st.container()
     tokens = _show_toolbar(user, version)
@@ -48,14 +51,6 @@ def show_columns_tab(user: User, dataset: Dataset, version: Version) -> None:
             _show_progress(user, dataset, version, running)
     _show_state(user, version, profile, tokens)
     _show_cards(version, profile, quality, tokens)
-
-
-def _ask_for_missing(user: User, version: Version, profile: Profile, quality: Quality) -> None:
-    """Versions from before there were reports."""
-    if profile.status == "none":
-        datasets.start_report(user, version.id, "profile")
-    if quality.status == "none":
-        datasets.start_report(user, version.id, "quality")
 
 
 def _show_toolbar(user: User, version: Version) -> TokenLengths | None:

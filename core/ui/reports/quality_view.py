@@ -95,7 +95,9 @@ def _show_findings(version: Version, findings: Sequence[dict[str, Any]]) -> None
 def _show_finding(version: Version, finding: dict[str, Any]) -> None:
     colour, icon, _ = SEVERITIES[finding["severity"]]
     where = f" in {show.plain(finding['column'])}" if finding["column"] else ""
-    rows = f"{show.count(finding['num_rows'], 'row')}, {_share(finding['share'])}"
+    part = finding["share"]
+    of_all = share(round(part * 1_000_000), 1_000_000) if part < 1 else "all"
+    rows = f"{show.count(finding['num_rows'], 'row')}, {of_all}"
     label = f":{colour}[:material/{icon}:] **{finding['title']}**{where} · {rows}"
     with st.expander(label, key=f"finding_{finding['key']}"):
         st.markdown(show.plain(finding["help"]))
@@ -111,7 +113,3 @@ def _show_finding(version: Version, finding: dict[str, Any]) -> None:
             on_click=open_finding,
             args=(version, finding["key"]),
         )
-
-
-def _share(part: float) -> str:
-    return share(round(part * 1_000_000), 1_000_000) if part < 1 else "all"

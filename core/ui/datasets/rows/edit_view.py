@@ -67,7 +67,9 @@ def show_editor(user: User, dataset: Dataset) -> None:
             key="edit_page",
             per_page=PER_PAGE,
         )
-    _turn_to(state, (page.offset, search, view.model_dump_json()))
+    shown = (page.offset, search, view.model_dump_json())
+    if state.page != shown or state.saving:  # a disabled editor is a new widget: it reports no edits
+        state.ground, state.page, state.times = state.now, shown, state.times + 1
     with st.container(key="edit_box"):
         _show_table(state, page)
     edit_guard.show(
@@ -143,11 +145,6 @@ def _gather(state: Editing) -> None:
         state.page = ()
 
 
-def _turn_to(state: Editing, page: tuple[Any, ...]) -> None:
-    if state.page != page or state.saving:  # a disabled editor is a new widget: it reports no edits
-        state.ground, state.page, state.times = state.now, page, state.times + 1
-
-
 def _show_table(state: Editing, page: Preview) -> None:
     state.rows = rows = shown_rows(list(page.items), state.ground)
     types = {column["name"]: column["type"] for column in state.version.columns}
@@ -179,11 +176,11 @@ def _values(cells: list[Any], type_: str) -> Any:
         return pd.array([None if cell is None else float(cell) for cell in cells], dtype="Float64")
     if type_ == "BOOLEAN" and all(cell is None or isinstance(cell, bool) for cell in cells):
         return pd.array(cells, dtype="boolean")
-    return pd.array([_text(cell) for cell in cells], dtype="string")
-
-
-def _text(cell: Any) -> str | None:
-    return cell if cell is None or isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+    texts = [
+        cell if cell is None or isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+        for cell in cells
+    ]
+    return pd.array(texts, dtype="string")
 
 
 def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:

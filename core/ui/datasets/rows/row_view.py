@@ -63,7 +63,10 @@ def _fields(version: Version, address: RowsAddress) -> list[str] | None:
 
 
 def _show_way(user: User, dataset: Dataset, address: RowsAddress, page: Preview, line: int) -> None:
-    at = _place(user, dataset, address, page, line)
+    on_page = {item["line"]: page.offset + index for index, item in enumerate(page.items)}
+    led = st.session_state.get(PLACES)
+    # where the row stands in the view: on the page, or where an arrow has moved to
+    at = on_page.get(line, led["at"] if led and led["line"] == line else None)
     with st.container(horizontal=True, vertical_alignment="center"):
         for step, name, icon, key in (
             (-1, "Previous", "arrow_back", "Left"),
@@ -76,13 +79,6 @@ def _show_way(user: User, dataset: Dataset, address: RowsAddress, page: Preview,
             )  # fmt: skip
         place = f" · {at + 1:,} of {page.total:,}" if at is not None else ""
         st.caption(f"Row {line:,}{place}", width="content")
-
-
-def _place(user: User, dataset: Dataset, address: RowsAddress, page: Preview, line: int) -> int | None:
-    """Where the row stands in the view: on the page, or where an arrow has moved to."""
-    on_page = {item["line"]: page.offset + index for index, item in enumerate(page.items)}
-    led = st.session_state.get(PLACES)
-    return on_page.get(line, led["at"] if led and led["line"] == line else None)
 
 
 def _move(user: User, dataset: Dataset, address: RowsAddress, at: int) -> None:

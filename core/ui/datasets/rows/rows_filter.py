@@ -186,7 +186,8 @@ def _finding_title(user: User, version: Version, key: str) -> str:
 
 def _show_entry(entry: str, column: str, type_: str, profile: dict[str, Any]) -> None:
     if entry == "text":
-        st.text_input("Value", key="filter_value", placeholder=_hint(type_))
+        hint = {"DATE": "2026-01-31", "TIMESTAMP": "2026-01-31 12:00:00"}.get(type_, "")
+        st.text_input("Value", key="filter_value", placeholder=hint)
     elif entry == "pair" and kind_of(type_) == "moment":
         low, high = _days(profile)
         first, second = st.columns(2)
@@ -277,10 +278,6 @@ def _days(profile: dict[str, Any]) -> tuple[date, date]:
 
 def _bound(profile: dict[str, Any], name: str) -> Any:
     return "" if profile.get(name) is None else profile[name]
-
-
-def _hint(type_: str) -> str:
-    return {"DATE": "2026-01-31", "TIMESTAMP": "2026-01-31 12:00:00"}.get(type_, "")
 
 
 def _short(value: Any) -> str:

@@ -44,10 +44,9 @@ def bar_filter(column: dict[str, Any], first: int, last: int | None = None) -> F
         low, high = math.ceil(low), (math.floor(high) if is_end and len(bounds) > 20 else math.ceil(high) - 1)
         return {"equals": low} if low == high else {"min": low, "max": high}
     if column["type"] == "DATE":
-        return {
-            "min": _moment(math.ceil(low / 86400) * 86400)[:10],
-            ("max" if is_end else "below"): _day_after(high, is_end),
-        }
+        days = math.ceil(low / 86400), (math.floor(high / 86400) if is_end else math.ceil(high / 86400))
+        low_day, high_day = (_moment(day * 86400)[:10] for day in days)
+        return {"min": low_day, ("max" if is_end else "below"): high_day}
     if not is_number(column["type"]):
         return {"min": _moment(low), ("max" if is_end else "below"): _moment(high)}
     return {"min": low, ("max" if is_end else "below"): high}
@@ -201,11 +200,6 @@ def _moment(seconds: float) -> str:
     except (OverflowError, ValueError, OSError):  # years that Python does not know
         return "9999-12-31" if seconds > 0 else "0001-01-01"
     return moment.replace(tzinfo=None).isoformat(sep=" ")
-
-
-def _day_after(seconds: float, is_end: bool) -> str:
-    days = math.floor(seconds / 86400) if is_end else math.ceil(seconds / 86400)
-    return _moment(days * 86400)[:10]
 
 
 def _cut(value: Any) -> str:

@@ -29,12 +29,14 @@ JUMP_FROM = 8  # pages; fewer need no field to jump by
 def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     """Draw the rows; a chosen one opens in a drawer."""
     address = rows_address.read(version)
-    profile, is_coming = _profile(user, dataset, version)
+    # from the footer while the real one is being computed
+    known = datasets.profile(user, dataset.id, version=version.version)
+    profile = {column["name"]: column for column in known.columns}
     _show_toolbar(user, dataset, version, address, profile)
     with st.spinner("Reading the rows …", show_time=False), show.guarded():
         page, address = _fetch(user, dataset, address)
         _show_grid(page, version, address, profile)
-        if is_coming:
+        if known.status in COMING:
             _await_profile(user, dataset, version)
         _show_foot(page, version, address)
         if address.row is not None:
@@ -57,12 +59,6 @@ def _fetch(user: User, dataset: Dataset, address: RowsAddress) -> tuple[Preview,
         return page, address
     rows_address.change(page=last)
     return _fetch(user, dataset, RowsAddress(address.view, address.shown, last, address.size, address.row))
-
-
-def _profile(user: User, dataset: Dataset, version: Version) -> tuple[dict[str, dict[str, Any]], bool]:
-    """The profile by column, from the footer while the real one is being computed, and whether it is."""
-    profile = datasets.profile(user, dataset.id, version=version.version)
-    return {column["name"]: column for column in profile.columns}, profile.status in COMING
 
 
 @st.fragment(run_every=1.5)

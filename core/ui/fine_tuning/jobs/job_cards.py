@@ -21,7 +21,8 @@ def show_cards(job: fine_tuning.Job, series: Series) -> None:
 
     losses, checks, speeds = values("train_loss"), values("valid_loss"), values("tokens_per_second")
     memory, rates = values("memory_bytes"), values("learning_rate")
-    speed, rate = show.number(_whole(job.tokens_per_second)), _scientific(job.learning_rate)
+    speed = show.number(None if job.tokens_per_second is None else round(job.tokens_per_second))
+    rate = _scientific(job.learning_rate)
     with st.grid(6, min_column_width=145, row_height=CARD_HEIGHT, gap="small", key="job_cards"):
         _card(
             "Training loss", _fixed(job.train_loss), losses, delta=_signed(change(losses)), colour="inverse"
@@ -120,10 +121,6 @@ def _seconds(job: fine_tuning.Job) -> float | None:
 
 def _fixed(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
 
 
 def _scientific(value: float | None) -> str:
