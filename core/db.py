@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import CursorResult, Engine, Row, Select, UpdateBase, create_engine, event
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from sqlalchemy.orm import Session
 
 from core.config import ROOT, settings
-from core.errors import Unavailable
 
 BUSY_SECONDS = 30
 _held = threading.local()
@@ -44,14 +44,14 @@ def find_row(statement: Select[*tuple[Any, ...]], **values: Any) -> Row[*tuple[A
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """A session that commits at the end, or rolls back on any error. Raises Unavailable when others write for
-    longer than BUSY_SECONDS."""
+    """A session that commits at the end, or rolls back on any error. Raises an SQLAlchemyError when others
+    write for longer than BUSY_SECONDS."""
     if getattr(_held, "writing", False):
         raise RuntimeError("writing() inside writing(): pass the session on instead")
     writer = _engine_that_writes(settings().sqlalchemy_url)
     takes_turns = writer.dialect.name == "sqlite"
     if takes_turns and not _turn_to_write.acquire(timeout=BUSY_SECONDS):
-        raise Unavailable
+        raise WaitedTooLong("database is locked")  # as SQLite says it
     _held.writing = True
     try:
         with Session(writer, expire_on_commit=False) as session, session.begin():

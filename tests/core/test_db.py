@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import db
+from core.api.errors import as_luthier_error
 from core.errors import Unavailable
 from core.tables import ServerSettingRow
 
@@ -71,7 +73,8 @@ def test_an_error_takes_everything_back_and_the_next_may_write() -> None:
 def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.01)
     with db.writing(), ThreadPoolExecutor(1) as threads:
-        with pytest.raises(Unavailable):
+        with pytest.raises(SQLAlchemyError) as caught:
             threads.submit(count_up).result()
+    assert isinstance(as_luthier_error(caught.value), Unavailable)
     count_up()
     assert counted() == 1
