@@ -17,6 +17,7 @@ from core import db, security
 from core.config import ROOT, settings
 from core.people import users
 from core.people.users import Registration, User
+from core.processes import claimed
 
 # Fixtures that load torch or transformers: importing them costs a pytest process as much as a hundred tests
 HEAVY = {"tiny_base", "tokenizer"}
@@ -105,6 +106,21 @@ def engines_made() -> Iterator[list[Engine]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(db, "create_engine", make_engine)
         yield every
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_beats_while_a_row_is_settled() -> Iterator[None]:
+    """A heartbeat that finds its row settled takes it for somebody else's, removes what was made and ends the
+    process: between two lines, so no test would meet it often."""
+    settle = claimed.Work.settle
+
+    def settle_without_a_heartbeat(*given: Any, **values: Any) -> bool:
+        assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+        return settle(*given, **values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claimed.Work, "settle", settle_without_a_heartbeat)
+        yield
 
 
 @pytest.fixture(autouse=True)

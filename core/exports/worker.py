@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 from core import hardware, storage
 from core.clock import now
@@ -18,7 +19,7 @@ from core.config import settings
 from core.db import writing
 from core.errors import DiskFull, LuthierError
 from core.exports.making.order import ExportProgress, read_order
-from core.exports.making.whole import make
+from core.exports.making.whole import Made, make
 from core.exports.work import WORK
 from core.processes import claimed
 from core.storage import trash
@@ -48,25 +49,25 @@ def _make(row: ExportRow, *, token: str) -> None:
             WORK.clean((row.id,))
             os._exit(0)
 
+    final = storage.export_dir(row.id)
     try:
         with claimed.beating(beat, stop, every=TICK_SECONDS):
-            _make_and_publish(row, progress, token)
+            result = _make_and_publish(row, final, progress, token)
     except DiskFull as error:
         raise DISK_FULL from error
-
-
-def _make_and_publish(row: ExportRow, progress: ExportProgress, token: str) -> None:
-    final = storage.export_dir(row.id)
-    # a process died in between, or the row is old
-    trash.put("exports", row.id, why="was made, but its row says that it was not")
-    with storage.publishing(final) as draft:
-        result = make(read_order(row), progress, draft, token=token)
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}
     done = {"size_bytes": result.size_bytes, "checks": result.checks, "facts": facts}
     with writing() as session:
         is_wanted = WORK.settle(session, (row.id,), error=None, finished_at=now(), **done)
     if not is_wanted:
         storage.remove(final)
+
+
+def _make_and_publish(row: ExportRow, final: Path, progress: ExportProgress, token: str) -> Made:
+    # a process died in between, or the row is old
+    trash.put("exports", row.id, why="was made, but its row says that it was not")
+    with storage.publishing(final) as draft:
+        return make(read_order(row), progress, draft, token=token)
 
 
 def _explain(error: Exception) -> LuthierError | None:

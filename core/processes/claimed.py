@@ -157,7 +157,8 @@ def beating(
 ) -> Iterator[None]:
     """While the block runs, a second thread calls ``beat`` each ``every`` seconds.
 
-    Once that is False ``stop`` is called, with an event that says whether the block has ended.
+    Once that is False ``stop`` is called, with an event that says whether the block has ended. The row is
+    settled behind the block, never in it: a beat that finds it settled would take it for somebody else's.
     """
     done = threading.Event()
 
