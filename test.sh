@@ -105,7 +105,7 @@ others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
 alone=(tests/hostile -m "alone$short")  # these have limits of seconds
 hostile=(tests/hostile -m "not slow and not alone$short" -n 2 --dist worksteal)  # attacks, bombs, bad files
-slow=(tests --ignore=tests/browser --ignore=tests/bench -m "slow$short" -n 2 --dist worksteal)  # these wait for whole processes
+slow=(tests --ignore=tests/browser --ignore=tests/bench -m "slow$short" -n 2 --dist loadfile)  # a file often trains one model for all its tests
 browser=(tests/browser -m "browser$short" -n 2 --dist loadfile)  # each of the two has a server and a Chromium
 [ "$wish" != stress ] || keep_busy
 for part in "${parts[@]}"; do

@@ -69,6 +69,12 @@ TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", broken
 LONGEST = 1500  # seconds of a test with its fixtures: a training takes minutes on a very busy machine
 PATIENCE = 120  # seconds: far more than anything takes, because the machine may be busy
 expect.set_options(timeout=PATIENCE * 1000)
+only_short = False  # whether what is long for a reason is left out
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global only_short
+    only_short = "not long" in config.option.markexpr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -219,9 +225,9 @@ class App:
     def shoot_in(self, name: str, *looks: str, at: str = "") -> "App":
         """A screenshot in each look, scrolled so that what has the key ``at`` is at the top of the window.
 
-        Ends in the look of ``app``'s beginning.
+        Ends in the look of ``app``'s beginning. Of several looks the short tests take the first.
         """
-        for look in looks:
+        for look in looks[:1] if only_short else looks:
             self.show(look)
             if at:
                 self.by_key(at).evaluate("part => part.scrollIntoView({block: 'start'})")

@@ -106,7 +106,7 @@ def test_every_page_fits_and_shows_no_traceback(app: App, things: Things) -> Non
     for name, path in all_of(things).items():
         app.show("desktop-light").open(path)
         see(app, name, "desktop-light")
-        see(app.show("phone-dark"), name, "phone-dark")
+        app.show("phone-dark").fits(name).shoot(f"{name}-phone-dark")
 
 
 @pytest.mark.long

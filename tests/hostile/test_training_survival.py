@@ -173,6 +173,7 @@ def test_a_training_that_always_hangs_fails_with_that_reason(make: MakeJob, serv
     assert kinds(job) == ["stalled"] * jobs.MAX_ATTEMPTS + ["failed"]
 
 
+@pytest.mark.long
 def test_a_lost_loss_ends_the_job_with_advice_and_one_alert(make: MakeJob, server: Serve) -> None:
     job = make(nan_at=6)
     server()
@@ -183,6 +184,7 @@ def test_a_lost_loss_ends_the_job_with_advice_and_one_alert(make: MakeJob, serve
     assert max(curve_of(job)) == 5
 
 
+@pytest.mark.long
 def test_a_rerun_trains_the_same_to_the_last_digit(
     ada: User,
     make_job: MakeJob,  # noqa: F811

@@ -810,6 +810,7 @@ def follow(
     return wait_until(look, done, seconds=seconds)
 
 
+@pytest.mark.long
 def test_a_process_makes_it_with_progress_and_leaves_no_log(
     ada: User, starter: str, queue: ExportQueue
 ) -> None:
@@ -836,6 +837,7 @@ def test_deleting_ends_the_process_and_leaves_nothing(ada: User, starter: str, q
         exports.get_export(ada, asked.id)
 
 
+@pytest.mark.long
 def test_a_process_that_dies_leaves_a_failed_export(ada: User, starter: str, queue: ExportQueue) -> None:
     asked = exports.request_export(ada, starter, new("merged")).export
     follow(ada, asked.id, queue, lambda export: export.status == "running")

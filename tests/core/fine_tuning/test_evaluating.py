@@ -171,6 +171,7 @@ def test_what_cannot_be_loaded_fails_with_a_sentence(ada: User, half_way: JobRow
     assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["error"] == CRASHED.message
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("as_servers_do")
 def test_the_process_does_it_on_its_own(ada: User, tiny_base: Path, make_job: MakeJob) -> None:
     job, step = train(

@@ -197,6 +197,7 @@ def test_totals_are_kept_on_disk_and_shared_by_settings_that_change_nothing(ada:
     assert isinstance(preview.totals(ada, longer), TaskProgress)
 
 
+@pytest.mark.long
 def test_counting_stops_when_nobody_asks_or_somebody_cancels(
     ada: User, new: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_killed_process_is_started_anew(ada: User, new: Any) -> None:
     assert shared.pid != first
 
 
+@pytest.mark.long
 def test_a_process_whose_pipe_is_broken_is_not_asked_again(
     ada: User, new: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
