@@ -55,7 +55,7 @@ def things(rest: Rest, tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -
     rest.post("/messages", {"chat_id": chat["id"], "content": "How do I return an item?"})
     rest.post("/messages", {"chat_id": chat["id"], "content": "/describe"})
     rest.post("/apikeys", {"name": "nightly report"})
-    rest.train(tuned.dataset, "second try", {})
+    rest.train(tuned.dataset, "second try", {"max_steps": 3})
     waiting = tmp_path_factory.mktemp("files") / "salaries of 2026.csv"
     waiting.write_text("name;born;salary\n" + "Ada;01/02/1990;5000,50\nGrace;31/12/1985;6000,75\n" * 30)
     return Things(tuned.dataset, tickets, tuned.job, tuned.model, chat["id"], rest.stage(waiting))

@@ -1,6 +1,7 @@
 """A ready version of whatever a query of ours answers,
 without an upload: for tests of what versions are used for."""
 
+import functools
 from typing import Any
 
 import duckdb
@@ -14,6 +15,12 @@ from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow
 
 
+@functools.cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One for all: to open it takes longer than to write a small file."""
+    return duckdb.connect()
+
+
 def make(
     user: User, answer: str, *, dataset_id: str | None = None, name: str = "things", **fields: Any
 ) -> Version:
@@ -22,7 +29,7 @@ def make(
     version_id = new_id("dsv")
     path = storage.parquet_path(version_id)
     path.parent.mkdir(parents=True)
-    with duckdb.connect() as connection:
+    with _duckdb().cursor() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"COPY ({answer}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
         source = f"read_parquet({literal(str(path))})"

@@ -5,6 +5,7 @@ Some tests drive a locked process directly, as if the gate and DuckDB's own lock
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -57,10 +58,10 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    """Seven rows of every kind of column."""
-    path = tmp_path / "t.parquet"
+@pytest.fixture(scope="module")
+def seven_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of every kind of column."""
+    path = tmp_path_factory.mktemp("table") / "t.parquet"
     duckdb.connect().execute(
         f"""COPY (SELECT range AS a, range % 3 AS b, 'x' || range AS s, [range, 2] AS l, {{'x': range}} AS st,
         '{{"name": "n", "tags": ["k"]}}'::JSON AS j,
@@ -68,6 +69,11 @@ def table(tmp_path: Path) -> Path:
         FROM range(7)) TO '{path}' (FORMAT parquet)"""
     ).fetchall()
     return path
+
+
+@pytest.fixture
+def table(tmp_path: Path, seven_rows: Path) -> Path:
+    return Path(shutil.copyfile(seven_rows, tmp_path / "t.parquet"))
 
 
 @pytest.fixture
