@@ -207,18 +207,22 @@ def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> Non
     assert "ft_beta" not in keys
 
 
-def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, visit: Visit) -> None:
+@pytest.fixture
+def failed_job(ada: User, base: str) -> str:
+    """The id of one that can be tried again, with settings of its own."""
     data = make_dataset(ada, FAQ)
-    asked = {"n_epochs": 7, "tuning": "lora"}
-    job_id = make_job(
+    return make_job(
         ada,
         "failed",
-        hyperparameters=asked,
+        hyperparameters={"n_epochs": 7, "tuning": "lora"},
         base_model_id=base,
         dataset_id=data.dataset_id,
         dataset_version_id=data.id,
     )
-    app = visit(ada, "fine_tuning", job=job_id)
+
+
+def test_failed_job_can_be_tried_again_with_its_settings(ada: User, failed_job: str, visit: Visit) -> None:
+    app = visit(ada, "fine_tuning", job=failed_job)
     assert not app.exception
     assert app.number_input(key="ft_n_epochs").value == 7
     assert app.get_by_key("ft_tuning").value == "lora"
@@ -227,34 +231,18 @@ def test_failed_job_can_be_tried_again_with_its_settings(ada: User, base: str, v
 
 
 def test_settings_of_a_job_are_there_again_when_one_comes_back_to_them(
-    ada: User, base: str, visit: Visit
+    ada: User, failed_job: str, visit: Visit
 ) -> None:
-    data = make_dataset(ada, FAQ)
-    job_id = make_job(
-        ada,
-        hyperparameters={"n_epochs": 7},
-        base_model_id=base,
-        dataset_id=data.dataset_id,
-        dataset_version_id=data.id,
-    )
-    app = visit(ada, "fine_tuning", job=job_id)
+    app = visit(ada, "fine_tuning", job=failed_job)
     app.switch_page(places.path("datasets")).run()
     app.switch_page(places.path("fine_tuning"))
-    app.query_params["job"] = job_id
+    app.query_params["job"] = failed_job
     app.run()
     assert app.number_input(key="ft_n_epochs").value == 7
 
 
-def test_a_new_form_has_nothing_of_the_one_before(ada: User, base: str, visit: Visit) -> None:
-    data = make_dataset(ada, FAQ)
-    job_id = make_job(
-        ada,
-        hyperparameters={"n_epochs": 7},
-        base_model_id=base,
-        dataset_id=data.dataset_id,
-        dataset_version_id=data.id,
-    )
-    app = visit(ada, "fine_tuning", job=job_id)
+def test_a_new_form_has_nothing_of_the_one_before(ada: User, failed_job: str, visit: Visit) -> None:
+    app = visit(ada, "fine_tuning", job=failed_job)
     app.text_input(key="ft_name").set_value("typed").run()
     app.query_params.clear()
     app.run()
@@ -265,7 +253,7 @@ def test_a_new_form_has_nothing_of_the_one_before(ada: User, base: str, visit: V
     assert not app.text_input(key="ft_name").value
     app.query_params.clear()
     app.run()
-    app.query_params["job"] = job_id
+    app.query_params["job"] = failed_job
     app.run()
     assert app.number_input(key="ft_n_epochs").value == 7
 
