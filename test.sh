@@ -14,7 +14,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 # Prints the path of a Chromium that starts, or nothing
 find_chromium() {
   local candidate
-  for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
+  for candidate in "${CHROMIUM:-}" chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable \
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" "/Applications/Chromium.app/Contents/MacOS/Chromium" \
     "$(.venv/bin/python -c 'from playwright.sync_api import sync_playwright
 with sync_playwright() as p: print(p.chromium.executable_path)' 2>/dev/null)"; do
@@ -30,7 +30,13 @@ with sync_playwright() as p: print(p.chromium.executable_path)' 2>/dev/null)"; d
 install_chromium() {
   say "No Chromium found: installing one for the browser tests."
   if command -v apt-get >/dev/null 2>&1; then
-    { as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq chromium; } >&2 && return
+    {
+      as_root apt-get update -qq || true
+      # The shell has no windows and costs less; not every Debian has it
+      for package in chromium-headless-shell chromium; do
+        DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "$package" && return
+      done
+    } >&2
   elif command -v dnf >/dev/null 2>&1; then
     as_root dnf install -y -q chromium >&2 && return
   elif command -v pacman >/dev/null 2>&1; then

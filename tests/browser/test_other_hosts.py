@@ -1,4 +1,4 @@
-"""No text of a user, a model, a file or a worker makes a page call another host.
+"""No text of a user, a model, a file or a worker makes a page call another host, or breaks it.
 
 Two things forbid it, and each is tested alone: what is drawn holds nothing that loads (the pages are clean,
 also for a browser that heeds no policy), and the policy stops whatever loads all the same.
@@ -6,10 +6,12 @@ also for a browser that heeds no policy), and the policy stops whatever loads al
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from core.config import ROOT
 from tests.browser.conftest import App, Server, window
 from tests.browser.leaks import SILENT, Listener, Planted, listening, plant
 from tests.browser.rest import Rest
@@ -99,6 +101,7 @@ def pages(planted: Planted) -> list[str]:
         f"/dataset?id={planted.dataset}&row=1",
         f"/dataset?id={planted.chats}&row=1",
         f"/dataset?id={planted.chats}&view=Training+view",
+        f"/diff?id={planted.dataset}",
         f"/edit?id={planted.dataset}",
         f"/review?id={planted.upload}",
         "/sql",
@@ -114,24 +117,38 @@ def pages(planted: Planted) -> list[str]:
         f"/chat?model={planted.model}&dataset={planted.dataset}",
         "/api_keys",
         "/usage",
+        "/guide",
         "/alerts",
         "/settings",
         "/admin",
     ]
 
 
+def test_every_page_is_in_the_list() -> None:
+    opened = {urlsplit(path).path.strip("/") or "home" for path in pages(Planted(*[""] * 8))}
+    assert opened == {page.stem for page in (ROOT / "pages").glob("*.py")}
+
+
 @pytest.mark.parametrize("where", ["most", pytest.param("everywhere", marks=pytest.mark.long)])
 def test_nothing_that_others_wrote_calls_another_host(
     theirs: Server, hers: Rest, chromium: Browser, listener: Listener, planted: Planted, where: str
 ) -> None:
-    """``most``: where most of what others wrote is shown."""
+    """Every page as one look loads it, then turned to the other; ``most``: with the tabs of those that show
+    most of what others wrote."""
     most = ("/dataset?", "/review?", "/job?", "/model?", "/chat?")
-    paths = [path for path in pages(planted) if where == "everywhere" or path.startswith(most)]
     with window(chromium, theirs, user=hers) as app:
-        for path in paths:
-            for _ in tabs_of(app.open(path)):
+        looks = ["desktop-light", "phone-dark"]
+        for number, path in enumerate(pages(planted)):
+            name = f"planted-{number:02}-{urlsplit(path).path.strip('/')}"
+            app.open(path)
+            for _ in tabs_of(app, all_of_them=where == "everywhere" or path.startswith(most)):
                 loading = app.page.evaluate(LOADING, listener.port)
                 assert not loading, f"{path} would load {loading}"
+                app.fits(path)
+            app.shoot(f"{name}-{looks[0]}")
+            looks.reverse()
+            app.show(looks[0]).fits(path).shoot(f"{name}-{looks[0]}")
+        app.show("desktop-light")
         app.open(f"/dataset?id={planted.dataset}&view=Versions&lineage=true")
         drawn_by_webassembly = app.page.get_by_test_id("stGraphVizChart").locator("svg").first
         expect(drawn_by_webassembly).to_be_visible()
@@ -144,12 +161,12 @@ def test_nothing_that_others_wrote_calls_another_host(
     assert listener.heard == []
 
 
-def tabs_of(app: App) -> Iterator[None]:
+def tabs_of(app: App, *, all_of_them: bool) -> Iterator[None]:
     """The page as it opens, then with each of its tabs."""
     app.settled().still()
     yield
     # what lies below a dialog cannot be pressed
-    if "view=" in app.page.url or app.page.get_by_role("dialog").count():
+    if not all_of_them or "view=" in app.page.url or app.page.get_by_role("dialog").count():
         return
     tabs = app.page.get_by_role("tab").filter(visible=True)
     for index in range(1, tabs.count()):

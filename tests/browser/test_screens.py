@@ -1,4 +1,4 @@
-"""Every page at desktop and phone width, light and dark:
+"""Every page at desktop and phone width, light and dark, as it is with a trained model:
 no traceback, nothing wider than the window, and a picture to look at.
 
 Then the same addresses opened by another user: for him nothing of it exists.
@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from core.config import ROOT
-from tests.browser.conftest import LOOKS, App, Server, Tuned, window
+from tests.browser.conftest import LOOKS, SAMPLE, App, Server, Tuned, window
 from tests.browser.rest import Rest
 from tests.waiting import wait_until
 
@@ -101,17 +101,9 @@ def test_every_page_is_in_the_list() -> None:
     assert {p.stem for p in (ROOT / "pages").glob("*.py")} == set(pages(Things("", "", "", "", "", "")))
 
 
-def test_every_page_fits_and_shows_no_traceback(app: App, things: Things) -> None:
-    """Loaded at desktop width in light; then the window becomes a phone's, in the dark."""
-    for name, path in all_of(things).items():
-        app.show("desktop-light").open(path)
-        see(app, name, "desktop-light")
-        app.show("phone-dark").fits(name).shoot(f"{name}-phone-dark")
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_fits_when_it_is_loaded_so(app: App, things: Things, look: str) -> None:
+def test_every_page_fits_and_shows_no_traceback(app: App, things: Things, look: str) -> None:
     app.show(look)
     for name, path in all_of(things).items():
         see(app.open(path), name, look)
@@ -128,8 +120,8 @@ def see(app: App, name: str, look: str) -> None:
     app.fits(name).shoot(f"{name}-{look}")
 
 
-def test_colours_follow_the_system_under_an_open_page(app: App, things: Things) -> None:
-    app.open(f"/dataset?id={things.dataset}")
+def test_colours_follow_the_system_under_an_open_page(app: App, rest: Rest) -> None:
+    app.open(f"/dataset?id={rest.upload(SAMPLE)['id']}")
     light = ground_of(app)
     app.page.emulate_media(color_scheme="dark")
     wait_until(lambda: ground_of(app), lambda seen: seen != light)
