@@ -107,6 +107,7 @@ while os.getppid() == parent: sum(range(10**6))' &
 run() { .venv/bin/python -m pytest "$@" ${more[@]+"${more[@]}"}; }
 
 export PYTHONDONTWRITEBYTECODE=  # each part would compile all tests anew: half of the time it takes to find them
+export OMP_WAIT_POLICY=PASSIVE  # two trainings at once on few cores: threads that wait must not compute meanwhile
 others=(--ignore=tests/browser --ignore=tests/hostile --ignore=tests/bench)
 unit=(tests "${others[@]}" -m "not slow$short" -n 2 --dist loadfile)
 alone=(tests/hostile -m "alone$short")  # these have limits of seconds

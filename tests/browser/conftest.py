@@ -89,9 +89,9 @@ def pytest_exception_interact(node: pytest.Item) -> None:
     for value in getattr(node, "funcargs", {}).values():
         if isinstance(value, App):
             SCREENSHOTS.mkdir(exist_ok=True)
-            value.page.screenshot(
-                path=SCREENSHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}.png"
-            )
+            name = f"failed-{re.sub(r'[^a-z0-9]+', '-', node.name.lower())}"
+            value.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+            (SCREENSHOTS / f"{name}.txt").write_text(value.page.inner_text("body"), encoding="utf-8")
 
 
 @dataclass

@@ -135,13 +135,11 @@ def read_samples(app: App, rest: Rest, job_id: str) -> None:
     card = app.by_key("sample_0")
     expect(card).to_contain_text(f"Step {steps[0]}")
     expect(card).to_contain_text(f"Step {steps[-1]}")
-    columns = [
-        card.get_by_text(f"Step {step}", exact=True).first.bounding_box() for step in (steps[0], steps[-1])
-    ]
-    early, late = columns
-    assert early
-    assert late
-    assert early["y"] == pytest.approx(late["y"], abs=2), "side by side"
+    columns = [card.get_by_text(f"Step {step}", exact=True).first for step in (steps[0], steps[-1])]
+    early, late = wait_until(
+        lambda: [column.bounding_box() or {"x": 0, "y": 0} for column in columns],
+        lambda boxes: boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=2),  # side by side, once it is still
+    )
     assert early["x"] < late["x"]
     app.shoot_in("monitor-samples", "desktop-light", "phone-dark", at="job_tabs")
 
