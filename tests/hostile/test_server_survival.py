@@ -168,7 +168,7 @@ def test_machine_that_went_down_resumes_at_the_next_start(
 def test_stopped_server_checkpoints_its_jobs_within_three_seconds(
     server: Server, rest: Rest, start_job: Callable[..., str]
 ) -> None:
-    job_id = start_job()
+    job_id = start_job(epochs=10)
     rest.wait_for_job(job_id, running_at(10))
     seconds = server.stop(signal.SIGTERM)
     assert seconds < 3

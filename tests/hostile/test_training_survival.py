@@ -36,7 +36,7 @@ from tests.waiting import wait_until
 MakeJob = Callable[..., JobRow]
 Serve = Callable[[], subprocess.Popen[bytes]]
 pytestmark = [pytest.mark.usefixtures("tiny_base"), pytest.mark.timeout(300)]
-SETTINGS, STEPS = {"n_epochs": 10, "batch_size": 4}, 30
+SETTINGS, STEPS = {"n_epochs": 7, "batch_size": 4}, 21
 MEBIBYTE = 2**20
 
 
@@ -60,7 +60,7 @@ def short_patience(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make(ada: User, make_job: MakeJob) -> Callable[..., JobRow]:  # noqa: F811
-    """``make(slow=0.2, hang_at=5)``: a job of 30 steps with that trouble."""
+    """``make(slow=0.2, hang_at=5)``: a job of 21 steps with that trouble."""
 
     def make(**trouble: Any) -> JobRow:
         return make_job(ada, runner="slow", notes=json.dumps(trouble), hyperparameters=SETTINGS)

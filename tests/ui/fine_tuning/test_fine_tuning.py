@@ -200,11 +200,10 @@ def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> Non
         for kind in ("number_input", "text_input", "button_group", "selectbox")
         for widget in app.get(kind)
     }
-    applying = [
-        name for name, field in Hyperparameters.model_json_schema()["properties"].items() if name != "beta"
-    ]
-    assert {f"ft_{name}" for name in applying} <= keys
-    assert "ft_beta" not in keys
+    settings = set(Hyperparameters.model_json_schema()["properties"])
+    of_others = set(OWN_SETTINGS) - {setting.name for setting in METHODS["supervised"].settings}
+    assert {f"ft_{name}" for name in settings - of_others} <= keys
+    assert not {f"ft_{name}" for name in of_others} & keys
 
 
 @pytest.fixture
@@ -303,10 +302,9 @@ PAIR = {"prompt": "What is it?", "chosen": "It is this.", "rejected": "No idea."
 
 def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit) -> None:
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
-    assert (app.radio(key="ft_method").options, app.radio(key="ft_method").value) == (
-        ["Supervised fine-tuning", "Continued pre-training"],
-        "supervised",
-    )
+    fitting = [method.title for method in METHODS.values() if "chat" in method.formats]
+    assert (app.radio(key="ft_method").options, app.radio(key="ft_method").value) == (fitting, "supervised")
+    assert METHODS["dpo"].title not in fitting
     app = visit(
         ada, "fine_tuning", dataset=make_dataset(ada, [{"text": "Once upon a time."}] * 5, "tales").dataset_id
     )
