@@ -2,6 +2,7 @@
 services know no web framework, pages no database, the web process no torch."""
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 import core
 from core.config import ROOT
@@ -208,32 +211,39 @@ def test_only_config_reads_the_environment() -> None:
     ]
 
 
-def test_web_process_imports_no_torch() -> None:
-    code = (
-        f"import core.api, core.ui, core.server, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_nothing_in_the_web_process_is_hidden_by_a_folder_of_the_pages() -> None:
-    """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs:
-    ``import datasets`` would find our folder there."""
+@pytest.fixture(scope="module")
+def web_process() -> tuple[list[str], list[str]]:
+    """What one has imported that it should not: heavy libraries, once all of ours is imported; then modules
+    of ``core/ui`` in place of others, also of those that are imported late."""
     ours = {path.stem for path in (ROOT / "core/ui").iterdir() if not path.name.startswith("__")}
-    modules = [
-        _name(path)
-        for path in _modules()
-        if _is_one_of(_name(path), {"core.ui", "core.api", "core.server", "core.cli"})
+    names = [
+        name
+        for name in map(_name, _modules())
+        if _is_one_of(name, {"core.ui", "core.api", "core.server", "core.cli"}) and name != "core.ui.main"
     ]
     late = ["pandas", "altair", "tokenizers", "huggingface_hub", *(["mlflow"] if find_spec("mlflow") else [])]
-    names = [name for name in modules if name != "core.ui.main"] + late
     code = (
-        f"import importlib, sys; sys.path.insert(0, {str(ROOT / 'core/ui')!r})\n"
+        f"import importlib, json, sys; sys.path.insert(0, {str(ROOT / 'core/ui')!r})\n"
         f"for name in {names}: importlib.import_module(name)\n"
-        f"print(sorted({ours} & sys.modules.keys()))"
+        f"heavy = sorted({HEAVY} & sys.modules.keys())\n"
+        f"for name in {late}: importlib.import_module(name)\n"
+        f"print(json.dumps([heavy, sorted({ours} & sys.modules.keys())]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]")
+    heavy, hidden = json.loads(done.stdout.splitlines()[-1])
+    return heavy, hidden
+
+
+def test_web_process_imports_no_torch(web_process: tuple[list[str], list[str]]) -> None:
+    assert web_process[0] == []
+
+
+def test_nothing_in_the_web_process_is_hidden_by_a_folder_of_the_pages(
+    web_process: tuple[list[str], list[str]],
+) -> None:
+    """Streamlit puts ``core/ui`` first on ``sys.path`` while a page runs:
+    ``import datasets`` would find our folder there."""
+    assert web_process[1] == []
 
 
 def test_app_stays_small() -> None:

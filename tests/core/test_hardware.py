@@ -21,6 +21,7 @@ print(torch.get_num_threads(), int(((torch.full((4_000_000,), 1e-39) * 1.0) != 0
 """
 
 
+@pytest.mark.slow
 def test_numbers_that_slow_a_cpu_down_count_as_zero_in_every_thread() -> None:
     done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "0"]

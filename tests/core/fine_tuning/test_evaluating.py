@@ -163,6 +163,7 @@ def test_rows_that_were_deleted_meanwhile_are_named(
     )
 
 
+@pytest.mark.slow  # torch
 def test_what_cannot_be_loaded_fails_with_a_sentence(ada: User, half_way: JobRow) -> None:
     fine_tuning.evaluate_checkpoint(
         ada, half_way.id, 8, NewEvaluation(dataset_version_id=half_way.dataset_version_id)

@@ -35,7 +35,8 @@ def take_from_folder(user: User, size: int) -> None:
 
 def stage(user: User, size: int) -> None:
     file = storage.new_staging_path()
-    file.write_bytes(b"a\n" + b"1\n" * (size // 2 - 1) + b"1" * (size % 2))
+    row = b"1" * 99 + b"\n"
+    file.write_bytes((b"a\n" + row * (size // len(row) + 1))[:size])
     datasets.create(user, NewDataset(), file=file, filename="a.csv")
 
 

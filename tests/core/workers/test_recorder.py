@@ -62,6 +62,7 @@ def points_of(job: JobRow, name: str) -> dict[int, float]:
         return {row.step: row.value for row in session.scalars(rows)}
 
 
+@pytest.mark.slow  # tensorboardX imports torch
 def test_steps_become_series_with_those_of_the_method(job: JobRow) -> None:
     recorder = recorder_of(job)
     recorder.planned(settings(), total_steps=10, start_step=0)
@@ -155,6 +156,7 @@ def test_machine_is_described_and_load_is_measured(job: JobRow) -> None:
     assert 0 <= points_of(job, "cpu_utilisation")[2] <= 1
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_no_step_twice_after_a_resume(job: JobRow) -> None:
     for start, steps in ((0, (1, 2, 3)), (2, (3, 4))):
         recorder = recorder_of(job)
