@@ -15,7 +15,7 @@ from core.errors import LuthierError
 from core.people.users import User
 from core.ui import places, show
 from core.ui.datasets import conversions_view, dataset_actions, dataset_view, training_view, versions_view
-from core.ui.datasets.rows import rows_view
+from core.ui.datasets.rows import edit_view, rows_view
 from core.ui.reports import columns_view
 from core.ui.sign_in import require_user
 
@@ -83,6 +83,7 @@ except LuthierError:
     places.link("datasets", "All datasets", icon="arrow_back")
     st.stop()
 
+edit_view.forget_saved(dataset.id)
 places.link("datasets", "All datasets", icon="arrow_back")
 version = choose_version(user, dataset)
 show_header(user, dataset, version)

@@ -144,7 +144,9 @@ def problem(ex: Exception) -> bool:
 
 def flash(message: str, icon: str = "check_circle") -> None:
     """Say it on the next run, even on another page: for what a callback or a dialog has done."""
-    st.session_state.setdefault(FLASH, []).append((message, icon, None))
+    kept = st.session_state.setdefault(FLASH, [])
+    if (message, icon, None) not in kept:
+        kept.append((message, icon, None))
 
 
 def flash_error(err: LuthierError) -> None:

@@ -4,11 +4,14 @@ splits and the admin's rule for old versions."""
 from typing import Any
 
 import pytest
+import streamlit as st
 
 from core import datasets
 from core.datasets import DatasetList, Retention, Version
 from core.people.users import User
+from core.ui import places
 from core.ui.datasets import lineage_view
+from core.ui.datasets.rows import edit_view
 from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
 from tests.core.datasets.version_of_sql import make
 from tests.ui.conftest import Visit, text_of
@@ -141,6 +144,34 @@ def test_the_editor_saves_the_next_version_and_keeps_edits_on_an_error(
     assert not app.exception
     newest = datasets.version_of(ada, pair[0].dataset_id)
     assert (newest.version, newest.origin, newest.note) == (3, "edit", "mended")
+
+
+def test_a_reader_who_is_kept_from_leaving_the_editor_leaves_it_with_the_next_run(
+    visit: Visit, ada: User, pair: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that the browser asks for while the page is left takes the place of the page it is left for."""
+    left, go = [], places.go
+
+    def overtaken_once(page: str, **query: Any) -> None:
+        left.append(page)
+        st.stop() if len(left) == 1 else go(page, **query)
+
+    monkeypatch.setattr(places, "go", overtaken_once)
+    app = visit(ada, "edit", id=pair[0].dataset_id)
+    app.session_state[f"_editing_{pair[1].dataset_id}"].ground = Pending({(1, "id"): 100})
+    app.run()
+    app.button(key="edit_save").click().run()
+    assert left == ["dataset"]
+    app.run()
+    assert not app.exception
+    assert left == ["dataset", "dataset"]
+    assert [toast.value.startswith("Version 3 is saved") for toast in app.toast] == [True]
+    newest, key = datasets.version_of(ada, pair[0].dataset_id), f"_editing_{pair[1].dataset_id}"
+    assert newest.version == 3
+    app = visit(ada, "dataset", id=newest.dataset_id)
+    app.session_state[key] = edit_view.Editing(newest, saved=newest)
+    app.run()
+    assert key not in app.session_state  # the next editor begins anew
 
 
 def test_a_split_shows_its_counts_and_makes_its_parts(

@@ -83,6 +83,13 @@ def show_editor(user: User, dataset: Dataset) -> None:
     _show_saving(user, dataset, state)
 
 
+def forget_saved(dataset_id: str) -> None:
+    """For the page that an editor is left for: the next editor begins anew."""
+    state: Editing | None = st.session_state.get(STATE.format(dataset_id))
+    if state is not None and state.saved is not None:
+        del st.session_state[STATE.format(dataset_id)]
+
+
 def _state(user: User, dataset: Dataset) -> Editing:
     """Edits belong to the version they were made on: they stay with it when a newer one appears meanwhile."""
     newest, key = datasets.version_of(user, dataset.id), STATE.format(dataset.id)
@@ -253,6 +260,7 @@ def _save(user: User, state: Editing, *, force: bool) -> None:
 
 
 def _leave(state: Editing, version: Version) -> NoReturn:
-    st.session_state.pop(STATE.format(version.dataset_id), None)
+    """Also once more: whatever the browser sends meanwhile starts this page again in place of the next one.
+    So what was saved is forgotten by the page that the reader arrives at, see :func:`forget_saved`."""
     show.flash(f"Version {version.version} is saved: {_said(state.now)}.")
     places.go("dataset", id=version.dataset_id, view="Versions")
