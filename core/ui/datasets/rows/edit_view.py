@@ -84,7 +84,7 @@ def show_editor(user: User, dataset: Dataset) -> None:
 
 
 def forget_saved(dataset_id: str) -> None:
-    """For the page that an editor is left for: the next editor begins anew."""
+    """Called by the dataset's page, which an editor leads to after saving: the next editor begins anew."""
     state: Editing | None = st.session_state.get(STATE.format(dataset_id))
     if state is not None and state.saved is not None:
         del st.session_state[STATE.format(dataset_id)]
@@ -260,7 +260,7 @@ def _save(user: User, state: Editing, *, force: bool) -> None:
 
 
 def _leave(state: Editing, version: Version) -> NoReturn:
-    """Also once more: whatever the browser sends meanwhile starts this page again in place of the next one.
-    So what was saved is forgotten by the page that the reader arrives at, see :func:`forget_saved`."""
+    """May run again: a run that the browser asks for meanwhile takes the place of the next page's. So the
+    page that the reader arrives at removes the saved state, see :func:`forget_saved`."""
     show.flash(f"Version {version.version} is saved: {_said(state.now)}.")
     places.go("dataset", id=version.dataset_id, view="Versions")
