@@ -129,6 +129,7 @@ def test_a_killed_server_leaves_the_training_at_work_and_adopts_it_again(
     assert curve_of(job) == straight
 
 
+@pytest.mark.long
 def test_killed_server_and_worker_resume_at_the_next_start_with_the_same_curve(
     make: MakeJob, server: Serve, straight: dict[int, float]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_runner_has_a_title_and_says_whether_it_can_be_used(name: str) -> None
     assert RUNNERS[name].problem() is None or name != "subprocess"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_base")
 def test_two_processes_train_one_job_to_its_model(ada: User, make_job: MakeJob) -> None:
