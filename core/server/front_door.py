@@ -2,8 +2,8 @@
 
 It gives the request an id, logs it, adds the headers every answer has, finds out the client's real address,
 hands ``/api``, ``/v1`` and the browser's own routes straight to their apps (Streamlit's middlewares would
-answer bad paths in their own words), and lets nobody without a live session fetch what Streamlit serves to
-whoever knows the address.
+answer bad paths in their own words), lets nobody without a live session fetch what Streamlit serves to
+whoever knows the address, and says 404 where Streamlit would answer anything with its index page.
 """
 
 import time
@@ -20,7 +20,7 @@ from core.api.rest.app import edge as rest
 from core.errors import Unauthorized
 from core.people import sessions
 from core.security import new_id
-from core.server import logs
+from core.server import addresses, logs
 from core.server.client import put_real_client
 from core.server.page_policy import policy_for
 
@@ -79,10 +79,26 @@ class FrontDoor:
             await own(scope, receive, send)
         elif browser.owns(path):
             await browser.site(scope, receive, send)
+        elif not addresses.is_known(path):
+            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
         elif path.startswith(PRIVATE) and not await _has_session(scope):
             await errors.render(Unauthorized(), scope["luthier"].request_id)(scope, receive, send)
         else:
-            await self.streamlit(scope, receive, send)
+            await self._ask_streamlit(scope, receive, send)
+
+    async def _ask_streamlit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_there = True
+
+        async def sending(message: Message) -> None:
+            nonlocal is_there
+            if message["type"] == "http.response.start":
+                is_there = not addresses.is_index_instead(scope["path"], message)
+            if is_there:
+                await send(message)
+
+        await self.streamlit(scope, receive, sending)
+        if not is_there:
+            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
 
 
 async def _has_session(scope: Scope) -> bool:
