@@ -44,6 +44,7 @@ class Version:
     skipped_rows: int  # left out as the options allow
     note: str  # its author's
     detected: dict[str, Any]  # what the reader decided: encoding, delimiter, header and others
+    notes: list[str]  # what it decided that a person may want to change, and what is not as it was
     author: dict[str, str] | None = None  # {"id", "name"}
     origin: str = "upload"  # upload, query, edit, append, split, python
     options: dict[str, Any] = field(default_factory=dict)  # what was chosen when it was made
@@ -79,6 +80,7 @@ class Dataset:
     columns: list[dict[str, str]]  # {"name", "type": the DuckDB type}
     training: dict[str, Any] | None  # as in Version
     note: str  # of the version shown
+    notes: list[str]  # as in Version
     created_at: datetime
     updated_at: datetime
     # the version that already had these bytes, said once by the call that found it
@@ -180,6 +182,7 @@ def present_version(row: DatasetVersionRow, parents: Sequence[str] = (), author:
         skipped_rows=row.skipped_rows,
         note=row.note,
         detected=row.detected,
+        notes=list((row.detected or {}).get("notes") or []),
         author={"id": row.created_by, "name": author},
         origin=row.origin,
         options={name: value for name, value in row.options.items() if name not in INTERNAL_OPTIONS},
@@ -210,6 +213,7 @@ def present(row: DatasetRow, shown: DatasetVersionRow) -> Dataset:
         columns=shown.columns,
         training=shown.training,
         note=shown.note,
+        notes=list((shown.detected or {}).get("notes") or []),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

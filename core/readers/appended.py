@@ -12,7 +12,8 @@ import duckdb
 
 from core import sql_types
 from core.errors import UnreadableFile
-from core.readers.options import TYPES
+from core.readers import json_casts
+from core.readers.options import is_choice
 from core.readers.sql import describe, literal, quoted
 
 Columns = dict[str, str]
@@ -20,7 +21,7 @@ Columns = dict[str, str]
 
 def types_for(columns: list[dict[str, str]]) -> dict[str, str]:
     """How a reader should read columns that are to fit these: so "007" stays text behind text."""
-    return {column["name"]: column["type"] for column in columns if column["type"] in TYPES}
+    return {column["name"]: column["type"] for column in columns if is_choice(column["type"])}
 
 
 def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path) -> None:
@@ -35,7 +36,7 @@ def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path)
     casts = {name: type_ for name, type_ in old.items() if new[name] != type_}
     _require_same_values(connection, target, new, casts)
     values = ", ".join(
-        f"{quoted(name)}::{type_} AS {quoted(name)}" if name in casts else quoted(name)
+        f"{_cast(quoted(name), new[name], type_)} AS {quoted(name)}" if name in casts else quoted(name)
         for name, type_ in old.items()
     )
     names = ", ".join(quoted(name) for name in old)
@@ -84,8 +85,18 @@ def _require_same_values(
         )
 
 
+def _cast(x: str, mine: str, theirs: str) -> str:
+    if theirs == "JSON":
+        return f"to_json({x})"
+    return json_casts.cast(x, theirs) if mine == "JSON" and sql_types.is_nested(theirs) else f"{x}::{theirs}"
+
+
 def _is_lost(x: str, mine: str, theirs: str) -> str:
     """SQL that is true for a value that would not be the same after the cast."""
+    if theirs == "JSON":
+        return "false"
+    if mine == "JSON" and sql_types.is_nested(theirs):
+        return f"{x} IS NOT NULL AND ({json_casts.is_other(x, sql_types.parsed(theirs))})"
     if not _are_alike(sql_types.parsed(mine), sql_types.parsed(theirs)):
         return f"{x} IS NOT NULL"
     return f"{x} IS NOT NULL AND TRY_CAST(TRY_CAST({x} AS {theirs}) AS {mine}) IS DISTINCT FROM {x}"

@@ -1,5 +1,6 @@
 """Arrow IPC, as file or stream, and Feather. Batches are checked before anybody trusts their offsets."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,28 +8,28 @@ import duckdb
 import pyarrow as pa
 from pyarrow import ipc
 
+from core.cells import json_safe
 from core.errors import UnreadableFile, is_full_disk
 from core.readers.base import Reading, ReadTask, write_parquet
-from core.readers.sql import clean_names, explain
+from core.readers.sql import clean_names
+
+DAMAGED = "The Arrow file is damaged or cut off, so it cannot be read to its end. Write it again."
 
 
 def read(task: ReadTask) -> Reading:
     try:
         with pa.memory_map(str(task.source)) as mapped:
             schema, batches, layout = _open(mapped)
-            schema = pa.schema(
-                [_storable(f).with_name(n) for f, n in zip(schema, clean_names(schema.names), strict=True)]
-            )
-            incoming = pa.RecordBatchReader.from_batches(schema, _checked(batches, schema, task))
+            reading = Reading(detected={"layout": layout})
+            wanted = _wanted(schema, task, reading)
+            incoming = pa.RecordBatchReader.from_batches(wanted, _checked(batches, wanted, task))
             task.connection.register("incoming", incoming)
             write_parquet(task, "SELECT * FROM incoming")
     except (pa.ArrowException, duckdb.Error, OSError) as error:
         if isinstance(error, OSError) and is_full_disk(error):  # the disk, not the file
             raise
-        raise UnreadableFile(
-            f"The Arrow file is damaged, cut off, or of a kind that cannot be read: {explain(error)}"
-        ) from error
-    return Reading(detected={"layout": layout})
+        raise UnreadableFile(DAMAGED) from error
+    return reading
 
 
 def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
@@ -40,19 +41,73 @@ def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
     return stream.schema, iter(stream), "stream"
 
 
+def _wanted(schema: pa.Schema, task: ReadTask, reading: Reading) -> pa.Schema:
+    """The types to hand on. Raises UnreadableFile for a column that has none, by its name."""
+    fields = []
+    for field, name in zip(schema, clean_names(schema.names), strict=True):
+        type_ = pa.string() if pa.types.is_union(field.type) else _storable(field.type)
+        if not _is_known(pa.field(name, type_), field.type, task):
+            kind = str(field.type).partition("<")[0].partition("(")[0].replace("_", " ")
+            raise UnreadableFile(
+                f"The column {name!r} has a type that no table here can hold ({kind}). "
+                "Convert it, or leave it out, and upload the file again."
+            )
+        if type_ != field.type and pa.types.is_string(type_):
+            kind = "a union of types" if pa.types.is_union(field.type) else "numbers of more than 38 digits"
+            reading.note(f"Kept as text, because it is {kind}: {name}.")
+        fields.append(pa.field(name, type_))
+    return pa.schema(fields)
+
+
+def _is_known(field: pa.Field, was: pa.DataType, task: ReadTask) -> bool:
+    """Whether Arrow makes this type of the old one, and DuckDB takes it."""
+    try:
+        if not pa.types.is_union(was):
+            pa.array([], was).cast(field.type)
+        task.connection.from_arrow(pa.schema([field]).empty_table()).fetchall()
+    except (pa.ArrowException, duckdb.Error):
+        return False
+    return True
+
+
 def _checked(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: ReadTask
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         batch.validate(full=True)
         task.progress.advance(0)
-        columns = [cells.cast(wanted.type) for cells, wanted in zip(batch.columns, schema, strict=True)]
+        columns = [
+            _as_text(cells) if pa.types.is_union(cells.type) else cells.cast(wanted.type)
+            for cells, wanted in zip(batch.columns, schema, strict=True)
+        ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _storable(field: pa.Field) -> pa.Field:
-    """DuckDB knows no half floats, and its intervals are coarser
-    than durations: those become whole counts of their unit."""
-    if pa.types.is_float16(field.type):
-        return field.with_type(pa.float32())
-    return field.with_type(pa.int64()) if pa.types.is_duration(field.type) else field
+def _as_text(cells: pa.Array) -> pa.Array:
+    values = (
+        value if value is None or isinstance(value, str) else json.dumps(json_safe(value), ensure_ascii=False)
+        for value in cells.to_pylist()
+    )
+    return pa.array(values, pa.string())
+
+
+def _storable(type_: pa.DataType) -> pa.DataType:
+    """DuckDB knows no half floats and no decimals beyond 38 digits, and its intervals are coarser than
+    durations: those become whole counts of their unit. The same inside lists and structures."""
+    if pa.types.is_float16(type_):
+        return pa.float32()
+    if pa.types.is_duration(type_):
+        return pa.int64()
+    if pa.types.is_decimal256(type_):
+        return pa.decimal128(type_.precision, type_.scale) if type_.precision <= 38 else pa.string()
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(_storable(field.type)) for field in type_])
+    if pa.types.is_map(type_):
+        return pa.map_(_storable(type_.key_type), _storable(type_.item_type))
+    if pa.types.is_list(type_):
+        return pa.list_(type_.value_field.with_type(_storable(type_.value_type)))
+    if pa.types.is_large_list(type_):
+        return pa.large_list(type_.value_field.with_type(_storable(type_.value_type)))
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(type_.value_field.with_type(_storable(type_.value_type)), type_.list_size)
+    return type_

@@ -14,20 +14,17 @@ from typing import Any
 import duckdb
 
 from core import sql_types
-from core.errors import DiskFull, UnreadableFile, is_full_disk
+from core.errors import DiskFull, UnreadableFile, ValidationError, is_full_disk
 from core.readers import big_integers
 from core.readers.options import IngestOptions
 from core.readers.rejects import Rejects
-from core.readers.sql import clean_names, describe, explain, literal, quoted
+from core.readers.sql import clean_names, describe, literal, quoted
 
-__all__ = ["clean_names", "describe", "explain", "literal", "quoted"]
+__all__ = ["clean_names", "describe", "literal", "quoted"]
 
 MAX_ERRORS = 100
 MAX_COLUMNS = 10_000
 GROUP_BYTES = 128 * 2**20
-# Columns of these names are taught: their words must stay as they were written ("yes", "1.50"), whatever they
-# could be parsed as.
-PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
 
 
 class Cancelled(Exception):
@@ -85,6 +82,7 @@ class ReadTask:
         self.detected: dict[
             str, str
         ] = {}  # types of columns for which the user chose others while they were read
+        self.kept_as_taught: list[str] = []  # columns that would have another type if no model learned them
 
 
 @dataclass
@@ -139,6 +137,16 @@ def require_columns(count: int) -> None:
             f"It has {count:,} columns; at most {MAX_COLUMNS:,} are possible. Cut the table, "
             f"or turn it around."
         )
+
+
+def require_date_format(task: ReadTask) -> None:
+    """Raises ValidationError for a stated format that DuckDB does not know."""
+    if not task.options.date_format:
+        return
+    try:
+        task.connection.execute("SELECT try_strptime('1', ?)", [task.options.date_format]).fetchall()
+    except duckdb.Error as error:
+        raise ValidationError.of("options.date_format", "is not a date format such as %d/%m/%Y") from error
 
 
 def unreadable_rows(

@@ -12,20 +12,29 @@ text.
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
-from core.errors import UnreadableFile, ValidationError
-from core.readers import column_types, text
-from core.readers.base import MAX_ERRORS, Reading, ReadTask, require_columns, unreadable_rows, write_parquet
+from core.errors import UnreadableFile
+from core.readers import column_types, headers, text
+from core.readers.base import (
+    MAX_ERRORS,
+    Reading,
+    ReadTask,
+    require_columns,
+    require_date_format,
+    unreadable_rows,
+    write_parquet,
+)
 from core.readers.chosen_types import misfit
 from core.readers.column_types import MISFIT, TextColumn
 from core.readers.dialects import DEFAULT_LINE, Dialect, RowSample, sample_of, settle_dialect
 from core.readers.records import Record, problem_of, records
-from core.readers.sql import clean_names, explain, literal
+from core.readers.sql import clean_names, literal
+from core.readers.taught import taught
 
 ANSWERS_AT_ONCE = 2000
 WIDE = 2000
@@ -36,9 +45,11 @@ def read(task: ReadTask) -> Reading:
     reading = Reading()
     plain = text.as_utf8(task, reading).path
     dialect = settle_dialect(plain, task, reading)
+    if dialect.comment:
+        plain = _without_comments(plain, dialect, task)
     if dialect.width == 1 and task.suffix == ".txt":
         return _read_lines(plain, task, reading)
-    _require_date_format(task)
+    require_date_format(task)
     if not task.options.skip_bad_rows:
         try:
             _convert(plain, dialect, task, reading)
@@ -48,7 +59,10 @@ def read(task: ReadTask) -> Reading:
     try:
         _convert_mended(plain, dialect, task, reading)
     except duckdb.Error as error:
-        raise UnreadableFile(f"It could not be read as delimited text: {explain(error)}") from error
+        raise UnreadableFile(
+            "It could not be read as delimited text. Choose the delimiter and the encoding, and look whether "
+            "all quotes are closed."
+        ) from error
     return reading
 
 
@@ -98,38 +112,31 @@ def _columns_of(sample: RowSample, dialect: Dialect, task: ReadTask) -> tuple[bo
     width, stated = dialect.width, task.options.header
     first, body = sample.rows[0], sample.rows[1:]
     names = clean_names(first[:width])
-    below = _proposed(names, body, task)
-    has_header = stated if stated is not None else _is_header(first, below, any_rows=bool(body))
-    if has_header:
-        return True, below
-    return False, _proposed([f"column{i}" for i in range(width)], sample.rows, task)
+    free = task.options.model_copy(update={"types": None})
+    below = [column_types.propose(name, (row[i] for row in body), free) for i, name in enumerate(names)]
+    has_header = stated if stated is not None else headers.is_header(first, below, body)
+    if not has_header:
+        names = [f"column{i}" for i in range(width)]
+    return has_header, _proposed(names, body if has_header else sample.rows, task)
 
 
 def _proposed(names: list[str], rows: list[list[str]], task: ReadTask) -> list[TextColumn]:
+    """Each column with what it may be: what the user chose, text as written where it is taught."""
     free = task.options.model_copy(update={"types": None})
-    for i, name in enumerate(names):
-        if name in (task.options.types or {}):
-            task.detected[name] = column_types.propose(name, (row[i] for row in rows), free).type
-    return [
-        column_types.propose(name, (row[i] for row in rows), task.options) for i, name in enumerate(names)
-    ]
-
-
-def _is_header(first: list[str], below: list[TextColumn], *, any_rows: bool) -> bool:
-    """A first row that could itself be a row of the typed columns below is data;
-    but years in a row are names (1990, 1991, …)."""
-    fitting = [
-        value
-        for value, column in zip(first, below, strict=False)
-        if value and column.candidates and not column.unseen and column.candidates[0].looks(value.strip())
-    ]
-    years = [int(value) for value in fitting if value.isdecimal() and 1500 < int(value) < 2200]
-    are_years = (
-        len(fitting) > 1
-        and len(years) == len(fitting)
-        and years == list(range(years[0], years[0] + len(years)))
-    )
-    return not any_rows or not fitting or (are_years and len(fitting) < len(first))
+    found = [column_types.propose(name, (row[i] for row in rows), free) for i, name in enumerate(names)]
+    numbers = [column.name for column in found if column.candidates and not column.unseen]
+    words = taught(names, are_numbers=numbers)
+    chosen, columns = task.options.types or {}, []
+    for i, column in enumerate(found):
+        if column.name in chosen:
+            task.detected[column.name] = column.type
+            column = column_types.propose(column.name, (row[i] for row in rows), task.options)
+        elif column.name in words:
+            column = column_types.propose(column.name, (row[i] for row in rows), free, taught=True)
+            if found[i].type != column.type and not found[i].unseen:
+                task.kept_as_taught.append(column.name)
+        columns.append(column)
+    return columns
 
 
 def _is_unclear(column: TextColumn) -> bool:
@@ -274,44 +281,85 @@ def _wrong_width(record: Record, dialect: Dialect) -> str | None:
     return f"{count} value{'s' * (count != 1)} where the first row has {width} (from {where})"
 
 
-def _require_date_format(task: ReadTask) -> None:
-    if not task.options.date_format:
-        return
-    try:
-        task.connection.execute("SELECT try_strptime('1', ?)", [task.options.date_format]).fetchall()
-    except duckdb.Error as error:
-        raise ValidationError.of(
-            "options.date_format", f"is not a date format such as %d/%m/%Y: {explain(error)}"
-        ) from error
-
-
 def _tell(
     reading: Reading, has_header: bool, columns: list[TextColumn], sample: RowSample, task: ReadTask
 ) -> None:
     reading.detected["header"] = has_header
-    if not has_header and task.options.header is None:
-        reading.note("No header row was found, so the columns are numbered.")
-    dated = [column for column in columns if column.candidates and column.candidates[0].format]
-    if dated:
-        format_ = reading.detected["date_format"] = str(dated[0].candidates[0].format)
-        order = {"%d": "day first", "%m": "month first"}.get(format_[:2])
-        if order and not task.options.date_format:
-            names = ", ".join(column.name for column in dated[:5])
-            either = " Both orders fit." if _is_unclear(dated[0]) else ""
-            reading.note(
-                f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it."
-            )
-    elif task.options.date_format:
-        reading.note(f"No column fits the date format {task.options.date_format}.")
+    rows = sample.rows[has_header:]
+    if task.options.header is None and (question := headers.question(has_header, columns, sample.rows)):
+        reading.note(question)
+    _tell_dates(reading, columns, rows, task)
     kept = [
         column.name
         for i, column in enumerate(columns)
         if not column.candidates
         and not column.chosen
-        and column_types.is_nearly_number(row[i] for row in sample.rows[has_header:])
+        and column_types.is_nearly_number(row[i] for row in rows)
+        and column.name not in task.kept_as_taught
     ]
-    if kept:
-        reading.note(f"Kept as text, because reading it as numbers would change it: {', '.join(kept[:10])}.")
+    rounded = [c.name for c in columns if c.candidates and c.candidates[0].is_rounded]
+    scaled = [
+        c.name for c in columns if not c.chosen and c.type.startswith("DECIMAL") and ",0)" not in c.type
+    ]
+    for names, sentence in (
+        (kept, "Kept as text, because reading it as numbers would change it: {}."),
+        (scaled, "Read as decimals, so that zeros behind the point stay: {}."),
+        (
+            rounded,
+            "Rounded, because a number holds no more than 17 digits: {}. Choose Text to keep them all.",
+        ),
+        (task.kept_as_taught, "Kept as text as it was written, because models learn it: {}."),
+    ):
+        if names:
+            reading.note(sentence.format(_listed(names)))
+    for column in columns:
+        if column.left_out:
+            reading.note(f"Left out of the numbers in {column.name}: {' '.join(column.left_out)}.")
+
+
+def _tell_dates(reading: Reading, columns: list[TextColumn], rows: list[list[str]], task: ReadTask) -> None:
+    unclear = [
+        column.name
+        for i, column in enumerate(columns)
+        if not column.candidates
+        and not column.chosen
+        and column_types.has_unclear_century(row[i] for row in rows)
+    ]
+    if unclear and not task.options.date_format:
+        reading.note(
+            f"Kept as text, because the years of two digits may be of either century: {_listed(unclear)}. "
+            "Give a date format such as %d/%m/%y to read them as dates."
+        )
+    dated = [column for column in columns if column.candidates and column.candidates[0].format]
+    if dated:
+        format_ = reading.detected["date_format"] = str(dated[0].candidates[0].format)
+        order = {"%d": "day first", "%m": "month first"}.get(format_[:2])
+        if order and not task.options.date_format:
+            either = " Both orders fit." if _is_unclear(dated[0]) else ""
+            names = _listed([column.name for column in dated])
+            reading.note(
+                f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it."
+            )
+    elif task.options.date_format:
+        reading.note(f"No column fits the date format {task.options.date_format}.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _without_comments(path: Path, dialect: Dialect, task: ReadTask) -> Path:
+    """The file with an empty line for each line of a comment, so that the others keep their numbers."""
+    target = task.work / "without-comments"
+    with (
+        path.open(encoding="utf-8", errors="surrogateescape", newline="") as file,
+        target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out,
+    ):
+        for record in records(file, dialect.delimiter, dialect.escape):
+            is_comment = record.raw.startswith(dialect.comment)
+            out.write("\n" * record.raw.count("\n") if is_comment else record.raw)
+            task.progress.advance(0)
+    return target
 
 
 def _read_lines(path: Path, task: ReadTask, reading: Reading) -> Reading:

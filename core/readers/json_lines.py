@@ -8,22 +8,21 @@ that fit no 64 bits as text.
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
-from core import sql_types
 from core.errors import UnreadableFile
-from core.readers import text
-from core.readers.base import PROSE, Reading, ReadTask, unreadable_rows, write_parquet
+from core.readers import json_types, json_wrapped, text
+from core.readers.base import Reading, ReadTask, require_date_format, unreadable_rows, write_parquet
+from core.readers.column_types import MISFIT
 from core.readers.json_documents import Element, elements
-from core.readers.json_rows import parse_row
-from core.readers.sql import describe, explain, literal, quoted
+from core.readers.json_rows import parse_row, without_case_twins
+from core.readers.json_types import OBJECT_BYTES, Kept
+from core.readers.sql import describe, literal, quoted
 
-OBJECT_BYTES = 64 * 2**20
 SAMPLE_CHARACTERS = 1 << 16
-# of what is a string in the file
-_GUESSED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "DATE", "TIME", "UUID")
 _STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 # with a minus sign the least of 64 bits; DuckDB takes what is less for floating point
 _LEAST = "9223372036854775808"
@@ -37,21 +36,93 @@ def read(task: ReadTask) -> Reading:
     reading = Reading()
     plain = text.as_utf8(task, reading).path
     layout = _layout_of(plain)
+    plain, layout = _unwrapped(plain, layout, task, reading)
     reading.detected["layout"] = layout
     is_document = layout != "newline_delimited"
     is_odd = _has_big_integers(plain) or (not is_document and _has_stray_comma(plain))
     if task.options.skip_bad_rows or (is_document and task.is_head) or is_odd:
         plain, layout = _rewritten(plain, task, is_document=is_document), "newline_delimited"
+    require_date_format(task)
     try:
-        inferred = describe(task.connection, _select(layout), [str(plain)])
-        kept = _kept_types(task, inferred)
-        write_parquet(
-            task, _select(layout, kept), [str(plain)], columns=list(kept.items()) if kept else inferred
-        )
+        _convert(plain, layout, task, reading)
     except duckdb.Error as error:
         raise _explained(plain, task, error, is_document=is_document) from error
-    _flatten_scalars(task)
+    _flatten_scalars(task, reading)
     return reading
+
+
+def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None:
+    inferred = _inferred(plain, layout, task)
+    if _has_twins(inferred):  # DuckDB renames a twin (A and a), and then its key is not its name
+        plain, layout = (
+            _rewritten(plain, task, is_document=layout != "newline_delimited"),
+            "newline_delimited",
+        )
+        inferred = _inferred(plain, layout, task)
+    columns = json_types.kept(task, inferred)
+    source = json_types.layout_select(layout, columns.types)
+    columns = json_types.with_dates(task, source, [str(plain)], columns)
+    if json_types.is_uncertain(columns):
+        columns = json_types.settled(task, source, [str(plain)], columns)
+    columns = _write(plain, layout, columns, task)
+    reasons = json_types.changed(task, layout, plain, columns)
+    if reasons:
+        _write(plain, layout, replace(columns, types=columns.types | dict.fromkeys(reasons, "JSON")), task)
+    json_types.tell(reading, task, columns)
+    for name, reason in reasons.items():
+        reading.note(f"{name} is kept as JSON, because {reason}.")
+
+
+def _inferred(plain: Path, layout: str, task: ReadTask) -> list[tuple[str, str]]:
+    try:
+        return describe(task.connection, json_types.layout_select(layout), [str(plain)])
+    except duckdb.Error as error:
+        if "Duplicate name" not in str(error):
+            raise
+        # keys of one object that differ only by case: such columns can only stay JSON
+        return describe(task.connection, json_types.layout_select(layout, depth=1), [str(plain)])
+
+
+def _has_twins(inferred: Sequence[tuple[str, str]]) -> bool:
+    names = {name.lower() for name, _ in inferred}
+    return any(
+        re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name, _ in inferred
+    )
+
+
+def _write(plain: Path, layout: str, columns: Kept, task: ReadTask) -> Kept:
+    """Write the target; the columns as they were read, when a later value tells more than the sample."""
+    source = json_types.layout_select(layout, columns.types)
+    try:
+        _write_once(source, plain, columns, task)
+    except duckdb.Error as error:
+        if MISFIT not in str(error):
+            raise
+        columns = json_types.settled(task, source, [str(plain)], columns)
+        _write_once(source, plain, columns, task)
+    return columns
+
+
+def _write_once(source: str, plain: Path, columns: Kept, task: ReadTask) -> None:
+    steps = [column.converted(number) for number, column in enumerate(columns.reads())]
+    read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
+    select = f"SELECT {values} FROM (SELECT {read_} FROM ({source}))" if columns.dated else source
+    write_parquet(task, select, [str(plain)], columns=columns.columns())
+
+
+def _unwrapped(plain: Path, layout: str, task: ReadTask, reading: Reading) -> tuple[Path, str]:
+    """A document that is one object but means a table becomes its rows."""
+    if task.is_head or layout == "array" or task.suffix != ".json":
+        return plain, layout
+    found = json_wrapped.rows_of(plain)
+    if found is None:
+        return plain, layout
+    rows, note = found
+    target = task.work / "unwrapped"
+    with target.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    reading.note(note)
+    return target, "newline_delimited"
 
 
 def _layout_of(path: Path) -> str:
@@ -73,49 +144,7 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _select(layout: str, types: dict[str, str] | None = None) -> str:
-    columns = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in (types or {}).items())
-    stated = (
-        f", columns={{{columns}}}"
-        if types
-        else ", sample_size=-1, map_inference_threshold=-1, field_appearance_threshold=0"
-    )
-    return (
-        f"SELECT * FROM read_json(?, format={literal(layout)}, records=true, "
-        f"maximum_object_size={OBJECT_BYTES}{stated})"
-    )
-
-
-def _kept_types(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> dict[str, str] | None:
-    """Types to state because the inferred ones would change what was written; None when they are fine.
-
-    JSON says itself what is a string. Dates in columns of their own are welcome; but inside a conversation,
-    or in a column that is taught, a date is a word. And where a nested value is now text, now a list, the
-    whole column stays JSON, or texts get quotes.
-    """
-    wanted = {
-        name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")
-    }
-    task.detected = {name: _kept_type(name, type_) for name, type_ in inferred if name in wanted}
-    kept = {name: wanted.get(name) or _kept_type(name, type_) for name, type_ in inferred}
-    names = {name.lower() for name in kept}
-    has_twins = any(
-        re.search(r"_\d+$", name) and re.sub(r"_\d+$", "", name).lower() in names for name in kept
-    )
-    # a twin (A and a) was renamed: its key is not its name
-    return None if has_twins or kept == dict(inferred) else kept
-
-
-def _kept_type(name: str, type_: str) -> str:
-    is_nested = sql_types.is_nested(type_)
-    if is_nested and "JSON" in sql_types.leaves(type_):
-        return "JSON"
-    if is_nested or name.lower() in PROSE:
-        return sql_types.with_leaves(type_, lambda plain: "VARCHAR" if plain in _GUESSED else plain)
-    return "VARCHAR" if type_ in ("TIME", "UUID") else type_
-
-
-def _flatten_scalars(task: ReadTask) -> None:
+def _flatten_scalars(task: ReadTask, reading: Reading) -> None:
     """A column of mixed plain values (``1`` and ``"a"``) comes as JSON;
     as text it has no quotes around its words."""
     source = f"read_parquet({literal(str(task.target))})"
@@ -123,14 +152,20 @@ def _flatten_scalars(task: ReadTask) -> None:
     if not names:
         return
     tests = ", ".join(
-        f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false)" for name in names
+        f"coalesce(bool_or(json_type({quoted(name)}) IN ('OBJECT', 'ARRAY')), false), "
+        f"count({quoted(name)}) > 0"
+        for name in names
     )
-    nested = task.connection.execute(f"SELECT {tests} FROM {source}").fetchall()[0]
-    plain = [name for name, is_nested in zip(names, nested, strict=True) if not is_nested]
+    answers = task.connection.execute(f"SELECT {tests} FROM {source}").fetchall()[0]
+    told = zip(names, answers[::2], answers[1::2], strict=True)
+    plain = {name: is_filled for name, is_nested, is_filled in told if not is_nested}
     if plain:
         changed = ", ".join(f"{quoted(name)} ->> '$' AS {quoted(name)}" for name in plain)
         untidy = task.target.rename(task.work / "untidy.parquet")
         write_parquet(task, f"SELECT * REPLACE ({changed}) FROM read_parquet(?)", [str(untidy)])
+    mixed = [name for name, is_filled in plain.items() if is_filled]
+    if mixed:
+        reading.note(f"Kept as text, because it holds values of several kinds: {', '.join(mixed[:10])}.")
 
 
 def _has_big_integers(path: Path) -> bool:
@@ -197,7 +232,7 @@ def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
             if row.problem:
                 rejects.add(row.line, row.problem, row.raw.strip())
                 continue
-            out.write(json.dumps(row.value, ensure_ascii=False) + "\n")
+            out.write(json.dumps(without_case_twins(row.value), ensure_ascii=False) + "\n")
             task.progress.advance(0)
     if rejects.count and not skip:
         raise unreadable_rows(rejects.first, rejects.count)
@@ -226,4 +261,7 @@ def _explained(path: Path, task: ReadTask, error: duckdb.Error, *, is_document: 
         return UnreadableFile(
             f"One object is larger than {OBJECT_BYTES >> 20} MiB. Cut it into rows, one object each."
         )
-    return UnreadableFile(f"It could not be read as JSON: {explain(error)}")
+    return UnreadableFile(
+        "Its rows are right one by one, but no table could be made of them: their values differ too much. "
+        "Give the columns in question the type JSON."
+    )

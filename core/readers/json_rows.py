@@ -53,6 +53,22 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
+def without_case_twins(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a number behind each key that another one equals but for its case: SQL has one name for
+    both. Which is which depends on their order in the row."""
+    if len({key.lower() for key in row}) == len(row):
+        return row
+    taken: set[str] = set()
+    renamed = {}
+    for key, value in row.items():
+        unique, copy = key, 1
+        while unique.lower() in taken:
+            unique, copy = f"{key}_{copy}", copy + 1
+        taken.add(unique.lower())
+        renamed[unique] = value
+    return renamed
+
+
 def exact_integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 20 and -(2**63) <= int(digits) < 2**63 else digits
 

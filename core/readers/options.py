@@ -4,6 +4,7 @@ Everything else is detected, told, and may be changed here.
 """
 
 import codecs
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -22,6 +23,16 @@ TYPES: dict[str, str] = {
     "TIMESTAMP WITH TIME ZONE": "Date and time with zone",
     "JSON": "JSON",
 }
+
+_DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
+
+
+def is_choice(type_: str) -> bool:
+    """Whether a column can be given this type: one of ``TYPES``, or a decimal of any size."""
+    found = _DECIMAL.fullmatch(type_)
+    return type_ in TYPES or (
+        found is not None and int(found[2]) <= int(found[1]) <= 38 and int(found[1]) > 0
+    )
 
 
 class IngestOptions(Input):
@@ -52,6 +63,18 @@ class IngestOptions(Input):
     decimal: Literal[".", ","] | None = Field(
         None, title="Decimal mark", description="What stands before the fraction: 1.5 or 1,5. Empty: a point."
     )
+    thousands: Literal[",", ".", " ", "'"] | None = Field(
+        None,
+        title="Thousands mark",
+        description="What stands between thousands in a column that is to be a number: 1,234.50. "
+        "Empty: detected where it can mean nothing else.",
+    )
+    comment: str | None = Field(
+        None,
+        title="Comments",
+        description="Lines that begin with this character are left out. Empty: detected.",
+        max_length=1,
+    )
     null_values: list[str] | None = Field(
         None,
         title="Missing values",
@@ -75,7 +98,7 @@ class IngestOptions(Input):
     )
 
     @field_validator(
-        "delimiter", "encoding", "date_format", "sheet", "member", "types", "names", "null_values"
+        "delimiter", "encoding", "date_format", "sheet", "member", "types", "names", "null_values", "comment"
     )
     @classmethod
     def _empty_means_detected(cls, value: object) -> object:
@@ -104,7 +127,7 @@ class IngestOptions(Input):
     @classmethod
     def _types_are_known(cls, types: dict[str, str] | None) -> dict[str, str] | None:
         known = {name: type_.strip().upper() for name, type_ in (types or {}).items()}
-        wrong = next((name for name, type_ in known.items() if type_ not in TYPES), None)
+        wrong = next((name for name, type_ in known.items() if not is_choice(type_)), None)
         if wrong is not None:
             raise ValueError(f"column {wrong!r}: the type must be one of {', '.join(TYPES)}")
         return known or None

@@ -4,14 +4,16 @@ import duckdb
 
 from core.errors import UnreadableFile
 from core.readers.base import Reading, ReadTask, write_parquet
-from core.readers.sql import explain
 
-MAGIC = b"PAR1"
+MAGIC, ENCRYPTED = b"PAR1", b"PARE"
 
 
 def read(task: ReadTask) -> Reading:
     with task.source.open("rb") as file:
-        if file.read(4) != MAGIC:
+        begin = file.read(4)
+        if begin == ENCRYPTED:
+            raise UnreadableFile("The Parquet file is encrypted. Decrypt it and upload it again.")
+        if begin != MAGIC:
             raise UnreadableFile("The file is called .parquet but is no Parquet file.")
         file.seek(-4, 2)
         if file.read(4) != MAGIC:
@@ -20,7 +22,8 @@ def read(task: ReadTask) -> Reading:
         write_parquet(task, "SELECT * FROM read_parquet(?, hive_partitioning=false)", [str(task.source)])
     except duckdb.Error as error:
         raise UnreadableFile(
-            f"The Parquet file is damaged or of a kind that cannot be read: {explain(error)}"
+            "The Parquet file cannot be read to its end: it is damaged, or stores values in a way that is "
+            "not known here. Write it again, without encryption and with plain types."
         ) from error
     (num_rows,) = task.connection.execute(
         "SELECT num_rows FROM parquet_file_metadata(?)", [str(task.source)]

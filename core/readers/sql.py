@@ -1,5 +1,5 @@
 """Small words of SQL that all readers share: names,
-literals, types of a query, and errors in a person's words."""
+literals, and the types of a query."""
 
 import re
 from collections.abc import Sequence
@@ -43,14 +43,3 @@ def clean_names(names: Sequence[str]) -> list[str]:
         taken.add(unique.lower())
         cleaned.append(unique)
     return cleaned
-
-
-def explain(error: BaseException) -> str:
-    """The sentence of a library's error that helps a person: no paths, no SQL, no advice about parameters."""
-    text = re.split(
-        r"\n\nLINE|Possible (?:fixes|Solution)|Try (?:increasing|setting)|Detail:|Traceback", str(error)
-    )[0]
-    text = re.sub(r"^[A-Z][\w ]*(Error|Exception): ", "", text.strip())
-    text = re.sub(r"""(in |reading |open |file )?(file )?["'](/|[A-Za-z]:\\)[^"']*["']:?""", "", text)
-    text = re.sub(r"\(?(duckdb|pyarrow|arrow|calamine|yyjson|thrift)\w*\)?", "", text, flags=re.IGNORECASE)
-    return " ".join(text.split())[:300] or "unknown error"

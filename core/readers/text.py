@@ -60,6 +60,10 @@ _SIGNATURES: tuple[
 )
 
 
+_NEVER_TEXT = (".xls", ".xlsx", ".parquet", ".arrow", ".feather")
+_NOT_IN_TEXT = bytes([*range(9), *range(14, 32)])
+
+
 @dataclass(frozen=True)
 class Plain:
     """A UTF-8 file without byte-order mark, and the encoding it came in."""
@@ -83,6 +87,11 @@ def require_kind(path: Path, suffix: str) -> None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
         raise UnreadableFile(
             f"The file is called {suffix} but is a web page. Download the data itself and upload that."
+        )
+    if suffix in _NEVER_TEXT and not any(byte in head for byte in _NOT_IN_TEXT):
+        kind = ".tsv" if b"\t" in head.partition(b"\n")[0] else ".csv"
+        raise UnreadableFile(
+            f"The file is called {suffix} but is text. Rename it to {kind} and upload it again."
         )
 
 

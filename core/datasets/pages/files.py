@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from core.cells import json_safe
 from core.datasets.pages import paging
+from core.datasets.pages.cell_texts import csv_writer, json_writer
 from core.datasets.pages.paging import Selection
 from core.readers.base import quoted
 
@@ -26,23 +26,25 @@ Rows = Path | Selection
 
 def csv_chunks(rows: Rows) -> Iterator[bytes]:
     """UTF-8, comma, a header row; nested values as JSON, times ISO 8601."""
-    names, batches = _open(rows)
-    yield _csv_lines([names])
+    schema, batches = _open(rows)
+    yield _csv_lines([schema.names])
+    writers = [csv_writer(field.type) for field in schema]
     for batch in batches:
-        columns = [[_csv_cell(value) for value in column] for column in _columns(batch)]
+        columns = [list(map(write, cells)) for write, cells in zip(writers, _columns(batch), strict=True)]
         yield _csv_lines(zip(*columns, strict=True))
 
 
 def jsonl_chunks(rows: Rows) -> Iterator[bytes]:
     """One object per line, UTF-8."""
-    names, batches = _open(rows)
+    schema, batches = _open(rows)
+    writers = [json_writer(field.type) for field in schema]
+    keys = [json.dumps(name, ensure_ascii=False) + ": " for name in schema.names]
     for batch in batches:
-        records = zip(*_columns(batch), strict=True)
-        lines = (
-            json.dumps(dict(zip(names, map(json_safe, row), strict=True)), ensure_ascii=False)
-            for row in records
-        )
-        yield "".join(f"{line}\n" for line in lines).encode()
+        columns = [
+            [key + write(cell) for cell in cells]
+            for key, write, cells in zip(keys, writers, _columns(batch), strict=True)
+        ]
+        yield "".join("{" + ", ".join(row) + "}\n" for row in zip(*columns, strict=True)).encode()
 
 
 def parquet_chunks(rows: Selection) -> Iterator[bytes]:
@@ -97,27 +99,19 @@ def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
         yield group
 
 
-def _open(rows: Rows) -> tuple[list[str], Iterator[Any]]:
-    """The names of the columns, and record batches."""
+def _open(rows: Rows) -> tuple[Any, Iterator[Any]]:
+    """The Arrow schema, and record batches."""
     from pyarrow.parquet import ParquetFile
 
     if isinstance(rows, Selection):
-        return list(rows.shown), _read(rows)
+        return _read_exactly(rows)
     file = ParquetFile(rows)
 
     def batches() -> Iterator[Any]:
         with file:
             yield from file.iter_batches(BATCH_ROWS)
 
-    return list(file.schema_arrow.names), batches()
-
-
-def _read(chosen: Selection) -> Iterator[Any]:
-    names = ", ".join(quoted(name) for name in chosen.shown)
-    with closing(paging.connect(memory_mb=MEMORY_MB)) as connection, paging.conversions_named():
-        yield from connection.sql(chosen.query(names), params=chosen.condition.values).to_arrow_reader(
-            BATCH_ROWS
-        )
+    return file.schema_arrow, batches()
 
 
 def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
@@ -135,7 +129,7 @@ def _read_exactly(chosen: Selection) -> tuple[Any, Iterator[Any]]:
     )
 
     def batches() -> Iterator[Any]:
-        with closing(connection):
+        with closing(connection), paging.conversions_named():
             yield from reader
 
     return reader.schema, batches()
@@ -155,11 +149,3 @@ def _csv_field(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
     is_plain = text and text == text.strip() and not any(mark in text for mark in ',"\n\r')
     return text if is_plain else '"' + text.replace('"', '""') + '"'
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (dict, list)):
-        return json.dumps(json_safe(value), ensure_ascii=False)
-    return value if isinstance(value, float) else json_safe(value)

@@ -34,6 +34,8 @@ HEADERS = {True: "First row", False: "None"}
 HEADER_WORDS: dict[bool | None, str] = {True: "the first row holds the names", False: "no row of names"}
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces", ":": "colons"}
 DECIMALS = {".": "Point, 1.5", ",": "Comma, 1,5"}
+THOUSANDS = {",": "Comma, 1,234", ".": "Point, 1.234", " ": "Space, 1 234", "'": "Apostrophe, 1'234"}
+COMMENTS = {"#": "#", "%": "%", "/": "/", ";": ";"}
 DATES = {
     "%Y-%m-%d": "2024-12-31",
     "%d/%m/%Y": "31/12/2024, day first",
@@ -65,6 +67,7 @@ def describe(detected: Mapping[str, Any]) -> str:
         f"{show.count(detected['skip_lines'], 'line')} left out above" if detected.get("skip_lines") else "",
         f"sheet {detected['sheet']}" if detected.get("sheet") else "",
         f"file {detected['member']}" if detected.get("member") else "",
+        f"lines that begin with {detected['comment']} left out" if detected.get("comment") else "",
         f"dates like {DATES.get(detected['date_format'], detected['date_format'])}"
         if detected.get("date_format")
         else "",
@@ -190,6 +193,8 @@ PICKERS: dict[str, Callable[[Review], None]] = {
     "skip_lines": _pick_lines,
     "date_format": _pick("date_format", DATES, lambda value: DATES.get(value, value), is_open=True),
     "decimal": _pick("decimal", DECIMALS, lambda value: DECIMALS.get(value, value)),
+    "thousands": _pick("thousands", THOUSANDS, lambda value: THOUSANDS.get(value, value)),
+    "comment": _pick("comment", COMMENTS, str, is_open=True),
     "null_values": _pick_nulls,
     "skip_bad_rows": _pick_skipping,
 }
