@@ -12,7 +12,7 @@ import duckdb
 
 from core import sql_types
 from core.errors import UnreadableFile
-from core.readers import json_casts
+from core.readers.json_lines import casts
 from core.readers.options import is_choice
 from core.readers.sql import describe, literal, quoted
 
@@ -33,10 +33,10 @@ def put_behind(connection: duckdb.DuckDBPyConnection, first: Path, target: Path)
         dict(describe(connection, f"FROM read_parquet({literal(str(path))})")) for path in (first, target)
     )
     _require_same_names(old, new)
-    casts = {name: type_ for name, type_ in old.items() if new[name] != type_}
-    _require_same_values(connection, target, new, casts)
+    changed = {name: type_ for name, type_ in old.items() if new[name] != type_}
+    _require_same_values(connection, target, new, changed)
     values = ", ".join(
-        f"{_cast(quoted(name), new[name], type_)} AS {quoted(name)}" if name in casts else quoted(name)
+        f"{_cast(quoted(name), new[name], type_)} AS {quoted(name)}" if name in changed else quoted(name)
         for name, type_ in old.items()
     )
     names = ", ".join(quoted(name) for name in old)
@@ -64,17 +64,17 @@ def _require_same_names(old: Columns, new: Columns) -> None:
 
 
 def _require_same_values(
-    connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, casts: Columns
+    connection: duckdb.DuckDBPyConnection, target: Path, new: Columns, changed: Columns
 ) -> None:
-    if not casts:
+    if not changed:
         return
     counts = ", ".join(
-        f"count(*) FILTER ({_is_lost(quoted(name), new[name], type_)})" for name, type_ in casts.items()
+        f"count(*) FILTER ({_is_lost(quoted(name), new[name], type_)})" for name, type_ in changed.items()
     )
     lost = connection.execute(f"SELECT {counts} FROM read_parquet({literal(str(target))})").fetchall()[0]
     wrong = [
         f"column {name!r} is {new[name]} here and {type_} in the dataset"
-        for (name, type_), count in zip(casts.items(), lost, strict=True)
+        for (name, type_), count in zip(changed.items(), lost, strict=True)
         if count
     ]
     if wrong:
@@ -88,7 +88,7 @@ def _require_same_values(
 def _cast(x: str, mine: str, theirs: str) -> str:
     if theirs == "JSON":
         return f"to_json({x})"
-    return json_casts.cast(x, theirs) if mine == "JSON" and sql_types.is_nested(theirs) else f"{x}::{theirs}"
+    return casts.cast(x, theirs) if mine == "JSON" and sql_types.is_nested(theirs) else f"{x}::{theirs}"
 
 
 def _is_lost(x: str, mine: str, theirs: str) -> str:
@@ -96,7 +96,7 @@ def _is_lost(x: str, mine: str, theirs: str) -> str:
     if theirs == "JSON":
         return "false"
     if mine == "JSON" and sql_types.is_nested(theirs):
-        return f"{x} IS NOT NULL AND ({json_casts.is_other(x, sql_types.parsed(theirs))})"
+        return f"{x} IS NOT NULL AND ({casts.is_other(x, sql_types.parsed(theirs))})"
     if not _are_alike(sql_types.parsed(mine), sql_types.parsed(theirs)):
         return f"{x} IS NOT NULL"
     return f"{x} IS NOT NULL AND TRY_CAST(TRY_CAST({x} AS {theirs}) AS {mine}) IS DISTINCT FROM {x}"

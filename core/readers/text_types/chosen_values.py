@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.readers.candidates import Candidate, cast, guarded
 from core.readers.options import IngestOptions
 from core.readers.sql import literal
+from core.readers.text_types.candidates import Candidate, cast, guarded
 from core.sql_types import is_decimal, is_number, size_of_decimal
 
 TRUE = ("true", "yes", "t", "y", "1", "ja", "j", "oui", "si", "sí", "on")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.readers.column_types import TextColumn
+from core.readers.text_types.column_types import TextColumn
 
 QUESTION = (
     "The first row was taken for {taken}, but it may be {other}: {row}. Say whether the first row holds the "

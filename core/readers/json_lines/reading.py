@@ -14,13 +14,14 @@ from pathlib import Path
 import duckdb
 
 from core.errors import UnreadableFile
-from core.readers import json_types, json_wrapped, text
+from core.readers import text
 from core.readers.base import Reading, ReadTask, require_date_format, unreadable_rows, write_parquet
-from core.readers.column_types import MISFIT
-from core.readers.json_documents import Element, elements
-from core.readers.json_rows import parse_row, without_case_twins
-from core.readers.json_types import OBJECT_BYTES, Kept
+from core.readers.json_lines import types, wrapped
+from core.readers.json_lines.documents import Element, elements
+from core.readers.json_lines.rows import parse_row, without_case_twins
+from core.readers.json_lines.types import OBJECT_BYTES, Kept
 from core.readers.sql import describe, literal, quoted
+from core.readers.text_types.column_types import MISFIT
 
 SAMPLE_CHARACTERS = 1 << 16
 _STRAY_COMMA = re.compile(rb",[ \t\r]*[}\]]")
@@ -59,28 +60,28 @@ def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None
             "newline_delimited",
         )
         inferred = _inferred(plain, layout, task)
-    columns = json_types.kept(task, inferred)
-    source = json_types.layout_select(layout, columns.types)
-    columns = json_types.with_dates(task, source, [str(plain)], columns)
-    if json_types.is_uncertain(columns):
-        columns = json_types.settled(task, source, [str(plain)], columns)
+    columns = types.kept(task, inferred)
+    source = types.layout_select(layout, columns.types)
+    columns = types.with_dates(task, source, [str(plain)], columns)
+    if types.is_uncertain(columns):
+        columns = types.settled(task, source, [str(plain)], columns)
     columns = _write(plain, layout, columns, task)
-    reasons = json_types.changed(task, layout, plain, columns)
+    reasons = types.changed(task, layout, plain, columns)
     if reasons:
         _write(plain, layout, replace(columns, types=columns.types | dict.fromkeys(reasons, "JSON")), task)
-    json_types.tell(reading, task, columns)
+    types.tell(reading, task, columns)
     for name, reason in reasons.items():
         reading.note(f"{name} is kept as JSON, because {reason}.")
 
 
 def _inferred(plain: Path, layout: str, task: ReadTask) -> list[tuple[str, str]]:
     try:
-        return describe(task.connection, json_types.layout_select(layout), [str(plain)])
+        return describe(task.connection, types.layout_select(layout), [str(plain)])
     except duckdb.Error as error:
         if "Duplicate name" not in str(error):
             raise
         # keys of one object that differ only by case: such columns can only stay JSON
-        return describe(task.connection, json_types.layout_select(layout, depth=1), [str(plain)])
+        return describe(task.connection, types.layout_select(layout, depth=1), [str(plain)])
 
 
 def _has_twins(inferred: Sequence[tuple[str, str]]) -> bool:
@@ -92,13 +93,13 @@ def _has_twins(inferred: Sequence[tuple[str, str]]) -> bool:
 
 def _write(plain: Path, layout: str, columns: Kept, task: ReadTask) -> Kept:
     """Write the target; the columns as they were read, when a later value tells more than the sample."""
-    source = json_types.layout_select(layout, columns.types)
+    source = types.layout_select(layout, columns.types)
     try:
         _write_once(source, plain, columns, task)
     except duckdb.Error as error:
         if MISFIT not in str(error):
             raise
-        columns = json_types.settled(task, source, [str(plain)], columns)
+        columns = types.settled(task, source, [str(plain)], columns)
         _write_once(source, plain, columns, task)
     return columns
 
@@ -114,7 +115,7 @@ def _unwrapped(plain: Path, layout: str, task: ReadTask, reading: Reading) -> tu
     """A document that is one object but means a table becomes its rows."""
     if task.is_head or layout == "array" or task.suffix != ".json":
         return plain, layout
-    found = json_wrapped.rows_of(plain)
+    found = wrapped.rows_of(plain)
     if found is None:
         return plain, layout
     rows, note = found

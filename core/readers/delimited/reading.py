@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 from core.errors import UnreadableFile
-from core.readers import column_types, headers, text
+from core.readers import text
 from core.readers.base import (
     MAX_ERRORS,
     Reading,
@@ -30,11 +30,13 @@ from core.readers.base import (
     write_parquet,
 )
 from core.readers.chosen_types import misfit
-from core.readers.column_types import MISFIT, TextColumn
-from core.readers.dialects import DEFAULT_LINE, Dialect, RowSample, sample_of, settle_dialect
-from core.readers.records import Record, problem_of, records
+from core.readers.delimited import headers
+from core.readers.delimited.dialects import DEFAULT_LINE, Dialect, RowSample, sample_of, settle_dialect
+from core.readers.delimited.records import Record, problem_of, records
 from core.readers.sql import clean_names, literal
-from core.readers.taught import taught
+from core.readers.text_types import column_types
+from core.readers.text_types.column_types import MISFIT, TextColumn
+from core.readers.text_types.taught import taught
 
 ANSWERS_AT_ONCE = 2000
 WIDE = 2000

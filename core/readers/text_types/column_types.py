@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from core.readers import chosen_values
-from core.readers.candidates import TWO_DIGIT_YEARS, WHOLE, Candidate, known
 from core.readers.options import IngestOptions
 from core.readers.sql import literal, quoted
+from core.readers.text_types import chosen_values
+from core.readers.text_types.candidates import TWO_DIGIT_YEARS, WHOLE, Candidate, known
 
 MISFIT = "a value that does not fit its type"  # what the guard in the SQL says; never shown
 _CHECKED_DATES = 2000

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core import sql_types
-from core.readers import column_types
 from core.readers.base import Reading, ReadTask
-from core.readers.column_types import TextColumn
-from core.readers.json_casts import pointer
+from core.readers.json_lines.casts import pointer
 from core.readers.sql import describe, literal, quoted
-from core.readers.taught import taught
+from core.readers.text_types import column_types
+from core.readers.text_types.column_types import TextColumn
+from core.readers.text_types.taught import taught
 
 _MOMENTS = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "DATE")
 _GUESSED = (*_MOMENTS, "TIME", "UUID")  # of what is a string in the file

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.errors import UnreadableFile
 from core.readers.base import Reading, ReadTask
-from core.readers.records import records
+from core.readers.delimited.records import records
 
 SAMPLE_CHARACTERS = 1 << 20
 FITTED_LINES = 2000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.readers.json_rows import exact_integer, problem_of, why_not, without_twins
+from core.readers.json_lines.rows import exact_integer, problem_of, why_not, without_twins
 
 CHUNK = 1 << 20
 LARGEST = 64 * 2**20
