@@ -3,6 +3,7 @@ and two users who must never see each other's things."""
 
 import gc
 import os
+import re
 import shutil
 import sys
 import threading
@@ -15,6 +16,7 @@ from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
+from core.errors import LuthierError
 from core.people import users
 from core.people.users import Registration, User
 from core.processes import claimed
@@ -24,6 +26,48 @@ HEAVY = {"tiny_base", "tokenizer"}
 SHARED = ROOT.parent / "shared" / "data"
 EVALUATIONS = "core.fine_tuning.checkpoints.evaluations"
 PASSWORD = "correct horse battery"
+
+
+# Words of libraries, files and programs that no message to a user may hold; what they wrote stands in quotes
+FOREIGN = (
+    *(
+        "duckdb",
+        "pyarrow",
+        "sqlalchemy",
+        "pydantic",
+        "calamine",
+        "starlette",
+        "traceback",
+        "errno",
+        "nonetype",
+    ),
+    *("try_cast", "read_csv", "read_json", "ignore_errors", "object at 0x", "ended unexpectedly"),
+    *(f"{kind} error" for kind in ("binder", "conversion", "invalid input", "catalog", "parser", "internal")),
+)
+PATHS = ("/tmp/", "/dev/shm/", "site-packages")
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+spoken: list[str] = []
+
+
+def _note_foreign_words(make: Any) -> Any:
+    def noting(self: LuthierError, *given: Any, **more: Any) -> None:
+        make(self, *given, **more)
+        said = QUOTED.sub("", self.message.lower())
+        if any(word in said for word in FOREIGN) or any(path in self.message for path in PATHS):
+            spoken.append(self.message)
+
+    return noting
+
+
+LuthierError.__init__ = _note_foreign_words(LuthierError.__init__)  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_library_speaks() -> Iterator[None]:
+    """Of all errors that are made in any test, none tells a user what a library said, or a path."""
+    spoken.clear()
+    yield
+    assert spoken == []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -54,7 +54,7 @@ def _as_reader(table: Table) -> pa.RecordBatchReader:
     if type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "columns"):
         return _from_pandas(table).to_reader(max_chunksize=BATCH_ROWS)
     raise ValidationError.of(
-        "table", "must be a pandas DataFrame, a pyarrow Table or RecordBatchReader, or a DuckDB relation"
+        "table", "must be a pandas DataFrame, a Table or RecordBatchReader of Arrow, or a relation of SQL"
     )
 
 

@@ -8,7 +8,7 @@ from core.processes.claimed import Key, Values, Work
 from core.tables import ExportRow
 
 CRASHED = LuthierError(
-    "Making the export ended unexpectedly. Start it again; if it happens twice, "
+    "Making the export was stopped before its end. Start it again; if it happens twice, "
     "the model is too large for this server's memory."
 )
 

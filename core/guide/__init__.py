@@ -60,6 +60,7 @@ class Hit:
 
 CHAPTERS = (
     Chapter("fine-tuning", "Fine-tuning", "model_training"),
+    Chapter("files", "Files and types", "table_chart"),
     Chapter("devices", "Several devices, Ray", "hub"),
     Chapter("command-line", "Command line", "terminal"),
     Chapter("exports", "Exports", "ios_share"),

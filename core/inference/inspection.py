@@ -56,7 +56,10 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
     lines = reversed(done.stdout.splitlines())
     answer = next((json.loads(line) for line in lines if line.startswith("{")), None)
     if answer is None:
-        raise ValidationError.of("source", "could not be read as a model: the check ended unexpectedly")
+        raise ValidationError.of(
+            "source",
+            "could not be read as a model: the check was stopped before its end, as happens when memory runs out",
+        )
     if error_text := answer.get("error"):
         raise (
             Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)

@@ -55,7 +55,7 @@ HASHED_LATER = ""
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 CRASHED = UnreadableFile(
-    "The conversion ended unexpectedly: its process was stopped before it could say why, "
+    "The conversion was stopped before its end and could not say why, "
     "as happens when a server restarts or runs out of memory. Upload the file again; if it happens twice, "
     "ask your administrator."
 )

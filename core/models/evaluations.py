@@ -14,7 +14,7 @@ from core.tables import CheckpointRow, EvaluationRow, ModelVersionRow
 
 Measured = CheckpointRow | ModelVersionRow
 CRASHED = LuthierError(
-    "The evaluation ended unexpectedly. Start it again; if it happens twice, "
+    "The evaluation was stopped before its end. Start it again; if it happens twice, "
     "the model is too large for this server's memory."
 )
 WORK = Work("evaluation", EvaluationRow, crashed=CRASHED, unforeseen=CRASHED)

@@ -21,15 +21,24 @@ def read(task: ReadTask) -> Reading:
         with pa.memory_map(str(task.source)) as mapped:
             schema, batches, layout = _open(mapped)
             reading = Reading(detected={"layout": layout})
-            wanted = _wanted(schema, task, reading)
-            incoming = pa.RecordBatchReader.from_batches(wanted, _checked(batches, wanted, task))
-            task.connection.register("incoming", incoming)
-            write_parquet(task, "SELECT * FROM incoming")
+            write_batches(schema, batches, task, reading)
     except (pa.ArrowException, duckdb.Error, OSError) as error:
         if isinstance(error, OSError) and is_full_disk(error):  # the disk, not the file
             raise
         raise UnreadableFile(DAMAGED) from error
     return reading
+
+
+def write_batches(
+    schema: pa.Schema, batches: Iterator[pa.RecordBatch], task: ReadTask, reading: Reading
+) -> None:
+    """Into the target, with types that it can hold; what that changes is noted. Raises UnreadableFile for a
+    column of a type that nothing can hold, and pa.ArrowException for damaged batches."""
+    wanted = _wanted(schema, task, reading)
+    task.connection.register(
+        "incoming", pa.RecordBatchReader.from_batches(wanted, _checked(batches, wanted, task))
+    )
+    write_parquet(task, "SELECT * FROM incoming")
 
 
 def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
@@ -93,13 +102,16 @@ def _as_text(cells: pa.Array) -> pa.Array:
 
 def _storable(type_: pa.DataType) -> pa.DataType:
     """DuckDB knows no half floats and no decimals beyond 38 digits, and its intervals are coarser than
-    durations: those become whole counts of their unit. The same inside lists and structures."""
+    durations: those become whole counts of their unit. Dictionaries become their values: DuckDB cannot read
+    them in empty lists. The same inside lists and structures."""
     if pa.types.is_float16(type_):
         return pa.float32()
     if pa.types.is_duration(type_):
         return pa.int64()
     if pa.types.is_decimal256(type_):
         return pa.decimal128(type_.precision, type_.scale) if type_.precision <= 38 else pa.string()
+    if pa.types.is_dictionary(type_):
+        return _storable(type_.value_type)
     if pa.types.is_struct(type_):
         return pa.struct([field.with_type(_storable(field.type)) for field in type_])
     if pa.types.is_map(type_):

@@ -82,6 +82,7 @@ class ReadTask:
         self.detected: dict[
             str, str
         ] = {}  # types of columns for which the user chose others while they were read
+        self.renamed: set[str] = set()  # keys of JSON that another key differs from only by case
         self.kept_as_taught: list[str] = []  # columns that would have another type if no model learned them
 
 

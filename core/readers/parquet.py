@@ -1,10 +1,14 @@
 """Parquet: read to its last page and written anew, so that what we keep is whole and has our row groups."""
 
 import duckdb
+import pyarrow as pa
+from pyarrow.parquet import ParquetFile
 
 from core.errors import UnreadableFile
+from core.readers import arrow
 from core.readers.base import Reading, ReadTask, write_parquet
 
+BATCH_ROWS = 10_000
 MAGIC, ENCRYPTED = b"PAR1", b"PARE"
 
 
@@ -18,9 +22,14 @@ def read(task: ReadTask) -> Reading:
         file.seek(-4, 2)
         if file.read(4) != MAGIC:
             raise UnreadableFile("The Parquet file is cut off: its end is missing. Upload it again.")
+    reading = Reading()
     try:
-        write_parquet(task, "SELECT * FROM read_parquet(?, hive_partitioning=false)", [str(task.source)])
-    except duckdb.Error as error:
+        if _has_long_decimals(task):
+            with ParquetFile(task.source) as file:
+                arrow.write_batches(file.schema_arrow, file.iter_batches(BATCH_ROWS), task, reading)
+        else:
+            write_parquet(task, "SELECT * FROM read_parquet(?, hive_partitioning=false)", [str(task.source)])
+    except (duckdb.Error, pa.ArrowException) as error:
         raise UnreadableFile(
             "The Parquet file cannot be read to its end: it is damaged, or stores values in a way that is "
             "not known here. Write it again, without encryption and with plain types."
@@ -28,4 +37,14 @@ def read(task: ReadTask) -> Reading:
     (num_rows,) = task.connection.execute(
         "SELECT num_rows FROM parquet_file_metadata(?)", [str(task.source)]
     ).fetchall()[0]
-    return Reading(num_rows=num_rows)
+    reading.num_rows = num_rows
+    return reading
+
+
+def _has_long_decimals(task: ReadTask) -> bool:
+    """Whether a column has more than the 38 digits that DuckDB's decimals hold: it would make floating point
+    of it without a word."""
+    (found,) = task.connection.execute(
+        "SELECT coalesce(max(precision), 0) > 38 FROM parquet_schema(?)", [str(task.source)]
+    ).fetchall()[0]
+    return bool(found)

@@ -43,7 +43,7 @@ MEMORY_MB = 768
 NICENESS = 10
 TICK_SECONDS = 1.0
 CRASHED = LuthierError(
-    "The computation ended unexpectedly: its process was stopped before it could say why, "
+    "The computation was stopped before its end and could not say why, "
     "as happens when a server runs out of memory. Start it again; if it happens twice, "
     "ask your administrator."
 )

@@ -153,7 +153,7 @@ def _fill(upload: Upload, open_source: Callable[[], fetching.Fetched]) -> None:
         _fail(upload.id, error.message)
     except Exception:  # outermost loop of this thread: the upload must not stay "receiving"
         log.exception("fetching %s", upload.id)
-        _fail(upload.id, "The fetch ended unexpectedly. Start it again.")
+        _fail(upload.id, "The fetch was stopped before its end. Start it again.")
 
 
 def _pour(upload: Upload, fetched: fetching.Fetched) -> None:

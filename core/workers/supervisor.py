@@ -32,7 +32,7 @@ GRACE_SECONDS = 10.0  # how long a worker may go on after its job was cancelled
 SAVING_SECONDS = 300.0  # and after it was paused: it saves a checkpoint
 DISK_EVENT_SECONDS = 60.0
 CLEAN_UP_SECONDS = 3600.0
-DIED = "The worker ended unexpectedly."
+DIED = "The worker was stopped before its end and could not say why."
 HUNG = "The training hung"
 _log = logging.getLogger(__name__)
 

@@ -539,7 +539,7 @@ def test_a_killed_converter_leaves_nothing_and_says_so(ada: User, moment: float)
     assert _row(dataset).status == "processing"
     os.kill(row.worker_pid, signal.SIGKILL)
     failed = wait_until(lambda: _row(dataset) if _row(dataset).status == "failed" else None)
-    assert "ended unexpectedly" in failed.errors[0]["message"]
+    assert "was stopped before its end" in failed.errors[0]["message"]
     assert "Upload the file again" in failed.errors[0]["message"]
     wait_until(lambda: not left_on_disk())
     assert not psutil.pid_exists(row.worker_pid)

@@ -18,7 +18,7 @@ from core.processes.lines import LineProcess
 IDLE_SECONDS = 300
 SILENCE_SECONDS = 120.0  # loading a tokenizer or a model on a busy machine
 POLL_SECONDS = 0.2
-ENDED = "The preview process ended unexpectedly. Try again: it starts anew by itself."
+ENDED = "The process of the preview was stopped. Try again: it starts anew by itself."
 KILLED = (
     "The measuring process was ended by the system: these settings most likely need more memory than there "
     "is."

@@ -60,6 +60,8 @@ def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None
             "newline_delimited",
         )
         inferred = _inferred(plain, layout, task)
+        if renamed := [name for name, _ in inferred if name in task.renamed]:
+            reading.note(f"Keys that differ only by case have a number behind them: {', '.join(renamed)}.")
     columns = types.kept(task, inferred)
     source = types.layout_select(layout, columns.types)
     columns = types.with_dates(task, source, [str(plain)], columns)
@@ -233,7 +235,10 @@ def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
             if row.problem:
                 rejects.add(row.line, row.problem, row.raw.strip())
                 continue
-            out.write(json.dumps(without_case_twins(row.value), ensure_ascii=False) + "\n")
+            value = without_case_twins(row.value)
+            if value is not row.value:
+                task.renamed |= value.keys() - row.value.keys()
+            out.write(json.dumps(value, ensure_ascii=False) + "\n")
             task.progress.advance(0)
     if rejects.count and not skip:
         raise unreadable_rows(rejects.first, rejects.count)

@@ -369,10 +369,10 @@ def test_a_deleted_model_leaves_the_chat_but_cannot_answer(ada: User, echo_model
 def test_a_reply_that_fails_half_way_keeps_its_text_and_says_why(
     ada: User, echo: Echo, chat: chats.Chat
 ) -> None:
-    echo.failure = Unavailable("The model process ended unexpectedly.")
+    echo.failure = Unavailable("The model process was stopped.")
     reply = finish(ada, begin(ada, chat, "abcdef").id)
     assert (reply.content, reply.finish_reason, reply.state) == ("abc", "error", "complete")
-    assert reply.error == {"code": "unavailable", "message": "The model process ended unexpectedly."}
+    assert reply.error == {"code": "unavailable", "message": "The model process was stopped."}
 
 
 def test_a_caller_who_waits_gets_the_error_and_an_empty_exchange_is_not_kept(

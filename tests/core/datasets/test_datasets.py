@@ -98,7 +98,7 @@ def test_a_killed_converter_is_noticed(ada: User, monkeypatch: pytest.MonkeyPatc
         return process
 
     monkeypatch.setattr(children, "start", start_and_kill)
-    with pytest.raises(UnreadableFile, match="ended unexpectedly"):
+    with pytest.raises(UnreadableFile, match="was stopped before its end"):
         upload(ada, "numbers.csv", CSV)
     assert datasets.list_datasets(ada, DatasetList()).total == 0
     assert left_on_disk() == []
@@ -494,7 +494,7 @@ def test_after_a_crash_nothing_is_half_there(ada: User) -> None:
     (storage.staging_dir() / "sql-left").mkdir()
     conversions.recover()
     assert datasets.get(ada, "ds_x").status == "failed"
-    assert "ended unexpectedly" in datasets.get(ada, "ds_x").errors[0]["message"]
+    assert "was stopped before its end" in datasets.get(ada, "ds_x").errors[0]["message"]
     assert list(folder.parent.iterdir()) == list(storage.staging_dir().iterdir()) == []
 
 

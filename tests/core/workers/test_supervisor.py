@@ -546,7 +546,7 @@ def test_a_killed_worker_is_replaced_and_a_stopped_server_loses_nothing(ada: Use
     found = row_of(job.id)
     assert (found.status, found.lease_token) == ("queued", None)
     assert checkpoints.steps(storage.job_dir(job.id)) == [found.step]
-    assert "ended unexpectedly" in " ".join(e.message for e in events(job.id))
+    assert "was stopped before its end" in " ".join(e.message for e in events(job.id))
 
 
 def row_of(job_id: str) -> Any:
