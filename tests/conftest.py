@@ -28,7 +28,7 @@ EVALUATIONS = "core.fine_tuning.checkpoints.evaluations"
 PASSWORD = "correct horse battery"
 
 
-# Words of libraries, files and programs that no message to a user may hold; what they wrote stands in quotes
+# Words of libraries and programs that no message to a user may hold; what they wrote stands in quotes
 FOREIGN = (
     *(
         "duckdb",

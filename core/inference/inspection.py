@@ -58,7 +58,7 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
     if answer is None:
         raise ValidationError.of(
             "source",
-            "could not be read as a model: the check was stopped before its end, as happens when memory runs out",
+            "could not be read as a model: the check was stopped, as happens when memory runs out",
         )
     if error_text := answer.get("error"):
         raise (

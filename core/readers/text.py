@@ -112,11 +112,15 @@ def as_utf8(task: ReadTask, reading: Reading) -> Plain:
         return Plain(source, "utf-8")
     if chosen in (None, "utf-8") and (damaged := _damaged_lines(source, is_stated=chosen is not None)):
         reading.detected["encoding"] = "utf-8"
-        if task.options.skip_bad_rows:
-            return Plain(source, "utf-8")
         line, problem = damaged[0]
+        is_header = _may_be_header(line, task)
+        if task.options.skip_bad_rows and not is_header:
+            return Plain(source, "utf-8")
         rest = "" if encoding else ", while the rest of the file is"
-        message = f"Line {line:,}: {problem}{rest}. Mend it, choose another encoding, or skip bad rows."
+        advice = "Mend it, choose another encoding, or skip bad rows."
+        if is_header:
+            advice = "It names the columns, so it cannot be skipped: mend it, or choose another encoding."
+        message = f"Line {line:,}: {problem}{rest}. {advice}"
         raise UnreadableFile(message, lines=damaged[:MAX_ERRORS])
     if chosen is None:
         chosen = _guess(source, bad_at or 0)
@@ -127,6 +131,12 @@ def as_utf8(task: ReadTask, reading: Reading) -> Plain:
     _translate(source, target, chosen, progress)
     reading.detected["encoding"] = chosen.removesuffix("-sig")
     return Plain(target, chosen)
+
+
+def _may_be_header(line: int, task: ReadTask) -> bool:
+    """Whether a line of a table is its first: without it the next row would name the columns."""
+    is_table = task.suffix in (".csv", ".tsv")
+    return is_table and task.options.header is not False and line == (task.options.skip_lines or 0) + 1
 
 
 def _damaged_lines(path: Path, *, is_stated: bool) -> list[tuple[int, str]]:

@@ -22,6 +22,22 @@ UNSAID = re.compile(
     r"parquet|duckdb|allowed_|temp_directory|\bSET [a-z_]+\s*=|max_expression_depth|configuration",
     re.IGNORECASE,
 )
+# What DuckDB says, and what a person can do about it
+KNOWN = (
+    (r"lambda arrow", "Write lambda x: x + 1 where x -> x + 1 stands: arrows are no functions in this SQL."),
+    (
+        r"count mismatch for prepared statement\. Expected (\d+), got (\d+)",
+        "The query has {0} places for parameters, and {1} were given. Write a ? for each, or leave them out.",
+    ),
+    (
+        r"not provided for the following parameters: (.+)",
+        "No value was given for the parameter {0} of the query.",
+    ),
+    (
+        r"identifiers of the excess parameters: (.+)",
+        "The query does not use the parameter {0}: write ${0} in it, or leave the parameter out.",
+    ),
+)
 GENERIC = "The query could not be run. Try writing it differently."
 
 
@@ -70,6 +86,9 @@ def _words(error: BaseException, message: str, facts: dict[str, Any], unsaid: tu
         return _unknown_column(str(facts.get("name", "")), str(facts.get("candidates", "")))
     if "max_expression_depth" in message or "Max expression depth" in message:
         return "The query is nested too deeply. Split it with WITH … AS (…)."
+    for pattern, sentence in KNOWN:
+        if found := re.search(pattern, message):
+            return sentence.format(*(part.strip() for part in found.groups()))
     broken = isinstance(
         error,
         (duckdb.IOException, duckdb.PermissionException, duckdb.InternalException, duckdb.FatalException),

@@ -171,9 +171,9 @@ def _kind(connection: "duckdb.DuckDBPyConnection", sql: str) -> str:
     except ValueError:  # one that this Python binding has no name for
         kind = "this"
     if kind not in ("SELECT", "MULTI"):
-        raise Refused(
-            f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {kind.replace('_', ' ')}.", 0
-        )
+        advice = " The plan of a query is on the tab Plan beside its result." if kind == "EXPLAIN" else ""
+        named = kind.replace("_", " ")
+        raise Refused(f"Only SELECT, DESCRIBE and SUMMARIZE can be run here, not {named}.{advice}", 0)
     return kind
 
 
@@ -289,7 +289,11 @@ def _check_table(tree: Tree, scope: Scope, walk: _Walk) -> None:
     elif kind == "TABLE_FUNCTION":
         _check_table_function(tree["function"], scope, walk)
     elif kind == "SHOW_REF" and (tree.get("show_type") not in SUMMARIES or tree.get("query") is None):
-        raise Refused("SHOW is not available here. Write DESCRIBE table or SUMMARIZE table.", 0)
+        raise Refused(
+            "SHOW is not available here. Your datasets are listed beside the editor; for the columns of one "
+            "write DESCRIBE table or SUMMARIZE table.",
+            0,
+        )
     elif kind == "PIVOT":
         walk.pivot_values += [
             _constant(entry.get("star_expr")) for pivot in tree["pivots"] for entry in pivot["entries"]

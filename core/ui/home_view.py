@@ -17,7 +17,7 @@ from core.models import Model, ModelList
 from core.people import api_keys
 from core.people.api_keys import KeyList
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 
 RECENT = 5
 AT_WORK = ("validating", "queued", "running")
@@ -168,7 +168,7 @@ def show_running(user: User, contents: HomeContents) -> None:
 def _show_progress(user: User, job_ids: Sequence[str]) -> None:
     jobs = [fine_tuning.get(user, job_id) for job_id in job_ids]
     if any(job.status not in AT_WORK for job in jobs):
-        st.rerun()
+        dialogs.renew()
     for job in jobs:
         progress = fine_tuning.progress(user, job.id)
         with st.container(border=True, gap="xsmall", key=f"running_{job.id}"):

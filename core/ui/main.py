@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.people.users import User
-from core.ui import menu, session, sign_in
+from core.ui import dialogs, menu, session, sign_in
 from core.ui.alerts import alert_view
 
 HERE = Path(__file__).parent
@@ -44,6 +44,7 @@ def scroll_up(page: str) -> None:
 st.set_page_config(
     page_title="Luthier", page_icon=str(HERE / "logo_mark.svg"), layout="wide", menu_items={"About": ABOUT}
 )
+dialogs.begin_run()
 user = session.current_user()
 session.leave_if_ended(user)
 if user is not None:

@@ -18,6 +18,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.clock import now
 from core.errors import LuthierError, RateLimited, ValidationError
+from core.ui import dialogs
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ def confirm(
     closed.
     """
 
-    @st.dialog(title, icon=":material/warning:")
+    @dialogs.dialog(title, icon=":material/warning:")
     def ask() -> None:
         st.markdown(text)
         with st.container(horizontal=True, horizontal_alignment="right"):

@@ -105,6 +105,8 @@ def test_same_file_goes_on_after_a_reload(app: App, rest: Rest, tmp_path: Path) 
 def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(
     app: App, rest: Rest, tmp_path: Path
 ) -> None:
+    folder = app.server.data_dir / "uploads"
+    before = set(folder.iterdir()) if folder.exists() else set()  # of other accounts
     throttle(app, SLOW)
     row = choose(app, file_of(tmp_path, "cancelled.csv", 20 * MB))
     wait_for_percent(row, 5)
@@ -115,7 +117,7 @@ def test_transfer_goes_on_behind_other_pages_and_can_be_cancelled(
     row.get_by_role("button", name="Cancel").click()
     expect(row).to_contain_text("Cancelled")
     wait_until(lambda: rest.get("/uploads")["total"], lambda total: total == 0)
-    wait_until(lambda: list((app.server.data_dir / "uploads").iterdir()), lambda left: left == [])
+    wait_until(lambda: set(folder.iterdir()), before.__eq__)
 
 
 @pytest.mark.long

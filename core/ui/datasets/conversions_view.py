@@ -12,7 +12,7 @@ import streamlit as st
 from core import datasets, uploads
 from core.datasets import Dataset, Version
 from core.people.users import User
-from core.ui import show
+from core.ui import dialogs, show
 from core.ui.uploads import waiting_uploads
 
 
@@ -30,7 +30,7 @@ def show_conversions(user: User, dataset_id: str | None = None) -> None:
 def _follow(user: User, dataset_id: str | None, drawn: list[str]) -> None:
     now = datasets.list_converting(user, dataset_id)
     if [version.id for version in now] != drawn:
-        st.rerun()
+        dialogs.renew()
     for version in now:
         with st.container(horizontal=True, vertical_alignment="center", key=f"converting_{version.id}"):
             _show_bar(user, version)

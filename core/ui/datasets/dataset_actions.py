@@ -9,7 +9,7 @@ from core.chats import commands
 from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
 from core.people.users import User
-from core.ui import forms, places, session, show
+from core.ui import dialogs, forms, places, session, show
 from core.ui.datasets import column_mapping, training_words, use_snippets
 from core.ui.datasets.use_snippets import TASKS, SnippetFacts
 from core.ui.uploads import waiting_uploads
@@ -157,7 +157,7 @@ def _mapping(version: Version) -> column_mapping.Columns | None:
     return column_mapping.guess_columns(column_mapping.guess_format(names), names) or None
 
 
-@st.dialog("Rename", icon=":material/edit:")
+@dialogs.dialog("Rename", icon=":material/edit:")
 def _ask_to_rename(user: User, dataset: Dataset) -> None:
     with st.form("rename_form", border=False):
         st.text_input("Name", value=dataset.name, key="dataset_name", max_chars=200)

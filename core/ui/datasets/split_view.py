@@ -10,14 +10,14 @@ from core.datasets import Dataset, DatasetList, LeakReport, NewSplit, SplitCount
 from core.errors import LuthierError
 from core.fields import parse
 from core.people.users import User
-from core.ui import forms, places, show
+from core.ui import dialogs, forms, places, show
 
 MADE = "_made_by_split"
 FIRST_SHARES = {"train": 80, "validation": 10, "test": 10}
 STRATA_TYPES = ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "SMALLINT", "TINYINT")
 
 
-@st.dialog("Split into train, validation and test", icon=":material/call_split:", width="large")
+@dialogs.dialog("Split into train, validation and test", icon=":material/call_split:", width="large")
 def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``split_train``, ``split_validation``, ``split_test`` (percent),
     ``split_seed``, ``split_stratify``, ``split_by``."""
@@ -129,7 +129,7 @@ def _show_made(user: User, dataset_ids: list[str]) -> None:
         st.rerun()
 
 
-@st.dialog("Look for leaks", icon=":material/water_drop:", width="large")
+@dialogs.dialog("Look for leaks", icon=":material/water_drop:", width="large")
 def ask_for_leaks(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``leaks_with``, ``leaks_columns``."""
     st.caption(

@@ -5,7 +5,7 @@ import streamlit as st
 from core import exports, models
 from core.fields import parse
 from core.people.users import User
-from core.ui import forms, show
+from core.ui import dialogs, forms, show
 
 WITH_CHOICES = ("merged", "hub")
 PRECISIONS: dict[exports.Precision, str] = {
@@ -23,7 +23,9 @@ TOKEN_HELP = (
 def ask(user: User, model: models.Model, offer: exports.Offer, *, version: int, title: str) -> None:
     """Choose the precision, for a push also where to; then start."""
 
-    @st.dialog(title, icon=":material/cloud_upload:" if offer.kind == "hub" else ":material/deployed_code:")
+    @dialogs.dialog(
+        title, icon=":material/cloud_upload:" if offer.kind == "hub" else ":material/deployed_code:"
+    )
     def dialog() -> None:
         if offer.kind == "hub":
             _show_push_fields(model)

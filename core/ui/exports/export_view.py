@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import exports, models
 from core.people.users import User
-from core.ui import guide_view, show
+from core.ui import dialogs, guide_view, show
 from core.ui.exports import export_dialogs
 from core.ui.exports.export_snippets import build_snippets
 from core.ui.models import model_view
@@ -123,7 +123,7 @@ def show_exports(user: User, model: models.Model, shown: dict[str, str]) -> None
     with show.guarded():
         every = exports.list_exports(user, model.id, exports.ExportList(limit=100)).items
         if shown != {export.id: export.status for export in every}:
-            st.rerun()  # the cards above say so, too
+            dialogs.renew()  # the cards above say so, too
         if not every:
             show.empty(
                 "Nothing exported yet",

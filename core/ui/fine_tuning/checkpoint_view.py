@@ -16,7 +16,7 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import Checkpoint, CheckpointList, NewEvaluation, Promotion
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.fine_tuning import evaluation_view
 
 ASKED = "checkpoint_asked"  # (action, step) whose dialog the page is to open
@@ -164,7 +164,7 @@ def show_dialog(user: User, job: fine_tuning.Job) -> None:
         ask_evaluate(user, job, step)
 
 
-@st.dialog("Promote to the registry", icon=":material/deployed_code:")
+@dialogs.dialog("Promote to the registry", icon=":material/deployed_code:")
 def ask_promote(user: User, job: fine_tuning.Job, step: int) -> None:
     st.caption(
         f"Step {step:,} becomes a version of a model, with its metrics, data and settings. "
@@ -188,7 +188,7 @@ def promote_as_named(user: User, job_id: str, step: int) -> None:
     show.flash(f"Step {step:,} is {model.name}, version {model.latest_version}.", icon="deployed_code")
 
 
-@st.dialog("Evaluate on rows", icon=":material/fact_check:")
+@dialogs.dialog("Evaluate on rows", icon=":material/fact_check:")
 def ask_evaluate(user: User, job: fine_tuning.Job, step: int) -> None:
     st.caption(
         "Measures the loss, and for answers how many tokens and how many whole answers come out right "

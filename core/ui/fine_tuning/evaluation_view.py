@@ -9,6 +9,7 @@ import streamlit as st
 from core import fine_tuning
 from core.people.users import User
 from core.training import METHODS
+from core.ui import dialogs
 from core.ui import show as showing
 
 EVERY_SECONDS = 1.5
@@ -32,7 +33,7 @@ def _follow(user: User, job_id: str, step: int) -> None:
     with showing.guarded():
         evaluation = fine_tuning.get_checkpoint(user, job_id, step).metrics.get("evaluation") or {}
         if evaluation.get("status") not in OPEN:
-            st.rerun()
+            dialogs.renew()
         share = float(evaluation.get("progress") or 0)
         message = f"Measuring on {showing.plain(str(evaluation['dataset']))}"
         if evaluation["status"] == "waiting":

@@ -12,7 +12,7 @@ from core.fine_tuning.before import forecast
 from core.fine_tuning.before.forecast import Forecast, Measured, Memory
 from core.fine_tuning.sources import Sources
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.fine_tuning import form_settings as settings
 from core.ui.fine_tuning import sweep_form
 from core.ui.fine_tuning.form_data import Handed
@@ -182,5 +182,5 @@ def _wait(user: User, new: NewJob, handed: Handed) -> None:
         show.error(error)
         return
     if running is None or isinstance(running, Measured):
-        st.rerun()
+        dialogs.renew()
     st.markdown(f":material/progress_activity: {running.told or 'Starting to measure.'}")

@@ -12,7 +12,7 @@ from core import fine_tuning
 from core.fine_tuning import sweep_space, sweeps
 from core.fine_tuning.sweeps import Sweep, SweepList, Trial
 from core.people.users import User
-from core.ui import lists, places, show
+from core.ui import dialogs, lists, places, show
 from core.ui.fine_tuning import sweep_charts, sweep_form
 
 PAGE = "sweeps_page"
@@ -79,7 +79,7 @@ def _draw(user: User, sweep_id: str, was_active: bool) -> None:
     with show.guarded():
         sweep = sweeps.get(user, sweep_id)
         if sweep.active != was_active:
-            st.rerun()
+            dialogs.renew()
         with st.container(horizontal=True, vertical_alignment="center"):
             show_state(sweep)
         if sweep.active:

@@ -21,7 +21,7 @@ from core.fine_tuning.before import preview
 from core.fine_tuning.before.preview import ShownRow, TaskProgress, Totals
 from core.fine_tuning.sources import Sources
 from core.people.users import User
-from core.ui import lists, places, show
+from core.ui import dialogs, lists, places, show
 from core.ui.datasets import training_view
 from core.ui.elements import tokens
 from core.ui.fine_tuning.form_data import Data, Handed
@@ -115,7 +115,7 @@ def _wait_for_row(user: User, new: NewJob, line: int, handed: Handed) -> None:
         show.error(error)
         return
     if not isinstance(row, TaskProgress):
-        st.rerun()
+        dialogs.renew()
     st.markdown(":material/progress_activity: The tokenizer is being loaded. It stays loaded for a while.")
 
 
@@ -217,7 +217,7 @@ def _wait(user: User, new: NewJob, state_key: str, handed: Handed) -> None:
         show.error(error)
         return
     if not isinstance(totals, TaskProgress):
-        st.rerun()
+        dialogs.renew()
     share = totals.done / totals.of if totals.of else 0.0
     st.progress(min(share, 1.0), text=f"Counting tokens: {totals.done:,} of {show.count(totals.of, 'row')}")
     if st.button("Stop counting", key="ft_count_stop", icon=":material/stop:"):

@@ -10,14 +10,14 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.models import ModelChange, NewAlias, NewModel
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.models import model_view
 
 
 def ask_custom(user: User, base: models.Model) -> None:
     """A dialog for a name, a system prompt and parameters on top of ``base``."""
 
-    @st.dialog("New custom model", icon=":material/tune:", width="medium")
+    @dialogs.dialog("New custom model", icon=":material/tune:", width="medium")
     def ask() -> None:
         st.caption(
             f"The weights of {show.plain(base.name)} under an own name, with your instructions and settings."

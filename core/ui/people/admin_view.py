@@ -15,7 +15,7 @@ from core.models import ModelList, NewBase
 from core.people import users
 from core.people.users import Invitation, User
 from core.storage import trash
-from core.ui import forms, places, show
+from core.ui import dialogs, forms, places, show
 
 MODES = {
     "open": ("Open", "Anybody who reaches this server may register."),
@@ -67,7 +67,7 @@ def show_invitations(user: User, origin: str) -> None:
         _show_invitation(user, invitation)
 
 
-@st.dialog("New invitation", icon=":material/person_add:")
+@dialogs.dialog("New invitation", icon=":material/person_add:")
 def _ask_for_invitation(user: User) -> None:
     with st.form("invitation_form", border=False):
         st.text_input(

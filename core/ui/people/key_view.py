@@ -12,7 +12,7 @@ from core.models import ModelList
 from core.people import api_keys
 from core.people.api_keys import ApiKey, NewKey
 from core.people.users import User
-from core.ui import forms, show
+from core.ui import dialogs, forms, show
 
 FRESH = "_fresh_api_key"
 EXPIRY = {None: "Never", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}
@@ -30,7 +30,7 @@ for chunk in answer:
 """
 
 
-@st.dialog("New API key", icon=":material/key:")
+@dialogs.dialog("New API key", icon=":material/key:")
 def ask_for_new(user: User, model_names: list[str]) -> None:
     with st.form("new_key_form", border=False):
         st.text_input(

@@ -17,7 +17,7 @@ from core.errors import LuthierError, QueryStopped, SqlError
 from core.fields import parse
 from core.people.users import User
 from core.query import NewQuery, QueryPlan, QueryProgress, QueryResult, Running
-from core.ui import show
+from core.ui import dialogs, show
 
 T = TypeVar("T")
 RUNNING, OUTCOME, HISTORY, PLAN = "_sql_running", "_sql_outcome", "_sql_history", "_sql_plan"
@@ -149,7 +149,7 @@ def show_planning(running: Running[QueryPlan]) -> None:
 def _look(running: Running[Any], *, key: str) -> None:
     """Drawn again and again until it is over; then the whole page is."""
     if running.is_over():
-        st.rerun()
+        dialogs.renew()
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         stopping = running.progress.stop.is_set()
         st.markdown(

@@ -17,7 +17,7 @@ from core.datasets import Dataset, Profile, Quality, TokenLengths, Version
 from core.models import ModelList
 from core.people.users import User
 from core.sql_types import holds_text
-from core.ui import show
+from core.ui import dialogs, show
 from core.ui.datasets.rows import rows_strip
 from core.ui.elements import column_cards
 from core.ui.reports import column_words, quality_view
@@ -97,7 +97,7 @@ def _show_progress(user: User, dataset: Dataset, version: Version, kinds: list[s
     for kind in kinds:
         report = _report(user, dataset, version, kind)
         if report is None or report.status not in OPEN:
-            st.rerun()
+            dialogs.renew()
         share = min(max(report.progress, 0.0), 1.0)
         st.progress(
             share,

@@ -14,7 +14,7 @@ from core import datasets, uploads
 from core.clock import now
 from core.errors import LuthierError
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.uploads import review_import
 from core.uploads import Upload
 
@@ -50,7 +50,7 @@ def show_arrival(user: User, upload_id: str) -> None:
     """How much of it is here; the page is drawn again when that is all, or nothing more is to come."""
     upload = uploads.get(user, upload_id)
     if upload.state != "receiving":
-        st.rerun()
+        dialogs.renew()
     _show_progress(upload)
 
 

@@ -308,3 +308,11 @@ def test_an_append_to_decimals_takes_numbers_of_any_look(ada: User) -> None:
     datasets.append_rows(ada, first.id, file=stage(b"k,v\nc,1.5\nd,2\n"), filename="t.csv")
     assert [row["v"] for row in rows(ada, first)] == [12.5, 7, 1.5, 2]
     assert types(datasets.get(ada, first.id))["v"] == "DECIMAL(18,2)"
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_damaged_header_is_not_skipped(ada: User, skip: bool) -> None:
+    content = b"n\xe4,wert\n" + "\u00e9,1\n".encode() * 99
+    with pytest.raises(UnreadableFile, match=r"Line 1: a byte that is not UTF-8.*cannot be skipped"):
+        upload(ada, "t.csv", content, skip_bad_rows=skip)
+    assert names(upload(ada, "t.csv", content, skip_bad_rows=True, header=False)) == ["column0", "column1"]

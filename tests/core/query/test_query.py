@@ -160,6 +160,10 @@ def test_two_datasets_of_one_name_are_told_apart_by_id(ada: User, make_version: 
         ),
         ("SELECT price-net FROM priced", 'Put the name in double quotes: "price-net".', 7),
         ("SELECT qq FROM priced", 'Columns here: "unit price", "price-net", zzzzzzzzz.', 7),
+        ("EXPLAIN SELECT 1", "on the tab Plan", 0),
+        ("SHOW TABLES", "listed beside the editor", 0),
+        ("SELECT list_transform([1], v -> v + 1)", "Write lambda x: x + 1", None),
+        ("SELECT ?", "No value was given for the parameter 1", None),
         ("SELECT current_user FROM faq", "If it is a column, write its table in front of it", 7),
     ],
 )
@@ -233,7 +237,7 @@ def test_parameters_by_place_and_name(ada: User, make_version: Make) -> None:
     make_version(ada, ROWS, name="faq")
     assert ask(ada, "SELECT amount FROM faq WHERE city = ?", parameters=["Rome"]) == [[1]]
     assert ask(ada, "SELECT amount FROM faq WHERE city = $city", parameters={"city": "x' OR 1=1 --"}) == []
-    assert "parameters" in refused(ada, "SELECT ?").message
+    assert "for the parameter 1" in refused(ada, "SELECT ?").message
     assert refused(ada, "SELECT 1", parameters=[1]).message
     assert ask(ada, "SELECT ?", parameters=[{"a": [1, None]}]) == [[{"a": [1, None]}]]
 

@@ -163,7 +163,7 @@ def test_parameters_and_values(
         ("SELECT b, a FROM t GROUP BY b", "GROUP BY", 10),
         ("SELECT s::INT FROM t", "Could not convert", 8),
         ("  SELECT s::INT -- why; not\n FROM t ; -- x", "Could not convert", 10),
-        ("SELECT $1", "parameters", None),
+        ("SELECT $1", "for the parameter 1", None),
         ("SELECT st.y FROM t", 'key "y"', None),
     ],
 )

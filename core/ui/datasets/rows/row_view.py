@@ -13,7 +13,7 @@ import streamlit as st
 from core import datasets
 from core.datasets import Dataset, Preview, Version, View
 from core.people.users import User
-from core.ui import show
+from core.ui import dialogs, show
 from core.ui.datasets.rows import rows_address
 from core.ui.datasets.rows.rows_address import RowsAddress
 from core.ui.elements import record
@@ -29,7 +29,7 @@ def open_row(user: User, dataset: Dataset, version: Version, address: RowsAddres
     Its neighbours are those of the view, of which ``page`` is shown.
     """
 
-    @st.dialog("Row", width="medium", position="right", icon=":material/article:", on_dismiss=_close)
+    @dialogs.dialog("Row", width="medium", position="right", icon=":material/article:", on_dismiss=_close)
     def drawer() -> None:
         with show.guarded():
             line = rows_address.read(version).row or address.row or 1

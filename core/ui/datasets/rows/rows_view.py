@@ -16,7 +16,7 @@ from core.datasets import Dataset, Preview, Version, views
 from core.datasets.pages import filters
 from core.people.users import User
 from core.sql_types import is_nested, is_number
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.datasets.rows import row_view, rows_address, rows_filter, rows_strip
 from core.ui.datasets.rows.rows_address import PER_PAGE, SIZES, RowsAddress
 from core.ui.elements import grid
@@ -66,7 +66,7 @@ def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
     """A line about it, and the page drawn again when it is there."""
     profile = datasets.profile(user, dataset.id, version=version.version)
     if profile.status not in COMING:
-        st.rerun()
+        dialogs.renew()
     st.caption(f":material/hourglass_top: The columns' statistics are being computed: {profile.progress:.0%}")
 
 

@@ -16,7 +16,7 @@ from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.people.users import User
 from core.training import METHODS, Hyperparameters
-from core.ui import places, show
+from core.ui import dialogs, places, show
 from core.ui.fine_tuning import checkpoint_view
 from core.ui.fine_tuning.jobs import job_cards, job_charts, job_log, job_rows, job_samples, job_zoom
 from core.ui.fine_tuning.jobs.job_charts import LINE_HEIGHT, Points, Series
@@ -46,7 +46,7 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
     with show.guarded():
         job = fine_tuning.get(user, job_id)
         if job.status != shown_status:
-            st.rerun()
+            dialogs.renew()
         full_series = fine_tuning.metrics(user, job_id, max_points=job_charts.MAX_POINTS).series
         series = full_series
         if steps := job_zoom.chosen(job):

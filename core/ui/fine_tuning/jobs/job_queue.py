@@ -13,7 +13,7 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import PRIORITIES, Job, Move, Priority, Queue, QueuedJob
 from core.people.users import User
-from core.ui import places, show
+from core.ui import dialogs, places, show
 
 EVERY = 2.0  # seconds
 SHOWN = 25
@@ -59,7 +59,7 @@ def _draw(user: User) -> None:
     with show.guarded():
         queue = fine_tuning.queue(user)
         if not queue.items:
-            st.rerun()
+            dialogs.renew()
         with st.container(border=True, gap="small", key="queue"):
             with st.container(
                 horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
