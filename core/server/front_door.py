@@ -15,9 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.api import browser, errors
+from core.api.last_resort import log_unexpected
 from core.api.openai.app import edge as openai
 from core.api.rest.app import edge as rest
-from core.errors import Unauthorized
+from core.errors import LuthierError, Unauthorized
 from core.people import sessions
 from core.security import new_id
 from core.server import addresses, logs
@@ -81,8 +82,8 @@ class FrontDoor:
             await browser.site(scope, receive, send)
         elif not addresses.is_known(path):
             await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
-        elif path.startswith(PRIVATE) and not await _has_session(scope):
-            await errors.render(Unauthorized(), scope["luthier"].request_id)(scope, receive, send)
+        elif path.startswith(PRIVATE) and (refusal := await _refusal(scope)):
+            await errors.render(refusal, scope["luthier"].request_id)(scope, receive, send)
         else:
             await self._ask_streamlit(scope, receive, send)
 
@@ -101,11 +102,18 @@ class FrontDoor:
             await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
 
 
-async def _has_session(scope: Scope) -> bool:
-    user = await run_in_threadpool(sessions.user_for, HTTPConnection(scope).cookies.get(sessions.COOKIE))
-    if user:
-        scope["luthier"].user_id = user.id
-    return user is not None
+async def _refusal(scope: Scope) -> LuthierError | None:
+    """None for who has a live session."""
+    cookie = HTTPConnection(scope).cookies.get(sessions.COOKIE)
+    try:
+        user = await run_in_threadpool(sessions.user_for, cookie)
+    except Exception as error:  # raised, Streamlit's server would answer it in its own words
+        log_unexpected(error, scope["luthier"].request_id)
+        return errors.as_luthier_error(error)
+    if user is None:
+        return Unauthorized()
+    scope["luthier"].user_id = user.id
+    return None
 
 
 def _with_headers(send: Send, facts: RequestFacts) -> Send:
