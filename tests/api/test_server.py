@@ -254,7 +254,10 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
         )
         wait_until(lambda: connections(server) >= len(threads) + 2, told=lambda: "not all are under way")
         took = server.stop()
+        refused = half.recv(10_000).decode()
     assert took < 3
+    assert refused.startswith("HTTP/1.1 503 ")
+    assert '"code": "unavailable", "message": "The server is stopping.' in refused
     for thread in threads:
         thread.join(5)
     assert any(line.get("message") == "Luthier has stopped" for line in server.lines())
