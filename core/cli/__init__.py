@@ -36,8 +36,10 @@ def main(argv: Sequence[str]) -> int:
     """
     chosen = build_parser().parse_args(argv)
     try:
-        db.require_usable()
-        user = find_user(chosen.user) if chosen.needs_user else None
+        user = None
+        if chosen.needs_user:
+            db.require_usable()
+            user = find_user(chosen.user)
         return int(chosen.act(user, chosen) or 0)
     except LuthierError as error:
         say_error(error)

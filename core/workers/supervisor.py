@@ -365,6 +365,8 @@ def _check(job_id: str) -> None:
     try:
         fine_tuning.admit(job_id)
     except Exception as error:  # the outermost frame of this thread: the job must not stay "validating"
+        if db.is_away(error):
+            return  # the next round checks it
         _log.exception("job %s could not be checked", job_id)
         with writing() as session:
             jobs.reject(

@@ -50,9 +50,11 @@ def test_unknown_path_has_the_error_body(client: TestClient, as_ada: Caller, pat
             assert error_of(answer)["code"] == "not_found"
 
 
-def test_paths_beside_the_apis_are_streamlits(client: TestClient) -> None:
-    for path in ("/", "/datasets", "/apis", "/v10", "/healthzz", "/uploaded"):
+def test_paths_beside_the_apis_are_streamlits_or_nothing(client: TestClient) -> None:
+    for path in ("/", "/datasets"):
         assert client.get(path).text == "streamlit"
+    for path in ("/apis", "/v10", "/healthzz", "/uploaded"):
+        assert client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,16 @@ def test_a_worker_has_time_to_report_to_a_database_that_is_back(
     assert runner.killed
 
 
+def test_a_full_disk_is_one_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    monkeypatch.setattr(supervisor, "_leased", lambda: _raise(full))
+    run_rounds(Supervisor(), 20)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "The jobs could not be looked after for now" in caplog.text
+
+
 def _raise(error: Exception) -> None:
     raise error
 

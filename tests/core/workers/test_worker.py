@@ -1,7 +1,6 @@
 """The process that trains one job: a model at the end, and a reason where there is none."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from core import db, jobs, storage
-from core.config import ROOT, settings
+from core import jobs, storage
+from core.config import ROOT
 from core.db import reading, writing
 from core.errors import DiskFull
 from core.models import publishing
@@ -33,7 +30,10 @@ from core.training import checkpoints
 from core.training.loop import Loop
 from core.workers import worker
 from core.workers.recorder import Recorder
+from tests.absence import Absence, absence
 from tests.waiting import wait_until
+
+__all__ = ["absence"]
 
 MakeJob = Callable[..., JobRow]
 pytestmark = pytest.mark.usefixtures("tiny_base")
@@ -80,28 +80,6 @@ def test_lora_publishes_an_adapter_that_names_no_folder(ada: User, make_job: Mak
     assert '"base_model_name_or_path": null' in config
 
 
-class Absence:
-    """A database that cannot be reached for the next ``left`` transactions."""
-
-    left = 0
-
-    def refuse(self, _connection: Any) -> None:
-        if self.left:
-            self.left -= 1
-            raise OperationalError("BEGIN", {}, sqlite3.OperationalError("unable to open database file"))
-
-
-@pytest.fixture
-def absence(monkeypatch: pytest.MonkeyPatch) -> Iterator[Absence]:
-    monkeypatch.setattr(db, "ASK_AGAIN_SECONDS", 0.05)
-    made, engines = Absence(), (db.engine(), db._engine_that_writes(settings().sqlalchemy_url))
-    for engine in engines:
-        event.listen(engine, "begin", made.refuse)
-    yield made
-    for engine in engines:
-        event.remove(engine, "begin", made.refuse)
-
-
 @pytest.mark.parametrize(
     ("module", "name"),
     [(jobs, "take"), (checkpoints, "prune"), (publishing, "read_facts"), (publishing, "_store")],
@@ -116,15 +94,8 @@ def test_a_job_waits_for_a_database_that_is_away_and_goes_on(
     name: str,
 ) -> None:
     make_job(ada, hyperparameters={"n_epochs": 4})
-    job_id, then = claim(), getattr(module, name)
-
-    def go_away(*given: Any, **named: Any) -> Any:
-        result = then(*given, **named)
-        monkeypatch.setattr(module, name, then)
-        absence.left = 8
-        return result
-
-    monkeypatch.setattr(module, name, go_away)
+    job_id = claim()
+    absence.after(monkeypatch, module, name, times=8)
     assert worker.main(job_id) == 0
     done = row_of(job_id)
     assert absence.left == 0
