@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,6 +205,16 @@ def test_small_answers_are_sent_at_once(server: Server) -> None:
             client.get(f"{server.url}/healthz")
             took.append(time.perf_counter() - began)
     assert sorted(took)[5] < 0.03
+
+
+def test_the_refusal_of_a_large_body_arrives(server: Server, key: str) -> None:
+    """Also at a program that reads nothing before it has sent everything, and then closes."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/v1/chat/completions", b"x" * 30_000_000, headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=PATIENCE)
+    assert caught.value.code == 413
+    assert json.loads(caught.value.read())["error"]["message"]
 
 
 def test_log_is_json_without_secrets(server: Server, key: str) -> None:

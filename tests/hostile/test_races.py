@@ -6,10 +6,12 @@ changes to one version one is accepted, nothing that was accepted is lost, what 
 and nothing points at what is gone.
 """
 
+import contextlib
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -245,6 +247,44 @@ def test_two_at_once(
     require_answers(outcomes)
     require_nothing_lost(ground, outcomes)
     require_no_dangling(ground)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(8))
+def test_many_at_once(ground: Ground, api: TestClient, seed: int) -> None:
+    """Six at random, half of them through the API; the seed says which."""
+    children.keep_warm(*FORKED)
+    chance = random.Random(seed)
+    actions = chance.choices(ACTIONS[:-1], k=6) + (["delete"] if seed % 4 == 3 else [])
+    all_there, outcomes = threading.Barrier(len(actions)), []
+
+    def act(action: str, through: TestClient | None) -> None:
+        all_there.wait(30)
+        outcomes.append(outcome_of(ground, action, through))
+
+    callers = [threading.Thread(target=act, args=(a, api if n % 2 else None)) for n, a in enumerate(actions)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(outcomes) == len(actions), "one ended with an error of ours"
+    for outcome in outcomes:
+        refusals = (404, 409, 422) if outcome.action in QUERIES else (404, 409)
+        assert outcome.is_accepted or outcome.status in refusals, outcomes
+    assert sum(outcome.is_accepted for outcome in outcomes if outcome.action == "edit") <= 1
+    require_no_dangling(ground)
+    require_one_line(ground, [o for o in outcomes if o.is_accepted and o.action in CHANGES])
+
+
+def require_one_line(ground: Ground, changes: list[Outcome]) -> None:
+    """Each accepted change was made of the one before it, of a query's result, or of what was left."""
+    with contextlib.suppress(NotFound):  # the dataset was deleted
+        page = datasets.list_versions(ground.user, ground.dataset_id, ListQuery(limit=100))
+        versions = {version.id: version for version in page.items}
+        made = sorted((versions[change.version_id] for change in changes), key=lambda one: one.version)
+        for before, after in pairwise(made):
+            parent = versions[after.parents[0]]
+            assert parent.id == before.id or parent.origin == "query" or before.removed_at, changes
 
 
 def require_answers(outcomes: tuple[Outcome, Outcome]) -> None:
