@@ -14,7 +14,8 @@
     ├── Conflict
     │   ├── EmailTaken
     │   ├── InUse
-    │   └── FolderMismatch         the data folder and the database do not belong together
+    │   └── CannotStart            the server is not set up so that it could start
+    │       └── FolderMismatch     the data folder and the database do not belong together
     ├── TooLarge
     ├── UnsupportedMediaType
     ├── ValidationError           field rules, with details
@@ -25,6 +26,7 @@
     ├── QueryTimeout
     ├── RateLimited               with the seconds to wait
     └── Unavailable               no model worker, disk full, stopping
+        ├── DatabaseAway
         └── DiskFull
 
 The class docstring's first line is the default message, ``code`` is stable and part of the API. Status codes
@@ -121,7 +123,11 @@ class InUse(Conflict):
     code = "in_use"
 
 
-class FolderMismatch(Conflict):
+class CannotStart(Conflict):
+    """The server cannot start as it is set up."""
+
+
+class FolderMismatch(CannotStart):
     """The data folder and the database do not belong together."""
 
 
@@ -206,6 +212,10 @@ class Unavailable(LuthierError):
     """The server cannot do this right now. Try again in a moment."""
 
     code = "unavailable"
+
+
+class DatabaseAway(Unavailable):
+    """The server's database cannot be reached right now. Try again in a moment."""
 
 
 class DiskFull(Unavailable):

@@ -10,7 +10,7 @@ import sys
 from pydantic import ValidationError
 
 from core.config import ROOT, Settings, settings
-from core.errors import FolderMismatch
+from core.processes import starting
 from core.security import make_private
 from core.storage import pairing
 
@@ -39,8 +39,10 @@ def _open_database() -> None:
         pairing.check()  # before anything is written
         make_private()
         pairing.open_database()
-    except FolderMismatch as error:
-        print(error.message, file=sys.stderr)
+    except Exception as error:  # what an admin can mend is a sentence; all else is raised again
+        if (why := starting.why_not(error)) is None:
+            raise
+        print(why, file=sys.stderr)
         raise SystemExit(2) from None
 
 

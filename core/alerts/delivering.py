@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from core import stopping
 from core.alerts import webhooks
 from core.clock import now
 from core.db import reading, writing
+from core.processes.rounds import Rounds
 from core.tables import AlertRow, JobRow, WebhookRow
 
 EVERY_SECONDS = 2.0
@@ -54,14 +54,13 @@ def deliver_due(at: datetime | None = None) -> int:
 
 
 def _run() -> None:
+    rounds = Rounds(log, "Alerts could not be sent")
     while not stopping.wait(EVERY_SECONDS):
         try:
             while deliver_due() and not stopping.is_stopping():
                 pass
-        except SQLAlchemyError as error:
-            log.warning("alerts could not be sent for now: %s", type(error).__name__)
-        except Exception:  # outermost loop
-            log.exception("sending alerts failed; trying again")
+        except Exception as error:  # outermost loop
+            rounds.failed(error)
 
 
 def _due(at: datetime) -> list[int]:

@@ -4,8 +4,11 @@ sign-in, sign-out, uploads and downloads; and the health check.
 The cookie is sent by the browser on its own, so every write checks that the request comes from our own pages.
 """
 
+from functools import cache
 from http import HTTPStatus
 
+import anyio
+import anyio.to_thread
 from pydantic import Field, TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -14,18 +17,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core import datasets, exports, fine_tuning, uploads
+from core import datasets, db, exports, fine_tuning, uploads
 from core.api import downloads
 from core.api.deps import JsonRequest, note_user
 from core.api.errors import render
 from core.api.last_resort import LastResort, handlers
 from core.api.uploads import receive_chunk
 from core.config import settings
-from core.errors import BadRequest, Forbidden, Unauthorized
+from core.errors import BadRequest, DatabaseAway, Forbidden, Unauthorized
 from core.fields import Input, parse
 from core.people import sessions
 from core.people.users import User
 from core.uploads import NewUpload, Upload
+
+HEALTH_SECONDS = 5.0  # a database that has not answered by then is away
 
 
 def owns(path: str) -> bool:
@@ -41,7 +46,17 @@ class Piece(Input):
 
 
 async def tell_health(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+    """503 while the database cannot be reached. Asked without a token, so it says nothing else."""
+    with anyio.move_on_after(HEALTH_SECONDS):
+        # of its own threads: those that wait for a database are not taken from other requests
+        await anyio.to_thread.run_sync(db.require_there, abandon_on_cancel=True, limiter=_health_threads())
+        return JSONResponse({"status": "ok"})
+    raise DatabaseAway
+
+
+@cache
+def _health_threads() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(2)
 
 
 async def claim_session(request: Request) -> Response:

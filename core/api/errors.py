@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from core import errors
+from core import db, errors
 from core.fields import details_of
 
 Renderer = Callable[[errors.LuthierError, str], Response]
@@ -60,8 +60,8 @@ def as_luthier_error(error: Exception) -> errors.LuthierError:
         return (errors.class_of(code) or errors.LuthierError)()
     if errors.is_full_disk(error):
         return errors.DiskFull()
-    if "database is locked" in str(error):
-        return errors.Unavailable()
+    if db.is_away(error):
+        return errors.DatabaseAway()
     return errors.LuthierError("Something went wrong on the server. Its log has more under this request id.")
 
 

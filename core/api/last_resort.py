@@ -11,8 +11,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.api.errors import Renderer, as_luthier_error, status_of
+from core.errors import LuthierError
+from core.processes.rounds import Rounds, reason_of
 
 log = logging.getLogger(__name__)
+_failures = Rounds(log, "Requests could not be answered")
 
 
 def request_id_of(scope: Scope) -> str:
@@ -52,7 +55,11 @@ def answer_error(scope: Scope, error: Exception, render: Renderer) -> Response:
 
 
 def log_unexpected(error: Exception, request_id: str = "") -> None:
-    if status_of(as_luthier_error(error)) == 500:
+    if isinstance(error, LuthierError) and status_of(error) != 500:
+        return
+    if reason_of(error):
+        _failures.failed(error)
+    elif status_of(as_luthier_error(error)) == 500:
         log.error("request %s failed", request_id, exc_info=error)
 
 

@@ -21,14 +21,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from core import storage, uploads
-from core.errors import BadRequest, TooLarge, ValidationError
+from core.errors import BadRequest, TooLarge, Unavailable, ValidationError
 from core.fields import require_clean_text
 from core.people.users import User
 from core.storage import upload_size
 from core.uploads import Upload
 
 MAX_FIELD_BYTES = 2**20
-MAX_FIELDS = 50
+MAX_PARTS = 50  # fields and files, also those that are read over and those with one name
 OVERHEAD_BYTES = 2**20  # a multipart body is a little longer than its file
 FLUSH_BYTES = 2**20
 
@@ -74,7 +74,7 @@ async def _pour(request: Request, write: Callable[[bytes], None]) -> None:
             if len(waiting) >= FLUSH_BYTES:
                 data, waiting = bytes(waiting), bytearray()
                 await run_in_threadpool(write, data)
-    except BadRequest:  # cut off
+    except (BadRequest, Unavailable):  # cut off, by the client or by a server that stops
         await run_in_threadpool(write, bytes(waiting))
         raise
     await run_in_threadpool(write, bytes(waiting))
@@ -133,7 +133,11 @@ class _FormReader:
         self._name, self._text, self._text_bytes = "", bytearray(), 0
         self._filename: str | None = None
         self._ended = False
-        self._parser = MultipartParser(boundary, self._callbacks())
+        self._num_parts = 0
+        try:
+            self._parser = MultipartParser(boundary, self._callbacks())
+        except FormParserError as error:  # too long
+            raise BadRequest("The boundary of this form cannot be used.") from error
 
     async def take(self, chunk: bytes) -> None:
         try:
@@ -162,6 +166,9 @@ class _FormReader:
 
     def _begin_part(self) -> None:
         self._name, self._filename, self._text = "", None, bytearray()
+        self._num_parts += 1
+        if self._num_parts > MAX_PARTS:
+            raise BadRequest("The form has too many fields.")
 
     def _end_header(self) -> None:
         if bytes(self._header).lower() == b"content-disposition":
@@ -183,8 +190,6 @@ class _FormReader:
 
     def _end_part(self) -> None:
         if self._filename is None:
-            if len(self._form.fields) >= MAX_FIELDS:
-                raise BadRequest("The form has too many fields.")
             self._form.fields[self._name] = _decode(self._name, self._text)
         elif self._name == "file":
             if self._form.file is not None:

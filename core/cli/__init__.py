@@ -15,11 +15,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import db
 from core.cli import fine_tune, jobs, registry, server
 from core.cli.options import Help
 from core.cli.output import say_error
 from core.cli.who import find_user
 from core.errors import LuthierError
+from core.processes import starting
 
 GROUPS = (fine_tune, jobs, registry, server)
 REFUSED, INTERRUPTED = 2, 130
@@ -32,10 +36,18 @@ def main(argv: Sequence[str]) -> int:
     """
     chosen = build_parser().parse_args(argv)
     try:
-        user = find_user(chosen.user) if chosen.needs_user else None
+        user = None
+        if chosen.needs_user:
+            db.require_usable()
+            user = find_user(chosen.user)
         return int(chosen.act(user, chosen) or 0)
     except LuthierError as error:
         say_error(error)
+        return REFUSED
+    except SQLAlchemyError as error:
+        if (why := starting.why_not(error)) is None:
+            raise
+        print(why, file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from typing import Any
 
+from core import db
 from core.cli import output
 from core.cli.options import WIDTH, add_command
 from core.config import Settings, settings
@@ -47,7 +48,7 @@ def add_commands(commands: Any) -> None:
 
 def join(user: User | None, chosen: argparse.Namespace) -> int:
     print(f"Data folder {settings().data_dir} holds {pairing.look_at_folder()}.")
-    print(f"Database {pairing.database_name()} names {pairing.look_at_database()}.")
+    print(f"Database {db.name()} names {pairing.look_at_database()}.")
     if not chosen.yes:
         if not sys.stdin.isatty():
             raise Conflict("Nothing was changed. Say --yes to join them without being asked.")

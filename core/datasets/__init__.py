@@ -5,7 +5,8 @@ own, with the uploaded bytes beside it, its profile and its training report. How
 ``core.ingest``'s business, what rows mean for training ``core.formats``'s, user SQL ``core.query``'s.
 
 - ``values``: what these functions hand out
-- ``making``: create, next version, change, delete
+- ``making``: create, next version, change, delete; ``results``: keep what the server wrote itself;
+  ``adding``: how every version begins
 - ``looking``: lists, versions, rows, profiles, downloads; ``lessons``: what a version would teach
 - ``views``: what of a version is shown, on a page or in a file; ``pages``: which rows that means, and reading
   them
@@ -44,7 +45,6 @@ from core.datasets.making import (
     append_rows,
     cancel_ingest,
     create,
-    create_from_table,
     delete,
     samples,
     update,
@@ -62,6 +62,7 @@ from core.datasets.reports import (
     start_token_lengths,
     token_lengths,
 )
+from core.datasets.results import create_from_table
 from core.datasets.retention import Retention, preview_retention, retention, set_retention, sweep_daily
 from core.datasets.rows import require_readable
 from core.datasets.splits import NewSplit, SplitCounts, count_split, split

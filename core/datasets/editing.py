@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from core import storage
-from core.datasets import looking, making, rows
+from core.datasets import looking, results, rows
 from core.datasets.diffs.columns import is_nested
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Version
@@ -77,16 +77,15 @@ def edit(user: User, version_id: str, edits: Edits) -> Version:
     types = {column["name"]: column["type"] for column in old.columns}
     staged = storage.new_staging_path()
     try:
-        with scratch(
-            SECONDS, threads=1
-        ) as work:  # one thread and no reordered joins: rows stay in the order of the file
+        # one thread and no reordered joins: rows stay in the order of the file
+        with scratch(SECONDS, of=[old.id], threads=1) as work:
             work.run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             _require_fitting(work, types, [*_changed(edits), *_new(edits)])
             work.run(
                 f"COPY ({_edited(work, old, edits, types)}) "
                 f"TO {literal(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
             )
-        _, version = making.create_from_table(
+        _, version = results.create_from_table(
             user,
             parquet=staged,
             parents=[old.id],

@@ -75,7 +75,7 @@ def leaks(user: User, version_ids: Sequence[str], *, columns: Sequence[str] = ()
         for name in shared
         if all(_type(version, name) == "VARCHAR" or is_nested(_type(version, name)) for version in versions)
     ]
-    with scratch(SECONDS) as work:
+    with scratch(SECONDS, of=[version.id for version in versions]) as work:
         for n, version in enumerate(versions):
             _prepare(work, n, version, shared, texts)
         signed = [_signatures(work, n) for n in range(len(versions))] if texts else []

@@ -6,8 +6,7 @@ when it is bad; a larger one is converted in the background and ends as ready, o
 How a file is read is ``core.ingest``'s business.
 """
 
-import os
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from pydantic import Field, field_validator
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy import update as sql_update
-from sqlalchemy.orm import Session
 
 from core import formats, storage
 from core.clock import now
-from core.datasets import earlier_options, from_tables, removing, rows, same_bytes
+from core.datasets import adding, earlier_options, from_tables, removing, results, rows, same_bytes
 from core.datasets.bundled import SAMPLES, sample_path
 from core.datasets.from_tables import Table
 from core.datasets.looking import (
@@ -31,18 +29,14 @@ from core.datasets.looking import (
 from core.datasets.values import Dataset, Sample, Version
 from core.db import num_changed, reading, writing
 from core.errors import Conflict, NotFound, ValidationError
-from core.fields import Input, Name200, Note500, Text2000, parse
+from core.fields import Input, Name200, Text2000
 from core.ingest import converter
 from core.ingest import queue as conversions
 from core.people import usage
 from core.people.users import User
 from core.readers import IngestOptions, appended, kind_of
 from core.reports import queue as report_queue
-from core.security import new_id
-from core.storage import upload_size
-from core.tables import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow
-
-SMALL_BYTES = 16 * 2**20  # up to this, an upload is verified within the call
+from core.tables import DatasetRow, DatasetVersionRow, UploadRow
 
 
 class NewDataset(Input):
@@ -81,12 +75,12 @@ def create(
 
     ``sha256`` of the file where it is known already. Bytes the user has in another dataset, read in the same
     way, are not converted or stored again: ``same_as`` of what comes back names the version. Raises
-    UnsupportedMediaType, TooLarge, DiskFull, UnreadableFile, ValidationError. Above SMALL_BYTES the last two
+    UnsupportedMediaType, TooLarge, DiskFull, UnreadableFile, ValidationError. Of a large file the last two
     show later, as status ``failed``.
     """
     if file is None:
         return _create_of(user, new, table)
-    with _taking(file):
+    with adding.taking(file):
         row = _uploaded_row(
             user, file, filename, {**new.options.model_dump(), "format": new.format}, sha256=sha256
         )
@@ -94,7 +88,7 @@ def create(
             twin = same_bytes.find_twin(session, row, owner_id=user.id)
             known_as = same_bytes.name_twin(session, twin) if twin else None
         shared = twin is not None and same_bytes.share_version(twin, row)
-        with writing() as session:
+        with nullcontext() if shared else adding.staged(row, file), writing() as session:
             title = new.name or rows.free_name(session, user.id, kind_of(row.filename).stem)
             rows.insert(session, user.id, title, new.description, row)
             if twin is not None and shared:
@@ -104,7 +98,7 @@ def create(
             if row.content_hash == converter.HASHED_LATER:  # the twin's is still being made
                 conversions.QUEUE.hash_content(row.id)
         else:
-            _convert(row, file)
+            adding.finish(row)
     return replace(get(user, row.dataset_id), same_as=known_as if shared else None)
 
 
@@ -124,18 +118,18 @@ def add_version(
     that version. When the dataset has a version of the same bytes, read in the same way, that one comes back,
     with ``same_as`` set.
     """
-    with _taking(file):
+    with adding.taking(file):
         chosen, earlier = earlier_options.choose(user, dataset_id, options)
-        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
+        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=note)
         with reading() as session:
             twin = same_bytes.find_twin(session, row, owner_id=user.id, dataset_id=dataset_id)
             known_as = same_bytes.name_twin(session, twin) if twin else None
         if twin is not None:
             return replace(get_version(user, twin.id), same_as=known_as)
-        with writing() as session:
-            rows.append(session, rows.own(session, user.id, dataset_id), row)
+        with adding.staged(row, file), writing() as session:
+            rows.append(session, rows.lock(session, user.id, dataset_id), row)
         with earlier_options.blaming(earlier):
-            _convert(row, file)
+            adding.finish(row)
         if earlier is not None:
             earlier_options.note(row.id, earlier)
     return get_version(user, row.id)
@@ -159,7 +153,7 @@ def append_rows(
     NotFound, and Conflict while another version is being made: one of the two would lose the rows of the
     other.
     """
-    with _taking(file):
+    with adding.taking(file):
         newest = version_of(user, dataset_id)
         chosen_options = options or IngestOptions()
         types = appended.types_for(newest.columns) | (chosen_options.types or {})
@@ -168,65 +162,15 @@ def append_rows(
             "append_to": newest.id,
             "keep_original": False,
         }
-        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=_checked_note(note))
+        row = _uploaded_row(user, file, filename, chosen, sha256=sha256, note=note)
         row.origin = "append"
-        with writing() as session:
-            rows.require_unchanged(session, newest)
-            rows.append(session, rows.own(session, user.id, dataset_id), row)
-            session.add(VersionParentRow(version_id=row.id, parent_id=newest.id))
-        _convert(row, file)
+        with adding.staged(row, file), writing() as session:
+            dataset = rows.lock(session, user.id, dataset_id)
+            rows.require_newest(session, newest, what="these rows")
+            rows.append(session, dataset, row)
+            adding.name_parents(session, user, row, [newest.id])
+        adding.finish(row)
     return get_version(user, row.id)
-
-
-def create_from_table(
-    user: User,
-    *,
-    parquet: Path,
-    name: str | None = None,
-    description: str = "",
-    sql: str | None = None,
-    parents: Sequence[str] = (),
-    note: str = "",
-    dataset_id: str | None = None,
-    origin: str | None = None,
-    options: dict[str, Any] | None = None,
-    newest: Version | None = None,
-) -> tuple[Dataset, Version]:
-    """Keep a query's result: as a new dataset, or as the next version of ``dataset_id``.
-
-    ``parquet`` is taken over.
-
-    ``parents`` are the versions it read, all the user's own. ``origin``: unless given, query when there is
-    ``sql``, else python. ``newest``: only while this is the dataset's newest version, else Conflict. Raises
-    NotFound, ValidationError, TooLarge, DiskFull, UnreadableFile.
-    """
-    with _taking(parquet):
-        _require_size(parquet)
-        chosen = {**(options or {}), "keep_original": False}  # the table itself is the original
-        made_by = origin or ("query" if sql else "python")
-        row = _version_row(
-            user,
-            filename="result.parquet",
-            file=parquet,
-            options=chosen,
-            note=_checked_note(note),
-            sql=sql,
-            origin=made_by,
-        )
-        with writing() as session:
-            _require_own_versions(session, user, parents)
-            if newest:
-                rows.require_newest(session, newest)
-            if dataset_id:
-                rows.append(session, rows.own(session, user.id, dataset_id), row)
-            else:
-                title = name or rows.free_name(session, user.id, "query result")
-                rows.insert(session, user.id, title[:200], description, row)
-            session.add_all(
-                VersionParentRow(version_id=row.id, parent_id=parent) for parent in dict.fromkeys(parents)
-            )
-        _convert(row, parquet)
-    return get(user, row.dataset_id), get_version(user, row.id)
 
 
 def add_sample(user: User, name: str) -> Dataset:
@@ -267,7 +211,7 @@ def delete(user: User, dataset_id: str) -> None:
     Raises NotFound, or InUse while an active job needs it.
     """
     with writing() as session:
-        row = rows.own(session, user.id, dataset_id)
+        row = rows.lock(session, user.id, dataset_id)
         ids = list(
             session.scalars(select(DatasetVersionRow.id).where(DatasetVersionRow.dataset_id == dataset_id))
         )
@@ -295,29 +239,6 @@ def cancel_ingest(user: User, version_id: str) -> Version:
     return get_version(user, version_id)
 
 
-class _Noted(Input):
-    note: Note500
-
-
-class _taking:
-    """Whatever happens, the staged file is not left behind."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self.file.unlink(missing_ok=True)
-
-
-def _require_size(file: Path) -> None:
-    size = file.stat().st_size
-    upload_size.require(size)
-    storage.require_space(size)
-
-
 def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
     if table is None:
         raise ValidationError.of("file", "is required")
@@ -326,7 +247,7 @@ def _create_of(user: User, new: NewDataset, table: Table | None) -> Dataset:
         with reading() as session:
             name = rows.free_name(session, user.id, "table")
     parquet = from_tables.write_parquet(table)
-    dataset, _ = create_from_table(
+    dataset, _ = results.create_from_table(
         user,
         parquet=parquet,
         name=name,
@@ -343,58 +264,6 @@ def _uploaded_row(
     """The row of a version to be made of a staged file, whose name and size are checked here."""
     name = rows.display_name(filename)
     kind_of(name)
-    _require_size(file)
-    row = _version_row(user, filename=name, file=file, options=options, note=note)
+    row = adding.version_row(user, filename=name, file=file, options=options, note=note)
     row.sha256 = sha256 or same_bytes.hash_of(file)
     return row
-
-
-def _checked_note(note: str) -> str:
-    return parse(_Noted, note=note).note
-
-
-def _version_row(
-    user: User,
-    *,
-    filename: str,
-    file: Path,
-    options: dict[str, Any],
-    note: str = "",
-    sql: str | None = None,
-    origin: str = "upload",
-) -> DatasetVersionRow:
-    return DatasetVersionRow(
-        id=new_id("dsv"),
-        created_by=user.id,
-        filename=filename,
-        original_bytes=file.stat().st_size,
-        options=options,
-        note=note,
-        sql=sql,
-        origin=origin,
-    )
-
-
-def _convert(row: DatasetVersionRow, file: Path) -> None:
-    """Hand the file to a converter; for a small one wait,
-    and when it fails leave nothing and raise its error."""
-    if row.sha256:
-        with reading() as session:
-            same_bytes.share_original(session, file, owner_id=row.created_by, sha256=row.sha256)
-    os.replace(file, converter.staged_path(row.id))
-    if row.original_bytes > SMALL_BYTES:
-        conversions.run_in_background(row.id)
-        return
-    conversions.run_and_wait(row.id)
-    with reading() as session:
-        settled = session.get(DatasetVersionRow, row.id)
-    if settled is None:
-        raise NotFound
-    if settled.status != "ready":
-        removing.forget(settled)
-        raise conversions.error_of(settled)
-
-
-def _require_own_versions(session: Session, user: User, version_ids: Sequence[str]) -> None:
-    for version_id in version_ids:
-        rows.own_version(session, user.id, version_id)

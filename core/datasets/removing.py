@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from core import storage
@@ -71,12 +71,14 @@ def delete_version(user: User, version_id: str) -> None:
     """
     with writing() as session:
         row = rows.own_version(session, user.id, version_id)
+        rows.lock(session, user.id, row.dataset_id)
         if row.status == "failed":
             session.execute(delete(DatasetVersionRow).where(DatasetVersionRow.id == row.id))
         else:
             rows.require_readable(row)
             _require_another(session, row)
             require_unused(session, None, [row.id])
+            _require_no_child_on_the_way(session, row)
             mark_removed(session, row, f"by {user.name or user.email}")
     remove_files(version_id)
 
@@ -117,7 +119,7 @@ def require_unused(session: Session, dataset_id: str | None, version_ids: Sequen
 
 
 def needed(session: Session, version_ids: Iterable[str]) -> set[str]:
-    """Those of the versions that an active job or an alias needs."""
+    """Those of the versions that an active job, an alias or a version on its way needs."""
     wanted = set(version_ids)
     jobs = session.execute(
         select(JobRow.dataset_version_id, JobRow.validation_version_id).where(
@@ -129,9 +131,9 @@ def needed(session: Session, version_ids: Iterable[str]) -> set[str]:
             ModelVersionRow.id.in_(select(ModelAliasRow.version_id))
         )
     )
-    return wanted & (
-        {version_id for pair in jobs for version_id in pair if version_id} | set(filter(None, aliased))
-    )
+    read = {version_id for pair in jobs for version_id in pair if version_id}
+    parents = {parent_id for _, parent_id in session.execute(_being_made_from(list(wanted)))}
+    return wanted & (read | set(filter(None, aliased)) | parents)
 
 
 def mark_removed(session: Session, row: DatasetVersionRow, why: str) -> None:
@@ -195,6 +197,24 @@ def _require_another(session: Session, row: DatasetVersionRow) -> None:
     )
     if not session.scalar(others):
         raise Conflict("This is the only version with rows. Delete the whole dataset instead.")
+
+
+def _require_no_child_on_the_way(session: Session, row: DatasetVersionRow) -> None:
+    if session.execute(_being_made_from([row.id]).limit(1)).first():
+        raise InUse(
+            f"Version {row.number} is just being made into another one. Wait until that is ready, "
+            "then try again."
+        )
+
+
+def _being_made_from(version_ids: Sequence[str]) -> Select[str, str]:
+    """(id of the version, id of its parent) while the first is not ready and may have to read the second."""
+    version, link = DatasetVersionRow, VersionParentRow
+    return (
+        select(version.id, link.parent_id)
+        .join(link, link.version_id == version.id)
+        .where(link.parent_id.in_(version_ids), version.status == "processing")
+    )
 
 
 def _uses(session: Session, dataset_id: str | None, version_ids: Sequence[str]) -> list[Use]:

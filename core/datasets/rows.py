@@ -1,8 +1,8 @@
 """The rows of datasets and versions: who owns which, what they are called, and which version a dataset shows.
 
-Everything here runs in the caller's session; ``core.datasets`` holds the use cases. Names need not be unique;
-a name taken from a file gets a number when its owner has one like it. A file name is only ever shown, it
-never becomes a path.
+Nearly everything here runs in the caller's session; ``core.datasets`` holds the use cases. Names need not be
+unique; a name taken from a file gets a number when its owner has one like it. A file name is only ever shown,
+it never becomes a path.
 """
 
 import re
@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from core.clock import now
 from core.datasets.values import Dataset, SqlTable, Version, present, present_version
+from core.db import reading
 from core.errors import Conflict, NotFound
 from core.security import new_id
 from core.tables import DatasetRow, DatasetVersionRow, UserRow, VersionParentRow
 
 MAX_FILENAME_BYTES = 255
 MAX_NAME = 200
+EDITS = "these edits"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*]+')
 _other = aliased(DatasetVersionRow)
@@ -76,12 +78,26 @@ def own(session: Session, owner_id: str, dataset_id: str) -> DatasetRow:
     return row
 
 
-def own_version(session: Session, owner_id: str, version_id: str) -> DatasetVersionRow:
+def lock(session: Session, owner_id: str, dataset_id: str) -> DatasetRow:
+    """The dataset, for what adds a version to it or takes one away: these wait for each other.
+
+    SQLite's writers do so anyway; elsewhere two would find the same number free.
+    """
+    row = session.get(DatasetRow, dataset_id, with_for_update=True)
+    if row is None or row.owner_id != owner_id:
+        raise NotFound
+    return row
+
+
+def own_version(session: Session, owner_id: str, version_id: str, *, lock: bool = False) -> DatasetVersionRow:
+    """``lock``: it is neither removed nor deleted before the transaction is over."""
     statement = (
         _versions_of(owner_id)
         .where(DatasetVersionRow.id == version_id)
         .options(defer(DatasetVersionRow.profile))
     )
+    if lock:
+        statement = statement.with_for_update(read=True, of=DatasetVersionRow)
     row = session.scalar(statement)
     if row is None:
         raise NotFound
@@ -222,30 +238,40 @@ def require_readable(version: Version | DatasetVersionRow) -> None:
         )
 
 
-def require_unchanged(session: Session, newest: Version) -> None:
-    """Raises Conflict when a version newer than this one is there or being made."""
+def require_all_readable(version_ids: Sequence[str]) -> None:
+    """Asked when a file could not be read: why, where its version went while it was read.
+
+    Raises NotFound, or Conflict as :func:`require_readable` does. Files go after their rows.
+    """
+    with reading() as session:
+        for version_id in version_ids:
+            row = session.get(DatasetVersionRow, version_id, options=[defer(DatasetVersionRow.profile)])
+            if row is None:
+                raise NotFound
+            require_readable(row)
+
+
+def require_newest(session: Session, base: Version, *, what: str = EDITS) -> None:
+    """Raises Conflict when a version newer than this one is there, or being made.
+
+    What is made of this one would not have what is in the other.
+    """
     version = DatasetVersionRow
-    newer = select(version.status).where(
-        version.dataset_id == newest.dataset_id, version.number > newest.version
-    )
-    statuses = set(session.scalars(newer.where(version.status != "failed")))
-    if "processing" in statuses:
+    newer = session.execute(
+        select(version.number, version.status)
+        .where(version.dataset_id == base.dataset_id, version.number > base.version)
+        .where(version.status != "failed", version.removed_at.is_(None))
+        .order_by(version.number.desc())
+    ).all()
+    if any(status == "processing" for _, status in newer):
         raise Conflict(
             "Another version of this dataset is being made. Wait until it is ready, then try again."
         )
-    if statuses:
-        raise Conflict(f"The dataset has a newer version than {newest.version} by now. Try again.")
-
-
-def require_newest(session: Session, old: Version) -> None:
-    """Raises Conflict when the dataset shows a newer version than this one:
-    what was changed here would undo what is there."""
-    newest = numbered(session, session.get_one(DatasetRow, old.dataset_id).owner_id, old.dataset_id, None)
-    if newest.id != old.id:
+    if newer:
         raise Conflict(
-            f"The dataset has moved on: its newest version is {newest.number}, "
-            f"and these edits are for version {old.version}. Make them again on the newest version, "
-            "or save them over it on purpose."
+            f"The dataset has moved on: its newest version is {newer[0].number}, and {what} are for "
+            f"version {base.version}. Look at what is different and make them again on the newest version"
+            f"{', or save them over it on purpose' if what == EDITS else ''}."
         )
 
 

@@ -16,6 +16,7 @@ import duckdb
 from core import storage
 from core.cells import json_safe
 from core.config import settings
+from core.datasets import rows
 from core.errors import DiskFull, QueryTimeout, RateLimited, Unavailable, is_full_disk
 from core.readers.base import literal, quoted
 from core.security import new_token
@@ -68,9 +69,12 @@ class Scratch:
 
 
 @contextmanager
-def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
-    """Raises RateLimited when no place becomes free,
-    QueryTimeout after ``seconds``, DiskFull, Unavailable (out of memory)."""
+def scratch(seconds: float, *, of: Sequence[str], threads: int = 2) -> Iterator[Scratch]:
+    """``of``: the ids of the versions that are read.
+
+    Raises RateLimited when no place becomes free, QueryTimeout after ``seconds``, DiskFull, Unavailable (out
+    of memory), and NotFound or Conflict where one of the versions goes while it is read.
+    """
     storage.require_space()
     if not _places.acquire(timeout=WAIT_SECONDS):
         raise RateLimited(
@@ -81,7 +85,7 @@ def scratch(seconds: float, *, threads: int = 2) -> Iterator[Scratch]:
         folder.mkdir(mode=0o700)
         with _connect(folder, threads) as connection:
             work = Scratch(connection, folder, threads)
-            with _deadline(work, seconds), _translated(seconds):
+            with _deadline(work, seconds), _translated(seconds, of):
                 yield work
     finally:
         _places.release()
@@ -143,7 +147,7 @@ def _deadline(work: Scratch, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(seconds: float) -> Iterator[None]:
+def _translated(seconds: float, version_ids: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException as error:
@@ -159,4 +163,5 @@ def _translated(seconds: float) -> Iterator[None]:
     except duckdb.IOException as error:
         if is_full_disk(error):
             raise DiskFull from error
+        rows.require_all_readable(version_ids)
         raise

@@ -9,19 +9,20 @@ the rows beside it, and ``by`` holds within one value only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core import storage
-from core.datasets import looking, making, removing, rows
+from core.datasets import looking, results, rows
+from core.datasets.results import Result
 from core.datasets.scratch import Scratch, parquet, scratch
 from core.datasets.values import Dataset, Version
-from core.db import reading
-from core.errors import LuthierError, ValidationError
+from core.errors import ValidationError
 from core.fields import Input
 from core.people.users import User
 from core.readers.base import literal, quoted
@@ -80,7 +81,7 @@ def count_split(user: User, version_id: str, new: NewSplit) -> SplitCounts:
     Raises NotFound, Conflict, ValidationError, QueryTimeout, RateLimited.
     """
     source = _source(user, version_id, new)
-    with scratch(SECONDS) as work:
+    with scratch(SECONDS, of=[source.id]) as work:
         _assign(work, source, new)
         return _count(work, new)
 
@@ -96,7 +97,7 @@ def split(user: User, version_id: str, new: NewSplit) -> list[Dataset]:
     name = looking.get(user, source.dataset_id).name
     staged = {part: storage.new_staging_path() for part in new.shares}
     try:
-        with scratch(SECONDS) as work:
+        with scratch(SECONDS, of=[source.id]) as work:
             _assign(work, source, new)
             counts = _count(work, new).rows
             if empty := [part for part, count in counts.items() if not count]:
@@ -196,36 +197,31 @@ def _write(work: Scratch, source: Version, staged: dict[str, Path]) -> None:
 
 
 def _keep(user: User, source: Version, name: str, new: NewSplit, staged: dict[str, Path]) -> list[Dataset]:
-    """All parts or, when one fails, none: what was made before it is taken back."""
-    parts: list[tuple[Dataset, Version]] = []
-    try:
-        for part, path in staged.items():
-            known = _part_of(user, source.dataset_id, part)
-            dataset, version = making.create_from_table(
-                user,
-                parquet=path,
-                name=None if known else _free_name(user, f"{name} {part}"),
-                description="" if known else f"The {part} part of {name}."[:2000],
-                parents=[source.id],
-                dataset_id=known,
-                origin="split",
-                note=f"{new.shares[part]:.3g} of version {source.version}, seed {new.seed}",
-                options={"split": {"part": part, "source": source.dataset_id, **new.model_dump()}},
-            )
-            parts.append((dataset, version))
-    except LuthierError:
-        for _, version in parts:
-            removing.take_back(version.id)
-        raise
-    return [looking.get(user, dataset.id) for dataset, _ in parts]
+    """All parts or, when one fails, none."""
+    parts = [
+        Result(
+            path,
+            origin="split",
+            note=f"{new.shares[part]:.3g} of version {source.version}, seed {new.seed}",
+            options={"split": {"part": part, "source": source.dataset_id, **new.model_dump()}},
+        )
+        for part, path in staged.items()
+    ]
+
+    def place(session: Session, result: Result) -> Result:
+        """Two splits at once see each other's parts, or none of them."""
+        rows.lock(session, user.id, source.dataset_id)
+        part = result.options["split"]["part"]
+        known = _part_of(session, user, source.dataset_id, part)
+        if known:
+            return replace(result, dataset_id=known)
+        free = rows.free_name(session, user.id, f"{name} {part}")
+        return replace(result, name=free, description=f"The {part} part of {name}."[:2000])
+
+    return [dataset for dataset, _ in results.keep(user, parts, parents=[source.id], place=place)]
 
 
-def _free_name(user: User, wanted: str) -> str:
-    with reading() as session:
-        return rows.free_name(session, user.id, wanted)
-
-
-def _part_of(user: User, source_id: str, part: str) -> str | None:
+def _part_of(session: Session, user: User, source_id: str, part: str) -> str | None:
     """The dataset that an earlier split of this source made for this part."""
     version = DatasetVersionRow
     parents = select(VersionParentRow.version_id).join(version, version.id == VersionParentRow.parent_id)
@@ -239,12 +235,11 @@ def _part_of(user: User, source_id: str, part: str) -> str | None:
         )
         .order_by(version.created_at.desc())
     )
-    with reading() as session:
-        return next(
-            (
-                dataset_id
-                for dataset_id, options in session.execute(statement)
-                if options.get("split", {}).get("part") == part
-            ),
-            None,
-        )
+    return next(
+        (
+            dataset_id
+            for dataset_id, options in session.execute(statement)
+            if options.get("split", {}).get("part") == part
+        ),
+        None,
+    )

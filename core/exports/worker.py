@@ -13,10 +13,11 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from core import hardware, storage
 from core.clock import now
 from core.config import settings
-from core.db import writing
 from core.errors import DiskFull, LuthierError
 from core.exports.making.order import ExportProgress, read_order
 from core.exports.making.whole import Made, make
@@ -57,9 +58,11 @@ def _make(row: ExportRow, *, token: str) -> None:
         raise DISK_FULL from error
     facts = {name: value for name, value in progress.facts.items() if name != "stage"}
     done = {"size_bytes": result.size_bytes, "checks": result.checks, "facts": facts}
-    with writing() as session:
-        is_wanted = WORK.settle(session, (row.id,), error=None, finished_at=now(), **done)
-    if not is_wanted:
+
+    def settle(session: Session) -> bool:
+        return WORK.settle(session, (row.id,), error=None, finished_at=now(), **done)
+
+    if not claimed.write_end(settle):
         storage.remove(final)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import duckdb
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from core import formats, storage
 from core.clock import now
@@ -263,17 +264,19 @@ def _convert_and_publish(row: DatasetVersionRow) -> None:
 
 def _settle_ready(row: DatasetVersionRow, converted: Converted) -> None:
     """The row last. When the version was cancelled or deleted meanwhile, the folder goes again."""
-    with writing() as session:
-        if WORK.settle(session, (row.id,), IS_WANTED, **asdict(converted)):
-            session.execute(
-                update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now())
-            )
-            computing.request_all(session, row.id, profiled=converted.profile is not None)
-            stored = storage.folder_bytes(storage.version_dir(row.id))
-            usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
-            return
-    storage.remove(storage.version_dir(row.id))
-    raise Cancelled
+
+    def settle(session: Session) -> bool:
+        if not WORK.settle(session, (row.id,), IS_WANTED, **asdict(converted)):
+            return False
+        session.execute(update(DatasetRow).where(DatasetRow.id == row.dataset_id).values(updated_at=now()))
+        computing.request_all(session, row.id, profiled=converted.profile is not None)
+        stored = storage.folder_bytes(storage.version_dir(row.id))
+        usage.record(session, user_id=row.created_by, kind="storage", bytes=stored)
+        return True
+
+    if not claimed.write_end(settle):
+        storage.remove(storage.version_dir(row.id))
+        raise Cancelled
 
 
 def _complete(version_id: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 
 from core import tables
-from core.db import engine
+from core.db import engine, make_file
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
@@ -13,6 +13,7 @@ def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, tables.Utc) else False
 
 
+make_file()
 with engine().execution_options(luthier_write=True).connect() as connection:
     context.configure(
         connection=connection,

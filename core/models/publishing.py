@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from core import storage
 from core.config import ROOT
-from core.db import reading, writing
+from core.db import reading, when_there, writing
 from core.errors import Conflict, Forbidden, ValidationError
 from core.fields import Input
 from core.inference.inspection import Inspected, inspect
@@ -77,29 +77,45 @@ AfterPublishing = Callable[[Session, Published], None]
 
 
 def publish(
-    new: Publication, *, draft: Path, then: AfterPublishing = lambda _session, _made: None
+    new: Publication,
+    *,
+    draft: Path,
+    then: AfterPublishing = lambda _session, _made: None,
+    patience: float = 0.0,
 ) -> Published:
     """Move the files in ``draft`` (same file system) into the registry and name them.
 
     My fine-tuned model of that name gets its next version; if something else of mine has the name, a number
     is added to it. Publishing the same job twice, as a worker that died in between does, gives the first
     result again; that a checkpoint is promoted once is for ``then`` to say. The card is written here.
-    ``then`` runs in the transaction that makes the rows: if it raises, there is no model. Raises DiskFull,
-    Conflict (the base is gone).
+    ``then`` runs in the transaction that makes the rows: if it raises, there is no model. While the database
+    is away it is tried again for ``patience`` seconds. Raises DiskFull, Conflict (the base is gone).
     """
-    if not new.is_promotion and (done := _published(new.job_id)):
-        with writing() as session:
-            then(session, done)
+
+    def again() -> Published | None:
+        done = None if new.is_promotion else _published(new.job_id)
+        if done:
+            with writing() as session:
+                then(session, done)
+        return done
+
+    if done := when_there(again, seconds=patience):
         return done
     if card := _card(new, draft):
         write_card(draft, card)
     facts = read_facts(draft)
     version_id = _store(draft.iterdir())
-    try:
+
+    def insert() -> Published:
         with writing() as session:
+            if known := session.get(ModelVersionRow, version_id):  # written, but nobody could say so
+                return Published(known.model_id, version_id)
             published = _insert(session, new, version_id=version_id, facts=facts)
             then(session, published)
             return published
+
+    try:
+        return when_there(insert, seconds=patience)
     except BaseException:  # raised again: no row names the folder, so it must not stay
         storage.remove(storage.model_dir(version_id))
         raise

@@ -2,7 +2,8 @@
 
 ``Work`` names the table, and what is said where it fails. Every change is one guarded UPDATE: a row is
 claimed once, and after that only the process that has it says how far it is and how it ended. Whoever finds
-its row gone, or given to somebody else, stops: nobody waits for what it does.
+its row gone, or given to somebody else, stops: nobody waits for what it does. A database that is away is
+waited for, so that no work is lost to it.
 
 In the row: ``waiting`` until a process claims it, ``running`` while that works, then ``ready`` or ``failed``.
 Who starts these processes and looks after them is ``tended``.
@@ -18,17 +19,20 @@ from typing import Any, Generic, TypeVar
 
 import psutil
 from sqlalchemy import ColumnElement, and_, func, inspect, select, tuple_, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.clock import now
 from core.config import settings
-from core.db import num_changed, reading, writing
+from core.db import is_away, num_changed, reading, when_there, writing
 from core.errors import LuthierError
 from core.tables import WorkRow
 
 Key = tuple[str, ...]  # the primary key of a row
 Values = dict[str, Any]  # column -> value
+PATIENCE_SECONDS = 3600.0  # how long a child waits for a database that is away
 R = TypeVar("R", bound=WorkRow)
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -137,18 +141,22 @@ def run(
     ``do`` settles it when all is well. ``explain`` makes a sentence of an error that is no LuthierError.
     False: something is wrong here, and the log of the process says more.
     """
-    row = work.claim(key)
+    row = when_there(lambda: work.claim(key), seconds=PATIENCE_SECONDS)
     if row is None:
         return True
     try:
         do(row)
     except LuthierError as error:
-        work.fail(key, error, pid=os.getpid())
+        _fail(work, key, error)
     except Exception as error:  # whatever it is, its row must say that it failed
         log.exception("%s %s", work.name, " ".join(key))
-        work.fail(key, explain(error) or work.unforeseen, pid=os.getpid())
+        _fail(work, key, explain(error) or work.unforeseen)
         return False
     return True
+
+
+def _fail(work: Work[R], key: Key, error: LuthierError) -> None:
+    when_there(lambda: work.fail(key, error, pid=os.getpid()), seconds=PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -164,7 +172,13 @@ def beating(
 
     def look() -> None:
         while not done.wait(every):
-            if not beat():
+            try:
+                is_wanted = beat()
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
+                continue
+            if not is_wanted:
                 stop(done)
                 return
 
@@ -175,6 +189,30 @@ def beating(
     finally:
         done.set()
         thread.join()
+
+
+def write_end(write: Callable[[Session], T]) -> T:
+    """What settles a row, in a transaction of its own: tried again while the database is away.
+
+    Not where nobody knows whether it was written: a second time it would find its row settled.
+    """
+    is_in_doubt = False
+
+    def once() -> T:
+        nonlocal is_in_doubt
+        try:
+            with writing() as session:
+                written = write(session)
+                is_in_doubt = True
+            return written
+        except DBAPIError as error:
+            if is_in_doubt:
+                raise RuntimeError(
+                    "the database broke off before it said whether the end was kept"
+                ) from error
+            raise
+
+    return when_there(once, seconds=PATIENCE_SECONDS)
 
 
 def start_program(niceness: int = 0) -> None:

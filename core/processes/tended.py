@@ -22,6 +22,7 @@ from core.db import reading, writing
 from core.processes import children, living
 from core.processes.children import Child, Program
 from core.processes.claimed import Key, Work, is_settled
+from core.processes.rounds import Rounds
 from core.tables import WorkRow
 
 BUSY_SECONDS = 0.5
@@ -212,12 +213,13 @@ class TendedQueue(ABC, Generic[R]):
         path.unlink(missing_ok=True)
 
     def _loop(self) -> None:
+        rounds = Rounds(log, f"{self.name} could not be looked after")
         while self._thread is threading.current_thread():
             wakes = self._wakes
             try:
                 busy = self.tick()
-            except Exception:  # the thread must go on: outermost loop
-                log.exception("%s could not be looked after; trying again", self.name)
+            except Exception as error:  # the thread must go on: outermost loop
+                rounds.failed(error)
                 busy = False
             self._wait(wakes, BUSY_SECONDS if busy else IDLE_SECONDS)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core import hardware, sql_sandbox, storage
+from core import datasets, hardware, sql_sandbox, storage
 from core.config import settings
 from core.datasets import SqlTable
 from core.db import writing
-from core.errors import QueryStopped, RateLimited, Unavailable
+from core.errors import Conflict, QueryStopped, RateLimited, Unavailable
 from core.people import usage
 from core.people.users import User
 from core.query.names import Names
@@ -94,10 +94,11 @@ def ask(
 ) -> AnsweredQuery:
     """Wait for a turn and run.
 
-    Raises SqlError, QueryTimeout, QueryStopped, RateLimited, Unavailable, DiskFull, TooLarge.
+    Raises SqlError, QueryTimeout, QueryStopped, RateLimited, Unavailable, DiskFull, TooLarge, and Conflict
+    where a table goes meanwhile.
     """
     mentioned: Mapping[str, Any] = names.mentioned(sql)
-    files = _existing({name: storage.parquet_path(table.version_id) for name, table in mentioned.items()})
+    files = _existing(user, mentioned)
     try:
         with _a_turn(user, progress), _recorded(user):
             answer = sql_sandbox.run(
@@ -110,6 +111,7 @@ def ask(
                 stop=progress.stop,
             )
     except QueryFailed as failed:
+        _require_not_removed(user, mentioned)
         raise translated(failed, user, sql, names, limits=limits, saving=form == "parquet") from None
     except Stopped:
         raise QueryStopped from None
@@ -179,13 +181,25 @@ def _free_bytes() -> int:
     return shutil.disk_usage(settings().data_dir).free - settings().disk_reserve_mb * 2**20
 
 
-def _existing(files: Mapping[str, Path]) -> dict[str, Path]:
+def _existing(user: User, tables: Mapping[str, Any]) -> dict[str, Path]:
+    files = {name: storage.parquet_path(table.version_id) for name, table in tables.items()}
     for name, path in files.items():
         if not path.is_file():
+            _require_not_removed(user, tables)
             raise Unavailable(
                 f'The file of "{name}" is missing on the server. Ask the admin to restore it from a backup.'
             )
-    return dict(files)
+    return files
+
+
+def _require_not_removed(user: User, tables: Mapping[str, Any]) -> None:
+    """Asked when a query has failed: files go after the rows that name them."""
+    if all(storage.parquet_path(table.version_id).is_file() for table in tables.values()):
+        return
+    there = {table.version_id for table in datasets.sql_tables(user)}
+    for name, table in tables.items():
+        if table.version_id not in there:
+            raise Conflict(f'"{name}" was deleted while it was queried.')
 
 
 def _rows_of(scan: Mapping[str, Any], num_rows: int) -> int:

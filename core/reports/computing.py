@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from core import storage
 from core.clock import now
 from core.config import settings
-from core.db import reading, writing
+from core.db import reading
 from core.errors import Conflict, LuthierError, NotFound
 from core.processes import claimed
 from core.processes.claimed import Key, Work
@@ -132,11 +132,14 @@ def _explain(error: Exception) -> LuthierError | None:
 def _settle(row: VersionReportRow, result: dict[str, Any]) -> None:
     """A profile is kept with its version, another result with its row."""
     key, is_profile = (row.version_id, row.kind), row.kind == PROFILE
-    with writing() as session:
+
+    def settle(session: Session) -> None:
         kept = None if is_profile else result
         if WORK.settle(session, key, result=kept, error=None, finished_at=now()) and is_profile:
             version = DatasetVersionRow
             session.execute(update(version).where(version.id == row.version_id).values(profile=result))
+
+    claimed.write_end(settle)
 
 
 @contextmanager

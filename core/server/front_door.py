@@ -6,6 +6,7 @@ answer bad paths in their own words), lets nobody without a live session fetch w
 whoever knows the address, and says 404 where Streamlit would answer anything with its index page.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -14,15 +15,19 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core import stopping
 from core.api import browser, errors
+from core.api.edge import ApiEdge
+from core.api.last_resort import log_unexpected
 from core.api.openai.app import edge as openai
 from core.api.rest.app import edge as rest
-from core.errors import Unauthorized
+from core.errors import BadRequest, LuthierError, Unauthorized, Unavailable
 from core.people import sessions
 from core.security import new_id
 from core.server import addresses, logs
 from core.server.client import put_real_client
 from core.server.page_policy import policy_for
+from core.server.request_body import STOPPING, RequestBody
 
 EDGES = (rest, openai)
 PRIVATE = ("/media", "/_stcore/upload_file", "/_stcore/metrics")  # Streamlit gives these to anybody
@@ -58,8 +63,14 @@ class FrontDoor:
             await self.streamlit(scope, receive, send)
             return
         facts = scope["luthier"] = RequestFacts(scope["method"], scope["path"])
+        body = RequestBody(scope, receive, _with_headers(send, facts))
         try:
-            await self._hand_over(scope, receive, _with_headers(send, facts))
+            await self._hand_over(scope, body)
+        except asyncio.CancelledError:
+            if not stopping.is_stopping() or facts.status != CLIENT_LEFT:
+                raise
+            # the server has no more time for it, and would answer in its own words
+            await _refuse(Unavailable(STOPPING), scope, body)
         finally:
             logs.note_request(
                 request_id=facts.request_id,
@@ -70,23 +81,25 @@ class FrontDoor:
                 seconds=time.perf_counter() - facts.began,
             )
 
-    async def _hand_over(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _hand_over(self, scope: Scope, body: RequestBody) -> None:
         path = scope["path"]
-        own = next(
-            (edge for edge in EDGES if path == edge.prefix or path.startswith(edge.prefix + "/")), None
-        )
-        if own is not None:
-            await own(scope, receive, send)
+        try:
+            body.require_one_length()
+        except BadRequest as error:
+            await _refuse(error, scope, body)
+            return
+        if own := _own(path):
+            await own(scope, body.receive, body.send)
         elif browser.owns(path):
-            await browser.site(scope, receive, send)
+            await browser.site(scope, body.receive, body.send)
         elif not addresses.is_known(path):
-            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
-        elif path.startswith(PRIVATE) and not await _has_session(scope):
-            await errors.render(Unauthorized(), scope["luthier"].request_id)(scope, receive, send)
+            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, body.receive, body.send)
+        elif path.startswith(PRIVATE) and (refusal := await _refusal(scope)):
+            await _refuse(refusal, scope, body)
         else:
-            await self._ask_streamlit(scope, receive, send)
+            await self._ask_streamlit(scope, body)
 
-    async def _ask_streamlit(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _ask_streamlit(self, scope: Scope, body: RequestBody) -> None:
         is_there = True
 
         async def sending(message: Message) -> None:
@@ -94,18 +107,39 @@ class FrontDoor:
             if message["type"] == "http.response.start":
                 is_there = not addresses.is_index_instead(scope["path"], message)
             if is_there:
-                await send(message)
+                await body.send(message)
 
-        await self.streamlit(scope, receive, sending)
+        await self.streamlit(scope, body.receive, sending)
         if not is_there:
-            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, receive, send)
+            await addresses.nothing_here(scope, scope["luthier"].request_id)(scope, body.receive, body.send)
 
 
-async def _has_session(scope: Scope) -> bool:
-    user = await run_in_threadpool(sessions.user_for, HTTPConnection(scope).cookies.get(sessions.COOKIE))
-    if user:
-        scope["luthier"].user_id = user.id
-    return user is not None
+def _own(path: str) -> ApiEdge | None:
+    """The API that this address is below."""
+    return next((edge for edge in EDGES if path == edge.prefix or path.startswith(edge.prefix + "/")), None)
+
+
+async def _refuse(error: LuthierError, scope: Scope, body: RequestBody) -> None:
+    """In the words of the API that was asked; after it the connection ends."""
+    own = _own(scope["path"])
+    answer = (own.render if own else errors.render)(error, scope["luthier"].request_id)
+    if isinstance(error, BadRequest | Unavailable):
+        answer.headers["Connection"] = "close"
+    await answer(scope, body.receive, body.send)
+
+
+async def _refusal(scope: Scope) -> LuthierError | None:
+    """None for who has a live session."""
+    cookie = HTTPConnection(scope).cookies.get(sessions.COOKIE)
+    try:
+        user = await run_in_threadpool(sessions.user_for, cookie)
+    except Exception as error:  # raised, Streamlit's server would answer it in its own words
+        log_unexpected(error, scope["luthier"].request_id)
+        return errors.as_luthier_error(error)
+    if user is None:
+        return Unauthorized()
+    scope["luthier"].user_id = user.id
+    return None
 
 
 def _with_headers(send: Send, facts: RequestFacts) -> Send:

@@ -21,12 +21,12 @@ from anyio import to_thread
 
 from core import chats, datasets, fine_tuning, models, sql_sandbox, stopping, uploads
 from core.alerts import delivering
-from core.errors import FolderMismatch
 from core.exports import queue as export_queue
 from core.fine_tuning.checkpoints import evaluations
 from core.ingest import queue as conversions
 from core.people import sessions
-from core.processes import children
+from core.processes import children, starting
+from core.processes.rounds import Rounds
 from core.providers import PROVIDERS
 from core.readers import READERS
 from core.reports import queue as report_queue
@@ -62,8 +62,10 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
     try:
         await asyncio.to_thread(start_services)
-    except FolderMismatch as error:
-        log.critical(error.message)
+    except Exception as error:  # what an admin can mend is a sentence; all else is raised again
+        if (why := starting.why_not(error)) is None:
+            raise
+        log.critical(why)
         os._exit(2)  # nothing runs yet; raised, it would reach the admin as a traceback
     _send_small_answers_at_once()
     chores = [asyncio.create_task(_collect_for_ever()), asyncio.create_task(_sweep_for_ever())]
@@ -137,13 +139,14 @@ async def _collect_for_ever() -> None:
 
 
 async def _sweep_for_ever() -> None:
+    rounds = Rounds(log, "Expired sessions and uploads could not be swept")
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             for sweep in (sessions.sweep, uploads.sweep, datasets.sweep_daily, trash.remove_expired):
                 await asyncio.to_thread(sweep)
-        except Exception:  # outermost loop
-            log.exception("expired sessions and uploads could not be swept; trying again later")
+        except Exception as error:  # outermost loop
+            rounds.failed(error)
 
 
 def _chain_signals() -> None:

@@ -24,9 +24,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DatabaseError
 
+from core import db
 from core.config import settings
 from core.db import engine, migrate, reading, writing
-from core.errors import FolderMismatch
+from core.errors import CannotStart, FolderMismatch
 from core.security import new_id
 from core.storage import trash
 from core.tables import DatasetVersionRow, ExportRow, JobRow, ModelVersionRow, ServerSettingRow, UploadRow
@@ -72,17 +73,19 @@ class Side:
 
 
 def check() -> None:
-    """Raises FolderMismatch when the data folder and the database do not belong together. Changes nothing."""
+    """Raises FolderMismatch when the data folder and the database do not belong together, CannotStart where
+    the database cannot be used. Changes nothing."""
+    db.require_usable()
     folder, database = look_at_folder(), look_at_database()
     if why := _what_parts(folder, database):
         raise FolderMismatch(
-            f"The data folder {settings().data_dir} and the database {database_name()} do not belong "
+            f"The data folder {settings().data_dir} and the database {db.name()} do not belong "
             f"together: {why} {WAY_ON}"
         )
 
 
 def open_database() -> None:
-    """Check, migrate, and have both sides remember each other. Raises FolderMismatch."""
+    """Check, migrate, and have both sides remember each other. Raises CannotStart."""
     check()
     migrate()
     _remember(look_at_folder().id)
@@ -93,6 +96,7 @@ def join() -> str:
 
     Returns the id.
     """
+    db.require_usable()
     migrate()
     known = look_at_folder().id or look_at_database().id or new_id("fld")
     with writing() as session:
@@ -111,7 +115,8 @@ def look_at_folder() -> Side:
 
 
 def look_at_database() -> Side:
-    """An empty side where there is no database yet. Raises FolderMismatch when a file is no database."""
+    """An empty side where there is no database yet. Raises CannotStart when a file is no database, or when
+    the server of a database does not answer."""
     reader = _reader()
     if reader is None:
         return Side()
@@ -119,18 +124,16 @@ def look_at_database() -> Side:
         with reader.connect() as connection:
             return _read_side(connection)
     except DatabaseError as error:
+        if db.is_away(error):
+            raise CannotStart(
+                f"The database {db.name()} cannot be reached. Start it, or correct LUTHIER_DATABASE_URL "
+                "(address, name, user and password)."
+            ) from error
         if reader.dialect.name != "sqlite":
             raise
         raise FolderMismatch(
-            f"{database_name()} cannot be read as a database ({error.orig}). Correct LUTHIER_DATABASE_URL."
+            f"{db.name()} cannot be read as a database ({error.orig}). Correct LUTHIER_DATABASE_URL."
         ) from error
-
-
-def database_name() -> str:
-    """For people: the file of SQLite, else the address without its password."""
-    url = make_url(settings().sqlalchemy_url)
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return str(url.database) if is_file else url.render_as_string(hide_password=True)
 
 
 def _what_parts(folder: Side, database: Side) -> str | None:

@@ -18,6 +18,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.clock import now
 from core.errors import LuthierError, RateLimited, ValidationError
+from core.processes.rounds import reason_of
 from core.ui import dialogs
 
 log = logging.getLogger(__name__)
@@ -129,8 +130,8 @@ def problem(ex: Exception) -> bool:
 
     True: it is drawn.
     """
-    if isinstance(ex, LuthierError):
-        error(ex)
+    if known := ex if isinstance(ex, LuthierError) else reason_of(ex):
+        error(known)
         return True
     log.error("a page failed", exc_info=ex)
     st.error(

@@ -2,7 +2,7 @@
 
 One thread writes every half second, whatever the pace of the steps: heartbeat, points, events, samples and
 checkpoints in one transaction guarded by the lease. The same thread learns whether the job was paused,
-cancelled or taken away, and ``wish`` passes that on to the loop. A database that is busy for a moment costs
+cancelled or taken away, and ``wish`` passes that on to the loop. A database that is busy or away costs
 nothing: what was not written is written with the next beat. Beside the job lie files for programs: the losses
 by row and TensorBoard's events.
 """
@@ -22,6 +22,7 @@ from core import alerts, hardware, jobs, storage
 from core.clock import now
 from core.db import writing
 from core.jobs import notes, row_files
+from core.processes.rounds import Rounds
 from core.training.hyperparameters import Settings
 from core.training.method import AnswerSample, RowLosses, Step, Wish
 from core.workers.event_files import EventFile
@@ -58,6 +59,7 @@ class Recorder:
         self._buffers, self._beating, self._end = threading.Lock(), threading.Lock(), threading.Event()
         self._meter = hardware.Meter()
         self._events = EventFile(storage.job_dir(job_id) / "tensorboard")
+        self._rounds = Rounds(_log, "The heartbeat could not be written")
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Recorder":
@@ -152,8 +154,8 @@ class Recorder:
         try:
             self.flush()
         except SQLAlchemyError as error:
-            # busy or away for a moment; what was not written waits for the next beat
-            _log.warning("heartbeat could not be written: %s", type(error).__name__)
+            # busy or away for a while; what was not written waits for the next beat
+            self._rounds.failed(error)
 
     def checkpointed(
         self, step: int, *, size_bytes: int, metrics: Mapping[str, float], kept: Iterable[int]

@@ -16,12 +16,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from core import alerts, fine_tuning, hardware, jobs, storage
+from core import alerts, db, fine_tuning, hardware, jobs, storage
 from core.clock import now
 from core.config import settings
 from core.db import reading, writing
 from core.errors import DiskFull
 from core.jobs import Error, health, notes
+from core.processes.rounds import Rounds
 from core.runners import RUNNERS, Worker
 from core.storage import trash
 from core.tables import DatasetVersionRow, JobRow
@@ -31,6 +32,7 @@ STOP_SECONDS = 2.0  # how long a stopping server waits for workers to save; they
 GRACE_SECONDS = 10.0  # how long a worker may go on after its job was cancelled
 SAVING_SECONDS = 300.0  # and after it was paused: it saves a checkpoint
 DISK_EVENT_SECONDS = 60.0
+BACK_SECONDS = 60.0  # after the database was away: leases ended meanwhile, and each worker renews its own
 CLEAN_UP_SECONDS = 3600.0
 DIED = "The worker was stopped before its end and could not say why."
 HUNG = "The training hung"
@@ -48,6 +50,7 @@ class Supervisor:
         self._started: dict[str, Worker] = {}  # by job, until the worker has reported itself
         self._unwanted: dict[str, float] = {}  # lease -> since when its job is cancelled or paused
         self._hung: dict[str, str] = {}  # lease -> why its worker was ended
+        self._database_away_at = float("-inf")  # when a round last found it so
         self._disk_told_at = -DISK_EVENT_SECONDS
         self._cleaned_at = -CLEAN_UP_SECONDS
 
@@ -89,11 +92,14 @@ class Supervisor:
         self._clean_up()
 
     def _run(self) -> None:
+        rounds = Rounds(_log, "The jobs could not be looked after")
         while not self._end.wait(TICK_SECONDS):
             try:
                 self.tick()
-            except Exception:  # outermost loop: without a next look, which may succeed, no job would ever run
-                _log.exception("the supervisor could not finish its round")
+            except Exception as error:  # outermost loop: without a next look, which may succeed, no job runs
+                rounds.failed(error)
+                if db.is_away(error):
+                    self._database_away_at = time.monotonic()
 
     def _check_new(self) -> None:
         self._checking = {job_id: check for job_id, check in self._checking.items() if not check.done()}
@@ -166,7 +172,7 @@ class Supervisor:
         if row.runner not in RUNNERS:
             return self._bury(row, _no_runner(row))
         worker = self._worker(row)
-        expired = row.lease_until is None or row.lease_until < now()
+        expired = not self._was_away() and (row.lease_until is None or row.lease_until < now())
         if worker is None and not expired:
             return None  # claimed a moment ago by a server that is gone; its worker may still report itself
         if worker is None or not RUNNERS[row.runner].is_alive(worker):
@@ -180,9 +186,13 @@ class Supervisor:
             self._end_hung(row, worker, f"The worker was silent for {jobs.LEASE.seconds} s.")
         elif row.status != "running":
             self._hurry(row, worker)
-        elif _is_stalled(row):
+        elif not self._was_away() and _is_stalled(row):
             self._end_hung(row, worker, f"{HUNG}: no step for {_silence(row)}.")
         return None
+
+    def _was_away(self) -> bool:
+        """Whether workers may not have had the time yet to report to a database that is back."""
+        return time.monotonic() - self._database_away_at < BACK_SECONDS
 
     def _end_hung(self, row: JobRow, worker: Worker, reason: str) -> None:
         """End a worker that does nothing any more; once it is gone the job goes on from its checkpoint.
@@ -355,6 +365,8 @@ def _check(job_id: str) -> None:
     try:
         fine_tuning.admit(job_id)
     except Exception as error:  # the outermost frame of this thread: the job must not stay "validating"
+        if db.is_away(error):
+            return  # the next round checks it
         _log.exception("job %s could not be checked", job_id)
         with writing() as session:
             jobs.reject(

@@ -3,8 +3,8 @@ started by a runner after the job was claimed.
 
 It takes the job's lease, hands the training method its data and its recorder, publishes what comes out, and
 ends the job by one guarded UPDATE. It never decides to try again: a worker that dies leaves its lease behind,
-and the supervisor sees to the rest. Owners read ``log.txt`` and an error of code, message and line; a
-traceback goes only to the process's own output, for the admin.
+and the supervisor sees to the rest. While the database is away it waits and goes on. Owners read ``log.txt``
+and an error of code, message and line; a traceback goes only to the process's own output, for the admin.
 """
 
 import logging
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 from sqlalchemy import select
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from core import formats, hardware, jobs, models, storage
 from core.config import process_place, settings
-from core.db import reading, writing
+from core.db import reading, when_there, writing
 from core.errors import DiskFull, LuthierError, is_full_disk
 from core.fine_tuning import provenance
 from core.jobs import Error, notes
@@ -39,8 +39,10 @@ TORCHS_FULL_DISK = ("PytorchStreamWriter failed writing", "unexpected pos")
 RESUMED_WHILE_ENDING = (
     "The job was resumed while its worker was ending: it goes on from the last checkpoint at its turn."
 )
-# how long the end of a job is tried to be written when the database is busy or its disk full
+# how long the end of a job is tried to be written when the disk of the database is full
 LAST_WORD_SECONDS = 30.0
+PATIENCE_SECONDS = 86_400.0  # how long a job waits for a database that is away, rather than lose its work
+T = TypeVar("T")
 _log = logging.getLogger("core.workers.worker")
 
 
@@ -49,8 +51,7 @@ def main(job_id: str) -> int:
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     me = psutil.Process()
     try:
-        with writing() as session:
-            job = jobs.take(session, job_id, pid=me.pid, started=me.create_time())
+        job = _when_there(lambda: _take(job_id, me))
     except jobs.Lost:
         _log.error("job %s is not waiting for a worker", job_id)
         return 1
@@ -65,14 +66,23 @@ def main(job_id: str) -> int:
         return _run(job, recorder)
 
 
+def _take(job_id: str, me: psutil.Process) -> JobRow:
+    with writing() as session:
+        return jobs.take(session, job_id, pid=me.pid, started=me.create_time())
+
+
+def _when_there(work: Callable[[], T]) -> T:
+    return when_there(work, seconds=PATIENCE_SECONDS)
+
+
 def assist(job_id: str) -> int:
     """One of the other processes of a job that several share:
     it computes, the first one reports, saves and ends the job."""
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the first process says when all stop
-    with reading() as session:
-        job = session.get_one(JobRow, job_id)
+    job = _when_there(lambda: _find(JobRow, job_id))
+    assert job is not None
     with distributed.joined() as world:
         task = _task(job, threads=world.decide(0))
         try:
@@ -87,7 +97,7 @@ def _run(job: JobRow, recorder: Recorder) -> int:
     try:
         with distributed.joined() as world:
             outcome = _train(job, recorder, world)
-        recorder.flush()
+        _when_there(recorder.flush)
         _publish(job, outcome, recorder, seconds=time.monotonic() - began)
     except jobs.Lost:
         return _let_go(job, recorder, began)
@@ -121,7 +131,7 @@ def _train(job: JobRow, recorder: Recorder, world: World) -> Outcome:
 def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: float) -> None:
     """Files, then the model's rows and the end of the job in one transaction. Raises jobs.Lost."""
     recorder.event("Saving the model.")
-    recorder.flush()
+    _when_there(recorder.flush)
 
     def end_job(session: Session, made: models.Published) -> None:
         ended = jobs.succeed(
@@ -137,7 +147,8 @@ def _publish(job: JobRow, outcome: Outcome, recorder: Recorder, *, seconds: floa
         notes.add_event(session, job.id, f"Done: the model is {job.name}.", data={"model_id": made.model_id})
         _meter(session, job, recorder, seconds, model_id=made.model_id)
 
-    models.publish(_publication(job, outcome, recorder.spent_seconds), draft=outcome.draft, then=end_job)
+    publication = _when_there(lambda: _publication(job, outcome, recorder.spent_seconds))
+    models.publish(publication, draft=outcome.draft, then=end_job, patience=PATIENCE_SECONDS)
 
 
 def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Publication:
@@ -208,12 +219,16 @@ def _give_up(job: JobRow, recorder: Recorder, began: float, *, error: Exception)
 def _have_last_word(recorder: Recorder, end_job: Callable[[Session], None]) -> None:
     """Write what waits and then the end of the job, patiently:
     without it the supervisor must take the job for crashed."""
+
+    def end() -> None:
+        with writing() as session:
+            end_job(session)
+
     deadline = time.monotonic() + LAST_WORD_SECONDS
     while True:
         try:
-            _flush_quietly(recorder)
-            with writing() as session:
-                return end_job(session)
+            _when_there(lambda: _flush_quietly(recorder))
+            return _when_there(end)
         except SQLAlchemyError:
             if time.monotonic() > deadline:
                 raise
@@ -269,7 +284,7 @@ def _meter(
 
 
 def _task(job: JobRow, *, threads: int) -> TrainingTask:
-    weights = models.location(str(job.base_version_id))
+    weights = _when_there(lambda: models.location(str(job.base_version_id)))
     folder = storage.job_dir(job.id)
     return TrainingTask(
         weights=weights,
@@ -288,18 +303,23 @@ def _task(job: JobRow, *, threads: int) -> TrainingTask:
 
 def _pinned(job_id: str) -> set[int]:
     """The checkpoints that a person keeps."""
+    pinned = select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)
+
+    def read() -> set[int]:
+        with reading() as session:
+            return set(session.scalars(pinned))
+
+    return _when_there(read)
+
+
+def _find(kind: type[T], id_: str) -> T | None:
     with reading() as session:
-        return set(
-            session.scalars(
-                select(CheckpointRow.step).where(CheckpointRow.job_id == job_id, CheckpointRow.pinned)
-            )
-        )
+        return session.get(kind, id_)
 
 
 def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Rows]:
     def rows() -> Rows:
-        with reading() as session:
-            version = session.get(DatasetVersionRow, version_id)
+        version = _when_there(lambda: _find(DatasetVersionRow, version_id))
         if version is None:
             raise TrainingFailed("The dataset was deleted.", code="dataset_missing")
         if version.removed_at:

@@ -6,13 +6,15 @@ And section 9: the health check.
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from core import models
+from core import db, models
+from core.api import last_resort
 from core.config import settings
 from core.people import sessions
 from core.people.users import User
@@ -48,9 +50,11 @@ def test_unknown_path_has_the_error_body(client: TestClient, as_ada: Caller, pat
             assert error_of(answer)["code"] == "not_found"
 
 
-def test_paths_beside_the_apis_are_streamlits(client: TestClient) -> None:
-    for path in ("/", "/datasets", "/apis", "/v10", "/healthzz", "/uploaded"):
+def test_paths_beside_the_apis_are_streamlits_or_nothing(client: TestClient) -> None:
+    for path in ("/", "/datasets"):
         assert client.get(path).text == "streamlit"
+    for path in ("/apis", "/v10", "/healthzz", "/uploaded"):
+        assert client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -286,6 +290,31 @@ def test_full_disk_is_unavailable(as_ada: Caller, monkeypatch: pytest.MonkeyPatc
     assert answer.status_code == 503
     assert error_of(answer)["code"] == "unavailable"
     assert "secret" not in answer.text
+
+
+def test_a_database_that_is_away_is_unavailable_and_health_says_so(
+    client: TestClient,
+    as_ada: Caller,
+    with_key: Callable[..., Caller],
+    ada: User,
+    data_dir: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_key = with_key(ada)
+    monkeypatch.setattr(last_resort._failures, "_said_at", {})
+    db.engine().dispose()
+    (data_dir / "luthier.db").rename(data_dir / "elsewhere.db")
+    page = client.get("/media/x.png", headers={"Cookie": f"{sessions.COOKIE}=some-token"})
+    for answer in (as_ada.get("/api/datasets"), client.get("/healthz"), page):
+        assert (answer.status_code, error_of(answer)["code"]) == (503, "unavailable")
+        assert "database cannot be reached" in error_of(answer)["message"]
+    assert by_key.get("/v1/models").status_code == 503
+    said = [record for record in caplog.records if "could not be answered" in record.getMessage()]
+    assert [record.exc_info for record in said] == [None]  # a line a minute, and no traceback
+    (data_dir / "elsewhere.db").rename(data_dir / "luthier.db")
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert as_ada.get("/api/datasets").status_code == 200
 
 
 @pytest.fixture

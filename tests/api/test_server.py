@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,9 +153,9 @@ def test_api_without_a_slash_is_not_the_page(server: Server) -> None:
 
 
 def test_streamlits_pages_have_the_policy(server: Server) -> None:
-    """The index, deep links, what it knows nothing of, and what a browser that has it already is told."""
+    """The index, deep links, and what a browser that has it already is told."""
     kept = ask("GET", f"{server.url}/").headers["ETag"]
-    for path in ("/", "/index.html", "/chat?id=chat_x", "/no/such/page"):
+    for path in ("/", "/index.html", "/chat?id=chat_x"):
         answer = ask("GET", server.url + path, headers={"If-None-Match": kept} if path == "/" else {})
         assert answer.status_code == (304 if path == "/" else 200)
         assert answer.headers["Content-Security-Policy"] == PAGE, path
@@ -205,6 +207,16 @@ def test_small_answers_are_sent_at_once(server: Server) -> None:
     assert sorted(took)[5] < 0.03
 
 
+def test_the_refusal_of_a_large_body_arrives(server: Server, key: str) -> None:
+    """Also at a program that reads nothing before it has sent everything, and then closes."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/v1/chat/completions", b"x" * 30_000_000, headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=PATIENCE)
+    assert caught.value.code == 413
+    assert json.loads(caught.value.read())["error"]["message"]
+
+
 def test_log_is_json_without_secrets(server: Server, key: str) -> None:
     ask(
         "GET",
@@ -254,7 +266,10 @@ def test_sigterm_with_open_streams_ends_within_three_seconds(server: Server, key
         )
         wait_until(lambda: connections(server) >= len(threads) + 2, told=lambda: "not all are under way")
         took = server.stop()
+        refused = half.recv(10_000).decode()
     assert took < 3
+    assert refused.startswith("HTTP/1.1 503 ")
+    assert '"code": "unavailable", "message": "The server is stopping.' in refused
     for thread in threads:
         thread.join(5)
     assert any(line.get("message") == "Luthier has stopped" for line in server.lines())

@@ -6,11 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from core import db
 from core.api.errors import as_luthier_error
-from core.errors import Unavailable
+from core.errors import DatabaseAway, Unavailable
 from core.tables import ServerSettingRow
 
 
@@ -78,3 +85,76 @@ def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(as_luthier_error(caught.value), Unavailable)
     count_up()
     assert counted() == 1
+
+
+def away(reason: str = "unable to open database file") -> OperationalError:
+    return OperationalError("BEGIN", {}, sqlite3.OperationalError(reason))
+
+
+class Interrupted(DBAPIError):
+    """As a driver of PostgreSQL tells of a connection that broke."""
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (away(), True),
+        (away("database is locked"), True),
+        (away("disk I/O error"), True),
+        (away("no such table: users"), False),
+        (away("database or disk is full"), False),
+        (OperationalError("SELECT", {}, ConnectionRefusedError("connection refused")), True),
+        (InterfaceError("SELECT", {}, OSError("connection already closed")), True),
+        (Interrupted("SELECT", {}, OSError(), connection_invalidated=True), True),
+        (ProgrammingError("SELECT", {}, ValueError("syntax error")), False),
+        (IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE")), False),
+        (ValueError("database is locked"), False),
+    ],
+    ids=str,
+)
+def test_a_database_that_is_away_is_told_from_a_fault_of_ours(error: Exception, is_away: bool) -> None:
+    assert db.is_away(error) is is_away
+    assert isinstance(as_luthier_error(error), DatabaseAway) is is_away
+
+
+def test_work_waits_for_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "ASK_AGAIN_SECONDS", 0.001)
+    answers: list[Exception | str] = [away(), away("database is locked"), "done"]
+
+    def work() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert db.when_there(work, seconds=60) == "done"
+    answers += [away(), "never"]
+    with pytest.raises(OperationalError):
+        db.when_there(work, seconds=0)
+    answers[:] = [away("no such table"), "never"]
+    with pytest.raises(OperationalError, match="no such table"):
+        db.when_there(work, seconds=60)
+
+
+def test_a_database_that_is_gone_is_not_made_anew(data_dir: Path) -> None:
+    count_up()
+    db.engine().dispose()
+    (data_dir / "luthier.db").rename(data_dir / "elsewhere.db")
+    for look in (counted, count_up):
+        with pytest.raises(OperationalError) as caught:
+            look()
+        assert db.is_away(caught.value)
+    with pytest.raises(DatabaseAway):
+        db.require_there()
+    assert not (data_dir / "luthier.db").exists()
+    (data_dir / "elsewhere.db").rename(data_dir / "luthier.db")
+    db.require_there()
+    assert counted() == 1
+
+
+def test_a_database_whose_file_goes_under_open_connections_is_away(data_dir: Path) -> None:
+    with db.reading():
+        db.require_there()
+        (data_dir / "luthier.db").rename(data_dir / "elsewhere.db")
+        with pytest.raises(DatabaseAway):
+            db.require_there()

@@ -85,7 +85,7 @@ def test_a_full_disk_is_seen_by_everybody_alike(error: Exception) -> None:
     if not isinstance(error, RuntimeError):  # the metadata's, which these two never meet
         assert explain(error).kind == "disk"
     if isinstance(error, duckdb.IOException):
-        with pytest.raises(errors.DiskFull), scratch._translated(1):
+        with pytest.raises(errors.DiskFull), scratch._translated(1, []):
             raise error
 
 

@@ -355,7 +355,7 @@ def test_a_hostile_file_is_refused_with_a_sentence_and_leaves_nothing(
 ) -> None:
     if issubclass(kind, TooLarge):
         monkeypatch.setattr("core.readers.unpack.settings", SmallCap)
-    monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
+    monkeypatch.setattr("core.datasets.adding.SMALL_BYTES", 2**30)
     with pytest.raises(kind) as caught:
         upload(ada, filename, make())
     assert message in caught.value.message
@@ -421,7 +421,7 @@ def test_skipped_rows_are_listed_by_line_whoever_found_them(ada: User) -> None:
 
 @pytest.mark.usefixtures("in_process")
 def test_a_late_row_is_skipped_and_named_alone(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
+    monkeypatch.setattr("core.datasets.adding.SMALL_BYTES", 2**30)
     dataset = upload(ada, "late.csv", late(b"8,caf\xe9\n"), skip_bad_rows=True)
     assert (dataset.num_rows, dataset.skipped_rows) == (LATE - 1, 1)
     assert dataset.errors[0]["line"] == LATE
@@ -576,7 +576,7 @@ def test_progress_moves_while_a_large_file_is_converted(ada: User, monkeypatch: 
 
     monkeypatch.setattr(converter, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(Work, "beat", record)
-    monkeypatch.setattr("core.datasets.making.SMALL_BYTES", 2**30)
+    monkeypatch.setattr("core.datasets.adding.SMALL_BYTES", 2**30)
     upload(ada, "big.csv", csv_of(1_300_000, row=b"%d,a word that takes some room in the file\n"))
     assert told == sorted(told)
     assert len({share for share in told if 0.15 < share < 0.85}) > 1

@@ -53,9 +53,40 @@ def test_a_typo_in_the_address_of_the_database_costs_nobody_a_file(
     assert not (tmp_path / "lutheir.db").exists()
 
 
-def run(command: list[str], folder: Path, *, database: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("command", [COMMANDS["./start.sh"], COMMANDS["command line"]], ids=["start", "cli"])
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ("postgres://luthier@127.0.0.1/luthier", "begins with postgres://"),
+        ("sqlite+pysqlcipher:///luthier.db", "is not installed"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_sentence(
+    folder: Path, command: list[str], database: str, said: str
+) -> None:
+    before = files(folder)
+    ended = run(command, folder, database=database)
+    assert (ended.returncode, "Traceback" in ended.stderr + ended.stdout) == (2, False)
+    assert said in ended.stderr
+    assert files(folder) == before
+
+
+def test_a_first_start_on_a_disk_that_is_too_full_names_the_setting(tmp_path: Path) -> None:
+    command, folder = COMMANDS["streamlit"], tmp_path / "first"
+    ended = run(command, folder, database="", LUTHIER_DISK_RESERVE_MB=str(2**40))
+    said = ended.stdout + ended.stderr
+    assert (ended.returncode, "Traceback" in said) == (2, False)
+    assert "LUTHIER_DISK_RESERVE_MB" in said
+    assert "MiB are free" in said
+
+
+def run(command: list[str], folder: Path, *, database: str, **more: str) -> subprocess.CompletedProcess[str]:
     port = str(free_port())
-    settings = {"LUTHIER_DATA_DIR": str(folder), "LUTHIER_DATABASE_URL": database, "LUTHIER_PORT": port}
+    settings = {
+        "LUTHIER_DATA_DIR": str(folder),
+        "LUTHIER_DATABASE_URL": database,
+        "LUTHIER_PORT": port,
+    } | more
     return subprocess.run(
         [sys.executable, *(word.format(port=port) for word in command)],
         cwd=ROOT,

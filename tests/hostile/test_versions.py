@@ -53,7 +53,7 @@ def test_memory_that_is_too_little_for_two_threads_is_enough_for_one(
     monkeypatch.setattr(scratch, "MEMORY_MB", 72)
     found = diff_versions(ada, large[0].id, large[1].id)
     assert (found.added, found.removed) == (500 + ROWS_CHANGED, ROWS_REMOVED + ROWS_CHANGED)
-    with pytest.raises(Unavailable), scratch.scratch(60) as work:
+    with pytest.raises(Unavailable), scratch.scratch(60, of=[]) as work:
         # one thread has not enough either
         work.run(f"SELECT list(i ORDER BY hash(i)) FROM range({10 * ROWS}) t(i)")
 
@@ -74,7 +74,7 @@ def test_only_so_many_work_at_once_and_the_next_is_told(ada: User, monkeypatch: 
     inside, leave = threading.Barrier(scratch.AT_ONCE + 1), threading.Event()
 
     def work() -> None:
-        with scratch.scratch(60):
+        with scratch.scratch(60, of=[]):
             inside.wait(30)
             leave.wait(30)
 
@@ -82,12 +82,12 @@ def test_only_so_many_work_at_once_and_the_next_is_told(ada: User, monkeypatch: 
     for thread in threads:
         thread.start()
     inside.wait(30)
-    with pytest.raises(RateLimited), scratch.scratch(60):
+    with pytest.raises(RateLimited), scratch.scratch(60, of=[]):
         pass
     leave.set()
     for thread in threads:
         thread.join()
-    with scratch.scratch(60) as free:
+    with scratch.scratch(60, of=[]) as free:
         assert free.one("SELECT 42") == (42,)
 
 
@@ -95,12 +95,13 @@ def test_large_parts_keep_order_and_lose_no_row(ada: User, monkeypatch: pytest.M
     source = make(ada, LARGE)
     written: list[Any] = []
 
-    def keep(*_: Any, parquet: Any, **__: Any) -> Any:
-        written.append(pyarrow.parquet.read_table(parquet, columns=["id"])["id"].to_numpy())
-        return datasets.get(ada, source.dataset_id), source
+    def keep(_user: User, parts: Any, **_: Any) -> Any:
+        tables = [pyarrow.parquet.read_table(part.parquet, columns=["id"]) for part in parts]
+        written.extend(table["id"].to_numpy() for table in tables)
+        return [(datasets.get(ada, source.dataset_id), source)] * len(tables)
 
     # converting them is another test's business
-    monkeypatch.setattr(datasets.splits.making, "create_from_table", keep)
+    monkeypatch.setattr(datasets.results, "keep", keep)
     datasets.split(ada, source.id, NewSplit())
     assert sum(map(len, written)) == ROWS
     assert all((part[1:] > part[:-1]).all() for part in written)

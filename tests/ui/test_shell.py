@@ -173,6 +173,24 @@ def test_an_unexpected_error_is_a_sentence_without_a_traceback() -> None:
     assert "secret" not in app.error[0].value
 
 
+def test_a_database_that_is_away_is_said_to_be_so_and_is_no_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def script() -> None:
+        import sqlite3
+
+        from sqlalchemy.exc import OperationalError
+
+        from core.ui import show
+
+        away = sqlite3.OperationalError("unable to open database file")
+        show.problem(OperationalError("SELECT", {}, away))
+
+    app = AppTest.from_function(script).run()
+    assert "database cannot be reached" in app.error[0].value
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_errors_list_the_fields_that_are_wrong() -> None:
     def script() -> None:
         from core.errors import Detail, RateLimited, ValidationError

@@ -112,7 +112,7 @@ def suggest_keys(user: User, from_id: str, to_id: str) -> list[str]:
     shared = [c for c in compared(old.columns, new.columns) if c.may_be_key][:100]
     if not shared:
         return []
-    with scratch(SECONDS) as work:
+    with scratch(SECONDS, of=[old.id, new.id]) as work:
         unique_names = [set(_unique_at_first(work, version.id, shared)) for version in (old, new)]
     return sorted((c.name for c in shared if c.name in unique_names[0] & unique_names[1]), key=_likeliness)
 
@@ -155,7 +155,7 @@ def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> li
 
 
 def _compute(old: Version, new: Version, key: list[str], limit: int) -> Diff:
-    with scratch(SECONDS) as work:
+    with scratch(SECONDS, of=[old.id, new.id]) as work:
         columns = prepare(work, old, new, key)
         counted = "SELECT coalesce(sum(times) FILTER ({}), 0)::BIGINT FROM pairs"
         added, removed, changed = (

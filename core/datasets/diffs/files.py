@@ -49,7 +49,7 @@ def _chunks(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
 
 
 def _compared(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
-    with scratch(SECONDS) as work:
+    with scratch(SECONDS, of=[old.id, new.id]) as work:
         prepare(work, old, new, key)
         names = list(dict.fromkeys(column["name"] for version in (old, new) for column in version.columns))
         yield _lines([["change", "row", "times", *names]])

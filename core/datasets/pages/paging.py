@@ -22,7 +22,7 @@ import duckdb
 from core import hardware, storage
 from core.cells import json_safe
 from core.datasets.pages.filters import Column, Condition, Filter, as_filter, condition_of, require_column
-from core.errors import QueryTimeout, ValidationError
+from core.errors import Conflict, QueryTimeout, ValidationError
 from core.readers.base import literal, quoted
 
 __all__ = ["MAX_LIMIT", "Filter", "Preview", "as_filter", "page"]
@@ -85,7 +85,7 @@ def page(
     """
     _check_range(limit, offset, max_limit)
     chosen = select(parquet, columns, only=only, order_by=order_by, where=where, search=search, lines=lines)
-    with _cursor() as cursor:
+    with _while_it_is_there(parquet), _cursor() as cursor:
         total = _count(cursor, chosen) if chosen.condition.sql else num_rows
         numbers = _numbers(cursor, chosen, limit, offset, total)
         types = {column["name"]: dict(column) for column in columns}
@@ -118,6 +118,17 @@ def select(
         )
     source = f"read_parquet({literal(str(parquet))}, file_row_number=true)"
     return Selection(source, shown, condition, _ordering(order_by, known))
+
+
+@contextmanager
+def _while_it_is_there(parquet: Path) -> Iterator[None]:
+    """A version may be removed between the look at its row and the look at its file."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        if parquet.exists():
+            raise
+        raise Conflict("These rows were removed while they were read.") from error
 
 
 @contextmanager

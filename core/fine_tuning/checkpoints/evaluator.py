@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core import formats, hardware, models, storage
 from core.clock import now
 from core.config import settings
-from core.db import reading, writing
+from core.db import reading
 from core.errors import NotFound
 from core.models.evaluations import WORK, Measured, tell
 from core.processes import claimed
@@ -53,11 +53,14 @@ def _measure(row: EvaluationRow) -> None:
         result = measuring.measure(wanted_of(row), shares.append)
     seconds = round(time.monotonic() - began, 1)
     ended = {"status": "ready", "progress": 1.0, "seconds": seconds, "ended_at": now().isoformat()}
-    with writing() as session:
+
+    def settle(session: Session) -> None:
         if WORK.settle(session, (row.id,)):
             measured = _measured(session, row)
             measured.metrics = {**measured.metrics, "evaluation": {**tell(row), **ended, **result}}
             session.delete(session.get_one(EvaluationRow, row.id))
+
+    claimed.write_end(settle)
 
 
 def _measured(session: Session, row: EvaluationRow) -> Measured:

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from core import datasets, storage
 from core.clock import now
 from core.config import settings
-from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, making
+from core.datasets import DatasetChange, DatasetList, IngestOptions, NewDataset, Version, adding
 from core.db import reading, writing
 from core.errors import (
     Conflict,
@@ -75,7 +75,7 @@ def test_a_small_bad_upload_leaves_nothing(ada: User) -> None:
 
 
 def test_a_large_upload_goes_on_in_the_background(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "SMALL_BYTES", 1)
+    monkeypatch.setattr(adding, "SMALL_BYTES", 1)
     good, bad = upload(ada, "good.csv", CSV), upload(ada, "bad.csv", "a,b\n1,2\n1\n")
     assert (good.status, good.version, bad.status) == ("processing", None, "processing")
     wait_until(lambda: {datasets.get(ada, d.id).status for d in (good, bad)} == {"ready", "failed"})

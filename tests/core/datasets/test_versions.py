@@ -17,7 +17,15 @@ from core.fine_tuning import sources
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.security import new_id
-from core.tables import ChatRow, JobRow, ModelAliasRow, ModelRow, ModelVersionRow, VersionParentRow
+from core.tables import (
+    ChatRow,
+    DatasetVersionRow,
+    JobRow,
+    ModelAliasRow,
+    ModelRow,
+    ModelVersionRow,
+    VersionParentRow,
+)
 from core.training import METHODS
 from tests.core.datasets.version_of_sql import make
 from tests.core.uploads.shared import in_process, stage
@@ -291,6 +299,39 @@ def test_two_appends_at_once_cannot_lose_rows(ada: User) -> None:
     make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id, status="processing", content_hash=None)
     with pytest.raises(Conflict, match="Another version of this dataset is being made"):
         append(ada, old.dataset_id, "n\n1\n")
+
+
+def test_an_edit_waits_for_a_version_that_is_being_made(ada: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    make(ada, "SELECT 1 AS n", dataset_id=old.dataset_id, status="processing", content_hash=None)
+    with pytest.raises(Conflict, match="Another version of this dataset is being made"):
+        edit(ada, old.id, added=[{"n": 3}])
+
+
+@pytest.mark.usefixtures("in_process")
+def test_rows_go_behind_the_newest_version_that_is_left(ada: User) -> None:
+    old = make(ada, "SELECT 1 AS n")
+    newer = make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    datasets.delete_version(ada, newer.id)
+    new = append(ada, old.dataset_id, "n\n3\n")
+    assert (new.version, new.parents, data(ada, new)) == (3, [old.id], [{"n": 1}, {"n": 3}])
+    again = edit(ada, new.id, deleted=[1])
+    assert (again.version, data(ada, again)) == (4, [{"n": 3}])
+
+
+def test_what_another_version_is_being_made_from_stays(ada: User) -> None:
+    old, kept = make(ada, "SELECT 1 AS n"), Retention(enabled=True, keep_newest=1, keep_days=1)
+    make(ada, "SELECT 2 AS n", dataset_id=old.dataset_id)
+    child = make(ada, "SELECT 2 AS n", name="other", status="processing", content_hash=None)
+    with writing() as session:
+        session.add(VersionParentRow(version_id=child.id, parent_id=old.id))
+    with pytest.raises(InUse, match="Version 1 is just being made into another one"):
+        datasets.delete_version(ada, old.id)
+    datasets.set_retention(ada, kept)
+    assert sweep_versions(now() + timedelta(days=400)) == []
+    with writing() as session:
+        session.get_one(DatasetVersionRow, child.id).status = "failed"
+    assert [gone.version_id for gone in sweep_versions(now() + timedelta(days=400))] == [old.id]
 
 
 def test_a_removed_version_says_so_to_everyone_who_reads_it(ada: User, bob: User) -> None:

@@ -3,16 +3,18 @@ the start ends with a sentence, and every file is still there."""
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core import config, db, models, storage, uploads
 from core.config import settings
 from core.db import writing
-from core.errors import FolderMismatch
+from core.errors import CannotStart, FolderMismatch
 from core.exports import queue as export_queue
 from core.ingest import queue as conversions
 from core.people.users import User
@@ -285,7 +287,7 @@ def test_a_password_in_the_address_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setenv("LUTHIER_DATABASE_URL", "postgresql://luthier:s3cret@db/luthier")
         settings.cache_clear()
-        assert pairing.database_name() == "postgresql://luthier:***@db/luthier"
+        assert db.name() == "postgresql://luthier:***@db/luthier"
     settings.cache_clear()
 
 
@@ -428,3 +430,53 @@ def test_an_uploaded_file_that_waits_for_its_converter_is_not_scratch(
 
 def _files_in_trash(root: Path) -> Files:
     return {str(p.relative_to(root)): p.read_bytes() for p in (root / "trash").rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgres://luthier:s3cret@db/luthier", r"begins with postgres://\. Write postgresql\+psycopg://"),
+        ("mongodb://db/luthier", r"is no address of a database\. Write postgresql\+psycopg://"),
+        ("luthier.db", "is no address of a database"),
+        ("sqlite+pysqlcipher:///luthier.db", "The driver .* is not installed"),
+        ("mysql+nodriver://db/luthier", "is no address of a database"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_sentence(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    _use(monkeypatch, database=address)
+    with pytest.raises(CannotStart, match=said) as caught:
+        pairing.check()
+    assert "LUTHIER_DATABASE_URL" in caught.value.message
+    assert "s3cret" not in caught.value.message
+
+
+def test_a_driver_that_is_missing_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, database="postgresql+psycopg://luthier:s3cret@db/luthier")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(
+        CannotStart, match=r"The driver psycopg .* \.venv/bin/pip install 'psycopg\[binary\]'"
+    ):
+        pairing.check()
+
+
+def test_a_database_that_is_down_is_a_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = OperationalError("connect", {}, ConnectionRefusedError("connection refused"))
+    monkeypatch.setattr(pairing, "_read_side", lambda _connection: _raise(error))
+    with pytest.raises(CannotStart, match=r"The database .*luthier\.db cannot be reached\. Start it, or"):
+        pairing.check()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(data_dir: Path) -> None:
+    pairing.open_database()
+    with sqlite3.connect(data_dir / "luthier.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(CannotStart, match="made by a newer version of Luthier: it has the schema 9999"):
+        pairing.open_database()
+    with sqlite3.connect(data_dir / "luthier.db") as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]

@@ -268,7 +268,7 @@ def test_unfinished_upload_cannot_be_imported(ada: User) -> None:
 def test_large_import_takes_the_upload_along_when_it_is_ready(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets.making, "SMALL_BYTES", 1)
+    monkeypatch.setattr(datasets.adding, "SMALL_BYTES", 1)
     threads: list[Any] = []
     monkeypatch.setattr(conversions, "run_in_background", threads.append)
     upload = send(ada)
@@ -287,7 +287,7 @@ def test_large_import_takes_the_upload_along_when_it_is_ready(
 
 
 def test_large_import_that_fails_gives_the_upload_back(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.making, "SMALL_BYTES", 1)
+    monkeypatch.setattr(datasets.adding, "SMALL_BYTES", 1)
     monkeypatch.setattr(conversions, "run_in_background", conversions.run_and_wait)
     upload = send(ada, b"a,b\n1,2\n3\n4,5,6\n")
     failed = uploads.commit(ada, upload.id)

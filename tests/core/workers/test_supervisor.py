@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core import fine_tuning, jobs, storage
 from core.clock import now
@@ -148,6 +150,53 @@ def test_a_worker_that_died_with_the_server_is_replaced_at_the_next_start(
     watch.tick()
     assert (row_of(job.id).status, row_of(job.id).attempts) == ("running", 2)
     assert runner.started == [job.id]
+
+
+def test_a_worker_has_time_to_report_to_a_database_that_is_back(
+    ada: User, make_waiting: MakeJob, runner: PretendRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile nobody could renew a lease, nor tell of a step."""
+    make_waiting(
+        ada,
+        status="running",
+        lease_token="t",
+        lease_until=later(-600),
+        stepped_at=later(-100_000),
+        worker_pid=1,
+        worker_started=1.0,
+    )
+    watching = Supervisor()
+    away = OperationalError("BEGIN", {}, sqlite3.OperationalError("unable to open database file"))
+    with monkeypatch.context() as patch:
+        patch.setattr(supervisor, "_leased", lambda: _raise(away))
+        run_rounds(watching, 1)
+    run_rounds(watching, 3)
+    assert runner.killed == []
+    watching._database_away_at -= supervisor.BACK_SECONDS
+    run_rounds(watching, 1)
+    assert runner.killed
+
+
+def test_a_full_disk_is_one_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    monkeypatch.setattr(supervisor, "_leased", lambda: _raise(full))
+    run_rounds(Supervisor(), 20)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "The jobs could not be looked after for now" in caplog.text
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def run_rounds(watching: Supervisor, count: int) -> None:
+    """As its thread does, so many times."""
+    waits = iter([False] * count + [True])
+    end: Any = SimpleNamespace(wait=lambda _seconds: next(waits), is_set=lambda: False)
+    watching._end = end
+    watching._run()
 
 
 def test_a_silent_worker_is_ended(ada: User, make_waiting: MakeJob, runner: PretendRunner) -> None:

@@ -14,6 +14,7 @@ from core import jobs, storage
 from core.config import ROOT
 from core.db import reading, writing
 from core.errors import DiskFull
+from core.models import publishing
 from core.people.users import User
 from core.runners.subprocess import _environment
 from core.tables import (
@@ -29,7 +30,10 @@ from core.training import checkpoints
 from core.training.loop import Loop
 from core.workers import worker
 from core.workers.recorder import Recorder
+from tests.absence import Absence, absence
 from tests.waiting import wait_until
+
+__all__ = ["absence"]
 
 MakeJob = Callable[..., JobRow]
 pytestmark = pytest.mark.usefixtures("tiny_base")
@@ -74,6 +78,34 @@ def test_lora_publishes_an_adapter_that_names_no_folder(ada: User, make_job: Mak
     assert (version.kind, version.base_version_id) == ("adapter", job.base_version_id)
     config = (storage.model_dir(version.id) / "adapter_config.json").read_text()
     assert '"base_model_name_or_path": null' in config
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(jobs, "take"), (checkpoints, "prune"), (publishing, "read_facts"), (publishing, "_store")],
+    ids=["at the start", "at a checkpoint", "before the model", "at its rows"],
+)
+def test_a_job_waits_for_a_database_that_is_away_and_goes_on(
+    ada: User,
+    make_job: MakeJob,
+    absence: Absence,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+) -> None:
+    make_job(ada, hyperparameters={"n_epochs": 4})
+    job_id = claim()
+    absence.after(monkeypatch, module, name, times=8)
+    assert worker.main(job_id) == 0
+    done = row_of(job_id)
+    assert absence.left == 0
+    assert (done.status, done.error, done.attempts, done.lease_token) == ("succeeded", None, 1, None)
+    with reading() as session:
+        version = session.query(ModelVersionRow).filter_by(finetune_job_id=job_id).one()
+        assert [row.step for row in session.query(CheckpointRow)] == checkpoints.steps(
+            storage.job_dir(job_id)
+        )
+    assert (storage.model_dir(version.id) / "model.safetensors").exists()
 
 
 @pytest.mark.slow

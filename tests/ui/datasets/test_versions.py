@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from core import datasets
-from core.datasets import DatasetList, Retention, Version
+from core.datasets import DatasetList, Edits, Retention, Version
 from core.people.users import User
 from core.ui import places
 from core.ui.datasets import lineage_view
@@ -144,6 +144,45 @@ def test_the_editor_saves_the_next_version_and_keeps_edits_on_an_error(
     assert not app.exception
     newest = datasets.version_of(ada, pair[0].dataset_id)
     assert (newest.version, newest.origin, newest.note) == (3, "edit", "mended")
+
+
+def test_who_saves_second_is_shown_what_the_first_one_changed(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
+    """And keeps the own edits, to be saved over it on purpose."""
+    dataset_id = pair[1].dataset_id
+    app = visit(ada, "edit", id=dataset_id)
+    app.session_state[f"_editing_{dataset_id}"].ground = Pending({(1, "id"): 100})
+    app.run()
+    cells = [{"line": 1, "column": "id", "value": 555}]
+    datasets.edit(ada, pair[1].id, Edits.model_validate({"cells": cells, "note": "was wrong"}))
+    app.button(key="edit_save").click().run()
+    assert "its newest version is 3, and these edits are for version 2" in app.error[0].value
+    assert "1 cell changed" in text_of(app)
+    app.toggle(key="edit_difference").set_value(True).run()
+    assert not app.exception
+    assert "was wrong" in text_of(app)
+    shown = [table.value.to_string() for table in app.dataframe]
+    assert any("555" in table for table in shown)
+    assert datasets.version_of(ada, dataset_id).version == 3
+    app.checkbox(key="edit_force").set_value(True).run()
+    app.button(key="edit_save").click().run()
+    saved = datasets.version_of(ada, dataset_id)
+    assert (saved.version, saved.parents) == (4, [pair[1].id])
+
+
+def test_an_editor_waits_for_a_version_that_is_being_made(
+    visit: Visit, ada: User, pair: tuple[Version, Version]
+) -> None:
+    dataset_id = pair[1].dataset_id
+    app = visit(ada, "edit", id=dataset_id)
+    app.session_state[f"_editing_{dataset_id}"].ground = Pending({(1, "id"): 100})
+    app.run()
+    make(ada, "SELECT 1 AS id", dataset_id=dataset_id, status="processing", content_hash=None)
+    app.button(key="edit_save").click().run()
+    assert "Another version of this dataset is being made" in app.error[0].value
+    assert app.button(key="edit_look").label == "Look for the other version"
+    assert datasets.list_versions(ada, dataset_id).total == 3
 
 
 def test_a_reader_who_is_kept_from_leaving_the_editor_leaves_it_with_the_next_run(

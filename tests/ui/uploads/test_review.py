@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import datasets, uploads
-from core.datasets import Dataset, DatasetList, making
+from core.datasets import Dataset, DatasetList, adding
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
@@ -292,7 +292,7 @@ def test_a_next_version_in_the_making_has_its_bar_and_cancel(
 ) -> None:
     uploads.commit(ada, arrive(ada, "cities.csv", CITIES).id)
     dataset = only(ada)
-    monkeypatch.setattr(making, "SMALL_BYTES", 0)
+    monkeypatch.setattr(adding, "SMALL_BYTES", 0)
     monkeypatch.setattr(conversions, "run_in_background", lambda version_id: None)
     made = uploads.commit(ada, arrive(ada, "cities.csv", CITIES * 2, dataset_id=dataset.id).id)
     for page in ("dataset", "datasets"):

@@ -15,6 +15,7 @@ from core.errors import Conflict, LuthierError
 from core.people.users import User
 from core.sql_types import FLOATS, is_whole
 from core.ui import lists, places, show
+from core.ui.datasets import diff_view
 from core.ui.datasets.rows import rows_address, rows_filter
 from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
 from core.ui.elements import edit_guard
@@ -222,6 +223,24 @@ def _show_saving(user: User, dataset: Dataset, state: Editing) -> None:
             _save(user, state, force=force)
         if state.error is not None:
             show.error(state.error)
+        if isinstance(state.error, Conflict):
+            _offer_difference(user, dataset, state.version)
+
+
+def _offer_difference(user: User, dataset: Dataset, version: Version) -> None:
+    """After somebody else saved first: what that changed, below the edits, which stay as they are."""
+    newest = datasets.version_of(user, dataset.id)
+    if newest.version <= version.version:
+        st.button("Look for the other version", key="edit_look", icon=":material/refresh:")
+        return
+    label = f"Look at the difference to version {newest.version}"
+    if st.toggle(label, key="edit_difference"):
+        author = newest.author["name"] if newest.author else ""
+        note = f": {newest.note}" if newest.note else ""
+        st.caption(show.plain(f"Version {newest.version} by {author or 'somebody'}{note}"))
+        pair = diff_view.VersionPair(dataset, version, newest)
+        with show.guarded():
+            diff_view.show_diff(user, pair, datasets.suggest_keys(user, version.id, newest.id)[:1])
 
 
 def _said(pending: Pending) -> str:
