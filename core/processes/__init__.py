@@ -5,6 +5,7 @@
 - ``claimed``: the work of a row, and the child that does it: claim, report, settle
 - ``tended``: a queue of such work, whose children one thread of the server starts and looks after
 - ``lines``, ``line_server``: a child that is asked and answers in JSON lines; both ends of it
+- ``quiet``: whether such a child hangs
 
 What a child does, and in which row it says so, is the business of the package whose work it is. The SQL
 sandbox starts its children in its own way, because of what must not be in their memory.
