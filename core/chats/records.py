@@ -94,8 +94,8 @@ class Chat:
 @dataclass(frozen=True)
 class Message:
     """``state`` generating: a reply that still grows. ``error``: ``{"code", "message"}`` of a reply that
-    failed. ``table``: what a query answered. ``siblings``: the ids of all that may stand in its place, its own
-    too, oldest first. ``left_out``: messages before a reply that its model has not read, because the
+    failed. ``table``: what a query answered. ``siblings``: the ids of all that may stand in its place,
+    oldest first. ``left_out``: messages before a reply that its model has not read, because the
     conversation is longer than its context."""
 
     id: str
