@@ -1,7 +1,7 @@
 """Answers that are written together, one token each per step.
 
-A new one joins, and a finished one leaves, between two steps. A prompt is read in pieces (``Reading``), so
-that the answers that are being written wait for a piece of it only.
+A new one joins, and a finished one leaves, between two steps. A prompt is read in pieces
+(``PromptReading``), so that the answers that are being written wait for a piece of it only.
 
 The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a
 mask [rows, length] with 1 where a row has tokens. A new prompt is read by itself and then puts its cache
@@ -85,7 +85,7 @@ class Answer:
         return self._stops.push(self._text.finish()) + self._stops.finish()
 
 
-class Reading:
+class PromptReading:
     """A prompt that is being read: how much of it is, and the cache of that."""
 
     def __init__(self, answer: Answer) -> None:
@@ -115,9 +115,9 @@ class Batch:
 
         The answer stays unless it is done already.
         """
-        return self.read(Reading(answer), len(answer.prompt))
+        return self.read(PromptReading(answer), len(answer.prompt))
 
-    def read(self, reading: Reading, most: int) -> str:
+    def read(self, reading: PromptReading, most: int) -> str:
         """Read at most so many more tokens of a prompt.
 
         With its last piece the answer joins, unless its first token ends it; returns that token's text.

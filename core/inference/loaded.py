@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.inference.batch import Batch
-from core.inference.pace import Pace
+from core.inference.pace import ReadingPace
 from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class LoadedModel:
         self.model = model
         self.batch = Batch(self.forward, device=model.device)
         self.waiting = 0
-        self.pace = Pace()
+        self.pace = ReadingPace()
         self.last_used = time.monotonic()
         self._chat_tokenizers: dict[str, ChatTokenizer] = {}
         self._adapters: dict[str, float] = {}

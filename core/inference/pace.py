@@ -8,7 +8,7 @@ SIZES = (16, 32, 64, 128, 256, 512)  # tokens
 WEIGHT = 0.25  # of the newest piece in the mean
 
 
-class Pace:
+class ReadingPace:
     """Of one model."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from core.inference.batch import Answer, Drawing
 from core.inference.loaded import CannotLoad, ChatTokenizer, LoadedModel, LoadedModels
 from core.inference.prompts import RequestRefused, make_prompt
-from core.inference.turns import Turns
+from core.inference.turns import UserTurns
 from core.weights import Weights
 
 log = logging.getLogger("luthier.inference")
@@ -63,8 +63,8 @@ class Preparing:
         is_wanted: Callable[[int], bool],
     ) -> None:
         self._loaded, self._done, self._say, self._is_wanted = loaded, done, say, is_wanted
-        self._loading: Turns[Json] = Turns()
-        self._waiting: Turns[Json] = Turns()
+        self._loading: UserTurns[Json] = UserTurns()
+        self._waiting: UserTurns[Json] = UserTurns()
         self._changed = threading.Condition()
         self._at_work = 0
 
@@ -130,7 +130,7 @@ class Preparing:
     def _is_called_for(self, request: Json) -> bool:
         return "id" not in request or self._is_wanted(request["id"])
 
-    def _next(self, turns: Turns[Json]) -> Json:
+    def _next(self, turns: UserTurns[Json]) -> Json:
         with self._changed:
             while (request := turns.take()) is None:
                 self._changed.wait()

@@ -33,10 +33,10 @@ from collections import Counter
 from typing import Any
 
 from core import hardware
-from core.inference.batch import Answer, Reading
+from core.inference.batch import Answer, PromptReading
 from core.inference.loaded import LoadedModel, LoadedModels
 from core.inference.preparing import Failed, Prepared, Preparing, sentence_of
-from core.inference.turns import Turns
+from core.inference.turns import UserTurns
 from core.processes import line_server
 from core.processes.line_server import Lines
 
@@ -62,8 +62,8 @@ class InferenceServer:
             is_wanted=lambda request_id: request_id in self._wanted,
         )
         self._wanted: set[int] = set()  # those that were asked for and are not answered yet
-        self._ready: Turns[Prepared] = Turns()
-        self._reading: Turns[_Begun] = Turns()
+        self._ready: UserTurns[Prepared] = UserTurns()
+        self._reading: UserTurns[_Begun] = UserTurns()
         self._writing: dict[int, _Begun] = {}
         self._short_step = 0.0  # seconds of a step of few rows, lately
         self._idle_since = time.monotonic()
@@ -224,7 +224,7 @@ class _Begun:
     def __init__(self, prepared: Prepared) -> None:
         self.prepared = prepared
         self.loaded = prepared.loaded
-        self.reading = Reading(prepared.answer)
+        self.reading = PromptReading(prepared.answer)
         self.said_at = time.monotonic()
 
     @property

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class UserTurns(Generic[T]):
     """Things that wait, by user, oldest first. For one thread, or under a lock of the caller's."""
 
     def __init__(self) -> None:

@@ -16,12 +16,10 @@ LONGEST = 2_000  # characters
 CLOSING = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 DOLLARS = re.compile(r"\$(?![\s$])([^$\n]*?[^\s$\\])\$(?![\w$])")
 ONLY_IN_FORMULAS = re.compile(r"[\\^_{}=]")
-PROSE = re.compile(
-    r"\s[^\W\d_]{2,}\s|^\d"
-)  # a word between spaces, or a number: it must hold a sign of those
+PROSE = re.compile(r"\s[^\W\d_]{2,}\s|^\d")  # a word between spaces, or a number: it must hold one of those
 FORBIDDEN = re.compile(
     r"!\[|\]\(|`|~~~|\\(?:href|url|includegraphics|html\w*|class|cssId|def|gdef|xdef|edef|let|newcommand|"
-    r"renewcommand|providecommand|rule|kern|mkern|hskip|mskip|hspace|vspace|raisebox|[cr]?lap|mathllap|mathrlap)"
+    r"renewcommand|providecommand|rule|kern|mkern|hskip|mskip|hspace|vspace|raisebox|math[cr]?lap|[lr]lap|clap)"
     r"(?![a-zA-Z])"
 )
 

@@ -12,24 +12,24 @@ UNOPENED = re.compile(r"\A(?P<inner>(?:(?!<think>|```)[\s\S])*?)</think>")
 
 
 @dataclass(frozen=True)
-class Part:
+class AnswerPart:
     text: str
     is_reasoning: bool
 
 
-def split(text: str) -> list[Part]:
+def split(text: str) -> list[AnswerPart]:
     """The parts in their order, none of them blank. Marks within code are code."""
     parts, at = [], 0
     if unopened := UNOPENED.match(text):
-        parts.append(Part(unopened["inner"], is_reasoning=True))
+        parts.append(AnswerPart(unopened["inner"], is_reasoning=True))
         at = unopened.end()
     begin = at
     for match in MARKED.finditer(text, at):
         if match["code"] is None:
-            parts.append(Part(text[begin : match.start()], is_reasoning=False))
-            parts.append(Part(match["inner"], is_reasoning=True))
+            parts.append(AnswerPart(text[begin : match.start()], is_reasoning=False))
+            parts.append(AnswerPart(match["inner"], is_reasoning=True))
             begin = match.end()
-    parts.append(Part(text[begin:], is_reasoning=False))
+    parts.append(AnswerPart(text[begin:], is_reasoning=False))
     return [part for part in parts if part.text.strip()]
 
 

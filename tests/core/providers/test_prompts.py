@@ -7,7 +7,7 @@ import pytest
 
 from core.inference import prompts
 from core.inference.prompts import RequestRefused, make_prompt
-from core.inference.turns import Turns
+from core.inference.turns import UserTurns
 
 
 class Words:
@@ -78,7 +78,7 @@ def test_no_more_is_left_out_than_must_be(seed: int) -> None:
 
 
 def test_users_take_turns_whoever_has_more_waiting() -> None:
-    waiting: Turns[str] = Turns()
+    waiting: UserTurns[str] = UserTurns()
     for thing in ("a1", "a2", "a3", "b1", "c1"):
         waiting.add(thing[0], thing)
     assert [waiting.take() for _ in range(5)] == ["a1", "b1", "c1", "a2", "a3"]
@@ -86,7 +86,7 @@ def test_users_take_turns_whoever_has_more_waiting() -> None:
 
 
 def test_who_has_enough_is_passed_over() -> None:
-    waiting: Turns[str] = Turns()
+    waiting: UserTurns[str] = UserTurns()
     for thing in ("a1", "b1"):
         waiting.add(thing[0], thing)
     assert waiting.take(lambda user: user != "a") == "b1"
@@ -95,7 +95,7 @@ def test_who_has_enough_is_passed_over() -> None:
 
 
 def test_a_turn_that_does_not_end_comes_again_after_the_others() -> None:
-    waiting: Turns[str] = Turns()
+    waiting: UserTurns[str] = UserTurns()
     for thing in ("a1", "a2", "b1"):
         waiting.add(thing[0], thing)
     assert [waiting.first() for _ in range(4)] == ["a1", "b1", "a1", "b1"]
