@@ -16,12 +16,14 @@ from core import chats, datasets, fine_tuning, models
 from core.chats import commands
 from core.errors import LuthierError
 from core.people.users import User
-from core.providers.base import Delta
 from core.ui import conversation, markdown, show
 from core.ui.chats import more, reasoning
 from core.ui.models import model_view
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
+EVERY_SECONDS = 0.5  # how often the browser asks how far a reply is
+FIRST_SECONDS, BURST_SECONDS = 0.3, 1.0  # what such a look lasts: at first, and when the page is drawn
+SETTLE_SECONDS = 5.0  # until then the browser has all the time for the page
 THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"
 LOADING_SECONDS = 3.0  # a model that is loaded has begun by then
 FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "error": "failed"}
@@ -131,23 +133,37 @@ def describe_table(table: dict[str, Any]) -> str:
 
 
 def follow(user: User, reply: chats.Message) -> None:
-    """Draw a reply while it grows, about twelve times a second,
-    then run the page again to show it as stored."""
+    """Draw a reply while it grows, then run the page again to show it as stored.
+
+    The browser asks for it again and again, so that it has time for the rest of the page: with twelve frames
+    a second from the first moment on, a slow one did not come to drawing the Stop button for 22 seconds.
+    """
+    _follow_on(user, reply.id, time.monotonic())
+
+
+@st.fragment(run_every=EVERY_SECONDS)
+def _follow_on(user: User, reply_id: str, began: float) -> None:
+    """For a moment: at first only what is there, later about twelve times a second what is new."""
+    now = time.monotonic()
+    is_settled = now - began > SETTLE_SECONDS
+    until = now + (BURST_SECONDS if is_settled else FIRST_SECONDS)
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
-        text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
-        for part in chats.tail(user, reply.id):
-            if isinstance(part, Delta):
-                text += part.text
-            # also without new text: only here does Streamlit notice a click
-            if time.monotonic() - drawn >= pause:
-                drawn = time.monotonic()
-                waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
+        text, draw_at = "", now
+        for part in chats.tail(user, reply_id):
+            if isinstance(part, chats.Message):
+                st.rerun()
+            text += part.text
+            now = time.monotonic()
+            if now >= draw_at:
                 answer = reasoning.answer_of(text)
+                waiting = LOADING if now - began > LOADING_SECONDS else THINKING
                 slot.markdown(markdown.as_written(f"{answer} ▌") if answer.strip() else waiting)
                 # a long text takes a fifth of a core, not a whole one
-                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))
-    st.rerun()
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - now)) if is_settled else FIRST_SECONDS
+                draw_at = time.monotonic() + pause
+            if now >= until:
+                return
 
 
 def show_chats(chat_list: Sequence[chats.Chat], current: str | None, *, total: int, key: str) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core import chats, models
 from core.chats import MessageList, NewChat, NewMessage, replies, sources
@@ -12,6 +13,7 @@ from core.people.users import User
 from core.providers import PROVIDERS
 from tests.ui.conftest import Visit, kept_from_the_browser, text_of
 from tests.ui.things import Echo, make_dataset, make_model
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -32,6 +34,13 @@ def messages_of(user: User, chat_id: str) -> list[tuple[str, str]]:
     return [(message.role, message.content) for message in found]
 
 
+def followed(app: AppTest) -> AppTest:
+    """As a browser does: ask again and again, until the reply is there."""
+    return wait_until(
+        app.run, lambda seen: seen.exception or "chat_stop" not in {button.key for button in seen.button}
+    )
+
+
 def only_chat(user: User) -> chats.Chat:
     (found,) = chats.list_chats(user, chats.ChatList()).items
     return found
@@ -46,7 +55,7 @@ def test_first_message_makes_a_chat_named_after_it(ada: User, model_id: str, vis
     app = visit(ada, "chat")
     assert not app.exception
     app.chat_input(key="chat_input").set_value("How do I return an item?").run()
-    assert not app.exception
+    assert not followed(app).exception
     chat = only_chat(ada)
     assert (chat.title, chat.model_id) == ("How do I return an item?", model_id)
     assert app.query_params["id"] == chat.id
@@ -76,8 +85,8 @@ def test_stop_keeps_what_was_written(ada: User, model_id: str, echo: Echo, visit
     reply = chats.start(ada, NewMessage(chat_id=chat.id, content="one two three")).reply
     assert reply is not None
     threading.Timer(0.3, chats.stop, (ada, reply.id)).start()
-    app = visit(ada, "chat", id=chat.id)  # watches until the reply ends
-    assert not app.exception
+    app = visit(ada, "chat", id=chat.id)
+    assert not followed(app).exception
     assert messages_of(ada, chat.id)[-1] == ("assistant", "one two ")
     assert "stopped" in text_of(app)
 
@@ -101,7 +110,7 @@ def test_regenerate_answers_again(ada: User, model_id: str, visit: Visit) -> Non
     before = chats.send(ada, NewMessage(chat_id=chat.id, content="one two")).reply
     app = visit(ada, "chat", id=chat.id)
     app.button(key="chat_regenerate").click().run()
-    assert not app.exception
+    assert not followed(app).exception
     after = chats.list_messages(ada, MessageList(chat_id=chat.id)).items[-1]
     assert before is not None
     assert after.id != before.id
@@ -114,6 +123,7 @@ def test_regenerate_keeps_the_first_answer_a_click_away(ada: User, model_id: str
     assert before is not None
     app = visit(ada, "chat", id=chat.id)
     app.button(key="chat_regenerate").click().run()
+    followed(app)
     assert "2 of 2" in text_of(app)
     after = chats.list_messages(ada, MessageList(chat_id=chat.id)).items[-1]
     app.button(key=f"chat_earlier_{after.id}").click().run()
@@ -134,7 +144,7 @@ def test_edit_changes_nothing_before_it_is_sent(ada: User, model_id: str, visit:
     app.button(key="chat_edit").click().run()
     app.text_area(key="chat_edited_text").set_value("three").run()
     app.button(key="chat_edit_send").click().run()
-    assert not app.exception
+    assert not followed(app).exception
     assert messages_of(ada, chat.id) == [("user", "three"), ("assistant", "three")]
     question = chats.list_messages(ada, MessageList(chat_id=chat.id)).items[0]
     app.button(key=f"chat_earlier_{question.id}").click().run()
@@ -195,7 +205,7 @@ def test_sql_is_answered_as_a_table_without_any_model(ada: User, model_id: str, 
     chat = chats.create(ada, NewChat(model_id=model_id, dataset_id=add_faq(ada)))
     app = visit(ada, "chat", id=chat.id)
     app.chat_input(key="chat_input").set_value("/sql SELECT question FROM data ORDER BY 1").run()
-    assert not app.exception
+    assert not followed(app).exception
     assert app.dataframe[0].value["question"].tolist() == ["How long?", "How much?"]
     assert "2 rows · from the dataset, without a model" in text_of(app)
 
@@ -268,8 +278,10 @@ def test_reply_that_grows_is_followed_to_its_end(ada: User, model_id: str, echo:
     echo.may_end.clear()
     chat = chats.create(ada, NewChat(model_id=model_id))
     chats.start(ada, NewMessage(chat_id=chat.id, content="one two three"))
-    threading.Timer(0.5, echo.may_end.set).start()
     app = visit(ada, "chat", id=chat.id)
-    assert not app.exception
+    assert "one two  ▌" in text_of(app)
+    assert "chat_stop" in {button.key for button in app.button}
+    echo.may_end.set()
+    assert not followed(app).exception
     assert "one two three" in text_of(app)
     assert "chat_stop" not in {button.key for button in app.button}
