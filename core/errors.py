@@ -25,6 +25,7 @@
     │   └── QueryStopped
     ├── QueryTimeout
     ├── RateLimited               with the seconds to wait
+    │   └── OutOfTokens           an API key's tokens for this month are used up or reserved
     └── Unavailable               no model worker, disk full, stopping
         ├── DatabaseAway
         └── DiskFull
@@ -206,6 +207,12 @@ class RateLimited(LuthierError):
     def __init__(self, message: str | None = None, *, retry_after: int = 60) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class OutOfTokens(RateLimited):
+    """This key has used up its tokens for this month."""
+
+    code = "insufficient_quota"
 
 
 class Unavailable(LuthierError):

@@ -94,6 +94,18 @@ def require_clean_text(value: Any) -> Any:
     return value
 
 
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see: spaces, line ends and characters without a shape."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
+def require_something(text: str) -> str:
+    """``text`` itself. Raises ValueError for a blank one."""
+    if text and is_blank(text):
+        raise ValueError("must not be blank")
+    return text
+
+
 def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:
     """Pydantic's errors as one detail per field, without class names.
 

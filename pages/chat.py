@@ -15,10 +15,9 @@ from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
 from core.ui import places, show, sign_in
-from core.ui.chats import chat_settings, chat_view
+from core.ui.chats import chat_settings, chat_view, more, second_tries
 
-HISTORY = 100  # messages drawn
-TITLE_LENGTH = 60
+MESSAGES, CHATS = 100, 50  # drawn at first, and more with each click
 COLUMNS = (2, 7)  # the list of chats, the chat
 Models = dict[str, models.Model]
 Tables = dict[str, datasets.Dataset]
@@ -32,7 +31,7 @@ def ask(text: str) -> None:
     """
     owner = sign_in.require_user()
     try:
-        chat_id = places.query("id") or make_chat(owner, text)
+        chat_id = places.query("id") or make_chat(owner)
         chats.start(owner, parse(chats.NewMessage, chat_id=chat_id, content=text))
     except LuthierError as err:
         show.flash_error(err)
@@ -42,9 +41,8 @@ def ask(text: str) -> None:
     st.query_params["id"] = chat_id
 
 
-def make_chat(owner: User, text: str) -> str:
-    title = " ".join(text.split())[:TITLE_LENGTH] or "New chat"
-    return chats.create(owner, parse(chats.NewChat, title=title, **chat_settings.read())).id
+def make_chat(owner: User) -> str:
+    return chats.create(owner, parse(chats.NewChat, **chat_settings.read())).id
 
 
 def ask_input() -> None:
@@ -55,53 +53,46 @@ def ask_input() -> None:
 
 def read_messages(owner: User, chat: chats.Chat) -> Listed[chats.Message]:
     """The last messages, oldest first."""
-    page = chats.list_messages(owner, chats.MessageList(chat_id=chat.id, limit=HISTORY, sort="-created_at"))
-    return replace(page, items=list(reversed(page.items)))
+
+    def newest(limit: int, offset: int) -> Listed[chats.Message]:
+        asked = chats.MessageList(chat_id=chat.id, limit=limit, offset=offset, sort="-created_at")
+        return chats.list_messages(owner, asked)
+
+    found = more.read(chat.id, newest, page=MESSAGES)
+    return replace(found, items=list(reversed(found.items)))
+
+
+def read_chats(owner: User) -> Listed[chats.Chat]:
+    def newest(limit: int, offset: int) -> Listed[chats.Chat]:
+        return chats.list_chats(owner, chats.ChatList(limit=limit, offset=offset, sort="-updated_at"))
+
+    return more.read("chats", newest, page=CHATS)
 
 
 def show_conversation(
     owner: User, chat: chats.Chat, page: Listed[chats.Message], names: dict[str, str]
 ) -> None:
     """The complete messages; the one that grows is followed last, when all else is drawn."""
+    is_quiet = page.items[-1].state == "complete"
     if page.total > len(page.items):
-        st.caption(f"The last {len(page.items)} of {page.total:,} messages.", text_alignment="center")
+        st.button(
+            f"Earlier messages ({page.total - len(page.items):,})",
+            key="chat_earlier",
+            icon=":material/expand_less:",
+            type="tertiary",
+            width="stretch",
+            on_click=more.show_more,
+            args=(chat.id,),
+        )
     for message in page.items:
-        if message.state == "complete":
+        if message.state == "complete" and message.id == st.session_state.get(second_tries.EDITED):
+            second_tries.show_edit(owner, message)
+        elif message.state == "complete":
             chat_view.show_message(message, names.get(message.model_id or ""))
-    if page.items and page.items[-1].state == "complete":
-        show_second_tries(owner, chat, page.items)
-
-
-def show_second_tries(user: User, chat: chats.Chat, messages: Sequence[chats.Message]) -> None:
-    """Another answer to the last question, or the question in other words."""
-    question = next((message for message in reversed(messages) if message.role == "user"), None)
-    if question is None:
-        return
-    again = "Regenerate" if messages[-1].role == "assistant" else "Answer"
-    regenerate = partial(chats.regenerate, user, chat.id)
-    with st.container(horizontal=True, key="chat_second_tries"):
-        st.button(
-            again,
-            key="chat_regenerate",
-            icon=":material/refresh:",
-            type="tertiary",
-            on_click=show.attempt,
-            args=(regenerate,),
-        )
-        st.button(
-            "Edit",
-            key="chat_edit",
-            icon=":material/edit:",
-            type="tertiary",
-            on_click=edit,
-            args=(user, question),
-        )
-
-
-def edit(user: User, question: chats.Message) -> None:
-    """Take the last question back into the input."""
-    show.attempt(partial(chats.rewind, user, question.id))
-    st.session_state["chat_input"] = question.content
+            if is_quiet:
+                chat_view.show_siblings(owner, message)
+    if is_quiet:
+        second_tries.show_buttons(owner, chat, page.items)
 
 
 def show_input(owner: User, growing: chats.Message | None, model: models.Model | None) -> None:
@@ -133,6 +124,10 @@ def show_input(owner: User, growing: chats.Message | None, model: models.Model |
         chat_view.show_small_print(model)
 
 
+def list_chats(recent: Listed[chats.Chat], chat: chats.Chat | None, *, key: str) -> None:
+    chat_view.show_chats(recent.items, chat.id if chat else None, total=recent.total, key=key)
+
+
 def load_settings(
     chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables
 ) -> None:
@@ -147,14 +142,14 @@ def load_settings(
 
 
 def show_controls(
-    user: User, chat: chats.Chat | None, recent: Sequence[chats.Chat], offered: Models, tables: Tables
+    user: User, chat: chats.Chat | None, recent: Listed[chats.Chat], offered: Models, tables: Tables
 ) -> Picked:
     with st.container(horizontal=True, vertical_alignment="center", key="chat_controls"):
         with st.container(key="chat_list_phone", width="content"):
             phone = st.popover("Chats", icon=":material/forum:", key="chats_popover", on_change="rerun")
             if phone.open:
                 with phone:
-                    chat_view.show_chats(recent, chat.id if chat else None, key="chats_phone")
+                    list_chats(recent, chat, key="chats_phone")
         picked = chat_settings.pick_model(user, offered), chat_settings.pick_dataset(user, tables)
         chat_settings.show_popover(user, chat)
     if chat and chat_settings.has_lost_model(chat, offered):
@@ -165,7 +160,7 @@ def show_controls(
 user = sign_in.require_user()
 st.html(chat_view.LAYOUT)
 with show.guarded():
-    recent = chats.list_chats(user, chats.ChatList(limit=50, sort="-updated_at")).items
+    recent = read_chats(user)
     chat = chats.get(user, wanted) if (wanted := places.query("id")) else None
     offered = {
         m.id: m
@@ -176,10 +171,10 @@ with show.guarded():
         d.id: d for d in datasets.list_datasets(user, datasets.DatasetList(status="ready", limit=100)).items
     }
     offered |= chat_settings.offer_checkpoints(user, chat.model_id if chat else None, places.query("model"))
-    load_settings(chat, recent, offered, tables)
+    load_settings(chat, recent.items, offered, tables)
     side, main = st.columns(COLUMNS, gap="medium")
     with side.container(key="chat_list", gap="xsmall"):
-        chat_view.show_chats(recent, chat.id if chat else None, key="chats")
+        list_chats(recent, chat, key="chats")
     with main:
         show.flush_flash()
         model, data = show_controls(user, chat, recent, offered, tables)

@@ -37,6 +37,7 @@ STATUS = {
     "validation_error": 422,
     "sql_error": 422,
     "rate_limited": 429,
+    "insufficient_quota": 429,
     "internal_error": 500,
     "unavailable": 503,
 }

@@ -1,10 +1,12 @@
 """Chats and their messages, and who answers them.
 
 The chat's system prompt wins over the model's own, and so do its parameters, and a message's over both. When
-a conversation outgrows the model's context its oldest turns are left out; callers of ``complete``, who send
-their own conversation, get an error instead.
+a conversation outgrows the model's context its oldest turns are left out, and the reply says how many
+messages; callers of ``complete``, who send their own conversation, get an error instead. Nothing written is
+lost by another answer or other words: they stand beside what was there.
 
 - ``records``: chats and messages as they are stored
+- ``siblings``: answers and questions that stand beside each other
 - ``answering``: who answers, and what watchers see
 - ``replies``: how a reply is written, stored, watched and stopped, whoever looks
 - ``sources``: where a reply's text comes from: a model or a command
@@ -29,6 +31,7 @@ from core.chats.records import (
     list_chats,
     list_messages,
     rewind,
+    show,
     update,
 )
 from core.chats.replies import recover, shut_down
@@ -54,6 +57,7 @@ __all__ = [
     "regenerate",
     "rewind",
     "send",
+    "show",
     "shut_down",
     "start",
     "stop",

@@ -7,14 +7,14 @@ chat's model. One reply at a time per chat. All that can be refused is refused b
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
-from sqlalchemy import delete as delete_rows
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core import models
-from core.chats import replies, sources
+from core.chats import replies, siblings, sources
 from core.chats.records import (
     Chat,
     Message,
@@ -25,13 +25,16 @@ from core.chats.records import (
     find_message,
     get,
     get_message,
+    is_generating,
+    name_after,
     present_message,
     rewind,
     who_answers,
 )
 from core.chats.replies import Bill, ReplyTable
 from core.db import reading, writing
-from core.errors import Conflict, LuthierError, NotFound, Unavailable, class_of
+from core.errors import Conflict, LuthierError, NotFound, OutOfTokens, Unavailable, class_of
+from core.people import token_limits
 from core.people.users import User
 from core.providers.base import Delta, Finish
 from core.tables import ChatRow, MessageRow
@@ -44,21 +47,25 @@ POLL_SECONDS = 0.25
 def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent:
     """Store a message and, if asked for, begin the reply; returns at once.
 
-    Raises NotFound for the chat, Conflict when its model was deleted or another reply is being written,
-    Unavailable.
+    Raises NotFound for the chat or the message to replace, Conflict when the model was deleted, another reply
+    is being written or the message to replace is not shown, Unavailable.
     """
     chat = get(user, new.chat_id)
     is_command = new.role == "user" and sources.is_command(new.content)
     answering = _answering(user, chat, is_command) if new.generate else None
     with writing() as session:
         row = find(session, user, chat.id, lock=True)
-        if answering:
-            replies.require_nobody_writes(_is_generating(session, row.id))
-        message = add_message(session, row, role=new.role, content=new.content)
-        reply = _add_reply(session, row, answering) if answering else None
+        if answering or new.replaces:
+            replies.require_nobody_writes(is_generating(session, row.id))
+        parent_id = _make_place(session, user, new)
+        message = add_message(session, row, role=new.role, content=new.content, parent_id=parent_id)
+        if new.role == "user":
+            name_after(row, new.content)
+        reply = _add_reply(session, row, answering, message.id) if answering else None
+        shown = [present_message(one, siblings.of(session, row.id, [one])) for one in (message, reply) if one]
     if reply and answering:
         _begin(user, chat, reply, answering, parameters=new.parameters.chosen(), api_key_id=api_key_id)
-    return Sent(present_message(message), present_message(reply) if reply else None)
+    return Sent(shown[0], shown[1] if reply else None)
 
 
 def send(
@@ -87,9 +94,14 @@ def send(
 
 
 def regenerate(user: User, chat_id: str) -> Message:
-    """Write the last reply anew, or the missing one. Raises Conflict when there is nothing to answer."""
+    """Write another reply to the last question, or the missing one; one that is there becomes its sibling.
+
+    Raises Conflict when there is nothing to answer.
+    """
     chat = get(user, chat_id)
-    asked = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.role != "assistant")
+    asked = select(MessageRow).where(
+        MessageRow.chat_id == chat_id, MessageRow.shown, MessageRow.role != "assistant"
+    )
     with reading() as session:
         question = session.scalar(asked.order_by(MessageRow.position.desc()).limit(1))
     if question is None:
@@ -97,12 +109,12 @@ def regenerate(user: User, chat_id: str) -> Message:
     answering = _answering(user, chat, sources.is_command(question.content))
     with writing() as session:
         row = find(session, user, chat_id, lock=True)
-        replies.require_nobody_writes(_is_generating(session, chat_id))
-        later = (MessageRow.chat_id == chat_id) & (MessageRow.position > question.position)
-        session.execute(delete_rows(MessageRow).where(later, MessageRow.role == "assistant"))
-        reply = _add_reply(session, row, answering)
+        replies.require_nobody_writes(is_generating(session, chat_id))
+        siblings.hide_from(session, chat_id, question.position + 1)
+        reply = _add_reply(session, row, answering, question.id)
+        message = present_message(reply, siblings.of(session, chat_id, [reply]))
     _begin(user, chat, reply, answering, parameters={}, api_key_id=None)
-    return present_message(reply)
+    return message
 
 
 def tail(user: User, message_id: str) -> Iterator[Delta | Message]:
@@ -145,29 +157,42 @@ def complete(
 ) -> Iterator[Delta | Finish]:
     """Answer a conversation that is not stored; only its cost is. Closing the iterator cancels the answer.
 
-    Raises Conflict, ContextLengthExceeded, ValidationError, RateLimited, Unavailable, when the first piece is
-    asked for or later.
+    Raises Conflict, ContextLengthExceeded, ValidationError, OutOfTokens, RateLimited, Unavailable, when the
+    first piece is asked for or later.
     """
     replies.require_room()
     sources.require(model)
     bill, started = Bill(user.id, model.model.id, api_key_id), time.monotonic()
+    reserved = token_limits.reserve(api_key_id, sources.tokens_at_most(model, messages, parameters))
     closing = False
     events = sources.from_model(
-        model, messages, parameters=parameters, forget=False, stop=lambda: closing or stop()
+        model,
+        messages,
+        parameters=parameters,
+        forget=False,
+        stop=lambda: closing or stop(),
+        user_id=user.id,
+        most_tokens=reserved.tokens,
     )
     finish = Finish("cancelled")
     try:
         for event in events:
             finish = event if isinstance(event, Finish) else finish
             yield event
+    except OutOfTokens as error:
+        error.retry_after = reserved.retry_after
+        raise
     except GeneratorExit:
         closing = True
         with suppress(LuthierError):  # what goes wrong now concerns nobody
             finish = next((event for event in events if isinstance(event, Finish)), finish)
         raise
     finally:
-        with writing() as session:
-            replies.charge(session, bill, finish.usage, seconds=time.monotonic() - started)
+        try:
+            with writing() as session:
+                replies.charge(session, bill, finish.usage, seconds=time.monotonic() - started)
+        finally:
+            reserved.release()
 
 
 def _answering(user: User, chat: Chat, is_command: bool) -> Answering:
@@ -198,7 +223,7 @@ def _begin(
     while the conversation is put together ends the reply."""
 
     def answer(stop: Callable[[], bool]) -> Iterator[Delta | ReplyTable | Finish]:
-        history = _history(chat.id, before=reply.position)
+        history, older = _history(chat.id, before=reply.position)
         if not history:  # the chat was deleted before its reply began
             yield Finish("cancelled")
             return
@@ -208,19 +233,49 @@ def _begin(
             return
         messages = sources.conversation(history, system_prompt=chat.system_prompt)
         chosen = {**chat.parameters, **parameters}
-        yield from sources.from_model(answering, messages, parameters=chosen, forget=True, stop=stop)
+        reserved = token_limits.reserve(api_key_id, sources.tokens_at_most(answering, messages, chosen))
+        if bill:
+            bill.keeps(reserved)
+        events = sources.from_model(
+            answering,
+            messages,
+            parameters=chosen,
+            forget=True,
+            stop=stop,
+            user_id=user.id,
+            most_tokens=reserved.tokens,
+        )
+        for event in events:
+            if isinstance(event, Finish):
+                event = replace(event, left_out=event.left_out + older)
+            yield event
 
     bill = None if answering == "command" else Bill(user.id, chat.model_id, api_key_id)
     replies.begin(reply.id, answer, bill=bill)
 
 
-def _history(chat_id: str, *, before: int) -> list[MessageRow]:
-    earlier = select(MessageRow).where(MessageRow.chat_id == chat_id, MessageRow.position < before)
+def _history(chat_id: str, *, before: int) -> tuple[list[MessageRow], int]:
+    """The newest messages before a reply, oldest first, and how many are older than these."""
+    mine = (MessageRow.chat_id == chat_id, MessageRow.shown, MessageRow.position < before)
+    newest_first = select(MessageRow).where(*mine).order_by(MessageRow.position.desc())
     with reading() as session:
-        newest_first = session.scalars(
-            earlier.order_by(MessageRow.position.desc()).limit(sources.LONGEST_HISTORY)
-        ).all()
-    return list(reversed(newest_first))
+        rows = session.scalars(newest_first.limit(sources.LONGEST_HISTORY)).all()
+        count = session.scalar(select(func.count()).select_from(MessageRow).where(*mine)) or 0
+    return list(reversed(rows)), count - len(rows)
+
+
+def _make_place(session: Session, user: User, new: NewMessage) -> str | None:
+    """What a new message follows. What it replaces is shown no more, with all that followed."""
+    if new.replaces is None:
+        last = siblings.last_shown(session, new.chat_id)
+        return last.id if last else None
+    old = find_message(session, user, new.replaces)
+    if old.chat_id != new.chat_id or old.role != new.role:
+        raise NotFound("There is no such message.")
+    if not old.shown:
+        raise Conflict("This message is not shown any more, so it cannot be replaced.")
+    siblings.hide_from(session, new.chat_id, old.position)
+    return old.parent_id
 
 
 def _watch_row(user: User, message: Message) -> Iterator[Delta]:
@@ -236,13 +291,8 @@ def _watch_row(user: User, message: Message) -> Iterator[Delta]:
         sent = len(message.content)
 
 
-def _is_generating(session: Session, chat_id: str) -> bool:
-    return (
-        session.scalar(select(MessageRow.id).filter_by(chat_id=chat_id, state="generating").limit(1))
-        is not None
-    )
-
-
-def _add_reply(session: Session, chat: ChatRow, answering: Answering) -> MessageRow:
+def _add_reply(session: Session, chat: ChatRow, answering: Answering, question_id: str) -> MessageRow:
     who = who_answers(None if answering == "command" else chat.checkpoint or chat.model_id)
-    return add_message(session, chat, role="assistant", content="", state="generating", **who)
+    return add_message(
+        session, chat, role="assistant", content="", state="generating", parent_id=question_id, **who
+    )

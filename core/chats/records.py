@@ -1,29 +1,32 @@
 """Chats and messages as they are stored: list, read, make, change, delete.
 
-Who answers is in ``answering``.
+Who answers is in ``answering``, which messages stand beside each other in ``siblings``.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import bindparam, func, or_, select
-from sqlalchemy import delete as delete_rows
 from sqlalchemy.orm import Session
 
 from core import clock, datasets, models
-from core.chats import replies
+from core.chats import replies, siblings
 from core.db import reading, writing
 from core.errors import NotFound
-from core.fields import Input
+from core.fields import Input, require_something
 from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
 from core.people.users import User
 from core.security import new_id
 from core.tables import ChatRow, MessageRow
 
-_MESSAGES = select(func.count()).where(MessageRow.chat_id == ChatRow.id).correlate(ChatRow).scalar_subquery()
+DEFAULT_TITLE = "New chat"  # until the first message gives it a name
+TITLE_LENGTH = 60
+_SHOWN = (MessageRow.chat_id == ChatRow.id) & MessageRow.shown
+_MESSAGES = select(func.count()).where(_SHOWN).correlate(ChatRow).scalar_subquery()
 _CHATS = select(ChatRow, _MESSAGES)
 _CHAT = _CHATS.where(ChatRow.id == bindparam("chat_id"), ChatRow.user_id == bindparam("user_id"))
 
@@ -32,7 +35,7 @@ class NewChat(Input):
     """``model_id``: a model, or a checkpoint as ``ftj_…:step-N``."""
 
     model_id: str
-    title: str = Field("New chat", min_length=1, max_length=200)
+    title: str = Field(DEFAULT_TITLE, min_length=1, max_length=200)
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
     parameters: Parameters = Field(default_factory=Parameters)
@@ -44,7 +47,7 @@ class ChatChange(Input):
     ``dataset_id`` and ``system_prompt`` are cleared with null.
     """
 
-    title: str = Field("New chat", min_length=1, max_length=200)
+    title: str = Field(DEFAULT_TITLE, min_length=1, max_length=200)
     model_id: str = ""
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
@@ -57,11 +60,15 @@ class ChatList(SearchQuery):
 
 
 class NewMessage(Input):
+    """``replaces``: a message that this one is said instead of; with what followed it, it stays as a sibling.
+    ``content`` must not be blank."""
+
     chat_id: str
-    content: str = Field(min_length=1, max_length=100_000)
+    content: Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(require_something)]
     role: Literal["user", "system"] = "user"
     generate: bool = True
     stream: bool = False
+    replaces: str | None = Field(None, max_length=64)
     parameters: Parameters = Field(default_factory=Parameters)
 
 
@@ -79,7 +86,7 @@ class Chat:
     dataset_id: str | None  # what /sql and /describe ask
     system_prompt: str | None
     parameters: dict[str, Any]  # those that were set, by name
-    message_count: int  # of all roles
+    message_count: int  # of all roles, as they are shown
     created_at: datetime
     updated_at: datetime
 
@@ -87,7 +94,9 @@ class Chat:
 @dataclass(frozen=True)
 class Message:
     """``state`` generating: a reply that still grows. ``error``: ``{"code", "message"}`` of a reply that
-    failed. ``table``: what a query answered."""
+    failed. ``table``: what a query answered. ``siblings``: the ids of all that may stand in its place,
+    oldest first. ``left_out``: messages before a reply that its model has not read, because the
+    conversation is longer than its context."""
 
     id: str
     chat_id: str
@@ -99,6 +108,8 @@ class Message:
     state: str  # generating or complete
     error: dict[str, str] | None
     table: dict[str, Any] | None
+    siblings: Sequence[str]
+    left_out: int
     created_at: datetime
 
 
@@ -168,45 +179,56 @@ def delete(user: User, chat_id: str) -> None:
 
 
 def list_messages(user: User, query: MessageList) -> Listed[Message]:
+    """The conversation as it is shown."""
     with reading() as session:
         chat = find(session, user, query.chat_id)
         statement = select(MessageRow).where(
-            MessageRow.chat_id == chat.id, query.found_in(MessageRow.content)
+            MessageRow.chat_id == chat.id, MessageRow.shown, query.found_in(MessageRow.content)
         )
         if query.role:
             statement = statement.where(MessageRow.role == query.role)
         # position counts up with created_at and has no ties
-        return fetch(
+        rows = fetch(
             session,
             statement,
             query,
             sortable={"created_at": MessageRow.position},
             tie=MessageRow.id,
-            present=present_message,
+            present=lambda row: row,
         )
+        beside = siblings.of(session, chat.id, rows.items)
+    return Listed([present_message(row, beside) for row in rows.items], rows.total, rows.limit, rows.offset)
 
 
 def get_message(user: User, message_id: str) -> Message:
     with reading() as session:
-        return present_message(find_message(session, user, message_id))
+        row = find_message(session, user, message_id)
+        return present_message(row, siblings.of(session, row.chat_id, [row]))
 
 
 def delete_message(user: User, message_id: str) -> None:
+    """What followed it follows what was before it."""
     with writing() as session:
-        row = find_message(session, user, message_id)
-        session.delete(row)
+        siblings.remove(session, find_message(session, user, message_id))
     replies.stop(message_id)
 
 
-def rewind(user: User, message_id: str) -> None:
-    """Delete a message and all that follow it, so that it can be sent again in other words."""
+def show(user: User, message_id: str) -> None:
+    """Show this message and what followed it, in place of its sibling and what followed that.
+
+    Raises Conflict while a reply is being written.
+    """
     with writing() as session:
         row = find_message(session, user, message_id)
-        from_there = (MessageRow.chat_id == row.chat_id) & (MessageRow.position >= row.position)
-        growing = session.scalars(
-            select(MessageRow.id).where(from_there, MessageRow.state == "generating")
-        ).all()
-        session.execute(delete_rows(MessageRow).where(from_there))
+        find(session, user, row.chat_id, lock=True)
+        replies.require_nobody_writes(is_generating(session, row.chat_id))
+        siblings.show(session, row)
+
+
+def rewind(user: User, message_id: str) -> None:
+    """Delete a message and all that ever followed it; a sibling takes its place."""
+    with writing() as session:
+        growing = siblings.remove_with_followers(session, find_message(session, user, message_id))
     for gone in growing:
         replies.stop(gone)
 
@@ -229,17 +251,34 @@ def find_message(session: Session, user: User, message_id: str) -> MessageRow:
     return row
 
 
-def add_message(session: Session, chat: ChatRow, **fields: Any) -> MessageRow:
+def add_message(session: Session, chat: ChatRow, *, parent_id: str | None, **fields: Any) -> MessageRow:
     newest = select(MessageRow).filter_by(chat_id=chat.id).order_by(MessageRow.position.desc()).limit(1)
     last, created_at = session.scalar(newest), clock.now()
     if last:
         created_at = max(created_at, last.created_at + timedelta(microseconds=1))
-    position = last.position + 1 if last else 0
-    row = MessageRow(id=new_id("msg"), chat_id=chat.id, position=position, created_at=created_at, **fields)
+    row = MessageRow(
+        id=new_id("msg"),
+        chat_id=chat.id,
+        position=last.position + 1 if last else 0,
+        parent_id=parent_id,
+        created_at=created_at,
+        **fields,
+    )
     session.add(row)
     chat.updated_at = created_at
     session.flush()
     return row
+
+
+def name_after(chat: ChatRow, content: str) -> None:
+    """A chat that nobody has named is named after its first message."""
+    if chat.title == DEFAULT_TITLE:
+        chat.title = " ".join(content.split())[:TITLE_LENGTH] or DEFAULT_TITLE
+
+
+def is_generating(session: Session, chat_id: str) -> bool:
+    growing = select(MessageRow.id).filter_by(chat_id=chat_id, state="generating").limit(1)
+    return session.scalar(growing) is not None
 
 
 def who_answers(model_id: str | None) -> dict[str, str | None]:
@@ -292,7 +331,8 @@ def _present(row: ChatRow, messages: int) -> Chat:
     )
 
 
-def present_message(row: MessageRow) -> Message:
+def present_message(row: MessageRow, beside: Mapping[str | None, Sequence[str]] | None = None) -> Message:
+    """``beside``: the ids of the siblings, by their parent."""
     return Message(
         id=row.id,
         chat_id=row.chat_id,
@@ -304,5 +344,7 @@ def present_message(row: MessageRow) -> Message:
         state=row.state,
         error=row.error,
         table=row.table,
+        siblings=(beside or {}).get(row.parent_id) or [row.id],
+        left_out=row.left_out or 0,
         created_at=row.created_at,
     )

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import update
@@ -21,6 +21,7 @@ from core import clock, stopping
 from core.db import writing
 from core.errors import Conflict, LuthierError, Unavailable
 from core.people import usage
+from core.people.token_limits import Reservation
 from core.providers.base import Delta, Finish, Usage
 from core.tables import ChatRow, MessageRow
 
@@ -39,13 +40,17 @@ class ReplyTable:
     content: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bill:
-    """Whom the reply is charged to."""
+    """Whom the reply is charged to, and what of its key's limit is kept for it until then."""
 
     user_id: str
     model_id: str | None
     api_key_id: str | None = None
+    reserved: Reservation = field(default_factory=Reservation)
+
+    def keeps(self, reserved: Reservation) -> None:
+        self.reserved = reserved
 
 
 Source = Callable[[Callable[[], bool]], Iterator[Delta | ReplyTable | Finish]]
@@ -144,6 +149,7 @@ class _Outcome:
     usage: Usage | None = None
     table: dict[str, Any] | None = None
     error: dict[str, str] | None = None
+    left_out: int | None = None
 
 
 def _write(live: Live, source: Source, bill: Bill | None) -> None:
@@ -155,6 +161,8 @@ def _write(live: Live, source: Source, bill: Bill | None) -> None:
     except Exception:  # outermost in its thread: whoever waits for the reply must be told that it is over
         log.exception("reply %s could not be stored", live.message_id)
     finally:
+        if bill:
+            bill.reserved.release()
         with _live_lock:
             _live.pop(live.message_id, None)
         live.finish()
@@ -166,7 +174,7 @@ def _collect(live: Live, source: Source) -> _Outcome:
     try:
         for event in source(live.should_stop):
             if isinstance(event, Finish):
-                outcome.reason, outcome.usage = event.reason, event.usage
+                outcome.reason, outcome.usage, outcome.left_out = event.reason, event.usage, event.left_out
             elif isinstance(event, ReplyTable):
                 outcome.table = event.content
             elif event.text:
@@ -203,6 +211,7 @@ def _store_end(live: Live, outcome: _Outcome, *, bill: Bill | None, seconds: flo
         "usage": _usage_json(counts) if counts else None,
         "table": outcome.table,
         "error": outcome.error,
+        "left_out": outcome.left_out,
     }
     mine = (MessageRow.id == live.message_id) & (MessageRow.state == "generating")
     with writing() as session:

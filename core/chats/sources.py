@@ -1,6 +1,7 @@
 """Where a reply's text comes from: a model, or a command."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core import models
@@ -8,10 +9,11 @@ from core.chats import commands
 from core.chats.replies import ReplyTable
 from core.errors import Conflict, LuthierError, Unavailable
 from core.people.users import User
-from core.providers import PROVIDERS
+from core.providers import PROVIDERS, base
 from core.providers.base import AskedModel, Delta, Finish, Generation, Provider
 from core.tables import MessageRow
 
+LONGEST_ANSWER = 8192  # tokens, when nobody says
 LONGEST_HISTORY = 200  # messages; what of them fits the context is the provider's business
 
 
@@ -43,21 +45,31 @@ def from_model(
     parameters: dict[str, Any],
     forget: bool,
     stop: Callable[[], bool],
+    user_id: str = "",
+    most_tokens: int | None = None,
 ) -> Iterator[Delta | Finish]:
-    """The provider's answer, which ends with a Finish.
+    """The provider's answer, which ends with a Finish. ``most_tokens``: what prompt and answer may use.
 
     Raises what ``Provider.generate`` raises, Conflict for a provider that is gone, Unavailable when it stops
     in the middle. Closing the iterator cancels the answer.
     """
     provider = provider_of(model)
-    events = provider.generate(
-        _build_request(model, messages, parameters=parameters, forget=forget), stop=stop
-    )
+    request = _build_request(model, messages, parameters=parameters, forget=forget)
+    events = provider.generate(replace(request, user=user_id, most_tokens=most_tokens), stop=stop)
     for event in events:
         yield event
         if isinstance(event, Finish):
             return
     raise Unavailable(f"{provider.title} ended the answer in the middle. Send your message again.")
+
+
+def tokens_at_most(
+    model: models.Callable, messages: Sequence[dict[str, str]], parameters: dict[str, Any]
+) -> int:
+    """More tokens than the conversation and its answer will have."""
+    request = _build_request(model, messages, parameters=parameters, forget=False)
+    answer = request.parameters.get("max_tokens") or LONGEST_ANSWER
+    return base.tokens_at_most(request.messages) + int(answer)
 
 
 def require(model: models.Callable) -> None:

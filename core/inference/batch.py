@@ -1,9 +1,10 @@
 """Answers that are written together, one token each per step.
 
-A new one joins, and a finished one leaves, between two steps.
+A new one joins, and a finished one leaves, between two steps. A prompt is read in pieces
+(``PromptReading``), so that the answers that are being written wait for a piece of it only.
 
 The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a
-mask [rows, length] with 1 where a row has tokens. Joining reads the new prompt by itself and puts its cache
+mask [rows, length] with 1 where a row has tokens. A new prompt is read by itself and then puts its cache
 below the others; only then, and when a row leaves, is the block copied. Padding is masked out and positions
 count a row's own tokens, so a row's answer does not depend on its neighbours.
 """
@@ -26,10 +27,16 @@ class Drawing:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int = 0  # only from so many of the likeliest; 0: from all
+    min_p: float = 0.0  # only those at least this likely, as a share of the likeliest
+    repetition_penalty: float = 1.0  # above 1: what the row holds already is drawn less often
 
 
 class Answer:
-    """One row: what it has read, what it has written, and whether it is done."""
+    """One row: what it has read, what it has written, and whether it is done.
+
+    ``left_out``: messages of the conversation that its prompt has no room for.
+    """
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class Answer:
         decode: Callable[[list[int]], str],
         stops: Sequence[str] = (),
         adapter: str | None = None,
+        left_out: int = 0,
     ) -> None:
         import torch
 
@@ -49,6 +57,7 @@ class Answer:
         self.end_tokens = end_tokens
         self.drawing = drawing
         self.adapter = adapter
+        self.left_out = left_out
         self.written: list[int] = []
         self.reason: Reason | None = None
         seed = secrets.randbits(63) if drawing.seed is None else drawing.seed
@@ -76,6 +85,21 @@ class Answer:
         return self._stops.push(self._text.finish()) + self._stops.finish()
 
 
+class PromptReading:
+    """A prompt that is being read: how much of it is, and the cache of that."""
+
+    def __init__(self, answer: Answer) -> None:
+        from core.inference.growing_cache import make_cache  # it imports torch, which takes seconds
+
+        self.answer = answer
+        self.tokens_read = 0
+        self.cache = make_cache()
+
+    @property
+    def is_done(self) -> bool:
+        return self.tokens_read == len(self.answer.prompt)
+
+
 class Batch:
     """``forward(adapters, **inputs)`` runs the model; see the module for the shapes."""
 
@@ -87,22 +111,36 @@ class Batch:
         self._mask: Any = None
 
     def join(self, answer: Answer) -> str:
-        """Read the prompt and write the first token; returns its text.
+        """Read the whole prompt and write the first token; returns its text.
 
         The answer stays unless it is done already.
         """
-        import torch
-        from transformers import DynamicCache
+        return self.read(PromptReading(answer), len(answer.prompt))
 
-        cache = DynamicCache()
+    def read(self, reading: PromptReading, most: int) -> str:
+        """Read at most so many more tokens of a prompt.
+
+        With its last piece the answer joins, unless its first token ends it; returns that token's text.
+        """
+        import torch
+
+        answer, begin = reading.answer, reading.tokens_read
+        end = min(begin + most, len(answer.prompt))
         with torch.inference_mode():
-            prompt = torch.tensor([answer.prompt], device=self._device)
             logits = self._forward(
-                [answer.adapter], input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1
+                [answer.adapter],
+                input_ids=torch.tensor([answer.prompt[begin:end]], device=self._device),
+                past_key_values=reading.cache,
+                use_cache=True,
+                logits_to_keep=1,
             ).logits[:, -1]
+            reading.tokens_read = end
+            if not reading.is_done:
+                return ""
             text = answer.take(_draw(logits, [answer])[0])
             if answer.reason is None:
-                self._add(answer, cache, torch.ones_like(prompt))
+                mask = torch.ones((1, end), dtype=torch.long, device=self._device)
+                self._add(answer, reading.cache, mask)
         return text
 
     def step(self) -> list[tuple[Answer, str]]:
@@ -180,6 +218,9 @@ def _pad_left(block: Any, width: int, *, dim: int) -> Any:
 
 def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
     """The next token of each row. Logits are [rows, vocabulary]."""
+    for place, row in enumerate(rows):
+        if row.drawing.repetition_penalty != 1:
+            logits[place] = _less_of_the_same(logits[place], row)
     likeliest = logits.argmax(-1).tolist()
     return [
         likeliest[place] if row.drawing.temperature == 0 else _draw_one(logits[place], row)
@@ -187,14 +228,27 @@ def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
     ]
 
 
-def _draw_one(logits: Any, row: Answer) -> int:
-    """Nucleus sampling (Holtzman et al. 2019): the fewest tokens
-    whose shares reach top_p, drawn with the row's own dice."""
+def _less_of_the_same(logits: Any, row: Answer) -> Any:
+    """The repetition penalty of CTRL (Keskar et al. 2019) over prompt and answer, as transformers has it."""
     import torch
 
-    shares = torch.softmax(logits.float().cpu() / max(row.drawing.temperature, 1e-4), -1)
-    if row.drawing.top_p < 1:
+    held = torch.tensor(sorted({*row.prompt, *row.written}), device=logits.device)
+    values, penalty = logits[held], row.drawing.repetition_penalty
+    return logits.index_put((held,), torch.where(values < 0, values * penalty, values / penalty))
+
+
+def _draw_one(logits: Any, row: Answer) -> int:
+    """Draw with the row's own dice from what top_k, min_p and top_p leave."""
+    import torch
+
+    drawing = row.drawing
+    shares = torch.softmax(logits.float().cpu() / max(drawing.temperature, 1e-4), -1)
+    if drawing.top_k or drawing.min_p or drawing.top_p < 1:
         ordered, tokens = shares.sort(descending=True)
-        ordered[ordered.cumsum(-1) - ordered >= row.drawing.top_p] = 0
+        ordered[drawing.top_k or len(ordered) :] = 0
+        ordered[ordered < drawing.min_p * ordered[0]] = 0
+        ordered /= ordered.sum()
+        # nucleus sampling (Holtzman et al. 2019): the fewest tokens whose shares reach top_p
+        ordered[ordered.cumsum(-1) - ordered >= drawing.top_p] = 0
         return int(tokens[torch.multinomial(ordered, 1, generator=row.dice)])
     return int(torch.multinomial(shares, 1, generator=row.dice))

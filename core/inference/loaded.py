@@ -1,6 +1,8 @@
 """The models in the memory of the inference process:
 loaded on demand, one base shared by its adapters, dropped when idle.
 
+Bases and tokenizers are loaded in any thread; adapters, which change a base, only in the one that writes.
+
 Only local folders, only safetensors, never code that a model brings along. On a GPU weights keep their stored
 precision; on a CPU they become float32, which is faster there, unless the model is so large that memory
 matters more.
@@ -9,18 +11,22 @@ matters more.
 import gc
 import hashlib
 import logging
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from core.inference.batch import Batch
+from core.inference.pace import ReadingPace
 from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
 
 log = logging.getLogger(__name__)
 LARGE_ON_CPU = 1_500_000_000  # parameters
 MOST_BASES, MOST_ADAPTERS = 3, 32
+COUNTS_KEPT = 20_000  # pieces of text whose tokens need not be counted again
 
 
 class CannotLoad(Exception):
@@ -55,6 +61,18 @@ class ChatTokenizer:
             | _as_set(text_config.eos_token_id)
             | _as_set(self.tokenizer.eos_token_id)
         )
+        self._count = lru_cache(maxsize=COUNTS_KEPT)(self._count_anew)
+
+    def count(self, text: str) -> int:
+        """Tokens of a text by itself. Others compute meanwhile."""
+        return self._count(_Text(text))
+
+    def _count_anew(self, text: "_Text") -> int:
+        fast = getattr(self.tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            return len(self.tokenizer(text.text, add_special_tokens=False).input_ids)
+        # as a batch, because only then other threads may go on
+        return len(fast.encode_batch_fast([text.text], add_special_tokens=False)[0])
 
     def decode(self, tokens: list[int]) -> str:
         return str(
@@ -62,30 +80,56 @@ class ChatTokenizer:
         )
 
 
+class _Text:
+    """A text as a key that does not keep it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Text) and other._digest == self._digest
+
+
 class LoadedModel:
-    """One base with the adapters put on it so far, and the batch it is answering."""
+    """One base with the adapters put on it so far, and the batch it is answering.
+
+    ``waiting``: requests that are prepared for it and not yet answered; while there are any, it stays.
+    """
 
     def __init__(self, base: Path, *, model: Any) -> None:
         self.base = base
         self.model = model
         self.batch = Batch(self.forward, device=model.device)
+        self.waiting = 0
+        self.pace = ReadingPace()
         self.last_used = time.monotonic()
         self._chat_tokenizers: dict[str, ChatTokenizer] = {}
         self._adapters: dict[str, float] = {}
         self._active: str | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.batch.rows and not self.waiting
 
     def chat_tokenizer(self, weights: Weights) -> ChatTokenizer:
         if weights.version_id not in self._chat_tokenizers:
             self._chat_tokenizers[weights.version_id] = ChatTokenizer(weights, base_config=self.model.config)
         return self._chat_tokenizers[weights.version_id]
 
-    def put_on(self, weights: Weights) -> str | None:
-        """Load the version's adapter if it has one; returns the name that ``forward`` knows it by."""
+    def put_on(self, weights: Weights, *, busy: Set[str | None] = frozenset()) -> str | None:
+        """Load the version's adapter if it has one; returns the name that ``forward`` knows it by.
+
+        ``busy``: adapters that are needed beside those of the batch.
+        """
         if weights.adapter is None:
             return None
         name = weights.version_id
         if name not in self._adapters:
-            self._drop_oldest_adapter()
+            self._drop_oldest_adapter(busy)
             self._load_adapter(weights.adapter, name)
         self._adapters[name] = time.monotonic()
         return name
@@ -121,8 +165,8 @@ class LoadedModel:
             self.model.load_adapter(folder, adapter_name=name, is_trainable=False)
         self.model.eval()
 
-    def _drop_oldest_adapter(self) -> None:
-        idle = self._adapters.keys() - {row.adapter for row in self.batch.rows} - {self._active}
+    def _drop_oldest_adapter(self, busy: Set[str | None]) -> None:
+        idle = self._adapters.keys() - {row.adapter for row in self.batch.rows} - {self._active} - busy
         if len(self._adapters) >= MOST_ADAPTERS and idle:
             oldest = min(idle, key=self._adapters.__getitem__)
             self.model.delete_adapter(oldest)
@@ -131,10 +175,11 @@ class LoadedModel:
 
 
 class LoadedModels:
-    """The loaded models by folder of their base."""
+    """The loaded models by folder of their base. Any thread may look, one at a time loads."""
 
     def __init__(self) -> None:
         self._loaded: dict[Path, LoadedModel] = {}
+        self._lock = threading.Lock()  # of the dictionary and of ``waiting``; never held while loading
 
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(list(self._loaded.values()))
@@ -142,26 +187,49 @@ class LoadedModels:
     def holds(self, weights: Weights) -> bool:
         return weights.base in self._loaded
 
+    def still_has(self, model: LoadedModel) -> bool:
+        return self._loaded.get(model.base) is model
+
     def get(self, weights: Weights) -> LoadedModel:
         """Raises CannotLoad."""
-        model = self._loaded.get(weights.base)
+        with self._lock:
+            model = self._loaded.get(weights.base)
         if model is None:
-            idle = sorted((each for each in self if not each.batch.rows), key=lambda each: each.last_used)
-            self._drop(idle[: max(0, len(self._loaded) - MOST_BASES + 1)])
-            model = self._loaded[weights.base] = LoadedModel(weights.base, model=_load(weights.base))
+            self._make_place()
+            model = LoadedModel(weights.base, model=_load(weights.base))
+            with self._lock:
+                self._loaded[weights.base] = model
         model.last_used = time.monotonic()
         return model
 
+    def get_waiting(self, weights: Weights) -> LoadedModel:
+        """As ``get``, for a request that will wait for its turn."""
+        while True:
+            model = self.get(weights)
+            with self._lock:
+                if self.still_has(model):
+                    model.waiting += 1
+                    return model
+
+    def end_wait(self, model: LoadedModel) -> None:
+        with self._lock:
+            model.waiting -= 1
+            model.last_used = time.monotonic()
+
     def drop_idle(self, seconds: float) -> None:
-        self._drop(
-            each for each in self if not each.batch.rows and time.monotonic() - each.last_used > seconds
-        )
+        self._drop(lambda each: each.is_idle and time.monotonic() - each.last_used > seconds)
 
     def drop(self, loaded: LoadedModel) -> None:
-        self._drop([loaded])
+        self._drop(lambda each: each is loaded)
 
-    def _drop(self, models: Iterable[LoadedModel]) -> None:
-        gone = [self._loaded.pop(loaded.base, None) for loaded in list(models)]
+    def _make_place(self) -> None:
+        idle = sorted((each for each in self if each.is_idle), key=lambda each: each.last_used)
+        oldest = idle[: max(0, len(self._loaded) - MOST_BASES + 1)]
+        self._drop(lambda each: each.is_idle and each in oldest)
+
+    def _drop(self, is_gone: Callable[[LoadedModel], bool]) -> None:
+        with self._lock:
+            gone = [self._loaded.pop(each.base) for each in list(self._loaded.values()) if is_gone(each)]
         if not gone:
             # this is asked between any two tokens, and collecting garbage takes 0.3 s with torch loaded
             return

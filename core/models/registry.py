@@ -53,6 +53,15 @@ class Parameters(Input):
     top_p: float | None = Field(
         None, gt=0, le=1, title="Top p", description="Draw only from the likeliest words of this share."
     )
+    top_k: int | None = Field(
+        None, ge=0, le=1_000_000, title="Top k", description="Draw only from so many of the likeliest words."
+    )
+    min_p: float | None = Field(
+        None, ge=0, le=1, title="Min p", description="Draw only words this likely, beside the likeliest."
+    )
+    repetition_penalty: float | None = Field(
+        None, gt=0, le=100, title="Repetition penalty", description="Above 1: repeat less of what was said."
+    )
     max_tokens: int | None = Field(None, ge=1, le=8192, title="Longest answer", description="In tokens.")
     seed: int | None = Field(
         None, ge=-LARGEST_SEED, le=LARGEST_SEED, title="Seed", description="Same seed, same draw."

@@ -16,10 +16,9 @@ from sqlalchemy import bindparam, func, or_, select, update
 
 from core import clock
 from core.db import find_row, reading, writing
-from core.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthorized
+from core.errors import Conflict, Forbidden, NotFound, Unauthorized
 from core.fields import Input, Name100
 from core.listing import Listed, SearchQuery, fetch
-from core.people import usage
 from core.people.users import ACCOUNT, User, present
 from core.security import digest, new_id, new_token
 from core.tables import ApiKeyRow, UserRow
@@ -157,24 +156,6 @@ def require_scope(caller: Caller, scope: Scope) -> None:
 def may_call(caller: Caller, names: Iterable[str]) -> bool:
     """Whether the key's allow-list holds the model under any of these names."""
     return caller.models is None or not caller.models.isdisjoint(names)
-
-
-def require_tokens(caller: Caller) -> None:
-    """Raises RateLimited when this month's tokens are used up."""
-    if caller.monthly_token_limit is None:
-        return
-    with reading() as session:
-        used = usage.tokens_this_month(session, caller.key_id)
-    if used >= caller.monthly_token_limit:
-        raise RateLimited(
-            "This key has used up its tokens for this month.", retry_after=_seconds_to_next_month()
-        )
-
-
-def _seconds_to_next_month() -> int:
-    at = clock.now()
-    start = (at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)
-    return max(1, int((start - at).total_seconds()))
 
 
 def _present(row: ApiKeyRow) -> ApiKey:

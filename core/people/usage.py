@@ -2,7 +2,7 @@
 
 Records are written in the transaction of the act they count, and outlive what they name. A deleted dataset is
 a storage record with negative bytes. Limits read from here (:func:`tokens_this_month`); enforcing them is
-``core.people.api_keys``'s business.
+``core.people.token_limits``'s business.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@
 - ``claimed``: the work of a row, and the child that does it: claim, report, settle
 - ``tended``: a queue of such work, whose children one thread of the server starts and looks after
 - ``lines``, ``line_server``: a child that is asked and answers in JSON lines; both ends of it
+- ``quiet``: whether such a child hangs
 - ``rounds``: what a loop that goes on for ever logs when a round fails; ``starting``: why a server could not
   start
 

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Any, NoReturn, TextIO
 
+BEAT_SECONDS = 1.0
 Json = dict[str, Any]
 
 
@@ -23,10 +24,14 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self.inbox: queue.SimpleQueue[Json] = queue.SimpleQueue()
         self._out = out
+        self._sending = threading.Lock()
 
     def send(self, message: Json) -> None:
-        self._out.write(json.dumps(message) + "\n")
-        self._out.flush()
+        """From any thread."""
+        line = json.dumps(message) + "\n"
+        with self._sending:
+            self._out.write(line)
+            self._out.flush()
 
     def read(self, source: TextIO) -> None:
         """In its own thread."""
@@ -45,6 +50,17 @@ def connect() -> Lines:
     if os.name != "nt":
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
     return lines
+
+
+def keep_beating(lines: Lines) -> None:
+    """Say every second that this process lives, from a thread of its own: also while the others are busy."""
+
+    def beat() -> None:
+        while True:
+            lines.send({"beat": True})
+            time.sleep(BEAT_SECONDS)
+
+    threading.Thread(target=beat, name="beat", daemon=True).start()
 
 
 def leave() -> NoReturn:

@@ -2,7 +2,7 @@
 as the process that asks sees it; ``line_server`` is its other end.
 
 Every request has a number; what the child says about it goes into that request's queue, and ``{"died":
-True}`` when the child is gone.
+True}`` when the child is gone. A child that beats (``line_server.keep_beating``) is ended when it hangs.
 """
 
 import json
@@ -11,12 +11,17 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from core.config import ROOT, child_environment, settings
+import psutil
 
+from core.config import ROOT, child_environment, settings
+from core.processes.quiet import QuietTime
+
+LOOK_SECONDS = 0.5  # between two looks at whether the child hangs
 LARGEST_LOG = 10 * 2**20  # bytes; then the log begins anew
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -26,17 +31,31 @@ Answers = queue.SimpleQueue[Json]
 class LineProcess:
     """The child, the thread that reads its lines, a queue per request.
 
-    ``last``: an answer with one of these keys is the last.
+    ``last``: an answer with one of these keys is the last. ``hangs_after``: a child that has neither said
+    anything nor computed for so many seconds is killed; None for one that does not beat.
     """
 
-    def __init__(self, module: str, *arguments: str, name: str, last: Container[str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        name: str,
+        last: Container[str],
+        hangs_after: float | None = None,
+    ) -> None:
         self._name, self._last = name, last
         self._popen = _start(module, arguments, name)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the queues
+        self._sending = threading.Lock()  # one line at a time; a long one must not hold up what comes back
+        self._lines_read = 0
         self._queues: dict[int, Answers] = {}
         self._last_id = 0
         self._is_broken = False  # its pipe is: it has ended, though the system may not have said so yet
         threading.Thread(target=self._read, name=f"{name}-reader", daemon=True).start()
+        if hangs_after is not None:
+            threading.Thread(
+                target=self._watch, args=(hangs_after,), name=f"{name}-watch", daemon=True
+            ).start()
 
     @property
     def pid(self) -> int:
@@ -70,7 +89,7 @@ class LineProcess:
         """False when the process is gone."""
         line = json.dumps(message) + "\n"
         try:
-            with self._lock:
+            with self._sending:
                 assert self._popen.stdin
                 self._popen.stdin.write(line)
                 self._popen.stdin.flush()
@@ -98,7 +117,10 @@ class LineProcess:
     def _read(self) -> None:
         assert self._popen.stdout
         for line in self._popen.stdout:
+            self._lines_read += 1
             answer = json.loads(line)
+            if "id" not in answer:  # a beat
+                continue
             with self._lock:
                 is_last = any(key in self._last for key in answer)
                 waiting = self._queues.pop(answer["id"], None) if is_last else self._queues.get(answer["id"])
@@ -110,6 +132,23 @@ class LineProcess:
             self._queues.clear()
         for waiting in left:
             waiting.put({"died": True})
+
+    def _watch(self, hangs_after: float) -> None:
+        quiet = QuietTime(now=time.monotonic())
+        try:
+            child = psutil.Process(self.pid)
+            while self._popen.poll() is None:
+                cpu = child.cpu_times()
+                seconds = quiet.look(
+                    now=time.monotonic(), sign=self._lines_read, cpu_seconds=cpu.user + cpu.system
+                )
+                if seconds >= hangs_after:
+                    log.error("%s process %d hangs: it is ended", self._name, self.pid)
+                    self._popen.kill()
+                    return
+                time.sleep(LOOK_SECONDS)
+        except psutil.NoSuchProcess:
+            return
 
 
 def _start(module: str, arguments: tuple[str, ...], name: str) -> "subprocess.Popen[str]":

@@ -9,7 +9,8 @@ into ``PROVIDERS``. ``tests/core/providers/test_providers.py`` runs the contract
 - ``local``: models whose weights are on this server, answered by ``core.inference``
 - ``over_http``: what providers have in common that ask another server
 
-A provider does not know who asks, in which chat, or what it is charged: that is ``core.chats``.
+A provider knows by an opaque name only who asks, and not in which chat, or what it is charged: that is
+``core.chats``.
 """
 
 from core.providers.base import Provider

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+TEMPLATE_AT_MOST, PER_MESSAGE_AT_MOST = 64, 16  # tokens
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -44,14 +45,19 @@ class Generation:
     """One answer to make.
 
     ``messages``: ``{"role": "system|user|assistant", "content": str}``. ``parameters``: any of temperature,
-    top_p, max_tokens, seed, stop (list of str). ``forget``: when the conversation is longer than the model's
-    context, leave out the oldest turns instead of raising ContextLengthExceeded.
+    top_p, max_tokens, seed, stop (list of str), top_k, min_p, repetition_penalty, ignore_eos. ``forget``:
+    when the conversation is longer than the model's context, leave out the oldest turns instead of raising
+    ContextLengthExceeded. ``user``: any name of whoever asks; where not all can be answered at once, users
+    take turns. ``most_tokens``: what prompt and answer together may use; OutOfTokens when the prompt alone
+    needs more.
     """
 
     model: AskedModel
     messages: Sequence[dict[str, str]]
     parameters: dict[str, Any] = field(default_factory=dict)
     forget: bool = False
+    user: str = ""
+    most_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,18 @@ class Delta:
 
 @dataclass(frozen=True)
 class Finish:
-    """The end of an answer: why it ended, and what it cost."""
+    """The end of an answer: why it ended, what it cost, and how many messages of the conversation the model
+    has not read, because it was too long."""
 
     reason: FinishReason
     usage: Usage = Usage()
+    left_out: int = 0
+
+
+def tokens_at_most(messages: Sequence[dict[str, str]]) -> int:
+    """More tokens than a prompt of these messages has, whatever the tokenizer: one for each byte, and what a
+    chat template may add."""
+    return TEMPLATE_AT_MOST + sum(PER_MESSAGE_AT_MOST + len(one["content"].encode()) for one in messages)
 
 
 class Provider(ABC):
@@ -82,7 +96,7 @@ class Provider(ABC):
 
         Looks at ``stop`` at least four times a second, and then ends with reason ``cancelled``. Closing the
         iterator cancels too. Raises Unavailable, ContextLengthExceeded, ValidationError, Conflict,
-        RateLimited.
+        OutOfTokens, RateLimited.
         """
 
     def require(self, model: AskedModel) -> None:

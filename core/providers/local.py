@@ -2,9 +2,9 @@
 inference process when somebody asks, exchanges JSON lines with it (see ``core.inference.server``), and starts
 another when it has died. Only here does a model that is asked become folders and adapters.
 
-Nothing waits for ever: a request without any message ends as Unavailable. Requests that were being
-answered when the process died end so too; one that reached a process which was just closing down for idleness
-is sent again.
+Nothing waits for ever: a request without any message ends as Unavailable. A process that hangs, which says
+nothing and computes nothing, is ended after ``HANGS_AFTER_SECONDS``. Requests that were being answered when
+the process ended, in whatever way, end as Unavailable; those that only waited go on in the next one.
 """
 
 import queue
@@ -15,14 +15,23 @@ from typing import Any
 
 from core import models
 from core.config import settings
-from core.errors import Conflict, ContextLengthExceeded, LuthierError, Unavailable, ValidationError
+from core.errors import (
+    Conflict,
+    ContextLengthExceeded,
+    LuthierError,
+    OutOfTokens,
+    Unavailable,
+    ValidationError,
+)
 from core.processes.lines import Answers, LineProcess
 from core.providers.base import AskedModel, Delta, Finish, Generation, Provider, Usage
 from core.weights import Weights
 
 FIRST_SIGN_SECONDS, LOADING_SECONDS, SILENCE_SECONDS, CANCEL_SECONDS = 120.0, 600.0, 120.0, 3.0
+HANGS_AFTER_SECONDS = 10.0
 POLL_SECONDS = 0.1
-ENDED = "The model process ended unexpectedly. Send your message again: it starts anew by itself."
+MOST_TRIES = 3  # what waits may wait behind two requests that end their process
+ENDED = "The process of the model was stopped. Send your message again: it starts anew by itself."
 SILENT = "No model answered in time. The server is busy; try again in a minute."
 Json = dict[str, Any]
 
@@ -48,17 +57,19 @@ class LocalProvider(Provider):
 
     def generate(self, request: Generation, *, stop: Callable[[], bool]) -> Iterator[Delta | Finish]:
         sent = _as_json(request, self._weights(request.model)) | {"op": "generate"}
-        for last_try in (False, True):
+        for _ in range(MOST_TRIES):
             process = self._running()
             request_id, answers = process.open(sent)
             try:
                 yield from _Exchange(process, request_id, answers, stop)
                 return
-            except ClosedWhileIdle as error:
-                if last_try:
-                    raise Unavailable(ENDED) from error
+            except EndedWhileWaiting:
+                if stop():
+                    yield Finish("cancelled")
+                    return
             finally:
                 process.forget(request_id)
+        raise Unavailable(ENDED)
 
     def require(self, model: AskedModel) -> None:
         self._weights(model)
@@ -85,8 +96,8 @@ class LocalProvider(Provider):
             return self._process
 
 
-class ClosedWhileIdle(Exception):
-    """The process had ended in good order before it took the request."""
+class EndedWhileWaiting(Exception):
+    """The process had ended before it began with the request."""
 
 
 class _Exchange:
@@ -110,7 +121,7 @@ class _Exchange:
                     continue
                 if not self._cancelled:
                     raise Unavailable(SILENT) from None
-                answer = {"finish": "cancelled", "prompt_tokens": 0, "completion_tokens": 0}
+                answer = {"finish": "cancelled", "prompt_tokens": 0, "completion_tokens": 0, "left_out": 0}
             event = self._translate(answer)
             if event:
                 yield event
@@ -125,16 +136,17 @@ class _Exchange:
 
     def _translate(self, answer: Json) -> Delta | Finish | None:
         if "finish" in answer:
-            return Finish(answer["finish"], Usage(answer["prompt_tokens"], answer["completion_tokens"]))
+            usage = Usage(answer["prompt_tokens"], answer["completion_tokens"])
+            return Finish(answer["finish"], usage, answer["left_out"])
         if "error" in answer:
             raise _as_error(answer["error"])
         if "died" in answer:
-            if not self._has_begun and self._process.ended_well():
-                raise ClosedWhileIdle()
+            if not self._has_begun:
+                raise EndedWhileWaiting()
             raise Unavailable(ENDED)
         if not self._cancelled:
             self._deadline = time.monotonic() + (LOADING_SECONDS if "loading" in answer else SILENCE_SECONDS)
-        self._has_begun = True
+        self._has_begun = self._has_begun or "loading" not in answer
         return Delta(answer["delta"]) if "delta" in answer else None
 
 
@@ -145,12 +157,20 @@ def _start() -> LineProcess:
         "--idle-seconds",
         str(settings().inference_idle_seconds),
     )
-    return LineProcess("core.inference.server", *chosen, name="inference", last=("finish", "error"))
+    return LineProcess(
+        "core.inference.server",
+        *chosen,
+        name="inference",
+        last=("finish", "error"),
+        hangs_after=HANGS_AFTER_SECONDS,
+    )
 
 
 def _as_error(error: Json) -> LuthierError:
     if error["code"] == "context_length_exceeded":
         return ContextLengthExceeded(error["message"])
+    if error["code"] == "insufficient_quota":
+        return OutOfTokens(error["message"])
     if error["code"] == "validation_error":
         return ValidationError.of("messages", error["message"])
     return Unavailable(error["message"])
@@ -162,4 +182,6 @@ def _as_json(request: Generation, weights: Weights) -> Json:
         "messages": list(request.messages),
         "parameters": request.parameters,
         "forget": request.forget,
+        "user": request.user,
+        "most_tokens": request.most_tokens,
     }

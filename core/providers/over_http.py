@@ -20,12 +20,13 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from core.errors import Conflict, LuthierError, RateLimited, Unavailable, ValidationError
-from core.providers.base import AskedModel, Delta, Finish, Generation, Provider, Usage
+from core.errors import Conflict, LuthierError, OutOfTokens, RateLimited, Unavailable, ValidationError
+from core.providers.base import AskedModel, Delta, Finish, Generation, Provider, Usage, tokens_at_most
 
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
@@ -81,7 +82,7 @@ class HttpProvider(Provider):
         if stop():
             yield Finish("cancelled")
             return
-        answer = _Answer(self._connected(), self.build(request), stop)
+        answer = _Answer(self._connected(), self.build(_within_limit(request)), stop)
         pieces, is_whole = 0, False
         try:
             for event in self.read(answer.lines()):
@@ -128,6 +129,17 @@ class HttpProvider(Provider):
 
     def _broken(self) -> str:
         return f"The answer of {self.title} broke off. Send your message again."
+
+
+def _within_limit(request: Generation) -> Generation:
+    """The other server counts the prompt, so an answer may use what the longest such prompt would leave."""
+    if request.most_tokens is None:
+        return request
+    left = request.most_tokens - tokens_at_most(request.messages)
+    if left < 1:
+        raise OutOfTokens(f"This conversation may need more than the {request.most_tokens} tokens left.")
+    most = min(left, request.parameters.get("max_tokens") or left)
+    return replace(request, parameters={**request.parameters, "max_tokens": most})
 
 
 class _NotWanted(Exception):

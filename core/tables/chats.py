@@ -25,7 +25,12 @@ class ChatRow(Row):
 
 
 class MessageRow(Row):
-    """One message. ``state`` generating: a reply that still grows; its owner is the server, not a page."""
+    """One message. ``state`` generating: a reply that still grows; its owner is the server, not a page.
+
+    Messages with one parent are siblings: another answer to a question, or a question in other words. Of each
+    such group at most one is shown; what is shown is one line from a chat's beginning, in the order of
+    ``position``.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -36,6 +41,9 @@ class MessageRow(Row):
     id: Mapped[str] = id_()
     chat_id: Mapped[str] = ref("chats.id")
     position: Mapped[int]
+    # what it follows; no reference, because a deleted message hands its own parent on
+    parent_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    shown: Mapped[bool] = mapped_column(default=True)
     role: Mapped[str] = mapped_column(String(16))
     content: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16), default="complete", index=True)
@@ -44,6 +52,7 @@ class MessageRow(Row):
     checkpoint: Mapped[str | None] = mapped_column(String(80))  # who answered instead of a model
     finish_reason: Mapped[str | None] = mapped_column(String(16))  # stop, length, cancelled, error
     error: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    left_out: Mapped[int | None]  # messages before it that the model has not read
     usage: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     table: Mapped[Json | None] = mapped_column(
         JSON(none_as_null=True)

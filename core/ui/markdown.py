@@ -4,7 +4,8 @@ Streamlit draws a ``mermaid`` fence as a diagram and ``![]()`` as a picture; bot
 call any address, which can send the conversation there. So the text is parsed and written anew from what the
 parser found: text with every special character escaped, code as code, a picture as a link to it. What is
 written anew has one reading only, so that it does not matter where Streamlit's parser and ours differ. Raw
-HTML, Streamlit's directives and formulas are text: ``$5 and $10`` are prices.
+HTML, Streamlit's directives, ``:smile:`` and ``->`` are text. Formulas are drawn (``maths``); ``$5 and $10``
+are prices.
 
 The policy of ``core/server/page_policy.py`` forbids the same calls to the browser; each of the two is enough
 alone.
@@ -18,13 +19,13 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
-from core.ui import show
+from core.ui import maths, show
 
 # levels of lists and quotes; the parser leaves out what lies deeper, so such a text is shown as it is
 DEEPEST = 50
 # the parser takes quadratic time over brackets that nothing closes: 20,000 take a second
 MOST_BRACKETS = 2_000
-PARSER = (
+PARSER = maths.add_to(
     MarkdownIt("commonmark", {"maxNesting": DEEPEST + 10})
     .enable(["table", "strikethrough"])
     .disable(["html_block", "html_inline"])
@@ -81,6 +82,8 @@ def _block(token: Token, tokens: Iterator[Token]) -> str:
             return _table(tokens)
         case "hr":
             return "***"
+        case maths.BLOCK:
+            return f"$$\n{maths.drawn(token.content)}\n$$"
     return _escaped(token.content)
 
 
@@ -147,6 +150,9 @@ def _inline(tokens: Sequence[Token] | None, *, line_end: str = "  \n", in_table:
             case "code_inline":
                 code = show.code(token.content)
                 parts.append(code.replace("|", "\\|") if in_table else code)
+            case maths.INLINE:
+                between = show.NOTHING if parts and parts[-1].endswith("$") else ""
+                parts.append(f"{between}${maths.drawn(token.content, in_table=in_table)}$")
             case "em_open" | "em_close" | "strong_open" | "strong_close" | "s_open" | "s_close":
                 parts.append(token.markup)
             case "link_open":
@@ -171,4 +177,4 @@ def _destination(address: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return SPECIAL.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], text)
+    return show.escaped(text, SPECIAL)

@@ -31,6 +31,11 @@ REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they would reverse th
 # it is seen or copied.
 ADDRESSES = re.compile(r"www(?=\.)|ht(?=tps?\\:)|(?<=[\w.+-])(?=@[\w-])", re.IGNORECASE)
 NOTHING = ":gray[]"
+# What Streamlit puts a picture or another sign for, also in the finished text: :smile:, :material/home:, ->
+REPLACED = re.compile(
+    r":(?=[\w+-]+:)|:(?=material/)|(?<![-<>=~])(?:<->|->|<-|--|>=|<=|~=)(?![-<>=~])", re.ASCII
+)
+CUT = "\ufdd0"  # stands for NOTHING while a text is escaped; no character
 MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~:$&]|^\s*[-+])", re.MULTILINE)
 
 
@@ -267,8 +272,13 @@ def turn(ahead: int | None) -> str:
 
 def plain(text: str) -> str:
     """Text as it is, where Streamlit would read markdown or make a link of an address in it."""
-    escaped = MARKDOWN.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], REORDERING.sub("", text))
-    return ADDRESSES.sub(lambda match: match[0] + NOTHING, escaped)
+    return ADDRESSES.sub(lambda match: match[0] + NOTHING, escaped(REORDERING.sub("", text), MARKDOWN))
+
+
+def escaped(text: str, special: re.Pattern[str]) -> str:
+    """``special``: the signs that mean something there, each at the end of a match."""
+    cut = REPLACED.sub(lambda match: CUT.join(match[0]) + CUT * (match[0] == ":"), text.replace(CUT, ""))
+    return special.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], cut).replace(CUT, NOTHING)
 
 
 def code(text: str) -> str:

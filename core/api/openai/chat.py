@@ -13,7 +13,7 @@ from core.api.openai import errors
 from core.api.openai.chat_request import ChatRequest
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.models import require_callable
-from core.errors import RateLimited, Unavailable
+from core.errors import Unavailable
 from core.people import api_keys
 from core.people.api_keys import Caller
 from core.providers.base import Delta, Finish
@@ -101,10 +101,6 @@ def _prepare(body: ChatRequest, caller: Caller) -> models.Callable:
     model = require_callable(caller, body.model)
     body.require_supported()
     body.conversation()
-    try:
-        api_keys.require_tokens(caller)
-    except RateLimited as error:
-        raise errors.OutOfTokens(error.message, retry_after=error.retry_after) from error
     return model
 
 

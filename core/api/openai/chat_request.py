@@ -1,39 +1,48 @@
 """What ``/v1/chat/completions`` may be asked, after the public documentation
 of the OpenAI API. null always means the default.
 
-A parameter that no model here can honour is an error that names it, never silently ignored; parameters that
-only label a request (user, metadata, prompt_cache_key, …) are accepted.
+A parameter that no model here can honour is an error that names it, never ignored in silence; so is a name
+that nobody knows, with the known one most like it. What only labels a request (``LABELS``) is accepted.
+Beside OpenAI's names those of other servers are understood that change what is drawn: top_k, min_p,
+repetition_penalty, ignore_eos.
 """
 
+import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.api.openai.errors import Unsupported
 from core.errors import ValidationError
-from core.fields import Input
+from core.fields import Input, is_blank
 
 MAX_COMPLETION_TOKENS = 8192  # models here read less; asking for more is asking for all there is
 SMALLEST_TOP_P = 1e-6  # top_p 0 means: the likeliest token only
 ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
 
 
-class Part(Input):
+class _Whole(Input):
+    """Keeps what it does not know, so that it can be named."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Part(_Whole):
     type: str
     text: str | None = None
 
 
-class RequestMessage(Input):
+class RequestMessage(_Whole):
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
     tool_calls: list[Any] | None = None
 
 
-class StreamOptions(Input):
+class StreamOptions(_Whole):
     include_usage: bool | None = None
 
 
-class ChatRequest(Input):
+class ChatRequest(_Whole):
     model: str = Field(min_length=1, max_length=300)
     messages: list[RequestMessage] = Field(min_length=1, max_length=10_000)
     stream: bool | None = None
@@ -61,9 +70,17 @@ class ChatRequest(Input):
     verbosity: str | None = None
     web_search_options: dict[str, Any] | None = None
     store: bool | None = None
+    service_tier: str | None = None
+    top_k: int | None = Field(None, ge=-1, le=1_000_000)
+    min_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    repetition_penalty: float | None = Field(None, gt=0, le=100, allow_inf_nan=False)
+    ignore_eos: bool | None = None
 
     def require_supported(self) -> None:
         """Raises Unsupported with the first parameter that cannot be honoured."""
+        _require_known(self, "", LABELS)
+        if self.stream_options is not None:
+            _require_known(self.stream_options, "stream_options.", STREAM_LABELS)
         for param, default_values in DEFAULTS.items():
             if getattr(self, param) not in default_values:
                 raise Unsupported(
@@ -75,8 +92,18 @@ class ChatRequest(Input):
             raise ValidationError.of("stream_options", "is only allowed when stream is true")
 
     def conversation(self) -> list[dict[str, str]]:
-        """Roles and texts as the services take them."""
-        return [_turn(message, f"messages[{i}]") for i, message in enumerate(self.messages)]
+        """Roles and texts as the services take them. Raises Unsupported, ValidationError."""
+        turns = [_turn(message, f"messages[{i}]") for i, message in enumerate(self.messages)]
+        last = f"messages[{len(turns) - 1}]"
+        if turns[-1]["role"] == "assistant":
+            raise Unsupported(
+                f"{last}.role",
+                "The last message is the assistant's. Models of this server answer, they do not continue an "
+                "answer: end with a message of the user.",
+            )
+        if is_blank(turns[-1]["content"]):
+            raise ValidationError.of(f"{last}.content", "must not be blank")
+        return turns
 
     def parameters(self) -> dict[str, Any]:
         """Those that were set."""
@@ -87,6 +114,10 @@ class ChatRequest(Input):
             "max_tokens": None if limit is None else min(limit, MAX_COMPLETION_TOKENS),
             "seed": self.seed,
             "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
+            "repetition_penalty": self.repetition_penalty,
+            "ignore_eos": self.ignore_eos,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -113,7 +144,32 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "verbosity": (None, "medium"),
     "web_search_options": (None,),
     "store": (None, False),
+    "service_tier": (None, "auto", "default"),
 }
+# What may be said and changes no answer
+LABELS = (
+    "user",
+    "metadata",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "parallel_tool_calls",  # how tools are called; that there are any is refused
+)
+STREAM_LABELS = ("include_obfuscation", "continuous_usage_stats")
+MESSAGE_LABELS = ("name",)
+PART_LABELS = ("cache_control",)
+EMPTY: tuple[Any, ...] = (None, False, [], {}, "")
+
+
+def _require_known(given: BaseModel, place: str, labels: tuple[str, ...]) -> None:
+    """Raises Unsupported with the first name that nobody knows and that asks for something."""
+    known = [*type(given).model_fields, *labels]
+    for name, value in (given.model_extra or {}).items():
+        if name in labels or value in EMPTY:
+            continue
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise Unsupported(f"{place}{name}", f"The parameter {name!r} is not supported here.{hint}")
 
 
 def _turn(message: RequestMessage, place: str) -> dict[str, str]:
@@ -121,6 +177,7 @@ def _turn(message: RequestMessage, place: str) -> dict[str, str]:
         raise Unsupported(f"{place}.role", f"Messages of the role {message.role!r} are not supported.")
     if message.tool_calls:
         raise Unsupported(f"{place}.tool_calls", "Tool calls are not supported by the models of this server.")
+    _require_known(message, f"{place}.", MESSAGE_LABELS)
     return {"role": ROLES[message.role], "content": _text(message, place)}
 
 
@@ -137,4 +194,5 @@ def _text(message: RequestMessage, place: str) -> str:
                 f"{place}.content[{i}]",
                 f"Content parts of the type {part.type!r} are not supported, only text.",
             )
+        _require_known(part, f"{place}.content[{i}].", PART_LABELS)
     return "\n".join(part.text or "" for part in message.content)

@@ -11,6 +11,7 @@ from core.errors import Detail
 
 CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 ALL_OURS = ("internal_error", "unavailable")
+LONGEST_RETRY = 120  # seconds: so long SDKs wait by themselves
 
 
 class UnknownModel(errors.NotFound):
@@ -26,12 +27,6 @@ class Unsupported(errors.ValidationError):
 
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message, details=[Detail(param, message)])
-
-
-class OutOfTokens(errors.RateLimited):
-    """The key has used up its tokens."""
-
-    code = "insufficient_quota"
 
 
 def body(error: errors.LuthierError) -> dict[str, object]:
@@ -50,14 +45,14 @@ def render(error: errors.LuthierError, request_id: str) -> Response:
     status = status_of(error)
     status = 400 if status in (409, 422) else status
     headers = headers_of(error)
-    if isinstance(error, OutOfTokens):
+    if isinstance(error, errors.OutOfTokens) and error.retry_after > LONGEST_RETRY:
         headers["x-should-retry"] = "false"
     return json_response(body(error), status=status, headers=headers)
 
 
 def _type(error: errors.LuthierError) -> str:
     if isinstance(error, errors.RateLimited):
-        return "insufficient_quota" if isinstance(error, OutOfTokens) else "rate_limit_error"
+        return "insufficient_quota" if isinstance(error, errors.OutOfTokens) else "rate_limit_error"
     if isinstance(error, errors.Forbidden):
         return "permission_error"
     return "server_error" if error.code in ALL_OURS else "invalid_request_error"

@@ -14,7 +14,7 @@ from typing import Any
 from core.exports.making.order import CannotExport
 from core.exports.making.prompts import NEW_TOKENS, NUM_PROMPTS, Messages, shown
 from core.inference.loaded import CannotLoad, ChatTokenizer, LoadedModel, LoadedModels
-from core.inference.server import make_answer
+from core.inference.preparing import make_answer
 from core.inference.text import BROKEN
 from core.weights import Weights
 

@@ -1,1 +1,1 @@
-"""Chats: the conversation, and the settings that go with it."""
+"""Chats: the conversation, second tries of it, and the settings that go with it."""

@@ -67,6 +67,8 @@ def save(user: User) -> None:
     if values["model_id"] is None:  # it was deleted and no other was chosen yet
         del values["model_id"]
     try:
+        kept = chats.get(user, chat_id).parameters
+        values["parameters"] |= {name: value for name, value in kept.items() if name not in PARAMETERS}
         chats.update(user, chat_id, parse(chats.ChatChange, **values))
     except LuthierError as err:
         show.flash_error(err)

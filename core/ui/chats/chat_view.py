@@ -6,6 +6,7 @@ second one changes nothing; what stops it is the Stop button, which asks the ser
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,11 +16,14 @@ from core import chats, datasets, fine_tuning, models
 from core.chats import commands
 from core.errors import LuthierError
 from core.people.users import User
-from core.providers.base import Delta
 from core.ui import conversation, markdown, show
+from core.ui.chats import more, reasoning
 from core.ui.models import model_view
 
 FRAME_SECONDS = 1 / 12  # every frame sends the whole text again
+EVERY_SECONDS = 0.5  # how often the browser asks how far a reply is
+FIRST_SECONDS, BURST_SECONDS = 0.3, 1.0  # what such a look lasts: at first, and when the page is drawn
+SETTLE_SECONDS = 5.0  # until then the browser has all the time for the page
 THINKING, LOADING = ":shimmer[Thinking …]", ":shimmer[Loading the model …]"
 LOADING_SECONDS = 3.0  # a model that is loaded has begun by then
 FINISHED = {"length": "cut at the longest answer", "cancelled": "stopped", "error": "failed"}
@@ -47,9 +51,10 @@ def show_message(message: chats.Message, model: str | None) -> None:
     """One stored message: text, or the table that a command has asked
     for, and in small print where it came from."""
     with st.chat_message(message.role, avatar=conversation.AVATARS.get(message.role)):
-        if message.content:
-            written = markdown.as_written if message.role == "assistant" else markdown.verbatim
-            st.markdown(written(message.content))
+        if message.content and message.role == "assistant":
+            show_answer(message.content)
+        elif message.content:
+            st.markdown(markdown.verbatim(message.content))
         if message.table:
             show_table(message.id, message.table)
         if message.error:
@@ -58,6 +63,43 @@ def show_message(message: chats.Message, model: str | None) -> None:
             )
         if message.role == "assistant" and message.state == "complete":
             st.caption(describe_reply(message, model))
+        if message.left_out:
+            left_out = show.count(message.left_out, "earlier message")
+            why = "the conversation is longer than the model can read"
+            st.caption(f":material/content_cut: {left_out} left out, because {why}.")
+
+
+def show_answer(text: str) -> None:
+    """What the model answers, and folded what it wrote to itself before."""
+    for part in reasoning.split(text):
+        if part.is_reasoning:
+            with st.expander("Reasoning", icon=":material/psychology:"):
+                st.markdown(markdown.as_written(part.text))
+        else:
+            st.markdown(markdown.as_written(part.text))
+
+
+def show_siblings(user: User, message: chats.Message) -> None:
+    """``2 of 3``: other answers to the same question, or the question in other words."""
+    place, total = list(message.siblings).index(message.id), len(message.siblings)
+    if total == 1:
+        return
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall", key=f"chat_siblings_{message.id}"
+    ):
+        for step, icon, word in ((-1, "chevron_left", "Earlier"), (1, "chevron_right", "Later")):
+            there = place + step
+            st.button(
+                f":material/{icon}:",
+                key=f"chat_{word.lower()}_{message.id}",
+                help=f"{word} version",
+                type="tertiary",
+                disabled=not 0 <= there < total,
+                on_click=show.attempt,
+                args=(partial(chats.show, user, message.siblings[there % total]),),
+            )
+            if step == -1:
+                st.caption(f"{place + 1} of {total}")
 
 
 def describe_reply(message: chats.Message, model: str | None) -> str:
@@ -91,26 +133,41 @@ def describe_table(table: dict[str, Any]) -> str:
 
 
 def follow(user: User, reply: chats.Message) -> None:
-    """Draw a reply while it grows, about twelve times a second,
-    then run the page again to show it as stored."""
+    """Draw a reply while it grows, then run the page again to show it as stored.
+
+    The browser asks for it again and again, so that it has time for the rest of the page: with twelve frames
+    a second from the first moment on, a slow one did not come to drawing the Stop button for 22 seconds.
+    """
+    _follow_on(user, reply.id, time.monotonic())
+
+
+@st.fragment(run_every=EVERY_SECONDS)
+def _follow_on(user: User, reply_id: str, began: float) -> None:
+    """For a moment: at first only what is there, later about twelve times a second what is new."""
+    now = time.monotonic()
+    is_settled = now - began > SETTLE_SECONDS
+    until = now + (BURST_SECONDS if is_settled else FIRST_SECONDS)
     with st.chat_message("assistant", avatar=conversation.AVATARS["assistant"]):
         slot = st.empty()
-        text, drawn, pause, began = "", 0.0, FRAME_SECONDS, time.monotonic()
-        for part in chats.tail(user, reply.id):
-            if isinstance(part, Delta):
-                text += part.text
-            # also without new text: only here does Streamlit notice a click
-            if time.monotonic() - drawn >= pause:
-                drawn = time.monotonic()
-                waiting = LOADING if drawn - began > LOADING_SECONDS else THINKING
-                slot.markdown(markdown.as_written(f"{text} ▌") if text else waiting)
+        text, draw_at = "", now
+        for part in chats.tail(user, reply_id):
+            if isinstance(part, chats.Message):
+                st.rerun()
+            text += part.text
+            now = time.monotonic()
+            if now >= draw_at:
+                answer = reasoning.answer_of(text)
+                waiting = LOADING if now - began > LOADING_SECONDS else THINKING
+                slot.markdown(markdown.as_written(f"{answer} ▌") if answer.strip() else waiting)
                 # a long text takes a fifth of a core, not a whole one
-                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - drawn))
-    st.rerun()
+                pause = max(FRAME_SECONDS, 4 * (time.monotonic() - now)) if is_settled else FIRST_SECONDS
+                draw_at = time.monotonic() + pause
+            if now >= until:
+                return
 
 
-def show_chats(chat_list: Sequence[chats.Chat], current: str | None, *, key: str) -> None:
-    """The list of chats, newest first; the open one stands out."""
+def show_chats(chat_list: Sequence[chats.Chat], current: str | None, *, total: int, key: str) -> None:
+    """The list of chats, newest first; the open one stands out. ``total``: how many there are."""
     st.button(
         "New chat", key=f"{key}_new", icon=":material/add:", width="stretch", on_click=open_chat, args=(None,)
     )
@@ -127,6 +184,15 @@ def show_chats(chat_list: Sequence[chats.Chat], current: str | None, *, key: str
         )
     if not chat_list:
         st.caption("Your chats will be listed here.")
+    if len(chat_list) < total:
+        st.button(
+            "Older chats",
+            key=f"{key}_more",
+            icon=":material/expand_more:",
+            type="tertiary",
+            on_click=more.show_more,
+            args=("chats",),
+        )
 
 
 def open_chat(chat_id: str | None) -> None:

@@ -221,6 +221,19 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
         {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
         "messages[0].tool_calls",
     ),
+    ({"unheard_of": 1}, "unheard_of"),
+    ({"guided_json": {"type": "object"}}, "guided_json"),
+    ({"structured_outputs": {"json": {}}}, "structured_outputs"),
+    ({"prediction": {"type": "content", "content": "abc"}}, "prediction"),
+    ({"echo": True}, "echo"),
+    ({"max_token": 5}, "max_token"),
+    ({"service_tier": "flex"}, "service_tier"),
+    ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage"),
+    (
+        {"messages": [{"role": "user", "content": "x", "reasoning_content": "y"}]},
+        "messages[0].reasoning_content",
+    ),
+    ({"messages": [*HELLO, {"role": "assistant", "content": "I am"}]}, "messages[1].role"),
 ]
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"messages": []}, "messages"),
@@ -236,6 +249,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"seed": 2**64}, "seed"),
     ({"n": 0}, "n"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"top_k": -2}, "top_k"),
+    ({"min_p": 1.5}, "min_p"),
+    ({"repetition_penalty": 0}, "repetition_penalty"),
+    ({"messages": [{"role": "user", "content": " \n"}]}, "messages[0].content"),
 ]
 
 
@@ -247,6 +264,25 @@ def test_what_cannot_be_honoured_is_named(client_: openai.OpenAI, change: dict[s
         )
     assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
     assert refused.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("max_token", "max_tokens"), ("temprature", "temperature"), ("topk", "top_k"), ("stopp", "stop")],
+)
+def test_a_misspelt_parameter_is_told_the_nearest_name(
+    client_: openai.OpenAI, misspelt: str, meant: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=f"Did you mean '{meant}'"):
+        client_.chat.completions.create(model="parrot", messages=HELLO, extra_body={misspelt: 1})
+
+
+def test_what_other_servers_call_parameters_reaches_the_model(
+    client_: openai.OpenAI, echo: Recording
+) -> None:
+    chosen = {"top_k": 1, "min_p": 0.1, "repetition_penalty": 1.5, "ignore_eos": True}
+    client_.chat.completions.create(model="parrot", messages=HELLO, extra_body=chosen)
+    assert echo.asked[-1].parameters.items() >= chosen.items()
 
 
 @pytest.mark.parametrize(("change", "param"), BROKEN, ids=lambda value: str(value)[:40])
@@ -271,11 +307,14 @@ def test_broken_rule_is_a_400_that_names_the_parameter(
         {"frequency_penalty": 0},
         {"tool_choice": "auto"},
         {"metadata": {"a": "b"}},
-        {"unheard_of": 1},
+        {"unheard_of": None},
+        {"service_tier": "auto"},
+        {"messages": [{"role": "user", "content": "one two three", "name": "Ada", "refusal": None}]},
     ],
 )
 def test_defaults_spelt_out_are_fine(client_: openai.OpenAI, harmless: dict[str, Any]) -> None:
-    assert client_.chat.completions.create(model="parrot", messages=HELLO, extra_body=harmless).choices
+    messages = harmless.pop("messages", HELLO)
+    assert client_.chat.completions.create(model="parrot", messages=messages, extra_body=harmless).choices
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"", b"[]"])

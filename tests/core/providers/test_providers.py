@@ -14,7 +14,7 @@ import pytest
 from core import chats, models
 from core.chats import sources
 from core.db import writing
-from core.errors import Conflict, ContextLengthExceeded, Unavailable, ValidationError
+from core.errors import Conflict, ContextLengthExceeded, OutOfTokens, Unavailable, ValidationError
 from core.inference.check_model import check
 from core.inference.inspection import inspect
 from core.inference.text import Detokenizer, StopFilter
@@ -253,6 +253,103 @@ def test_killing_the_process_while_it_writes_is_a_clear_error_and_the_next_reque
     assert provider.pid != pid
 
 
+@pytest.mark.slow  # ten seconds of silence, then a process that imports torch
+def test_a_process_that_hangs_is_replaced_and_what_only_waited_is_answered(
+    provider: LocalProvider, talker: Path
+) -> None:
+    """One is being written when the process stops, one is sent after that."""
+    weights = whole(talker)
+    events = provider.generate(Generation(asked(weights), HELLO, {"max_tokens": 8192}), stop=lambda: False)
+    next(event for event in events if isinstance(event, Delta) and event.text)
+    pid, stopped = provider.pid, time.monotonic()
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    waiting: list[Finish] = []
+    thread = threading.Thread(target=lambda: waiting.append(ask(provider, weights, max_tokens=3)[1]))
+    thread.start()
+    with pytest.raises(Unavailable, match=ENDED.split(".")[0]):
+        list(events)
+    assert time.monotonic() - stopped < 15
+    thread.join(60)
+    assert [finish.reason for finish in waiting] == ["length"]
+    assert provider.pid != pid
+
+
+def test_an_answer_goes_on_while_a_long_prompt_is_read_and_both_are_right(
+    provider: LocalProvider, talker: Path
+) -> None:
+    long = [{"role": "user", "content": "many words " * 300}]
+    model = asked(whole(talker))
+    short = Generation(model, HELLO, {"temperature": 0, "max_tokens": 300}, user="ada")
+    much = Generation(model, long, {"temperature": 0, "max_tokens": 5}, user="bob")
+    alone = read(provider.generate(much, stop=lambda: False))
+    expected = read(provider.generate(short, stop=lambda: False))
+    ended: list[str] = []
+
+    def answer_much() -> None:
+        assert read(provider.generate(much, stop=lambda: False)) == alone
+        ended.append("much")
+
+    text, thread = "", threading.Thread(target=answer_much)
+    for event in provider.generate(short, stop=lambda: False):
+        if isinstance(event, Finish):
+            assert (text, event) == expected
+            break
+        text += event.text
+        if len(text) > 3 and not thread.is_alive() and not ended:
+            thread.start()
+    thread.join(60)
+    assert ended == ["much"]
+
+
+def test_what_is_cancelled_while_its_prompt_is_read_costs_nothing_and_leaves_its_place(
+    provider: LocalProvider, talker: Path
+) -> None:
+    long = [{"role": "user", "content": "many words " * 4000}]
+    request = Generation(asked(whole(talker)), long, {"max_tokens": 5})
+    *_, last = provider.generate(request, stop=lambda: True)
+    assert isinstance(last, Finish)
+    assert (last.reason, last.usage.total_tokens) == ("cancelled", 0)
+    assert ask(provider, whole(talker), max_tokens=3)[1].reason == "length"
+
+
+def test_a_limit_on_all_tokens_cuts_the_answer_and_refuses_what_is_too_long(
+    provider: LocalProvider, talker: Path
+) -> None:
+    model = asked(whole(talker))
+    _, finish = read(provider.generate(Generation(model, HELLO, most_tokens=20), stop=lambda: False))
+    assert (finish.usage.total_tokens, finish.reason) == (20, "length")
+    with pytest.raises(OutOfTokens, match="has 8 tokens, and 8 may still be used"):
+        read(provider.generate(Generation(model, HELLO, most_tokens=8), stop=lambda: False))
+
+
+def test_what_is_left_out_of_a_conversation_is_counted(provider: LocalProvider, tiny_base: Path) -> None:
+    turns = [{"role": role, "content": "x" * 30} for _ in range(4) for role in ("user", "assistant")]
+    request = Generation(
+        asked(whole(tiny_base)), [*turns, {"role": "user", "content": "?"}], {"max_tokens": 5}, forget=True
+    )
+    assert read(provider.generate(request, stop=lambda: False))[1].left_out == 6
+
+
+def test_top_k_of_one_and_min_p_of_one_take_the_likeliest(provider: LocalProvider, talker: Path) -> None:
+    greedy = ask(provider, whole(talker), temperature=0, max_tokens=30)[0]
+    for only_the_likeliest in ({"top_k": 1}, {"min_p": 1.0}):
+        assert ask(provider, whole(talker), temperature=2, max_tokens=30, **only_the_likeliest)[0] == greedy
+    assert ask(provider, whole(talker), temperature=2, max_tokens=30, top_k=50, seed=1)[0] != greedy
+
+
+def test_a_repetition_penalty_equals_that_of_transformers(provider: LocalProvider, talker: Path) -> None:
+    expected = generate_with_transformers(talker, adapter=None, tokens=40, repetition_penalty=40.0)
+    got = ask(provider, whole(talker), temperature=0, max_tokens=40, repetition_penalty=40.0)[0]
+    assert characters(got) == expected
+    assert got != ask(provider, whole(talker), temperature=0, max_tokens=40)[0]
+
+
+def test_an_answer_may_go_on_past_its_end_token(provider: LocalProvider, tiny_base: Path) -> None:
+    finish = ask(provider, whole(tiny_base), temperature=2, seed=1, max_tokens=100, ignore_eos=True)[1]
+    assert (finish.reason, finish.usage.completion_tokens) == ("length", 100)
+
+
 def test_the_process_ends_with_its_pipe(talker: Path) -> None:
     provider = LocalProvider(PLACES.__getitem__)
     provider.warm(asked(whole(talker)))
@@ -286,7 +383,7 @@ def make_adapter(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     return make
 
 
-def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int) -> str:
+def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int, **more: Any) -> str:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -298,7 +395,7 @@ def generate_with_transformers(base: Path, *, adapter: Path | None, tokens: int)
     prompt = tokenizer.apply_chat_template(
         HELLO, add_generation_prompt=True, return_dict=True, return_tensors="pt"
     )
-    written = model.generate(**prompt, max_new_tokens=tokens, do_sample=False)[
+    written = model.generate(**prompt, max_new_tokens=tokens, do_sample=False, **more)[
         0, prompt["input_ids"].shape[1] :
     ]
     return characters(str(tokenizer.decode(written, skip_special_tokens=True)))
