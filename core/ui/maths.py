@@ -19,7 +19,7 @@ ONLY_IN_FORMULAS = re.compile(r"[\\^_{}=]")
 PROSE = re.compile(r"\s[^\W\d_]{2,}\s|^\d")  # a word between spaces, or a number: it must hold one of those
 FORBIDDEN = re.compile(
     r"!\[|\]\(|`|~~~|\\(?:href|url|includegraphics|html\w*|class|cssId|def|gdef|xdef|edef|let|newcommand|"
-    r"renewcommand|providecommand|rule|kern|mkern|hskip|mskip|hspace|vspace|raisebox|math[cr]?lap|[lr]lap|clap)"
+    r"renewcommand|providecommand|rule|kern|mkern|hskip|mskip|hspace|vspace|raisebox|math[clr]lap|[clr]lap)"
     r"(?![a-zA-Z])"
 )
 

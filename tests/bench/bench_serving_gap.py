@@ -5,7 +5,8 @@
 One user's answer is streamed over ``/v1`` without an end, and the time between two pieces is measured: alone
 for N seconds, then beside another user's chat of 12 messages of 100,000 characters and a short question,
 beside a prompt of a megabyte, which is refused, and beside 16 prompts of 900 tokens at once. Told are, in
-milliseconds, the 99th percentile alone and each largest pause, and that as a multiple of the former. With
+milliseconds, the median, the 99th percentile and the largest alone, then each largest pause, also as a
+multiple of the 99th percentile: on a busy machine the largest alone may be several times that, too. With
 CHECKOUT another commit of Luthier runs first, in the same run. Aim: at most 3.
 
 The model is the starter with end tokens that are never drawn and a longer context.
@@ -72,7 +73,8 @@ def measure(checkout: Path, talker: Path, data: Path, seconds: float) -> None:
         alone = stream.gaps_during(lambda: time.sleep(seconds))
         p99 = alone[int(len(alone) * 0.99)]
         print(
-            f"{checkout.name:12} alone: p99 {p99 * 1000:.0f} ms, largest {alone[-1] * 1000:.0f} ms",
+            f"{checkout.name:12} alone: median {alone[len(alone) // 2] * 1000:.0f} ms, "
+            f"p99 {p99 * 1000:.0f} ms, largest {alone[-1] * 1000:.0f} ms",
             flush=True,
         )
         for name, load in loads(bob, server.url, model_id).items():
