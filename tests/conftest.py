@@ -53,7 +53,10 @@ def _note_foreign_words(make: Any) -> Any:
     def noting(self: LuthierError, *given: Any, **more: Any) -> None:
         make(self, *given, **more)
         said = QUOTED.sub("", self.message.lower())
-        if any(word in said for word in FOREIGN) or any(path in self.message for path in PATHS):
+        # whoever starts a server is told which folder and database it has
+        own = rf"{re.escape(str(settings().data_dir))}(?=[ .]|/luthier\.db)"
+        is_path = any(path in re.sub(own, "", self.message) for path in PATHS)
+        if is_path or any(word in said for word in FOREIGN):
             spoken.append(self.message)
 
     return noting

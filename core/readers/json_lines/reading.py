@@ -19,7 +19,7 @@ from core.readers.base import Reading, ReadTask, require_date_format, unreadable
 from core.readers.json_lines import types, wrapped
 from core.readers.json_lines.documents import Element, elements
 from core.readers.json_lines.rows import parse_row, without_case_twins
-from core.readers.json_lines.types import OBJECT_BYTES, Kept
+from core.readers.json_lines.types import OBJECT_BYTES, JsonColumns
 from core.readers.sql import describe, literal, quoted
 from core.readers.text_types.column_types import MISFIT
 
@@ -93,7 +93,7 @@ def _has_twins(inferred: Sequence[tuple[str, str]]) -> bool:
     )
 
 
-def _write(plain: Path, layout: str, columns: Kept, task: ReadTask) -> Kept:
+def _write(plain: Path, layout: str, columns: JsonColumns, task: ReadTask) -> JsonColumns:
     """Write the target; the columns as they were read, when a later value tells more than the sample."""
     source = types.layout_select(layout, columns.types)
     try:
@@ -106,7 +106,7 @@ def _write(plain: Path, layout: str, columns: Kept, task: ReadTask) -> Kept:
     return columns
 
 
-def _write_once(source: str, plain: Path, columns: Kept, task: ReadTask) -> None:
+def _write_once(source: str, plain: Path, columns: JsonColumns, task: ReadTask) -> None:
     steps = [column.converted(number) for number, column in enumerate(columns.reads())]
     read_, values = (", ".join(parts) for parts in zip(*steps, strict=True))
     select = f"SELECT {values} FROM (SELECT {read_} FROM ({source}))" if columns.dated else source

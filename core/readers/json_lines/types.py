@@ -27,7 +27,7 @@ _LONG_WHOLE = r"(^|[\[,:])-?[0-9]{16,}($|[\],}])"
 
 
 @dataclass(frozen=True)
-class Kept:
+class JsonColumns:
     """How each column is read: ``types`` by name, in the file's order, and of text what may be dates."""
 
     types: dict[str, str]
@@ -43,7 +43,7 @@ class Kept:
         ]
 
 
-def kept(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> Kept:
+def kept(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> JsonColumns:
     """The types to read with, before any value was looked at."""
     wanted = {
         name: type_ for name, type_ in (task.options.types or {}).items() if type_ in ("VARCHAR", "JSON")
@@ -60,7 +60,7 @@ def kept(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> Kept:
         for name, type_ in inferred
         if name in free and (type_ in _MOMENTS or (type_ == "VARCHAR" and task.options.date_format))
     ]
-    return Kept(
+    return JsonColumns(
         {name: wanted.get(name, type_) for name, type_ in plain.items()},
         {name: TextColumn(name, (), unseen=True) for name in maybe_dates},
     )
@@ -74,7 +74,7 @@ def _plain_type(type_: str) -> str:
     return sql_types.with_leaves(type_, lambda leaf: "VARCHAR" if leaf in _GUESSED else leaf)
 
 
-def with_dates(task: ReadTask, source: str, parameters: Sequence[str], columns: Kept) -> Kept:
+def with_dates(task: ReadTask, source: str, parameters: Sequence[str], columns: JsonColumns) -> JsonColumns:
     """With what a sample says of the columns that may be dates."""
     if not columns.dated:
         return columns
@@ -90,7 +90,7 @@ def with_dates(task: ReadTask, source: str, parameters: Sequence[str], columns: 
     return replace(columns, dated=found)
 
 
-def settled(task: ReadTask, source: str, parameters: Sequence[str], columns: Kept) -> Kept:
+def settled(task: ReadTask, source: str, parameters: Sequence[str], columns: JsonColumns) -> JsonColumns:
     """With what all rows say of them: a form that another fits as well is none."""
     asked = [replace(column, careful=False) for column in columns.dated.values() if column.candidates]
     questions = [question for column in asked for question in column_types.questions(column, careful=False)]
@@ -112,13 +112,13 @@ def _certain(column: TextColumn) -> TextColumn:
     return replace(column, candidates=left[:1] if is_clear else (), careful=False)
 
 
-def is_uncertain(columns: Kept) -> bool:
+def is_uncertain(columns: JsonColumns) -> bool:
     return any(
         len(column.candidates) > 1 and column.candidates[0].format for column in columns.dated.values()
     )
 
 
-def tell(reading: Reading, task: ReadTask, columns: Kept) -> None:
+def tell(reading: Reading, task: ReadTask, columns: JsonColumns) -> None:
     for name, column in columns.dated.items():
         if not column.candidates:
             reading.note(
@@ -133,7 +133,7 @@ def tell(reading: Reading, task: ReadTask, columns: Kept) -> None:
         reading.note(f"Kept as text as it was written, because models learn it: {names}.")
 
 
-def changed(task: ReadTask, layout: str, path: Path, columns: Kept) -> dict[str, str]:
+def changed(task: ReadTask, layout: str, path: Path, columns: JsonColumns) -> dict[str, str]:
     """The columns of the written target that are not what the file says, each with the reason."""
     suspects = [name for name in columns.types if name in _suspects(task, columns)]
     if not suspects:
@@ -192,7 +192,7 @@ def _only_dates(column: TextColumn) -> TextColumn:
     return replace(column, candidates=fitting, careful=False, unseen=False)
 
 
-def _suspects(task: ReadTask, columns: Kept) -> set[str]:
+def _suspects(task: ReadTask, columns: JsonColumns) -> set[str]:
     """Columns with a null inside a structure, or with floating point beyond what whole numbers it holds: from
     the statistics of the written file, in no time."""
     names = dict(
