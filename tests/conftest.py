@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
-from core.errors import LuthierError
+from core.errors import CannotStart, LuthierError
 from core.people import users
 from core.people.users import Registration, User
 from core.processes import claimed
@@ -54,9 +54,9 @@ def _note_foreign_words(make: Any) -> Any:
         make(self, *given, **more)
         said = QUOTED.sub("", self.message.lower())
         # whoever starts a server is told which folder and database it has
-        own = rf"{re.escape(str(settings().data_dir))}(?=[ .]|/luthier\.db)"
+        own = rf"{re.escape(str(settings().data_dir))}(?=[ .])"
         is_path = any(path in re.sub(own, "", self.message) for path in PATHS)
-        if is_path or any(word in said for word in FOREIGN):
+        if (is_path and not isinstance(self, CannotStart)) or any(word in said for word in FOREIGN):
             spoken.append(self.message)
 
     return noting
