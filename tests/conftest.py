@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from core import db, security
 from core.config import ROOT, settings
-from core.errors import CannotStart, LuthierError
+from core.errors import CannotStart, LuthierError, SqlError
 from core.people import users
 from core.people.users import Registration, User
 from core.processes import claimed
@@ -53,10 +53,11 @@ def _note_foreign_words(make: Any) -> Any:
     def noting(self: LuthierError, *given: Any, **more: Any) -> None:
         make(self, *given, **more)
         said = QUOTED.sub("", self.message.lower())
-        # whoever starts a server is told which folder and database it has
+        # whoever starts a server is told which folder and database it has; a query's names are the user's own
         own = rf"{re.escape(str(settings().data_dir))}(?=[ .])"
-        is_path = any(path in re.sub(own, "", self.message) for path in PATHS)
-        if (is_path and not isinstance(self, CannotStart)) or any(word in said for word in FOREIGN):
+        shown = said if isinstance(self, SqlError) else re.sub(own, "", self.message)
+        is_path = not isinstance(self, CannotStart) and any(path in shown for path in PATHS)
+        if is_path or any(word in said for word in FOREIGN):
             spoken.append(self.message)
 
     return noting

@@ -300,7 +300,7 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], type[LuthierError], str, str]
         "bad.parquet",
         lambda: broken_parquet(0.4),
         UnreadableFile,
-        "Parquet file is damaged",
+        "The Parquet file cannot be read to its end",
         "",
     ),
     (

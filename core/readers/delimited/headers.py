@@ -1,9 +1,11 @@
 """Whether the first row of a delimited text names its columns, and what to ask where that is unclear."""
 
+import re
 from collections.abc import Sequence
 
 from core.readers.text_types.column_types import TextColumn
 
+YEAR = re.compile("1[5-9][0-9]{2}|2[01][0-9]{2}")
 QUESTION = (
     "The first row was taken for {taken}, but it may be {other}: {row}. Say whether the first row holds the "
     "column names if that is wrong."
@@ -43,7 +45,7 @@ def question(has_header: bool, columns: Sequence[TextColumn], rows: Sequence[Seq
 
 
 def _are_years(values: Sequence[str]) -> bool:
-    years = [int(value) for value in values if value.isdecimal() and 1500 < int(value) < 2200]
+    years = [int(value) for value in values if YEAR.fullmatch(value)]
     return (
         len(values) > 1
         and len(years) == len(values)
