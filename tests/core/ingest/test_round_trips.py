@@ -30,6 +30,7 @@ from core.ingest.converter import Converted, convert
 from core.readers import IngestOptions, WorkProgress
 from tests.core.ingest.strategies import JSON_ROWS, tables, written_tables
 
+pytestmark = pytest.mark.slow  # minutes of thousands of small conversions, seconds of a few
 EXAMPLES = [
     pytest.param(25, id="some"),
     pytest.param(2000, id="many", marks=pytest.mark.long),
