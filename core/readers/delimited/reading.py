@@ -22,6 +22,7 @@ from core.errors import UnreadableFile
 from core.readers import text
 from core.readers.base import (
     MAX_ERRORS,
+    IngestOptions,
     Reading,
     ReadTask,
     require_columns,
@@ -37,6 +38,7 @@ from core.readers.sql import clean_names, literal
 from core.readers.text_types import column_types
 from core.readers.text_types.column_types import MISFIT, TextColumn
 from core.readers.text_types.taught import taught
+from core.sql_types import is_decimal, size_of_decimal
 
 ANSWERS_AT_ONCE = 2000
 WIDE = 2000
@@ -113,31 +115,35 @@ def _columns_of(sample: RowSample, dialect: Dialect, task: ReadTask) -> tuple[bo
         raise UnreadableFile("No row of the file can be read. Is the delimiter right, and are quotes closed?")
     width, stated = dialect.width, task.options.header
     first, body = sample.rows[0], sample.rows[1:]
-    names = clean_names(first[:width])
     free = task.options.model_copy(update={"types": None})
-    below = [column_types.propose(name, (row[i] for row in body), free) for i, name in enumerate(names)]
-    has_header = stated if stated is not None else headers.is_header(first, below, body)
-    if not has_header:
-        names = [f"column{i}" for i in range(width)]
-    return has_header, _proposed(names, body if has_header else sample.rows, task)
+    columns = _proposed(clean_names(first[:width]), body, free)
+    if stated if stated is not None else headers.is_header(first, columns, body):
+        return True, _as_chosen_or_taught(columns, body, task)
+    names = [f"column{i}" for i in range(width)]
+    return False, _as_chosen_or_taught(_proposed(names, sample.rows, free), sample.rows, task)
 
 
-def _proposed(names: list[str], rows: list[list[str]], task: ReadTask) -> list[TextColumn]:
-    """Each column with what it may be: what the user chose, text as written where it is taught."""
-    free = task.options.model_copy(update={"types": None})
-    found = [column_types.propose(name, (row[i] for row in rows), free) for i, name in enumerate(names)]
+def _proposed(names: list[str], rows: list[list[str]], options: IngestOptions) -> list[TextColumn]:
+    return [column_types.propose(name, (row[i] for row in rows), options) for i, name in enumerate(names)]
+
+
+def _as_chosen_or_taught(found: list[TextColumn], rows: list[list[str]], task: ReadTask) -> list[TextColumn]:
+    """The columns with the types that the user chose, and as text as it was written where it is taught."""
     numbers = [column.name for column in found if column.candidates and not column.unseen]
-    words = taught(names, are_numbers=numbers)
+    words = taught([column.name for column in found], are_numbers=numbers)
     chosen, columns = task.options.types or {}, []
+    task.kept_as_taught = []  # the file may be read a second time
     for i, column in enumerate(found):
+        values = (row[i] for row in rows)
         if column.name in chosen:
             task.detected[column.name] = column.type
-            column = column_types.propose(column.name, (row[i] for row in rows), task.options)
+            columns.append(column_types.propose(column.name, values, task.options))
         elif column.name in words:
-            column = column_types.propose(column.name, (row[i] for row in rows), free, taught=True)
-            if found[i].type != column.type and not found[i].unseen:
+            columns.append(column_types.propose(column.name, values, task.options, taught=True))
+            if columns[i].type != column.type and not column.unseen:
                 task.kept_as_taught.append(column.name)
-        columns.append(column)
+        else:
+            columns.append(column)
     return columns
 
 
@@ -300,9 +306,8 @@ def _tell(
         and column.name not in task.kept_as_taught
     ]
     rounded = [c.name for c in columns if c.candidates and c.candidates[0].is_rounded]
-    scaled = [
-        c.name for c in columns if not c.chosen and c.type.startswith("DECIMAL") and ",0)" not in c.type
-    ]
+    decimals = [c for c in columns if not c.chosen and is_decimal(c.type)]
+    scaled = [c.name for c in decimals if size_of_decimal(c.type)[1]]
     for names, sentence in (
         (kept, "Kept as text, because reading it as numbers would change it: {}."),
         (scaled, "Read as decimals, so that zeros behind the point stay: {}."),

@@ -316,3 +316,12 @@ def test_a_damaged_header_is_not_skipped(ada: User, skip: bool) -> None:
     with pytest.raises(UnreadableFile, match=r"Line 1: a byte that is not UTF-8.*cannot be skipped"):
         upload(ada, "t.csv", content, skip_bad_rows=skip)
     assert names(upload(ada, "t.csv", content, skip_bad_rows=True, header=False)) == ["column0", "column1"]
+
+
+def test_a_file_that_is_read_twice_tells_once(ada: User) -> None:
+    """Mixed line ends send it through the slow way."""
+    content = 'question,answer\nq,2024-01-05\r\nr,2024-01-06\n"s\nt",2024-01-07\r\n'
+    (told,) = [
+        note for note in upload(ada, "t.csv", content, skip_bad_rows=True).notes if "models learn" in note
+    ]
+    assert told.endswith(": answer.")
