@@ -83,8 +83,9 @@ def _delimiters(lines: Sequence[str], decimal: str | None) -> str:
 
 
 def _tell(reading: Reading, dialect: Dialect, lines: Sequence[str]) -> None:
-    above = sum(not line.startswith(dialect.comment or "\0") for line in lines[: dialect.skip])
-    if dialect.skip and above:
+    # of the lines of comments only their ends are left
+    above = sum(bool(line.strip()) for line in lines[: dialect.skip]) if dialect.comment else dialect.skip
+    if above:
         reading.note(f"{above} line{'s' * (above > 1)} above the header left out.")
     if dialect.comment:
         reading.detected["comment"] = dialect.comment

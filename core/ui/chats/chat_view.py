@@ -99,7 +99,7 @@ def show_siblings(user: User, message: chats.Message) -> None:
                 args=(partial(chats.show, user, message.siblings[there % total]),),
             )
             if step == -1:
-                st.caption(f"{place + 1} of {total}")
+                st.caption(f"{place + 1} of {total}", width="content")
 
 
 def describe_reply(message: chats.Message, model: str | None) -> str:

@@ -168,7 +168,8 @@ def test_comments_keep_the_numbers_of_lines(ada: User) -> None:
 
 def test_lines_of_comments_are_kept_when_the_user_says_so(ada: User) -> None:
     content = "# a,b\ntime,depth\n1,10.5\n2,11.0\n"
-    assert names(upload(ada, "t.csv", content)) == ["time", "depth"]
+    dataset = upload(ada, "t.csv", content)
+    assert (names(dataset), len(dataset.notes)) == (["time", "depth"], 1)
     assert names(upload(ada, "t.csv", content, skip_lines=0)) == ["# a", "b"]
 
 
