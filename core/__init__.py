@@ -25,7 +25,7 @@ Imports run one way, from right to left; what stands between two arrows does not
 
     cells clock config errors sql_types stopping
     -> db fields formats hardware network security sql_sandbox tables weights
-    -> listing migrations processes storage -> inference
+    -> chat_templates listing migrations processes storage -> inference
     -> people readers training -> alerts models reports -> exports ingest jobs providers -> datasets runners
     -> fine_tuning query uploads -> chats workers -> api cli worker -> guide server -> ui
     -> pages app launch __main__

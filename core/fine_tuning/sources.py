@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core import datasets, formats, models, storage
+from core.chat_templates import TemplateFinding, sentences
 from core.errors import Conflict, Detail, NotFound, ValidationError
 from core.formats import ChatExample, Example, Message, Text
 from core.people.users import User
@@ -37,6 +38,7 @@ class Base:
     name: str
     num_parameters: int
     context_length: int
+    template: tuple[TemplateFinding, ...] = ()  # what is known of its chat template
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,15 @@ def find_base(user: User, model_id: str) -> Base:
     if not model.capabilities.get("finetune", True):
         raise Conflict(f"{model.name} cannot be fine-tuned here. Choose another base model.")
     size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
-    return Base(model.id, model.latest_version_id, model.name, size, model.context_length)
+    template = tuple(models.template_findings(model.latest_version_id))
+    return Base(model.id, model.latest_version_id, model.name, size, model.context_length, template)
+
+
+def require_teachable(base: Base, method: Method) -> None:
+    """Raises Conflict when a model trained in the base's chat template would be spoilt."""
+    wrong = sentences(base.template, "error")
+    if wrong and method.asks_in_chat:
+        raise Conflict(f"{base.name} cannot be trained: {wrong[0][0].lower()}{wrong[0][1:]}")
 
 
 def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:

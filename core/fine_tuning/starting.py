@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import datasets, hardware, jobs, storage
+from core.chat_templates import sentences
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
@@ -188,7 +189,10 @@ def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
         total_steps=settings.total_steps(num_examples, num_processes=new.num_processes),
         resolved=asdict(settings),
         estimated_seconds=_estimate(base, tokens),
-        warnings=_warnings(settings, num_examples, num_validation),
+        warnings=[
+            *_warnings(settings, num_examples, num_validation),
+            *(sentences(base.template, "warn", "info") if METHODS[new.method].asks_in_chat else []),
+        ],
     )
 
 
@@ -325,6 +329,7 @@ def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
     if problem := RUNNERS[new.runner].problem():
         raise Conflict(problem)
     found = found or look_up(user, new)
+    sources.require_teachable(found[0], METHODS[new.method])
     for part in filter(None, found[1:]):
         sources.require_trainable(part)
     return found

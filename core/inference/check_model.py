@@ -11,10 +11,13 @@ import json
 import logging
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.weights import read_facts, read_template
+from core import chat_templates
+from core.chat_templates import TemplateFinding
+from core.weights import PLAIN_TEMPLATE, read_facts, read_template
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
@@ -46,7 +49,7 @@ def check(source: str, download_to: str | None = None) -> dict[str, Any]:
 def _facts(folder: Path) -> dict[str, Any]:
     _require_files(folder)
     architecture = _check_config(folder)
-    _check_tokenizer(folder)
+    findings = _check_tokenizer(folder)
     try:
         facts = read_facts(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -57,7 +60,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         "size_bytes": facts.size_bytes,
         "context_length": facts.context_length,
         "chat_template_sha256": facts.chat_template_sha256,
-        "notes": _notes(folder),
+        "notes": [*_notes(folder), *chat_templates.sentences(findings, "warn", "error")],
+        "chat_template": [asdict(finding) for finding in findings],
     }
 
 
@@ -113,7 +117,8 @@ def _config_sentence(folder: Path) -> str:
     return f"has a type this server does not know, or a broken config.json: {config['model_type']}"
 
 
-def _check_tokenizer(folder: Path) -> None:
+def _check_tokenizer(folder: Path) -> list[TemplateFinding]:
+    """Raises NoModel; returns what people should know of the chat template."""
     from transformers import AutoTokenizer
 
     try:
@@ -123,6 +128,8 @@ def _check_tokenizer(folder: Path) -> None:
         raise NoModel("is no whole model: its tokenizer is missing or cannot be loaded") from error
     if not works:
         raise NoModel("has a tokenizer that makes no tokens of a word")
+    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
+    return chat_templates.check(tokenizer, ends=chat_templates.ends_of_folder(tokenizer, folder))
 
 
 def _notes(folder: Path) -> list[str]:
@@ -132,13 +139,6 @@ def _notes(folder: Path) -> list[str]:
             (
                 "It has no chat template, so a plain one is used: good for fine-tuning, "
                 "poor for chatting before that."
-            )
-        ]
-    if "generation" not in template:
-        return [
-            (
-                "Its chat template does not mark what the assistant says; "
-                "training finds that by comparing prefixes."
             )
         ]
     return []

@@ -17,7 +17,10 @@ FOLDER_SECONDS, DOWNLOAD_SECONDS = 180, 3600
 
 @dataclass(frozen=True)
 class Inspected:
-    """``notes`` are sentences an admin should read, such as that there is no chat template."""
+    """``notes`` are sentences an admin should read, such as that there is no chat template.
+
+    ``chat_template``: what there is to know of it, each with kind, level and message.
+    """
 
     architecture: str
     num_parameters: int
@@ -25,6 +28,7 @@ class Inspected:
     context_length: int
     chat_template_sha256: str | None
     notes: tuple[str, ...]
+    chat_template: tuple[dict[str, str], ...] = ()
 
 
 def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
@@ -64,4 +68,5 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
         raise (
             Unavailable(error_text) if answer.get("unavailable") else ValidationError.of("source", error_text)
         )
-    return Inspected(**{**answer, "notes": tuple(answer["notes"])})
+    lists = {name: tuple(answer[name]) for name in ("notes", "chat_template")}
+    return Inspected(**{**answer, **lists})

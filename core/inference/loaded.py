@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.chat_templates import end_tokens, template_of
 from core.inference.batch import Batch
 from core.inference.pace import ReadingPace
 from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
@@ -56,11 +57,8 @@ class ChatTokenizer:
         )
         self.temperature = float(defaults.temperature or 1.0) if defaults.do_sample else 0.0
         self.top_p = float(defaults.top_p or 1.0)
-        self.end_tokens = (
-            _as_set(defaults.eos_token_id)
-            | _as_set(text_config.eos_token_id)
-            | _as_set(self.tokenizer.eos_token_id)
-        )
+        self.template = template_of(self.tokenizer)
+        self.end_tokens = end_tokens(self.tokenizer, defaults.eos_token_id, text_config.eos_token_id)
         self._count = lru_cache(maxsize=COUNTS_KEPT)(self._count_anew)
 
     def count(self, text: str) -> int:
@@ -284,7 +282,3 @@ def _check_template(template: str | None, weights: Weights) -> None:
         raise CannotLoad(
             "The chat template of this model is not the one it was registered with. Register the model again."
         )
-
-
-def _as_set(token: int | list[int] | None) -> set[int]:
-    return set(token) if isinstance(token, list) else set() if token is None else {token}

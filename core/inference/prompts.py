@@ -7,7 +7,6 @@ text in pieces is a few tokens off, so what is near the limit is counted as a wh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.inference.loaded import ChatTokenizer
 
@@ -134,22 +133,15 @@ def _render(messages: Messages, chat_tokenizer: ChatTokenizer) -> list[int]:
     from jinja2 import TemplateError
 
     try:
-        return _apply_template(messages, chat_tokenizer)
+        return chat_tokenizer.template.prompt(messages)
     except TemplateError:
         pass  # many templates refuse a system message; its text can stand before the first question
     try:
-        return _apply_template(_system_into_first(messages), chat_tokenizer)
+        return chat_tokenizer.template.prompt(_system_into_first(messages))
     except TemplateError as error:
         raise RequestRefused(
             "validation_error", f"The model's chat template refuses these messages: {error}"
         ) from error
-
-
-def _apply_template(messages: Messages, chat_tokenizer: ChatTokenizer) -> list[int]:
-    rendered: Any = chat_tokenizer.tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=True, return_dict=True
-    )
-    return list(rendered["input_ids"])
 
 
 def _system_into_first(messages: Messages) -> list[dict[str, str]]:

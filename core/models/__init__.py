@@ -42,6 +42,7 @@ from core.models.registry import (
     list_versions,
     require,
     set_alias,
+    template_findings,
     update,
 )
 from core.models.values import Model, ModelVersion
@@ -76,6 +77,7 @@ __all__ = [
     "require",
     "resolve",
     "set_alias",
+    "template_findings",
     "update",
     "whole_base",
 ]

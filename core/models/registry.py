@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core import storage
+from core.chat_templates import TemplateFinding
 from core.db import find_row, reading, writing
 from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
 from core.fields import Input
@@ -202,6 +203,14 @@ def list_versions(user: User, model_id: str, query: VersionList | None = None) -
             tie=ModelVersionRow.id,
             present=partial(present_version, session),
         )
+
+
+def template_findings(version_id: str) -> list[TemplateFinding]:
+    """What was found about the chat template of a version when it came; nothing for what came before that."""
+    with reading() as session:
+        row = session.get(ModelVersionRow, version_id)
+        known = row.settings.get("chat_template") if row else None
+    return [TemplateFinding(**finding) for finding in known or []]
 
 
 def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:

@@ -1,9 +1,8 @@
 """From rows to tokens: what the model reads, and which of it is learned.
 
-Only what the assistant says is learned, its end token included, unless the loss is asked for on all. Where
-the chat template marks it (``{% generation %}``), the marks decide; elsewhere the conversation is rendered
-turn by turn and the difference is the answer. All of a plain text is learned. Of a preference the two answers
-are compared, not what was said before.
+Only what the assistant says is learned, its end token included, unless the loss is asked for on all;
+``core.chat_templates`` says which tokens these are. All of a plain text is learned. Of a preference the two
+answers are compared, not what was said before.
 
 ``render`` is the one place where that is decided. The training cuts what it returns (:func:`read`), the
 preview shows it.
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from core.formats import Example, PreferenceExample, Text
+from core.chat_templates import ChatTemplate, TaughtSequence, conversation, template_of
+from core.formats import ChatExample, Example, PreferenceExample, Text
 from core.training.method import Rows, TrainingFailed
 from core.training.settings import CommonSettings
 from core.weights import PLAIN_TEMPLATE
@@ -31,6 +31,8 @@ Array = np.ndarray[Any, Any]
 class Rendered:
     """One sequence of a row before it is cut.
 
+    ``text``: as the chat template writes it.
+
     ``part``: "" for a whole row, "preferred" or "non_preferred" for a preference.
 
     ``answer_at``: where the last answer begins; None in a plain text.
@@ -38,6 +40,7 @@ class Rendered:
 
     ids: list[int]
     learned: list[bool]
+    text: str
     part: str = ""
     answer_at: int | None = None
 
@@ -95,6 +98,8 @@ class TokenizedRows:
     items: list[Any] = field(default_factory=list)  # Tokens or Pair, as the method has it
     cut: list[int] = field(default_factory=list)  # lines that were longer than allowed
     empty: list[int] = field(default_factory=list)  # lines that leave nothing to learn
+    apart: int = 0  # conversations whose answers became a sequence each
+    typed: dict[int, str] = field(default_factory=dict)  # line -> the first control token that stands in it
 
 
 def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> TokenizedRows:
@@ -102,43 +107,77 @@ def read(rows: Rows, tokenizer: Any, settings: CommonSettings) -> TokenizedRows:
     reading = TokenizedRows()
     for line, example in rows:
         if isinstance(example, list):
-            raise TrainingFailed(
-                f"Line {line}: {example[0].field} {example[0].message}",
-                code="invalid_training_file",
-                line=line,
-            )
-        add(reading, line, example, tokenizer, settings)
+            raise _wrong(line, f"{example[0].field} {example[0].message}")
+        add_or_fail(reading, line, example, tokenizer, settings)
     return reading
+
+
+def add_or_fail(
+    reading: TokenizedRows, line: int, example: Example, tokenizer: Any, settings: CommonSettings
+) -> None:
+    """``add``; raises TrainingFailed with the line for what the chat template refuses."""
+    from jinja2 import TemplateError
+
+    try:
+        add(reading, line, example, tokenizer, settings)
+    except TemplateError as error:
+        raise _wrong(line, refusal(error)) from error
+
+
+def _wrong(line: int, what: str) -> TrainingFailed:
+    return TrainingFailed(f"Line {line}: {what}", code="invalid_training_file", line=line)
+
+
+def refusal(error: Exception) -> str:
+    """What a chat template said of a conversation: the field, and the sentence about it."""
+    return f"messages: the chat template refuses them: {error}"
 
 
 def add(
     reading: TokenizedRows, line: int, example: Example, tokenizer: Any, settings: CommonSettings
 ) -> None:
-    """One row more."""
+    """One row more. Raises jinja2.TemplateError for what the chat template refuses."""
     rendered = render(example, tokenizer, settings)
     if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
         reading.cut.append(line)
     key = hashlib.sha256(json.dumps(asdict(example), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    items = list(_items(example, rendered, settings.max_length, key, line))
+    items = list(_items(example, kept_of(example, rendered, settings, key=key, line=line)))
     if not items:
         reading.empty.append(line)
     reading.items.extend(items)
+    reading.apart += isinstance(example, ChatExample) and len(rendered) > 1
+    if typed := _typed_in(example, tokenizer):
+        reading.typed[line] = typed
+
+
+def _typed_in(example: Example, tokenizer: Any) -> str:
+    if isinstance(example, Text):
+        messages: list[dict[str, Any]] = [{"content": example.text}]
+    elif isinstance(example, PreferenceExample):
+        messages = [*example.messages, *example.preferred, *example.non_preferred]
+    else:
+        messages = example.messages
+    return next(iter(template_of(tokenizer).typed_in(messages)), "")
 
 
 def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[Rendered]:
-    """What a row becomes before it is cut: one sequence, or two for a preference.
+    """What a row becomes before it is cut: one sequence, two for a preference, or one for each answer where
+    the chat template writes earlier answers otherwise than the last.
 
-    ``learned`` of the first token is never set.
+    ``learned`` of the first token is never set. Raises jinja2.TemplateError for what the template refuses.
     """
     if isinstance(example, Text):
         return [_render_text(example.text, tokenizer)]
+    template = template_of(tokenizer)
     if isinstance(example, PreferenceExample):
         question = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in example.messages]
         return [
-            _rendered(*render_chat([*question, *answer], tokenizer), part=part)
+            _rendered(conversation([*question, *answer], template)[-1], part=part)
             for part, answer in (("preferred", example.preferred), ("non_preferred", example.non_preferred))
         ]
-    return [_rendered(*render_chat(example.messages, tokenizer), learn_all=settings.loss_on == "all")]
+    if settings.loss_on == "all":
+        return [_all_of(example.messages, template)]
+    return [_rendered(taught) for taught in conversation(example.messages, template)]
 
 
 def very_few(num_rows: int) -> str:
@@ -168,25 +207,26 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def render_chat(messages: list[dict[str, Any]], tokenizer: Any) -> tuple[list[int], list[bool]]:
-    """Token ids of a conversation,
-    and for each whether the assistant says it (in a message whose weight is not 0)."""
-    plain = [{"role": m["role"], "content": m["content"]} for m in messages]
-    weighted = any(m.get("weight") == 0 for m in messages)
-    if "generation %}" in tokenizer.chat_template and not weighted:
-        encoding = tokenizer.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
-        return encoding["input_ids"], [bool(bit) for bit in encoding["assistant_masks"]]
-    return _render_by_turns(plain, [m.get("weight") != 0 for m in messages], tokenizer)
-
-
-def _items(example: Example, rendered: list[Rendered], most: int, key: str, line: int) -> Iterator[Item]:
+def kept_of(
+    example: Example, rendered: Sequence[Rendered], settings: CommonSettings, *, key: str = "", line: int = 0
+) -> list[list[Tokens]]:
+    """What is trained of each rendered sequence: itself, cut; the windows of a text; or nothing, where
+    nothing is left to learn. Of a preference both or none."""
+    most = settings.max_length
     if isinstance(example, Text):
-        yield from _windows(rendered[0], most, key, line)
-        return
+        return [list(_windows(one, most, key, line)) for one in rendered]
     cut = [_cut(one, most, key, line) for one in rendered]
-    if not all(tokens.learned.any() for tokens in cut):
+    kept = [[tokens] if tokens.learned.any() else [] for tokens in cut]
+    return kept if all(kept) or not isinstance(example, PreferenceExample) else [[] for _ in kept]
+
+
+def _items(example: Example, kept: Sequence[Sequence[Tokens]]) -> Iterator[Item]:
+    tokens = [one for sequences in kept for one in sequences]
+    if isinstance(example, PreferenceExample):
+        if tokens:
+            yield Pair(tokens[0], tokens[1], tokens[0].key, tokens[0].line)
         return
-    yield Pair(cut[0], cut[1], key, line) if isinstance(example, PreferenceExample) else cut[0]
+    yield from tokens
 
 
 def _cut(one: Rendered, most: int, key: str, line: int) -> Tokens:
@@ -207,50 +247,21 @@ def _render_text(text: str, tokenizer: Any) -> Rendered:
     ids = tokenizer(text)["input_ids"]
     if tokenizer.eos_token_id is not None and (not ids or ids[-1] != tokenizer.eos_token_id):
         ids = [*ids, tokenizer.eos_token_id]
-    return Rendered(ids, _without_first([True] * len(ids)))
+    return Rendered(ids, _without_first([True] * len(ids)), text)
 
 
-def _rendered(ids: list[int], said: list[bool], *, part: str = "", learn_all: bool = False) -> Rendered:
-    """``said``: what the assistant says. An answer follows a token that it does not say."""
-    starts = [i for i in range(1, len(said)) if said[i] and not said[i - 1]]
-    return Rendered(
-        ids, _without_first([True] * len(ids) if learn_all else said), part, starts[-1] if starts else None
-    )
+def _rendered(taught: TaughtSequence, *, part: str = "") -> Rendered:
+    return Rendered(taught.ids, _without_first(taught.learned), taught.text, part, taught.answer_at)
+
+
+def _all_of(messages: list[dict[str, Any]], template: ChatTemplate) -> Rendered:
+    """Everything is learned, so earlier answers need no sequence of their own."""
+    written = template.write(messages)
+    ids, places = template.encode(written, seams := template.seams(messages, written))
+    answer_at = next((at for at, (begin, _) in enumerate(places) if seams and begin >= seams[-1]), None)
+    return Rendered(ids, _without_first([True] * len(ids)), written.text, "", answer_at)
 
 
 def _without_first(learned: list[bool]) -> list[bool]:
     """The first token has nothing before it to be predicted from."""
     return [False, *learned[1:]]
-
-
-def _render_by_turns(
-    messages: list[dict[str, str]], wanted: list[bool], tokenizer: Any
-) -> tuple[list[int], list[bool]]:
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    spans = [
-        _answer_span(messages[: i + 1], text, tokenizer)
-        for i, m in enumerate(messages)
-        if m["role"] == "assistant" and wanted[i]
-    ]
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    learned = [
-        any(begin <= start and end > start and start < stop for begin, stop in spans)
-        for start, end in encoding["offset_mapping"]
-    ]
-    return encoding["input_ids"], learned
-
-
-def _answer_span(messages: list[dict[str, str]], whole: str, tokenizer: Any) -> tuple[int, int]:
-    """Where in ``whole`` the last message of ``messages`` stands: (first character, end)."""
-    prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
-    answered = tokenizer.apply_chat_template(messages, tokenize=False)
-    # A template may render the last turn differently from the same turn further up: only what they share is
-    # sure.
-    return _shared(prompt, whole), _shared(answered, whole)
-
-
-def _shared(a: str, b: str) -> int:
-    """Length of the common beginning."""
-    if b.startswith(a):
-        return len(a)
-    return next(i for i, (x, y) in enumerate(zip(a + "\0", b + "\1", strict=False)) if x != y)

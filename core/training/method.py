@@ -119,6 +119,7 @@ class Outcome:
     kind: Literal["full", "adapter"]
     trained_tokens: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    chat_template: Sequence[Mapping[str, str]] = ()  # what people should know of it: kind, level, message
 
 
 class Report(Protocol):

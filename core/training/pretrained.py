@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
+from core.chat_templates import end_tokens
 from core.training.examples import prepare_tokenizer
 from core.training.hyperparameters import Settings
 from core.training.method import TrainingFailed
@@ -86,6 +87,10 @@ def write_model(model: Any, tokenizer: Any, weights: Weights, folder: Path) -> N
     The model itself stays as it is.
     """
     config = json.loads((weights.base / "config.json").read_text())
+    if ends := end_tokens(tokenizer, model.generation_config.eos_token_id):
+        model.generation_config.eos_token_id = sorted(
+            ends
+        )  # whoever loads the folder stops where it learned to
     _save_weights(model, folder, stored=config.get("dtype") or config.get("torch_dtype") or "bfloat16")
     tokenizer.save_pretrained(folder)
     path = folder / "adapter_config.json"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import Detail
-from core.formats import ChatExample, Example, PreferenceExample
+from core.formats import Example, Text
 from core.training import examples
 from core.training.batches import pack
 from core.training.examples import Pair, Rendered, TokenizedRows, Tokens
@@ -47,26 +47,18 @@ class TokenPiece:
 
 def look(example: Example, tokenizer: Any, settings: Settings) -> Json:
     """One row: ``sequences`` with their pieces and counts, and whether the row trains at all."""
-    reading = TokenizedRows()
-    examples.add(reading, 1, example, tokenizer, settings)
     rendered = examples.render(example, tokenizer, settings)
-    texts = _template_texts(example, tokenizer)
+    kept = examples.kept_of(example, rendered, settings)
     return {
-        "trains": not reading.empty,
+        "trains": any(kept),
         "max_length": settings.max_length,
         "sequences": [
-            _sequence(one, _kept(reading.items, one.part), text, tokenizer)
-            for one, text in zip(rendered, texts, strict=True)
+            _sequence(one, sequences, tokenizer) for one, sequences in zip(rendered, kept, strict=True)
         ],
     }
 
 
-def _kept(items: Sequence[Any], part: str) -> list[Tokens]:
-    """The trained sequences that came out of one rendered one: one, the windows of a text, or none."""
-    return [getattr(item, part) if isinstance(item, Pair) else item for item in items]
-
-
-def _sequence(rendered: Rendered, kept: Sequence[Tokens], text: str, tokenizer: Any) -> Json:
+def _sequence(rendered: Rendered, kept: Sequence[Tokens], tokenizer: Any) -> Json:
     size = sum(map(len, kept))
     learned = np.concatenate([one.learned for one in kept]) if kept else np.zeros(0, dtype=bool)
     starts = set(np.cumsum([len(one) for one in kept])[:-1].tolist()) if kept else set()
@@ -87,7 +79,7 @@ def _sequence(rendered: Rendered, kept: Sequence[Tokens], text: str, tokenizer: 
     ]
     return {
         "part": rendered.part,
-        "text": text,
+        "text": rendered.text,
         "pieces": [asdict(piece) for piece in pieces],
         "num_tokens": len(rendered.ids),
         "num_learned": int(learned.sum()),
@@ -132,22 +124,6 @@ def _growing(ids: Sequence[int], place: int, before: list[int], decode: Any) -> 
     yield 1, decode([ids[place]]) or BROKEN
 
 
-def _template_texts(example: Example, tokenizer: Any) -> list[str]:
-    if isinstance(example, ChatExample):
-        return [_template_text(example.messages, tokenizer)]
-    if isinstance(example, PreferenceExample):
-        return [
-            _template_text([*example.messages, *answer], tokenizer)
-            for answer in (example.preferred, example.non_preferred)
-        ]
-    return [example.text]
-
-
-def _template_text(messages: Sequence[Json], tokenizer: Any) -> str:
-    plain = [{"role": m["role"], "content": m["content"]} for m in messages]
-    return str(tokenizer.apply_chat_template(plain, tokenize=False))
-
-
 @dataclass
 class Counting:
     """The totals of a version as they grow, row by row.
@@ -167,6 +143,9 @@ class Counting:
     empty: list[int] = field(default_factory=list)
     num_wrong: int = 0
     wrong: list[Json] = field(default_factory=list)
+    num_apart: int = 0
+    num_typed: int = 0
+    typed: list[Json] = field(default_factory=list)
 
     def add(self, line: int, example: Example | list[Detail], tokenizer: Any, settings: Settings) -> None:
         self.num_rows += 1
@@ -181,10 +160,10 @@ class Counting:
             length = (
                 max(len(one.ids) for one in examples.render(example, tokenizer, settings))
                 if unsure
-                else _length(reading.items)
+                else _length(example, reading.items)
             )
         except TemplateError as error:
-            return self._note_wrong(line, [Detail("messages", f"the chat template refuses them: {error}")])
+            return self._note_wrong(line, [Detail(*examples.refusal(error).split(": ", 1))])
         self._note_problems(line, reading)
         self.lines.append(line)
         self.lengths.append(length)
@@ -215,6 +194,9 @@ class Counting:
             "wrong": self.wrong,
             "num_packed": self._packed(settings.max_length),
             "packed_exactly": len(self.kept) <= PACKED_EXACTLY,
+            "num_apart": self.num_apart,
+            "num_typed": self.num_typed,
+            "typed": self.typed,
         }
 
     def _note_wrong(self, line: int, wrong: Sequence[Detail]) -> None:
@@ -225,6 +207,10 @@ class Counting:
     def _note_problems(self, line: int, reading: TokenizedRows) -> None:
         self.num_cut += len(reading.cut)
         self.num_empty += len(reading.empty)
+        self.num_apart += reading.apart
+        self.num_typed += len(reading.typed)
+        room = MOST_LINES - len(self.typed)
+        self.typed += [{"line": line, "token": token} for line, token in reading.typed.items()][:room]
         for lines, new_lines in ((self.cut, reading.cut), (self.empty, reading.empty)):
             if new_lines and len(lines) < MOST_LINES:
                 lines.append(line)
@@ -254,6 +240,7 @@ def _round_up(width: float) -> int:
     return next(int(step * power) for step in (1, 2, 5, 10) if step * power >= width)
 
 
-def _length(items: Sequence[Any]) -> int:
-    """Of a row that was not cut: its windows together, or the longer answer of a pair."""
-    return sum(max(len(i.preferred), len(i.non_preferred)) if isinstance(i, Pair) else len(i) for i in items)
+def _length(example: Example, items: Sequence[Any]) -> int:
+    """Of a row that was not cut: a text's windows together, else its longest sequence."""
+    sizes = [max(len(i.preferred), len(i.non_preferred)) if isinstance(i, Pair) else len(i) for i in items]
+    return sum(sizes) if isinstance(example, Text) else max(sizes)

@@ -38,7 +38,7 @@ from core import formats
 from core.errors import LuthierError
 from core.processes import line_server
 from core.processes.line_server import Lines
-from core.training import METHODS, pretrained, probe
+from core.training import METHODS, examples, pretrained, probe
 from core.training.hyperparameters import Settings
 from core.training.method import Rows, TrainingFailed
 from core.training.preview_rows import Counting, look
@@ -112,9 +112,8 @@ class PreviewServer:
             try:
                 result |= look(example, tokenizer, settings)
             except TemplateError as error:
-                result["errors"] = [
-                    {"field": "messages", "message": f"the chat template refuses them: {error}"}
-                ]
+                field, message = examples.refusal(error).split(": ", 1)
+                result["errors"] = [{"field": field, "message": message}]
         self._send({"id": request["id"], "result": result})
         yield
 

@@ -85,7 +85,7 @@ def _longest(rows: Rows, tokenizer: Any, settings: Settings) -> Sequence[Any]:
         if count >= ROWS_LOOKED_AT:
             break
         if not isinstance(example, list):
-            examples.add(reading, line, example, tokenizer, settings)
+            examples.add_or_fail(reading, line, example, tokenizer, settings)
     if not reading.items:
         raise TrainingFailed("None of the rows has anything to learn.", code="invalid_training_file")
     items = sorted(reading.items, key=len, reverse=True)

@@ -7,16 +7,19 @@ torch and transformers are imported only when ``train`` runs, in the worker.
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
 
-from core import hardware, storage
-from core.training import checkpoints, examples, pretrained
+from core import chat_templates, hardware, storage
+from core.chat_templates import TemplateFinding
+from core.training import asking, checkpoints, examples, pretrained
 from core.training.distributed import ALONE, World
 from core.training.examples import TokenizedRows
 from core.training.hyperparameters import Settings
 from core.training.loop import Loop, LoopState
 from core.training.method import Interrupted, Method, Outcome, Report, Rows, TrainingFailed, TrainingTask
 from core.training.samples import Sampler
+from core.weights import Weights
 
 
 def train(method: Method, task: TrainingTask, report: Report, *, world: World = ALONE) -> Outcome:
@@ -28,8 +31,26 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
 
     transformers_logging.disable_progress_bar()
     hardware.set_up_torch(threads=task.threads)
-    began = time.monotonic()
     tokenizer = pretrained.load_tokenizer(task.weights)
+    findings = _check_template(method, task, tokenizer)
+    learned, metrics, settings = _learn(method, task, tokenizer, report, world)
+    kind: Literal["full", "adapter"] = "full" if settings.tuning == "full" else "adapter"
+    if world.is_first and method.asks_in_chat:
+        metrics |= _ask_again(task, kind, learned, report)
+    return Outcome(
+        draft=task.draft,
+        kind=kind,
+        trained_tokens=metrics.pop("trained_tokens"),
+        metrics=metrics,
+        chat_template=[asdict(finding) for finding in findings],
+    )
+
+
+def _learn(
+    method: Method, task: TrainingTask, tokenizer: Any, report: Report, world: World
+) -> tuple[list[Any], dict[str, Any], Settings]:
+    """From the rows to the draft: (the rows learned, metrics, settings). Afterwards no model is in memory."""
+    began = time.monotonic()
     learned, held_out, settings = _read(task, tokenizer, report)
     if world.size == 1 and (wish := report.wish()):
         raise Interrupted(wish, 0)
@@ -56,12 +77,38 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
     chosen = state.best_step if settings.keep == "best" and state.best_step else state.step
     if world.is_first:
         _write_draft(task, model, tokenizer, step=chosen, is_last=chosen == state.step, report=report)
-    return Outcome(
-        draft=task.draft,
-        kind="full" if settings.tuning == "full" else "adapter",
-        trained_tokens=state.tokens,
-        metrics=_metrics(state, chosen),
+    return learned, {**_metrics(state, chosen), "trained_tokens": state.tokens}, settings
+
+
+def _check_template(method: Method, task: TrainingTask, tokenizer: Any) -> list[TemplateFinding]:
+    """What the base's chat template does that people should know. Raises TrainingFailed where it would spoil
+    the model."""
+    if not method.asks_in_chat:
+        return []
+    findings = chat_templates.check(
+        tokenizer, ends=chat_templates.ends_of_folder(tokenizer, task.weights.base)
     )
+    if wrong := chat_templates.sentences(findings, "error"):
+        raise TrainingFailed(wrong[0], code="invalid_chat_template")
+    return findings
+
+
+def _ask_again(task: TrainingTask, kind: str, learned: Sequence[Any], report: Report) -> dict[str, Any]:
+    """``stops_by_itself`` for the metrics, where prompts could be asked."""
+    base, adapter = (task.draft, None) if kind == "full" else (task.weights.base, task.draft)
+    made = Weights(task.weights.version_id, task.draft, base, adapter, None)
+    lines = sorted({item.line for item in learned})
+    stops = asking.stops_by_itself(made, task.train(), lines, report)
+    if stops is None:
+        return {}
+    stopped, of = stops["stopped"], stops["of"]
+    more = "" if stopped == of else " An answer that does not stop goes on to the limit: train longer."
+    report.event(
+        f"Asked {of} of its rows, the model stops by itself: {stopped} of {of}.{more}",
+        level="info" if stopped == of else "warn",
+        data=stops,
+    )
+    return {"stops_by_itself": stops}
 
 
 def _read(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
@@ -151,10 +198,35 @@ def _tell_about_data(
             f"{len(reading.cut):,} rows are longer than {settings.max_length:,} tokens and were cut.",
             level="warn",
         )
+    _tell_about_template(reading, report)
     if reading.empty:
         report.event(
             f"{len(reading.empty):,} rows have nothing to learn within that length and were left out.",
             level="warn",
+        )
+
+
+def _tell_about_template(reading: TokenizedRows, report: Report) -> None:
+    if reading.apart:
+        several = "1 conversation" if reading.apart == 1 else f"{reading.apart:,} conversations"
+        report.event(
+            (
+                f"In {several} the chat template writes earlier answers otherwise than the last: each is "
+                "learned in a sequence of its own, as it will be asked for."
+            ),
+            data={"num_apart": reading.apart},
+        )
+    if reading.typed:
+        line, token = next(iter(reading.typed.items()))
+        is_text = bool(reading.items) and reading.items[0].answer_at is None
+        how = "as the tokens that they are" if is_text else "as text"
+        count = len(reading.typed)
+        holds = "1 row holds" if count == 1 else f"{count:,} rows hold"
+        report.event(
+            f"{holds} control tokens of the base in the text, the first in line {line:,} ({token}). "
+            f"They are learned {how}.",
+            level="warn",
+            data={"lines": list(reading.typed)[:100]},
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.chat_templates import end_tokens, template_of
 from core.training.examples import Pair, Tokens
 from core.training.method import AnswerSample
 
@@ -48,8 +49,7 @@ class Sampler:
         if not as_chat:
             return list(self._tokenizer(prompt)["input_ids"]), None, None
         chat = [{"role": "user", "content": prompt}]
-        encoding = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
-        return list(encoding["input_ids"]), None, None
+        return template_of(self._tokenizer).prompt(chat), None, None
 
     def _of_row(self, row: Tokens | Pair) -> Question:
         """Up to the last answer of a row; of a text the first third."""
@@ -92,5 +92,6 @@ def generate(
         top_p=None,
         top_k=None,
         pad_token_id=filler,
+        eos_token_id=sorted(end_tokens(tokenizer, model.generation_config.eos_token_id)) or None,
     )
     return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in sequences]

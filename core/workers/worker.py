@@ -166,7 +166,7 @@ def _publication(job: JobRow, outcome: Outcome, seconds: float) -> models.Public
         job_id=job.id,
         dataset_version_id=job.dataset_version_id,
         metrics={**outcome.metrics, "trained_tokens": outcome.trained_tokens, "seconds": round(seconds, 1)},
-        settings=description,
+        settings={**description, "chat_template": list(outcome.chat_template)},
     )
 
 

@@ -282,18 +282,24 @@ class FakePreview:
 class Letters:
     """A tokenizer of single characters with a chat template of brackets."""
 
-    eos_token_id, all_special_ids, chat_template = 1, [1], "{% generation %}"
+    eos_token_id, all_special_ids, eos_token = 1, [1], None
+    all_special_tokens: list[str] = []
+    special_tokens_map: dict[str, str] = {}
+    added_tokens_decoder: dict[int, Any] = {}
+    chat_template = (
+        "{%- for m in messages -%}{%- if m['role'] == 'assistant' -%}{% generation %}[{{ m['content'] }}]"
+        "{% endgeneration %}{%- else -%}[{{ m['content'] }}]{%- endif -%}{%- endfor -%}"
+    )
 
-    def __call__(self, text: str) -> dict[str, list[int]]:
-        return {"input_ids": [ord(letter) for letter in text]}
+    def __call__(self, text: str, **_: Any) -> dict[str, list[Any]]:
+        places = range(len(text))
+        return {
+            "input_ids": [ord(letter) for letter in text],
+            "offset_mapping": [(place, place + 1) for place in places],
+        }
 
     def decode(self, ids: list[int], **_: Any) -> str:
         return "".join("<end>" if id_ == 1 else chr(id_) for id_ in ids)
 
-    def apply_chat_template(self, messages: list[dict[str, str]], *, tokenize: bool = True, **_: Any) -> Any:
-        texts = [(m["content"], m["role"] == "assistant") for m in messages]
-        if not tokenize:
-            return "".join(f"[{text}]" for text, _ in texts)
-        ids = [ord(letter) for text, _ in texts for letter in f"[{text}]"]
-        masks = [int(said) for text, said in texts for _ in f"[{text}]"]
-        return {"input_ids": ids, "assistant_masks": masks}
+    def get_chat_template(self) -> str:
+        return self.chat_template

@@ -7,7 +7,7 @@ everything that changes it: version, base version, mapping, longest row and what
 settings share it.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core import models, storage
@@ -21,6 +21,7 @@ from core.training import Settings
 from core.training.preview_rows import TokenPiece
 
 Json = dict[str, Any]
+RENDERED_AS = 2  # one more whenever rows become other tokens than before: what was counted is counted anew
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Totals:
 
     ``histogram``: {"from", "to", "rows"}; ``longest``: {"line", "tokens"}; ``cut``, ``empty`` (nothing is
     left to learn): the first hundred lines; ``wrong``: the first hundred {"line", "field", "message"};
-    ``num_packed``: sequences when rows are packed.
+    ``num_packed``: sequences when rows are packed. ``num_apart``: conversations whose answers are learned in
+    a sequence each. ``typed``: the first hundred {"line", "token"} with a control token in their text.
     """
 
     num_rows: int
@@ -83,6 +85,9 @@ class Totals:
     wrong: list[dict[str, Any]]
     num_packed: int
     packed_exactly: bool
+    num_apart: int = 0
+    num_typed: int = 0
+    typed: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def share_learned(self) -> float:
@@ -204,6 +209,7 @@ def _count(task: BackgroundTask, subject: Subject, key: str) -> None:
 
 def _totals_key(subject: Subject) -> str:
     chosen = (
+        RENDERED_AS,
         subject.base.version_id,
         subject.rows.mapping or {},
         subject.settings.max_length,

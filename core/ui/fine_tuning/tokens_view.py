@@ -156,19 +156,31 @@ def _show_sequences(row: ShownRow) -> None:
             icon=":material/block:",
         )
     boundaries = st.toggle("Token boundaries", key="ft_boundaries")
-    pair = len(row.sequences) > 1
-    places_ = st.columns(2, gap="small") if pair else [st.container()]
-    for place, sequence in zip(places_, row.sequences, strict=True):
+    pair = len(row.sequences) > 1 and bool(row.sequences[0].part)
+    if len(row.sequences) > 1 and not pair:
+        st.caption(
+            "The chat template writes earlier answers otherwise than the last one, so each answer of this "
+            "conversation is learned in a sequence of its own."
+        )
+    places_ = st.columns(2, gap="small") if pair else [st.container() for _ in row.sequences]
+    for number, (place, sequence) in enumerate(zip(places_, row.sequences, strict=True), start=1):
         better = sequence.part == "preferred"
+        name = sequence.part or ("row" if number == 1 else f"row_{number}")
         with place:
             tokens.show(
-                f"ft_tokens_{sequence.part or 'row'}",
+                f"ft_tokens_{name}",
                 sequence,
-                title=("Preferred answer" if better else "Other answer") if pair else "",
+                title=_title_of(number, row, pair=pair),
                 tone=("better" if better else "worse") if pair else "",
                 boundaries=boundaries,
             )
     st.caption(LEGEND)
+
+
+def _title_of(number: int, row: ShownRow, *, pair: bool) -> str:
+    if pair:
+        return "Preferred answer" if row.sequences[number - 1].part == "preferred" else "Other answer"
+    return f"Sequence {number} of {len(row.sequences)}" if len(row.sequences) > 1 else ""
 
 
 def _show_totals(user: User, data: Data, new: NewJob, sources: Sources | None) -> None:
@@ -301,6 +313,13 @@ def _show_problems(data: Data, totals: Totals) -> None:
         lines = [{"line": line} for line in totals.cut]
         title = f"{show.count(totals.num_cut, 'row')} would be cut to {totals.max_length:,} tokens"
         _show_lines(data, "cut", title, lines, "content_cut")
+    if totals.num_typed:
+        said = [{"line": one["line"], "message": one["token"]} for one in totals.typed]
+        title = f"{show.count(totals.num_typed, 'row')} with control tokens of the base in the text"
+        _show_lines(data, "typed", title, said, "data_object")
+    if totals.num_apart:
+        several = show.count(totals.num_apart, "conversation")
+        st.caption(f"{several} become several sequences, one for each answer, as the chat template needs it.")
     if not (totals.num_wrong or totals.num_empty or totals.num_cut):
         st.caption(":green[:material/check_circle:] Every row is learned whole.")
     longest = [{"line": one["line"], "message": show.count(one["tokens"], "token")} for one in totals.longest]

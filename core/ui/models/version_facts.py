@@ -30,6 +30,7 @@ APART = (
     "resolved",
     "hyperparameters",
     "chat_template_sha256",
+    "chat_template",
 )
 
 
@@ -55,6 +56,8 @@ def show_facts(version: models.ModelVersion) -> None:
             f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. "
             f"Checked where it is served and exported."
         )
+    for finding in version.settings.get("chat_template") or []:
+        st.caption(show.plain(finding["message"]))
 
 
 def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
@@ -70,6 +73,7 @@ def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
         ("Tuned", TUNINGS.get(str(resolved.get("tuning")))),
         ("Step", _count(settings.get("checkpoint_step"))),
         ("Data", _data(settings.get("dataset"))),
+        ("Stops by itself", _stops(metrics.get("stops_by_itself"))),
         ("Tokens trained", _count(metrics.get("trained_tokens"))),
         ("Training time", show.duration(metrics["seconds"]) if _is_number(metrics.get("seconds")) else None),
         ("Hardware", _hardware(hardware)),
@@ -104,6 +108,11 @@ def environment_of(version: models.ModelVersion) -> list[tuple[str, str]]:
 
 def _loss(value: Any) -> str | None:
     return f"{value:.4f}" if _is_number(value) else None
+
+
+def _stops(asked: Facts | None) -> str | None:
+    """Of training prompts that were asked once more after the training."""
+    return f"{asked['stopped']} of {asked['of']}" if asked else None
 
 
 def _count(value: Any) -> str | None:

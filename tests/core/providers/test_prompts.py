@@ -17,16 +17,16 @@ class Words:
         self.context_length = context
         self.counted = 0
         self.rendered = 0
-        self.tokenizer = self
+        self.template = self
 
     def count(self, text: str) -> int:
         self.counted += len(text)
         return len(text)
 
-    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> dict[str, list[int]]:
+    def prompt(self, messages: list[dict[str, str]]) -> list[int]:
         tokens = [ord(c) for m in messages for c in f"<{m['role'][0]}>{m['content']}"]
         self.rendered += len(tokens)
-        return {"input_ids": tokens}
+        return tokens
 
 
 def turns(*contents: str) -> list[dict[str, str]]:
@@ -71,9 +71,9 @@ def test_no_more_is_left_out_than_must_be(seed: int) -> None:
     messages.insert(0, {"role": "system", "content": "Be brief"})
     prompt = fit(Words(context), messages)
     kept, room = messages, min(10, context // 4)
-    while len(Words(context).apply_chat_template(kept)["input_ids"]) + room > context:
+    while len(Words(context).prompt(kept)) + room > context:
         kept = prompts._without_oldest(kept)
-    assert prompt.tokens == Words(context).apply_chat_template(kept)["input_ids"]
+    assert prompt.tokens == Words(context).prompt(kept)
     assert prompt.left_out == len(messages) - len(kept)
 
 

@@ -57,8 +57,8 @@ def settings_of(max_length: int = 128, *, method: str = "supervised", **asked: A
 
 
 def learned_text(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
-    ids, learned = examples.render_chat(messages, tokenizer)
-    return str(tokenizer.decode([i for i, bit in zip(ids, learned, strict=True) if bit]))
+    (one,) = examples.render(ChatExample(messages), tokenizer, settings_of())
+    return str(tokenizer.decode([i for i, bit in zip(one.ids, one.learned, strict=True) if bit]))
 
 
 @pytest.mark.parametrize("template", [None, UNMARKED])
