@@ -7,9 +7,11 @@ recorded as usage, whether it answered or not. Positions in errors count charact
 - ``queries``: run, plan, save; ``running``: one in the background, with a Stop
 - ``names``: which tables a query may mean
 - ``turn``: whose turn it is, limits, private folder, the sandbox; ``words``: what a failure is called
+- ``charting``: the numbers of a chart over all rows
 - ``values``: what goes in and comes out; ``files``: an answer to take away
 """
 
+from core.query.charting import ChartData, WantedChart, chart
 from core.query.files import as_csv, as_parquet
 from core.query.queries import arrow, describe, first_query, plan, run, run_on, save, table_name, tables
 from core.query.running import Running
@@ -32,6 +34,7 @@ __all__ = [
     "MAX_ARROW_ROWS",
     "MAX_ROWS",
     "ArrowResult",
+    "ChartData",
     "NewArrowQuery",
     "NewQuery",
     "Operator",
@@ -42,9 +45,11 @@ __all__ = [
     "Running",
     "SavedQuery",
     "Stop",
+    "WantedChart",
     "arrow",
     "as_csv",
     "as_parquet",
+    "chart",
     "describe",
     "first_query",
     "plan",

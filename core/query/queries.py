@@ -207,6 +207,7 @@ def _run(user: User, new: NewQuery, names: Names, progress: QueryProgress) -> Qu
         queue_ms=progress.queue_ms,
         bytes_scanned=outcome.bytes_scanned,
         rows_scanned=outcome.rows_scanned,
+        dataset_ids=tuple(dict.fromkeys(table.dataset_id for table in outcome.used)),
     )
 
 

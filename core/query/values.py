@@ -54,7 +54,7 @@ class QueryResult:
 
     ``elapsed_ms`` is everything but the wait for a place, which is ``queue_ms``. ``bytes_scanned`` were read
     from the files of the tables, ``rows_scanned`` were looked at in them (of a table that was not read to its
-    end: about).
+    end: about). ``dataset_ids``: whose tables were read.
     """
 
     table: pa.Table = field(repr=False)  # the same rows as Arrow, with their real types
@@ -66,6 +66,7 @@ class QueryResult:
     queue_ms: int = 0
     bytes_scanned: int = 0
     rows_scanned: int = 0
+    dataset_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

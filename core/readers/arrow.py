@@ -86,10 +86,15 @@ def _checked(
         batch.validate(full=True)
         task.progress.advance(0)
         columns = [
-            _as_text(cells) if pa.types.is_union(cells.type) else cells.cast(wanted.type)
+            _as_text(cells) if pa.types.is_union(cells.type) else _cast(cells, wanted.type)
             for cells, wanted in zip(batch.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _cast(cells: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """pyarrow's cast to the very same type is not always a copy: maps of nothing come out broken."""
+    return cells if cells.type == wanted else cells.cast(wanted)
 
 
 def _as_text(cells: pa.Array) -> pa.Array:

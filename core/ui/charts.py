@@ -1,10 +1,17 @@
 """A chart from a table by choosing its columns."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
+
+from core.query import ChartData, WantedChart
+from core.query.charting import MOST_MARKS as MAX_POINTS
+from core.query.charting import Kind
+from core.ui import show
 
 MARKS = {"bar": "Bar", "line": "Line", "area": "Area", "point": "Scatter"}
 SUMS = {
@@ -16,12 +23,29 @@ SUMS = {
     "min": "Minimum",
     "max": "Maximum",
 }
-MAX_POINTS = 5000
 FEW = 60
 
 
-def build(table: pa.Table, *, key: str) -> None:
-    """Draw the controls and the chart. Keys: ``{key}_type``, ``_x``, ``_y``, ``_sum``, ``_colour``."""
+Compute = Callable[[WantedChart], ChartData | None]
+
+
+@dataclass(frozen=True)
+class ChosenChart:
+    """``summary``: a key of ``SUMS``."""
+
+    mark: str
+    x: str
+    y: str
+    summary: str
+    colour: str
+
+
+def build(table: pa.Table, *, is_whole: bool, compute: Compute, key: str) -> None:
+    """Draw the controls and the chart. Keys: ``{key}_type``, ``_x``, ``_y``, ``_sum``, ``_colour``.
+
+    ``is_whole``: the table has all rows. ``compute``: gives the numbers of a chart over all rows, or None
+    while they are made.
+    """
     names = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
     numbers = [name for name in names if _is_number(table.schema.field(name).type)]
     if not names or not table.num_rows:
@@ -53,13 +77,29 @@ def build(table: pa.Table, *, key: str) -> None:
         colour = st.selectbox(
             "Colour", ["", *names], format_func=lambda name: name or "None", key=f"{key}_colour", width=170
         )
-    if table.num_rows > MAX_POINTS:
-        st.caption(f"The first {MAX_POINTS:,} rows are drawn. Summarise in SQL to draw all.")
-    chosen = list(dict.fromkeys(name for name in (x, y, colour) if name))
-    frame = table.select(chosen).slice(0, MAX_POINTS).to_pandas()
-    st.vega_lite_chart(
-        _plain(frame), _spec(table, mark or "bar", x, y, total, colour), height=380, key=f"{key}_drawn"
-    )
+    chosen = ChosenChart(mark or "bar", x, y, total, colour)
+    if is_whole and table.num_rows <= MAX_POINTS:
+        columns = list(dict.fromkeys(name for name in (x, y, colour) if name))
+        frame = _plain(table.select(columns).to_pandas())
+        st.vega_lite_chart(frame, _spec(table, chosen), height=380, key=f"{key}_drawn")
+    else:
+        _draw_computed(table, chosen, compute, key=key)
+
+
+def _draw_computed(table: pa.Table, chosen: ChosenChart, compute: Compute, *, key: str) -> None:
+    """The rows at hand are not all of them: what is drawn was computed over all."""
+    wanted = WantedChart(chosen.x, chosen.y, chosen.colour, chosen.summary, _kind(table, chosen.x))
+    with show.guarded():
+        data = compute(wanted)
+        if data is None:
+            return
+        st.vega_lite_chart(
+            _plain(data.table.to_pandas()),
+            _spec(table, chosen, is_computed=True),
+            height=380,
+            key=f"{key}_drawn",
+        )
+        st.caption(show.plain(" ".join(data.notes)))
 
 
 def _best_x(table: pa.Table, names: list[str], numbers: list[str]) -> str:
@@ -78,18 +118,21 @@ def _repeats(table: pa.Table, x: str) -> bool:
     return _kind(table, x) == "nominal" and len(table[x].unique()) < table.num_rows
 
 
-def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -> dict[str, Any]:
+def _spec(table: pa.Table, chosen: ChosenChart, *, is_computed: bool = False) -> dict[str, Any]:
+    """``is_computed``: the data has the columns x, y and colour, and is summarised already."""
+    x, y, total, mark = chosen.x, chosen.y, chosen.summary, chosen.mark
     upright = {
-        "field": _path(y),
-        "type": _kind(table, y),
+        "field": "y" if is_computed else _path(y),
+        "type": "quantitative" if total and is_computed else _kind(table, y),
         "title": f"{SUMS[total].lower()} of {y}" if total else y,
     }
     if total == "count":
-        upright = {"aggregate": "count", "type": "quantitative", "title": "count"}
-    elif total:
+        counted = {"field": "y"} if is_computed else {"aggregate": "count"}
+        upright = {**counted, "type": "quantitative", "title": "count"}
+    elif total and not is_computed:
         upright["aggregate"] = total
     across: dict[str, Any] = {
-        "field": _path(x),
+        "field": "x" if is_computed else _path(x),
         "type": _kind(table, x),
         "title": x,
         "axis": {"labelLimit": 140, "labelOverlap": True},
@@ -99,22 +142,16 @@ def _spec(table: pa.Table, mark: str, x: str, y: str, total: str, colour: str) -
     if mark in ("bar", "line", "area") and across["type"] == "nominal":
         across["sort"] = None
     encoding: dict[str, Any] = {"x": across, "y": upright}
-    if colour:
-        kind = _kind(table, colour)
+    if chosen.colour:
+        kind = _kind(table, chosen.colour)
         encoding["color"] = {
-            "field": _path(colour),
-            "type": kind,
-            "title": colour,
+            "field": "colour" if is_computed else _path(chosen.colour),
+            "type": "nominal" if is_computed and total else kind,
+            "title": chosen.colour,
             "legend": {"orient": "top"},
         }
-    return {
-        "mark": {
-            "type": mark,
-            "tooltip": True,
-            **({"filled": True, "opacity": 0.7} if mark == "point" else {}),
-        },
-        "encoding": encoding,
-    }
+    shape = {"filled": True, "opacity": 0.7} if mark == "point" else {}
+    return {"mark": {"type": mark, "tooltip": True, **shape}, "encoding": encoding}
 
 
 def _path(name: str) -> str:
@@ -124,7 +161,7 @@ def _path(name: str) -> str:
     return name
 
 
-def _kind(table: pa.Table, name: str) -> str:
+def _kind(table: pa.Table, name: str) -> Kind:
     type_ = table.schema.field(name).type
     if _is_number(type_):
         return "quantitative"

@@ -16,11 +16,20 @@ from core.clock import now
 from core.errors import LuthierError, QueryStopped, SqlError
 from core.fields import parse
 from core.people.users import User
-from core.query import NewQuery, QueryPlan, QueryProgress, QueryResult, Running
+from core.query import (
+    ChartData,
+    NewQuery,
+    QueryPlan,
+    QueryProgress,
+    QueryResult,
+    Running,
+    WantedChart,
+)
 from core.ui import dialogs, show
 
 T = TypeVar("T")
-RUNNING, OUTCOME, HISTORY, PLAN = "_sql_running", "_sql_outcome", "_sql_history", "_sql_plan"
+RUNNING, OUTCOME, HISTORY = "_sql_running", "_sql_outcome", "_sql_history"
+PLAN, CHART = "_sql_plan", "_sql_chart"
 MAX_HISTORY, MAX_IN_ADDRESS = 30, 6000
 PATIENCE = 0.8  # seconds in which most queries answer; the page waits so long before it draws the Stop button
 LOOK_SECONDS = 0.4
@@ -50,6 +59,15 @@ class TextWork(Generic[T]):
     running: Running[T]
 
 
+@dataclass(frozen=True)
+class ChartWork:
+    """The numbers of a chart that are made, or were."""
+
+    sql: str
+    wanted: WantedChart
+    running: Running[ChartData]
+
+
 def begin(user: User, sql: str, *, limit: int) -> None:
     """Run it; what ran before is stopped. The address then holds the query."""
     forget()
@@ -68,9 +86,9 @@ def begin(user: User, sql: str, *, limit: int) -> None:
 
 
 def forget() -> None:
-    """Stop what runs, and its plan."""
-    for key in (RUNNING, PLAN):
-        work: TextWork[Any] | None = st.session_state.pop(key, None)
+    """Stop what runs, its plan and its chart."""
+    for key in (RUNNING, PLAN, CHART):
+        work: TextWork[Any] | ChartWork | None = st.session_state.pop(key, None)
         if work is not None:
             work.running.stop()
 
@@ -140,6 +158,25 @@ def plan_of(user: User, outcome: QueryOutcome) -> Running[QueryPlan]:
         with st.spinner("Running …"):
             work.running.wait(PATIENCE)
     return work.running
+
+
+def chart_of(user: User, outcome: QueryOutcome, wanted: WantedChart) -> ChartData | None:
+    """The numbers of a chart over all rows of an answered query; None while they are made, which is shown.
+
+    Raises what the query raises.
+    """
+    work: ChartWork | None = st.session_state.get(CHART)
+    if work is None or (work.sql, work.wanted) != (outcome.sql, wanted):
+        if work is not None:
+            work.running.stop()
+        running = Running(lambda progress: query.chart(user, outcome.sql, wanted, progress=progress)).start()
+        work = st.session_state[CHART] = ChartWork(outcome.sql, wanted, running)
+        with st.spinner("Computing over all rows …"):
+            running.wait(PATIENCE)
+    if work.running.is_over():
+        return work.running.outcome()
+    st.fragment(_look, run_every=LOOK_SECONDS)(work.running, key="chart_running")
+    return None
 
 
 def show_planning(running: Running[QueryPlan]) -> None:

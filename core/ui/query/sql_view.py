@@ -1,6 +1,8 @@
 """The SQL page's parts: the tables at hand, the outcome as table,
 chart and plan, the session's history, downloads, saving."""
 
+from functools import partial
+
 import streamlit as st
 
 from core import datasets, query
@@ -91,7 +93,8 @@ def _show_result(user: User, outcome: QueryOutcome, result: QueryResult) -> None
             )
     if chart.open:
         with chart:
-            charts.build(result.table, key="chart")
+            compute = partial(sql_run.chart_of, user, outcome)
+            charts.build(result.table, is_whole=not result.truncated, compute=compute, key="chart")
     if plan.open:
         with plan:
             _show_plan(user, outcome)
@@ -201,7 +204,14 @@ def show_save(user: User) -> None:
         with st.form("save_form", border=False):
             name = st.text_input("Name", key="save_name", max_chars=200) if kind == "new" else None
             target = (
-                st.selectbox("Of", list(names), format_func=names.__getitem__, key="save_target")
+                st.selectbox(
+                    "Of",
+                    list(names),
+                    index=_queried(last.result, list(names)),
+                    format_func=names.__getitem__,
+                    placeholder="Choose a dataset",
+                    key="save_target",
+                )
                 if kind == "version"
                 else None
             )
@@ -210,7 +220,16 @@ def show_save(user: User) -> None:
             )
             st.caption("All rows are kept, with the query and the datasets it came from.")
             if st.form_submit_button("Save", key="save_submit", type="primary"):
+                if kind == "version" and target is None:
+                    st.error("Choose the dataset that gets the version.", icon=":material/error:")
+                    return
                 _save(user, last.sql, name=name, dataset_id=target, note=note or "")
+
+
+def _queried(result: QueryResult, mine: list[str]) -> int | None:
+    """The dataset that the rows come from, where it is one: no other gets them by mistake."""
+    queried = [dataset_id for dataset_id in result.dataset_ids if dataset_id in mine]
+    return mine.index(queried[0]) if len(result.dataset_ids) == len(queried) == 1 else None
 
 
 def _save(user: User, sql: str, *, name: str | None, dataset_id: str | None, note: str) -> None:

@@ -128,6 +128,18 @@ def _or_null(kind: Kind) -> st.SearchStrategy[Any]:
     return st.none() | kind.values
 
 
+def without_views(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(without_views(field.type)) for field in type_])
+    if pa.types.is_map(type_):
+        return pa.map_(type_.key_type, without_views(type_.item_type))
+    if pa.types.is_list(type_):
+        return pa.list_(without_views(type_.value_type))
+    if pa.types.is_large_list(type_):
+        return pa.large_list(without_views(type_.value_type))
+    return pa.string() if type_ == pa.string_view() else type_
+
+
 @st.composite
 def tables(draw: st.DrawFn, nested: bool = True) -> pa.Table:
     """1 to 4 columns of 1 to 4 rows."""

@@ -202,6 +202,29 @@ def test_an_answer_can_become_the_next_version(visit: Visit, ada: User, words: D
     assert datasets.get(ada, words.id).num_rows == 1
 
 
+@pytest.mark.parametrize(
+    ("sql", "proposed"),
+    [
+        ("SELECT n FROM words", "words"),
+        ("SELECT n FROM words WHERE word LIKE 'b%' ORDER BY n", "words"),
+        ("SELECT * FROM words, other", None),
+        ("SELECT 1 AS n", None),
+    ],
+)
+def test_the_dataset_that_was_asked_gets_the_version_or_none_is_proposed(
+    visit: Visit, ada: User, words: Dataset, sql: str, proposed: str | None
+) -> None:
+    """The one that was changed last is another one: a click on Save must not give it these rows."""
+    other, _ = query.save(ada, sql="SELECT 2 AS a", name="other")
+    app = visit(ada, "sql", sql=sql)
+    app.segmented_control(key="save_kind").set_value("version").run()
+    assert app.selectbox(key="save_target").value == (words.id if proposed else None)
+    if proposed is None:
+        app.button(key="save_submit").click().run()
+        assert "Choose the dataset" in app.error[0].value
+    assert [datasets.get(ada, one).version for one in (words.id, other.id)] == [1, 1]
+
+
 def test_saving_without_a_name_is_refused_in_words(visit: Visit, ada: User, words: Dataset) -> None:
     app = visit(ada, "sql", sql="SELECT 1 AS a")
     app.button(key="save_submit").click().run()
@@ -233,7 +256,27 @@ def test_a_chart_is_built_from_chosen_columns(visit: Visit, ada: User, words: Da
 
 def test_column_names_with_dots_and_brackets_can_be_drawn() -> None:
     table = pa.table({"a.b[0]": [1, 2]})
-    assert charts._spec(table, "bar", "a.b[0]", "a.b[0]", "", "")["encoding"]["x"]["field"] == r"a\.b\[0\]"
+    chosen = charts.ChosenChart("bar", "a.b[0]", "a.b[0]", "", "")
+    assert charts._spec(table, chosen)["encoding"]["x"]["field"] == r"a\.b\[0\]"
+
+
+def test_a_chart_of_a_cut_answer_is_computed_over_all_rows(visit: Visit, ada: User, words: Dataset) -> None:
+    """The first 1,000 of 10,000 rows are shown; a mean over them would be another one."""
+    sql = "SELECT range AS n, CASE WHEN range < 5000 THEN 'low' ELSE 'high' END AS half FROM range(10000)"
+    app = visit(ada, "sql", sql=sql)
+    app.session_state["answer"] = "Chart"
+    app.run()
+    assert not app.exception, app.exception
+    app.selectbox(key="chart_x").set_value("half").run()
+    app.selectbox(key="chart_y").set_value("n").run()
+    app.selectbox(key="chart_sum").set_value("mean").run()
+    assert not app.exception
+    (chart,) = app.get("vega_lite_chart")
+    table = pa.ipc.open_stream(chart.proto.data.data).read_all().to_pydict()
+    assert dict(zip(table["x"], table["y"], strict=True)) == {"low": 2499.5, "high": 7499.5}
+    assert any("Computed over all 10,000 rows" in caption.value for caption in app.caption)
+    app.selectbox(key="chart_sum").set_value("").run()
+    assert any("A random sample of 5,000 of 10,000 rows" in caption.value for caption in app.caption)
 
 
 def _tables_shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
