@@ -20,5 +20,5 @@ places.link("dataset", show.plain(pair.dataset.name), icon="arrow_back", id=pair
 show.header("Compare versions", icon="difference")
 with show.guarded():
     diff_view.choose_sides(user, pair)
-    key = diff_view.choose_key(user, pair)
-    diff_view.show_diff(user, pair, key)
+    match = diff_view.choose_match(user, pair)
+    diff_view.show_diff(user, pair, match)

@@ -139,11 +139,16 @@ async def send_dataset(request: Request) -> Response:
 
 
 async def send_changes(request: Request) -> Response:
-    """``/download/changes?from=&to=&key=``:
-    all differences between two versions (ids); ``key`` may be given several times."""
+    """``/download/changes?from=&to=&key=&match=``: all differences between two versions (ids); ``key`` may be
+    given several times, ``match=row`` lets rows meet by their numbers."""
     user, query = await require_user(request), request.query_params
     content = await run_in_threadpool(
-        datasets.open_diff, user, query.get("from", ""), query.get("to", ""), key=query.getlist("key")
+        datasets.open_diff,
+        user,
+        query.get("from", ""),
+        query.get("to", ""),
+        key=query.getlist("key"),
+        by_row=query.get("match") == "row",
     )
     return downloads.send_content(content, request)
 

@@ -19,7 +19,7 @@ own, with the uploaded bytes beside it, its profile and its training report. How
 - ``rows``: the metadata behind all of it; ``bundled``: the sample files
 """
 
-from core.datasets.diffs import Diff, diff, diff_versions, suggest_keys
+from core.datasets.diffs import Diff, diff, diff_versions, guess_match, suggest_keys
 from core.datasets.diffs.files import open_diff
 from core.datasets.editing import Edits, edit
 from core.datasets.leaks import Leak, LeakReport, leaks
@@ -115,6 +115,7 @@ __all__ = [
     "finding",
     "get",
     "get_version",
+    "guess_match",
     "leaks",
     "lineage",
     "list_converting",

@@ -3,12 +3,12 @@
 Counts are exact.
 
 Columns are matched by name, rows are compared in the columns that both versions have. With a key, a row of
-one version meets the row of the other that has the same key; a key must name every row once. Without one,
-rows are counted as in a bag: two equal rows on one side and one on the other make one removed row. A column
-of another type is compared by what its values mean where that is clear (1 and 1.0, a day and its midnight),
-else by its text. Rows are told apart by 128 bits of hash, for which no memory is too small; DuckDB's hash is
-used within one comparison and never stored. Versions never change, so neither does an answer: the last are
-kept.
+one version meets the row of the other that has the same key; a key must name every row once. By row number
+the first row meets the first. Without either, rows are counted as in a bag: two equal rows on one side and
+one on the other make one removed row. A column of another type is compared by what its values mean where
+that is clear (1 and 1.0, a day and its midnight), else by its text. Rows are told apart by 128 bits of hash,
+for which no memory is too small; DuckDB's hash is used within one comparison and never stored. Versions never
+change, so neither does an answer: the last are kept.
 """
 
 import threading
@@ -54,7 +54,8 @@ class Diff:
     ``columns``: {"added": [{"name", "type"}], "removed": [{"name", "type"}], "changed": [{"name", "from",
     "to"}]} (types). ``samples``: {"added": […], "removed": […]} of {"line", "data", "times"}, and "changed":
     [{"key", "from", "to", "columns", "from_line", "to_line"}], the first of each; lines count from 1.
-    ``changed_columns``: in how many changed rows a column differs. Without a key nothing is "changed".
+    ``changed_columns``: in how many changed rows a column differs. ``by_row``: rows met by their numbers. As
+    whole rows (without a key, and not by number) nothing is "changed".
     """
 
     from_: VersionSide
@@ -67,6 +68,7 @@ class Diff:
     unchanged: int
     changed_columns: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    by_row: bool = False
 
     @property
     def is_same(self) -> bool:
@@ -75,17 +77,30 @@ class Diff:
 
 
 def diff(
-    user: User, dataset_id: str, from_: int, to: int, *, key: Sequence[str] = (), limit: int = SAMPLES
+    user: User,
+    dataset_id: str,
+    from_: int,
+    to: int,
+    *,
+    key: Sequence[str] = (),
+    by_row: bool = False,
+    limit: int = SAMPLES,
 ) -> Diff:
     """Compare two versions of a dataset by their numbers. Raises as :func:`diff_versions`."""
     old, new = looking.version_of(user, dataset_id, from_), looking.version_of(user, dataset_id, to)
-    return diff_versions(user, old.id, new.id, key=key, limit=limit)
+    return diff_versions(user, old.id, new.id, key=key, by_row=by_row, limit=limit)
 
 
 def diff_versions(
-    user: User, from_id: str, to_id: str, *, key: Sequence[str] = (), limit: int = SAMPLES
+    user: User,
+    from_id: str,
+    to_id: str,
+    *,
+    key: Sequence[str] = (),
+    by_row: bool = False,
+    limit: int = SAMPLES,
 ) -> Diff:
-    """Compare any two versions of the user.
+    """Compare any two versions of the user. With ``by_row`` the key is empty.
 
     Raises NotFound, Conflict (a version without rows), ValidationError (a key that is no key, by saying which
     value is not alone), QueryTimeout, RateLimited, DiskFull, Unavailable.
@@ -93,11 +108,11 @@ def diff_versions(
     old, new = readable_pair(user, from_id, to_id)
     if not 0 <= limit <= MAX_SAMPLES:
         raise ValidationError.of("limit", f"must be from 0 to {MAX_SAMPLES}")
-    require_key(old, new, key)
-    question = (from_id, to_id, tuple(key), limit)
+    require_key(old, new, key, by_row=by_row)
+    question = (from_id, to_id, tuple(key), by_row, limit)
     with _turns[hash(question) % len(_turns)]:  # the same question twice is worked out once
         if (known := _remembered(question)) is None:
-            known = _compute(old, new, list(key), limit)
+            known = _compute(old, new, list(key), limit, by_row=by_row)
             _remember(question, known)
     return known
 
@@ -125,8 +140,30 @@ def readable_pair(user: User, from_id: str, to_id: str) -> tuple[Version, Versio
     return old, new
 
 
-def require_key(old: Version, new: Version, key: Sequence[str]) -> None:
+def guess_match(user: User, from_id: str, to_id: str) -> tuple[list[str], bool]:
+    """(key, by row number) by which the fewest rows differ: the likeliest key, the numbers of the rows, or
+    neither, where whole rows tell as much. Of equal ones the first.
+
+    Raises as :func:`diff_versions`, but never about a key.
+    """
+    likely = suggest_keys(user, from_id, to_id)[:1]
+    fewest: tuple[int, list[str], bool] | None = None
+    for key, by_row in ([(likely, False)] if likely else []) + [([], True), ([], False)]:
+        try:
+            found = diff_versions(user, from_id, to_id, key=key, by_row=by_row, limit=0)
+        except ValidationError:  # it looked like a key at first
+            continue
+        differing = found.added + found.removed + found.changed
+        if fewest is None or differing < fewest[0]:
+            fewest = (differing, key, by_row)
+    assert fewest is not None  # whole rows can always be compared
+    return fewest[1], fewest[2]
+
+
+def require_key(old: Version, new: Version, key: Sequence[str], *, by_row: bool = False) -> None:
     """Raises ValidationError for columns that are not in both versions."""
+    if by_row and key:
+        raise ValidationError.of("key", "must be empty where rows meet by their numbers")
     if len(key) > MAX_KEY or len(set(key)) != len(key):
         raise ValidationError.of("key", f"must be up to {MAX_KEY} different columns")
     for version in (old, new):
@@ -135,7 +172,9 @@ def require_key(old: Version, new: Version, key: Sequence[str]) -> None:
             raise ValidationError.of("key", f"version {version.version} has no column {missing[0][:100]!r}")
 
 
-def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> list[Compared]:
+def prepare(
+    work: Scratch, old: Version, new: Version, key: Sequence[str], *, by_row: bool = False
+) -> list[Compared]:
     """Make the table ``pairs``: (la, lb, times), places from 0
     of what is not the same; the missing side is null."""
     columns = compared(old.columns, new.columns)
@@ -149,14 +188,16 @@ def prepare(work: Scratch, old: Version, new: Version, key: Sequence[str]) -> li
         _pair_by_key(
             work, old, new, [c for c in columns if c.name in key], [c for c in columns if c.name not in key]
         )
+    elif by_row:
+        _pair(work, ["line"], columns)
     else:
         _pair_as_bags(work, columns)
     return columns
 
 
-def _compute(old: Version, new: Version, key: list[str], limit: int) -> Diff:
+def _compute(old: Version, new: Version, key: list[str], limit: int, *, by_row: bool) -> Diff:
     with scratch(SECONDS, of=[old.id, new.id]) as work:
-        columns = prepare(work, old, new, key)
+        columns = prepare(work, old, new, key, by_row=by_row)
         counted = "SELECT coalesce(sum(times) FILTER ({}), 0)::BIGINT FROM pairs"
         added, removed, changed = (
             int(work.one(counted.format(condition))[0])
@@ -179,6 +220,7 @@ def _compute(old: Version, new: Version, key: list[str], limit: int) -> Diff:
                 if changed
                 else [],
             },
+            by_row=by_row,
         )
 
 
@@ -187,10 +229,15 @@ def _pair_by_key(
 ) -> None:
     for side, version in (("a", old), ("b", new)):
         _require_unique(work, side, version, keys)
+    _pair(work, [c.alias for c in keys], others)
+
+
+def _pair(work: Scratch, names: list[str], others: list[Compared]) -> None:
+    """Rows that agree in ``names`` meet; those that are the same in all else are left out."""
     content = ", ".join(f"{part} AS h{i}" for i, part in enumerate(_hashes(others)))
-    named = ", ".join(c.alias for c in keys)
-    same = " AND ".join(f"a.{c.alias} = b.{c.alias}" for c in keys)
-    sides = [f"(SELECT line, {named}, {content} FROM {side}) {side}" for side in ("a", "b")]
+    named = ", ".join(dict.fromkeys(["line", *names]))
+    same = " AND ".join(f"a.{name} = b.{name}" for name in names)
+    sides = [f"(SELECT {named}, {content} FROM {side}) {side}" for side in ("a", "b")]
     work.run(
         "CREATE TEMP TABLE pairs AS SELECT a.line AS la, b.line AS lb, 1 AS times "
         f"FROM {sides[0]} FULL JOIN {sides[1]} ON {same} "

@@ -28,29 +28,33 @@ SAID = (
 )
 
 
-def open_diff(user: User, from_id: str, to_id: str, *, key: Sequence[str] = ()) -> Content:
+def open_diff(
+    user: User, from_id: str, to_id: str, *, key: Sequence[str] = (), by_row: bool = False
+) -> Content:
     """Raises NotFound, Conflict, ValidationError at once;
     what else a diff may raise shows as a broken stream."""
     old, new = readable_pair(user, from_id, to_id)
-    require_key(old, new, key)
+    require_key(old, new, key, by_row=by_row)
     stem = rows.file_stem(looking.get(user, new.dataset_id).name)
     name = f"{stem} v{old.version} to v{new.version} changes.csv"
-    return Content(name, "text/csv; charset=utf-8", open_chunks=lambda: _chunks(old, new, list(key)))
+    return Content(
+        name, "text/csv; charset=utf-8", open_chunks=lambda: _chunks(old, new, list(key), by_row=by_row)
+    )
 
 
-def _chunks(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
+def _chunks(old: Version, new: Version, key: list[str], *, by_row: bool) -> Iterator[bytes]:
     staged = storage.new_staging_path()
     try:
         with staged.open("wb") as file:
-            file.writelines(_compared(old, new, key))
+            file.writelines(_compared(old, new, key, by_row=by_row))
         yield from Content(staged.name, "", path=staged).chunks
     finally:
         staged.unlink(missing_ok=True)
 
 
-def _compared(old: Version, new: Version, key: list[str]) -> Iterator[bytes]:
+def _compared(old: Version, new: Version, key: list[str], *, by_row: bool) -> Iterator[bytes]:
     with scratch(SECONDS, of=[old.id, new.id]) as work:
-        prepare(work, old, new, key)
+        prepare(work, old, new, key, by_row=by_row)
         names = list(dict.fromkeys(column["name"] for version in (old, new) for column in version.columns))
         yield _lines([["change", "row", "times", *names]])
         reader: Any = work.connection.sql(_select(old, new, names)).to_arrow_reader(BATCH_ROWS)

@@ -1,7 +1,8 @@
 """Comparing two versions: choosing them and the key, counts,
 schema changes, and the rows side by side with what changed marked.
 
-What is compared lives in the address: ``from`` and ``to`` (ids of versions), ``key`` (once per column).
+What is compared lives in the address: ``from`` and ``to`` (ids of versions), ``key`` (once per column),
+``match`` (key, row or whole).
 """
 
 import json
@@ -24,6 +25,7 @@ TINTS = {
     BEFORE: "background-color: rgba(220, 60, 60, .22)",
     AFTER: "background-color: rgba(40, 160, 90, .24)",
 }
+WAYS = {"key": "Key columns", "row": "Row number", "whole": "Whole rows"}
 LONGEST_CELL = 2_000
 SHOWN_ROWS = 50
 
@@ -34,6 +36,14 @@ class VersionPair(NamedTuple):
     dataset: Dataset
     old: Version
     new: Version
+
+
+class Match(NamedTuple):
+    """How rows of two versions meet: by the columns of ``key``, by their numbers, or, without either, as
+    whole rows."""
+
+    key: list[str]
+    by_row: bool = False
 
 
 def find_pair(user: User) -> VersionPair:
@@ -134,28 +144,59 @@ def _swap(pair: VersionPair) -> None:
     st.query_params["from"], st.query_params["to"] = pair.new.id, pair.old.id
 
 
-def choose_key(user: User, pair: VersionPair) -> list[str]:
-    """The columns by which rows are matched; none: rows are compared in all columns."""
+def choose_match(user: User, pair: VersionPair) -> Match:
+    """How rows meet: as the address says, else in the way in which the fewest rows differ."""
     theirs = {column["name"] for column in pair.old.columns}
     shared = [column["name"] for column in pair.new.columns if column["name"] in theirs]
     likely = [name for name in _likely_keys(user, user.id, pair.old.id, pair.new.id) if name in shared]
-    options = [*likely, *(name for name in shared if name not in likely)]
-    chosen = [name for name in st.query_params.get_all("key") if name in options]
+    asked = [name for name in st.query_params.get_all("key") if name in shared]
+    way = "key" if asked else st.query_params.get("match")
+    if way not in WAYS:
+        with st.spinner("Comparing all rows …"):
+            asked, by_row = _guess(user, user.id, pair.old.id, pair.new.id)
+        way = "key" if asked else "row" if by_row else "whole"
+    with st.container(horizontal=True, vertical_alignment="bottom", key="diff_match"):
+        widget = f"diff_way_{pair.old.id}_{pair.new.id}"
+        st.segmented_control(
+            "Rows meet by",
+            list(WAYS),
+            default=way,
+            required=True,
+            format_func=WAYS.__getitem__,
+            key=widget,
+            on_change=_take_way,
+            args=(widget,),
+        )
+        key = (
+            _choose_key([*likely, *(name for name in shared if name not in likely)], likely, asked, pair)
+            if (way == "key")
+            else []
+        )
+    return Match(key, way == "row")
+
+
+def _choose_key(options: list[str], likely: list[str], chosen: list[str], pair: VersionPair) -> list[str]:
     widget = f"diff_key_{pair.old.id}_{pair.new.id}"
     return st.multiselect(
-        "Rows meet by",
+        "Key",
         options,
         default=chosen,
         format_func=lambda name: f"{name}  (looks unique)" if name in likely else name,
         key=widget,
-        placeholder="Whole rows: choose columns that name each row to see changed cells",
+        placeholder="Choose columns that name each row",
         on_change=_take_key,
         args=(widget,),
         max_selections=16,
     )
 
 
+def _take_way(widget: str) -> None:
+    st.query_params["match"] = st.session_state[widget]
+    st.query_params.pop("key", None)
+
+
 def _take_key(widget: str) -> None:
+    st.query_params["match"] = "key"
     st.query_params["key"] = st.session_state[widget]
 
 
@@ -164,14 +205,21 @@ def _likely_keys(_user: User, user_id: str, from_id: str, to_id: str) -> list[st
     return datasets.suggest_keys(_user, from_id, to_id)
 
 
-def show_diff(user: User, pair: VersionPair, key: list[str]) -> None:
+@st.cache_data(max_entries=100, show_spinner=False)
+def _guess(_user: User, user_id: str, from_id: str, to_id: str) -> tuple[list[str], bool]:
+    return datasets.guess_match(_user, from_id, to_id)
+
+
+def show_diff(user: User, pair: VersionPair, match: Match) -> None:
     if pair.old.id == pair.new.id:
         show.empty(
             "The same version twice", "Choose another version on one of the sides.", icon="content_copy"
         )
         return
     with st.spinner("Comparing all rows …"):
-        diff = datasets.diff_versions(user, pair.old.id, pair.new.id, key=key, limit=SHOWN_ROWS)
+        diff = datasets.diff_versions(
+            user, pair.old.id, pair.new.id, key=match.key, by_row=match.by_row, limit=SHOWN_ROWS
+        )
     _show_counts(diff)
     _show_schema(diff)
     if diff.is_same:
@@ -185,7 +233,7 @@ def show_diff(user: User, pair: VersionPair, key: list[str]) -> None:
 
 def _show_counts(diff: Diff) -> None:
     tiles = [("Added", diff.added, "green"), ("Removed", diff.removed, "red")]
-    tiles += [("Changed", diff.changed, "orange")] if diff.key else []
+    tiles += [("Changed", diff.changed, "orange")] if diff.key or diff.by_row else []
     with st.container(horizontal=True, key="diff_counts"):
         for label, count, colour in [*tiles, ("Unchanged", diff.unchanged, "gray")]:
             st.metric(f":{colour}[●] {label}", f"{count:,}", border=True)
@@ -241,7 +289,7 @@ def _show_rows(diff: Diff, pair: VersionPair) -> None:
         )
         st.link_button(
             "All differences as CSV",
-            download_path(pair, diff.key),
+            download_path(pair, Match(diff.key, diff.by_row)),
             icon=":material/download:",
             type="tertiary",
         )
@@ -251,10 +299,9 @@ def _show_rows(diff: Diff, pair: VersionPair) -> None:
         _show_alone(diff.samples[str(chosen).lower()], counts[str(chosen)])
 
 
-def download_path(pair: VersionPair, key: list[str]) -> str:
-    return "/download/changes?" + urlencode(
-        [("from", pair.old.id), ("to", pair.new.id), *(("key", name) for name in key)]
-    )
+def download_path(pair: VersionPair, match: Match) -> str:
+    how = [("match", "row")] if match.by_row else [("key", name) for name in match.key]
+    return "/download/changes?" + urlencode([("from", pair.old.id), ("to", pair.new.id), *how])
 
 
 def _show_changed(diff: Diff) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core import datasets, storage
-from core.datasets.diffs import computing, diff_versions, suggest_keys
+from core.datasets.diffs import computing, diff_versions, guess_match, suggest_keys
 from core.datasets.diffs.files import open_diff
 from core.errors import Conflict, NotFound, ValidationError
 from core.people.users import User
@@ -99,6 +99,46 @@ def test_rows_meet_by_their_key(ada: User, seed: int) -> None:
     }
     assert {tuple(one["key"].values()): one["columns"] for one in found.samples["changed"]} == differing
     assert found.changed_columns == dict(Counter(name for listed in differing.values() for name in listed))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_meet_by_their_numbers(ada: User, seed: int) -> None:
+    chance = random.Random(seed)
+    before = [random_row(chance) for _ in range(chance.randint(5, 40))]
+    after = [row if chance.random() < 0.7 else random_row(chance) for row in before][: chance.randint(3, 40)]
+    after += [random_row(chance) for _ in range(chance.randint(0, 5))]
+    old, new = make(ada, values(before)), make(ada, values(after))
+    found = diff_versions(ada, old.id, new.id, by_row=True, limit=100)
+    both = min(len(before), len(after))
+    changed = [n for n in range(both) if told_apart(before[n]) != told_apart(after[n])]
+    assert (found.added, found.removed) == (len(after) - both, len(before) - both)
+    assert (found.changed, found.unchanged) == (len(changed), both - len(changed))
+    assert [one["to_line"] for one in found.samples["changed"]] == [n + 1 for n in changed]
+    rows = b"".join(open_diff(ada, old.id, new.id, by_row=True).chunks).decode().splitlines()
+    assert sum(row.startswith("before,") for row in rows) == len(changed)
+    with pytest.raises(ValidationError):
+        diff_versions(ada, old.id, new.id, key=["n"], by_row=True)
+
+
+NINE = "FROM range(9) t(i)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (f"i AS id, i % 3 AS v {NINE}", f"i AS id, i % 3 + (i = 4)::INT AS v {NINE}", "id"),
+        (f"i % 2 AS a, i % 3 AS v {NINE}", f"i % 2 AS a, i % 3 + (i = 4)::INT AS v {NINE}", "row"),
+        (f"i % 2 AS a, i % 3 AS v {NINE}", f"i % 2 AS a, i % 3 AS v {NINE} WHERE i <> 4", "whole"),
+        (f"i % 2 AS a {NINE}", "i % 2 AS a FROM range(12) t(i)", "row"),
+        (f"'q' || i AS q, 'a' || i AS a {NINE}", f"if(i = 4, '!', 'q' || i) AS q, 'a' || i AS a {NINE}", "row"),
+    ],
+)  # fmt: skip
+def test_the_way_in_which_the_fewest_rows_differ_is_guessed(
+    ada: User, before: str, after: str, expected: str
+) -> None:
+    old, new = make(ada, "SELECT " + before), make(ada, "SELECT " + after)
+    key, by_row = guess_match(ada, old.id, new.id)
+    assert (key[0] if key else "row" if by_row else "whole") == expected
 
 
 def test_samples_show_rows_side_by_side(ada: User) -> None:

@@ -57,12 +57,13 @@ def test_names_cannot_break_out_of_the_picture(ada: User) -> None:
 
 
 def test_two_versions_are_compared_by_a_key(visit: Visit, ada: User, pair: tuple[Version, Version]) -> None:
-    app = visit(ada, "diff", **{"from": pair[0].id, "to": pair[1].id})
+    app = visit(ada, "diff", **{"from": pair[0].id, "to": pair[1].id, "match": "whole"})
     assert [(m.label.split()[-1], m.value) for m in app.metric] == [
         ("Added", "3"),
         ("Removed", "2"),
         ("Unchanged", "18"),
     ]
+    app.segmented_control[0].set_value("key").run()
     app.multiselect[0].set_value(["id"]).run()
     assert not app.exception
     assert [(m.label.split()[-1], m.value) for m in app.metric][2] == ("Changed", "1")
@@ -78,7 +79,43 @@ def test_the_page_compares_with_the_version_before_by_itself(
     visit: Visit, ada: User, pair: tuple[Version, Version]
 ) -> None:
     app = visit(ada, "diff", to=pair[1].id)
-    assert [m.value for m in app.metric] == ["3", "2", "18"]
+    assert [m.value for m in app.metric] == ["2", "1", "1", "18"]
+    assert app.multiselect[0].value == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "way", "table"),
+    [
+        ("SELECT i AS id, 'v' || i % 3 AS s FROM range(9) t(i)", "key", ["v2", "changed"]),
+        ("SELECT 'v' || i % 3 AS s, i % 2 AS id FROM range(9) t(i)", "row", ["v2", "changed"]),
+    ],
+)
+def test_one_changed_cell_is_one_changed_cell(
+    visit: Visit, ada: User, sql: str, way: str, table: list[str]
+) -> None:
+    old = make(ada, sql, name="cells")
+    new = datasets.edit(
+        ada, old.id, Edits.model_validate({"cells": [{"line": 6, "column": "s", "value": "changed"}]})
+    )
+    app = visit(ada, "diff", **{"from": old.id, "to": new.id})
+    assert app.segmented_control[0].value == way
+    assert [(m.label.split()[-1], m.value) for m in app.metric] == [
+        ("Added", "0"),
+        ("Removed", "0"),
+        ("Changed", "1"),
+        ("Unchanged", "8"),
+    ]
+    assert list(app.dataframe[0].value["s"]) == table
+    ending = "key=id" if way == "key" else "match=row"
+    assert app.link_button[-1].url.endswith(ending)
+
+
+def test_a_row_that_went_is_one_row(visit: Visit, ada: User) -> None:
+    old = make(ada, "SELECT 'v' || i % 3 AS s, i % 2 AS n FROM range(9) t(i)", name="rows")
+    new = datasets.edit(ada, old.id, Edits.model_validate({"deleted": [2]}))
+    app = visit(ada, "diff", **{"from": old.id, "to": new.id})
+    assert app.segmented_control[0].value == "whole"
+    assert [m.value for m in app.metric] == ["0", "1", "8"]
 
 
 @pytest.mark.parametrize("query", [{}, {"to": "dsv_nothing"}, {"id": "x"}])

@@ -53,6 +53,7 @@ class DiffQuery(Input):
     from_: int = Field(alias="from", ge=1, le=10**9)
     to: int = Field(ge=1, le=10**9)
     key: str | None = None
+    match: Literal["key", "row"] = "key"
     limit: int = Field(20, ge=0, le=100)
 
 
@@ -86,10 +87,17 @@ def get_profile(dataset_id: str, user: CurrentUser, version: Number = None) -> P
 def get_diff(dataset_id: str, user: CurrentUser, asked: Annotated[DiffQuery, Query()]) -> dict[str, Any]:
     """Rows added, removed and changed between two versions, exactly, with samples.
 
-    ``key``: the columns that name a row.
+    ``key``: the columns that name a row; without one whole rows are compared. ``match=row``: rows meet by
+    their numbers.
     """
     diff = datasets.diff(
-        user, dataset_id, asked.from_, asked.to, key=_names(asked.key, "key") or [], limit=asked.limit
+        user,
+        dataset_id,
+        asked.from_,
+        asked.to,
+        key=_names(asked.key, "key") or [],
+        by_row=asked.match == "row",
+        limit=asked.limit,
     )
     return {name.rstrip("_"): value for name, value in asdict(diff).items()}
 

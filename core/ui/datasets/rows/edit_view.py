@@ -240,7 +240,8 @@ def _offer_difference(user: User, dataset: Dataset, version: Version) -> None:
         st.caption(show.plain(f"Version {newest.version} by {author or 'somebody'}{note}"))
         pair = diff_view.VersionPair(dataset, version, newest)
         with show.guarded():
-            diff_view.show_diff(user, pair, datasets.suggest_keys(user, version.id, newest.id)[:1])
+            match = diff_view.Match(*datasets.guess_match(user, version.id, newest.id))
+            diff_view.show_diff(user, pair, match)
 
 
 def _said(pending: Pending) -> str:
