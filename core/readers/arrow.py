@@ -83,13 +83,41 @@ def _checked(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema, task: ReadTask
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        batch.validate(full=True)
+        batch = _sound(batch)
         task.progress.advance(0)
         columns = [
             _as_text(cells) if pa.types.is_union(cells.type) else _cast(cells, wanted.type)
             for cells, wanted in zip(batch.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Raises pa.ArrowException for damage. A structure that is null may hold anything, such as a place in an
+    empty dictionary: it then holds nulls."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        batch.validate()
+        columns = [_nulls_inside(column) for column in batch.columns]
+        batch = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+        batch.validate(full=True)
+    return batch
+
+
+def _nulls_inside(cells: pa.Array) -> pa.Array:
+    """What lies in a null is null, at every depth. ``cells`` must be valid but for what they hold."""
+    type_ = cells.type
+    if pa.types.is_struct(type_):
+        inner = [_nulls_inside(child) for child in cells.flatten()]
+        return pa.StructArray.from_arrays(inner, fields=list(type_), mask=cells.is_null())
+    if pa.types.is_map(type_):
+        items = _nulls_inside(cells.items)
+        return pa.MapArray.from_arrays(cells.offsets, cells.keys, items, type=type_, mask=cells.is_null())
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        make = pa.ListArray if pa.types.is_list(type_) else pa.LargeListArray
+        return make.from_arrays(cells.offsets, _nulls_inside(cells.values), type=type_, mask=cells.is_null())
+    return cells
 
 
 def _cast(cells: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -130,7 +130,7 @@ NINE = "FROM range(9) t(i)"
         (f"i % 2 AS a, i % 3 AS v {NINE}", f"i % 2 AS a, i % 3 + (i = 4)::INT AS v {NINE}", "row"),
         (f"i % 2 AS a, i % 3 AS v {NINE}", f"i % 2 AS a, i % 3 AS v {NINE} WHERE i <> 4", "whole"),
         (f"i % 2 AS a {NINE}", "i % 2 AS a FROM range(12) t(i)", "row"),
-        (f"'q' || i AS q, 'a' || i AS a {NINE}", f"if(i = 4, '!', 'q' || i) AS q, 'a' || i AS a {NINE}", "row"),
+        (f"'q' || i AS q, -i AS a {NINE}", f"if(i = 4, '', 'q' || i) AS q, -i AS a {NINE}", "row"),
     ],
 )  # fmt: skip
 def test_the_way_in_which_the_fewest_rows_differ_is_guessed(
