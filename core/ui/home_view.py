@@ -11,6 +11,7 @@ import streamlit as st
 from core import chats, datasets, fine_tuning, models
 from core.chats import Chat, ChatList
 from core.datasets import Dataset, DatasetList
+from core.errors import NotFound
 from core.fine_tuning import Job, JobList
 from core.listing import Listed
 from core.models import Model, ModelList
@@ -25,13 +26,14 @@ AT_WORK = ("validating", "queued", "running")
 
 @dataclass(frozen=True)
 class HomeContents:
-    """What this user has, newest first."""
+    """What this user has, newest first. ``best``: the model to try: the newest, or the best of its sweep."""
 
     datasets: Listed[Dataset]
     jobs: Listed[Job]
     models: Listed[Model]
     chats: Listed[Chat]
     keys: int
+    best: Model | None = None
 
     @property
     def at_work(self) -> list[Job]:
@@ -55,13 +57,26 @@ class NextStep:
 
 
 def look_around(user: User) -> HomeContents:
+    made = models.list_models(user, ModelList(limit=RECENT, type="finetuned"))
     return HomeContents(
         datasets.list_datasets(user, DatasetList(limit=RECENT, sort="-updated_at")),
         fine_tuning.list_jobs(user, JobList(limit=20)),
-        models.list_models(user, ModelList(limit=RECENT, type="finetuned")),
+        made,
         chats.list_chats(user, ChatList(limit=RECENT, sort="-updated_at")),
         api_keys.list_keys(user, KeyList(limit=1)).total,
+        _best_of_its_sweep(user, made.items[0]) if made.items else None,
     )
+
+
+def _best_of_its_sweep(user: User, newest: Model) -> Model:
+    """The last model of a sweep is as likely its worst."""
+    try:
+        job = fine_tuning.get(user, newest.finetune_job_id or "")
+        best_id = fine_tuning.sweeps.get(user, job.group_id).best_job_id if job.group_id else None
+        best = fine_tuning.get(user, best_id) if best_id else job
+        return models.get(user, best.model_id) if best.model_id else newest
+    except NotFound:  # the job, the sweep or the model was deleted
+        return newest
 
 
 def next_step(contents: HomeContents) -> NextStep | None:
@@ -90,7 +105,7 @@ def next_step(contents: HomeContents) -> NextStep | None:
         return NextStep(
             "Fine-tune your first model", text, "Fine-tune", "model_training", "fine_tuning", query
         )
-    model = contents.models.items[0]
+    model = contents.best or contents.models.items[0]
     if not any(chat.model_id == model.id for chat in contents.chats.items):
         text = f"{model.name} is ready. Ask it something from its training rows."
         return NextStep("Talk to your model", text, "Chat with it", "forum", "chat", {"model": model.id})
