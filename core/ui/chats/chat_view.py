@@ -16,7 +16,7 @@ from core import chats, datasets, fine_tuning, models
 from core.chats import commands
 from core.errors import LuthierError
 from core.people.users import User
-from core.ui import conversation, markdown, show
+from core.ui import conversation, digits, markdown, show
 from core.ui.chats import more, reasoning
 from core.ui.models import model_view
 
@@ -121,7 +121,13 @@ def show_table(key: str, table: dict[str, Any]) -> None:
         name = str(column["name"])
         names.append(name if name not in names else f"{name} ({len(names) + 1})")
     frame = pd.DataFrame(table["rows"], columns=names)
-    st.dataframe(frame, hide_index=True, key=f"chat_table_{key}", alt="Result of the query")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        placeholder=digits.NULL,
+        key=f"chat_table_{key}",
+        alt="Result of the query",
+    )
 
 
 def describe_table(table: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from core.datasets import Dataset, DatasetList, Diff, Version
 from core.fields import parse
 from core.listing import ListQuery
 from core.people.users import User
-from core.ui import show
+from core.ui import digits, show
 
 BEFORE, AFTER = "before", "after"
 # Backgrounds that keep the text readable in the light and the dark theme
@@ -334,7 +334,12 @@ def _show_changed(diff: Diff) -> None:
     }
     marked = table.style.apply(lambda _: style, axis=None)
     st.dataframe(
-        marked, hide_index=True, key="diff_changed", height=_height(len(lines)), column_config=config
+        marked,
+        hide_index=True,
+        placeholder=digits.NULL,
+        key="diff_changed",
+        height=_height(len(lines)),
+        column_config=config,
     )
     _say_more(len(samples), diff.changed)
 
@@ -352,7 +357,14 @@ def _show_alone(samples: list[dict[str, Any]], count: int) -> None:
         "row": st.column_config.NumberColumn("Row", width=70),
         "times": st.column_config.NumberColumn("Times", width=70),
     }
-    st.dataframe(table, hide_index=True, key="diff_alone", column_config=config, height=_height(len(rows)))
+    st.dataframe(
+        table,
+        hide_index=True,
+        placeholder=digits.NULL,
+        key="diff_alone",
+        column_config=config,
+        height=_height(len(rows)),
+    )
     _say_more(int(sum(one["times"] for one in samples)), count)
 
 

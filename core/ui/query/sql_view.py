@@ -10,7 +10,7 @@ from core.datasets import DatasetList
 from core.errors import QueryStopped, SqlError
 from core.people.users import User
 from core.query import QueryPlan, QueryResult, QueryTable
-from core.ui import charts, places, show
+from core.ui import charts, digits, places, show
 from core.ui.elements import plan_tree, sql_editor, sql_tables
 from core.ui.query import sql_run
 from core.ui.query.sql_run import QueryOutcome
@@ -88,6 +88,8 @@ def _show_result(user: User, outcome: QueryOutcome, result: QueryResult) -> None
             st.dataframe(
                 result.table,
                 hide_index=True,
+                placeholder=digits.NULL,
+                column_config=digits.formats(result.table),
                 key="sql_result",
                 height=440 if result.row_count > 11 else "auto",
             )

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.ui import show
+from core.sql_types import is_number
+from core.ui import digits, show
 from core.ui.uploads import review_state
 from core.ui.uploads.review_columns import text_of
 from core.ui.uploads.review_state import PREFIX, Review
@@ -16,16 +17,21 @@ LONG, UNSCROLLED = 40, 13
 
 
 def show_rows(review: Review) -> None:
-    """A grid of the first rows as they would come in: an empty cell is empty text, ``None`` is no value."""
+    """A grid of the first rows as they would come in: an empty cell is empty text, ``null`` is no value."""
     look = review.look
     names = [column["name"] for column in look.columns[:MAX_COLUMNS]]
-    cells = {name: [_cell(row.get(name)) for row in look.rows] for name in names}
+    types = {column["name"]: str(column["type"]) for column in look.columns}
+    cells = {name: _cells(name, [row.get(name) for row in look.rows], types[name]) for name in names}
     table = pd.DataFrame(cells, columns=names, dtype=object)
     table.index = pd.RangeIndex(1, len(look.rows) + 1, name="row")
     config: dict[str, Any] = {"row": st.column_config.NumberColumn("#", width=50, pinned=True)}
     config |= {name: _column([row.get(name) for row in look.rows], cells[name]) for name in names}
     st.dataframe(
-        table, key="review_rows", column_config=config, height="content" if len(table) <= UNSCROLLED else 530
+        table,
+        key="review_rows",
+        placeholder=digits.NULL,
+        column_config=config,
+        height="content" if len(table) <= UNSCROLLED else 530,
     )
     st.caption(_words(review))
 
@@ -88,7 +94,12 @@ def _words(review: Review) -> str:
         f" and {MAX_COLUMNS} of {len(look.columns):,} columns" if len(look.columns) > MAX_COLUMNS else ""
     )
     has_gaps = any(value is None for row in look.rows for value in row.values())
-    return f"{sentence}, as they will come in.{' None is a missing value.' if has_gaps else ''}"
+    return f"{sentence}, as they will come in.{' A grey null is a missing value.' if has_gaps else ''}"
+
+
+def _cells(name: str, values: list[Any], type_: str) -> list[str | None]:
+    texts = [_cell(value) for value in values]
+    return digits.aligned(name, texts, places=digits.scale_of(type_)) if is_number(type_) else texts
 
 
 def _cell(value: Any) -> str | None:

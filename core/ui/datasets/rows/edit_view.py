@@ -14,7 +14,7 @@ from core.datasets import Dataset, Preview, Version, View
 from core.errors import Conflict, LuthierError
 from core.people.users import User
 from core.sql_types import FLOATS, is_whole
-from core.ui import lists, places, show
+from core.ui import digits, lists, places, show
 from core.ui.datasets import diff_view
 from core.ui.datasets.rows import rows_address, rows_filter
 from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
@@ -165,6 +165,7 @@ def _show_table(state: Editing, page: Preview) -> None:
         # edits wait in the browser and come with the next run, so that no other event overtakes them
         on_change="ignore",
         num_rows="dynamic",
+        placeholder=digits.NULL,
         hide_index=True,
         disabled=True if state.saving else [ROW],
         column_config={ROW: st.column_config.NumberColumn("#", width=70, pinned=True, format="localized")},

@@ -16,7 +16,7 @@ from core.datasets import Dataset, Preview, Version, views
 from core.datasets.pages import filters
 from core.people.users import User
 from core.sql_types import is_nested, is_number
-from core.ui import dialogs, places, show
+from core.ui import dialogs, digits, places, show
 from core.ui.datasets.rows import row_view, rows_address, rows_filter, rows_strip
 from core.ui.datasets.rows.rows_address import PER_PAGE, SIZES, RowsAddress
 from core.ui.elements import grid
@@ -176,7 +176,7 @@ def _show_grid(page: Preview, version: Version, address: RowsAddress, profile: d
     sheet = grid.Sheet(
         label=f"Rows of version {version.version}",
         columns=columns,
-        rows=[[item["line"], *(item["data"][name] for name in address.shown)] for item in page.items],
+        rows=[[item["line"], *cells] for item, cells in zip(page.items, _cells(page, address), strict=True)],
         total=page.total,
         first=page.offset + 1,
         page=hashlib.md5(place.encode(), usedforsecurity=False).hexdigest(),
@@ -186,6 +186,21 @@ def _show_grid(page: Preview, version: Version, address: RowsAddress, profile: d
     )
     with st.container(key="rows_table"):
         grid.show("rows_grid", sheet, on_act=lambda acted: _act(acted, address, profile))
+
+
+def _cells(page: Preview, address: RowsAddress) -> list[tuple[Any, ...]]:
+    """The texts of the rows; numbers of a column are written alike."""
+    types = {column["name"]: str(column["type"]) for column in page.columns}
+    columns = []
+    for name in address.shown:
+        texts = [item["data"][name] for item in page.items]
+        is_column_of_numbers = is_number(types.get(name, ""))
+        columns.append(
+            digits.aligned(name, texts, places=digits.scale_of(types[name]))
+            if is_column_of_numbers
+            else texts
+        )
+    return list(zip(*columns, strict=True)) if columns else [() for _ in page.items]
 
 
 def _sorted(order_by: str | None, name: str, version: Version) -> str | None:
