@@ -33,7 +33,7 @@ from tests.core.ingest.strategies import JSON_ROWS, tables, without_views, writt
 pytestmark = pytest.mark.slow  # minutes of thousands of small conversions, seconds of a few
 EXAMPLES = [
     pytest.param(25, id="some"),
-    pytest.param(2000, id="many", marks=pytest.mark.long),
+    pytest.param(2000, id="many", marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
 ]
 
 
