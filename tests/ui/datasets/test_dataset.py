@@ -68,6 +68,7 @@ def test_a_filter_per_column_is_kept_in_the_address(visit: Visit, ada: User, num
     assert not app.exception
     assert shown(app, "word") == [f"w{n:03}" for n in range(10)]
     assert "10 found among 120" in text_of(app)
+    assert "**10 of 120**" in text_of(app)
     assert json.loads(app.query_params["where"]) == {"word": {"contains": "w00"}}
     assert "page" not in app.query_params
     assert "contains “w00”" in app.button(key="drop_filter_0").label

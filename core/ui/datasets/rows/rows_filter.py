@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import datasets
 from core.datasets import Dataset, Version
@@ -125,8 +126,9 @@ def words(wanted: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def show_chips(user: User, version: Version, address: RowsAddress) -> None:
-    """What narrows and orders the rows, each with its way out."""
+def show_chips(user: User, version: Version, address: RowsAddress) -> DeltaGenerator | None:
+    """What narrows and orders the rows, each with its way out. Returns the place beside them for how many
+    rows that leaves."""
     view = address.view
     chips: list[tuple[str, str, dict[str, Any]]] = [
         (f"drop_filter_{n}", f"{name} {words(rows_address.filter_of(view, name))}", {"column": name})
@@ -141,7 +143,7 @@ def show_chips(user: User, version: Version, address: RowsAddress) -> None:
     if view.order_by:
         chips.append(("drop_sort", f"Sorted by {_order_words(view.order_by, version)}", {"sort": None}))
     if not chips:
-        return
+        return None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="rows_chips"):
         for key, text, change in chips:
             label, why = (
@@ -159,6 +161,7 @@ def show_chips(user: User, version: Version, address: RowsAddress) -> None:
             )
         if len(chips) > 1:
             st.button("Clear all", key="drop_all", type="tertiary", on_click=_clear)
+        return st.empty()
 
 
 def _drop(address: RowsAddress, change: dict[str, Any]) -> None:

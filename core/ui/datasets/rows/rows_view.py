@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import datasets
 from core.datasets import Dataset, Preview, Version, views
@@ -32,9 +33,11 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
     # from the footer while the real one is being computed
     known = datasets.profile(user, dataset.id, version=version.version)
     profile = {column["name"]: column for column in known.columns}
-    _show_toolbar(user, dataset, version, address, profile)
+    beside_chips = _show_toolbar(user, dataset, version, address, profile)
     with st.spinner("Reading the rows …", show_time=False), show.guarded():
         page, address = _fetch(user, dataset, address)
+        if beside_chips and address.view.narrows:
+            beside_chips.markdown(f"**{page.total:,} of {version.num_rows:,}**", width="content")
         _show_grid(page, version, address, profile)
         if known.status in COMING:
             _await_profile(user, dataset, version)
@@ -72,7 +75,7 @@ def _await_profile(user: User, dataset: Dataset, version: Version) -> None:
 
 def _show_toolbar(
     user: User, dataset: Dataset, version: Version, address: RowsAddress, profile: dict[str, Any]
-) -> None:
+) -> DeltaGenerator | None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="rows_toolbar"):
         st.session_state["rows_q"] = address.view.search or ""
         st.text_input(
@@ -97,7 +100,7 @@ def _show_toolbar(
         with st.popover("Export", icon=":material/download:", key="rows_download", width="content"):
             _show_downloads(dataset, version, address)
         places.link("edit", "Edit these rows", icon="edit", id=dataset.id, **_edited(address))
-    rows_filter.show_chips(user, version, address)
+    return rows_filter.show_chips(user, version, address)
 
 
 def _edited(address: RowsAddress) -> dict[str, str | None]:
