@@ -48,7 +48,7 @@ def task_for(weights: Weights, folder: Path, rows: Sequence[Any], **asked: Any) 
 
     def settings_for(count: int) -> Any:
         return resolve(
-            Hyperparameters(**{"n_epochs": 60, "batch_size": 4, "samples_every": 0} | asked),
+            Hyperparameters(**{"n_epochs": 50, "batch_size": 4, "samples_every": 0} | asked),
             num_examples=count,
             num_parameters=facts.num_parameters,
             context_length=facts.context_length,
