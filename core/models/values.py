@@ -65,6 +65,10 @@ class Model:
     created_at: datetime
     updated_at: datetime
 
+    def names(self, called: str) -> set[str]:
+        """Those under which a key's list of models may have it when it is called like this."""
+        return {called, self.id, self.name, self.openai_id}
+
 
 def present_version(session: Session, row: ModelVersionRow) -> ModelVersion:
     return ModelVersion(

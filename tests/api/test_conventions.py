@@ -376,8 +376,5 @@ def test_times_are_rfc_3339_in_utc(as_ada: Caller) -> None:
     datetime.fromisoformat(created)
 
 
-def test_api_key_is_refused_and_a_token_is_refused_by_v1(
-    client: TestClient, ada: User, with_key: Any
-) -> None:
-    assert with_key(ada).get("/api/auth/me").status_code == 401
+def test_a_token_is_refused_by_v1(client: TestClient, ada: User) -> None:
     assert client.get("/v1/models", headers=signed_in(ada)).status_code == 401

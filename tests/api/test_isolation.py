@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
     "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
+    "PATCH /api/apikeys/{key_id}": {"name": "mine now"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
     "PATCH /api/finetune/{job_id}": {"notes": "mine now"},

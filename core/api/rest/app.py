@@ -43,7 +43,8 @@ api = FastAPI(
     title="Luthier",
     version="1",
     description=(
-        "A team's data becomes models the team can call. Sign in, then send `Authorization: Bearer <token>`."
+        "A team's data becomes models the team can call. Send `Authorization: Bearer <token>`, with the "
+        "token of `POST /api/auth/login` or with an API key whose scopes name the route."
     ),
     routes=[route for router in ROUTERS for route in router.routes],
     docs_url=None,

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Request, Response
 
-from core.api.deps import Address, CurrentUser, Public, SignedIn, bearer_token, note_user
+from core.api.deps import Address, CurrentUser, SignedIn, SigningIn, bearer_token, note_user
 from core.people import sessions, users
 from core.people.sessions import AccessToken
 from core.people.users import Credentials, Registration, User
 
-public = APIRouter(route_class=Public, tags=["auth"])
+public = APIRouter(route_class=SigningIn, tags=["auth"])
 router = APIRouter(route_class=SignedIn, tags=["auth"])
 
 
