@@ -100,6 +100,7 @@ WITHOUT_OBJECTS = {
     "POST /api/auth/register",
     "POST /api/auth/login",
     "GET /api/auth/me",
+    "PATCH /api/auth/me",
     "POST /api/auth/logout",
     "GET /api/chats",
     "GET /api/datasets",
