@@ -7,7 +7,17 @@ from fastapi import APIRouter, Query
 from core import models
 from core.api.deps import CurrentUser, SignedIn
 from core.listing import Listed
-from core.models import Model, ModelChange, ModelList, ModelVersion, NewAlias, NewModel, VersionList
+from core.models import (
+    AliasMove,
+    Model,
+    ModelChange,
+    ModelList,
+    ModelVersion,
+    MoveList,
+    NewAlias,
+    NewModel,
+    VersionList,
+)
 
 router = APIRouter(route_class=SignedIn, tags=["models"])
 
@@ -52,8 +62,20 @@ def list_versions(
 
 @router.put("/models/{model_id}/aliases/{alias}")
 def set_alias(model_id: str, alias: str, new: NewAlias, user: CurrentUser) -> Model:
-    """Point an alias such as ``production`` at a version; ``name@alias`` is callable at once."""
+    """Point an alias such as ``production`` at a version; ``name@alias`` is callable at once.
+
+    Moving one needs a ``reason``, which goes into its log.
+    """
     return models.set_alias(user, model_id, alias, new)
+
+
+@router.get("/models/{model_id}/aliases/{alias}/moves")
+def list_moves(
+    model_id: str, alias: str, user: CurrentUser, query: Annotated[MoveList, Query()]
+) -> Listed[AliasMove]:
+    """Every change of an alias, newest first: ``from`` and ``to`` are numbers of versions, null where it was
+    made or removed."""
+    return models.list_moves(user, model_id, alias, query)
 
 
 @router.delete("/models/{model_id}/aliases/{alias}", status_code=204)
