@@ -107,6 +107,7 @@ WITHOUT_OBJECTS = {
     "GET /api/uploads",
     "POST /api/query",  # names tables: tested below
     "GET /api/models",
+    "POST /api/models/bases",
     "GET /api/finetune",
     "GET /api/finetune/queue",
     "GET /api/sweeps",

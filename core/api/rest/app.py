@@ -25,6 +25,7 @@ ROUTERS = (
     work.router,
     uploads.router,
     query.router,
+    models.admin,
     models.router,
     queue.router,  # before the jobs: their {job_id} would take its address
     exports.router,

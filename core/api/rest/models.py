@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from core import models
-from core.api.deps import CurrentUser, SignedIn
+from core.api.deps import Admin, CurrentUser, SignedIn
 from core.listing import Listed
 from core.models import (
     AliasMove,
@@ -15,11 +15,13 @@ from core.models import (
     ModelVersion,
     MoveList,
     NewAlias,
+    NewBase,
     NewModel,
     VersionList,
 )
 
 router = APIRouter(route_class=SignedIn, tags=["models"])
+admin = APIRouter(route_class=Admin, tags=["models"])
 
 
 @router.get("/models")
@@ -32,6 +34,15 @@ def list_models(user: CurrentUser, query: Annotated[ModelList, Query()]) -> List
 def create_model(new: NewModel, user: CurrentUser) -> Model:
     """A custom model: a base or tuned model with a system prompt and parameters of its own."""
     return models.create_custom(user, new)
+
+
+@admin.post("/models/bases", status_code=201)
+def add_base(new: NewBase, user: CurrentUser) -> Model:
+    """Add a base for everybody: a folder or a GGUF file on the server, or a hub id. Only an admin may.
+
+    Answers when the model has been looked at; a GGUF file is unpacked and a hub model downloaded first.
+    """
+    return models.add_base(user, new)
 
 
 @router.get("/models/{model_id}")
