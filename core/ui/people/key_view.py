@@ -94,9 +94,12 @@ def show_fresh(origin: str) -> None:
 
 def show_example(origin: str, model: str, key: str) -> None:
     st.caption("With the unmodified OpenAI SDK (`pip install openai`):")
-    st.code(
-        EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False)), language="python"
-    )
+    st.code(example(origin, model, key), language="python")
+
+
+def example(origin: str, model: str, key: str) -> str:
+    """Code that asks a model."""
+    return EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False))
 
 
 def newest_model(user: User) -> str:
