@@ -20,5 +20,4 @@ ALLOWED: dict[Scope, str] = {
 
 def titles(scopes: Iterable[str]) -> str:
     """``chat, fine-tuning``"""
-    known: dict[str, str] = {**TITLES}
-    return ", ".join(known.get(scope, scope).lower() for scope in scopes)
+    return ", ".join(title.lower() for scope, title in TITLES.items() if scope in set(scopes))
