@@ -57,12 +57,12 @@ def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
     """
     _check_alias(alias)
     with writing() as session:
-        row = find_changeable(session, user.id, model_id)
+        row = _find_locked(session, user.id, model_id)
         below = require_weights_model(session, row)
         version = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=new.version))
         if version is None:
             raise NotFound("There is no such version of this model.")
-        alias_row = session.get(ModelAliasRow, (row.id, alias), with_for_update=True)
+        alias_row = session.get(ModelAliasRow, (row.id, alias))
         before = _number(session, alias_row)
         if before != version.version:
             if before is not None and new.reason is None:
@@ -77,8 +77,8 @@ def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
 
 def drop_alias(user: User, model_id: str, alias: str) -> None:
     with writing() as session:
-        row = find_changeable(session, user.id, model_id)
-        alias_row = session.get(ModelAliasRow, (row.id, alias), with_for_update=True)
+        row = _find_locked(session, user.id, model_id)
+        alias_row = session.get(ModelAliasRow, (row.id, alias))
         if alias_row is None:
             raise _no_such_alias()
         _note(session, user, row, alias, before=_number(session, alias_row), after=None, reason=None)
@@ -99,6 +99,13 @@ def list_all_moves(user: User, model_id: str, query: MoveList | None = None) -> 
     """How all aliases of a model were moved."""
     with reading() as session:
         return _fetch(session, find(session, user.id, model_id), query or MoveList())
+
+
+def _find_locked(session: Session, user_id: str, model_id: str) -> ModelRow:
+    """Changes of one model's aliases wait for each other, so that each is from where the one before ended."""
+    row = find_changeable(session, user_id, model_id)
+    session.refresh(row, with_for_update=True)
+    return row
 
 
 def _fetch(session: Session, row: ModelRow, query: MoveList, **only: str) -> Listed[AliasMove]:

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from core import chats, uploads
 from core.api import apps, browser
+from core.api.scopes import scopes_for
 from core.people import api_keys, sessions
 from core.people.api_keys import NewKey
 from core.people.users import User
@@ -228,12 +229,13 @@ def base_id(adas: Things) -> str:
 
 
 class Bob:
-    """Calls any route as Bob, with whatever proves it there."""
+    """Calls any route as Bob, with whatever proves it there; with ``by_key`` ``/api`` by an API key, too."""
 
-    def __init__(self, client: TestClient, user: User) -> None:
+    def __init__(self, client: TestClient, user: User, *, by_key: bool = False) -> None:
         self.client = client
         _, key = api_keys.create(user, NewKey(name="bob"))
-        self.proof = {"/api": signed_in(user), "/v1": {"Authorization": f"Bearer {key}"}}
+        with_key = {"Authorization": f"Bearer {key}"}
+        self.proof = {"/api": with_key if by_key else signed_in(user), "/v1": with_key}
         self.cookie = sessions.claim_ticket(sessions.issue_ticket(user))
 
     def __call__(self, route: str, things: Things, body: dict[str, Any] | None) -> tuple[int, str]:
@@ -285,6 +287,16 @@ def test_another_users_object_in_the_path_does_not_exist(
     nobodys = as_bob_anywhere(route, Things.that_nobody_has(), BODIES.get(route))
     assert others == nobodys
     assert others[0] == 404
+
+
+def test_another_users_object_does_not_exist_for_a_key(client: TestClient, bob: User, adas: Things) -> None:
+    call = Bob(client, bob, by_key=True)
+    reached = [route for route in routes() if names_objects(route) and scopes_for(*route.split(" ", 1))]
+    assert len(reached) > 50
+    for route in reached:
+        others = call(route, adas, BODIES.get(route))
+        assert others == call(route, Things.that_nobody_has(), BODIES.get(route)), route
+        assert others[0] == 404, route
 
 
 CASES = [(route, index) for route, bodies in NAMED_IN_BODY.items() for index in range(len(bodies))]
