@@ -186,8 +186,7 @@ def migrate() -> None:
     from alembic.script import ScriptDirectory
 
     make_file()
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "core" / "migrations"))
+    config = Config(ROOT / "alembic.ini")
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with engine().connect() as connection:
         made_by = set(MigrationContext.configure(connection).get_current_heads())

@@ -8,7 +8,8 @@
     │   └── InvalidCredentials
     ├── Forbidden
     │   ├── ReadOnly
-    │   └── RegistrationClosed
+    │   ├── RegistrationClosed
+    │   └── ScopeMissing          what an API key's scopes do not name
     ├── NotFound                  missing, or somebody else's: the same thing
     ├── MethodNotAllowed
     ├── Conflict
@@ -92,6 +93,12 @@ class RegistrationClosed(Forbidden):
     """Registration needs an invitation. Ask an admin for a link."""
 
     code = "registration_closed"
+
+
+class ScopeMissing(Forbidden):
+    """The scopes of this API key do not name this."""
+
+    code = "scope_missing"
 
 
 class NotFound(LuthierError):

@@ -1,4 +1,4 @@
-"""Keys for own programs: make one, see it once, revoke it."""
+"""Keys for own programs: make one, see it once, change it, revoke it."""
 
 import streamlit as st
 
@@ -15,12 +15,14 @@ from core.ui.sign_in import require_user
 user = require_user()
 header = show.header(
     "API keys",
-    "A key lets your own programs call your models. It acts in your name: keep it secret.",
+    "A key lets your own programs do in your name what its scopes allow, on `/v1` and `/api`. "
+    "Keep it secret.",
     icon="key",
 )
 
+model_names = [model.name for model in models.list_models(user, ModelList(limit=100)).items]
 if header.button("New key", key="new_key", type="primary", icon=":material/add:"):
-    key_view.ask_for_new(user, [m.name for m in models.list_models(user, ModelList(limit=100)).items])
+    key_view.ask_for_new(user, model_names)
 
 key_view.show_fresh(origin())
 
@@ -34,7 +36,7 @@ with show.guarded():
             icon="key",
         )
     for api_key in found.items:
-        key_view.show_key(user, api_key)
+        key_view.show_key(user, api_key, model_names)
 
 if not key_view.is_fresh_shown():
     with st.expander("How to call this server", icon=":material/code:", expanded=True, key="how_to_call"):

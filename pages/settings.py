@@ -2,14 +2,15 @@
 
 import streamlit as st
 
+from core.fields import parse
 from core.people import passwords, sessions, users
-from core.people.users import User
+from core.people.users import AccountChange, User
 from core.ui import session, show, sign_in
 from core.ui.alerts import webhook_view
 
 
 def rename(user: User) -> None:
-    users.rename(user, st.session_state.my_name.strip())
+    users.change(user, parse(AccountChange, name=st.session_state.my_name.strip()))
     show.flash("Your name is saved.")
     st.rerun()  # the account menu shows it, too
 
@@ -17,7 +18,8 @@ def rename(user: User) -> None:
 def change_password(user: User) -> None:
     old, new, again = (st.session_state[key] for key in ("old_password", "new_password", "again_password"))
     passwords.require_same(new, again)
-    users.change_password(user, old=old, new=new, keep=session.token())
+    wanted = parse(AccountChange, password=new, old_password=old)
+    users.change(user, wanted, keep_cookie=session.token())
     st.toast(
         "Your password is changed. Other browsers and API tokens are signed out.",
         icon=":material/check_circle:",

@@ -61,3 +61,8 @@ def test_dependency_is_pinned_and_explained(line: str) -> None:
 @pytest.mark.parametrize("folder", ["pages", "core", "data", "tests", ".streamlit", ".ci"])
 def test_tree_in_readme_names_every_folder(folder: str) -> None:
     assert f"{folder}/" in README
+
+
+def test_readme_says_how_to_use_alembic() -> None:
+    for command in ("current", "upgrade head", "revision", "check"):
+        assert f".venv/bin/alembic {command}" in README

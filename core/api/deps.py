@@ -1,8 +1,9 @@
 """What routers ask for: who calls, and a body that is really JSON.
 
-A router's ``route_class`` says who may come in, and is asked before the body is read: :class:`Public` or
-:class:`SignedIn` (``/v1`` has its own). Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes
-the raw request itself.
+A router's ``route_class`` says who may come in, and is asked before the body is read: :class:`Public`,
+:class:`SigningIn`, :class:`SignedIn` or :class:`Admin` (``/v1`` has its own). API keys come in where
+``core.api.scopes`` lets them. Bodies are at most 1 MiB of strict UTF-8 JSON, unless the route takes the raw
+request itself.
 
 Plain functions run in a thread. Handing a request over to one costs as much as a query, so one with a small
 body or none is handed over once: who calls is found out in the thread that then answers. Before anything is
@@ -11,6 +12,7 @@ said about such a body, it is found out all the same.
 
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, ClassVar, NoReturn, get_type_hints
@@ -21,8 +23,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.errors import BadRequest, TooLarge, Unauthorized
-from core.people import sessions
+from core.api.scopes import scopes_for
+from core.errors import BadRequest, Forbidden, ScopeMissing, TooLarge, Unauthorized
+from core.people import api_keys, sessions
+from core.people.api_keys import PREFIX, Caller
 from core.people.users import User
 
 MAX_JSON_BYTES, SMALL_JSON_BYTES = 2**20, 2**14
@@ -78,18 +82,37 @@ class Public(APIRoute):
         return reading_json(self, super().get_route_handler())
 
 
+class SigningIn(Public):
+    """Anybody may call but programs with an API key: these need not sign in, and may not for anybody."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def handle_people(request: Request) -> Response:
+            if _has_key(request):
+                raise ScopeMissing("API keys may not be used for this. They need no signing in.")
+            return await handle(request)
+
+        return handle_people
+
+
 class Guarded(APIRoute):
     """Nobody comes in unknown, nor is told what is wrong with a request.
 
-    ``find_caller`` is asked once per request, before a body of more than 16 KiB is read; parameters of the
-    type ``asked_as`` get what it found.
+    ``find_caller`` is asked once per request, before a body of more than 16 KiB is read. Parameters of the
+    types in ``asked_as`` get what the function beside the type makes of what it found.
     """
 
-    asked_as: ClassVar[Any]
+    asked_as: ClassVar[tuple[tuple[Any, Callable[[Any], Any]], ...]]
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         hints = get_type_hints(endpoint, include_extras=True)
-        self._asking = [name for name, hint in hints.items() if hint == self.asked_as]
+        self._asking = {
+            name: of_found
+            for name, hint in hints.items()
+            for asked, of_found in self.asked_as
+            if hint == asked
+        }
         self._is_plain = not iscoroutinefunction(endpoint)
         super().__init__(path, self._knowing_who_calls(endpoint), **options)
 
@@ -122,8 +145,8 @@ class Guarded(APIRoute):
         """The endpoint as FastAPI is to call it: with the request in place of who calls."""
 
         def call(values: dict[str, Any]) -> Any:
-            callers = {name: self._caller_of(values[name]) for name in self._asking}
-            return endpoint(**values | callers)
+            found = {name: of(self._caller_of(values[name])) for name, of in self._asking.items()}
+            return endpoint(**values | found)
 
         @wraps(endpoint)
         async def answer(**values: Any) -> Any:
@@ -154,6 +177,11 @@ def bearer_token(request: Request) -> str:
     return token.strip()
 
 
+def _has_key(request: Request) -> bool:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and token.strip().startswith(PREFIX)
+
+
 def note_user(request: Request, user: User) -> None:
     """For the request log."""
     if facts := request.scope.get("luthier"):
@@ -165,19 +193,58 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+@dataclass(frozen=True)
+class ApiCaller:
+    """Who calls ``/api``. ``key``: the API key it is done with, None for somebody who has signed in."""
+
+    user: User
+    key: Caller | None = None
+
+
+async def _asking_key(request: Request) -> Request:
+    """As ``asking_request``, for a parameter that gets the API key."""
+    return request
+
+
 CurrentUser = Annotated[User, Depends(asking_request)]
+CurrentKey = Annotated[Caller | None, Depends(_asking_key)]
 Address = Annotated[str, Depends(address_of)]
 
 
 class SignedIn(Guarded):
-    """Needs ``Authorization: Bearer <token>`` with a signed token; API keys are refused."""
+    """Needs ``Authorization: Bearer <token>`` with a signed token, or with an API key whose scopes name the
+    route."""
 
-    asked_as = CurrentUser
+    asked_as = ((CurrentUser, lambda found: found.user), (CurrentKey, lambda found: found.key))
 
-    def find_caller(self, request: Request) -> User:
-        user = sessions.user_for_jwt(bearer_token(request))
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        # the router's paths begin behind /api
+        self._scopes = {method: scopes_for(method, "/api" + path) for method in self.methods or ()}
+
+    def find_caller(self, request: Request) -> ApiCaller:
+        token = bearer_token(request)
+        if token.startswith(PREFIX):
+            return self._find_key(request, token)
+        user = sessions.user_for_jwt(token)
         note_user(request, user)
-        return user
+        return ApiCaller(user)
+
+    def _find_key(self, request: Request, token: str) -> ApiCaller:
+        caller = api_keys.identify(token)
+        note_user(request, caller.user)
+        api_keys.require_api(caller, self._scopes[request.method])
+        return ApiCaller(caller.user, caller)
+
+
+class Admin(SignedIn):
+    """Needs an admin's signed token."""
+
+    def find_caller(self, request: Request) -> ApiCaller:
+        found = super().find_caller(request)
+        if not found.user.is_admin:
+            raise Forbidden("Only an admin may do this.")
+        return found
 
 
 def reading_json(route: APIRoute, handle: Handler) -> Handler:

@@ -1,26 +1,19 @@
-"""What both APIs do around their routers: methods, CORS and unknown addresses.
+"""What both APIs do around their routers: methods, unknown addresses, and what other origins are told
+(``cors``).
 
 Routers never see HEAD (it is GET without a body), OPTIONS, a wrong method or an unknown path: these are
-answered here, with the API's own error body. CORS answers only the configured origins, exactly; nothing is
-reflected.
+answered here, with the API's own error body.
 """
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from core.api import cors
 from core.api.errors import Renderer
 from core.api.last_resort import request_id_of
-from core.config import settings
 from core.errors import MethodNotAllowed, NotFound
-
-CORS_HEADERS = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
-    "Access-Control-Max-Age": "600",
-}
 
 
 class ApiEdge:
@@ -33,11 +26,12 @@ class ApiEdge:
         for route in app.routes:
             if isinstance(route, Route):
                 self.routes.setdefault(_first_part(route.path), []).append(route)
+        self.methods = _with_ours({m for route in app.routes for m in getattr(route, "methods", None) or ()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``scope["path"]`` is the whole path; the app sees what is behind the prefix."""
         scope = dict(scope, root_path=self.prefix)
-        send = _with_cors(send, scope)
+        send = self.with_cors(scope, send)
         early = self._answer_without_router(scope)
         if early is not None:
             await early(scope, receive, send)
@@ -51,7 +45,11 @@ class ApiEdge:
         inner = path.removeprefix(self.prefix)
         routes = self.routes.get(_first_part(inner), ())
         methods = {m for route in routes if route.path_regex.match(inner) for m in route.methods or ()}
-        return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())) if methods else []
+        return _with_ours(methods) if methods else []
+
+    def with_cors(self, scope: Scope, send: Send) -> Send:
+        """``send``, as pages of other origins are to be answered."""
+        return cors.answering(scope, send, self.methods)
 
     def _answer_without_router(self, scope: Scope) -> Response | None:
         allowed = self.allowed_methods(scope["path"]) if "\x00" not in scope["path"] else []
@@ -66,30 +64,13 @@ class ApiEdge:
         return None
 
 
+def _with_ours(methods: set[str]) -> list[str]:
+    """With those that are answered here."""
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
 def _first_part(path: str) -> str:
     return path[1:].partition("/")[0]
-
-
-def _with_cors(send: Send, scope: Scope) -> Send:
-    allowed = settings().cors_origin_list
-    if not allowed:
-        return send
-    origin = Headers(scope=scope).get("origin")
-
-    async def answering_send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.add_vary_header("Origin")
-            if origin in allowed:
-                headers.update(
-                    {
-                        "Access-Control-Allow-Origin": origin,
-                        **(CORS_HEADERS if scope["method"] == "OPTIONS" else {}),
-                    }
-                )
-        await send(message)
-
-    return answering_send
 
 
 def _without_body(send: Send) -> Send:

@@ -26,6 +26,7 @@ STATUS = {
     "forbidden": 403,
     "read_only": 403,
     "registration_closed": 403,
+    "scope_missing": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "timeout": 408,

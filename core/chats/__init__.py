@@ -35,6 +35,7 @@ from core.chats.records import (
     update,
 )
 from core.chats.replies import recover, shut_down
+from core.chats.sources import is_command
 
 __all__ = [
     "Chat",
@@ -51,6 +52,7 @@ __all__ = [
     "delete_message",
     "get",
     "get_message",
+    "is_command",
     "list_chats",
     "list_messages",
     "recover",

@@ -48,11 +48,13 @@ def start(user: User, new: NewMessage, *, api_key_id: str | None = None) -> Sent
     """Store a message and, if asked for, begin the reply; returns at once.
 
     Raises NotFound for the chat or the message to replace, Conflict when the model was deleted, another reply
-    is being written or the message to replace is not shown, Unavailable.
+    is being written or the message to replace is not shown, OutOfTokens, Unavailable.
     """
     chat = get(user, new.chat_id)
     is_command = new.role == "user" and sources.is_command(new.content)
     answering = _answering(user, chat, is_command) if new.generate else None
+    if isinstance(answering, models.Callable):
+        token_limits.require_some_left(api_key_id)
     with writing() as session:
         row = find(session, user, chat.id, lock=True)
         if answering or new.replaces:
@@ -89,7 +91,10 @@ def send(
     if reply.error and not reply.content:
         rewind(user, sent.message.id)
     if reply.error:
-        raise (class_of(reply.error["code"]) or Unavailable)(reply.error["message"])
+        error = (class_of(reply.error["code"]) or Unavailable)(reply.error["message"])
+        if isinstance(error, OutOfTokens):
+            error.retry_after = token_limits.seconds_to_next_month()
+        raise error
     return Sent(sent.message, reply)
 
 

@@ -1,4 +1,4 @@
-"""``datasets``, ``models``, ``export``: what there is to train on, from and with."""
+"""``datasets``, ``models``, ``add-base``, ``export``: what there is to train on, from and with."""
 
 import argparse
 import time
@@ -11,6 +11,7 @@ from core.cli.options import add_command, add_fields, read_fields
 from core.exports import Export, NewExport
 from core.exports.queue import ExportQueue
 from core.fields import parse
+from core.models import NewBase
 from core.people.users import User
 
 LOOK_SECONDS = 0.5
@@ -18,6 +19,10 @@ OPEN = ("waiting", "running")
 # a push is for the page: the server's memory holds its token, and a shell keeps words
 PUSHING = ("repository", "private", "token")
 KINDS = tuple(kind for kind in exports.KINDS if kind != "hub")
+ADDING = """
+A folder with a Hugging Face language model stays where it is. A GGUF file is unpacked, and a hub model
+downloaded, into the data folder.
+"""
 EXPORTING = """
 The export is made by a process of its own and offered only when it answers like the model here. The server
 that works on this data folder makes it; --wait waits for that and prints the file's path. Where no server
@@ -32,6 +37,12 @@ def add_commands(commands: Any) -> None:
     ):
         parser = add_command(commands, name, act, help)
         parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser = add_command(
+        commands, "add-base", add_base, "Add a base model for everybody (admins only).", more=ADDING
+    )
+    parser.add_argument("name", metavar="NAME", help="what it will be called")
+    parser.add_argument("source", metavar="SOURCE", help="a folder, a GGUF file or a hub id")
+    add_fields(parser, NewBase, without=("name", "source"))
     parser = add_command(
         commands, "export", export, "Make a model into a form that runs elsewhere.", more=EXPORTING
     )
@@ -69,6 +80,16 @@ def list_models(user: User, chosen: argparse.Namespace) -> int:
         output.table(
             ("MODEL", "NAME", "TYPE", "VERSION", "SIZE", "AGE"), lines, flexible=1, empty="No model yet."
         )
+    return 0
+
+
+def add_base(user: User, chosen: argparse.Namespace) -> int:
+    base = models.add_base(user, parse(NewBase, **read_fields(chosen, NewBase)))
+    if chosen.json:
+        output.show(base)
+    else:
+        print(base.id)
+        output.note(f"{base.name} is ready for everybody: {output.size(base.num_parameters)} parameters.")
     return 0
 
 

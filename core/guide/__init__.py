@@ -64,6 +64,7 @@ CHAPTERS = (
     Chapter("devices", "Several devices, Ray", "hub"),
     Chapter("command-line", "Command line", "terminal"),
     Chapter("exports", "Exports", "ios_share"),
+    Chapter("keys", "API keys", "key"),
     Chapter("alerts", "Alerts", "notifications"),
 )
 

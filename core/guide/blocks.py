@@ -1,4 +1,4 @@
-"""Tables of the guide that come from the code: settings, methods, formats, runners, commands."""
+"""Tables of the guide that come from the code: settings, methods, formats, runners, commands, scopes."""
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,9 +6,12 @@ from typing import Any
 
 from core import cli
 from core.alerts import ALERT_KINDS
+from core.api import apps
+from core.api.scopes import Reach, decision
 from core.config import Settings
 from core.fields import properties_of
 from core.formats import FORMATS
+from core.people.api_keys import SCOPES, Scope
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
 from core.training.presets import PRESETS
@@ -73,9 +76,35 @@ def alerts() -> str:
     return _table(("Alert", "When"), [(f"**{name}**", kind.help) for name, kind in ALERT_KINDS.items()])
 
 
+def scopes() -> str:
+    """What each scope of API keys reaches, as the table that decides it has it."""
+    rows = [(f"`{scope}`", _reached(scope, "/api"), _reached(scope, "/v1") or "–") for scope in SCOPES]
+    return _table(("Scope", "On `/api`", "On `/v1`"), rows)
+
+
+def _reached(scope: Scope, prefix: str) -> str:
+    """Lines of the table that decide about a route there is, the widest of each path."""
+    lines = [line for line in _deciding() if scope in line.scopes and line.path.startswith(prefix + "/")]
+    whole = {line.path for line in lines if line.methods == "*"}
+    parts = {line.path: f"{line.methods} " for line in lines if line.path not in whole}
+    return ", ".join(
+        f"{parts.get(path, '')}`{path.removeprefix(prefix)}`" for path in sorted(whole | {*parts})
+    )
+
+
+def _deciding() -> set[Reach]:
+    routes = (
+        (method, prefix + str(getattr(route, "path", "")))
+        for prefix, app in zip(("/api", "/v1"), apps(), strict=True)
+        for route in app.routes
+        for method in getattr(route, "methods", None) or ()
+    )
+    return {line for method, path in routes if (line := decision(method, path))}
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     one.__name__: one
-    for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts)
+    for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts, scopes)
 }
 
 

@@ -1,9 +1,9 @@
-"""``python -m core.inference.check_model FOLDER``, or ``HUB_ID FOLDER``
-to download first: is this a model we can train and serve?
+"""``python -m core.inference.check_model FOLDER``, or ``HUB_ID FOLDER`` to download first, or
+``FILE.gguf FOLDER`` to unpack it there: is this a model we can train and serve?
 
-Prints one JSON line: the facts, or ``{"error": "sentence"}``. Code that a model brings along is never run.
-Checked are the configuration, the tokenizer, and the safetensors headers; the weights themselves are not
-loaded.
+Prints one JSON line: the facts, or ``{"error": "sentence"}``, which names what was asked about by its last
+part and no other place of the server. Code that a model brings along is never run. Checked are the
+configuration, the tokenizer, and the safetensors headers; the weights of a folder are not loaded.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from typing import Any
 
 from core import chat_templates
 from core.chat_templates import TemplateFinding
+from core.inference import gguf_reading
 from core.weights import PLAIN_TEMPLATE, read_facts, read_template
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -36,14 +37,28 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(answer))
 
 
-def check(source: str, download_to: str | None = None) -> dict[str, Any]:
+def check(source: str, into: str | None = None) -> dict[str, Any]:
     try:
-        folder = _download(source, Path(download_to)) if download_to else Path(source)
-        return _facts(folder)
+        return _facts(_fill(source, Path(into)) if into else Path(source))
     except HubUnreachable as error:
         return {"error": str(error), "unavailable": True}
-    except NoModel as error:
-        return {"error": str(error)}
+    except (NoModel, gguf_reading.NotConverted) as error:
+        return {"error": f'"{_shown(source)}" {error}'}
+    except OSError as error:  # its own words name a place
+        return {"error": f'"{_shown(source)}" cannot be read: {(error.strerror or "it is broken").lower()}'}
+
+
+def _shown(source: str) -> str:
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+def _fill(source: str, folder: Path) -> Path:
+    if not Path(source).is_absolute():
+        return _download(source, folder)
+    if not Path(source).is_file():
+        raise NoModel("is missing: there is no such file on the server")
+    gguf_reading.convert(Path(source), folder)
+    return folder
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -52,8 +67,9 @@ def _facts(folder: Path) -> dict[str, Any]:
     findings = _check_tokenizer(folder)
     try:
         facts = read_facts(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NoModel(f"is no model: the weights cannot be read ({error})") from error
+    except (ValueError, KeyError, TypeError) as error:  # our own sentences, or what JSON lacks
+        said = f" ({error})" if isinstance(error, ValueError) else ""
+        raise NoModel(f"is no model: the weights cannot be read{said}") from error
     return {
         "architecture": architecture,
         "num_parameters": facts.num_parameters,
@@ -67,9 +83,9 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 def _require_files(folder: Path) -> None:
     if not folder.exists():
-        raise NoModel("there is no such folder on the server")
+        raise NoModel("is missing: there is no such folder on the server")
     if not folder.is_dir():
-        raise NoModel("is a file; give the folder that holds config.json")
+        raise NoModel("is a file, and no GGUF file; give that, or the folder that holds config.json")
     if not (folder / "config.json").is_file():
         raise NoModel("is no model: config.json is missing")
     if (folder / "adapter_config.json").is_file():

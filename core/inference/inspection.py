@@ -12,7 +12,7 @@ from pathlib import Path
 from core.config import ROOT, child_environment
 from core.errors import Unavailable, ValidationError
 
-FOLDER_SECONDS, DOWNLOAD_SECONDS = 180, 3600
+FOLDER_SECONDS, FETCH_SECONDS = 180, 3600
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,22 @@ class Inspected:
     chat_template: tuple[dict[str, str], ...] = ()
 
 
-def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
-    """Raises ValidationError (field ``source``) with what is missing,
-    Unavailable when the hub cannot be reached."""
+def inspect(source: str, *, into: Path | None = None) -> Inspected:
+    """Of a folder; or of a hub id or a GGUF file (an absolute path), brought ``into`` an empty folder first.
+
+    Raises ValidationError (field ``source``) with what is missing, Unavailable when the hub cannot be
+    reached.
+    """
     command = [
         sys.executable,
         "-m",
         "core.inference.check_model",
         source,
-        *([str(download_to)] if download_to else []),
+        *([str(into)] if into else []),
     ]
-    seconds = DOWNLOAD_SECONDS if download_to else FOLDER_SECONDS
-    offline = {} if download_to else {"HF_HUB_OFFLINE": "1"}
+    seconds = FETCH_SECONDS if into else FOLDER_SECONDS
+    is_from_hub = into is not None and not Path(source).is_absolute()
+    offline = {} if is_from_hub else {"HF_HUB_OFFLINE": "1"}
     try:
         done = subprocess.run(
             command,
@@ -62,7 +66,8 @@ def inspect(source: str, *, download_to: Path | None = None) -> Inspected:
     if answer is None:
         raise ValidationError.of(
             "source",
-            "could not be read as a model: the check was stopped, as happens when memory runs out",
+            f'"{Path(source).name}" could not be read as a model: '
+            "the check was stopped, as happens when memory runs out",
         )
     if error_text := answer.get("error"):
         raise (

@@ -8,13 +8,23 @@ get out that of ``core.exports``. ``location`` says where weights lie, to those 
 external answers on another server and has no versions here.
 
 - ``values``: what services hand out
-- ``registry``: list, get, create, change, delete, aliases
+- ``registry``: list, get, create, change, delete
+- ``aliases``: names that point at a version, and the log of their moves
 - ``calling``: names to versions, versions to folders
 - ``checkpoint_calls``: checkpoints of jobs as something to call
 - ``publishing``: how weights get in: a finished job, the starter, a base added by an admin
 - ``card``: what stands in the README.md of a fine-tuned model
 """
 
+from core.models.aliases import (
+    AliasMove,
+    MoveList,
+    NewAlias,
+    drop_alias,
+    list_all_moves,
+    list_moves,
+    set_alias,
+)
 from core.models.calling import Callable, location, resolve
 from core.models.checkpoint_calls import is_reference, reference, whole_base
 from core.models.publishing import (
@@ -30,18 +40,15 @@ from core.models.publishing import (
 from core.models.registry import (
     ModelChange,
     ModelList,
-    NewAlias,
     NewModel,
     Parameters,
     VersionList,
     create_custom,
     delete,
-    drop_alias,
     get,
     list_models,
     list_versions,
     require,
-    set_alias,
     template_findings,
     update,
 )
@@ -49,11 +56,13 @@ from core.models.values import Model, ModelVersion
 
 __all__ = [
     "STARTER",
+    "AliasMove",
     "Callable",
     "Model",
     "ModelChange",
     "ModelList",
     "ModelVersion",
+    "MoveList",
     "NewAlias",
     "NewBase",
     "NewModel",
@@ -68,7 +77,9 @@ __all__ = [
     "ensure_starter",
     "get",
     "is_reference",
+    "list_all_moves",
     "list_models",
+    "list_moves",
     "list_versions",
     "location",
     "publish",

@@ -42,11 +42,11 @@ SWEEP_AFTER_SECONDS = 3600  # a worker that outlived the server may be publishin
 
 
 class NewBase(Input):
-    """``source``: a folder on the server with a Hugging Face causal language model,
-    or a hub id such as ``org/name``."""
+    """``source``: on the server, a folder with a Hugging Face causal language model or a GGUF file; or a hub
+    id such as ``org/name``."""
 
     name: str = Field(min_length=1, max_length=100, title="Name")
-    source: str = Field(min_length=1, max_length=1000, title="Folder or hub id")
+    source: str = Field(min_length=1, max_length=1000, title="Folder, GGUF file or hub id")
     description: str = Field("", max_length=2000, title="Description")
 
 
@@ -162,7 +162,7 @@ def ensure_starter() -> None:
 def add_base(user: User, new: NewBase) -> Model:
     """Admins add bases for everyone.
 
-    A folder stays where it is, a hub model is downloaded into the data folder.
+    A folder stays where it is; a GGUF file is unpacked, and a hub model downloaded, into the data folder.
 
     Raises Forbidden, ValidationError (no such model, or not one we can serve), Unavailable (offline),
     Conflict (name taken).
@@ -170,15 +170,22 @@ def add_base(user: User, new: NewBase) -> Model:
     if not user.is_admin:
         raise Forbidden("Only an admin may add base models.")
     _require_free_base_name(new.name)
-    folder = Path(new.source).expanduser()
-    if folder.is_absolute() or folder.exists():
-        return _register_base(
-            new, folder=folder.resolve(), found=inspect(str(folder.resolve())), version_id=new_id("mdv")
-        )
-    version_id = new_id("mdv")
+    version_id, here = new_id("mdv"), _on_this_server(new.source)
+    if here and here.suffix.lower() != ".gguf":
+        return _register_base(new, folder=here.resolve(), found=inspect(str(here)), version_id=version_id)
+    storage.require_space()
     with storage.publishing(storage.model_dir(version_id)) as draft:
-        inspection = inspect(new.source, download_to=draft)
-    return _register_base(new, folder=storage.model_dir(version_id), found=inspection, version_id=version_id)
+        found = inspect(str(here) if here else new.source, into=draft)
+    return _register_base(new, folder=storage.model_dir(version_id), found=found, version_id=version_id)
+
+
+def _on_this_server(source: str) -> Path | None:
+    """None for a hub id."""
+    try:
+        path = Path(source).expanduser()
+        return path.absolute() if path.is_absolute() or path.exists() else None
+    except (OSError, RuntimeError):  # longer than a name may be, or the home of nobody
+        return None
 
 
 def _published(job_id: str) -> Published | None:

@@ -1,4 +1,4 @@
-"""List, look up, create, change and delete models, and move their aliases.
+"""List, look up, create, change and delete models. Their aliases: ``aliases``.
 
 Rules: names are unique per user (the table says so); base models are read-only, only an admin may remove one
 that was added and that nobody uses; nothing is deleted while an alias, an active job or another model stands
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core import storage
 from core.chat_templates import TemplateFinding
 from core.db import find_row, reading, writing
-from core.errors import Conflict, InUse, NotFound, ReadOnly, ValidationError
+from core.errors import Conflict, InUse, ReadOnly, ValidationError
 from core.fields import Input
 from core.listing import Listed, ListQuery, SearchQuery, fetch
 from core.models.values import (
@@ -25,6 +25,7 @@ from core.models.values import (
     ModelVersion,
     export_ids_of,
     find,
+    find_changeable,
     no_such_model,
     present,
     present_version,
@@ -101,12 +102,6 @@ class ModelChange(Input):
     parameters: Parameters = Field(default_factory=Parameters)
 
 
-class NewAlias(Input):
-    version: int = Field(ge=1)
-    force: bool = False
-    reason: str | None = Field(None, max_length=500)
-
-
 def list_models(user: User, query: ModelList) -> Listed[Model]:
     statement = select(ModelRow).where(ModelRow.is_visible_to(user.id), query.found_in(ModelRow.name))
     if query.type:
@@ -162,9 +157,7 @@ def create_custom(user: User, new: NewModel) -> Model:
 
 def update(user: User, model_id: str, change: ModelChange) -> Model:
     with writing() as session:
-        row = find(session, user.id, model_id)
-        if row.type == "base":
-            raise ReadOnly
+        row = find_changeable(session, user.id, model_id)
         for field in change.model_fields_set & {"name", "description", "system_prompt"}:
             setattr(row, field, getattr(change, field))
         if "parameters" in change.model_fields_set:
@@ -211,42 +204,6 @@ def template_findings(version_id: str) -> list[TemplateFinding]:
         row = session.get(ModelVersionRow, version_id)
         known = row.settings.get("chat_template") if row else None
     return [TemplateFinding(**finding) for finding in known or []]
-
-
-def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
-    """Point ``name@alias`` at a version. Raises NotFound for the version, ReadOnly for a base."""
-    _check_alias(alias)
-    with writing() as session:
-        row = _find_changeable(session, user.id, model_id)
-        below = require_weights_model(session, row)
-        version = session.scalar(select(ModelVersionRow).filter_by(model_id=below.id, version=new.version))
-        if version is None:
-            raise NotFound("There is no such version of this model.")
-        session.merge(ModelAliasRow(model_id=row.id, alias=alias, version_id=version.id))
-        session.flush()
-        return present(session, row)
-
-
-def drop_alias(user: User, model_id: str, alias: str) -> None:
-    with writing() as session:
-        row = _find_changeable(session, user.id, model_id)
-        alias_row = session.get(ModelAliasRow, (row.id, alias))
-        if alias_row is None:
-            raise NotFound("There is no such alias.")
-        session.delete(alias_row)
-
-
-def _find_changeable(session: Session, user_id: str, model_id: str) -> ModelRow:
-    row = find(session, user_id, model_id)
-    if row.type == "base":
-        raise ReadOnly
-    return row
-
-
-def _check_alias(alias: str) -> None:
-    plain = alias.replace("-", "").replace("_", "")
-    if not (plain.isascii() and plain.isalnum() and len(alias) <= 64) or alias.isdecimal():
-        raise ValidationError.of("alias", "must be up to 64 letters, digits, - and _, and not only digits")
 
 
 def _flush_name(session: Session, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, ReadOnly
 from core.models.evaluations import metrics_of
 from core.tables import ExportRow, ModelAliasRow, ModelRow, ModelVersionRow
 
@@ -65,6 +65,10 @@ class Model:
     created_at: datetime
     updated_at: datetime
 
+    def names(self, called: str) -> set[str]:
+        """Those under which a key's list of models may have it when it is called like this."""
+        return {called, self.id, self.name, self.openai_id}
+
 
 def present_version(session: Session, row: ModelVersionRow) -> ModelVersion:
     return ModelVersion(
@@ -119,6 +123,14 @@ def find(session: Session, user_id: str, model_id: str) -> ModelRow:
     row = session.scalar(select(ModelRow).where(ModelRow.id == model_id, ModelRow.is_visible_to(user_id)))
     if row is None:
         raise no_such_model()
+    return row
+
+
+def find_changeable(session: Session, user_id: str, model_id: str) -> ModelRow:
+    """As ``find``. Raises ReadOnly for a base."""
+    row = find(session, user_id, model_id)
+    if row.type == "base":
+        raise ReadOnly
     return row
 
 

@@ -1,23 +1,26 @@
-"""Keys by which programs call ``/v1``: 256 random bits, shown once, kept as a hash.
+"""Keys by which programs call both APIs: 256 random bits, shown once, kept as a hash.
 
 Rules: at most 50 active keys per user; a revoked or expired key is refused at the next request; a key may be
-narrowed to scopes and models and to a number of tokens per calendar month (UTC). Finding out who calls is
-:func:`identify`, what the key may do the ``require_…`` functions; what its owner may do is every service's
-own business.
+narrowed to scopes and models and to a number of tokens per calendar month (UTC). A key from before scopes
+held on ``/api`` reaches ``/v1`` only, until its scopes are set again. Finding out who calls is
+:func:`identify`; which routes a scope names is ``core.api.scopes``'s business, what the key's owner may do
+every service's own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
+import sqlalchemy
 from pydantic import Field
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select
+from sqlalchemy.orm import Session
 
 from core import clock
 from core.db import find_row, reading, writing
-from core.errors import Conflict, Forbidden, NotFound, Unauthorized
-from core.fields import Input, Name100
+from core.errors import Conflict, NotFound, ScopeMissing, Unauthorized
+from core.fields import Input, Name100, Name200
 from core.listing import Listed, SearchQuery, fetch
 from core.people.users import ACCOUNT, User, present
 from core.security import digest, new_id, new_token
@@ -36,6 +39,7 @@ _BY_KEY = (
         *ACCOUNT,
         ApiKeyRow.id.label("key_id"),
         ApiKeyRow.scopes,
+        ApiKeyRow.reaches_api,
         ApiKeyRow.models,
         ApiKeyRow.monthly_token_limit,
         ApiKeyRow.last_used_at,
@@ -45,12 +49,31 @@ _BY_KEY = (
 )
 
 
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
+Models = Annotated[list[Name200], Field(max_length=100)]
+Days = Annotated[int, Field(ge=1, le=365)]
+Tokens = Annotated[int, Field(ge=1, le=10**12)]
+
+
 class NewKey(Input):
+    """Without ``scopes`` it has all of them, without ``models`` it may call all of its owner's."""
+
     name: Name100
-    expires_in_days: int | None = Field(None, ge=1, le=365)
-    scopes: list[Scope] | None = Field(None, min_length=1, max_length=len(SCOPES))
-    models: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(None, max_length=100)
-    monthly_token_limit: int | None = Field(None, ge=1, le=10**12)
+    expires_in_days: Days | None = None
+    scopes: Scopes | None = None
+    models: Models | None = None
+    monthly_token_limit: Tokens | None = None
+
+
+class KeyChange(Input):
+    """Only the fields that were given are changed. Null for ``models``: all; for ``monthly_token_limit``: no
+    limit; for ``expires_in_days``, which count from now: never."""
+
+    name: Name100 = ""
+    scopes: Scopes = []
+    models: Models | None = None
+    monthly_token_limit: Tokens | None = None
+    expires_in_days: Days | None = None
 
 
 class KeyList(SearchQuery):
@@ -61,7 +84,7 @@ class KeyList(SearchQuery):
 class ApiKey:
     """A key without its secret; ``prefix`` is what people recognise it by.
 
-    ``models`` None: all of its owner's.
+    ``models`` None: all of its owner's. ``reaches_api`` False: made before scopes held on ``/api``.
     """
 
     id: str
@@ -72,6 +95,7 @@ class ApiKey:
     last_used_at: datetime | None
     revoked_at: datetime | None
     scopes: list[str]
+    reaches_api: bool
     models: list[str] | None
     monthly_token_limit: int | None
 
@@ -83,6 +107,7 @@ class Caller:
     user: User
     key_id: str
     scopes: frozenset[str]
+    reaches_api: bool
     models: frozenset[str] | None
     monthly_token_limit: int | None
 
@@ -96,19 +121,37 @@ def create(user: User, new: NewKey) -> tuple[ApiKey, str]:
         name=new.name,
         key_hash=digest(secret),
         prefix=secret[:SHOWN_CHARACTERS],
-        scopes=sorted(set(new.scopes or SCOPES), key=SCOPES.index),
+        scopes=_in_order(new.scopes or SCOPES),
         models=new.models,
         monthly_token_limit=new.monthly_token_limit,
         created_at=at,
-        expires_at=at + timedelta(days=new.expires_in_days) if new.expires_in_days else None,
+        expires_at=_in_days(new.expires_in_days, at),
     )
-    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
-    count = select(func.count()).select_from(ApiKeyRow).where(*active)
     with writing() as session:
-        if (session.scalar(count, {"at": clock.now()}) or 0) >= MAX_ACTIVE:
-            raise Conflict(f"You have {MAX_ACTIVE} active keys. Revoke one that is no longer used first.")
+        _require_room(session, user)
         session.add(row)
     return _present(row), secret
+
+
+def update(user: User, key_id: str, change: KeyChange) -> ApiKey:
+    """From the next request on. Setting the scopes makes them hold on ``/api``, too.
+
+    Raises NotFound, also for a revoked key, Conflict when an expired key would be the 51st active one.
+    """
+    given = change.model_fields_set
+    with writing() as session:
+        row = session.scalar(select(ApiKeyRow).where(*_unrevoked(user, key_id)))
+        if row is None:
+            raise _no_such_key()
+        if row.expires_at and row.expires_at <= clock.now() and "expires_in_days" in given:
+            _require_room(session, user)
+        for field in given & {"name", "models", "monthly_token_limit"}:
+            setattr(row, field, getattr(change, field))
+        if "scopes" in given:
+            row.scopes, row.reaches_api = _in_order(change.scopes), True
+        if "expires_in_days" in given:
+            row.expires_at = _in_days(change.expires_in_days, clock.now())
+        return _present(row)
 
 
 def list_keys(user: User, query: KeyList | None = None) -> Listed[ApiKey]:
@@ -127,12 +170,10 @@ def list_keys(user: User, query: KeyList | None = None) -> Listed[ApiKey]:
 
 def revoke(user: User, key_id: str) -> None:
     """Refused from the next request on. Raises NotFound, also when it is revoked already."""
-    mine = update(ApiKeyRow).where(
-        ApiKeyRow.id == key_id, ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None)
-    )
+    mine = sqlalchemy.update(ApiKeyRow).where(*_unrevoked(user, key_id))
     with writing() as session:
         if session.scalar(mine.values(revoked_at=clock.now()).returning(ApiKeyRow.id)) is None:
-            raise NotFound("There is no such key.")
+            raise _no_such_key()
 
 
 def identify(key: str) -> Caller:
@@ -143,19 +184,60 @@ def identify(key: str) -> Caller:
         raise Unauthorized("The API key is wrong, revoked or expired.")
     if not row.last_used_at or at - row.last_used_at >= USE_NOTED_EVERY:
         with writing() as session:
-            session.execute(update(ApiKeyRow).where(ApiKeyRow.id == row.key_id).values(last_used_at=at))
+            noted = sqlalchemy.update(ApiKeyRow).where(ApiKeyRow.id == row.key_id)
+            session.execute(noted.values(last_used_at=at))
     models = None if row.models is None else frozenset(row.models)
-    return Caller(present(row), row.key_id, frozenset(row.scopes), models, row.monthly_token_limit)
+    scopes = frozenset(row.scopes)
+    return Caller(present(row), row.key_id, scopes, row.reaches_api, models, row.monthly_token_limit)
 
 
-def require_scope(caller: Caller, scope: Scope) -> None:
-    if scope not in caller.scopes:
-        raise Forbidden(f"This key may not be used for this: it lacks the scope {scope}.")
+def require_scope(caller: Caller, *enough: Scope) -> None:
+    """Raises ScopeMissing unless the key has one of these scopes."""
+    if caller.scopes.isdisjoint(enough):
+        raise ScopeMissing(f"This key may not be used for this: it lacks the scope {' or '.join(enough)}.")
+
+
+def require_api(caller: Caller, enough: Collection[Scope]) -> None:
+    """As ``require_scope``, for ``/api``, where no scopes are enough for what is for people.
+
+    Raises ScopeMissing.
+    """
+    if not enough:
+        raise ScopeMissing("API keys may not be used for this: sign in and send the token you get, instead.")
+    if not caller.reaches_api:
+        raise ScopeMissing(
+            "This key was made for /v1 only. Set its scopes again on the page API keys: this needs the scope "
+            f"{' or '.join(enough)}."
+        )
+    require_scope(caller, *enough)
 
 
 def may_call(caller: Caller, names: Iterable[str]) -> bool:
     """Whether the key's allow-list holds the model under any of these names."""
     return caller.models is None or not caller.models.isdisjoint(names)
+
+
+def _require_room(session: Session, user: User) -> None:
+    active = (ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None), _UNEXPIRED)
+    count = select(func.count()).select_from(ApiKeyRow).where(*active)
+    if (session.scalar(count, {"at": clock.now()}) or 0) >= MAX_ACTIVE:
+        raise Conflict(f"You have {MAX_ACTIVE} active keys. Revoke one that is no longer used first.")
+
+
+def _unrevoked(user: User, key_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (ApiKeyRow.id == key_id, ApiKeyRow.user_id == user.id, ApiKeyRow.revoked_at.is_(None))
+
+
+def _no_such_key() -> NotFound:
+    return NotFound("There is no such key.")
+
+
+def _in_order(scopes: Iterable[Scope]) -> list[Scope]:
+    return sorted(set(scopes), key=SCOPES.index)
+
+
+def _in_days(days: int | None, at: datetime) -> datetime | None:
+    return at + timedelta(days=days) if days else None
 
 
 def _present(row: ApiKeyRow) -> ApiKey:
@@ -168,6 +250,7 @@ def _present(row: ApiKeyRow) -> ApiKey:
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
         scopes=list(row.scopes),
+        reaches_api=row.reaches_api,
         models=row.models,
         monthly_token_limit=row.monthly_token_limit,
     )

@@ -36,7 +36,7 @@ _BY_COOKIE = (
     )
 )
 _BY_JWT = (
-    select(*ACCOUNT, UserRow.tokens_valid_from, RevokedTokenRow.jti)
+    select(*ACCOUNT, UserRow.tokens_valid_from, UserRow.kept_token, RevokedTokenRow.jti)
     .outerjoin(RevokedTokenRow, RevokedTokenRow.jti == bindparam("jti"))
     .where(UserRow.id == bindparam("user_id"))
 )
@@ -95,11 +95,10 @@ def end(token: str | None) -> None:
         )
 
 
-def end_all(user: User, *, keep: str | None = None) -> None:
-    """Sign this user out everywhere: browsers and API tokens;
-    the browser with the cookie ``keep`` may stay."""
+def end_all(user: User) -> None:
+    """Sign this user out everywhere: browsers and API tokens."""
     with writing() as session:
-        end_sessions(session, user.id, keep=keep)
+        end_sessions(session, user.id)
 
 
 def issue_jwt(user: User) -> AccessToken:
@@ -114,9 +113,15 @@ def user_for_jwt(token: str) -> User:
     row = find_row(_BY_JWT, user_id=claims["sub"], jti=claims["jti"])
     if row is None or row.jti is not None:
         raise Unauthorized
-    if claims["iat_us"] < int(row.tokens_valid_from.timestamp() * 1_000_000):
+    is_older = claims["iat_us"] < int(row.tokens_valid_from.timestamp() * 1_000_000)
+    if is_older and claims["jti"] != row.kept_token:
         raise Unauthorized
     return present(row)
+
+
+def jti_of(token: str) -> str:
+    """The id of an API token. Raises Unauthorized when it is none of ours."""
+    return str(_claims(token)["jti"])
 
 
 def revoke_jwt(token: str) -> None:

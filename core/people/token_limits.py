@@ -50,7 +50,7 @@ def reserve(api_key_id: str | None, tokens: int) -> Reservation:
             return Reservation()
         left = key.monthly_token_limit - usage.tokens_this_month(session, api_key_id)
         others = _reserved[api_key_id]
-        retry_after = BUSY_SECONDS if others and left > 0 else _seconds_to_next_month()
+        retry_after = BUSY_SECONDS if others and left > 0 else seconds_to_next_month()
         if left <= 0:
             raise OutOfTokens(retry_after=retry_after)
         if left <= others:
@@ -64,7 +64,12 @@ def reserve(api_key_id: str | None, tokens: int) -> Reservation:
         return Reservation(api_key_id, granted, retry_after)
 
 
-def _seconds_to_next_month() -> int:
+def require_some_left(api_key_id: str | None) -> None:
+    """Before anything of a question is stored. Raises OutOfTokens."""
+    reserve(api_key_id, 1).release()
+
+
+def seconds_to_next_month() -> int:
     at = clock.now()
     start = (at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)
     return max(1, int((start - at).total_seconds()))

@@ -78,8 +78,12 @@ class Credentials(Input):
         return normal_email(email)
 
 
-class UserProfile(Input):
-    name: str = Field(max_length=100)
+class AccountChange(Input):
+    """Only what was given is changed; ``password`` needs ``old_password``, the present one."""
+
+    name: str = Field("", max_length=100)
+    password: str = ""
+    old_password: str = Field("", max_length=4096)
 
 
 class NewInvitation(Input):
@@ -176,36 +180,42 @@ def get(user_id: str) -> User:
     return present(row)
 
 
-def rename(user: User, name: str) -> User:
-    profile = parse(UserProfile, name=name)
+def change(
+    user: User, new: AccountChange, *, keep_cookie: str | None = None, keep_jti: str | None = None
+) -> User:
+    """Change one's own account. A new password signs out everywhere, except for the session with the cookie
+    ``keep_cookie`` and the API token with the id ``keep_jti``; API keys stay.
+
+    Raises ValidationError, InvalidCredentials when the old password is wrong, RateLimited after too many
+    wrong ones.
+    """
+    given = new.model_fields_set
+    password_hash = _hash_new_password(user, new) if "password" in given else None
     with writing() as session:
         row = _own_row(session, user)
-        row.name = profile.name
+        if "name" in given:
+            row.name = new.name
+        if password_hash:
+            row.password_hash = password_hash
+            end_sessions(session, user.id, keep_cookie=keep_cookie, keep_jti=keep_jti)
         return present(row)
 
 
-def change_password(user: User, *, old: str, new: str, keep: str | None = None) -> None:
-    """Set a new password and sign out everywhere, except for the session whose cookie is ``keep``.
-
-    Raises InvalidCredentials when ``old`` is wrong, RateLimited after too many wrong ones, ValidationError
-    about ``new``.
-    """
-    sign_in(parse(Credentials, email=user.email, password=old), address=f"account {user.id}")
-    password_hash = hash_password(parse(Registration, email=user.email, password=new).password)
-    with writing() as session:
-        _own_row(session, user).password_hash = password_hash
-        end_sessions(session, user.id, keep=keep)
-
-
-def end_sessions(session: Session, user_id: str, *, keep: str | None = None) -> None:
-    """End every session, ticket and API token of this user, except the session with the token ``keep``."""
+def end_sessions(
+    session: Session, user_id: str, *, keep_cookie: str | None = None, keep_jti: str | None = None
+) -> None:
+    """End every session, ticket and API token of this user, but for those two."""
     at = clock.now()
     others = update(SessionRow).where(SessionRow.user_id == user_id, SessionRow.revoked_at.is_(None))
     session.execute(
-        (others.where(SessionRow.token_hash != digest(keep)) if keep else others).values(revoked_at=at)
+        (others.where(SessionRow.token_hash != digest(keep_cookie)) if keep_cookie else others).values(
+            revoked_at=at
+        )
     )
     session.execute(delete(TicketRow).where(TicketRow.user_id == user_id))
-    session.execute(update(UserRow).where(UserRow.id == user_id).values(tokens_valid_from=at))
+    session.execute(
+        update(UserRow).where(UserRow.id == user_id).values(tokens_valid_from=at, kept_token=keep_jti)
+    )
 
 
 def list_all(user: User) -> list[User]:
@@ -269,6 +279,16 @@ def present(row: UserRow | Row[*tuple[Any, ...]]) -> User:
 def _require_admin(user: User) -> None:
     if not user.is_admin:
         raise Forbidden("Only an admin may do this.")
+
+
+def _hash_new_password(user: User, new: AccountChange) -> str:
+    if not new.old_password:
+        raise ValidationError.of("old_password", "is needed to change the password")
+    if fault := passwords.find_fault(new.password, email=user.email):
+        raise ValidationError.of("password", fault)
+    present_one = parse(Credentials, email=user.email, password=new.old_password)
+    sign_in(present_one, address=f"account {user.id}")
+    return hash_password(new.password)
 
 
 def _own_row(session: Session, user: User) -> UserRow:

@@ -125,7 +125,7 @@ async def _refuse(error: LuthierError, scope: Scope, body: RequestBody) -> None:
     answer = (own.render if own else errors.render)(error, scope["luthier"].request_id)
     if isinstance(error, BadRequest | Unavailable):
         answer.headers["Connection"] = "close"
-    await answer(scope, body.receive, body.send)
+    await answer(scope, body.receive, own.with_cors(scope, body.send) if own else body.send)
 
 
 async def _refusal(scope: Scope) -> LuthierError | None:

@@ -8,7 +8,7 @@ from core.tables.alert_kinds import ALERT_KINDS, AlertKind
 from core.tables.base import BigId, Json, Row, Utc, WorkRow
 from core.tables.chats import ChatRow, MessageRow
 from core.tables.data import DatasetRow, DatasetVersionRow, UploadRow, VersionParentRow, VersionReportRow
-from core.tables.models import ModelAliasRow, ModelRow, ModelVersionRow
+from core.tables.models import AliasMoveRow, ModelAliasRow, ModelRow, ModelVersionRow
 from core.tables.people import (
     ApiKeyRow,
     AttemptRow,
@@ -43,6 +43,7 @@ __all__ = [
     "JOB_STATUSES",
     "AlertKind",
     "AlertRow",
+    "AliasMoveRow",
     "ApiKeyRow",
     "AttemptRow",
     "BigId",

@@ -7,7 +7,7 @@ from sqlalchemy.ext.hybrid import hybrid_method
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.clock import now
-from core.tables.base import Json, Row, id_, one_of, ref
+from core.tables.base import BigId, Json, Row, id_, one_of, ref
 from core.tables.training import EvaluationRow
 
 
@@ -83,3 +83,21 @@ class ModelAliasRow(Row):
     alias: Mapped[str] = mapped_column(String(64), primary_key=True)
     version_id: Mapped[str] = ref("model_versions.id", ondelete="RESTRICT")
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class AliasMoveRow(Row):
+    """One change of an alias. It names numbers of versions, and stays when the alias is gone.
+
+    Made: there is no ``from_version``. Removed: no ``to_version``.
+    """
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (Index("ix_alias_moves_model_id_alias", "model_id", "alias"),)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    alias: Mapped[str] = mapped_column(String(64))
+    from_version: Mapped[int | None]
+    to_version: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(String(500))
+    user_id: Mapped[str | None] = ref("users.id", ondelete="SET NULL", nullable=True)  # who did it
+    created_at: Mapped[datetime] = mapped_column(default=now)

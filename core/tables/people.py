@@ -20,6 +20,8 @@ class UserRow(Row):
     role: Mapped[str] = mapped_column(String(16), default="member")
     # API tokens issued before are refused: sign out everywhere
     tokens_valid_from: Mapped[datetime] = mapped_column(default=now)
+    # but for the one with this jti: whoever changes the password stays signed in
+    kept_token: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -95,6 +97,8 @@ class ApiKeyRow(Row):
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
     prefix: Mapped[str] = mapped_column(String(16))
     scopes: Mapped[list[Any]]
+    # whether the scopes hold on /api, too: False for keys from before they did
+    reaches_api: Mapped[bool] = mapped_column(default=True)
     models: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
     monthly_token_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from core import clock, storage, uploads
 from core.config import settings
 from core.people import sessions, users
-from core.people.users import User
+from core.people.users import AccountChange, User
 from tests.conftest import PASSWORD
 from tests.ui.things import make_dataset, make_job
 
@@ -94,7 +94,7 @@ def test_session_ends_with_its_days(client: TestClient, ada: User, monkeypatch: 
 
 def test_changing_the_password_ends_the_other_sessions(client: TestClient, ada: User) -> None:
     here, there = (sessions.claim_ticket(sessions.issue_ticket(ada)) for _ in range(2))
-    users.change_password(ada, old=PASSWORD, new="another good one", keep=here)
+    users.change(ada, AccountChange(old_password=PASSWORD, password="another good one"), keep_cookie=here)
     assert sessions.user_for(here) == ada
     assert sessions.user_for(there) is None
 

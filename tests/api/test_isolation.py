@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from core import chats, uploads
 from core.api import apps, browser
+from core.api.scopes import scopes_for
 from core.people import api_keys, sessions
 from core.people.api_keys import NewKey
 from core.people.users import User
@@ -35,6 +36,7 @@ BODIES: dict[str, Any] = {
     "POST /api/datasets/{dataset_id}/splits": {"seed": 1},
     "POST /api/datasets/{dataset_id}/versions": {"sql": "SELECT 1 AS a"},
     "POST /api/models/{model_id}/versions/{number}/evaluate": {"dataset_version_id": "dsv_x"},
+    "PATCH /api/apikeys/{key_id}": {"name": "mine now"},
     "PATCH /api/models/{model_id}": {"description": "mine now"},
     "PUT /api/models/{model_id}/aliases/{alias}": {"version": 1},
     "PATCH /api/finetune/{job_id}": {"notes": "mine now"},
@@ -99,12 +101,14 @@ WITHOUT_OBJECTS = {
     "POST /api/auth/register",
     "POST /api/auth/login",
     "GET /api/auth/me",
+    "PATCH /api/auth/me",
     "POST /api/auth/logout",
     "GET /api/chats",
     "GET /api/datasets",
     "GET /api/uploads",
     "POST /api/query",  # names tables: tested below
     "GET /api/models",
+    "POST /api/models/bases",
     "GET /api/finetune",
     "GET /api/finetune/queue",
     "GET /api/sweeps",
@@ -225,12 +229,13 @@ def base_id(adas: Things) -> str:
 
 
 class Bob:
-    """Calls any route as Bob, with whatever proves it there."""
+    """Calls any route as Bob, with whatever proves it there; with ``by_key`` ``/api`` by an API key, too."""
 
-    def __init__(self, client: TestClient, user: User) -> None:
+    def __init__(self, client: TestClient, user: User, *, by_key: bool = False) -> None:
         self.client = client
         _, key = api_keys.create(user, NewKey(name="bob"))
-        self.proof = {"/api": signed_in(user), "/v1": {"Authorization": f"Bearer {key}"}}
+        with_key = {"Authorization": f"Bearer {key}"}
+        self.proof = {"/api": with_key if by_key else signed_in(user), "/v1": with_key}
         self.cookie = sessions.claim_ticket(sessions.issue_ticket(user))
 
     def __call__(self, route: str, things: Things, body: dict[str, Any] | None) -> tuple[int, str]:
@@ -282,6 +287,16 @@ def test_another_users_object_in_the_path_does_not_exist(
     nobodys = as_bob_anywhere(route, Things.that_nobody_has(), BODIES.get(route))
     assert others == nobodys
     assert others[0] == 404
+
+
+def test_another_users_object_does_not_exist_for_a_key(client: TestClient, bob: User, adas: Things) -> None:
+    call = Bob(client, bob, by_key=True)
+    reached = [route for route in routes() if names_objects(route) and scopes_for(*route.split(" ", 1))]
+    assert len(reached) > 50
+    for route in reached:
+        others = call(route, adas, BODIES.get(route))
+        assert others == call(route, Things.that_nobody_has(), BODIES.get(route)), route
+        assert others[0] == 404, route
 
 
 CASES = [(route, index) for route, bodies in NAMED_IN_BODY.items() for index in range(len(bodies))]

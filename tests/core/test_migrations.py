@@ -9,6 +9,9 @@ from alembic import command
 from alembic.config import Config
 
 from core.config import ROOT
+from core.people import api_keys
+from core.people.api_keys import SCOPES, NewKey
+from core.people.users import User
 
 MOMENT = "2026-11-01 00:00:00"
 READY = {"run": "r", "status": "ready", "columns": None, "heard_at": MOMENT, "loss": 0.5, "dataset": "faq v1"}
@@ -24,8 +27,7 @@ RUNNING = {
 
 def test_open_evaluations_become_rows_and_results_stay_metrics(data_dir: Path) -> None:
     database = data_dir / "luthier.db"
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "core" / "migrations"))
+    config = Config(ROOT / "alembic.ini")
     command.downgrade(config, "0003")
     with sqlite3.connect(database) as connection:
         for name, evaluation in (("done", READY), ("open", RUNNING), ("none", None)):
@@ -48,6 +50,20 @@ def test_open_evaluations_become_rows_and_results_stay_metrics(data_dir: Path) -
     ((checkpoint, status, progress, asked),) = found
     assert (checkpoint, status, progress) == ("ckpt_open", "failed", 0.4)  # who was at it is gone
     assert json.loads(asked)["columns"] == {"a": "b"}
+
+
+def test_keys_from_before_reach_v1_and_nothing_else(data_dir: Path, ada: User) -> None:
+    database = data_dir / "luthier.db"
+    config = Config(ROOT / "alembic.ini")
+    made = {name: api_keys.create(ada, NewKey(name=name)) for name in ("old", "new")}
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM api_keys WHERE name = 'new'")
+    command.downgrade(config, "0005")
+    command.upgrade(config, "head")
+    made["new"] = api_keys.create(ada, NewKey(name="new"))
+    reach = {name: api_keys.identify(secret).reaches_api for name, (_, secret) in made.items()}
+    assert reach == {"old": False, "new": True}
+    assert api_keys.identify(made["old"][1]).scopes == set(SCOPES)  # on /v1 they stay what they were
 
 
 def _insert(connection: sqlite3.Connection, id: str, metrics: dict[str, Any]) -> None:

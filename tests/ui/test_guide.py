@@ -8,6 +8,7 @@ from core import cli, guide
 from core.alerts import ALERT_KINDS
 from core.config import Settings
 from core.formats import FORMATS
+from core.people.api_keys import SCOPES
 from core.people.users import User
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
@@ -50,6 +51,13 @@ def test_every_setting_of_the_server_about_training_is_in_the_guide(name: str) -
 @pytest.mark.parametrize("kind", ALERT_KINDS)
 def test_every_alert_is_in_the_guide(kind: str) -> None:
     assert f"**{kind}**" in WHOLE
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_scope_is_in_the_guide_with_what_it_reaches(scope: str) -> None:
+    (row,) = [line for line in WHOLE.splitlines() if line.startswith(f"| `{scope}`")]
+    reached = {"chat": "`/chat`", "finetune": "`/finetune`", "files": " `/datasets`", "query": "`/query`"}
+    assert reached[scope] in row
 
 
 def test_a_block_that_does_not_exist_is_noticed() -> None:

@@ -14,7 +14,6 @@ from core.api.openai.chat_request import ChatRequest
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.models import require_callable
 from core.errors import Unavailable
-from core.people import api_keys
 from core.people.api_keys import Caller
 from core.providers.base import Delta, Finish
 from core.security import new_token
@@ -96,8 +95,7 @@ class CompletionShapes:
 
 
 def _prepare(body: ChatRequest, caller: Caller) -> models.Callable:
-    """What the key, the model and the parameters allow."""
-    api_keys.require_scope(caller, "chat")
+    """What the key's models, the model and the parameters allow."""
     model = require_callable(caller, body.model)
     body.require_supported()
     body.conversation()

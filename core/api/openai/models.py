@@ -24,7 +24,7 @@ def list_models(caller: CurrentCaller) -> dict[str, Any]:
         _entry(model, name)
         for model in _all(caller)
         for name in [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
-        if _may_call(caller, model, name)
+        if api_keys.may_call(caller, model.names(name))
     ]
     return {"object": "list", "data": entries, "has_more": False}
 
@@ -39,7 +39,6 @@ def get_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
 def delete_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
     """Delete an own model. Raises like ``/api``: bases are read-only."""
     model = require_callable(caller, name).model
-    api_keys.require_scope(caller, "finetune")
     models.delete(caller.user, model.id)
     return {"id": name, "object": "model", "deleted": True}
 
@@ -53,7 +52,7 @@ def require_callable(caller: Caller, name: str) -> Callable:
         callable_model = models.resolve(caller.user, name)
     except NotFound as error:
         raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.") from error
-    if not _may_call(caller, callable_model.model, name):
+    if not api_keys.may_call(caller, callable_model.model.names(name)):
         raise UnknownModel(f"The model {name!r} does not exist or you do not have access to it.")
     return callable_model
 
@@ -78,10 +77,6 @@ def _answers_elsewhere(caller: Caller, model: Model) -> bool:
     except (NotFound, Conflict):
         return False
     return True
-
-
-def _may_call(caller: Caller, model: Model, name: str) -> bool:
-    return api_keys.may_call(caller, {name, model.id, model.name, model.openai_id})
 
 
 def _entry(model: Model, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``/api/apikeys``: keys for ``/v1``."""
+"""``/api/apikeys``: keys by which programs call both APIs. Made and changed by people who are signed in."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from core.api.deps import CurrentUser, SignedIn
 from core.listing import Listed
 from core.people import api_keys
-from core.people.api_keys import ApiKey, KeyList, NewKey
+from core.people.api_keys import ApiKey, KeyChange, KeyList, NewKey
 
 router = APIRouter(route_class=SignedIn, tags=["apikeys"])
 
@@ -32,6 +32,15 @@ def create_key(new: NewKey, user: CurrentUser, response: Response) -> CreatedKey
 def list_keys(user: CurrentUser, query: Annotated[KeyList, Query()]) -> Listed[ApiKey]:
     """The caller's keys, without their secrets."""
     return api_keys.list_keys(user, query)
+
+
+@router.patch("/apikeys/{key_id}")
+def change_key(key_id: str, change: KeyChange, user: CurrentUser) -> ApiKey:
+    """Change the name, scopes, models, tokens per month or the days until it expires.
+
+    It holds from the next request on.
+    """
+    return api_keys.update(user, key_id, change)
 
 
 @router.delete("/apikeys/{key_id}", status_code=204)

@@ -25,6 +25,7 @@ ROUTERS = (
     work.router,
     uploads.router,
     query.router,
+    models.admin,
     models.router,
     queue.router,  # before the jobs: their {job_id} would take its address
     exports.router,
@@ -43,7 +44,8 @@ api = FastAPI(
     title="Luthier",
     version="1",
     description=(
-        "A team's data becomes models the team can call. Sign in, then send `Authorization: Bearer <token>`."
+        "A team's data becomes models the team can call. Send `Authorization: Bearer <token>`, with the "
+        "token of `POST /api/auth/login` or with an API key whose scopes name the route."
     ),
     routes=[route for router in ROUTERS for route in router.routes],
     docs_url=None,

@@ -1,13 +1,13 @@
-"""``/api/auth``: register, sign in, who am I, sign out."""
+"""``/api/auth``: register, sign in, who am I, change that, sign out."""
 
 from fastapi import APIRouter, Request, Response
 
-from core.api.deps import Address, CurrentUser, Public, SignedIn, bearer_token, note_user
+from core.api.deps import Address, CurrentUser, SignedIn, SigningIn, bearer_token, note_user
 from core.people import sessions, users
 from core.people.sessions import AccessToken
-from core.people.users import Credentials, Registration, User
+from core.people.users import AccountChange, Credentials, Registration, User
 
-public = APIRouter(route_class=Public, tags=["auth"])
+public = APIRouter(route_class=SigningIn, tags=["auth"])
 router = APIRouter(route_class=SignedIn, tags=["auth"])
 
 
@@ -27,6 +27,16 @@ def sign_in(credentials: Credentials, address: Address, request: Request, respon
 def who_am_i(user: CurrentUser) -> User:
     """The account the token belongs to."""
     return user
+
+
+@router.patch("/auth/me")
+def change_account(new: AccountChange, user: CurrentUser, request: Request) -> User:
+    """Change the name, or the password with ``old_password``.
+
+    A new password ends all sessions and tokens but the one this comes with. After 5 wrong old ones in 15
+    minutes: 429.
+    """
+    return users.change(user, new, keep_jti=sessions.jti_of(bearer_token(request)))
 
 
 @router.post("/auth/logout", status_code=204)

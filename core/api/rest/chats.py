@@ -5,16 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from core import chats
-from core.api.deps import CurrentUser, SignedIn
+from core.api.deps import CurrentKey, CurrentUser, SignedIn
 from core.chats import Chat, ChatChange, ChatList, NewChat
 from core.listing import Listed
+from core.people import api_keys
+from core.people.api_keys import Caller
 
 router = APIRouter(route_class=SignedIn, tags=["chats"])
 
 
 @router.post("/chats", status_code=201)
-def create_chat(new: NewChat, user: CurrentUser) -> Chat:
-    """Begin a chat with a model, and with a dataset if wanted."""
+def create_chat(new: NewChat, user: CurrentUser, key: CurrentKey) -> Chat:
+    """Begin a chat with a model, and with a dataset if wanted: a key needs the scope `query` for that."""
+    _require_may_read(key, new.dataset_id)
     return chats.create(user, new)
 
 
@@ -31,8 +34,9 @@ def get_chat(chat_id: str, user: CurrentUser) -> Chat:
 
 
 @router.patch("/chats/{chat_id}")
-def change_chat(chat_id: str, change: ChatChange, user: CurrentUser) -> Chat:
+def change_chat(chat_id: str, change: ChatChange, user: CurrentUser, key: CurrentKey) -> Chat:
     """Change the title, model, dataset or system prompt."""
+    _require_may_read(key, change.dataset_id)
     return chats.update(user, chat_id, change)
 
 
@@ -40,3 +44,8 @@ def change_chat(chat_id: str, change: ChatChange, user: CurrentUser) -> Chat:
 def delete_chat(chat_id: str, user: CurrentUser) -> None:
     """With its messages."""
     chats.delete(user, chat_id)
+
+
+def _require_may_read(key: Caller | None, dataset_id: str | None) -> None:
+    if key and dataset_id is not None:
+        api_keys.require_scope(key, "query")

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
 from core.api.deps import Public
+from core.api.scopes import scopes_for
 from core.errors import NotFound
 
 router = APIRouter(route_class=Public, include_in_schema=False)
@@ -65,6 +66,11 @@ def get_asset(name: str) -> Response:
     return Response(content, media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
+def _keys(method: str, path: str) -> str:
+    scopes = " or ".join(f"`{scope}`" for scope in scopes_for(method.upper(), "/api" + path))
+    return f"API keys: scope {scopes}." if scopes else "API keys: none, only a signed token."
+
+
 def describe(api: FastAPI) -> dict[str, Any]:
     """The OpenAPI description, with our way of signing in and our error body instead of FastAPI's."""
     if api.openapi_schema:
@@ -77,12 +83,14 @@ def describe(api: FastAPI) -> dict[str, Any]:
         servers=[{"url": "/api"}],
     )
     parts = schema.setdefault("components", {})
-    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    parts["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or API key (sk-…)"}
+    }
     parts.setdefault("schemas", {})["Error"] = ERROR
     for unused in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(unused, None)
     for path, operations in schema["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             operation["responses"].pop("422", None)
             operation["responses"]["4XX"] = {
                 "description": "Error",
@@ -90,5 +98,6 @@ def describe(api: FastAPI) -> dict[str, Any]:
             }
             if path not in ("/auth/register", "/auth/login"):
                 operation["security"] = [{"token": []}]
+                operation["description"] = f"{operation['description']}\n\n{_keys(method, path)}"
     api.openapi_schema = schema
     return schema

@@ -5,11 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from core import models
-from core.api.deps import CurrentUser, SignedIn
+from core.api.deps import Admin, CurrentUser, SignedIn
 from core.listing import Listed
-from core.models import Model, ModelChange, ModelList, ModelVersion, NewAlias, NewModel, VersionList
+from core.models import (
+    AliasMove,
+    Model,
+    ModelChange,
+    ModelList,
+    ModelVersion,
+    MoveList,
+    NewAlias,
+    NewBase,
+    NewModel,
+    VersionList,
+)
 
 router = APIRouter(route_class=SignedIn, tags=["models"])
+admin = APIRouter(route_class=Admin, tags=["models"])
 
 
 @router.get("/models")
@@ -22,6 +34,15 @@ def list_models(user: CurrentUser, query: Annotated[ModelList, Query()]) -> List
 def create_model(new: NewModel, user: CurrentUser) -> Model:
     """A custom model: a base or tuned model with a system prompt and parameters of its own."""
     return models.create_custom(user, new)
+
+
+@admin.post("/models/bases", status_code=201)
+def add_base(new: NewBase, user: CurrentUser) -> Model:
+    """Add a base for everybody: a folder or a GGUF file on the server, or a hub id. Only an admin may.
+
+    Answers when the model has been looked at; a GGUF file is unpacked and a hub model downloaded first.
+    """
+    return models.add_base(user, new)
 
 
 @router.get("/models/{model_id}")
@@ -52,8 +73,20 @@ def list_versions(
 
 @router.put("/models/{model_id}/aliases/{alias}")
 def set_alias(model_id: str, alias: str, new: NewAlias, user: CurrentUser) -> Model:
-    """Point an alias such as ``production`` at a version; ``name@alias`` is callable at once."""
+    """Point an alias such as ``production`` at a version; ``name@alias`` is callable at once.
+
+    Moving one needs a ``reason``, which goes into its log.
+    """
     return models.set_alias(user, model_id, alias, new)
+
+
+@router.get("/models/{model_id}/aliases/{alias}/moves")
+def list_moves(
+    model_id: str, alias: str, user: CurrentUser, query: Annotated[MoveList, Query()]
+) -> Listed[AliasMove]:
+    """Every change of an alias, newest first: ``from`` and ``to`` are numbers of versions, null where it was
+    made or removed."""
+    return models.list_moves(user, model_id, alias, query)
 
 
 @router.delete("/models/{model_id}/aliases/{alias}", status_code=204)

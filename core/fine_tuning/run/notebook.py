@@ -149,7 +149,7 @@ def _repeat(run: Run, address: str) -> Iterator[Cell]:
     body = json.dumps(yaml.safe_load(run.recipe), indent=2, ensure_ascii=False)
     by_cli = f"python -m core fine-tune --recipe recipe.yaml --watch\npython -m core rerun {run.job.id}"
     by_api = f"""curl {address}/api/finetune \\
-  -H "Authorization: Bearer $TOKEN" \\
+  -H "Authorization: Bearer $LUTHIER_API_KEY" \\
   -H "Content-Type: application/json" \\
   -d @body.json"""
     yield _markdown(
@@ -157,7 +157,8 @@ def _repeat(run: Run, address: str) -> Iterator[Cell]:
         f"{_fenced(by_cli, 'bash')}\n\n{_fenced(run.recipe, 'yaml')}"
     )
     yield _markdown(
-        f"Over the API, with a token of `POST /api/auth/login`:\n\n{_fenced(by_api, 'bash')}\n\n"
+        "Over the API, with an API key that has the scope fine-tuning, in the environment variable "
+        f"`LUTHIER_API_KEY`:\n\n{_fenced(by_api, 'bash')}\n\n"
         f"`body.json`:\n\n{_fenced(body, 'json')}"
     )
 

@@ -12,6 +12,7 @@ from core.people.users import User
 from core.ui import dialogs, forms, places, session, show
 from core.ui.datasets import column_mapping, training_words, use_snippets
 from core.ui.datasets.use_snippets import TASKS, SnippetFacts
+from core.ui.people import scope_words
 from core.ui.uploads import waiting_uploads
 
 DELETED = "_deleted_dataset"
@@ -90,7 +91,7 @@ def show_uses(user: User, dataset: Dataset, version: Version) -> None:
     _show_next_steps(dataset, version, table)
     st.subheader("From your own program", anchor=False)
     mapping = _mapping(version)
-    use = SnippetFacts(session.origin(), user.email, dataset, version, table, mapping)
+    use = SnippetFacts(session.origin(), dataset, version, table, mapping)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         name = st.segmented_control(
             "What to do",
@@ -112,7 +113,12 @@ def show_uses(user: User, dataset: Dataset, version: Version) -> None:
             key="use_language",
             bind="query-params",
         )
-    st.caption(f"{TASKS[name].about} The password comes from the environment variable `LUTHIER_PASSWORD`.")
+    scope = scope_words.TITLES[TASKS[name].scope]
+    st.caption(
+        f"{TASKS[name].about} The API key comes from the environment variable `LUTHIER_API_KEY`; "
+        f"it may be narrowed to *{scope}*."
+    )
+    places.link("api_keys", "Make a key", icon="key")
     if name == "tune" and mapping is not None:
         st.caption(
             "Its columns are mapped as their names suggest; see the Training view for another mapping."

@@ -2,7 +2,7 @@
 a task in Python and in the shell, filled in for one version.
 
 Only text is made here. Names of datasets and columns come from users, so they are always written as literals
-of the language. The password is never part of it: it is taken from the environment.
+of the language. The API key is never part of it: it is taken from the environment.
 ``tests/api/datasets/test_snippets.py`` runs every one of them.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from core.datasets import Dataset, Version
+from core.people.api_keys import Scope
 
 Build = Callable[["SnippetFacts"], str]
 
@@ -25,7 +26,6 @@ class SnippetFacts:
     """
 
     origin: str
-    email: str
     dataset: Dataset
     version: Version
     table: str
@@ -42,39 +42,34 @@ class SnippetFacts:
 
 @dataclass(frozen=True)
 class SnippetTask:
-    """One thing to do: what it is called, what to know about it, and how it is built in each language."""
+    """One thing to do: what it is called, what to know about it, the scope that an API key needs for it, and
+    how it is built in each language."""
 
     title: str
     about: str
+    scope: Scope
     python: Build
     shell: Build
 
 
 def build(task: SnippetTask, use: SnippetFacts, language: str) -> str:
-    """The whole program, from signing in to the result."""
+    """The whole program, from the key to the result."""
     if language == "python":
-        return f"{_sign_in_python(use)}\n{task.python(use)}"
-    return f"{_sign_in_shell(use)}\n{task.shell(use)}"
+        return f"{_begin_python(use)}\n{task.python(use)}"
+    return f"{_begin_shell(use)}\n{task.shell(use)}"
 
 
-def _sign_in_python(use: SnippetFacts) -> str:
+def _begin_python(use: SnippetFacts) -> str:
     return f"""from os import environ
 import requests
 
 url = {_literal(use.origin + "/api")}
-login = {{"email": {_literal(use.email)}, "password": environ["LUTHIER_PASSWORD"]}}
-token = requests.post(url + "/auth/login", json=login).json()["access_token"]
-headers = {{"Authorization": f"Bearer {{token}}"}}
+headers = {{"Authorization": "Bearer " + environ["LUTHIER_API_KEY"]}}
 """
 
 
-def _sign_in_shell(use: SnippetFacts) -> str:
-    body = shlex.quote(json.dumps({"email": use.email, "password": "PASSWORD"}, ensure_ascii=False))
-    return f"""URL={shlex.quote(use.origin + "/api")}
-TOKEN=$(curl -s "$URL/auth/login" -H 'Content-Type: application/json' \\
-  -d "$(printf '%s' {body} | sed "s/PASSWORD/$LUTHIER_PASSWORD/")" |
-  sed -n 's/.*"access_token": *"\\([^"]*\\)".*/\\1/p')
-"""
+def _begin_shell(use: SnippetFacts) -> str:
+    return f"URL={shlex.quote(use.origin + '/api')}\n"
 
 
 def _literal(text: str) -> str:
@@ -83,7 +78,7 @@ def _literal(text: str) -> str:
 
 
 def _curl(rest: str) -> str:
-    return f'curl -s -H "Authorization: Bearer $TOKEN" {rest}'
+    return f'curl -s -H "Authorization: Bearer $LUTHIER_API_KEY" {rest}'
 
 
 def _download_python(use: SnippetFacts) -> str:
@@ -210,25 +205,39 @@ TASKS = {
     "download": SnippetTask(
         "Download",
         "The whole version as Parquet, CSV, JSON Lines or the uploaded file.",
+        "query",
         _download_python,
         _download_shell,
     ),
     "preview": SnippetTask(
-        "Look at rows", "A page of rows, filtered and sorted by the server.", _preview_python, _preview_shell
+        "Look at rows",
+        "A page of rows, filtered and sorted by the server.",
+        "query",
+        _preview_python,
+        _preview_shell,
     ),
     "query": SnippetTask(
-        "Query", "SQL, answered as Arrow for pandas and polars, or as JSON.", _query_python, _query_shell
+        "Query",
+        "SQL, answered as Arrow for pandas and polars, or as JSON.",
+        "query",
+        _query_python,
+        _query_shell,
     ),
     "read": SnippetTask(
-        "Into pandas or DuckDB", "Download once, then work on the file.", _read_python, _read_shell
+        "Into pandas or DuckDB", "Download once, then work on the file.", "query", _read_python, _read_shell
     ),
     "version": SnippetTask(
         "Upload the next version",
         "The file's rows become the next version; older ones stay.",
+        "files",
         _version_python,
         _version_shell,
     ),
     "tune": SnippetTask(
-        "Fine-tune", "Start a job on this version and wait for its model.", _tune_python, _tune_shell
+        "Fine-tune",
+        "Start a job on this version and wait for its model.",
+        "finetune",
+        _tune_python,
+        _tune_shell,
     ),
 }

@@ -3,12 +3,13 @@
 What is allowed, the registry decides.
 """
 
+import pandas as pd
 import streamlit as st
 
 from core import models
 from core.errors import LuthierError
 from core.fields import parse
-from core.models import ModelChange, NewAlias, NewModel
+from core.models import ModelChange, MoveList, NewAlias, NewModel
 from core.people.users import User
 from core.ui import dialogs, places, show
 from core.ui.models import model_view
@@ -52,7 +53,8 @@ def show_aliases(user: User, model: models.Model) -> None:
     """Names such as ``production`` that point at a version; programs call ``name@alias``."""
     st.caption(
         f"Programs that call `{model.openai_id}@production` follow the alias, "
-        f"so a new version goes live when you move it."
+        f"so a new version goes live when you move it. "
+        "Each move is written down with its reason."
     )
     for alias, version in model.aliases.items():
         with st.container(horizontal=True, vertical_alignment="center", key=f"alias_row_{alias}"):
@@ -61,6 +63,11 @@ def show_aliases(user: User, model: models.Model) -> None:
                 ask_drop(user, model, alias)
     if not model.aliases:
         st.caption("No alias yet.")
+    _show_alias_form(user, model)
+    _show_moves(user, model)
+
+
+def _show_alias_form(user: User, model: models.Model) -> None:
     versions = [
         version.version
         for version in models.list_versions(user, model.id, models.VersionList(limit=100)).items
@@ -71,6 +78,7 @@ def show_aliases(user: User, model: models.Model) -> None:
             st.selectbox(
                 "Points at", versions, format_func=lambda n: f"version {n}", key="alias_version", width=160
             )
+            st.text_input("Reason", key="alias_reason", max_chars=500, placeholder=REASON, width="stretch")
             st.form_submit_button(
                 "Set alias",
                 key="alias_set",
@@ -80,13 +88,43 @@ def show_aliases(user: User, model: models.Model) -> None:
             )
 
 
+REASON = "Why it moves; not needed for a new alias"
+
+
+def _show_moves(user: User, model: models.Model) -> None:
+    """Who moved which alias when, from where to where, and why."""
+    moves = models.list_all_moves(user, model.id, MoveList(limit=MOST_MOVES))
+    if not moves.items:
+        return
+    st.subheader("Moves", anchor=False)
+    table = pd.DataFrame(
+        {
+            "When": [move.at for move in moves.items],
+            "Alias": [move.alias for move in moves.items],
+            "From": [f"version {n}" if (n := move.from_version) else "–" for move in moves.items],
+            "To": [f"version {n}" if (n := move.to_version) else "removed" for move in moves.items],
+            "Reason": [move.reason or "–" for move in moves.items],
+            "Who": [move.by_name for move in moves.items],
+        }
+    )
+    when = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
+    st.dataframe(table, hide_index=True, key="alias_moves", column_config={"When": when})
+    if moves.total > len(moves.items):
+        st.caption(f"The newest {len(moves.items)} of {moves.total:,} moves; the API lists them all.")
+
+
+MOST_MOVES = 100
+
+
 def _set_alias(user: User, model_id: str, known: tuple[str, ...]) -> None:
     alias, version = str(st.session_state["alias_name"]).strip(), st.session_state["alias_version"]
+    reason = str(st.session_state["alias_reason"]).strip() or None
     try:
-        models.set_alias(user, model_id, alias, parse(NewAlias, version=version))
+        models.set_alias(user, model_id, alias, parse(NewAlias, version=version, reason=reason))
     except LuthierError as err:
         show.flash_error(err)
     else:
+        st.session_state["alias_reason"] = ""  # the next move has another one
         show.flash(f"{alias} {'now points' if alias in known else 'points'} at version {version}.")
 
 

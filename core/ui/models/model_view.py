@@ -15,6 +15,7 @@ from core.people.users import User
 from core.ui import places, show
 from core.ui.models import version_facts
 from core.ui.number_field import pick_number
+from core.ui.people import scope_words
 
 TYPES = {
     "base": ("Base", "foundation", "gray"),
@@ -136,9 +137,10 @@ def short(n: int) -> str:
 def build_snippets(name: str, base_url: str) -> dict[str, tuple[str, str]]:
     """Title -> (language, code) of what calls this model from a program."""
     quoted = json.dumps(name, ensure_ascii=False)
-    python = f"""from openai import OpenAI
+    python = f"""from os import environ
+from openai import OpenAI
 
-client = OpenAI(base_url="{base_url}/v1", api_key="sk-…")  # a key from the page API keys
+client = OpenAI(base_url="{base_url}/v1", api_key=environ["LUTHIER_API_KEY"])
 answer = client.chat.completions.create(
     model={quoted},
     messages=[{{"role": "user", "content": "Hello!"}}],
@@ -166,6 +168,11 @@ def show_call(model: models.Model, base_url: str) -> None:
         if len(names) > 1
         else names[0]
     )
+    st.caption(
+        "The API key comes from the environment variable `LUTHIER_API_KEY`; "
+        f"it may be narrowed to *{scope_words.TITLES['chat']}*."
+    )
+    places.link("api_keys", "Make a key", icon="key")
     snippets = build_snippets(name, base_url)
     for tab, (language, code) in zip(st.tabs(list(snippets)), snippets.values(), strict=True):
         tab.code(code, language=language)

@@ -133,15 +133,15 @@ def show_people(user: User) -> None:
 def show_base_models(user: User) -> None:
     st.caption(
         "Base models are shared by everyone: they can be chatted with and fine-tuned. "
-        "A folder on this server, or a hub id."
+        "A folder or a GGUF file on this server, or a hub id."
     )
     with st.form("base_model", clear_on_submit=False):
         left, right = st.columns(2)
         name = left.text_input("Name", key="base_name", max_chars=100, placeholder="smollm2-135m")
         source = right.text_input(
-            "Folder or hub id",
+            "Folder, GGUF file or hub id",
             key="base_source",
-            placeholder="/models/SmolLM2-135M or HuggingFaceTB/SmolLM2-135M",
+            placeholder="/models/SmolLM2-135M, /models/smollm2.gguf or org/name",
         )
         description = st.text_input("Description", key="base_description", max_chars=2000)
         if st.form_submit_button("Add base model", key="add_base", type="primary"):

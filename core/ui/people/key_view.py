@@ -1,7 +1,9 @@
-"""API keys as the page draws them: the dialog that makes one,
+"""API keys as the page draws them: the dialogs that make and change one,
 the key shown once, a row per key, and code that uses it."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -10,13 +12,19 @@ from core.clock import now
 from core.fields import parse
 from core.models import ModelList
 from core.people import api_keys
-from core.people.api_keys import ApiKey, NewKey
+from core.people.api_keys import ApiKey, KeyChange, NewKey
 from core.people.users import User
 from core.ui import dialogs, forms, show
+from core.ui.people import scope_words
 
 FRESH = "_fresh_api_key"
-EXPIRY = {None: "Never", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}
-SCOPES = {"chat": "Chat", "finetune": "Fine-tuning", "files": "Files", "query": "Queries"}
+EXPIRY = {0: "Never", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}
+AS_IT_IS = -1  # of the expiry of a key that is changed
+READING = ("chat", "query")  # ticked at first: with these a program asks and reads, and changes nothing
+OLD = (
+    "It was made when keys reached `/v1` only. Tick this, or change what it may be used for, "
+    "to let it reach `/api`, too."
+)
 EXAMPLE = """from openai import OpenAI
 
 client = OpenAI(base_url="{origin}/v1", api_key="{key}")
@@ -28,6 +36,7 @@ answer = client.chat.completions.create(
 for chunk in answer:
     print(chunk.choices[0].delta.content or "", end="", flush=True)
 """
+FIRST_CALL = {"finetune": "finetune", "query": "datasets", "files": "datasets"}
 
 
 @dialogs.dialog("New API key", icon=":material/key:")
@@ -37,25 +46,51 @@ def ask_for_new(user: User, model_names: list[str]) -> None:
             "Name", key="key_name", max_chars=100, placeholder="What will use it, e.g. nightly report"
         )
         st.selectbox("Expires", list(EXPIRY), format_func=lambda days: EXPIRY[days], key="key_expiry")
-        with st.expander("Restrict it"):
-            st.multiselect(
-                "May be used for",
-                list(SCOPES),
-                format_func=SCOPES.__getitem__,
-                key="key_scopes",
-                placeholder="Everything",
-            )
-            st.multiselect("Only these models", model_names, key="key_models", placeholder="All models")
-            st.number_input(
-                "Tokens per month",
-                min_value=1,
-                value=None,
-                step=1000,
-                key="key_limit",
-                placeholder="No limit",
-            )
+        _ask_for_scopes("key", READING)
+        with st.expander("Restrict it further"):
+            _ask_for_limits("key", model_names, chosen=None, limit=None)
         forms.submit("new_key_form", "Create key", lambda: _create(user))
     forms.settle("new_key_form")
+
+
+def ask_to_change(user: User, api_key: ApiKey, model_names: list[str]) -> None:
+    form, prefix = f"change_{api_key.id}", f"edit_{api_key.id}"
+
+    @dialogs.dialog("Change API key", icon=":material/key:")
+    def ask() -> None:
+        with st.form(form, border=False):
+            st.text_input("Name", api_key.name, key=f"{prefix}_name", max_chars=100)
+            _ask_for_scopes(prefix, api_key.scopes)
+            if not api_key.reaches_api:
+                st.checkbox("Let it reach `/api`", key=f"{prefix}_api", help=OLD)
+            words = {AS_IT_IS: _expiry(api_key), **EXPIRY}
+            st.selectbox("Expires", list(words), format_func=words.__getitem__, key=f"{prefix}_expiry")
+            known = [*model_names, *(name for name in api_key.models or [] if name not in model_names)]
+            _ask_for_limits(prefix, known, chosen=api_key.models, limit=api_key.monthly_token_limit)
+            forms.submit(form, "Save", lambda: _change(user, api_key, prefix))
+        forms.settle(form)
+
+    ask()
+
+
+def _ask_for_scopes(prefix: str, ticked: Sequence[str]) -> None:
+    st.markdown("Scopes: what it may be used for")
+    for scope, title in scope_words.TITLES.items():
+        label = f"**{title}.** {scope_words.ALLOWED[scope]}"
+        st.checkbox(label, scope in ticked, key=f"{prefix}_scope_{scope}")
+
+
+def _ask_for_limits(prefix: str, names: list[str], *, chosen: list[str] | None, limit: int | None) -> None:
+    st.multiselect(
+        "Only these models", names, default=chosen, key=f"{prefix}_models", placeholder="All models"
+    )
+    st.number_input(
+        "Tokens per month", 1, value=limit, step=1000, key=f"{prefix}_limit", placeholder="No limit"
+    )
+
+
+def _chosen_scopes(prefix: str) -> list[str]:
+    return [scope for scope in scope_words.TITLES if st.session_state[f"{prefix}_scope_{scope}"]]
 
 
 def _create(user: User) -> None:
@@ -63,13 +98,31 @@ def _create(user: User) -> None:
     new = parse(
         NewKey,
         name=(chosen.key_name or "").strip(),
-        expires_in_days=chosen.key_expiry,
-        scopes=chosen.key_scopes or None,
+        expires_in_days=chosen.key_expiry or None,
+        scopes=_chosen_scopes("key"),
         models=chosen.key_models or None,
         monthly_token_limit=chosen.key_limit,
     )
     key, secret = api_keys.create(user, new)
-    chosen[FRESH] = (key.name, secret, newest_model(user))
+    chosen[FRESH] = (key, secret, newest_model(user))
+
+
+def _change(user: User, api_key: ApiKey, prefix: str) -> None:
+    """Only what is another than before is sent: setting the scopes of an old key lets it reach more."""
+    chosen = st.session_state
+    wanted: dict[str, Any] = {
+        "name": (chosen[f"{prefix}_name"] or "").strip(),
+        "models": chosen[f"{prefix}_models"] or None,
+        "monthly_token_limit": chosen[f"{prefix}_limit"],
+    }
+    changed = {field: value for field, value in wanted.items() if value != getattr(api_key, field)}
+    scopes = _chosen_scopes(prefix)
+    if set(scopes) != set(api_key.scopes) or chosen.get(f"{prefix}_api"):
+        changed["scopes"] = scopes
+    if (days := chosen[f"{prefix}_expiry"]) != AS_IT_IS:
+        changed["expires_in_days"] = days or None
+    api_keys.update(user, api_key.id, parse(KeyChange, **changed))
+    show.flash(f"{wanted['name']} is changed.")
 
 
 def is_fresh_shown() -> bool:
@@ -81,22 +134,38 @@ def show_fresh(origin: str) -> None:
     fresh = st.session_state.get(FRESH)
     if not fresh:
         return
-    name, secret, model = fresh
+    key, secret, model = fresh
     with st.container(border=True, key="fresh_key"):
         st.markdown(
-            f":material/check_circle: Key **{show.plain(name)}** is ready. Copy it now: "
+            f":material/check_circle: Key **{show.plain(key.name)}** is ready. Copy it now: "
             f"**it is shown only this once.**"
         )
         st.code(secret, language=None)
-        show_example(origin, model, secret)
+        if "chat" in key.scopes:
+            show_example(origin, model, secret)
+        else:
+            st.caption("With any HTTP client:")
+            st.code(first_call(origin, secret, key.scopes[0]), language="bash")
         st.button("I have stored it", key="key_stored", on_click=lambda: st.session_state.pop(FRESH, None))
 
 
 def show_example(origin: str, model: str, key: str) -> None:
     st.caption("With the unmodified OpenAI SDK (`pip install openai`):")
-    st.code(
-        EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False)), language="python"
+    st.code(example(origin, model, key), language="python")
+    st.caption(
+        f"The same key reaches datasets, queries and trainings under `/api`, as far as its scopes go: "
+        f"[all routes]({origin}/api/docs)."
     )
+
+
+def example(origin: str, model: str, key: str) -> str:
+    """Code that asks a model."""
+    return EXAMPLE.format(origin=origin, key=key, model=json.dumps(model, ensure_ascii=False))
+
+
+def first_call(origin: str, key: str, scope: str) -> str:
+    """For a key that may ask no model: lists what it may reach."""
+    return f'curl {origin}/api/{FIRST_CALL[scope]} -H "Authorization: Bearer {key}"'
 
 
 def newest_model(user: User) -> str:
@@ -105,7 +174,7 @@ def newest_model(user: User) -> str:
     return newest[0].name if newest else "model-name"
 
 
-def show_key(user: User, api_key: ApiKey) -> None:
+def show_key(user: User, api_key: ApiKey, model_names: list[str]) -> None:
     status = _status(api_key)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"key_{api_key.id}"):
         with st.container(width="stretch", gap=None):
@@ -114,7 +183,16 @@ def show_key(user: User, api_key: ApiKey) -> None:
                 if status != "active":
                     show.badge(status)
             st.caption(_facts(api_key))
-        if status != "revoked" and st.button("Revoke", key=f"revoke_{api_key.id}", icon=":material/block:"):
+            if not api_key.reaches_api:
+                st.caption(
+                    ":material/info: It reaches `/v1` and nothing else, because it was made before keys "
+                    "reached `/api`. Change its scopes to let it reach more."
+                )
+        if status == "revoked":
+            return
+        if st.button("Change", key=f"change_key_{api_key.id}", icon=":material/edit:"):
+            ask_to_change(user, api_key, model_names)
+        if st.button("Revoke", key=f"revoke_{api_key.id}", icon=":material/block:"):
             _ask_to_revoke(user, api_key)
 
 
@@ -136,6 +214,13 @@ def _status(api_key: ApiKey) -> str:
     return "expired" if api_key.expires_at and api_key.expires_at <= now() else "active"
 
 
+def _expiry(api_key: ApiKey) -> str:
+    """What it is now."""
+    if api_key.expires_at is None:
+        return "Never, as now"
+    return f"{show.when(api_key.expires_at)}, as now"
+
+
 def _facts(api_key: ApiKey) -> str:
     facts = [
         show.plain(f"{api_key.prefix}…"),
@@ -146,8 +231,7 @@ def _facts(api_key: ApiKey) -> str:
         facts.append(f"expires {show.when(api_key.expires_at)}")
     if api_key.monthly_token_limit:
         facts.append(f"{api_key.monthly_token_limit:,} tokens a month")
-    if api_key.scopes and set(api_key.scopes) != set(SCOPES):
-        facts.append("only " + ", ".join(SCOPES.get(scope, scope).lower() for scope in api_key.scopes))
+    facts.append(f"for {scope_words.titles(api_key.scopes)}")
     if api_key.models:
         facts.append("models " + ", ".join(show.plain(name) for name in api_key.models))
     return " · ".join(facts)

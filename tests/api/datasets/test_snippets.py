@@ -6,24 +6,26 @@ import io
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from core import datasets
+from core import datasets, fine_tuning
 from core.config import settings
 from core.ingest import converter
 from core.ingest import queue as conversions
+from core.people import api_keys
+from core.people.api_keys import NewKey
 from core.people.users import User
 from core.ui.datasets import use_snippets
 from core.ui.datasets.use_snippets import TASKS, SnippetFacts
 from tests.api.live import serving
-from tests.conftest import PASSWORD
-from tests.ui.things import make_dataset
+from tests.ui.things import make_dataset, make_model
 
 NAME = "fa\"q '$HOME' %s"
-RUNNABLE = sorted(set(TASKS) - {"tune"})  # which would need a worker
+RUNNABLE = sorted(TASKS)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,6 @@ def origin() -> Iterator[str]:
 @pytest.fixture
 def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SnippetFacts:
     monkeypatch.setattr(conversions, "run_and_wait", converter.run)
-    monkeypatch.setenv("LUTHIER_PASSWORD", PASSWORD)
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     Path("next.csv").write_text("question,answer\nwhy,because\n")
@@ -45,7 +46,6 @@ def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     dataset, version = datasets.get(ada, made.dataset_id), datasets.get_version(ada, made.id)
     return SnippetFacts(
         origin,
-        ada.email,
         dataset,
         version,
         '"' + NAME.replace('"', '""') + '"',
@@ -53,8 +53,37 @@ def use(ada: User, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+@pytest.fixture
+def with_key_for(ada: User, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """The environment that the page asks for: a key that may do this and nothing else."""
+
+    def narrow(name: str) -> None:
+        _, secret = api_keys.create(ada, NewKey(name=name, scopes=[TASKS[name].scope]))
+        monkeypatch.setenv("LUTHIER_API_KEY", secret)
+
+    return narrow
+
+
+@pytest.fixture(autouse=True)
+def jobs_end(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing trains here: a program that waits for its job sees it cancelled."""
+    make_model(None, "base")
+    sleep = time.sleep
+
+    def cancel_and_sleep(seconds: float) -> None:
+        for job in fine_tuning.list_jobs(ada, fine_tuning.JobList()).items:
+            if job.finished_at is None:
+                fine_tuning.cancel(ada, job.id)
+        sleep(min(seconds, 0.05))
+
+    monkeypatch.setattr(time, "sleep", cancel_and_sleep)
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_python_runs_as_it_is(use: SnippetFacts, ada: User, name: str) -> None:
+def test_python_runs_as_it_is(
+    use: SnippetFacts, ada: User, with_key_for: Callable[[str], None], name: str
+) -> None:
+    with_key_for(name)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(compile(use_snippets.build(TASKS[name], use, "python"), name, "exec"), {})
@@ -63,7 +92,10 @@ def test_python_runs_as_it_is(use: SnippetFacts, ada: User, name: str) -> None:
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash")
 @pytest.mark.parametrize("name", sorted(set(RUNNABLE) - {"read"}))
-def test_curl_runs_as_it_is(use: SnippetFacts, ada: User, name: str) -> None:
+def test_curl_runs_as_it_is(
+    use: SnippetFacts, ada: User, with_key_for: Callable[[str], None], name: str
+) -> None:
+    with_key_for(name)
     script = use_snippets.build(TASKS[name], use, "bash")
     ran = subprocess.run(
         ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ, check=False
@@ -79,6 +111,17 @@ def check(use: SnippetFacts, ada: User, name: str, said: str) -> None:
         assert "how" in said
     if name == "version":
         assert datasets.get(ada, use.dataset.id).version == 2
+    if name == "tune":
+        (job,) = fine_tuning.list_jobs(ada, fine_tuning.JobList()).items
+        assert job.dataset_version_id == use.version.id
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_no_snippet_asks_for_the_password(use: SnippetFacts, ada: User, name: str, language: str) -> None:
+    code = use_snippets.build(TASKS[name], use, language)
+    assert "LUTHIER_API_KEY" in code
+    assert not any(word in code.lower() for word in ("password", "login", ada.email))
 
 
 @pytest.mark.parametrize("language", ["python", "bash"])

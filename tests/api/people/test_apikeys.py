@@ -1,4 +1,4 @@
-"""API.md section 8: keys for /v1, and what they used."""
+"""API.md section 8: keys, and what they used. What they reach: ``tests/api/test_scopes.py``."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,8 +10,9 @@ from starlette.testclient import TestClient
 
 from core import clock
 from core.db import writing
+from core.errors import Conflict
 from core.people import api_keys, usage
-from core.people.api_keys import NewKey
+from core.people.api_keys import KeyChange, NewKey
 from core.people.users import User
 from tests.api.conftest import Caller, error_of, fields_of
 
@@ -72,6 +73,96 @@ def test_expiry_is_in_days(as_ada: Caller) -> None:
     days = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
     assert days == timedelta(days=30)
     assert as_ada.post("/api/apikeys", {"name": "x", "expires_in_days": None}).json()["expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"name": " later 🎻"}, {"name": " later 🎻"}),
+        ({"scopes": ["query", "chat", "query"]}, {"scopes": ["chat", "query"]}),
+        ({"models": ["support-bot"]}, {"models": ["support-bot"]}),
+        ({"models": None}, {"models": None}),
+        ({"monthly_token_limit": 5}, {"monthly_token_limit": 5}),
+        ({"monthly_token_limit": None}, {"monthly_token_limit": None}),
+        ({"expires_in_days": None}, {"expires_at": None}),
+        ({}, {}),
+        ({"id": "key_x", "prefix": "sk-zzzz", "revoked_at": "2026-01-31T12:00:00Z", "colour": "blue"}, {}),
+    ],
+)
+def test_what_is_given_is_changed_and_the_rest_stays(
+    as_ada: Caller, change: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    new = {"name": "ci", "scopes": ["files"], "models": ["a"], "monthly_token_limit": 9, "expires_in_days": 3}
+    made = as_ada.post("/api/apikeys", new).json()
+    secret = made.pop("key")
+    answer = as_ada.patch(f"/api/apikeys/{made['id']}", change)
+    assert answer.status_code == 200
+    assert answer.json() == made | shown
+    assert as_ada.get("/api/apikeys").json()["items"] == [made | shown]
+    assert api_keys.identify(secret).key_id == made["id"]
+
+
+def test_days_of_a_change_count_from_now(as_ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x", "expires_in_days": 300}).json()
+    noon = clock.now() + timedelta(seconds=2)
+    monkeypatch.setattr(clock, "now", lambda: noon)
+    changed = as_ada.patch(f"/api/apikeys/{made['id']}", {"expires_in_days": 10}).json()
+    assert datetime.fromisoformat(changed["expires_at"]) == noon + timedelta(days=10)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": None}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": None}, "scopes"),
+        ({"scopes": ["admin"]}, "scopes[0]"),
+        ({"models": "all"}, "models"),
+        ({"models": [""]}, "models[0]"),
+        ({"monthly_token_limit": 0}, "monthly_token_limit"),
+        ({"expires_in_days": 366}, "expires_in_days"),
+        ({"expires_in_days": "30"}, "expires_in_days"),
+    ],
+)
+def test_a_broken_change_is_named_and_changes_nothing(
+    as_ada: Caller, body: dict[str, Any], field: str
+) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "ci"}).json()
+    made.pop("key")
+    assert fields_of(as_ada.patch(f"/api/apikeys/{made['id']}", {"name": "other", **body})) == {field}
+    assert as_ada.get("/api/apikeys").json()["items"] == [made]
+
+
+def test_a_revoked_key_cannot_be_changed(as_ada: Caller, as_bob: Caller) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x"}).json()
+    assert as_bob.patch(f"/api/apikeys/{made['id']}", {"name": "y"}).status_code == 404
+    as_ada.delete(f"/api/apikeys/{made['id']}")
+    assert as_ada.patch(f"/api/apikeys/{made['id']}", {"name": "y"}).status_code == 404
+
+
+def test_a_change_holds_from_the_next_request_on(client: TestClient, as_ada: Caller) -> None:
+    made = as_ada.post("/api/apikeys", {"name": "x", "scopes": ["files"]}).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    assert client.get("/api/finetune", headers=headers).status_code == 403
+    as_ada.patch(f"/api/apikeys/{made['id']}", {"scopes": ["finetune"]})
+    assert client.get("/api/finetune", headers=headers).status_code == 200
+    assert client.get("/api/uploads", headers=headers).status_code == 403
+
+
+def test_an_expired_key_comes_back_only_where_there_is_room(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _ = api_keys.create(ada, NewKey(name="old", expires_in_days=1))
+    monkeypatch.setattr(clock, "now", lambda now=clock.now: now() + timedelta(days=2))
+    ids = [api_keys.create(ada, NewKey(name=str(i)))[0].id for i in range(50)]
+    with pytest.raises(Conflict, match="50 active keys"):
+        api_keys.update(ada, old.id, KeyChange(expires_in_days=30))
+    api_keys.update(ada, old.id, KeyChange(name="older"))
+    api_keys.update(ada, ids[0], KeyChange(expires_in_days=30))
+    api_keys.revoke(ada, ids[0])
+    assert api_keys.update(ada, old.id, KeyChange(expires_in_days=30)).name == "older"
 
 
 def test_read_only_fields_are_ignored(as_ada: Caller, ada: User) -> None:

@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from starlette.testclient import TestClient
 from core import clock, security
 from core.config import settings
 from core.db import writing
-from core.people import sessions, users
-from core.people.users import User
+from core.people import api_keys, sessions, users
+from core.people.api_keys import NewKey
+from core.people.users import AccountChange, User
 from core.tables import UserRow
 from tests.api.conftest import Caller, error_of, fields_of, signed_in
 from tests.conftest import PASSWORD
@@ -63,6 +65,92 @@ def test_me_is_the_user(as_ada: Caller, ada: User) -> None:
     assert me.status_code == 200
     assert me.json().items() >= {"id": ada.id, "email": "ada@example.com", "name": "Ada"}.items()
     assert set(me.json()) >= {"id", "email", "name", "created_at"}
+
+
+def test_the_name_can_be_changed_and_nothing_else(as_ada: Caller, ada: User) -> None:
+    sent = {
+        "name": " Größe 🎻",
+        "email": "eve@example.com",
+        "role": "member",
+        "id": "usr_x",
+        "colour": "blue",
+    }
+    answer = as_ada.patch("/api/auth/me", sent)
+    assert answer.status_code == 200
+    assert users.get(ada.id) == replace(ada, name=" Größe 🎻")
+    assert as_ada.get("/api/auth/me").json() == answer.json()
+    assert as_ada.patch("/api/auth/me", {}).json() == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "x" * 101}, "name"),
+        ({"name": None}, "name"),
+        ({"name": "a\u0000"}, "name"),
+        ({"password": "another good one"}, "old_password"),
+        ({"password": "another good one", "old_password": ""}, "old_password"),
+        ({"password": "another good one", "old_password": 5}, "old_password"),
+        ({"password": "short", "old_password": PASSWORD}, "password"),
+        ({"password": "", "old_password": PASSWORD}, "password"),
+        ({"password": "ada@example.com", "old_password": PASSWORD}, "password"),
+        ({"password": "password123", "old_password": PASSWORD}, "password"),
+        ({"password": "x" * 129, "old_password": PASSWORD}, "password"),
+    ],
+)
+def test_a_broken_change_is_named_and_changes_nothing(
+    client: TestClient, as_ada: Caller, ada: User, body: dict[str, Any], field: str
+) -> None:
+    assert fields_of(as_ada.patch("/api/auth/me", {"name": "Other", **body})) == {field}
+    assert users.get(ada.id) == ada
+    assert login(client).status_code == 200
+
+
+def test_a_new_password_ends_every_session_and_token_but_its_own(client: TestClient, ada: User) -> None:
+    cookie = sessions.claim_ticket(sessions.issue_ticket(ada))
+    here, there = Caller(client, signed_in(ada)), Caller(client, signed_in(ada))
+    _, secret = api_keys.create(ada, NewKey(name="stays"))
+    change = {"name": "Countess", "password": "another good one", "old_password": PASSWORD}
+    answer = here.patch("/api/auth/me", change)
+    assert (answer.status_code, answer.json()["name"]) == (200, "Countess")
+    assert "another good one" not in answer.text
+    assert here.get("/api/auth/me").status_code == 200
+    assert there.get("/api/auth/me").status_code == 401
+    assert sessions.user_for(cookie) is None
+    assert api_keys.identify(secret).user.id == ada.id
+    assert login(client).status_code == 401
+    assert login(client, password="another good one").status_code == 200
+    sessions.end_all(ada)  # everywhere is everywhere
+    assert here.get("/api/auth/me").status_code == 401
+
+
+def test_the_kept_token_can_be_signed_out_and_is_not_kept_by_the_next_change(
+    client: TestClient, ada: User
+) -> None:
+    first, second = Caller(client, signed_in(ada)), Caller(client, signed_in(ada))
+    change = {"password": "another good one", "old_password": PASSWORD}
+    assert first.patch("/api/auth/me", change).status_code == 200
+    assert second.patch("/api/auth/me", change).status_code == 401
+    third = Caller(client, signed_in(ada))
+    change = {"password": "a third good one", "old_password": "another good one"}
+    assert third.patch("/api/auth/me", change).status_code == 200
+    assert first.get("/api/auth/me").status_code == 401
+    assert third.post("/api/auth/logout").status_code == 204
+    assert third.get("/api/auth/me").status_code == 401
+
+
+def test_old_passwords_cannot_be_guessed(client: TestClient, ada: User, bob: User) -> None:
+    callers = [Caller(client, signed_in(ada)) for _ in range(5)]
+    wrong = {"password": "another good one", "old_password": "not the password"}
+    for caller in callers:  # a new token each: it is the account that counts
+        answer = caller.patch("/api/auth/me", wrong)
+        assert (answer.status_code, error_of(answer)["code"]) == (401, "invalid_credentials")
+    answer = callers[0].patch("/api/auth/me", {**wrong, "old_password": PASSWORD})
+    assert (answer.status_code, error_of(answer)["code"]) == (429, "rate_limited")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert callers[0].patch("/api/auth/me", {"name": "Still Ada"}).status_code == 200
+    right = {"password": "another good one", "old_password": PASSWORD}
+    assert Caller(client, signed_in(bob)).patch("/api/auth/me", right).status_code == 200
 
 
 def test_email_is_trimmed_and_lower_cased(client: TestClient) -> None:
@@ -275,7 +363,7 @@ def test_unknown_email_costs_the_same_time(
 ) -> None:
     monkeypatch.setattr(security, "BCRYPT_COST", 10)
     security._dummy_hash.cache_clear()
-    users.change_password(ada, old=PASSWORD, new="another good one")  # now hashed at this cost
+    users.change(ada, AccountChange(old_password=PASSWORD, password="another good one"))
     took: dict[str, list[float]] = {"ada@example.com": [], "nobody@example.com": []}
     for email in list(took) * 4:
         began = time.perf_counter()

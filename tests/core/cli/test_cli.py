@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core import cli, fine_tuning
+from core import cli, fine_tuning, models
 from core.db import reading
 from core.fine_tuning import NewJob
 from core.fine_tuning.starting import Job
@@ -220,3 +221,19 @@ def test_joining_a_folder_with_a_database_asks_first(run: Run, ada: User) -> Non
     assert status == 0
     assert pairing.look_at_folder().id == pairing.look_at_database().id
     assert str(pairing.look_at_folder().id) in said
+
+
+@pytest.mark.slow
+def test_an_admin_adds_a_base(run: Run, ada: User, tiny_base: Path) -> None:
+    status, id, said = run("add-base", "llama", str(tiny_base), "--description", "Ours")
+    assert status == 0
+    assert "llama is ready for everybody" in said
+    base = models.get(ada, id.strip())
+    assert (base.name, base.description, base.type) == ("llama", "Ours", "base")
+
+
+def test_a_base_is_refused_as_on_the_page(run: Run, bob: User, tmp_path: Path) -> None:
+    status, _, said = run("add-base", "llama", str(tmp_path / "my-model"), "--user", bob.email)
+    assert (status, "Only an admin" in said) == (2, True)
+    status, _, said = run("add-base", "llama", str(tmp_path / "my-model"), "--user", "ada@example.com")
+    assert (status, '"my-model" is missing' in said) == (2, True)

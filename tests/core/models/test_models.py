@@ -14,7 +14,7 @@ from core.fields import parse
 from core.models import publishing
 from core.people.users import User
 from core.security import new_id
-from core.tables import JobRow, ModelRow, ModelVersionRow
+from core.tables import AliasMoveRow, JobRow, ModelRow, ModelVersionRow
 from core.weights import content_sha256, read_facts
 
 
@@ -141,10 +141,9 @@ def test_ones_own_name_wins_over_a_base(ada: User, bob: User, base_model: ModelR
 def test_aliases_move_and_go(ada: User, publish: Callable[..., publishing.Published]) -> None:
     model_id = publish().model_id
     publish()
-    for version in (1, 2):
-        assert models.set_alias(ada, model_id, "live", models.NewAlias(version=version)).aliases == {
-            "live": version
-        }
+    for version, reason in ((1, None), (2, "fewer wrong refunds")):
+        moved = models.set_alias(ada, model_id, "live", models.NewAlias(version=version, reason=reason))
+        assert moved.aliases == {"live": version}
     models.drop_alias(ada, model_id, "live")
     with pytest.raises(NotFound):
         models.drop_alias(ada, model_id, "live")
@@ -153,6 +152,45 @@ def test_aliases_move_and_go(ada: User, publish: Callable[..., publishing.Publis
     for name in ("", "a b", "7", "x" * 65, "a@b", "é"):
         with pytest.raises(ValidationError, match="alias"):
             models.set_alias(ada, model_id, name, models.NewAlias(version=1))
+
+
+def test_a_move_needs_a_reason_and_is_written_down(
+    ada: User, bob: User, publish: Callable[..., publishing.Published]
+) -> None:
+    model_id = publish().model_id
+    publish()
+    models.set_alias(ada, model_id, "live", models.NewAlias(version=1))
+    with pytest.raises(ValidationError, match=r"reason.*from version 1 to version 2"):
+        models.set_alias(ada, model_id, "live", models.NewAlias(version=2))
+    assert models.get(ada, model_id).aliases == {"live": 1}
+    models.set_alias(ada, model_id, "live", models.NewAlias(version=1))  # it stays: no move
+    models.set_alias(ada, model_id, "live", models.NewAlias(version=2, reason=" Better ä 🎻 "))
+    models.set_alias(ada, model_id, "other", models.NewAlias(version=2, reason="new"))
+    models.drop_alias(ada, model_id, "live")
+    models.set_alias(ada, model_id, "live", models.NewAlias(version=1))
+    moves = models.list_moves(ada, model_id, "live").items
+    assert [(move.from_version, move.to_version, move.reason) for move in moves] == [
+        (None, 1, None),
+        (2, None, None),
+        (1, 2, " Better ä 🎻 "),
+        (None, 1, None),
+    ]
+    assert {(move.by, move.by_name) for move in moves} == {(ada.id, "Ada")}
+    assert models.list_all_moves(ada, model_id).total == 5
+    for user, alias in ((bob, "live"), (ada, "never")):
+        with pytest.raises(NotFound):
+            models.list_moves(user, model_id, alias)
+
+
+def test_the_log_of_moves_goes_with_its_model(
+    ada: User, publish: Callable[..., publishing.Published]
+) -> None:
+    model_id = publish().model_id
+    models.set_alias(ada, model_id, "live", models.NewAlias(version=1))
+    models.drop_alias(ada, model_id, "live")
+    models.delete(ada, model_id)
+    with reading() as session:
+        assert session.query(AliasMoveRow).count() == 0
 
 
 def test_an_adapter_is_located_with_its_base(

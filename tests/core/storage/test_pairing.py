@@ -353,8 +353,7 @@ def test_a_database_of_the_first_release_is_looked_at(
 
     path = tmp_path / "first.db"
     _use(monkeypatch, database=f"sqlite:///{path}")
-    config_ = Config()
-    config_.set_main_option("script_location", str(config.ROOT / "core" / "migrations"))
+    config_ = Config(config.ROOT / "alembic.ini")
     command.upgrade(config_, "0001")
     db.engine().dispose()
     assert pairing.look_at_database() == pairing.Side(

@@ -84,9 +84,24 @@ def test_alias_is_set_and_moved_by_the_form(ada: User, visit: Visit) -> None:
     app.selectbox(key="alias_version").set_value(1)
     app.button(key="alias_set").click().run()
     assert models.get(ada, model_id).aliases == {"production": 1}
+    app.text_input(key="alias_name").set_value("production")
+    app.selectbox(key="alias_version").set_value(2)
+    app.button(key="alias_set").click().run()
+    assert not app.exception
+    assert "needed to move production from version 1 to version 2" in text_of(app)
+    app.text_input(key="alias_reason").set_value("Fewer *wrong* refunds")
+    app.button(key="alias_set").click().run()
+    assert models.get(ada, model_id).aliases == {"production": 2}
     app.button(key="alias_drop_production").click().run()
     app.button(key="alias_drop_production_yes").click().run()
     assert models.get(ada, model_id).aliases == {}
+    (moves,) = [table.value for table in app.dataframe if "Reason" in table.value.columns]
+    shown = moves[["Alias", "From", "To", "Reason", "Who"]].values.tolist()
+    assert shown == [
+        ["production", "version 2", "removed", "–", "Ada"],
+        ["production", "version 1", "version 2", "Fewer *wrong* refunds", "Ada"],
+        ["production", "–", "version 1", "–", "Ada"],
+    ]
 
 
 def test_wrong_alias_is_refused_with_a_reason(ada: User, visit: Visit) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from core import storage
 from core.db import writing
 from core.people import api_keys, passwords, sessions, usage, users
-from core.people.api_keys import KeyList, NewKey
+from core.people.api_keys import ApiKey, KeyList, NewKey
 from core.people.users import Credentials, User
 from core.security import new_id
 from core.storage import trash
+from core.tables import ApiKeyRow
 from tests.conftest import PASSWORD
 from tests.ui.conftest import Visit, text_of
 
@@ -34,6 +35,96 @@ def test_a_new_key_is_shown_once_with_code_that_uses_it(visit: Visit, ada: User)
     app.button(key="key_stored").click().run()
     assert secret not in text_of(app)
     assert secret not in text_of(visit(ada, "api_keys"))
+
+
+def test_a_new_key_asks_and_reads_unless_more_is_ticked(visit: Visit, ada: User) -> None:
+    app = visit(ada, "api_keys")
+    app.button(key="new_key").click().run()
+    said = {box.key: box.label for box in app.checkbox}
+    assert "Run SQL and read datasets" in said["key_scope_query"]
+    app.text_input(key="key_name").set_value("first")
+    app.button(key="new_key_form_submit").click().run()
+    app = visit(ada, "api_keys")
+    app.button(key="new_key").click().run()
+    app.text_input(key="key_name").set_value("second")
+    for scope in ("chat", "query"):
+        app.checkbox(key=f"key_scope_{scope}").uncheck()
+    app.checkbox(key="key_scope_finetune").check()
+    app.number_input(key="key_limit").set_value(5000)
+    app.button(key="new_key_form_submit").click().run()
+    assert not app.exception
+    assert f'/api/finetune -H "Authorization: Bearer {app.code[0].value}"' in app.code[1].value
+    made = {key.name: (key.scopes, key.monthly_token_limit, key.reaches_api) for key in keys_of(ada)}
+    assert made == {"first": (["chat", "query"], None, True), "second": (["finetune"], 5000, True)}
+
+
+def test_a_key_without_a_scope_is_refused(visit: Visit, ada: User) -> None:
+    app = visit(ada, "api_keys")
+    app.button(key="new_key").click().run()
+    app.text_input(key="key_name").set_value("x")
+    for scope in ("chat", "query"):
+        app.checkbox(key=f"key_scope_{scope}").uncheck()
+    app.button(key="new_key_form_submit").click().run()
+    assert not app.exception
+    assert keys_of(ada) == []
+
+
+def keys_of(user: User) -> list[ApiKey]:
+    return list(api_keys.list_keys(user, KeyList(limit=100)).items)
+
+
+def test_a_key_is_changed(visit: Visit, ada: User) -> None:
+    new = NewKey(name="ci", scopes=["chat"], models=["gone"], monthly_token_limit=9, expires_in_days=7)
+    made, _ = api_keys.create(ada, new)
+    app = visit(ada, "api_keys")
+    app.button(key=f"change_key_{made.id}").click().run()
+    assert app.multiselect(key=f"edit_{made.id}_models").value == ["gone"]
+    app.button(key=f"change_{made.id}_submit").click().run()
+    assert keys_of(ada) == [made]  # nothing was changed
+    app = visit(ada, "api_keys")
+    app.button(key=f"change_key_{made.id}").click().run()
+    app.text_input(key=f"edit_{made.id}_name").set_value("nightly *report*")
+    app.checkbox(key=f"edit_{made.id}_scope_files").check()
+    app.number_input(key=f"edit_{made.id}_limit").set_value(100)
+    app.multiselect(key=f"edit_{made.id}_models").set_value([])
+    app.selectbox(key=f"edit_{made.id}_expiry").set_value(0)
+    app.button(key=f"change_{made.id}_submit").click().run()
+    assert not app.exception
+    (changed,) = keys_of(ada)
+    assert (changed.name, changed.scopes) == ("nightly *report*", ["chat", "files"])
+    assert (changed.models, changed.monthly_token_limit, changed.expires_at) == (None, 100, None)
+    assert "for chat, files" in text_of(app)
+
+
+def test_a_change_without_a_name_is_refused(visit: Visit, ada: User) -> None:
+    made, _ = api_keys.create(ada, NewKey(name="ci"))
+    app = visit(ada, "api_keys")
+    app.button(key=f"change_key_{made.id}").click().run()
+    app.text_input(key=f"edit_{made.id}_name").set_value("  ")
+    app.button(key=f"change_{made.id}_submit").click().run()
+    assert not app.exception
+    assert keys_of(ada) == [made]
+
+
+def test_a_key_from_before_says_that_it_reaches_v1_only_until_its_scopes_are_set(
+    visit: Visit, ada: User
+) -> None:
+    made, _ = api_keys.create(ada, NewKey(name="old"))
+    with writing() as session:
+        session.get_one(ApiKeyRow, made.id).reaches_api = False
+    app = visit(ada, "api_keys")
+    assert "reaches `/v1` and nothing else" in text_of(app)
+    app.button(key=f"change_key_{made.id}").click().run()
+    app.text_input(key=f"edit_{made.id}_name").set_value("older")
+    app.button(key=f"change_{made.id}_submit").click().run()
+    assert [(key.name, key.reaches_api) for key in keys_of(ada)] == [("older", False)]
+    app = visit(ada, "api_keys")
+    app.button(key=f"change_key_{made.id}").click().run()
+    app.checkbox(key=f"edit_{made.id}_api").check()
+    app.button(key=f"change_{made.id}_submit").click().run()
+    assert not app.exception
+    assert keys_of(ada)[0].reaches_api
+    assert "nothing else" not in text_of(app)
 
 
 def test_a_key_without_a_name_is_refused_and_none_is_made(visit: Visit, ada: User) -> None:
