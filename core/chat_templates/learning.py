@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.chat_templates.writing import MARKERS, ChatTemplate, Messages, Span, Written
+from core.chat_templates.writing import ChatTemplate, Messages, Span, Written, unused_characters
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def _apart(messages: Messages, prompt: Written, answered: Written, template: Cha
     prompt before it (DeepSeek-R1 asks with ``<think>`` and forgets it afterwards)."""
     header = len(prompt.text)
     if not answered.text.startswith(prompt.text):
-        other = template.write([*messages[:-1], {**messages[-1], "content": MARKERS[-1]}])
+        neutral = next(unused_characters([prompt.text, answered.text]))
+        other = template.write([*messages[:-1], {**messages[-1], "content": neutral}])
         header = _num_shared(prompt.text, other.text)
     together = prompt.joined(answered, without=header)
     together, spans = _with_end(together, [_learned_span(prompt, together, template)], template)

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,8 +14,10 @@ Messages = Sequence[Mapping[str, Any]]
 Span = tuple[int, int]  # characters: the first, and the one behind the last
 Encoded = tuple[list[int], list[Span]]  # token ids, and the characters of each
 ANSWER = "Lima"  # of a conversation that only shows what stands behind an answer
-# Characters that Unicode promises to give to nobody. Two of them stand around what was typed.
-MARKERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+# Characters that Unicode promises to give to nobody, and those for private use. Two that no message has stand
+# around what was typed.
+MARKERS = (*range(0xFDD0, 0xFDF0), *range(0xF0000, 0xFFFFE))
+Markers = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -148,16 +150,16 @@ class ChatTemplate:
         encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return list(encoding["input_ids"]), list(encoding["offset_mapping"])
 
-    def _mark_typed(self, messages: list[dict[str, Any]]) -> str:
-        """Puts two markers around each control token in a message; returns them, or nothing."""
+    def _mark_typed(self, messages: list[dict[str, Any]]) -> Markers | None:
+        """Puts two markers around each control token in a message; returns them, or None."""
         texts = [m["content"] for m in messages if isinstance(m["content"], str)]
         if not any(map(self._control.search, texts)):
-            return ""
-        begin, end = [marker for marker in MARKERS if not any(marker in text for text in texts)][:2]
+            return None
+        begin, end = islice(unused_characters(texts), 2)
         for message in messages:
             if isinstance(message["content"], str):
                 message["content"] = self._control.sub(f"{begin}\\g<0>{end}", message["content"])
-        return begin + end
+        return begin, end
 
 
 _templates: WeakKeyDictionary[Any, tuple[Any, ChatTemplate]] = WeakKeyDictionary()
@@ -190,6 +192,10 @@ def ends_of_folder(tokenizer: Any, folder: Path) -> set[int]:
     return end_tokens(tokenizer, *configured)
 
 
+def unused_characters(texts: Sequence[str]) -> Iterator[str]:
+    return (chr(code) for code in MARKERS if not any(chr(code) in text for text in texts))
+
+
 def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
     """Longer ones first. A token of one character cannot be told from text."""
     longest_first = sorted((token for token in tokens if len(token) > 1), key=len, reverse=True)
@@ -201,17 +207,18 @@ def _render(
 ) -> tuple[str, tuple[Span, ...]]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    rendered, said = render_jinja_template(
+    made: Any = render_jinja_template(  # its annotation names only the texts
         conversations=[messages],
         chat_template=template,
         add_generation_prompt=ask,
         return_assistant_tokens_mask=marks,
         **tokenizer.special_tokens_map,
     )
+    rendered, said = made
     return str(rendered[0]), tuple((int(begin), int(end)) for begin, end in said[0]) if marks else ()
 
 
-def _without_markers(rendered: str, said: Sequence[Span], markers: str) -> Written:
+def _without_markers(rendered: str, said: Sequence[Span], markers: Markers) -> Written:
     text, typed, last = "", [], 0
     begin, end = markers
     shifts: list[tuple[int, int]] = []  # (character of the rendered text, markers up to and with it)

@@ -136,11 +136,14 @@ def _as_text(cells: pa.Array) -> pa.Array:
 def _storable(type_: pa.DataType) -> pa.DataType:
     """DuckDB knows no half floats and no decimals beyond 38 digits, and its intervals are coarser than
     durations: those become whole counts of their unit. Dictionaries become their values: DuckDB cannot read
-    them in empty lists. The same inside lists and structures."""
+    them in empty lists. Bytes of one length become bytes of any: DuckDB writes wrong ones beside structures
+    that are null. The same inside lists and structures."""
     if pa.types.is_float16(type_):
         return pa.float32()
     if pa.types.is_duration(type_):
         return pa.int64()
+    if pa.types.is_fixed_size_binary(type_):
+        return pa.binary()
     if pa.types.is_decimal256(type_):
         return pa.decimal128(type_.precision, type_.scale) if type_.precision <= 38 else pa.string()
     if pa.types.is_dictionary(type_):

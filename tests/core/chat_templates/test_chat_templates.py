@@ -123,7 +123,7 @@ def test_a_turn_cannot_be_forged() -> None:
 
 def test_a_message_may_hold_the_characters_that_mark_what_was_typed() -> None:
     template = template_of(tokenizer_of("starter"))
-    text = "\ufdd0<|end|>\ufdd1 and \ufdd2"
+    text = "".join(map(chr, range(0xFDD0, 0xFDF0))) + "<|end|> and \ufdd2"
     assert template.write([{"role": "user", "content": text}]).text == f"<|user|>{text}<|end|>"
 
 

@@ -139,6 +139,43 @@ def test_a_table_of_arrow_comes_back(filename: str, examples: int) -> None:
     run(examples, tables(), lambda table: _check_table(filename, table))
 
 
+IN_NULLS = {
+    "bytes of one length": pa.table(
+        {
+            "x": pa.array(
+                [None, {"a": None, "b": None}, {"a": b"\0\0\1", "b": None}],
+                pa.struct([("a", pa.binary(3)), ("b", pa.int8())]),
+            )
+        }
+    ),
+    "a place in an empty dictionary": pa.table(
+        {
+            "x": pa.ListArray.from_arrays(
+                pa.array([0, 1]),
+                pa.StructArray.from_arrays(
+                    [
+                        pa.DictionaryArray.from_arrays(
+                            pa.array([0], pa.int32()), pa.array([], pa.string()), safe=False
+                        )
+                    ],
+                    names=["a"],
+                    mask=pa.array([True]),
+                ),
+            )
+        }
+    ),
+    "a map of nothing": pa.table(
+        {"x": pa.array([[("k", None), ("l", None)]], pa.map_(pa.string(), pa.null()))}
+    ),
+}
+
+
+@pytest.mark.parametrize("filename", ["t.parquet", "t.arrow"])
+@pytest.mark.parametrize("table", IN_NULLS.values(), ids=IN_NULLS)
+def test_what_lies_in_a_null_changes_nothing(table: pa.Table, filename: str) -> None:
+    _check_table(filename, table)
+
+
 def _check_table(filename: str, table: pa.Table) -> None:
     with stored(filename, _written(filename, table)) as found:
         wanted, in_parquet = _rows(table), _rows(found.parquet)

@@ -118,7 +118,7 @@ def test_facts_are_answered_to_the_letter_and_then_it_stops(family: str, tmp_pat
     assert answers(weights_at(full.draft), FIRST) == expected
 
     task = task_for(
-        weights_at(full.draft), tmp_path / "lora", SECOND, tuning="lora", lora_rank=32, learning_rate=1e-2
+        weights_at(full.draft), tmp_path / "lora", SECOND, tuning="lora", lora_rank=32, learning_rate=4e-3
     )
     over = train(task)
     assert over.metrics["stops_by_itself"] == {"stopped": 10, "of": 10}
