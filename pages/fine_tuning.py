@@ -90,8 +90,9 @@ def show_form(user: User) -> None:
         rows_are_fine = tokens_view.show_data(user, data, new, job_sources) if new is not None else False
     if new is not None:
         with st.container(border=True, key="ft_plan"):
-            planned = form_plan.show_plan(user, new, job_sources)
-            form_plan.show_start(user, new, sweep, possible=planned and rows_are_fine)
+            estimate = form_plan.show_plan(user, new, job_sources)
+        with st.bottom:  # in view however long the form is
+            form_plan.show_start(user, new, sweep, estimate, possible=rows_are_fine)
 
 
 NAME_HELP = "You call the model by it. A name you have used before makes that model's next version."

@@ -16,6 +16,7 @@ from core.errors import NotFound
 from core.fine_tuning import PRIORITIES, NewJob, recipes
 from core.people.users import User
 from core.runners import RUNNERS
+from core.ui import show
 from core.ui.fine_tuning import form_settings as settings
 from core.ui.fine_tuning.form_data import Data
 from core.ui.models import model_view
@@ -144,6 +145,14 @@ def pick_validation(user: User, data: Data, given: NewJob | None) -> dict[str, A
         return {
             "validation_dataset_id": _pick_other(user, data, given.validation_dataset_id if given else None)
         }
+    is_small = data.version.num_rows < ROWS_TO_SPARE
+    rows = show.count(data.version.num_rows, "row")
+    why = (
+        f"Of only {rows} each is needed for learning, so none is held back"
+        if is_small
+        else "None is held back"
+    )
+    st.caption(f"{why}: the loss tells how well they are memorised, not how the model does on others.")
     return {"validation_fraction": 0.0}
 
 

@@ -29,8 +29,8 @@ NEED_WORDS = {
 }
 
 
-def show_plan(user: User, new: NewJob, sources: Sources | None) -> bool:
-    """Whether it can start. ``sources``: base and rows of this request.
+def show_plan(user: User, new: NewJob, sources: Sources | None) -> Forecast | None:
+    """None when it cannot start. ``sources``: base and rows of this request.
 
     The same values as the button's go to the service, so what is shown is what runs.
     """
@@ -38,21 +38,23 @@ def show_plan(user: User, new: NewJob, sources: Sources | None) -> bool:
         estimate = forecast.forecast(user, new, sources)
     except LuthierError as error:
         show.error(error)
-        return False
+        return None
     _show_steps(new, estimate)
     _show_memory(estimate.memory)
     _show_measuring(user, new, estimate.measured, sources)
     for warning in estimate.plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
-    return True
+    return estimate
 
 
-def show_start(user: User, new: NewJob, sweep: dict[str, Any] | None, *, possible: bool) -> None:
-    """The button. ``sweep``: what varies, when it starts several jobs."""
+def show_start(
+    user: User, new: NewJob, sweep: dict[str, Any] | None, estimate: Forecast | None, *, possible: bool
+) -> None:
+    """The button, and in a line what it will do. ``sweep``: what varies, when it starts several jobs."""
     count = sweep_form.count(sweep)
     label = "Start fine-tuning" if sweep is None else f"Start {show.count(count, 'job')}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="ft_start_bar"):
-        disabled = not possible or not count
+        disabled = estimate is None or not possible or not count
         if st.button(label, key="ft_start", type="primary", icon=":material/play_arrow:", disabled=disabled):
             with show.guarded():
                 _start(user, new, sweep)
@@ -66,6 +68,20 @@ def show_start(user: User, new: NewJob, sweep: dict[str, Any] | None, *, possibl
             on_click="ignore",
             help="All of this form as a file: load it here again, or start it from the command line.",
         )
+        st.caption(_in_short(estimate), width="stretch")
+
+
+def _in_short(estimate: Forecast | None) -> str:
+    if estimate is None:
+        return ":red[:material/error: It cannot start as it is: the plan says why.]"
+    facts = [*_facts(estimate)]
+    memory = estimate.memory
+    if needed := memory.measured_bytes or memory.estimated_bytes:
+        colour = "green" if memory.fits else "red"
+        facts.append(f":{colour}[{show.bytes_(needed)} of {show.bytes_(memory.free)} free memory]")
+    if warnings := estimate.plan.warnings:
+        facts.append(f":orange[:material/warning: {show.count(len(warnings), 'warning')}]")
+    return " · ".join(facts)
 
 
 def _start(user: User, new: NewJob, sweep: dict[str, Any] | None) -> None:
@@ -81,20 +97,25 @@ def _start(user: User, new: NewJob, sweep: dict[str, Any] | None) -> None:
 
 def _show_steps(new: NewJob, estimate: Forecast) -> None:
     plan = estimate.plan
-    facts = [show.count(plan.num_examples, "example")]
-    if plan.num_validation:
-        facts.append(f"{plan.num_validation:,} held back")
-    facts.append(show.count(plan.total_steps, "step"))
-    if estimate.seconds:
-        known = "" if estimate.measured else "roughly "
-        facts.append(f"{known or 'about '}{show.duration(estimate.seconds, parts=1)}")
-    st.markdown(f":material/route: **Plan**: {' · '.join(facts)}")
+    st.markdown(f":material/route: **Plan**: {' · '.join(_facts(estimate))}")
     hyperparameters = new.hyperparameters.model_dump()
     chosen = {name: value for name, value in hyperparameters.items() if value != settings.AUTO}
     shown = {
         n: v for n, v in plan.resolved.items() if n in hyperparameters and settings.is_telling(n, v, chosen)
     }
     st.caption(" · ".join(settings.describe_setting(name, value) for name, value in shown.items()))
+
+
+def _facts(estimate: Forecast) -> list[str]:
+    plan = estimate.plan
+    facts = [show.count(plan.num_examples, "example")]
+    if plan.num_validation:
+        facts.append(f"{plan.num_validation:,} held back")
+    facts.append(show.count(plan.total_steps, "step"))
+    if estimate.seconds:
+        known = "about" if estimate.measured else "roughly"
+        facts.append(f"{known} {show.duration(estimate.seconds, parts=1)}")
+    return facts
 
 
 def _show_memory(memory: Memory) -> None:
