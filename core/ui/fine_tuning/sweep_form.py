@@ -32,6 +32,9 @@ SUGGESTED: dict[str, tuple[str, float, float, str]] = {
     "lora_dropout": ("0, 0.05, 0.1", 0.0, 0.2, "linear"),
     "warmup_share": ("0, 0.05, 0.1", 0.0, 0.2, "linear"),
     "weight_decay": ("0, 0.01, 0.1", 1e-3, 0.1, "log"),
+    "adam_beta1": ("0.8, 0.9, 0.95", 0.5, 0.95, "linear"),
+    "adam_beta2": ("0.95, 0.99, 0.999", 0.9, 0.999, "linear"),
+    "adam_epsilon": ("1e-8, 1e-6", 1e-9, 1e-6, "log"),
     "beta": ("0.05, 0.1, 0.3", 0.03, 0.5, "log"),
     SEED: ("1, 2, 3", 1, 1000, "linear"),
 }
