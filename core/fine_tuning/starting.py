@@ -21,6 +21,7 @@ from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.values import Job, present
+from core.inference import base_checks
 from core.jobs import notes, turns
 from core.people.users import User
 from core.runners import RUNNERS
@@ -336,6 +337,10 @@ def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
     if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
         raise ValidationError.of(
             "hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA"
+        )
+    if settings.packing and base.packs_rows is False:
+        raise ValidationError.of(
+            "hyperparameters.packing", f"is not possible: {base.name} {base_checks.LEAKS}; turn it off"
         )
     return settings
 

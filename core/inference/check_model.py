@@ -2,8 +2,9 @@
 to download first: is this a model we can train and serve?
 
 Prints one JSON line: the facts, or ``{"error": "sentence"}``. Code that a model brings along is never run.
-Checked are the configuration, the tokenizer, and the safetensors headers; the weights themselves are not
-loaded.
+Checked are the configuration, the tokenizer, and the safetensors headers. The weights of a model that fits
+easily are loaded too, to see that they are all there, that no token sees a later one, and whether rows may be
+packed; of a larger one that is asked at the start of a training.
 """
 
 import contextlib
@@ -14,8 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core import hardware
+from core.inference import base_checks
 from core.weights import read_facts, read_template
 
+MEASURED_UP_TO = 300_000_000  # parameters, 1.2 GB: read and asked within seconds
+SPARE = 2  # times what the weights take must be free
+NO_PACKING = f"It {base_checks.LEAKS}, so packing is refused for it."
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -51,13 +57,15 @@ def _facts(folder: Path) -> dict[str, Any]:
         facts = read_facts(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoModel(f"is no model: the weights cannot be read ({error})") from error
+    packs_rows = _measure(folder, facts.num_parameters)
     return {
         "architecture": architecture,
         "num_parameters": facts.num_parameters,
         "size_bytes": facts.size_bytes,
         "context_length": facts.context_length,
         "chat_template_sha256": facts.chat_template_sha256,
-        "notes": _notes(folder),
+        "notes": _notes(folder) + ([] if packs_rows is not False else [NO_PACKING]),
+        "packs_rows": packs_rows,
     }
 
 
@@ -98,6 +106,8 @@ def _check_config(folder: Path) -> str:
         raise NoModel(_config_sentence(folder)) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise NoModel(f"is no language model that writes text: its type is {config.model_type}")
+    if problem := base_checks.ENCODER_DECODER if config.is_encoder_decoder else base_checks.refusal(folder):
+        raise NoModel(problem)
     return str((config.architectures or [config.model_type])[0])
 
 
@@ -123,6 +133,33 @@ def _check_tokenizer(folder: Path) -> None:
         raise NoModel("is no whole model: its tokenizer is missing or cannot be loaded") from error
     if not works:
         raise NoModel("has a tokenizer that makes no tokens of a word")
+
+
+def _measure(folder: Path, num_parameters: int) -> bool | None:
+    """Whether packed rows stay apart; None for a model too large to load here. Raises NoModel."""
+    is_small = num_parameters <= MEASURED_UP_TO and 4 * SPARE * num_parameters <= hardware.look().free
+    if not is_small or "quantization_config" in json.loads((folder / "config.json").read_text("utf-8")):
+        return None
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    hardware.set_up_torch(threads=1)
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # as above
+        raise NoModel("is no whole model: its weights do not fit its config.json") from error
+    if missing := sorted(found["missing_keys"]):
+        raise NoModel(f"is no whole model: its weights have no {missing[0]}")
+    if not base_checks.is_causal(model):
+        raise NoModel(base_checks.LOOKS_AHEAD)
+    return base_checks.keeps_rows_apart(model)
 
 
 def _notes(folder: Path) -> list[str]:

@@ -17,7 +17,10 @@ FOLDER_SECONDS, DOWNLOAD_SECONDS = 180, 3600
 
 @dataclass(frozen=True)
 class Inspected:
-    """``notes`` are sentences an admin should read, such as that there is no chat template."""
+    """``notes`` are sentences an admin should read, such as that there is no chat template.
+
+    ``packs_rows``: whether rows packed behind each other stay blind to each other; None: not measured.
+    """
 
     architecture: str
     num_parameters: int
@@ -25,6 +28,7 @@ class Inspected:
     context_length: int
     chat_template_sha256: str | None
     notes: tuple[str, ...]
+    packs_rows: bool | None = None
 
 
 def inspect(source: str, *, download_to: Path | None = None) -> Inspected:

@@ -94,8 +94,8 @@ class CommonHyperparameters(Input):
     packing: bool | Auto = _field(
         "Packing",
         (
-            "Puts short rows behind each other into one sequence, each blind to the others; "
-            "saves padding on a GPU. Auto: off."
+            "Puts short rows behind each other into one sequence, each blind to the others; saves padding "
+            "on a GPU. Refused for bases that cannot keep rows apart, such as OPT or Mamba. Auto: off."
         ),
         "What is learned",
     )

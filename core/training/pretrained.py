@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
+from core.inference import base_checks
 from core.training.examples import prepare_tokenizer
 from core.training.hyperparameters import Settings
-from core.training.method import TrainingFailed
+from core.training.method import CANNOT_PACK, TrainingFailed
 from core.weights import Weights, tokenizer_folder
 
 # a small model is stored as trained; a large one in the precision of its base
@@ -57,7 +58,8 @@ def load_model(weights: Weights, settings: Settings, *, seed: int, device: str |
     with an adapter around it when one is tuned.
 
     All weights are trained in float32. Under an adapter the base keeps bfloat16 on a GPU that computes in it,
-    or 4 bits. Raises TrainingFailed for 4 bits without a CUDA GPU, and for layers that do not exist.
+    or 4 bits. Raises TrainingFailed for 4 bits without a CUDA GPU, for layers that do not exist, for a model
+    whose tokens see later ones, and for packing where rows would see each other.
     """
     import torch
 
@@ -72,7 +74,9 @@ def load_model(weights: Weights, settings: Settings, *, seed: int, device: str |
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if settings.tuning != "full":
             model.enable_input_require_grads()
-    return (model if settings.tuning == "qlora" else model.to(device)).train()
+    model = model if settings.tuning == "qlora" else model.to(device)
+    _require_blindness(model, settings)
+    return model.train()
 
 
 def trainable(model: Any) -> dict[str, Any]:
@@ -99,6 +103,20 @@ def save_draft(model: Any, tokenizer: Any, weights: Weights, draft: Path) -> Non
     storage.require_space(sum(p.numel() * p.element_size() for p in trainable(model).values()))
     with storage.publishing(draft) as folder:
         write_model(model, tokenizer, weights, folder)
+
+
+def _require_blindness(model: Any, settings: Settings) -> None:
+    """A model that sees what it must not would learn to copy: a training of it says nothing and looks well.
+
+    A few passes over two dozen tokens, whatever was known of the base before.
+    """
+    if not base_checks.is_causal(model):
+        raise TrainingFailed(f"The base model {base_checks.LOOKS_AHEAD}.", code="not_causal")
+    if settings.packing and not base_checks.keeps_rows_apart(model):
+        raise TrainingFailed(
+            f"Packing is not possible: the base model {base_checks.LEAKS}. Start again with packing off.",
+            code=CANNOT_PACK,
+        )
 
 
 def _load_base(folder: Path, settings: Settings, device: str) -> Any:
@@ -151,7 +169,14 @@ def _with_new_adapter(model: Any, settings: Settings) -> Any:
         lora_dropout=settings.lora_dropout,
         target_modules=_targets(settings.lora_targets or "all-linear", model),
     )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:  # some layers, such as the last one of a Mamba block, take no adapter
+        raise TrainingFailed(
+            "LoRA cannot be put on these layers of this base model. Name other LoRA targets, or tune all "
+            "weights.",
+            code="invalid_settings",
+        ) from error
 
 
 def _with_earlier_adapter(model: Any, adapter: Path, settings: Settings) -> Any:
