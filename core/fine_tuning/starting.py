@@ -15,13 +15,12 @@ from core import datasets, hardware, jobs, storage
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
-from core.fine_tuning import sources
+from core.fine_tuning import choices, sources
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
 from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.values import Job, present
-from core.inference import base_checks
 from core.jobs import notes, turns
 from core.people.users import User
 from core.runners import RUNNERS
@@ -332,16 +331,9 @@ def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
 
 
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
-    """Raises ValidationError for settings that cannot run here."""
+    """Raises ValidationError for settings that cannot run there, or not on this base."""
     settings = automatic(base, new.hyperparameters, method=new.method, num_rows=num_examples)
-    if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
-        raise ValidationError.of(
-            "hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA"
-        )
-    if settings.packing and base.packs_rows is False:
-        raise ValidationError.of(
-            "hyperparameters.packing", f"is not possible: {base.name} {base_checks.LEAKS}; turn it off"
-        )
+    choices.require_possible(settings, base, runner=new.runner)
     return settings
 
 

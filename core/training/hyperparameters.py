@@ -48,7 +48,8 @@ class CommonHyperparameters(Input):
         "What is tuned",
         (
             "Full: all weights, learns most. LoRA: a small adapter, needs less memory. QLoRA: "
-            "an adapter over a 4-bit base, needs least and a CUDA GPU. Auto: full for small models."
+            "an adapter over a 4-bit base, needs least, a CUDA GPU and the package bitsandbytes. "
+            "Auto: full for small models, else LoRA."
         ),
         "What is tuned",
         basic=True,

@@ -123,11 +123,21 @@ def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, s
 
 
 def ways_to_fit(
-    shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, sequences: int = 1
+    shape: Shape,
+    settings: Settings,
+    *,
+    longest_row: int,
+    free: int,
+    gpu: bool,
+    four_bits: bool,
+    sequences: int = 1,
 ) -> list[Way]:
-    """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does."""
+    """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does.
+
+    ``four_bits``: a base can be loaded in them there.
+    """
     ways: list[Way] = []
-    for title, changes in _candidates(settings, longest_row=longest_row, gpu=gpu):
+    for title, changes in _candidates(settings, longest_row=longest_row, four_bits=four_bits):
         changed = replace(settings, **_known(changes, settings))
         total = estimate(shape, changed, longest_row=longest_row, gpu=gpu, sequences=sequences).total
         if total <= SPARE * free and all(way.changes != changes for way in ways):
@@ -135,7 +145,7 @@ def ways_to_fit(
     return ways[:MOST_OFFERED]
 
 
-def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
+def _candidates(settings: Settings, *, longest_row: int, four_bits: bool) -> list[Candidate]:
     """Each alone, then together; only what changes something."""
     small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step())}
     checkpointing = {"gradient_checkpointing": True}
@@ -147,7 +157,7 @@ def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Cand
         rows.append((f"Rows up to {length:,} tokens", {"max_length": length}))
         length //= 2
     adapters: list[Candidate] = [("LoRA", {"tuning": "lora"})] if settings.tuning == "full" else []
-    adapters += [("QLoRA", {"tuning": "qlora"})] if gpu and settings.tuning != "qlora" else []
+    adapters += [("QLoRA", {"tuning": "qlora"})] if four_bits and settings.tuning != "qlora" else []
     together: Candidate = ("", {})
     for part in parts:
         together = _both(together, part)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core import storage
+from core import hardware, storage
 from core.inference import base_checks
 from core.training.examples import prepare_tokenizer
 from core.training.hyperparameters import Settings
@@ -145,6 +145,15 @@ def _four_bits(device: str) -> Any:
         raise TrainingFailed(
             "QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu"
         )
+    try:
+        import bitsandbytes  # noqa: F401, transformers says less clearly that it is missing or does not work
+    except Exception as error:  # a package built for another CUDA fails in ways of its own
+        raise TrainingFailed(
+            f"QLoRA needs the package {hardware.FOUR_BITS_PACKAGE}, which is missing on the machine that "
+            f"trains, or does not work with its CUDA. Choose LoRA, or let an admin run: "
+            f"{hardware.FOUR_BITS_COMMAND}",
+            code="needs_package",
+        ) from error
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

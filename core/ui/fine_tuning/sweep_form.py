@@ -13,7 +13,7 @@ import streamlit as st
 from core import training
 from core.errors import LuthierError, ValidationError
 from core.fields import parse, properties_of
-from core.fine_tuning import sweep_space, sweeps
+from core.fine_tuning import choices, sweep_space, sweeps
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Search
 from core.people.users import User
 from core.ui import show
@@ -195,7 +195,8 @@ def _words(name: str) -> list[Any]:
     if any(kind.get("type") == "boolean" for kind in kinds):
         return [True, False]
     words = [word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else [])]
-    return [word for word in words if word != AUTO]
+    missing = choices.unavailable().get(name, {})
+    return [word for word in words if word != AUTO and word not in missing]
 
 
 def _write(word: Any) -> str:
