@@ -71,6 +71,8 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
          "decoder_ffn_dim": 64, "encoder_attention_heads": 4, "decoder_attention_heads": 4},
     ),
 }  # fmt: skip
+NOT_CAUSAL = {"bert", "bert with masks", "llama that classifies", "t5", "bart"}
+LEAKING = {"bloom", "mamba", "opt", "bert as a decoder"}  # when rows are packed
 
 
 def write(kind: str, folder: Path, tokenizer: Path) -> Path:

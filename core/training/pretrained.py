@@ -43,6 +43,10 @@ TARGETS = {
     ],
 }
 
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")  # as peft has them, which refuses some
+# of a Mamba block: their weights are used past the layer, and so past an adapter; and the output layer
+WITHOUT_ADAPTER = {"conv1d", "dt_proj", "out_proj", "lm_head"}
+
 
 def load_tokenizer(weights: Weights) -> Any:
     from transformers import AutoTokenizer
@@ -63,6 +67,8 @@ def load_model(weights: Weights, settings: Settings, *, seed: int, device: str |
     """
     import torch
 
+    if problem := base_checks.refusal(weights.base):
+        raise TrainingFailed(f"The base model {problem}.", code="not_causal")
     torch.manual_seed(seed)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = _load_base(weights.base, settings, device)
@@ -207,7 +213,7 @@ def _targets(asked: str, model: Any) -> str | list[str]:
     Raises TrainingFailed when there are none of that name.
     """
     if asked == "all-linear":
-        return asked
+        return _linear_of_mamba(model) if model.config.model_type in MAMBA else asked
     wanted = TARGETS.get(asked) or [name.strip() for name in asked.split(",") if name.strip()]
     present = {
         name.rpartition(".")[2]
@@ -222,6 +228,14 @@ def _targets(asked: str, model: Any) -> str | list[str]:
             code="invalid_settings",
         )
     return targets
+
+
+def _linear_of_mamba(model: Any) -> list[str]:
+    """The linear layers of a model with Mamba blocks that an adapter has an effect on."""
+    import torch
+
+    linear = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+    return sorted({name.rpartition(".")[2] for name in linear} - WITHOUT_ADAPTER)
 
 
 def _save_weights(model: Any, folder: Path, *, stored: str) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from core.inference import base_checks
 from core.training import METHODS, Hyperparameters, resolve, run
 from core.training.method import CANNOT_PACK, TrainingFailed, TrainingTask
 from tests.core.training.shared import Kept, rows_for, weights_at
-from tests.tiny_models import CONTEXT, write
+from tests.tiny_models import CONTEXT, KINDS, NOT_CAUSAL, write
 
 LONG = pytest.mark.long
 
@@ -66,17 +67,34 @@ def test_packing_that_does_not_leak_trains(tiny_base: Path, tmp_path: Path, kind
     assert report.steps
 
 
-@pytest.mark.parametrize("packing", [False, True])
-def test_a_base_whose_tokens_see_later_ones_trains_nothing(
-    tiny_base: Path, tmp_path: Path, packing: bool
-) -> None:
+@pytest.mark.parametrize("kind", ["bert", pytest.param("t5", marks=LONG), pytest.param("bart", marks=LONG)])
+def test_a_base_that_is_not_causal_trains_nothing(tiny_base: Path, tmp_path: Path, kind: str) -> None:
     """It was registered by an earlier release, or its configuration was changed since."""
-    report = train(write("bert", tmp_path / "base", tiny_base), tmp_path / "job", packing=packing)
+    report = train(write(kind, tmp_path / "base", tiny_base), tmp_path / "job")
     assert report.told[-1].startswith("not_causal: The base model is no causal language model")
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_base_whose_configuration_says_nothing_is_asked(
+    tiny_base: Path, tmp_path: Path, packing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_checks, "refusal", lambda folder: None)
+    report = train(write("bert", tmp_path / "base", tiny_base), tmp_path / "job", packing=packing)
+    assert report.told[-1].startswith("not_causal: ")
+    assert "whose tokens see those behind them" in report.told[-1]
 
 
 def test_layers_that_take_no_adapter_are_told_before_the_first_step(tiny_base: Path, tmp_path: Path) -> None:
     base = write("mamba", tmp_path / "base", tiny_base)
-    report = train(base, tmp_path / "all", tuning="lora", lora_rank=2)
+    report = train(base, tmp_path / "named", tuning="lora", lora_rank=2, lora_targets="out_proj")
     assert report.told[-1].startswith("invalid_settings: LoRA cannot be put on these layers")
-    assert train(base, tmp_path / "some", tuning="lora", lora_rank=2, lora_targets="in_proj, x_proj").steps
+    assert train(base, tmp_path / "left alone", tuning="lora", lora_rank=2).steps
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - NOT_CAUSAL))
+def test_every_causal_model_trains(tiny_base: Path, tmp_path: Path, kind: str, tuning: str) -> None:
+    base = write(kind, tmp_path / "base", tiny_base)
+    report = train(base, tmp_path / "job", tuning=tuning, lora_rank=2, n_epochs=6, learning_rate=0.01)
+    assert report.losses[-1] < report.losses[0]
