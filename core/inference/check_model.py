@@ -145,7 +145,7 @@ def _measure(folder: Path, num_parameters: int) -> bool | None:
 
     hardware.set_up_torch(threads=1)
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
@@ -155,6 +155,7 @@ def _measure(folder: Path, num_parameters: int) -> bool | None:
         )
     except Exception as error:  # as above
         raise NoModel("is no whole model: its weights do not fit its config.json") from error
+    model, found = loaded
     if missing := sorted(found["missing_keys"]):
         raise NoModel(f"is no whole model: its weights have no {missing[0]}")
     if not base_checks.is_causal(model):

@@ -304,7 +304,8 @@ def _add_base_row(session: Session, name: str, description: str = "") -> ModelRo
 
 def _register_base(new: NewBase, *, folder: Path, found: Inspected, version_id: str) -> Model:
     facts = Facts(found.num_parameters, found.size_bytes, found.context_length, found.chat_template_sha256)
-    how = {"source": new.source, "architecture": found.architecture, "notes": list(found.notes)}
+    how: dict[str, Any] = {"source": new.source, "architecture": found.architecture}
+    how["notes"] = list(found.notes)
     if found.packs_rows is not None:
         how["packs_rows"] = found.packs_rows
     try:

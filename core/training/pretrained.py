@@ -6,6 +6,7 @@ whole model.
 """
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,8 @@ def _four_bits(device: str) -> Any:
         raise TrainingFailed(
             "QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu"
         )
-    try:
-        import bitsandbytes  # noqa: F401, transformers says less clearly that it is missing or does not work
+    try:  # transformers says less clearly that it is missing or does not work
+        import_module(hardware.FOUR_BITS_PACKAGE)
     except Exception as error:  # a package built for another CUDA fails in ways of its own
         raise TrainingFailed(
             f"QLoRA needs the package {hardware.FOUR_BITS_PACKAGE}, which is missing on the machine that "
