@@ -24,6 +24,8 @@ from core.config import settings
 CGROUP = Path("/sys/fs/cgroup")
 MOST_GPUS = 64
 MOST_THREADS = 8  # of one training; more wait for each other
+FOUR_BITS_PACKAGE = "bitsandbytes"
+FOUR_BITS_COMMAND = "pip install -r requirements-qlora.txt"
 BFLOAT16_FROM = (8, 0)  # compute capability
 
 
@@ -128,6 +130,19 @@ def computes_bfloat16() -> bool:
     return bool(gpus()) and all(gpu.computes_bfloat16 for gpu in gpus())
 
 
+def four_bits_problem() -> str | None:
+    """Why no model can be loaded in 4 bits here and what to do about it, as the end of a sentence; None when
+    one can. Whether the package works is seen where it is used: importing it loads torch."""
+    if not gpus():
+        return "needs a CUDA GPU, and this machine has none; choose LoRA"
+    if not _is_installed(FOUR_BITS_PACKAGE):
+        return (
+            f"needs the package {FOUR_BITS_PACKAGE}, which is not installed here; choose LoRA, or let an "
+            f"admin run: {FOUR_BITS_COMMAND}"
+        )
+    return None
+
+
 def describe() -> dict[str, Any]:
     """``{"cpu": name, "machine": x86_64, "cores": n, "memory_bytes": n, "gpus": [name], "gpu_memory_bytes":
     [n]}``"""
@@ -177,6 +192,14 @@ def _gpus() -> tuple[Gpu, ...]:
             name = str(pynvml.nvmlDeviceGetName(device))
             gpu_list.append(Gpu(name, int(memory.total), int(memory.free), capability >= BFLOAT16_FROM))
     return tuple(gpu_list)
+
+
+@lru_cache
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ from core.config import settings
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.exports import queue
-from core.exports.llama_like import NotMapped, mapping_of
+from core.exports.llama_like import NotMapped, lost_window, mapping_of
 from core.exports.sizes import estimate
 from core.exports.work import WORK
 from core.fields import Input
@@ -254,6 +254,8 @@ def _offer(weights: Weights, kind: Kind, precision: Precision) -> Offer:
 def _problem(weights: Weights, kind: Kind) -> str | None:
     if kind == "adapter" and weights.adapter is None:
         return "This version is a whole model, not an adapter. Export it merged."
+    if kind.startswith("gguf") and (problem := lost_window(weights.base)):
+        return problem
     if kind.startswith("gguf") and not settings().llama_cpp:
         try:
             mapping_of(weights.base, tokenizer_folder(weights))

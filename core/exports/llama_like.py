@@ -22,6 +22,14 @@ ARCHITECTURES = {
     "Qwen2ForCausalLM": "qwen2",
     "Qwen3ForCausalLM": "qwen3",
 }
+# Architectures for which llama.cpp reads a window ({arch}.attention.sliding_window) and keeps to it. All
+# others see everything there, whatever stands in the file.
+WINDOWED = {
+    "Cohere2ForCausalLM", "Exaone4ForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM",
+    "Gemma3ForConditionalGeneration", "Gemma3nForCausalLM", "Gemma3nForConditionalGeneration",
+    "GptOssForCausalLM", "Olmo3ForCausalLM",
+}  # fmt: skip
+USUAL_WINDOW = 4096  # where a configuration that has one does not say how large
 CONFIGURE = "For this one an admin can configure llama.cpp: set LUTHIER_LLAMA_CPP to its folder."
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| "
@@ -55,6 +63,8 @@ def mapping_of(base: Path, tokenizer_folder: Path) -> Mapping:
     architecture = str((config.get("architectures") or ["unknown"])[0])
     if architecture not in ARCHITECTURES:
         raise NotMapped(f"{architecture} cannot be written as GGUF by Luthier itself. {CONFIGURE}")
+    if problem := lost_window(base):
+        raise NotMapped(problem)
     if what := _unusual(config):
         raise NotMapped(
             f"This {architecture} has {what}, which Luthier does not write as GGUF itself. {CONFIGURE}"
@@ -65,6 +75,38 @@ def mapping_of(base: Path, tokenizer_folder: Path) -> Mapping:
             f"This {architecture} has a tokenizer that Luthier does not write as GGUF itself. {CONFIGURE}"
         )
     return Mapping(ARCHITECTURES[architecture], pre_tokenizer)
+
+
+def window_of(config: Json) -> int | None:
+    """How many tokens some layer of the model looks back; None when each sees the whole context."""
+    config = config.get("text_config") or config
+    window = config.get("sliding_window", USUAL_WINDOW if config.get("model_type") == "mistral" else None)
+    if config.get("use_sliding_window"):
+        window = window or USUAL_WINDOW
+    elif "use_sliding_window" in config or str(config.get("model_type")).startswith("qwen"):
+        return None
+    context = config.get("max_position_embeddings") or 0
+    if not isinstance(window, int) or window <= 0 or window >= context > 0:
+        return None
+    kinds = config.get("layer_types")
+    if kinds is None:
+        whole_layers = config.get("max_window_layers", 0) if config.get("use_sliding_window") else 0
+        return window if whole_layers < config.get("num_hidden_layers", whole_layers + 1) else None
+    return window if "sliding_attention" in kinds else None
+
+
+def lost_window(base: Path) -> str | None:
+    """Why the model in a folder cannot become GGUF, whoever writes it: its window would be lost. None: there
+    is none, or it is kept. A short check would not notice: longer texts are answered differently."""
+    config = read_json(base / "config.json")
+    architecture, window = str((config.get("architectures") or ["unknown"])[0]), window_of(config)
+    if window is None or architecture in WINDOWED:
+        return None
+    return (
+        f"This model looks back at most {window:,} tokens. GGUF of this architecture ({architecture}) has no "
+        "place for that: programs would let it see everything, and it would answer differently. Export it "
+        "merged."
+    )
 
 
 def read_json(path: Path) -> Json:
@@ -93,8 +135,6 @@ def _unusual(config: Json) -> str | None:
         return "partly rotated positions"
     if config.get("hidden_act", "silu") != "silu":
         return f"the activation {config['hidden_act']!r}"
-    if config.get("use_sliding_window"):
-        return "a sliding window"
     return None
 
 

@@ -5,6 +5,7 @@ may, and on what.
 
 - ``values``: what services hand out; ``owned``: the jobs of a user, as rows
 - ``sources``: the base and the rows of a new job, found and checked; ``recipes``: a request as a YAML file
+- ``choices``: what may not be chosen on this machine, or for this base
 - ``before``: what the model will see of the data, and what the training will cost
 - ``starting``: plan, create, admit; ``again``: run a job once more exactly, delete one that has ended
 - ``sweeps``: a group of jobs that differ in a few settings; ``sweep_space`` says in which

@@ -8,18 +8,23 @@ the answer, the others before the job is queued.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core import datasets, formats, models, storage
 from core.chat_templates import TemplateFinding, sentences
+from core.db import reading
 from core.errors import Conflict, Detail, NotFound, ValidationError
 from core.formats import ChatExample, Example, Message, Text
+from core.inference import base_checks
 from core.people.users import User
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
 from core.training import Method
 from core.training.examples import FEWEST_ROWS
+from core.training.method import CANNOT_PACK
 from core.weights import read_facts
 
 CHECKED_AT_ONCE = 20_000
@@ -31,13 +36,17 @@ Mapping = dict[str, str] | None
 
 @dataclass(frozen=True)
 class Base:
-    """The weights that a job starts from."""
+    """The weights that a job starts from.
+
+    ``packs_rows``: whether packed rows stay blind to each other; None: the training will see.
+    """
 
     model_id: str
     version_id: str
     name: str
     num_parameters: int
     context_length: int
+    packs_rows: bool | None = None
     template: tuple[TemplateFinding, ...] = ()  # what is known of its chat template
 
 
@@ -72,9 +81,16 @@ def find_base(user: User, model_id: str) -> Base:
         raise Conflict(f"{model.name} has no weights of its own. Choose the model below it as the base.")
     if not model.capabilities.get("finetune", True):
         raise Conflict(f"{model.name} cannot be fine-tuned here. Choose another base model.")
+    folder = models.location(model.latest_version_id).base
+    if problem := base_checks.refusal(folder):
+        raise Conflict(f"{model.name} {problem}. Choose another base model.")
     size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
     template = tuple(models.template_findings(model.latest_version_id))
-    return Base(model.id, model.latest_version_id, model.name, size, model.context_length, template)
+    with reading() as session:
+        packs_rows = _packs_rows(session, model.latest_version_id, folder)
+    return Base(
+        model.id, model.latest_version_id, model.name, size, model.context_length, packs_rows, template
+    )
 
 
 def require_teachable(base: Base, method: Method) -> None:
@@ -95,6 +111,20 @@ def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:
         raise Conflict(
             "The files of the model below this adapter cannot be read. Choose another base model."
         ) from error
+
+
+def _packs_rows(session: Session, version_id: str, folder: Path) -> bool | None:
+    """As it was measured when the base (or the one below it) was added, or as a training found;
+    else what the configuration in ``folder`` tells."""
+    row = session.get(ModelVersionRow, version_id)
+    while row is not None:
+        if (measured := row.settings.get("packs_rows")) is not None:
+            return bool(measured)
+        row = session.get(ModelVersionRow, row.base_version_id) if row.base_version_id else None
+    has_ended = JobRow.error["code"].as_string() == CANNOT_PACK
+    if session.scalar(select(exists().where(JobRow.base_version_id == version_id, has_ended))):
+        return False
+    return base_checks.packs(folder)
 
 
 def find_rows(

@@ -16,7 +16,7 @@ from core.chat_templates import sentences
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
-from core.fine_tuning import sources
+from core.fine_tuning import choices, sources
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
@@ -336,12 +336,9 @@ def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
 
 
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
-    """Raises ValidationError for settings that cannot run here."""
+    """Raises ValidationError for settings that cannot run there, or not on this base."""
     settings = automatic(base, new.hyperparameters, method=new.method, num_rows=num_examples)
-    if settings.tuning == "qlora" and new.runner == turns.HERE and not hardware.gpus():
-        raise ValidationError.of(
-            "hyperparameters.tuning", "QLoRA needs a CUDA GPU, and this machine has none; choose LoRA"
-        )
+    choices.require_possible(settings, base, runner=new.runner)
     return settings
 
 

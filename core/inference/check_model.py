@@ -3,7 +3,9 @@
 
 Prints one JSON line: the facts, or ``{"error": "sentence"}``, which names what was asked about by its last
 part and no other place of the server. Code that a model brings along is never run. Checked are the
-configuration, the tokenizer, and the safetensors headers; the weights of a folder are not loaded.
+configuration, the tokenizer, its chat template, and the safetensors headers. The weights of a model that fits
+easily are loaded too, to see that they are all there, that no token sees a later one, and whether rows may be
+packed; of a larger one that is asked at the start of a training.
 """
 
 import contextlib
@@ -15,11 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core import chat_templates
+from core import chat_templates, hardware
 from core.chat_templates import TemplateFinding
-from core.inference import gguf_reading
+from core.inference import base_checks, gguf_reading
 from core.weights import PLAIN_TEMPLATE, read_facts, read_template
 
+MEASURED_UP_TO = 300_000_000  # parameters, 1.2 GB: read and asked within seconds
+SPARE = 2  # times what the weights take must be free
+NO_PACKING = f"It {base_checks.LEAKS}, so packing is refused for it."
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -70,14 +75,20 @@ def _facts(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:  # our own sentences, or what JSON lacks
         said = f" ({error})" if isinstance(error, ValueError) else ""
         raise NoModel(f"is no model: the weights cannot be read{said}") from error
+    packs_rows = _measure(folder, facts.num_parameters)
     return {
         "architecture": architecture,
         "num_parameters": facts.num_parameters,
         "size_bytes": facts.size_bytes,
         "context_length": facts.context_length,
         "chat_template_sha256": facts.chat_template_sha256,
-        "notes": [*_notes(folder), *chat_templates.sentences(findings, "warn", "error")],
+        "notes": [
+            *_notes(folder),
+            *chat_templates.sentences(findings, "warn", "error"),
+            *([NO_PACKING] if packs_rows is False else []),
+        ],
         "chat_template": [asdict(finding) for finding in findings],
+        "packs_rows": packs_rows,
     }
 
 
@@ -118,6 +129,8 @@ def _check_config(folder: Path) -> str:
         raise NoModel(_config_sentence(folder)) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise NoModel(f"is no language model that writes text: its type is {config.model_type}")
+    if problem := base_checks.ENCODER_DECODER if config.is_encoder_decoder else base_checks.refusal(folder):
+        raise NoModel(problem)
     return str((config.architectures or [config.model_type])[0])
 
 
@@ -146,6 +159,34 @@ def _check_tokenizer(folder: Path) -> list[TemplateFinding]:
         raise NoModel("has a tokenizer that makes no tokens of a word")
     tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
     return chat_templates.check(tokenizer, ends=chat_templates.ends_of_folder(tokenizer, folder))
+
+
+def _measure(folder: Path, num_parameters: int) -> bool | None:
+    """Whether packed rows stay apart; None for a model too large to load here. Raises NoModel."""
+    is_small = num_parameters <= MEASURED_UP_TO and 4 * SPARE * num_parameters <= hardware.look().free
+    if not is_small or "quantization_config" in json.loads((folder / "config.json").read_text("utf-8")):
+        return None
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    hardware.set_up_torch(threads=1)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # as above
+        raise NoModel("is no whole model: its weights do not fit its config.json") from error
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise NoModel(f"is no whole model: its weights have no {missing[0]}")
+    if not base_checks.is_causal(model):
+        raise NoModel(base_checks.LOOKS_AHEAD)
+    return base_checks.keeps_rows_apart(model)
 
 
 def _notes(folder: Path) -> list[str]:

@@ -19,7 +19,8 @@ FOLDER_SECONDS, FETCH_SECONDS = 180, 3600
 class Inspected:
     """``notes`` are sentences an admin should read, such as that there is no chat template.
 
-    ``chat_template``: what there is to know of it, each with kind, level and message.
+    ``chat_template``: what there is to know of it, each with kind, level and message. ``packs_rows``: whether
+    rows packed behind each other stay blind to each other; None: not measured.
     """
 
     architecture: str
@@ -29,6 +30,7 @@ class Inspected:
     chat_template_sha256: str | None
     notes: tuple[str, ...]
     chat_template: tuple[dict[str, str], ...] = ()
+    packs_rows: bool | None = None
 
 
 def inspect(source: str, *, into: Path | None = None) -> Inspected:

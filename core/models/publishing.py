@@ -311,12 +311,14 @@ def _add_base_row(session: Session, name: str, description: str = "") -> ModelRo
 
 def _register_base(new: NewBase, *, folder: Path, found: Inspected, version_id: str) -> Model:
     facts = Facts(found.num_parameters, found.size_bytes, found.context_length, found.chat_template_sha256)
-    how = {
+    how: dict[str, Any] = {
         "source": new.source,
         "architecture": found.architecture,
         "notes": list(found.notes),
         "chat_template": list(found.chat_template),
     }
+    if found.packs_rows is not None:
+        how["packs_rows"] = found.packs_rows
     try:
         with writing() as session:
             row = _add_base_row(session, new.name, new.description)

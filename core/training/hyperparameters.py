@@ -15,7 +15,7 @@ from pydantic import Field, create_model
 from core.fields import Input
 from core.training.method import Method
 from core.training.methods import DEFAULT_METHOD, METHODS, OWN_SETTINGS
-from core.training.settings import Auto, CommonSettings
+from core.training.settings import ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, Auto, CommonSettings
 from core.training.settings import setting_field as _field
 
 FULL_UP_TO_PARAMETERS = 100_000_000  # below it all weights fit a laptop's memory with their optimizer
@@ -48,7 +48,8 @@ class CommonHyperparameters(Input):
         "What is tuned",
         (
             "Full: all weights, learns most. LoRA: a small adapter, needs less memory. QLoRA: "
-            "an adapter over a 4-bit base, needs least and a CUDA GPU. Auto: full for small models."
+            "an adapter over a 4-bit base, needs least, a CUDA GPU and the package bitsandbytes. "
+            "Auto: full for small models, else LoRA."
         ),
         "What is tuned",
         basic=True,
@@ -94,8 +95,8 @@ class CommonHyperparameters(Input):
     packing: bool | Auto = _field(
         "Packing",
         (
-            "Puts short rows behind each other into one sequence, each blind to the others; "
-            "saves padding on a GPU. Auto: off."
+            "Puts short rows behind each other into one sequence, each blind to the others; saves padding "
+            "on a GPU. Refused for bases that cannot keep rows apart, such as OPT or Mamba. Auto: off."
         ),
         "What is learned",
     )
@@ -136,6 +137,21 @@ class CommonHyperparameters(Input):
     max_grad_norm: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | Auto = _field(
         "Gradient clipping",
         "Longer gradients are shortened to this norm; 0 leaves them. Auto: 1.",
+        "Optimizer",
+    )
+    adam_beta1: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = _field(
+        "Adam beta 1",
+        f"How long the optimizer remembers past gradients; 0 not at all. Auto: {ADAM_BETA1}.",
+        "Optimizer",
+    )
+    adam_beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = _field(
+        "Adam beta 2",
+        f"How long it remembers their squares, which scale each weight's step. Auto: {ADAM_BETA2}.",
+        "Optimizer",
+    )
+    adam_epsilon: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | Auto = _field(
+        "Adam epsilon",
+        f"Added to what each weight's step is divided by, so that it is never zero. Auto: {ADAM_EPSILON:g}.",
         "Optimizer",
     )
 
@@ -271,6 +287,9 @@ def resolve(
         warmup_share=chosen("warmup_share", 0.05),
         weight_decay=chosen("weight_decay", 0.0),
         max_grad_norm=chosen("max_grad_norm", 1.0),
+        adam_beta1=chosen("adam_beta1", ADAM_BETA1),
+        adam_beta2=chosen("adam_beta2", ADAM_BETA2),
+        adam_epsilon=chosen("adam_epsilon", ADAM_EPSILON),
         precision=chosen("precision", "bfloat16" if gpu else "float32"),
         gradient_checkpointing=chosen(
             "gradient_checkpointing", num_parameters >= CHECKPOINTING_FROM_PARAMETERS

@@ -90,7 +90,8 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.weights.values(),
             lr=self.settings.learning_rate,
-            betas=(0.9, 0.99),
+            betas=(self.settings.adam_beta1, self.settings.adam_beta2),
+            eps=self.settings.adam_epsilon,
             weight_decay=self.settings.weight_decay,
             fused=True,
         )

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.training.hyperparameters import Settings
+from core.training.settings import CommonSettings
 
 PROGRAM = {"cpu": 480 * 2**20, "cuda": 600 * 2**20}
 LOGITS_OF_A_PASS = {
@@ -89,20 +89,30 @@ def read_shape(folder: Path, *, num_parameters: int) -> Shape | None:
     """From ``config.json``; None where it is missing or says too little."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return shape_of(config, num_parameters=num_parameters)
+
+
+def shape_of(config: Any, *, num_parameters: int) -> Shape | None:
+    """From what stands in a ``config.json``; None where that says too little."""
+    try:
         config = config.get("text_config") or config
         hidden = int(config.get("hidden_size") or config["n_embd"])
         heads = int(config.get("num_attention_heads") or config["n_head"])
         layers = int(config.get("num_hidden_layers") or config["n_layer"])
         vocabulary = int(config["vocab_size"])
         head_size = int(config.get("head_dim") or hidden // heads)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
     inner = int(config.get("intermediate_size") or config.get("n_inner") or 4 * hidden)
     key_value = int(config.get("num_key_value_heads") or heads) * head_size
     return Shape(num_parameters, layers, hidden, key_value, inner, vocabulary)
 
 
-def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, sequences: int = 1) -> Need:
+def estimate(
+    shape: Shape, settings: CommonSettings, *, longest_row: int, gpu: bool, sequences: int = 1
+) -> Need:
     """Bytes on the device that trains.
 
     ``longest_row``: tokens of the longest row of the data, before it is cut. ``sequences``: that a row is in
@@ -122,12 +132,39 @@ def estimate(shape: Shape, settings: Settings, *, longest_row: int, gpu: bool, s
     )
 
 
+def tokens_without_gradients(
+    shape: Shape, settings: CommonSettings, *, longest_row: int, gpu: bool, sequences: int = 1
+) -> int:
+    """How many tokens, padding included, one pass may have that only measures, before the first step.
+
+    It may take what a step of the training takes beside the weights, and keeps one layer's activations and
+    the logits with their softmax; no more logits than the loop allows. A function of base, settings and
+    length, not of what is free at the moment: the same training again computes the same.
+    """
+    device = "cuda" if gpu else "cpu"
+    need = estimate(shape, settings, longest_row=longest_row, gpu=gpu, sequences=sequences)
+    spare = need.activations + need.logits + need.gradients + need.optimizer
+    of_a_token = _layer(shape, settings, 1) + 8 * shape.vocabulary
+    fitting = spare // max(1, of_a_token)
+    return max(1, min(fitting, LOGITS_OF_A_PASS[device] // max(1, shape.vocabulary)))
+
+
 def ways_to_fit(
-    shape: Shape, settings: Settings, *, longest_row: int, free: int, gpu: bool, sequences: int = 1
+    shape: Shape,
+    settings: CommonSettings,
+    *,
+    longest_row: int,
+    free: int,
+    gpu: bool,
+    four_bits: bool,
+    sequences: int = 1,
 ) -> list[Way]:
-    """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does."""
+    """Settings that fit into ``free`` bytes, those that change the result least first. [] when none does.
+
+    ``four_bits``: a base can be loaded in them there.
+    """
     ways: list[Way] = []
-    for title, changes in _candidates(settings, longest_row=longest_row, gpu=gpu):
+    for title, changes in _candidates(settings, longest_row=longest_row, four_bits=four_bits):
         changed = replace(settings, **_known(changes, settings))
         total = estimate(shape, changed, longest_row=longest_row, gpu=gpu, sequences=sequences).total
         if total <= SPARE * free and all(way.changes != changes for way in ways):
@@ -135,7 +172,7 @@ def ways_to_fit(
     return ways[:MOST_OFFERED]
 
 
-def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Candidate]:
+def _candidates(settings: CommonSettings, *, longest_row: int, four_bits: bool) -> list[Candidate]:
     """Each alone, then together; only what changes something."""
     small = {"batch_size": 1, "gradient_accumulation": min(MOST_ACCUMULATION, settings.rows_per_step())}
     checkpointing = {"gradient_checkpointing": True}
@@ -147,7 +184,7 @@ def _candidates(settings: Settings, *, longest_row: int, gpu: bool) -> list[Cand
         rows.append((f"Rows up to {length:,} tokens", {"max_length": length}))
         length //= 2
     adapters: list[Candidate] = [("LoRA", {"tuning": "lora"})] if settings.tuning == "full" else []
-    adapters += [("QLoRA", {"tuning": "qlora"})] if gpu and settings.tuning != "qlora" else []
+    adapters += [("QLoRA", {"tuning": "qlora"})] if four_bits and settings.tuning != "qlora" else []
     together: Candidate = ("", {})
     for part in parts:
         together = _both(together, part)
@@ -162,7 +199,7 @@ def _both(one: Candidate, other: Candidate) -> Candidate:
     return " + ".join(filter(None, (one[0], other[0]))), {**one[1], **other[1]}
 
 
-def _known(changes: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def _known(changes: Mapping[str, Any], settings: CommonSettings) -> dict[str, Any]:
     """An adapter needs its size, too."""
     rank = settings.lora_rank or 16
     adapter = {"lora_rank": rank, "lora_alpha": settings.lora_alpha or 2 * rank, "lora_targets": "all-linear"}
@@ -172,7 +209,7 @@ def _known(changes: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     }
 
 
-def _trained(shape: Shape, settings: Settings) -> int:
+def _trained(shape: Shape, settings: CommonSettings) -> int:
     if settings.tuning == "full":
         return shape.num_parameters
     h, k, f = shape.hidden, shape.key_value_size, shape.inner
@@ -182,7 +219,7 @@ def _trained(shape: Shape, settings: Settings) -> int:
     return (settings.lora_rank or 16) * shape.layers * sum(sizes[part] for part in parts)
 
 
-def _weights(shape: Shape, settings: Settings, *, gpu: bool) -> int:
+def _weights(shape: Shape, settings: CommonSettings, *, gpu: bool) -> int:
     if settings.tuning == "qlora":
         linear = min(shape.linear_parameters, shape.num_parameters)
         return round(FOUR_BITS * linear + 4 * (shape.num_parameters - linear))
@@ -191,7 +228,7 @@ def _weights(shape: Shape, settings: Settings, *, gpu: bool) -> int:
 
 
 def _tokens_of_a_pass(
-    shape: Shape, settings: Settings, *, longest_row: int, device: str, sequences: int
+    shape: Shape, settings: CommonSettings, *, longest_row: int, device: str, sequences: int
 ) -> int:
     """Padded to the longest; a batch too large
     for one pass is split by the loop, but one row always passes."""
@@ -201,9 +238,14 @@ def _tokens_of_a_pass(
     return min(settings.batch_size * row, most)
 
 
-def _activations(shape: Shape, settings: Settings, tokens: int) -> int:
-    size = 3 if settings.precision == "bfloat16" else 4
-    layer = size * tokens * (12 * shape.hidden + 4 * shape.key_value_size + 4 * shape.inner)
+def _activations(shape: Shape, settings: CommonSettings, tokens: int) -> int:
+    layer = _layer(shape, settings, tokens)
     if settings.gradient_checkpointing:
         return 4 * tokens * shape.layers * shape.hidden + layer
     return shape.layers * layer
+
+
+def _layer(shape: Shape, settings: CommonSettings, tokens: int) -> int:
+    """What one layer keeps of so many tokens."""
+    size = 3 if settings.precision == "bfloat16" else 4
+    return size * tokens * (12 * shape.hidden + 4 * shape.key_value_size + 4 * shape.inner)

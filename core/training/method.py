@@ -16,6 +16,7 @@ from core.formats import Example
 from core.training.settings import CommonSettings, OwnSetting
 from core.weights import Weights
 
+CANNOT_PACK = "cannot_pack"  # the code of a training that ended because packed rows would see each other
 Rows = Iterable[tuple[int, Example | list[Detail]]]  # (line from 1, example or what is wrong with it)
 
 

@@ -6,14 +6,16 @@ whole model.
 """
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from core import storage
+from core import hardware, storage
 from core.chat_templates import end_tokens
+from core.inference import base_checks
 from core.training.examples import prepare_tokenizer
 from core.training.hyperparameters import Settings
-from core.training.method import TrainingFailed
+from core.training.method import CANNOT_PACK, TrainingFailed
 from core.weights import Weights, tokenizer_folder
 
 # a small model is stored as trained; a large one in the precision of its base
@@ -43,6 +45,10 @@ TARGETS = {
     ],
 }
 
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")  # as peft has them, which refuses some
+# of a Mamba block: their weights are used past the layer, and so past an adapter; and the output layer
+WITHOUT_ADAPTER = {"conv1d", "dt_proj", "out_proj", "lm_head"}
+
 
 def load_tokenizer(weights: Weights) -> Any:
     from transformers import AutoTokenizer
@@ -58,10 +64,13 @@ def load_model(weights: Weights, settings: Settings, *, seed: int, device: str |
     with an adapter around it when one is tuned.
 
     All weights are trained in float32. Under an adapter the base keeps bfloat16 on a GPU that computes in it,
-    or 4 bits. Raises TrainingFailed for 4 bits without a CUDA GPU, and for layers that do not exist.
+    or 4 bits. Raises TrainingFailed for 4 bits without a CUDA GPU, for layers that do not exist, for a model
+    whose tokens see later ones, and for packing where rows would see each other.
     """
     import torch
 
+    if problem := base_checks.refusal(weights.base):
+        raise TrainingFailed(f"The base model {problem}.", code="not_causal")
     torch.manual_seed(seed)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = _load_base(weights.base, settings, device)
@@ -73,7 +82,9 @@ def load_model(weights: Weights, settings: Settings, *, seed: int, device: str |
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if settings.tuning != "full":
             model.enable_input_require_grads()
-    return (model if settings.tuning == "qlora" else model.to(device)).train()
+    model = model if settings.tuning == "qlora" else model.to(device)
+    _require_blindness(model, settings)
+    return model.train()
 
 
 def trainable(model: Any) -> dict[str, Any]:
@@ -106,6 +117,20 @@ def save_draft(model: Any, tokenizer: Any, weights: Weights, draft: Path) -> Non
         write_model(model, tokenizer, weights, folder)
 
 
+def _require_blindness(model: Any, settings: Settings) -> None:
+    """A model that sees what it must not would learn to copy: a training of it says nothing and looks well.
+
+    A few passes over two dozen tokens, whatever was known of the base before.
+    """
+    if not base_checks.is_causal(model):
+        raise TrainingFailed(f"The base model {base_checks.LOOKS_AHEAD}.", code="not_causal")
+    if settings.packing and not base_checks.keeps_rows_apart(model):
+        raise TrainingFailed(
+            f"Packing is not possible: the base model {base_checks.LEAKS}. Start again with packing off.",
+            code=CANNOT_PACK,
+        )
+
+
 def _load_base(folder: Path, settings: Settings, device: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
@@ -132,6 +157,15 @@ def _four_bits(device: str) -> Any:
         raise TrainingFailed(
             "QLoRA needs a CUDA GPU, and this machine has none. Choose LoRA instead.", code="needs_gpu"
         )
+    try:  # transformers says less clearly that it is missing or does not work
+        import_module(hardware.FOUR_BITS_PACKAGE)
+    except Exception as error:  # a package built for another CUDA fails in ways of its own
+        raise TrainingFailed(
+            f"QLoRA needs the package {hardware.FOUR_BITS_PACKAGE}, which is missing on the machine that "
+            f"trains, or does not work with its CUDA. Choose LoRA, or let an admin run: "
+            f"{hardware.FOUR_BITS_COMMAND}",
+            code="needs_package",
+        ) from error
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -156,7 +190,14 @@ def _with_new_adapter(model: Any, settings: Settings) -> Any:
         lora_dropout=settings.lora_dropout,
         target_modules=_targets(settings.lora_targets or "all-linear", model),
     )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:  # some layers, such as the last one of a Mamba block, take no adapter
+        raise TrainingFailed(
+            "LoRA cannot be put on these layers of this base model. Name other LoRA targets, or tune all "
+            "weights.",
+            code="invalid_settings",
+        ) from error
 
 
 def _with_earlier_adapter(model: Any, adapter: Path, settings: Settings) -> Any:
@@ -178,7 +219,7 @@ def _targets(asked: str, model: Any) -> str | list[str]:
     Raises TrainingFailed when there are none of that name.
     """
     if asked == "all-linear":
-        return asked
+        return _linear_of_mamba(model) if model.config.model_type in MAMBA else asked
     wanted = TARGETS.get(asked) or [name.strip() for name in asked.split(",") if name.strip()]
     present = {
         name.rpartition(".")[2]
@@ -193,6 +234,14 @@ def _targets(asked: str, model: Any) -> str | list[str]:
             code="invalid_settings",
         )
     return targets
+
+
+def _linear_of_mamba(model: Any) -> list[str]:
+    """The linear layers of a model with Mamba blocks that an adapter has an effect on."""
+    import torch
+
+    linear = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+    return sorted({name.rpartition(".")[2] for name in linear} - WITHOUT_ADAPTER)
 
 
 def _save_weights(model: Any, folder: Path, *, stored: str) -> None:

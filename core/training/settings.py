@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 Auto = Literal["auto"]
+# What AdamW begins with: the second beta is below the usual 0.999, since a fine-tuning has few steps
+ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON = 0.9, 0.99, 1e-8
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class CommonSettings:
     gradient_accumulation: int = 1
     schedule: str = "cosine"
     max_grad_norm: float = 1.0
+    adam_beta1: float = ADAM_BETA1
+    adam_beta2: float = ADAM_BETA2
+    adam_epsilon: float = ADAM_EPSILON
     precision: str = "float32"
     gradient_checkpointing: bool = False
     evaluate_every: int | None = None

@@ -108,9 +108,23 @@ def answers_of_gguf(
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=dtype, local_files_only=True
+        file.parent, config=_config_of(file), gguf_file=file.name, dtype=dtype, local_files_only=True
     )
     return _generate(model, tokenizer, prompts, tick, ends=list(ends))
+
+
+def _config_of(file: Path) -> Any:
+    """What transformers reads from a GGUF file, and what it overlooks there: for Qwen3 the width of a head,
+    which it takes to be 128, as in all models of that name but small ones of one's own."""
+    import gguf
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+    fields = gguf.GGUFReader(file).fields
+    architecture = fields["general.architecture"].contents()
+    if width := fields.get(f"{architecture}.attention.key_length"):
+        config.head_dim = int(width.contents())
+    return config
 
 
 def compare(prompts: Sequence[Messages], reference: Sequence[str], exported: Sequence[str]) -> list[Json]:

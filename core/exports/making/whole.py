@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
-from core.exports.llama_like import NotMapped, mapping_of, read_tokenizer
+from core.exports.llama_like import NotMapped, lost_window, mapping_of, read_tokenizer
 from core.exports.making import answers, card, hub, llama_cpp, ollama, packing, prompts
 from core.exports.making.folders import write_adapter, write_merged
 from core.exports.making.gguf_file import write_gguf
@@ -99,7 +99,9 @@ class _Check:
             return answers.answers_of_gguf(
                 file, self.order.tokenizer, self.asked, self._tick, dtype=self.reference.dtype, ends=ends
             )
-        except (ValueError, NotImplementedError, KeyError) as error:
+        except (ValueError, NotImplementedError, KeyError, RuntimeError) as error:
+            if "not enough memory" in str(error).lower():
+                raise
             raise CannotExport(
                 "The GGUF file was made, but nothing here can load it again to check it. "
                 "Build llama-server in llama.cpp's folder."
@@ -114,8 +116,9 @@ class _Check:
 
     def _judge(self, found: list[str]) -> list[Json]:
         """Raises CannotExport with the answers when too many differ."""
-        texts = [answers.cut_at(text, self.reference.chat_tokenizer.stops) for text in found]
-        checks = answers.compare(self.asked, self.expected, texts)
+        stops = self.reference.chat_tokenizer.stops
+        expected, texts = ([answers.cut_at(text, stops) for text in side] for side in (self.expected, found))
+        checks = answers.compare(self.asked, expected, texts)
         same, needed = sum(1 for each in checks if each["same"]), len(checks)
         if self.order.kind == "gguf-q8_0":
             needed = -(-Q8_BAR * len(checks) // prompts.NUM_PROMPTS)
@@ -145,6 +148,8 @@ def _make_folder(order: Order, check: _Check, progress: ExportProgress, draft: P
 
 def _make_gguf(order: Order, check: _Check, progress: ExportProgress, draft: Path) -> Made:
     file, source = draft / order.filename, order.weights.base
+    if problem := lost_window(source):
+        raise CannotExport(problem)
     progress.stage(WRITE, "Writing the file")
     if order.is_adapter:
         source = draft / "merged"

@@ -199,11 +199,11 @@ def _memory(subject: Subject, totals: Totals | None, measured: Measured | None) 
     measured_bytes = (measured.gpu_memory_bytes or measured.memory_bytes) if measured else None
     wanted = measured_bytes or (need.total if need else None)
     fits = wanted <= memory.SPARE * free if wanted else None
-    ways = (
-        memory.ways_to_fit(shape, settings, longest_row=longest, free=free, gpu=gpu, sequences=sequences)
-        if shape and not fits
-        else []
-    )
+    ways = []
+    if shape and not fits:
+        four_bits = hardware.four_bits_problem() is None
+        rows = {"longest_row": longest, "sequences": sequences}
+        ways = memory.ways_to_fit(shape, settings, free=free, gpu=gpu, four_bits=four_bits, **rows)
     return Memory(device, free, total, need, need.total if need else None, measured_bytes, fits, ways)
 
 

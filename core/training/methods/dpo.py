@@ -18,6 +18,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from core.training import memory
+from core.training.batches import split_to_fit
 from core.training.examples import Pair
 from core.training.method import Method, Series
 from core.training.objective import Losses, Measuring, Unit, token_losses
@@ -25,7 +27,7 @@ from core.training.settings import CommonSettings, OwnSetting
 
 DEFAULT_BETA = 0.1  # Rafailov et al. 2023
 
-BATCH = 16  # pairs per pass when the reference is computed
+MOST_AT_ONCE = 16  # pairs per pass when the reference is computed, where the memory allows it
 
 
 class Preference:
@@ -42,8 +44,8 @@ class Preference:
     )
     measured_names = sum_names
 
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
+    def __init__(self, beta: float, settings: CommonSettings) -> None:
+        self.beta, self._settings = beta, settings
         self._reference: dict[
             int, tuple[float, float]
         ] = {}  # by id of the pair: log ref of the better, of the worse answer
@@ -52,17 +54,30 @@ class Preference:
         pairs = [pair for unit in units for pair in unit]
         known = _read(cache, len(pairs))
         if known is None:
+            known = np.empty((len(pairs), 2), np.float32)
             with measuring():
-                parts = [
-                    log_probabilities(model, pairs[i : i + BATCH]).cpu().numpy()
-                    for i in range(0, len(pairs), BATCH)
-                ]
-            known = np.concatenate(parts)
+                for part in self._passes(model, pairs):
+                    known[part] = log_probabilities(model, [pairs[place] for place in part]).cpu().numpy()
             _write(cache, known)
         self._reference = {
             id(pair): (float(better), float(worse))
             for pair, (better, worse) in zip(pairs, known, strict=True)
         }
+
+    def _passes(self, model: Any, pairs: Sequence[Pair]) -> list[list[int]]:
+        """Which pairs go into one pass: as many as the memory of a training step holds, of similar length."""
+        longest = [max(len(pair.preferred), len(pair.non_preferred)) for pair in pairs]
+        weights = list(model.parameters())
+        config = model.config.get_text_config().to_dict()
+        shape = memory.shape_of(config, num_parameters=sum(weight.numel() for weight in weights))
+        gpu, rows = weights[0].device.type == "cuda", {"longest_row": max(longest, default=1), "sequences": 2}
+        tokens = 2 * max(longest, default=1) * self._settings.batch_size  # where the base says too little
+        if shape is not None:
+            tokens = memory.tokens_without_gradients(shape, self._settings, gpu=gpu, **rows)
+        order = sorted(range(len(pairs)), key=longest.__getitem__)
+        lengths = [2 * length for length in longest]
+        passes = split_to_fit(order, lengths, max_tokens=tokens, max_rows=MOST_AT_ONCE)
+        return passes if pairs else []
 
     def weight(self, items: Sequence[Pair]) -> float:
         return float(len(items))
@@ -103,7 +118,7 @@ def _write(cache: Path, values: Any) -> None:
 
 
 def _objective(settings: CommonSettings) -> Preference:
-    return Preference(settings.own("beta") or DEFAULT_BETA)
+    return Preference(settings.own("beta") or DEFAULT_BETA, settings)
 
 
 def _epochs(num_examples: int) -> int:

@@ -19,6 +19,7 @@ import streamlit as st
 
 from core import training
 from core.fields import properties_of
+from core.fine_tuning import choices
 from core.training import Settings
 from core.training.presets import PRESETS, Preset
 from core.ui import show
@@ -144,10 +145,14 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         text = st.text_input(label, key=key, placeholder=placeholder, help=about, persist_state="page")
         return text.strip() or AUTO
     st.session_state.setdefault(key, AUTO)
+    missing = choices.unavailable().get(name, {})
+    about = " ".join(filter(None, (about, *missing.values())))
+    # what a recipe brought stays, and the plan says why it cannot be
+    offered = [word for word in words if word not in missing or word == st.session_state[key]]
     if len(words) > MOST_SEGMENTS:
         word = st.selectbox(
             label,
-            words,
+            offered,
             format_func=lambda word: _describe_word(word, automatic),
             help=about,
             key=key,
@@ -156,7 +161,7 @@ def draw_field(name: str, field: Mapping[str, Any], automatic: Any) -> Any:
         return _from_state(field, word)
     picked = st.segmented_control(
         label,
-        words,
+        offered,
         required=True,
         format_func=lambda word: _describe_word(word, automatic),
         help=about,

@@ -13,7 +13,7 @@ import streamlit as st
 from core import training
 from core.errors import LuthierError, ValidationError
 from core.fields import parse, properties_of
-from core.fine_tuning import sweep_space, sweeps
+from core.fine_tuning import choices, sweep_space, sweeps
 from core.fine_tuning.sweep_space import MAX_JOBS, SEED, Search
 from core.people.users import User
 from core.ui import show
@@ -32,6 +32,9 @@ SUGGESTED: dict[str, tuple[str, float, float, str]] = {
     "lora_dropout": ("0, 0.05, 0.1", 0.0, 0.2, "linear"),
     "warmup_share": ("0, 0.05, 0.1", 0.0, 0.2, "linear"),
     "weight_decay": ("0, 0.01, 0.1", 1e-3, 0.1, "log"),
+    "adam_beta1": ("0.8, 0.9, 0.95", 0.5, 0.95, "linear"),
+    "adam_beta2": ("0.95, 0.99, 0.999", 0.9, 0.999, "linear"),
+    "adam_epsilon": ("1e-8, 1e-6", 1e-9, 1e-6, "log"),
     "beta": ("0.05, 0.1, 0.3", 0.03, 0.5, "log"),
     SEED: ("1, 2, 3", 1, 1000, "linear"),
 }
@@ -192,7 +195,8 @@ def _words(name: str) -> list[Any]:
     if any(kind.get("type") == "boolean" for kind in kinds):
         return [True, False]
     words = [word for kind in kinds for word in kind.get("enum", [kind["const"]] if "const" in kind else [])]
-    return [word for word in words if word != AUTO]
+    missing = choices.unavailable().get(name, {})
+    return [word for word in words if word != AUTO and word not in missing]
 
 
 def _write(word: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, models
+from core import fine_tuning, hardware, models
 from core.models import ModelList
 from core.people.users import User
 from core.training import METHODS, Hyperparameters
@@ -60,9 +60,14 @@ def test_a_row_is_shown_as_tokens(as_ada: Caller, body: dict[str, Any]) -> None:
     assert fields_of(as_ada.post("/api/finetune/preview", body | {"line": 0})) == {"line"}
 
 
-def test_the_settings_are_the_models_own(as_ada: Caller) -> None:
+def test_the_settings_are_the_models_own_as_far_as_they_work_here(
+    as_ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
     found = as_ada.get("/api/finetune/settings").json()
     assert set(found["schema"]["properties"]) == set(Hyperparameters.model_fields)
     assert found["schema"]["properties"]["beta"]["section"] == "What is learned"
     assert [method["name"] for method in found["methods"]] == list(METHODS)
     assert "balanced" in [preset["name"] for preset in found["presets"]]
+    assert "needs a CUDA GPU" in found["unavailable"]["tuning"]["qlora"]
+    assert "qlora" not in str(found["schema"]["properties"]["tuning"]["anyOf"])

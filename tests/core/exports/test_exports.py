@@ -600,7 +600,7 @@ def test_the_rules_are_those_of_transformers() -> None:
     [
         ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel"),
         ({"architectures": ["LlamaForCausalLM"], "rope_parameters": {"rope_type": "llama3"}}, "'llama3'"),
-        ({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": True}, "sliding window"),
+        ({"architectures": ["Qwen2ForCausalLM"], "hidden_act": "relu"}, "the activation 'relu'"),
     ],
 )
 def test_other_architectures_are_refused_by_name(config: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from core import fine_tuning, storage
 from core.db import reading, writing
 from core.errors import Conflict, DiskFull, NotFound, ValidationError
 from core.fields import parse
-from core.fine_tuning import EventList, JobList, NewJob
+from core.fine_tuning import EventList, JobList, NewJob, provenance, recipes
 from core.fine_tuning.monitor.series import downsample
 from core.fine_tuning.sources import CHECKED_AT_ONCE
 from core.jobs import notes
@@ -47,6 +47,26 @@ def test_a_new_job_waits_in_the_queue_with_everything_decided(ada: User, new_job
         "Created.",
         "The rows are checked. Waiting for a free place.",
     ]
+
+
+def test_adams_settings_go_with_the_job_wherever_it_goes(ada: User, new_job: Any) -> None:
+    """Plan, job, the same job again, its recipe, what a version remembers of it."""
+    chosen = {"adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-6}
+    new = new_job(hyperparameters=chosen)
+    job = fine_tuning.create(ada, new)
+    again = fine_tuning.rerun(ada, job.id)
+    with reading() as session:
+        made = provenance.describe(
+            session, session.get_one(JobRow, job.id), model=None, step=None, seconds=1.0
+        )
+    kept = (
+        fine_tuning.plan(ada, new).resolved,
+        job.resolved,
+        again.asked,
+        recipes.from_yaml(recipes.to_yaml(recipes.of_job(job))).hyperparameters.model_dump(),
+        made["resolved"],
+    )
+    assert [{name: values[name] for name in chosen} for values in kept] == [chosen] * len(kept)
 
 
 def test_the_plan_is_what_the_job_becomes(ada: User, new_job: Any) -> None:

@@ -76,18 +76,18 @@ def test_less_is_needed_where_less_is_kept() -> None:
 
 
 def test_the_ways_out_fit_and_change_little_first() -> None:
-    ways = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=24 * GIB, gpu=True)
+    ways = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=24 * GIB, gpu=True, four_bits=True)
     assert ways
     assert all(way.total <= 24 * GIB for way in ways)
     # all weights of 7 billion never fit there
     assert all(way.changes["tuning"] in ("lora", "qlora") for way in ways)
-    light = memory.ways_to_fit(SEVEN, LORA, longest_row=2048, free=40 * GIB, gpu=True)
+    light = memory.ways_to_fit(SEVEN, LORA, longest_row=2048, free=40 * GIB, gpu=True, four_bits=True)
     assert light[0].changes == {"batch_size": 1, "gradient_accumulation": 8}
     assert all(parse(Hyperparameters, **way.changes) for way in [*ways, *light])
-    on_cpu = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=40 * GIB, gpu=False)
+    on_cpu = memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=40 * GIB, gpu=False, four_bits=False)
     assert on_cpu
     assert not any("qlora" in way.changes.values() for way in on_cpu)
-    assert memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=GIB, gpu=True) == []
+    assert memory.ways_to_fit(SEVEN, FULL, longest_row=2048, free=GIB, gpu=True, four_bits=True) == []
 
 
 def test_presets_are_settings_that_exist() -> None:
@@ -121,9 +121,12 @@ def request_(ada: User, base_model: ModelRow, tiny_base: Path, make_version: Cal
     )
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, *, free: int, gpus: tuple[Gpu, ...] = ()) -> None:
+def machine(
+    monkeypatch: pytest.MonkeyPatch, *, free: int, gpus: tuple[Gpu, ...] = (), four_bits: bool = True
+) -> None:
     monkeypatch.setattr(hardware, "look", lambda: Machine(64 * GIB, free, gpus))
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    monkeypatch.setattr(hardware, "_is_installed", lambda package: four_bits)
 
 
 def test_the_forecast_compares_with_what_is_free(

@@ -12,7 +12,7 @@ from core import fine_tuning, formats, hardware, models
 from core.fields import parse
 from core.fine_tuning import NewJob, recipes, sources
 from core.fine_tuning.before import process as preview_process
-from core.hardware import Machine
+from core.hardware import Gpu, Machine
 from core.people.users import User
 from core.training import METHODS, Hyperparameters
 from core.training.methods import OWN_SETTINGS
@@ -204,6 +204,32 @@ def test_every_setting_is_in_the_form(ada: User, base: str, visit: Visit) -> Non
     of_others = set(OWN_SETTINGS) - {setting.name for setting in METHODS["supervised"].settings}
     assert {f"ft_{name}" for name in settings - of_others} <= keys
     assert not {f"ft_{name}" for name in of_others} & keys
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_qlora_is_a_choice_only_where_it_works(
+    ada: User, base: str, visit: Visit, monkeypatch: pytest.MonkeyPatch, has_gpu: bool
+) -> None:
+    gpus = (Gpu("GPU", 80 * 2**30, 70 * 2**30, True),) if has_gpu else ()
+    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    monkeypatch.setattr(hardware, "_is_installed", lambda package: True)
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    field = app.selectbox(key="ft_tuning")
+    assert ("QLoRA" in field.options) is has_gpu
+    assert ("QLoRA needs a CUDA GPU, and this machine has none" in field.help) is not has_gpu
+
+
+def test_qlora_of_a_job_that_is_tried_again_stays_and_the_plan_says_why_it_cannot_be(
+    ada: User, base: str, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
+    data = make_dataset(ada, FAQ)
+    of_data = {"dataset_id": data.dataset_id, "dataset_version_id": data.id}
+    job = make_job(ada, "failed", hyperparameters={"tuning": "qlora"}, base_model_id=base, **of_data)
+    app = visit(ada, "fine_tuning", job=job)
+    assert app.selectbox(key="ft_tuning").value == "qlora"
+    assert "QLoRA needs a CUDA GPU" in text_of(app)
+    assert app.button(key="ft_start").disabled
 
 
 @pytest.fixture

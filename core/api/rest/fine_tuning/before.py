@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from core.api.deps import CurrentUser, SignedIn
-from core.fine_tuning import NewJob
+from core.fine_tuning import NewJob, choices
 from core.fine_tuning.before import forecast, preview
 from core.fine_tuning.before.forecast import Forecast
 from core.fine_tuning.before.preview import ShownRow
-from core.training import METHODS, Hyperparameters
+from core.training import METHODS
 from core.training.presets import PRESETS
 
 router = APIRouter(route_class=SignedIn, tags=["finetune"])
@@ -41,13 +41,18 @@ def preview_row(new: PreviewRow, user: CurrentUser) -> ShownRow:
 
 @router.get("/finetune/settings")
 def list_settings(user: CurrentUser) -> dict[str, Any]:
-    """The JSON schema of the settings with their sections and help, the methods, and the presets."""
+    """The JSON schema of the settings with their sections and help, the methods, and the presets.
+
+    ``unavailable``: setting -> word -> why it cannot be chosen on this server. Such words are not in the
+    schema.
+    """
     methods = [
         {"name": m.name, "title": m.title, "help": m.help, "formats": list(m.formats)}
         for m in METHODS.values()
     ]
     return {
-        "schema": Hyperparameters.model_json_schema(),
+        "schema": choices.schema(),
+        "unavailable": choices.unavailable(),
         "methods": methods,
         "presets": [asdict(preset) for preset in PRESETS.values()],
     }
