@@ -1,8 +1,9 @@
 """Which column of a table plays which role in training:
 picked by a person, guessed from the names before that.
 
-The roles come from ``formats.FORMATS``. The form of a fine-tuning and a dataset's training view share this,
-and the address that carries a mapping from one to the other is read and written here.
+The roles and the names that are likely for them come from ``formats.FORMATS``. The form of a fine-tuning and
+a dataset's training view share this, and the address that carries a mapping from one to the other is read and
+written here.
 """
 
 import json
@@ -14,16 +15,6 @@ from core import formats
 from core.formats import Format
 
 Columns = dict[str, str]
-GUESSES = {
-    "prompt": ("prompt", "question", "instruction", "input", "query", "problem", "source", "request", "user"),
-    "completion": ("completion", "answer", "response", "output", "solution", "target", "reply", "assistant"),
-    "system": ("system", "system_prompt"),
-    "messages": ("messages", "conversation", "conversations", "dialog", "chat"),
-    "input": ("input", "prompt", "question", "instruction", "messages"),
-    "preferred_output": ("preferred_output", "chosen", "preferred", "better"),
-    "non_preferred_output": ("non_preferred_output", "rejected", "non_preferred", "worse"),
-    "text": ("text", "content", "body", "document", "passage"),
-}
 OFFERED = ("completion", "text", "chat", "preference")  # the ways a job can read a table
 
 
@@ -109,7 +100,7 @@ def guess_columns(format_: Format, names: Sequence[str]) -> Columns:
     lowered = {name.lower().strip(): name for name in reversed(names)}
     columns: Columns = {}
     for role in format_.roles:
-        likely = (lowered[word] for word in GUESSES.get(role.name, (role.name,)) if word in lowered)
+        likely = (lowered[word] for word in role.likely if word in lowered)
         column = next((name for name in likely if name not in columns.values()), None)
         if column:
             columns[role.name] = column

@@ -35,6 +35,7 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
     with st.container(border=True, key="training_verdict"):
         _show_verdict(dataset, version, shape, columns, view)
     _show_numbers(view)
+    _show_remarks(view)
     if view.errors:
         _show_errors(version, view)
     _show_examples(user, version, columns)
@@ -160,6 +161,13 @@ def _show_numbers(view: TrainingView) -> None:
             f"Half of the examples teach {show.count(view.words['median'], 'word')} or fewer, "
             f"the longest {view.words['longest']:,}.{sampled}"
         )
+
+
+def _show_remarks(view: TrainingView) -> None:
+    """What stands in the rows and is not learned."""
+    for remark in view.remarks:
+        icon = ":orange[:material/warning:]" if remark["level"] == "warn" else ":material/info:"
+        st.caption(f"{icon} {show.plain(remark['message'])}")
 
 
 EMPTY_HELP = "Rows that lack what is to be learned: an empty question or answer, no messages, no text."

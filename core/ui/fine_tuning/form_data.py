@@ -64,12 +64,12 @@ def pick_data(
     version = _pick_version(user, dataset, number, given.dataset_version_id if given else None)
     if version is None:
         return None
-    known = formats.FORMATS[formats.detect(version.columns)]
+    known = formats.own_format(version.columns, version.format)
     mapping = columns or (given.columns if given else None) or {}
     if known.trainable:
         st.caption(
-            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: "
-            f"nothing needs to be mapped."
+            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**"
+            f"{_layout_of(known, version)}: nothing needs to be mapped."
         )
         if not st.toggle("Read other columns instead", key="ft_remap", value=bool(mapping)):
             return Data(dataset, version, None, known)
@@ -82,6 +82,14 @@ def pick_data(
         )
         return None
     return Data(dataset, version, picked, formats.mapped(version.columns, picked))
+
+
+def _layout_of(known: Format, version: datasets.Version) -> str:
+    """By which names the columns are known, where these are not the format's own."""
+    found = known.recognise(version.columns)
+    if found is None or all(role == column for role, column in found[1].items()):
+        return ""
+    return f" ({show.plain(found[0].title)})"
 
 
 def pick_method(data: Data, given: NewJob | None) -> str:

@@ -290,17 +290,17 @@ def _show_problems(data: Data, totals: Totals) -> None:
         )
     if totals.num_empty:
         lines = [{"line": line} for line in totals.empty]
-        _show_lines(
-            data,
-            "empty",
-            f"{show.count(totals.num_empty, 'row')} would teach nothing and are left out",
-            lines,
-            "block",
-        )
+        are = "is" if totals.num_empty == 1 else "are"
+        title = f"{show.count(totals.num_empty, 'row')} would teach nothing and {are} left out"
+        _show_lines(data, "empty", title, lines, "block")
     if totals.num_cut:
         lines = [{"line": line} for line in totals.cut]
         title = f"{show.count(totals.num_cut, 'row')} would be cut to {totals.max_length:,} tokens"
         _show_lines(data, "cut", title, lines, "content_cut")
+    if totals.num_same:
+        lines = [{"line": line} for line in totals.same]
+        title = f"{show.count(totals.num_same, 'row')} with twice the same answer"
+        _show_lines(data, "same", title, lines, "equal")
     if not (totals.num_wrong or totals.num_empty or totals.num_cut):
         st.caption(":green[:material/check_circle:] Every row is learned whole.")
     longest = [{"line": one["line"], "message": show.count(one["tokens"], "token")} for one in totals.longest]

@@ -65,22 +65,22 @@ def test_a_table_is_mapped_with_a_preview_and_the_mapping_goes_along(
     visit: Visit, ada: User, dataset_of: Make
 ) -> None:
     rows = [
-        {"id": n, "question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."}
+        {"id": n, "Question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."}
         for n in range(8)
     ]
     app = open_view(visit, ada, dataset_of(ada, "faq", jsonl(*rows)))
-    assert app.selectbox(key="training_completion_prompt").value == "question"
+    assert app.selectbox(key="training_completion_prompt").value == "Question"
     assert metrics(app)["Examples"] == "7"
     assert "row 4" in text_of(app).lower()
-    app.selectbox(key="training_completion_completion").select("question").run()
+    app.selectbox(key="training_completion_completion").select("Question").run()
     assert "One column cannot play two roles" in app.warning[0].value
     app.get_by_key("training_as").set_value("text").run()
-    app.selectbox(key="training_text_text").select("question").run()
+    app.selectbox(key="training_text_text").select("Question").run()
     assert "Trains as plain text" in text_of(app)
     app.button(key="training_fine_tune").click().run()
-    assert json.loads(app.query_params["columns"]) == {"text": "question"}
+    assert json.loads(app.query_params["columns"]) == {"text": "Question"}
     assert app.get_by_key("ft_shape").value.name == "text"
-    assert app.selectbox(key="ft_column_text").value == "question"
+    assert app.selectbox(key="ft_column_text").value == "Question"
 
 
 def test_what_is_chosen_is_in_the_address(visit: Visit, ada: User, dataset_of: Make) -> None:
