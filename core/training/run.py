@@ -33,7 +33,7 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
     hardware.set_up_torch(threads=task.threads)
     began = time.monotonic()
     tokenizer = pretrained.load_tokenizer(task.weights)
-    learned, held_out, settings = _read(task, tokenizer, report)
+    learned, held_out, settings = read_rows(task, tokenizer, report)
     if world.size == 1 and (wish := report.wish()):
         raise Interrupted(wish, 0)
     model = pretrained.load_model(task.weights, settings, seed=task.seed, device=_device(world))
@@ -67,7 +67,7 @@ def train(method: Method, task: TrainingTask, report: Report, *, world: World = 
     )
 
 
-def _read(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
+def read_rows(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
     """(rows to learn, rows to validate on, settings for so many)"""
     first = task.settings_for(0)  # what it says about reading does not depend on the number of rows
     reading = examples.read(_watched(task.train(), report), tokenizer, first)
