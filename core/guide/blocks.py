@@ -9,6 +9,7 @@ from core.alerts import ALERT_KINDS
 from core.config import Settings
 from core.fields import properties_of
 from core.formats import FORMATS
+from core.formats.layouts import TableLayout
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
 from core.training.presets import PRESETS
@@ -46,6 +47,18 @@ def formats() -> str:
     )
 
 
+def layouts() -> str:
+    """Columns by which tables are known, and what they are read as."""
+    rows = [(_columns(layout), one.title) for one in FORMATS.values() for layout in one.layouts]
+    return _table(("Columns", "Read as"), rows)
+
+
+def _columns(layout: TableLayout) -> str:
+    optional = dict.fromkeys(name for _, name in layout.optional if name not in layout.columns.values())
+    named = ", ".join(f"`{name}`" for name in layout.columns.values())
+    return named + "".join(f" (`{name}`)" for name in optional)
+
+
 def runners() -> str:
     return "\n\n".join(_entry(one.title, name, _first_sentence(one)) for name, one in RUNNERS.items())
 
@@ -75,7 +88,7 @@ def alerts() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     one.__name__: one
-    for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts)
+    for one in (settings, presets, methods, formats, layouts, runners, commands, server_settings, alerts)
 }
 
 

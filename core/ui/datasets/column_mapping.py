@@ -15,6 +15,7 @@ from core import formats
 from core.formats import Format
 
 Columns = dict[str, str]
+NO_COLUMN = "None (optional)"
 OFFERED = ("completion", "text", "chat", "preference")  # the ways a job can read a table
 
 
@@ -59,21 +60,27 @@ def pick_columns(names: Sequence[str], mapping: Mapping[str, str]) -> Columns | 
 def pick_roles(
     shape: Format, names: Sequence[str], mapping: Mapping[str, str], *, key: str, bind: bool = False
 ) -> Columns | None:
-    """A select box per role of ``shape``, filled from ``mapping``, else with what is likely.
+    """A select box per role of ``shape``, filled from a whole ``mapping``, else with what is likely.
 
     None until every required role has a column.
 
     ``bind`` keeps what is chosen in the address.
     """
-    guesses = guess_columns(shape, names) | {role: name for role, name in mapping.items() if name in names}
+    given = {role: name for role, name in mapping.items() if name in names}
+    is_whole = {role.name for role in shape.roles if role.required} <= given.keys()
+    guesses = given if is_whole else guess_columns(shape, names) | given
     picked: dict[str, str | None] = {}
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
         for role in shape.roles:
+            # a box that begins with a column cannot be emptied again, so no column is a choice of its own
+            choices = list(names) if role.required else [None, *names]
+            guess = guesses.get(role.name)
             picked[role.name] = st.selectbox(
                 role.title,
-                names,
-                index=names.index(guesses[role.name]) if role.name in guesses else None,
-                placeholder="Choose a column" if role.required else "None (optional)",
+                choices,
+                index=choices.index(guess) if guess or not role.required else None,
+                format_func=lambda name: NO_COLUMN if name is None else name,
+                placeholder="Choose a column",
                 help=role.help,
                 key=f"{key}_{role.name}",
                 bind="query-params" if bind else None,

@@ -127,3 +127,19 @@ def test_a_long_version_is_judged_by_its_first_rows_under_a_mapping(ada: User, d
     page = datasets.training_preview(ada, made.latest_version_id or "", mapping, 3, offset=69)
     assert [line for line, _ in page] == [70, 71, 72]
     assert isinstance(page[1][1], list)
+
+
+def test_what_is_not_learned_is_told(visit: Visit, ada: User, dataset_of: Make) -> None:
+    rows = [{"prompt": "How many?", "completion": "Four strings.", "label": False, "id": n} for n in range(3)]
+    text = text_of(open_view(visit, ada, dataset_of(ada, "kto", jsonl(*rows))))
+    assert "3 of 3 rows are labelled false, and they would be learned as good answers" in text
+    assert "The column id is not learned from." in text
+
+
+def test_an_input_is_mapped_behind_the_prompt(visit: Visit, ada: User, dataset_of: Make) -> None:
+    rows = [{"Instruction": "Translate", "Input": "word", "Output": "Wort"}] * 3
+    app = open_view(visit, ada, dataset_of(ada, "alpaca", jsonl(*rows)))
+    assert app.selectbox(key="training_completion_input").value == "Input"
+    assert [message.markdown[0].value for message in app.chat_message][:2] == ["Translate\n\nword", "Wort"]
+    app.selectbox(key="training_completion_input").select_index(0).run()
+    assert app.chat_message[0].markdown[0].value == "Translate"

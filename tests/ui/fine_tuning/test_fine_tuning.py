@@ -318,6 +318,45 @@ def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit)
     assert "ft_loss_on" not in {str(widget.key) for widget in app.get("button_group")}
 
 
+def test_a_known_shape_is_named_and_what_it_leaves_out_is_told(ada: User, base: str, visit: Visit) -> None:
+    rows = [{"instruction": f"Say {n}", "input": "x", "output": "yes", "id": str(n)} for n in range(20)]
+    dataset = make_dataset(ada, rows)
+    text = text_of(visit(ada, "fine_tuning", dataset=dataset.dataset_id))
+    assert "Recognised as **questions and answers** (Alpaca): nothing needs to be mapped." in text
+    assert "The column id is not learned from." in text
+    app = visit(
+        ada, "fine_tuning", dataset=dataset.dataset_id, columns='{"prompt": "id", "completion": "output"}'
+    )
+    assert not app.exception
+    assert app.selectbox(key="ft_column_input").value is None, "what was chosen is not guessed anew"
+    assert "The column input is not learned from, in 20 of 20 rows" in " ".join(
+        warning.value for warning in app.warning
+    )
+    app.selectbox(key="ft_column_input").select("input").run()
+    assert not app.warning
+
+
+def test_equal_answers_are_warned_of_and_their_rows_listed(ada: User, base: str, visit: Visit) -> None:
+    rows = [{"prompt": f"q {n}", "chosen": "a", "rejected": "a" if n < 2 else "b"} for n in range(12)]
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, rows, "pairs").dataset_id)
+    assert not app.exception
+    assert any("Both answers are the same in 2 of 12 rows" in one.value for one in app.warning)
+    assert "2 rows with twice the same answer" in [expander.label for expander in app.expander]
+    assert not app.button(key="ft_start").disabled
+
+
+def test_rows_that_would_all_be_cut_away_are_refused_once_they_are_counted(
+    ada: User, base: str, visit: Visit
+) -> None:
+    rows = [{"prompt": "word " * 40, "completion": f"{n}"} for n in range(12)]
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, rows).dataset_id)
+    app.number_input(key="ft_max_length").set_value(32).run()
+    app.run()
+    assert not app.exception
+    assert "Only 0 of 12 rows have something to learn" in " ".join(one.value for one in app.error)
+    assert app.button(key="ft_start").disabled
+
+
 OF_FORMAT = {
     "chat": FAQ,
     "completion": FAQ,

@@ -119,8 +119,10 @@ def _show_chat(data: dict[str, Any], own: ColumnMapping) -> set[str]:
 
 def _show_preference(data: dict[str, Any], own: ColumnMapping) -> set[str]:
     if "input" in own:
-        asked = _decoded(data.get(own["input"]))
-        _show_messages(asked.get("messages") if isinstance(asked, dict) else asked, speaker="user")
+        asked = data.get(own["input"])
+        opened = _decoded(asked)
+        is_held = isinstance(opened, dict) and "messages" in opened
+        _show_messages(opened["messages"] if is_held else asked, speaker="user")
     for name, title, colour in (
         ("preferred_output", "Preferred", "green"),
         ("non_preferred_output", "Not preferred", "red"),
