@@ -115,10 +115,15 @@ def _format_with(roles: set[str]) -> Format:
         required = {role.name for role in format_.roles if role.required}
         if required and required <= roles <= allowed:
             return format_
-    known = "; ".join(
-        " + ".join(role.name for role in f.roles if role.required) for f in FORMATS.values() if f.trainable
-    )
+    known = "; ".join(_roles_of(format_) for format_ in FORMATS.values() if format_.trainable)
     raise ValidationError.of("columns", f"map the columns to one of: {known}")
+
+
+def _roles_of(format_: Format) -> str:
+    """``prompt + completion (+ input, system)``"""
+    optional = ", ".join(role.name for role in format_.roles if not role.required)
+    needed = " + ".join(role.name for role in format_.roles if role.required)
+    return f"{needed} (+ {optional})" if optional else needed
 
 
 def _names(columns: Sequence[Column]) -> str:

@@ -89,9 +89,15 @@ class Format(ABC):
         return self.recognise(columns) is not None
 
     def own_mapping(self, columns: Sequence[Column]) -> dict[str, str] | None:
-        """role -> column of a table that was recognised as this format; None where no layout says so."""
-        found = self.recognise(columns)
-        return found[1] if found else None
+        """role -> column of a table that has this format; None where no layout says so.
+
+        It was recognised by its types when it was made; here its names are enough.
+        """
+        if found := self.recognise(columns):
+            return found[1]
+        names = {column["name"] for column in columns}
+        named = (one for one in self.layouts if names >= set(one.columns.values()))
+        return next((dict(one.columns) for one in named), None)
 
     @abstractmethod
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:

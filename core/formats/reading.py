@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Detail
-from core.formats.base import ColumnMapping, Example, Format
+from core.formats.base import ColumnMapping, Example, Format, unpacked
 from core.formats.tally import RowTally
 
 BATCH_ROWS = 1024
@@ -31,14 +31,19 @@ def read_examples(
     with ParquetFile(parquet) as file:
         columns = columns_of(file.schema_arrow)
         mapping = mapping or format_.own_mapping(columns)
+        used = format_.columns_used(columns, mapping)
+        as_json = [
+            column["name"] for column in columns if column["type"] == "JSON" and column["name"] in used
+        ]
         groups, line = _groups_from(file.metadata, first)
-        for batch in file.iter_batches(
-            BATCH_ROWS, row_groups=groups, columns=format_.columns_used(columns, mapping)
-        ):
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=used):
             skipped = min(max(0, first - 1 - line), batch.num_rows)
             line += skipped
             for row in batch.slice(skipped).to_pylist(maps_as_pydicts="lossy"):
                 line += 1
+                for name in as_json:
+                    if (row[name] or "")[:1] == '"':  # a text among structures is kept in quotes
+                        row[name] = unpacked(row[name])
                 example = format_.check_row(row, mapping) or format_.to_example(row, mapping)
                 if tally is not None:
                     tally.add(example, format_.left_out(row, mapping))
@@ -71,6 +76,8 @@ def _type_of(type_: Any) -> str:
         return f"STRUCT({', '.join(_quoted(field.name) + ' ' + _type_of(field.type) for field in type_)})"
     if types.is_map(type_):
         return f"MAP({_type_of(type_.key_type)}, {_type_of(type_.item_type)})"
+    if getattr(type_, "extension_name", "") == "arrow.json":
+        return "JSON"
     return "VARCHAR" if types.is_string(type_) or types.is_large_string(type_) else "BIGINT"
 
 

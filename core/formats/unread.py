@@ -61,7 +61,8 @@ def _of_labels(labels: Sequence[bool | None]) -> Remark:
     if bad:
         is_, it, a = ("is", "it", "a good answer") if bad == 1 else ("are", "they", "good answers")
         text += f": {share(bad, len(labels))} {is_} labelled false, and {it} would be learned as {a}"
-    return Remark(_LABEL, labelled, "warn", f"{text}. Leave the bad ones out, or make pairs for DPO.")
+        text += ". Leave the bad ones out, or make pairs for DPO"
+    return Remark(_LABEL, labelled, "warn" if bad else "info", f"{text}.")
 
 
 def _of_others(names: Sequence[str]) -> Iterator[Remark]:

@@ -73,7 +73,7 @@ def pick_roles(
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
         for role in shape.roles:
             # a box that begins with a column cannot be emptied again, so no column is a choice of its own
-            choices = list(names) if role.required else [None, *names]
+            choices: list[str | None] = [*names] if role.required else [None, *names]
             guess = guesses.get(role.name)
             picked[role.name] = st.selectbox(
                 role.title,

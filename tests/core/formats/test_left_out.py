@@ -62,7 +62,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
     ),
     "KTO of good answers": (
         [{"prompt": "q", "completion": "a", "label": True}],
-        {"label": "warn: The column label is not learned from (KTO needs a method that is not offered). "},
+        {"label": "info: The column label is not learned from (KTO needs a method that is not offered)."},
     ),
     "a label that is no truth value": (
         [{"prompt": "q", "completion": "a", "label": "sport"}],

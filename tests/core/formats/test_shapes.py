@@ -301,6 +301,32 @@ def test_prompts_that_differ_are_refused_with_what_to_do(row: dict[str, Any], me
     assert f"{details[0].field} {details[0].message}".startswith(message)
 
 
+def test_texts_among_lists_of_messages_are_read_without_their_quotes(tmp_path: Path) -> None:
+    """A column of both is kept as JSON, and so a text in it in quotes."""
+    rows = [
+        {"prompt": 'say "q"', "completion": ANSWERED},
+        {"prompt": ASKED, "completion": "a"},
+        {"prompt": None, "completion": "a"},
+    ]
+    assert parquet_of(tmp_path, rows)[1][0]["type"] == "JSON"
+    assert read(tmp_path, rows) == [
+        ChatExample([user('say "q"'), said("a")]),
+        ChatExample([user("q"), said("a")]),
+        "prompt is empty",
+    ]
+
+
+def test_messages_of_several_keys_are_found_in_a_column_of_json(tmp_path: Path) -> None:
+    rows = [
+        {"chosen": [user("q"), said("a", name="bot")], "rejected": [user("q"), said("b")]},
+        {"chosen": [user("q"), said("a")], "rejected": [user("q"), said("b")]},
+    ]
+    parquet, columns = parquet_of(tmp_path, rows)
+    columns[0]["type"] = "JSON"
+    assert detect(columns) == "preference"
+    assert read(tmp_path, rows) == [PreferenceExample([user("q")], [said("a")], [said("b")])] * 2
+
+
 def test_what_a_version_was_made_as_holds_when_more_is_recognised_later() -> None:
     columns = [{"name": name, "type": "VARCHAR"} for name in ("instruction", "output", "text")]
     assert mapped(columns, None).name == "completion"
