@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Detail
-from core.formats.base import ColumnMapping, Example, Format, unpacked
+from core.formats.base import ColumnMapping, Example, Format, types_of, unpacked
 from core.formats.tally import RowTally
 
 BATCH_ROWS = 1024
@@ -32,9 +32,8 @@ def read_examples(
         columns = columns_of(file.schema_arrow)
         mapping = mapping or format_.own_mapping(columns)
         used = format_.columns_used(columns, mapping)
-        as_json = [
-            column["name"] for column in columns if column["type"] == "JSON" and column["name"] in used
-        ]
+        types = types_of(columns)
+        as_json = [name for name in used if types[name] == "JSON"]
         groups, line = _groups_from(file.metadata, first)
         for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=used):
             skipped = min(max(0, first - 1 - line), batch.num_rows)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -317,14 +318,18 @@ def test_texts_among_lists_of_messages_are_read_without_their_quotes(tmp_path: P
 
 
 def test_messages_of_several_keys_are_found_in_a_column_of_json(tmp_path: Path) -> None:
+    """As an upload keeps them, whose objects do not all have the same keys."""
     rows = [
         {"chosen": [user("q"), said("a", name="bot")], "rejected": [user("q"), said("b")]},
         {"chosen": [user("q"), said("a")], "rejected": [user("q"), said("b")]},
     ]
-    parquet, columns = parquet_of(tmp_path, rows)
-    columns[0]["type"] = "JSON"
-    assert detect(columns) == "preference"
-    assert read(tmp_path, rows) == [PreferenceExample([user("q")], [said("a")], [said("b")])] * 2
+    parquet, _ = parquet_of(tmp_path, rows)
+    kept = tmp_path / "kept.parquet"
+    duckdb.sql(f"SELECT to_json(chosen) AS chosen, rejected FROM '{parquet}'").write_parquet(str(kept))
+    format_ = mapped([{"name": "chosen", "type": "JSON"}, {"name": "rejected", "type": "JSON"}], None)
+    assert [example for _, example in read_examples(kept, format_)] == [
+        PreferenceExample([user("q")], [said("a")], [said("b")])
+    ] * 2
 
 
 def test_what_a_version_was_made_as_holds_when_more_is_recognised_later() -> None:
