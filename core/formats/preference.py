@@ -16,6 +16,7 @@ from core.formats.base import (
     PreferenceExample,
     Record,
     Role,
+    as_text,
     column_of,
     unpacked,
 )
@@ -89,10 +90,9 @@ class PreferenceFormat(Format):
 
     def left_out(self, row: Record, mapping: ColumnMapping | None = None) -> set[str]:
         column = column_of("input", mapping)
-        asked = unpacked(row.get(column))
+        asked = row.get(column)
         fields = {f"{column}[].{key}" for key in unread_keys(_messages_of(asked, "user"))}
-        if isinstance(asked, dict):
-            fields |= {f"{column}.{key}" for key in unread_keys([asked]) - {"messages"}}
+        fields |= {f"{column}.{key}" for key in unread_keys([_holder(asked)]) - {"messages"}}
         for role in _OUTPUTS:
             column = column_of(role, mapping)
             fields |= {f"{column}[].{key}" for key in unread_keys(_messages_of(row.get(column), "assistant"))}
@@ -143,41 +143,38 @@ class _Parts:
 
 
 def _no_prompt(column: str) -> Detail:
-    return Detail(
-        column, "holds only an answer: name the column of the prompt, or begin both answers with it"
-    )
+    advice = "name the column of the prompt, or write both as lists of messages that begin with it"
+    return Detail(column, f"holds only an answer: {advice}")
 
 
 def _check_input(row: Record, mapping: ColumnMapping | None) -> list[Detail]:
     """What is wrong with the input, where there is one."""
     column = column_of("input", mapping)
-    value, field = _opened(row.get(column), "user"), column
+    value = row.get(column)
     if value is None:
         return []
-    if isinstance(value, dict) and messages_in([value]) is None:
-        value, field = value.get("messages"), f"{column}.messages"
-    return check_messages(_listed(value), field, needs_assistant=False)
+    field = column if _holder(value) is None else f"{column}.messages"
+    return check_messages(_messages_of(value, "user"), field, needs_assistant=False)
 
 
 def _messages_of(value: Any, role: str) -> Any:
-    """The messages of a cell that holds them, alone or in ``{"messages"}``; plain text is one of ``role``."""
-    opened = _opened(value, role)
-    if isinstance(opened, dict) and messages_in([opened]) is None:
-        opened = opened.get("messages")
-    return _listed(opened)
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
-
-
-def _opened(value: Any, role: str) -> Any:
-    """The structure in a cell; plain text becomes one message of ``role``."""
-    structure = unpacked(value)
-    if isinstance(structure, (dict, list)) or value is None:
-        return structure
-    message: Message = {"role": role, "content": str(value)}
+    """The messages of a cell, right or not; a text, JSON or not, is one message of ``role``."""
+    holder = _holder(value)
+    if holder is not None:
+        return holder.get("messages")
+    found = messages_in(value)
+    if found is not None or value is None or isinstance(value, list):
+        return value if found is None else found
+    message: Message = {"role": role, "content": as_text(value)}
     return [message]
+
+
+def _holder(value: Any) -> dict[str, Any] | None:
+    """A structure that has messages in it, such as ``{"messages": […], "tools": […]}``."""
+    opened = unpacked(value)
+    if not isinstance(opened, dict) or (isinstance(value, str) and "messages" not in opened):
+        return None
+    return opened if messages_in([opened]) is None else None
 
 
 def _answer_begins(messages: list[Message]) -> int:

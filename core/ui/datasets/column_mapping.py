@@ -13,6 +13,7 @@ import streamlit as st
 
 from core import formats
 from core.formats import Format
+from core.ui import show
 
 Columns = dict[str, str]
 NO_COLUMN = "None (optional)"
@@ -90,6 +91,14 @@ def pick_roles(
         st.info(f"Choose the column of the {' and the '.join(missing)}.", icon=":material/arrow_upward:")
         return None
     return {role: column for role, column in picked.items() if column}
+
+
+def known_as(format_: Format, columns: Sequence[Mapping[str, str]]) -> str:
+    """`` (Alpaca)``: by which names the columns are known, where these are not the format's own."""
+    found = format_.recognise(columns)
+    if found is None or all(role == column for role, column in found[1].items()):
+        return ""
+    return f" ({show.plain(found[0].title)})"
 
 
 def guess_format(names: Sequence[str]) -> Format:

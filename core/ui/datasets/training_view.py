@@ -70,7 +70,7 @@ def _choose(version: Version) -> tuple[Format | None, Columns | None]:
             bind="query-params",
         )
     ]
-    st.caption(_explain(shape, native))
+    st.caption(_explain(shape, native, column_mapping.known_as(native, version.columns)))
     if shape is native:
         return shape, None
     columns = column_mapping.pick_roles(shape, names, {}, key=f"training_{shape.name}", bind=True)
@@ -86,10 +86,11 @@ def _describe(format_: Format, native: Format) -> str:
     return f"{format_.title} · recognised" if format_ is native else format_.title
 
 
-def _explain(shape: Format, native: Format) -> str:
+def _explain(shape: Format, native: Format, known_as: str) -> str:
     if shape is native:
         return (
-            f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
+            f"Recognised by its columns{known_as}. {shape.help} "
+            "Choose another format to see what else it could teach."
         )
     return (
         f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."

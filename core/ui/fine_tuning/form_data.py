@@ -16,7 +16,7 @@ from core.formats import Format
 from core.listing import ListQuery
 from core.people.users import User
 from core.ui import places, show
-from core.ui.datasets.column_mapping import Columns, pick_columns
+from core.ui.datasets.column_mapping import Columns, known_as, pick_columns
 
 METHOD, METHOD_FOR = "ft_method", "ft_method_for"
 
@@ -69,7 +69,7 @@ def pick_data(
     if known.trainable:
         st.caption(
             f":green[:material/check_circle:] Recognised as **{known.title.lower()}**"
-            f"{_layout_of(known, version)}: nothing needs to be mapped."
+            f"{known_as(known, version.columns)}: nothing needs to be mapped."
         )
         if not st.toggle("Read other columns instead", key="ft_remap", value=bool(mapping)):
             return Data(dataset, version, None, known)
@@ -82,14 +82,6 @@ def pick_data(
         )
         return None
     return Data(dataset, version, picked, formats.mapped(version.columns, picked))
-
-
-def _layout_of(known: Format, version: datasets.Version) -> str:
-    """By which names the columns are known, where these are not the format's own."""
-    found = known.recognise(version.columns)
-    if found is None or all(role == column for role, column in found[1].items()):
-        return ""
-    return f" ({show.plain(found[0].title)})"
 
 
 def pick_method(data: Data, given: NewJob | None) -> str:

@@ -286,7 +286,10 @@ def test_the_common_beginning_of_both_answers_is_the_prompt(row: Any, expected: 
             "rejected[1] differs from chosen[1]",
         ),
         ({"chosen": [user("q"), said("a")], "rejected": [said("b")]}, "rejected[0] differs from chosen[0]"),
-        ({"chosen": [said("a")], "rejected": [said("b")]}, "chosen holds only an answer: name the column of"),
+        (
+            {"chosen": [said("a")], "rejected": [said("b")]},
+            "chosen holds only an answer: name the column of",
+        ),
         ({"chosen": "a", "rejected": "b"}, "chosen holds only an answer: name the column of the prompt"),
         (
             {"prompt": "q", "chosen": [user("other"), said("a")], "rejected": [user("q"), said("b")]},
@@ -300,6 +303,31 @@ def test_prompts_that_differ_are_refused_with_what_to_do(row: dict[str, Any], me
     mapping = CHOSEN | ({"input": "prompt"} if "prompt" in row else {})
     details = FORMATS["preference"].check_row(row, mapping)
     assert f"{details[0].field} {details[0].message}".startswith(message)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"a": 1}', "4", "null", '[{"a": 1}]', '"q"'])
+def test_a_text_that_happens_to_be_json_is_a_text(text: str) -> None:
+    row = {"input": text, "preferred_output": text, "non_preferred_output": text}
+    assert FORMATS["preference"].check_row(row) == []
+    assert FORMATS["preference"].to_example(row) == PreferenceExample(
+        [user(text)], [said(text)], [said(text)]
+    )
+    pair = {"prompt": text, "completion": text}
+    assert FORMATS["completion"].check_row(pair) == []
+    assert FORMATS["completion"].to_example(pair) == ChatExample([user(text), said(text)])
+
+
+def test_messages_as_json_are_opened_wherever_they_stand() -> None:
+    row = {
+        "input": json.dumps({"messages": ASKED, "tools": ["t"]}),
+        "preferred_output": json.dumps(ANSWERED),
+        "non_preferred_output": json.dumps([said("b", name="bot")]),
+    }
+    assert FORMATS["preference"].check_row(row) == []
+    assert FORMATS["preference"].to_example(row) == PreferenceExample(ASKED, ANSWERED, [said("b")])
+    assert FORMATS["preference"].left_out(row) == {"input.tools", "non_preferred_output[].name"}
+    wrong = {**row, "input": json.dumps({"messages": [{"role": "user"}]})}
+    assert FORMATS["preference"].check_row(wrong)[0].field == "input.messages[0].content"
 
 
 def test_texts_among_lists_of_messages_are_read_without_their_quotes(tmp_path: Path) -> None:
