@@ -86,6 +86,6 @@ def choose(
     certain = [found for found in fitting if found[0].certain]
     if certain:
         return certain[0]
-    used = {name for _, mapping in fitting for name in mapping.values()}
-    # one that reads all that the others would read: instruction, input and output are not input and output
-    return next((found for found in fitting if used <= set(found[1].values())), None)
+    needed = {name for layout, _ in fitting for name in layout.columns.values()}
+    # one that reads all that the others need: instruction, input and output are not input and output
+    return next((found for found in fitting if needed <= set(found[1].values())), None)

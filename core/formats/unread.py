@@ -4,7 +4,8 @@ Those that usually are part of an example (``tools``, KTO's ``label``, Alpaca's 
 each, with the number of rows; all others share one, and of those only the file's footer is read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,13 @@ from core.formats.sentences import share
 from core.formats.tally import Remark
 
 BATCH_ROWS = 4096
+MOST_VALUES = 100_000  # of a column, to count those that are not empty
 MOST_NAMES = 20  # columns that are named in one sentence
-_ABOUT = "map it as input to have it follow the prompt"
-_COLUMNS = {
+_ABOUT, _LABEL = ("input", "context"), "label"
+_ADVICE = {
     "tools": "tools cannot be trained yet",
-    "input": _ABOUT,
-    "context": _ABOUT,
-    "history": "write earlier turns as messages",
-    "system": "write it into the messages, as the first one, with the role system",
     "reasoning_content": "to teach it, make it part of the answer",
 }
-_LABEL = "label"
 
 
 def unread_columns(parquet: Path, format_: Format, mapping: ColumnMapping | None = None) -> list[Remark]:
@@ -36,31 +33,47 @@ def unread_columns(parquet: Path, format_: Format, mapping: ColumnMapping | None
         columns = columns_of(file.schema_arrow)
         mapping = mapping or format_.own_mapping(columns)
         used = set(format_.columns_used(columns, mapping))
-        filled = _with_values(file.metadata, [column["name"] for column in columns])
+        filled = _with_values(file.metadata, {column["name"] for column in columns})
         unread = [column["name"] for column in columns if column["name"] in filled - used]
-        telling = [remark for name in unread for remark in _of_column(file, name, format_)]
-    said = {remark.field for remark in telling} | {name for name in unread if name in _COLUMNS}
-    others = [name for name in unread if name not in said]
-    return [*telling, *_of_others(others)]
+        advice = {name: _advice(name, format_, mapping or {}) for name in unread}
+        telling = [remark for name in unread for remark in _of_column(file, name, format_, advice[name])]
+    said = {remark.field for remark in telling} | {name for name in unread if advice[name]}
+    return [*telling, *_of_others([name for name in unread if name not in said])]
 
 
-def _of_column(file: Any, name: str, format_: Format) -> Iterator[Remark]:
+def _advice(name: str, format_: Format, mapping: ColumnMapping) -> str | None:
+    """What to do about a column that usually is part of an example; None for all others."""
+    roles = {role.name for role in format_.roles}
+    if name in _ABOUT and "input" in roles - mapping.keys() and format_.name == "completion":
+        return "map it as input to have it follow the prompt"
+    if name == "history" and format_.name == "completion":
+        return "write earlier turns as messages"
+    if name == "system" and format_.name != "text":
+        if "system" in roles:
+            return "map it as system to have it stand before the prompt"
+        return "write it into the messages, as the first one, with the role system"
+    return _ADVICE.get(name)
+
+
+def _of_column(file: Any, name: str, format_: Format, advice: str | None) -> Iterator[Remark]:
     if name == _LABEL and format_.name == "completion" and _is_boolean(file, name):
-        yield _of_labels(list(_values(file, name)))
-    elif name in _COLUMNS:
+        yield _of_labels(_values(file, name), are_first=file.metadata.num_rows > MOST_VALUES)
+    elif advice:
         values = [not is_nothing(value) for value in _values(file, name)]
         if any(values):
-            text = f"The column {name} is not learned from, in {share(sum(values), len(values))}"
-            yield Remark(name, sum(values), "warn", f"{text}: {_COLUMNS[name]}.")
+            rows = share(sum(values), len(values), are_first=file.metadata.num_rows > MOST_VALUES)
+            message = f"The column {name} is not learned from, in {rows}: {advice}."
+            yield Remark(name, sum(values), "warn", message)
 
 
-def _of_labels(labels: Sequence[bool | None]) -> Remark:
+def _of_labels(labels: Sequence[bool | None], *, are_first: bool) -> Remark:
     """KTO's rows: each answer is labelled good or bad."""
     labelled, bad = sum(label is not None for label in labels), sum(label is False for label in labels)
     text = "The column label is not learned from (KTO needs a method that is not offered)"
     if bad:
-        is_, it, a = ("is", "it", "a good answer") if bad == 1 else ("are", "they", "good answers")
-        text += f": {share(bad, len(labels))} {is_} labelled false, and {it} would be learned as {a}"
+        is_, it, good = ("is", "it", "a good answer") if bad == 1 else ("are", "they", "good answers")
+        rows = share(bad, len(labels), are_first=are_first)
+        text += f": {rows} {is_} labelled false, and {it} would be learned as {good}"
         text += ". Leave the bad ones out, or make pairs for DPO"
     return Remark(_LABEL, labelled, "warn" if bad else "info", f"{text}.")
 
@@ -77,20 +90,27 @@ def _is_boolean(file: Any, name: str) -> bool:
     return str(file.schema_arrow.field(name).type) == "bool"
 
 
-def _values(file: Any, name: str) -> Iterator[Any]:
-    for batch in file.iter_batches(BATCH_ROWS, columns=[name]):
-        yield from batch.column(0).to_pylist(maps_as_pydicts="lossy")
+def _values(file: Any, name: str) -> list[Any]:
+    """The first ``MOST_VALUES`` of a column."""
+    batches = file.iter_batches(BATCH_ROWS, columns=[name])
+    values = (value for batch in batches for value in batch.column(0).to_pylist(maps_as_pydicts="lossy"))
+    return list(islice(values, MOST_VALUES))
 
 
-def _with_values(metadata: Any, names: Sequence[str]) -> set[str]:
+def _with_values(metadata: Any, names: Set[str]) -> set[str]:
     """The columns of a file with anything but nulls in them, as far as its footer says."""
-    longest_first = sorted(names, key=len, reverse=True)  # a name may hold a point, too
     filled: set[str] = set()
     for group in range(metadata.num_row_groups):
         for at in range(metadata.num_columns):
             column = metadata.row_group(group).column(at)
-            known, path = column.statistics, column.path_in_schema
-            if known is not None and known.has_null_count and known.null_count >= column.num_values:
-                continue
-            filled |= set([name for name in longest_first if f"{path}.".startswith(f"{name}.")][:1])
+            known = column.statistics
+            is_null = known is not None and known.has_null_count and known.null_count >= column.num_values
+            if not is_null:
+                filled.add(_column_of(column.path_in_schema.split("."), names))
     return filled
+
+
+def _column_of(path: Sequence[str], names: Set[str]) -> str:
+    """The column that a place in the file belongs to; its name may hold points, too."""
+    starts = (".".join(path[:size]) for size in range(len(path), 0, -1))
+    return next((start for start in starts if start in names), "")

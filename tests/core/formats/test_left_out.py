@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.formats import RowTally, mapped, read_examples, unread_columns
+from core.formats import RowTally, mapped, read_examples, unread, unread_columns
 from core.formats.sentences import CutAway, cut_away, kept_otherwise, too_few, unsure_split, were_cut
 from tests.core.formats.test_formats import parquet_of
 from tests.core.formats.test_shapes import rows_of, said, user
@@ -68,6 +68,18 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
         [{"prompt": "q", "completion": "a", "label": "sport"}],
         {"label": "info: The column label is not learned from."},
     ),
+    "columns that mean something in another format": (
+        [{**TALK, "context": "c", "input": "i"}],
+        {"context, input": "info: The columns context, input are not learned from."},
+    ),
+    "a system prompt beside messages": (
+        [{**TALK, "system": "s"}, {**TALK, "system": ""}],
+        {"system": "warn: The column system is not learned from, in 1 of 2 rows: write it into the messages"},
+    ),
+    "two contexts": (
+        [{"instruction": "i", "input": "x", "context": "c", "output": "o"}],
+        {"context": "info: The column context is not learned from."},
+    ),
     "other columns": (
         [{"id": 1, "a.b": "x", "prompt": "q", "completion": "a", "empty": None}],
         {"id, a.b": "info: The columns id, a.b are not learned from."},
@@ -118,6 +130,17 @@ def test_an_input_that_a_mapping_leaves_out_is_told(tmp_path: Path) -> None:
         "map it as input to have it follow the prompt."
     }
     assert remarks(tmp_path, rows_of("alpaca"), {**mapping, "input": "input"}) == {}
+
+
+def test_of_a_long_column_the_first_values_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unread, "MOST_VALUES", 3)
+    rows = [{**TALK, "tools": [{"n": n}] if n != 1 else None} for n in range(9)]
+    assert "in 2 of the first 3 rows" in remarks(tmp_path, rows)["tools"]
+    mapping = {"prompt": "instruction", "completion": "output"}
+    rows = [{"instruction": "i", "output": "o", "system": "s"}] * 2
+    assert "map it as system" in remarks(tmp_path, rows, mapping)["system"]
 
 
 def test_all_pairs_alike_leave_nothing_to_learn(tmp_path: Path) -> None:
