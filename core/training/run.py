@@ -76,7 +76,10 @@ def read_rows(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[
         raise _too_few(reading, learned, first, task)
     _tell_about_split(reading, held_out, task.validation_fraction, report)
     if task.validation:
-        held_out = examples.read(task.validation(), tokenizer, first).items
+        measured = examples.read(task.validation(), tokenizer, first)
+        held_out = measured.items
+        for why in _why_empty(measured, first):
+            report.event(f"Validation: {why}", level="warn")
     settings = task.settings_for(len(learned))
     _tell_about_data(reading, learned, held_out, settings, report)
     return learned, held_out, settings

@@ -137,6 +137,11 @@ def test_a_share_of_equal_rows_that_cannot_be_kept_is_told(told: Any) -> None:
     assert told([SHORT] * 20, validation=[SHORT]) == []
 
 
+def test_a_validation_dataset_of_which_nothing_is_measured_is_told(told: Any) -> None:
+    (message,) = told([SHORT] * 20, validation=[FAR, FAR], max_length=32)
+    assert message.startswith("Validation: 2 rows are cut at 32 tokens, before their answer begins")
+
+
 @pytest.mark.parametrize("different", [2, 3, 5, 10, 20])
 def test_another_share_than_asked_is_told_whenever_it_is_kept(
     told: Any, tokenizer: Any, different: int
