@@ -2,6 +2,7 @@
 
 from core.errors import Detail
 from core.formats.base import ColumnMapping, Format, Record, Role, Text, as_text, column_of
+from core.formats.conversation import messages_in
 from core.formats.layouts import TableLayout, is_text
 
 
@@ -22,6 +23,8 @@ class TextFormat(Format):
 
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
         column = column_of("text", mapping)
+        if messages_in(row.get(column)) is not None:
+            return [Detail(column, "holds messages: map it as messages, so that their JSON is not learned")]
         return [] if as_text(row.get(column)).strip() else [Detail(column, "is empty")]
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Text:

@@ -317,6 +317,13 @@ def test_a_text_that_happens_to_be_json_is_a_text(text: str) -> None:
     assert FORMATS["completion"].to_example(pair) == ChatExample([user(text), said(text)])
 
 
+@pytest.mark.parametrize("held", [ANSWERED, ANSWERED[0], json.dumps(ANSWERED), {"messages": ANSWERED}])
+def test_messages_are_never_learned_as_their_json(held: Any) -> None:
+    (detail,) = FORMATS["text"].check_row({"body": held}, {"text": "body"})
+    assert detail.message.startswith("holds messages: map it as messages")
+    assert FORMATS["text"].check_row({"text": '[{"a": 1}]'}) == []
+
+
 def test_messages_as_json_are_opened_wherever_they_stand() -> None:
     row = {
         "input": json.dumps({"messages": ASKED, "tools": ["t"]}),
