@@ -167,6 +167,8 @@ def _show_plan(user: User, new: NewJob, *, as_json: bool) -> int:
     )
     for warning in plan.warnings:
         output.note(f"warning: {warning}")
+    for note in plan.notes:
+        output.note(note)
     return 0
 
 

@@ -18,7 +18,7 @@ SAMPLES = (
     Sample(
         "support_tickets",
         "Support tickets",
-        "A table of 500 support tickets. Ask about it in SQL, or map question and answer to train.",
+        "A table of 500 support tickets. Ask about it in SQL, or train on its questions and answers.",
         "support_tickets.csv",
         500,
     ),

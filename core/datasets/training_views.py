@@ -7,7 +7,7 @@ like is ``core.formats``'s business.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -33,7 +33,8 @@ class TrainingView:
     ``num_examples`` and ``num_bad`` are of the first ``num_checked`` rows, the shares of the first
     ``num_sampled``: ``num_empty`` rows lack what is to be learned, ``num_short`` examples teach fewer than
     SHORT_WORDS words; ``words`` is {"median", "longest"} of what is taught. ``errors``: the first hundred,
-    {"line", "field", "message"}.
+    {"line", "field", "message"}. ``remarks``: what stands in the rows and is not learned, as in a training
+    report.
     """
 
     format: str
@@ -46,6 +47,7 @@ class TrainingView:
     num_empty: int
     num_short: int
     words: dict[str, int]
+    remarks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -60,12 +62,13 @@ def view_for_training(
     Raises NotFound, Conflict (not ready), ValidationError (the mapping).
     """
     version = _ready(user, version_id)
-    format_ = formats.mapped(version.columns, mapping)
+    format_ = formats.mapped(version.columns, mapping, version.format)
     taught: list[int] = []
     bad = empty = 0
     errors: list[dict[str, Any]] = []
+    tally, parquet = formats.RowTally(), storage.parquet_path(version.id)
     for line, example in islice(
-        formats.read_examples(storage.parquet_path(version.id), format_, mapping or None), sample
+        formats.read_examples(parquet, format_, mapping or None, tally=tally), sample
     ):
         if isinstance(example, list):
             bad += 1
@@ -89,7 +92,13 @@ def view_for_training(
         num_short=sum(words < SHORT_WORDS for words in taught),
         words={"median": round(median(taught)), "longest": max(taught)} if taught else {},
     )
-    return view if mapping or not version.training else _with_stored(view, version.training)
+    remarks = [
+        *tally.remarks(are_first=tally.num_rows < version.num_rows),
+        *formats.unread_columns(parquet, format_, mapping or None),
+    ]
+    view = replace(view, remarks=[asdict(one) for one in remarks])
+    stored = _stored(version, format_, mapping)
+    return _with_stored(view, stored) if stored else view
 
 
 def _with_stored(seen: TrainingView, stored: Mapping[str, Any]) -> TrainingView:
@@ -101,6 +110,7 @@ def _with_stored(seen: TrainingView, stored: Mapping[str, Any]) -> TrainingView:
         num_examples=stored["num_examples"],
         num_bad=bad,
         errors=stored["errors"] or seen.errors,
+        remarks=stored.get("remarks", seen.remarks),
     )
 
 
@@ -126,7 +136,7 @@ def training_preview(
     Raises ValidationError for a mapping that does not fit.
     """
     version = _ready(user, version_id)
-    format_ = formats.mapped(version.columns, mapping)
+    format_ = formats.mapped(version.columns, mapping, version.format)
     examples = formats.read_examples(
         storage.parquet_path(version.id), format_, mapping or None, first=offset + 1
     )
@@ -136,14 +146,24 @@ def training_preview(
 def training_report(user: User, version_id: str, mapping: Mapping[str, str] | None = None) -> TrainingReport:
     """Whether a version trains as it is (stored), or under a mapping (read now, all rows)."""
     version = _ready(user, version_id)
-    if not mapping and version.training:
+    if not mapping and version.training and version.format == "table":
         return TrainingReport(**version.training)
-    format_ = formats.mapped(version.columns, mapping)
+    format_ = formats.mapped(version.columns, mapping, version.format)
+    if stored := _stored(version, format_, mapping):
+        return TrainingReport(**stored)
     return TrainingReport(
         **converter.training_report(
             storage.parquet_path(version.id), format_.name, dict(mapping or {}) or None
         )
     )
+
+
+def _stored(
+    version: Version, format_: formats.Format, mapping: Mapping[str, str] | None
+) -> dict[str, Any] | None:
+    """The report about all rows, if it is about rows read in this way."""
+    report = version.training
+    return report if report and not mapping and report.get("format") == format_.name else None
 
 
 def _ready(user: User, version_id: str) -> Version:

@@ -115,13 +115,18 @@ class Profile:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """Whether and how a version trains. ``errors`` ({"line", "field", "message"}) are the first hundred."""
+    """Whether and how a version trains.
+
+    ``errors`` ({"line", "field", "message"}) are the first hundred; ``remarks`` ({"field", "rows", "level",
+    "message"}) say what stands in the rows and is not learned.
+    """
 
     format: str
     ok: bool
     num_examples: int
     errors: list[dict[str, Any]]
     num_errors: int = 0
+    remarks: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from core import datasets, formats, models, storage
 from core.chat_templates import TemplateFinding, sentences
 from core.db import reading
 from core.errors import Conflict, Detail, NotFound, ValidationError
-from core.formats import ChatExample, Example, Message, Text
+from core.formats import ChatExample, Example, Format, Message, Text
+from core.formats.sentences import count
 from core.inference import base_checks
 from core.people.users import User
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
@@ -63,9 +64,10 @@ class Rows:
     format: str
     checked: bool  # a report about all rows is stored with the version
     refusal: str | None = None  # why no training can start from them, in a sentence
+    remarks: list[Any] | None = None  # of a report about all rows: what is not learned from
 
     def read(self) -> Iterator[tuple[int, Example | list[Detail]]]:
-        format_ = formats.mapped(self.columns, self.mapping)
+        format_ = formats.mapped(self.columns, self.mapping, self.format)
         return formats.read_examples(storage.parquet_path(self.version_id), format_, self.mapping)
 
 
@@ -147,7 +149,8 @@ def find_rows(
     if version.status != "ready":
         raise Conflict(f"{dataset.name} is not ready for training: its status is {version.status}.")
     datasets.require_readable(version)
-    format_ = formats.mapped(version.columns, mapping)
+    format_ = formats.mapped(version.columns, mapping, version.format)
+    report = _report_as(format_, mapping, version.training)
     if format_.name not in method.formats:
         raise Conflict(
             f"{method.title} cannot learn from {format_.title.lower()} rows. "
@@ -161,8 +164,9 @@ def find_rows(
         version.columns,
         mapping,
         format_.name,
-        mapping is None,
-        _refusal(dataset.name, version.num_rows, version.training if mapping is None else None),
+        report is not None,
+        _refusal(dataset.name, version.num_rows, report),
+        report.get("remarks") if report else None,
     )
     if must_be_sound:
         require_trainable(rows)
@@ -223,6 +227,7 @@ def _stored_rows(session: Session, version_id: str | None, job: JobRow) -> Rows 
     row = session.get(DatasetVersionRow, version_id) if version_id else None
     if row is None:
         return None
+    report = _report_as(formats.own_format(row.columns, row.format), job.columns, row.training)
     return Rows(
         row.dataset_id,
         row.id,
@@ -231,15 +236,20 @@ def _stored_rows(session: Session, version_id: str | None, job: JobRow) -> Rows 
         row.columns,
         job.columns,
         row.format,
-        job.columns is None,
+        report is not None,
+        remarks=report.get("remarks") if report else None,
     )
 
 
-def _refusal(name: str, num_rows: int, report: Any) -> str | None:
+def _report_as(format_: Format, mapping: Mapping, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is stored about all rows, if it is about rows read in this way."""
+    return stored if stored and not mapping and stored.get("format") == format_.name else None
+
+
+def _refusal(name: str, num_rows: int, report: dict[str, Any] | None) -> str | None:
     """``report``: what is stored about the rows; None where nothing is."""
     if num_rows < FEWEST_ROWS:
-        return f"{name} has {num_rows} rows; at least {FEWEST_ROWS} are needed to train."
-    report = report if isinstance(report, dict) or report is None else vars(report)
+        return f"{name} has {count(num_rows, 'row')}; at least {FEWEST_ROWS} are needed to train."
     if report and not report.get("ok", True) and report.get("errors"):
         first = report["errors"][0]
         message = f"{name}, line {first.get('line')}: {first.get('field', '')} {first['message']}"

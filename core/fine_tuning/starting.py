@@ -16,7 +16,7 @@ from core.chat_templates import sentences
 from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
-from core.fine_tuning import choices, sources
+from core.fine_tuning import choices, row_counts, sources
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
@@ -28,7 +28,7 @@ from core.runners import RUNNERS
 from core.security import digest, new_id
 from core.tables import DatasetVersionRow, JobRow
 from core.training import DEFAULT_METHOD, METHODS, Hyperparameters, Settings, resolve
-from core.training.examples import FEW_ROWS, num_held_out, very_few
+from core.training.examples import num_held_out
 
 GONE = "The base model or the dataset was deleted just now."
 FLOPS_PER_SECOND = 3.5e10  # one core on a small model, measured; only for an estimate before the first run
@@ -145,7 +145,10 @@ class NewJob(Input):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job would do. ``estimated_seconds`` is rough, and None when nothing is known."""
+    """What a job would do. ``estimated_seconds`` is rough, and None when nothing is known.
+
+    ``notes`` say what else of the rows is not learned, where that is nothing to be warned of.
+    """
 
     num_examples: int
     num_validation: int
@@ -153,6 +156,7 @@ class Plan:
     resolved: dict[str, Any]
     estimated_seconds: float | None
     warnings: list[str]
+    notes: list[str]
 
 
 def look_up(user: User, new: NewJob, *, base: Base | None = None) -> Sources:
@@ -178,10 +182,12 @@ def look_up(user: User, new: NewJob, *, base: Base | None = None) -> Sources:
 def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
     """Look before the start. ``found``: what ``look_up`` has just found for this user and request.
 
-    Raises what ``create`` would raise about base, dataset and mapping; rows are not read one by one.
+    Raises what ``create`` would raise about base, dataset and mapping, and about rows that are known to teach
+    nothing.
     """
     base, rows, validation = _find(user, new, found)
     settings, num_examples, num_validation = _settle(new, base, rows, validation)
+    row_counts.require_something(rows, base, settings)
     tokens = sources.tokens_per_row(rows) * num_examples * settings.n_epochs
     return Plan(
         num_examples=num_examples,
@@ -190,9 +196,15 @@ def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
         resolved=asdict(settings),
         estimated_seconds=_estimate(base, tokens),
         warnings=[
-            *_warnings(settings, num_examples, num_validation),
+            *row_counts.warnings(
+                *(rows, base, settings),
+                num_examples=num_examples,
+                num_validation=num_validation,
+                fraction=new.validation_fraction,
+            ),
             *(sentences(base.template, "warn", "info") if METHODS[new.method].asks_in_chat else []),
         ],
+        notes=row_counts.notes(rows, settings),
     )
 
 
@@ -243,7 +255,9 @@ def find_sources(user: User, new: NewJob) -> Sources:
     """What jobs like ``new`` learn from, its first rows looked at. Raises what ``create`` raises."""
     storage.require_space()
     job_sources = _find(user, new)
-    _settle(new, *job_sources)
+    settings, *_ = _settle(new, *job_sources)
+    base, rows, _ = job_sources
+    row_counts.require_something(rows, base, settings)
     for part in filter(None, job_sources[1:]):
         sources.require_sound(part)
     return job_sources
@@ -269,7 +283,7 @@ def insert(
     session.flush()
     notes.add_event(session, row.id, "Created.")
     if all(part.checked or part.num_rows <= sources.CHECKED_AT_ONCE for part in (rows, validation) if part):
-        _admit(session, row, _settle(new, base, rows, validation))
+        _admit(session, row, rows, _settle(new, base, rows, validation))
     return row
 
 
@@ -302,7 +316,7 @@ def admit(job_id: str) -> None:
     counts = _counts(rows, validation, row.validation_fraction)
     settled = automatic(base, hyperparameters, method=row.method, num_rows=counts[0]), *counts
     with writing() as session:
-        return _admit(session, row, settled)
+        return _admit(session, row, rows, settled)
 
 
 def _reject(job_id: str, error: jobs.Error) -> None:
@@ -313,12 +327,14 @@ def _reject(job_id: str, error: jobs.Error) -> None:
             )
 
 
-def _admit(session: Any, row: JobRow, settled: tuple[Settings, int, int]) -> None:
+def _admit(session: Any, row: JobRow, rows: Rows, settled: tuple[Settings, int, int]) -> None:
     settings, num_examples, _ = settled
     resolved = row.resolved | asdict(settings)  # a rerun knows already with how many threads
     steps = settings.total_steps(num_examples, num_processes=row.num_processes)
     if jobs.admit(session, row.id, resolved=resolved, total_steps=steps):
         notes.add_event(session, row.id, "The rows are checked. Waiting for a free place.")
+        for one in row_counts.to_tell(rows, settings):
+            notes.add_event(session, row.id, one.message, level=one.level, data={"num_rows": one.rows})
 
 
 def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
@@ -352,6 +368,8 @@ def _counts(rows: Rows, validation: Rows | None, fraction: float) -> tuple[int, 
     if validation:
         return rows.num_rows, validation.num_rows
     held_out = num_held_out(rows.num_rows, fraction)
+    if held_out and row_counts.count(rows).are_all_equal:
+        return rows.num_rows, 0  # equal rows are never on both sides
     return rows.num_rows - held_out, held_out
 
 
@@ -382,19 +400,6 @@ def _row(
         hyperparameters=new.hyperparameters.model_dump(),
         seed=new.seed if new.seed is not None else random.SystemRandom().randrange(2**31),
     )
-
-
-def _warnings(settings: Settings, num_examples: int, num_validation: int) -> list[str]:
-    warnings = []
-    if num_examples < FEW_ROWS:
-        warnings.append(very_few(num_examples))
-    if num_examples < settings.batch_size:
-        warnings.append(
-            f"The batch size {settings.batch_size} is larger than the dataset; every step sees all rows."
-        )
-    if num_validation and num_validation < FEW_ROWS:
-        warnings.append(f"{num_validation} validation rows give a noisy validation loss.")
-    return warnings
 
 
 def _estimate(base: Base, tokens: float) -> float | None:

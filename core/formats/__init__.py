@@ -1,12 +1,13 @@
 """The training formats, and how a table is recognised as one.
 
+``layouts`` has the names of columns by which tables are known, ``reading`` makes examples of a version's
+rows, ``tally`` and ``unread`` say what of them would not be learned.
+
 To add a format: one file with a subclass of :class:`Format`, one line in ``FORMATS``. Detection, mapping
 form, API schema, validation and the contract test follow. ``table`` stays last: it takes everything.
 """
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from core.errors import Detail, ValidationError
 from core.formats.base import (
@@ -23,8 +24,11 @@ from core.formats.base import (
 from core.formats.chat import ChatFormat
 from core.formats.completion import CompletionFormat
 from core.formats.preference import PreferenceFormat
+from core.formats.reading import read_examples
 from core.formats.table import TableFormat
+from core.formats.tally import Remark, RowTally
 from core.formats.text import TextFormat
+from core.formats.unread import unread_columns
 
 __all__ = [
     "FORMATS",
@@ -33,24 +37,34 @@ __all__ = [
     "Format",
     "Message",
     "PreferenceExample",
+    "Remark",
     "Role",
+    "RowTally",
     "Text",
     "check_format",
     "detect",
     "mapped",
+    "own_format",
     "read_examples",
+    "unread_columns",
 ]
 
 FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (ChatFormat(), PreferenceFormat(), CompletionFormat(), TextFormat(), TableFormat())
 }
-BATCH_ROWS = 1024
+# A table of preferences may hold the conversation, too, so these are looked for first
+DETECTED = ("preference", "chat", "completion", "text", "table")
 
 
 def detect(columns: Sequence[Column]) -> str:
     """The name of the first format that these columns have as they are; ``table`` if none."""
-    return next(format_.name for format_ in FORMATS.values() if format_.detect(columns))
+    return next(name for name in DETECTED if FORMATS[name].detect(columns))
+
+
+def own_format(columns: Sequence[Column], stated: str | None) -> Format:
+    """What a version trains as without a mapping. ``stated``: the format it was given when it was made."""
+    return FORMATS[stated if stated not in (None, "table") else detect(columns)]
 
 
 def check_format(name: str, columns: Sequence[Column]) -> None:
@@ -62,13 +76,16 @@ def check_format(name: str, columns: Sequence[Column]) -> None:
         raise ValidationError.of("format", f"{name} needs {needed}, but the columns are {_names(columns)}")
 
 
-def mapped(columns: Sequence[Column], mapping: ColumnMapping | None) -> Format:
+def mapped(columns: Sequence[Column], mapping: ColumnMapping | None, own: str | None = None) -> Format:
     """The format a table trains as: its own, or the one that ``mapping`` (role -> column) makes of it.
+
+    ``own``: the format that its version was given when it was made, so that no job reads other columns when
+    more is recognised; a table may become more. None: what the columns are recognised as now.
 
     Raises ValidationError for a mapping that fits no format, or that names a column that is not there.
     """
     if not mapping:
-        return _native(columns)
+        return _native(columns, own)
     present = {column["name"] for column in columns}
     unknown = [
         Detail(f"columns.{role}", f"there is no column {name!r}")
@@ -82,43 +99,8 @@ def mapped(columns: Sequence[Column], mapping: ColumnMapping | None) -> Format:
     return _format_with(set(mapping))
 
 
-def read_examples(
-    parquet: Path, format_: Format, mapping: ColumnMapping | None = None, *, first: int = 1
-) -> Iterator[tuple[int, Example | list[Detail]]]:
-    """Each row of a version in its order, as (line from 1, example) or as (line, what is wrong with it).
-
-    Streams.
-
-    ``first``: the line to begin with; what lies before it is skipped by row groups, not read.
-    """
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(parquet) as file:
-        columns = [{"name": name, "type": ""} for name in file.schema_arrow.names]
-        groups, line = _groups_from(file.metadata, first)
-        for batch in file.iter_batches(
-            BATCH_ROWS, row_groups=groups, columns=format_.columns_used(columns, mapping)
-        ):
-            skipped = min(max(0, first - 1 - line), batch.num_rows)
-            line += skipped
-            for row in batch.slice(skipped).to_pylist(maps_as_pydicts="lossy"):
-                line += 1
-                yield line, format_.check_row(row, mapping) or format_.to_example(row, mapping)
-
-
-def _groups_from(metadata: Any, line: int) -> tuple[list[int], int]:
-    """The row groups from the one that holds ``line`` on, and how many rows lie before them."""
-    before = 0
-    for group in range(metadata.num_row_groups):
-        size = metadata.row_group(group).num_rows
-        if before + size >= line:
-            return list(range(group, metadata.num_row_groups)), before
-        before += size
-    return [], before
-
-
-def _native(columns: Sequence[Column]) -> Format:
-    native = FORMATS[detect(columns)]
+def _native(columns: Sequence[Column], own: str | None) -> Format:
+    native = own_format(columns, own)
     if not native.trainable:
         raise ValidationError.of(
             "columns",
@@ -133,10 +115,15 @@ def _format_with(roles: set[str]) -> Format:
         required = {role.name for role in format_.roles if role.required}
         if required and required <= roles <= allowed:
             return format_
-    known = "; ".join(
-        " + ".join(role.name for role in f.roles if role.required) for f in FORMATS.values() if f.trainable
-    )
+    known = "; ".join(_roles_of(format_) for format_ in FORMATS.values() if format_.trainable)
     raise ValidationError.of("columns", f"map the columns to one of: {known}")
+
+
+def _roles_of(format_: Format) -> str:
+    """``prompt + completion (+ input, system)``"""
+    optional = ", ".join(role.name for role in format_.roles if not role.required)
+    needed = " + ".join(role.name for role in format_.roles if role.required)
+    return f"{needed} (+ {optional})" if optional else needed
 
 
 def _names(columns: Sequence[Column]) -> str:

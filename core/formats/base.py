@@ -1,7 +1,8 @@
 """What a training format is, and what it makes of a row: an :class:`Example`, or a list of what is wrong.
 
-A format names its *roles* (``prompt``, ``completion``, …). A dataset whose columns bear those names has the
-format; any other table gets there through a *mapping* from role to column. Rules every format keeps: a null
+A format names its *roles* (``prompt``, ``completion``, …) and the *layouts* by which people name their
+columns. A dataset whose columns have a layout has the format; any other table gets there through a *mapping*
+from role to column. Rules every format keeps: a null
 is an empty text, a value that is no text is rendered as one, and a message about a row names the field as the
 user knows it (her column, not our role). Line numbers are the reader's business
 (``core.formats.read_examples``), tokens and masks the trainer's.
@@ -13,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from core import sql_types
 from core.errors import Detail
+from core.formats import layouts
+from core.formats.layouts import TableLayout
 
 # {"role": "system|user|assistant", "content": str}, and "weight": 0 where the row says so
 Message = dict[str, Any]
@@ -53,12 +55,16 @@ Example = ChatExample | Text | PreferenceExample
 
 @dataclass(frozen=True)
 class Role:
-    """One thing a format needs from a row. It is also one field of the mapping form."""
+    """One thing a format needs from a row. It is also one field of the mapping form.
+
+    ``likely``: names of columns that most likely play it, the likeliest first.
+    """
 
     name: str
     title: str
     help: str
     required: bool = True
+    likely: tuple[str, ...] = ()
 
 
 class Format(ABC):
@@ -69,10 +75,29 @@ class Format(ABC):
     help: ClassVar[str]
     shape: ClassVar[str]  # one row as JSON, for people
     roles: ClassVar[tuple[Role, ...]] = ()
+    layouts: ClassVar[tuple[TableLayout, ...]] = ()
 
-    @abstractmethod
+    def recognise(self, columns: Sequence[Column]) -> tuple[TableLayout, dict[str, str]] | None:
+        """The layout that a table with these columns has, and which column plays which role in it.
+
+        None where it needs a mapping.
+        """
+        return layouts.choose(self.layouts, types_of(columns))
+
     def detect(self, columns: Sequence[Column]) -> bool:
         """Whether a table with these columns has the format without any mapping."""
+        return self.recognise(columns) is not None
+
+    def own_mapping(self, columns: Sequence[Column]) -> dict[str, str] | None:
+        """role -> column of a table that has this format; None where no layout says so.
+
+        It was recognised by its types when it was made; here its names are enough.
+        """
+        if found := self.recognise(columns):
+            return found[1]
+        names = {column["name"] for column in columns}
+        named = (one for one in self.layouts if names >= set(one.columns.values()))
+        return next((dict(one.columns) for one in named), None)
 
     @abstractmethod
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
@@ -81,6 +106,10 @@ class Format(ABC):
     @abstractmethod
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Example:
         """The example of a row that ``check_row`` found right."""
+
+    def left_out(self, row: Record, mapping: ColumnMapping | None = None) -> set[str]:
+        """What stands in the cells that are read, and is not learned from: ``messages[].name``."""
+        return set()
 
     @property
     def trainable(self) -> bool:
@@ -100,15 +129,6 @@ def column_of(role: str, mapping: ColumnMapping | None) -> str:
 
 def types_of(columns: Sequence[Column]) -> dict[str, str]:
     return {column["name"]: column["type"].upper() for column in columns}
-
-
-def is_text(type_: str | None) -> bool:
-    return type_ in ("VARCHAR", "JSON")
-
-
-def is_nested(type_: str | None) -> bool:
-    """A structure, or a text that may hold one as JSON."""
-    return bool(type_) and (is_text(type_) or sql_types.is_nested(str(type_)))
 
 
 def as_text(value: Any) -> str:

@@ -1,20 +1,19 @@
-"""Conversations: ``{"messages": [{"role", "content"}, …]}`` with at least one message of the assistant."""
+"""Conversations: ``{"messages": [{"role", "content"}, …]}`` with at least one message of the assistant.
 
-from collections.abc import Sequence
+ShareGPT's ``{"conversations": [{"from", "value"}, …]}`` is the same under other names.
+"""
 
 from core.errors import Detail
 from core.formats.base import (
     ChatExample,
-    Column,
     ColumnMapping,
     Format,
     Record,
     Role,
     column_of,
-    is_nested,
-    types_of,
 )
-from core.formats.conversation import check_messages, read_messages
+from core.formats.conversation import check_messages, read_messages, unread_keys
+from core.formats.layouts import TableLayout, only_messages, text_or_nested
 
 
 class ChatFormat(Format):
@@ -22,10 +21,19 @@ class ChatFormat(Format):
     title = "Conversations"
     help = "Each row is a conversation. The model learns what the assistant says in it."
     shape = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
-    roles = (Role("messages", "Messages", "Column with a list of messages, each with role and content."),)
-
-    def detect(self, columns: Sequence[Column]) -> bool:
-        return is_nested(types_of(columns).get("messages"))
+    roles = (
+        Role(
+            "messages",
+            "Messages",
+            "Column with a list of messages, each with role and content (or from and value).",
+            likely=("messages", "conversation", "conversations", "dialog", "chat"),
+        ),
+    )
+    layouts = (
+        TableLayout("messages", {"messages": "messages"}, text_or_nested, certain=True),
+        TableLayout("ShareGPT", {"messages": "conversations"}, only_messages),
+        TableLayout("conversation", {"messages": "conversation"}, only_messages),
+    )
 
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
         column = column_of("messages", mapping)
@@ -33,3 +41,7 @@ class ChatFormat(Format):
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> ChatExample:
         return ChatExample(read_messages(row[column_of("messages", mapping)]))
+
+    def left_out(self, row: Record, mapping: ColumnMapping | None = None) -> set[str]:
+        column = column_of("messages", mapping)
+        return {f"{column}[].{key}" for key in unread_keys(row.get(column))}

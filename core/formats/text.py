@@ -1,20 +1,9 @@
 """Plain text: ``{"text"}``. All of it is learned, as in continued pre-training."""
 
-from collections.abc import Sequence
-
 from core.errors import Detail
-from core.formats.base import (
-    Column,
-    ColumnMapping,
-    Format,
-    Record,
-    Role,
-    Text,
-    as_text,
-    column_of,
-    is_text,
-    types_of,
-)
+from core.formats.base import ColumnMapping, Format, Record, Role, Text, as_text, column_of
+from core.formats.conversation import messages_in
+from core.formats.layouts import TableLayout, is_text
 
 
 class TextFormat(Format):
@@ -22,13 +11,20 @@ class TextFormat(Format):
     title = "Plain text"
     help = "Each row is a piece of text. The model learns to write like it."
     shape = '{"text": "…"}'
-    roles = (Role("text", "Text", "Column with the text to learn."),)
-
-    def detect(self, columns: Sequence[Column]) -> bool:
-        return is_text(types_of(columns).get("text"))
+    roles = (
+        Role(
+            "text",
+            "Text",
+            "Column with the text to learn.",
+            likely=("text", "content", "body", "document", "passage"),
+        ),
+    )
+    layouts = (TableLayout("text", {"text": "text"}, lambda _role, type_: is_text(type_), certain=True),)
 
     def check_row(self, row: Record, mapping: ColumnMapping | None = None) -> list[Detail]:
         column = column_of("text", mapping)
+        if messages_in(row.get(column)) is not None:
+            return [Detail(column, "holds messages: map it as messages, so that their JSON is not learned")]
         return [] if as_text(row.get(column)).strip() else [Detail(column, "is empty")]
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Text:

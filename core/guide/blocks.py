@@ -11,6 +11,7 @@ from core.api.scopes import Reach, decision
 from core.config import Settings
 from core.fields import properties_of
 from core.formats import FORMATS
+from core.formats.layouts import TableLayout
 from core.people.api_keys import SCOPES, Scope
 from core.runners import RUNNERS
 from core.training import METHODS, Hyperparameters
@@ -47,6 +48,18 @@ def formats() -> str:
     return "\n\n".join(
         _entry(one.title, name, _first_sentence(one)) for name, one in FORMATS.items() if one.trainable
     )
+
+
+def layouts() -> str:
+    """Columns by which tables are known, and what they are read as."""
+    rows = [(_columns(layout), one.title) for one in FORMATS.values() for layout in one.layouts]
+    return _table(("Columns", "Read as"), rows)
+
+
+def _columns(layout: TableLayout) -> str:
+    optional = dict.fromkeys(name for _, name in layout.optional if name not in layout.columns.values())
+    named = ", ".join(f"`{name}`" for name in layout.columns.values())
+    return named + "".join(f" (`{name}`)" for name in optional)
 
 
 def runners() -> str:
@@ -104,7 +117,9 @@ def _deciding() -> set[Reach]:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     one.__name__: one
-    for one in (settings, presets, methods, formats, runners, commands, server_settings, alerts, scopes)
+    for one in (
+        *(settings, presets, methods, formats, layouts, runners, commands, server_settings, alerts, scopes),
+    )
 }
 
 

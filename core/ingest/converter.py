@@ -161,9 +161,13 @@ def training_report(
     parquet: Path, format_: str, mapping: dict[str, str] | None = None, progress: WorkProgress | None = None
 ) -> dict[str, Any]:
     """{"format", "ok", "num_examples", "errors": [{"line",
-    "field", "message"}]} of a version as it would train."""
+    "field", "message"}], "remarks"} of a version as it would train.
+
+    ``remarks`` are those of ``core.formats.tally``: what stands in the rows and is not learned.
+    """
     chosen, count, bad = formats.FORMATS[format_], 0, 0
     errors: list[dict[str, Any]] = []
+    tally = formats.RowTally()
     if not chosen.trainable:
         help_ = "Map the columns to train from this table."
         return {
@@ -172,7 +176,7 @@ def training_report(
             "num_examples": 0,
             "errors": [{"line": None, "field": "columns", "message": help_}],
         }
-    for line, example in formats.read_examples(parquet, chosen, mapping):
+    for line, example in formats.read_examples(parquet, chosen, mapping, tally=tally):
         if not isinstance(example, list):
             count += 1
         else:
@@ -190,6 +194,9 @@ def training_report(
         "num_examples": count,
         "num_errors": bad,
         "errors": errors,
+        "remarks": [
+            asdict(one) for one in (*tally.remarks(), *formats.unread_columns(parquet, chosen, mapping))
+        ],
     }
 
 

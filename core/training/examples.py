@@ -18,6 +18,7 @@ import numpy as np
 
 from core.chat_templates import ChatTemplate, TaughtSequence, conversation, template_of
 from core.formats import ChatExample, Example, PreferenceExample, Text
+from core.formats.tally import has_weight
 from core.training.method import Rows, TrainingFailed
 from core.training.settings import CommonSettings
 from core.weights import PLAIN_TEMPLATE
@@ -87,6 +88,11 @@ class Pair:
     def num_learned(self) -> int:
         return self.preferred.num_learned + self.non_preferred.num_learned
 
+    @property
+    def is_same(self) -> bool:
+        """Whether both answers are the same, as they are trained."""
+        return np.array_equal(self.preferred.ids, self.non_preferred.ids)
+
 
 Item = Tokens | Pair
 
@@ -98,6 +104,10 @@ class TokenizedRows:
     items: list[Any] = field(default_factory=list)  # Tokens or Pair, as the method has it
     cut: list[int] = field(default_factory=list)  # lines that were longer than allowed
     empty: list[int] = field(default_factory=list)  # lines that leave nothing to learn
+    # of those whose answer lies beyond what is allowed: tokens up to its first one, and all
+    needed: list[tuple[int, int]] = field(default_factory=list)
+    num_unweighted: int = 0  # of the empty ones: all their answers have weight 0
+    same: list[int] = field(default_factory=list)  # lines whose two answers are the same
     apart: int = 0  # conversations whose answers became a sequence each
     typed: dict[int, str] = field(default_factory=dict)  # line -> the first control token that stands in it
 
@@ -140,10 +150,12 @@ def add(
     rendered = render(example, tokenizer, settings)
     if any(len(one.ids) > settings.max_length for one in rendered) and not isinstance(example, Text):
         reading.cut.append(line)
-    key = hashlib.sha256(json.dumps(asdict(example), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    items = list(_items(example, kept_of(example, rendered, settings, key=key, line=line)))
+    items = list(_items(example, kept_of(example, rendered, settings, key=key_of(example), line=line)))
     if not items:
         reading.empty.append(line)
+        reading.needed += _needed(rendered)
+        reading.num_unweighted += isinstance(example, ChatExample) and not has_weight(example)
+    reading.same += [line for item in items if isinstance(item, Pair) and item.is_same]
     reading.items.extend(items)
     reading.apart += isinstance(example, ChatExample) and len(rendered) > 1
     if typed := _typed_in(example, tokenizer):
@@ -158,6 +170,12 @@ def _typed_in(example: Example, tokenizer: Any) -> str:
     else:
         messages = example.messages
     return next(iter(template_of(tokenizer).typed_in(messages)), "")
+
+
+def key_of(example: Example) -> str:
+    """A hash of a row's content: equal rows have the same."""
+    content = json.dumps(asdict(example), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[Rendered]:
@@ -182,6 +200,8 @@ def render(example: Example, tokenizer: Any, settings: CommonSettings) -> list[R
 
 def very_few(num_rows: int) -> str:
     """The warning about fewer than ``FEW_ROWS``, before and during a training."""
+    if num_rows == 1:
+        return "1 row is very little: the model will repeat it rather than learn from it."
     return f"{num_rows} rows are very few: the model will repeat them rather than learn from them."
 
 
@@ -227,6 +247,12 @@ def _items(example: Example, kept: Sequence[Sequence[Tokens]]) -> Iterator[Item]
             yield Pair(tokens[0], tokens[1], tokens[0].key, tokens[0].line)
         return
     yield from tokens
+
+
+def _needed(rendered: list[Rendered]) -> Iterator[tuple[int, int]]:
+    """(tokens up to the first that is learned, all tokens) of a row that has any to learn."""
+    if all(any(one.learned) for one in rendered):
+        yield max(one.learned.index(True) + 1 for one in rendered), max(len(one.ids) for one in rendered)
 
 
 def _cut(one: Rendered, most: int, key: str, line: int) -> Tokens:

@@ -15,6 +15,7 @@ import numpy as np
 
 from core.errors import Detail
 from core.formats import Example, Text
+from core.formats.sentences import CutAway
 from core.training import examples
 from core.training.batches import pack
 from core.training.examples import Pair, Rendered, TokenizedRows, Tokens
@@ -143,6 +144,11 @@ class Counting:
     empty: list[int] = field(default_factory=list)
     num_wrong: int = 0
     wrong: list[Json] = field(default_factory=list)
+    num_same: int = 0
+    same: list[int] = field(default_factory=list)
+    num_unweighted: int = 0
+    # of the empty ones whose answer is cut away: tokens up to it, and all
+    needed: list[tuple[int, int]] = field(default_factory=list)
     num_apart: int = 0
     num_typed: int = 0
     typed: list[Json] = field(default_factory=list)
@@ -172,7 +178,8 @@ class Counting:
         return None
 
     def totals(self, settings: Settings) -> Json:
-        """What ``core.fine_tuning.before.preview.Totals`` holds."""
+        """What ``core.fine_tuning.before.totals.Totals`` holds."""
+        away = CutAway.of(self.needed)
         lengths = np.array(self.lengths, dtype=np.int64)
         longest = np.argsort(-lengths, kind="stable")[:LONGEST_ROWS]
         return {
@@ -194,6 +201,10 @@ class Counting:
             "wrong": self.wrong,
             "num_packed": self._packed(settings.max_length),
             "packed_exactly": len(self.kept) <= PACKED_EXACTLY,
+            "num_same": self.num_same,
+            "same": self.same,
+            "num_unweighted": self.num_unweighted,
+            "away": asdict(away) if away else None,
             "num_apart": self.num_apart,
             "num_typed": self.num_typed,
             "typed": self.typed,
@@ -207,11 +218,18 @@ class Counting:
     def _note_problems(self, line: int, reading: TokenizedRows) -> None:
         self.num_cut += len(reading.cut)
         self.num_empty += len(reading.empty)
+        self.num_same += len(reading.same)
+        self.num_unweighted += reading.num_unweighted
+        self.needed += reading.needed
         self.num_apart += reading.apart
         self.num_typed += len(reading.typed)
         room = MOST_LINES - len(self.typed)
         self.typed += [{"line": line, "token": token} for line, token in reading.typed.items()][:room]
-        for lines, new_lines in ((self.cut, reading.cut), (self.empty, reading.empty)):
+        for lines, new_lines in (
+            (self.cut, reading.cut),
+            (self.empty, reading.empty),
+            (self.same, reading.same),
+        ):
             if new_lines and len(lines) < MOST_LINES:
                 lines.append(line)
 

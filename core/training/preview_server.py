@@ -157,7 +157,7 @@ class PreviewServer:
 
 def read_rows(source: Json, *, first: int = 1) -> Rows:
     mapping = source["mapping"]
-    format_ = formats.mapped(source["columns"], mapping)
+    format_ = formats.mapped(source["columns"], mapping, source.get("format"))
     return formats.read_examples(Path(source["parquet"]), format_, mapping, first=first)
 
 

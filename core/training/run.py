@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core import chat_templates, hardware, storage
 from core.chat_templates import TemplateFinding
+from core.formats.sentences import CutAway, count, kept_otherwise, same_answers, too_few, were_cut, why_empty
 from core.training import asking, checkpoints, examples, pretrained
 from core.training.distributed import ALONE, World
 from core.training.examples import TokenizedRows
@@ -19,7 +20,8 @@ from core.training.hyperparameters import Settings
 from core.training.loop import Loop, LoopState
 from core.training.method import Interrupted, Method, Outcome, Report, Rows, TrainingFailed, TrainingTask
 from core.training.samples import Sampler
-from core.weights import Weights
+from core.training.settings import CommonSettings
+from core.weights import Weights, read_facts
 
 
 def train(method: Method, task: TrainingTask, report: Report, *, world: World = ALONE) -> Outcome:
@@ -51,7 +53,7 @@ def _learn(
 ) -> tuple[list[Any], dict[str, Any], Settings]:
     """From the rows to the draft: (the rows learned, metrics, settings). Afterwards no model is in memory."""
     began = time.monotonic()
-    learned, held_out, settings = _read(task, tokenizer, report)
+    learned, held_out, settings = read_rows(task, tokenizer, report)
     if world.size == 1 and (wish := report.wish()):
         raise Interrupted(wish, 0)
     model = pretrained.load_model(task.weights, settings, seed=task.seed, device=_device(world))
@@ -111,22 +113,72 @@ def _ask_again(task: TrainingTask, kind: str, learned: Sequence[Any], report: Re
     return {"stops_by_itself": stops}
 
 
-def _read(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
+def read_rows(task: TrainingTask, tokenizer: Any, report: Report) -> tuple[list[Any], list[Any], Settings]:
     """(rows to learn, rows to validate on, settings for so many)"""
     first = task.settings_for(0)  # what it says about reading does not depend on the number of rows
     reading = examples.read(_watched(task.train(), report), tokenizer, first)
     learned, held_out = examples.split(reading.items, fraction=task.validation_fraction, seed=task.seed)
+    if len(learned) < examples.FEWEST_ROWS:
+        raise _too_few(reading, learned, first, task)
+    _tell_about_split(reading, held_out, task.validation_fraction, report)
     if task.validation:
-        held_out = examples.read(task.validation(), tokenizer, first).items
+        measured = examples.read(task.validation(), tokenizer, first)
+        held_out = measured.items
+        for why in _why_empty(measured, first):
+            report.event(f"Validation: {why}", level="warn")
     settings = task.settings_for(len(learned))
     _tell_about_data(reading, learned, held_out, settings, report)
     return learned, held_out, settings
 
 
+def _too_few(
+    reading: TokenizedRows, learned: Sequence[Any], settings: CommonSettings, task: TrainingTask
+) -> TrainingFailed:
+    """Why: what was cut away, what has no weight, and what was kept for validation."""
+    why = _why_empty(reading, settings, context_length=read_facts(task.weights.base).context_length)
+    left, some = len(_lines(learned)), len(_lines(reading.items))
+    message = too_few(left, some + len(reading.empty), fewest=examples.FEWEST_ROWS, why=why, kept=some - left)
+    return TrainingFailed(message, code="invalid_training_file")
+
+
+def _why_empty(
+    reading: TokenizedRows, settings: CommonSettings, *, context_length: int | None = None
+) -> list[str]:
+    """A sentence for each cause for which rows have nothing to learn."""
+    return why_empty(
+        CutAway.of(reading.needed),
+        num_empty=len(reading.empty),
+        num_unweighted=reading.num_unweighted,
+        num_rows=len(_lines(reading.items)) + len(reading.empty),
+        max_length=settings.max_length,
+        context_length=context_length,
+    )
+
+
+def _lines(items: Sequence[Any]) -> set[int]:
+    """A long text is several items."""
+    return {item.line for item in items}
+
+
+def _tell_about_split(
+    reading: TokenizedRows, held_out: Sequence[Any], fraction: float, report: Report
+) -> None:
+    """Equal rows stay on one side, so another share than was asked for may be kept, or none."""
+    lines = _lines(reading.items)
+    message = kept_otherwise(
+        len(_lines(held_out)),
+        asked=examples.num_held_out(len(lines), fraction),
+        num_rows=len(lines),
+        num_distinct=len({item.key for item in reading.items}),
+    )
+    if message:
+        report.event(message, level="warn")
+
+
 def _watched(rows: Rows, report: Report) -> Rows:
     """The rows; ends when somebody asked for it, since a long dataset takes minutes to read."""
-    for count, row in enumerate(rows):
-        if count % 256 == 0 and (wish := report.wish()):
+    for number, row in enumerate(rows):
+        if number % 256 == 0 and (wish := report.wish()):
             raise Interrupted(wish, 0)
         yield row
 
@@ -175,15 +227,11 @@ def _tell_about_data(
     settings: Settings,
     report: Report,
 ) -> None:
-    if len(learned) < examples.FEWEST_ROWS:
-        raise TrainingFailed(
-            f"Only {len(learned)} rows have something to learn; at least {examples.FEWEST_ROWS} are needed.",
-            code="invalid_training_file",
-        )
     tokens, trained = sum(map(len, learned)), sum(item.num_learned for item in learned)
-    held = f", {len(held_out):,} rows kept for validation" if held_out else ""
+    held = f", {count(len(held_out), 'row')} kept for validation" if held_out else ""
+    facts = f"{count(len(learned), 'row')} to learn, {count(tokens, 'token')}"
     report.event(
-        f"{len(learned):,} rows to learn, {tokens:,} tokens, {trained / tokens:.0%} of them learned{held}.",
+        f"{facts}, {trained / tokens:.0%} of them learned{held}.",
         data={
             "num_examples": len(learned),
             "num_validation": len(held_out),
@@ -194,16 +242,12 @@ def _tell_about_data(
     if len(learned) < examples.FEW_ROWS:
         report.event(examples.very_few(len(learned)), level="warn")
     if reading.cut:
-        report.event(
-            f"{len(reading.cut):,} rows are longer than {settings.max_length:,} tokens and were cut.",
-            level="warn",
-        )
+        report.event(were_cut(len(reading.cut), max_length=settings.max_length), level="warn")
+    for why in _why_empty(reading, settings):
+        report.event(why, level="warn")
+    if reading.same:
+        report.event(same_answers(len(reading.same), len(reading.items)), level="warn")
     _tell_about_template(reading, report)
-    if reading.empty:
-        report.event(
-            f"{len(reading.empty):,} rows have nothing to learn within that length and were left out.",
-            level="warn",
-        )
 
 
 def _tell_about_template(reading: TokenizedRows, report: Report) -> None:

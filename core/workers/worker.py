@@ -327,9 +327,8 @@ def _rows_of(version_id: str, columns: dict[str, Any] | None) -> Callable[[], Ro
                 f"The files of version {version.number} were removed. Train on another version.",
                 code="dataset_missing",
             )
-        return formats.read_examples(
-            storage.parquet_path(version_id), formats.mapped(version.columns, columns), columns
-        )
+        format_ = formats.mapped(version.columns, columns, version.format)
+        return formats.read_examples(storage.parquet_path(version_id), format_, columns)
 
     return rows
 

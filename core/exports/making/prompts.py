@@ -62,7 +62,7 @@ def _of_data(dataset_version_id: str | None, job_id: str | None) -> Iterator[Mes
         return
     columns = job.columns if job else None
     try:
-        format_ = formats.mapped(version.columns, columns)
+        format_ = formats.mapped(version.columns, columns, version.format)
     except ValidationError:
         return  # a table without a mapping: its job was deleted
     for _, example in itertools.islice(

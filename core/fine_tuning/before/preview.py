@@ -7,13 +7,14 @@ everything that changes it: version, base version, mapping, longest row and what
 settings share it.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from core import models, storage
 from core.fine_tuning import starting
 from core.fine_tuning.before.process import shared
-from core.fine_tuning.before.tasks import BackgroundTask, TaskProgress, fingerprint, kept, kept_rows, tasks
+from core.fine_tuning.before.tasks import BackgroundTask, TaskProgress, kept, kept_rows, tasks
+from core.fine_tuning.before.totals import Totals, key_of, known_of
 from core.fine_tuning.sources import Base, Rows, Sources
 from core.fine_tuning.starting import NewJob
 from core.people.users import User
@@ -21,7 +22,6 @@ from core.training import Settings
 from core.training.preview_rows import TokenPiece
 
 Json = dict[str, Any]
-RENDERED_AS = 2  # one more whenever rows become other tokens than before: what was counted is counted anew
 
 
 @dataclass(frozen=True)
@@ -58,51 +58,6 @@ class ShownRow:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """All rows of a version.
-
-    Tokens and sequences are those that are trained on; lengths are of whole rows, before they are cut.
-
-    ``histogram``: {"from", "to", "rows"}; ``longest``: {"line", "tokens"}; ``cut``, ``empty`` (nothing is
-    left to learn): the first hundred lines; ``wrong``: the first hundred {"line", "field", "message"};
-    ``num_packed``: sequences when rows are packed. ``num_apart``: conversations whose answers are learned in
-    a sequence each. ``typed``: the first hundred {"line", "token"} with a control token in their text.
-    """
-
-    num_rows: int
-    num_sequences: int
-    num_tokens: int
-    num_learned: int
-    median_length: int
-    max_length: int
-    histogram: list[dict[str, int]]
-    longest: list[dict[str, int]]
-    num_cut: int
-    cut: list[int]
-    num_empty: int
-    empty: list[int]
-    num_wrong: int
-    wrong: list[dict[str, Any]]
-    num_packed: int
-    packed_exactly: bool
-    num_apart: int = 0
-    num_typed: int = 0
-    typed: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def share_learned(self) -> float:
-        return self.num_learned / self.num_tokens if self.num_tokens else 0.0
-
-    @property
-    def longest_row(self) -> int:
-        return self.longest[0]["tokens"] if self.longest else 0
-
-    def num_trained(self, settings: Settings, *, share: float) -> int:
-        """Sequences that one epoch learns from. ``share``: of the rows, without those kept for validation."""
-        return round((self.num_packed if settings.packing else self.num_sequences) * share)
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is looked at: base, rows and settings of a request that need not be fit to start yet."""
 
@@ -118,6 +73,7 @@ class Subject:
                 "parquet": str(storage.parquet_path(self.rows.version_id)),
                 "columns": self.rows.columns,
                 "mapping": self.rows.mapping or None,
+                "format": self.rows.format,
                 "num_rows": self.rows.num_rows,
             },
             "settings": asdict(self.settings),
@@ -187,8 +143,7 @@ def totals(
 
 def known_totals(subject: Subject) -> Totals | None:
     """What was counted before."""
-    values = kept.get(_totals_key(subject))
-    return Totals(**values) if values else None
+    return known_of(subject.base, subject.rows, subject.settings)
 
 
 def cancel_totals(user: User, new: NewJob) -> None:
@@ -208,11 +163,4 @@ def _count(task: BackgroundTask, subject: Subject, key: str) -> None:
 
 
 def _totals_key(subject: Subject) -> str:
-    chosen = (
-        RENDERED_AS,
-        subject.base.version_id,
-        subject.rows.mapping or {},
-        subject.settings.max_length,
-        subject.settings.loss_on,
-    )
-    return f"{subject.rows.version_id}/{fingerprint(chosen)}"
+    return key_of(subject.base, subject.rows, subject.settings)

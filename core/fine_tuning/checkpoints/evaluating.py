@@ -112,7 +112,8 @@ def _ask(user: User, job: JobRow | None, *, method: str, version_id: str | None)
     if not chosen:
         raise Conflict("This job kept no rows for validation. Choose a version of a dataset to measure on.")
     version = datasets.get_version(user, chosen)
-    columns = job.columns if job and version.format == "table" else None
+    is_own = job is not None and version.id == job.dataset_version_id
+    columns = job.columns if job and (is_own or version.format == "table") else None
     rows = sources.find_rows(
         user, version.dataset_id, version_id=chosen, mapping=columns, method=METHODS[method]
     )

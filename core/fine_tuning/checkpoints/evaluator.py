@@ -82,7 +82,7 @@ def wanted_of(row: EvaluationRow) -> Wanted:
         job_id = target.job_id if isinstance(target, CheckpointRow) else target.finetune_job_id
         job = session.get(JobRow, job_id) if job_id else None
     columns = asked["columns"]
-    format_ = formats.mapped(version.columns, columns)
+    format_ = formats.mapped(version.columns, columns, version.format)
     weights = models.location(target.id)
     start_id = job.base_version_id if job else None
     chosen = _settings_of(target, job)

@@ -203,7 +203,7 @@ def _excerpt(version: DatasetVersionRow | None, job: JobRow, line: int) -> str |
     """The row as text; None when it cannot be read any more."""
     if version is None or version.removed_at or not storage.parquet_path(version.id).is_file():
         return None
-    format_ = formats.mapped(version.columns, job.columns)
+    format_ = formats.mapped(version.columns, job.columns, version.format)
     rows = formats.read_examples(storage.parquet_path(version.id), format_, job.columns, first=line)
     _, example = next(rows, (line, []))
     return None if isinstance(example, list) else _as_text(example)[:EXCERPT]

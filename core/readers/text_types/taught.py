@@ -3,15 +3,18 @@ they could be parsed as."""
 
 from collections.abc import Iterable
 
+from core.formats import FORMATS
+
 # By these names alone
 PROSE = frozenset({"prompt", "completion", "system", "text", "question", "answer", "instruction", "response"})
 # By these names together: a table that is made for training
 SHAPES = (
-    {"instruction", "output"},
-    {"input", "output"},
-    {"prompt", "completion"},
-    {"question", "answer"},
-    {"chosen", "rejected"},
+    *(
+        frozenset(layout.columns.values())
+        for name in ("completion", "preference")
+        for layout in FORMATS[name].layouts
+    ),
+    frozenset({"chosen", "rejected"}),
 )
 COMPANIONS = {"input", "context", "history"}  # of a shape: they are read with the question
 _OF_ANY_TABLE = {"input", "output"}  # also the names of measured numbers

@@ -1,8 +1,9 @@
 """Which column of a table plays which role in training:
 picked by a person, guessed from the names before that.
 
-The roles come from ``formats.FORMATS``. The form of a fine-tuning and a dataset's training view share this,
-and the address that carries a mapping from one to the other is read and written here.
+The roles and the names that are likely for them come from ``formats.FORMATS``. The form of a fine-tuning and
+a dataset's training view share this, and the address that carries a mapping from one to the other is read and
+written here.
 """
 
 import json
@@ -12,18 +13,10 @@ import streamlit as st
 
 from core import formats
 from core.formats import Format
+from core.ui import show
 
 Columns = dict[str, str]
-GUESSES = {
-    "prompt": ("prompt", "question", "instruction", "input", "query", "problem", "source", "request", "user"),
-    "completion": ("completion", "answer", "response", "output", "solution", "target", "reply", "assistant"),
-    "system": ("system", "system_prompt"),
-    "messages": ("messages", "conversation", "conversations", "dialog", "chat"),
-    "input": ("input", "prompt", "question", "instruction", "messages"),
-    "preferred_output": ("preferred_output", "chosen", "preferred", "better"),
-    "non_preferred_output": ("non_preferred_output", "rejected", "non_preferred", "worse"),
-    "text": ("text", "content", "body", "document", "passage"),
-}
+NO_COLUMN = "None (optional)"
 OFFERED = ("completion", "text", "chat", "preference")  # the ways a job can read a table
 
 
@@ -68,21 +61,27 @@ def pick_columns(names: Sequence[str], mapping: Mapping[str, str]) -> Columns | 
 def pick_roles(
     shape: Format, names: Sequence[str], mapping: Mapping[str, str], *, key: str, bind: bool = False
 ) -> Columns | None:
-    """A select box per role of ``shape``, filled from ``mapping``, else with what is likely.
+    """A select box per role of ``shape``, filled from a whole ``mapping``, else with what is likely.
 
     None until every required role has a column.
 
     ``bind`` keeps what is chosen in the address.
     """
-    guesses = guess_columns(shape, names) | {role: name for role, name in mapping.items() if name in names}
+    given = {role: name for role, name in mapping.items() if name in names}
+    is_whole = {role.name for role in shape.roles if role.required} <= given.keys()
+    guesses = given if is_whole else guess_columns(shape, names) | given
     picked: dict[str, str | None] = {}
     with st.grid(max(2, len(shape.roles)), min_column_width=150):
         for role in shape.roles:
+            # a box that begins with a column cannot be emptied again, so no column is a choice of its own
+            choices: list[str | None] = [*names] if role.required else [None, *names]
+            guess = guesses.get(role.name)
             picked[role.name] = st.selectbox(
                 role.title,
-                names,
-                index=names.index(guesses[role.name]) if role.name in guesses else None,
-                placeholder="Choose a column" if role.required else "None (optional)",
+                choices,
+                index=choices.index(guess) if guess or not role.required else None,
+                format_func=lambda name: NO_COLUMN if name is None else name,
+                placeholder="Choose a column",
                 help=role.help,
                 key=f"{key}_{role.name}",
                 bind="query-params" if bind else None,
@@ -92,6 +91,14 @@ def pick_roles(
         st.info(f"Choose the column of the {' and the '.join(missing)}.", icon=":material/arrow_upward:")
         return None
     return {role: column for role, column in picked.items() if column}
+
+
+def known_as(format_: Format, columns: Sequence[Mapping[str, str]]) -> str:
+    """`` (Alpaca)``: by which names the columns are known, where these are not the format's own."""
+    found = format_.recognise(columns)
+    if found is None or all(role == column for role, column in found[1].items()):
+        return ""
+    return f" ({show.plain(found[0].title)})"
 
 
 def guess_format(names: Sequence[str]) -> Format:
@@ -109,7 +116,7 @@ def guess_columns(format_: Format, names: Sequence[str]) -> Columns:
     lowered = {name.lower().strip(): name for name in reversed(names)}
     columns: Columns = {}
     for role in format_.roles:
-        likely = (lowered[word] for word in GUESSES.get(role.name, (role.name,)) if word in lowered)
+        likely = (lowered[word] for word in role.likely if word in lowered)
         column = next((name for name in likely if name not in columns.values()), None)
         if column:
             columns[role.name] = column

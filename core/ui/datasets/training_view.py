@@ -35,6 +35,7 @@ def show_training(user: User, dataset: Dataset, version: Version) -> None:
     with st.container(border=True, key="training_verdict"):
         _show_verdict(dataset, version, shape, columns, view)
     _show_numbers(view)
+    _show_remarks(view)
     if view.errors:
         _show_errors(version, view)
     _show_examples(user, version, columns)
@@ -69,7 +70,7 @@ def _choose(version: Version) -> tuple[Format | None, Columns | None]:
             bind="query-params",
         )
     ]
-    st.caption(_explain(shape, native))
+    st.caption(_explain(shape, native, column_mapping.known_as(native, version.columns)))
     if shape is native:
         return shape, None
     columns = column_mapping.pick_roles(shape, names, {}, key=f"training_{shape.name}", bind=True)
@@ -85,10 +86,11 @@ def _describe(format_: Format, native: Format) -> str:
     return f"{format_.title} · recognised" if format_ is native else format_.title
 
 
-def _explain(shape: Format, native: Format) -> str:
+def _explain(shape: Format, native: Format, known_as: str) -> str:
     if shape is native:
         return (
-            f"Recognised by its columns. {shape.help} Choose another format to see what else it could teach."
+            f"Recognised by its columns{known_as}. {shape.help} "
+            "Choose another format to see what else it could teach."
         )
     return (
         f"{shape.help} Its columns are guessed from their names; the examples below follow what you choose."
@@ -160,6 +162,13 @@ def _show_numbers(view: TrainingView) -> None:
             f"Half of the examples teach {show.count(view.words['median'], 'word')} or fewer, "
             f"the longest {view.words['longest']:,}.{sampled}"
         )
+
+
+def _show_remarks(view: TrainingView) -> None:
+    """What stands in the rows and is not learned."""
+    for remark in view.remarks:
+        icon = ":orange[:material/warning:]" if remark["level"] == "warn" else ":material/info:"
+        st.caption(f"{icon} {show.plain(remark['message'])}")
 
 
 EMPTY_HELP = "Rows that lack what is to be learned: an empty question or answer, no messages, no text."

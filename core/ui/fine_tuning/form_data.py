@@ -16,7 +16,7 @@ from core.formats import Format
 from core.listing import ListQuery
 from core.people.users import User
 from core.ui import places, show
-from core.ui.datasets.column_mapping import Columns, pick_columns
+from core.ui.datasets.column_mapping import Columns, known_as, pick_columns
 
 METHOD, METHOD_FOR = "ft_method", "ft_method_for"
 
@@ -64,12 +64,12 @@ def pick_data(
     version = _pick_version(user, dataset, number, given.dataset_version_id if given else None)
     if version is None:
         return None
-    known = formats.FORMATS[formats.detect(version.columns)]
+    known = formats.own_format(version.columns, version.format)
     mapping = columns or (given.columns if given else None) or {}
     if known.trainable:
         st.caption(
-            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**: "
-            f"nothing needs to be mapped."
+            f":green[:material/check_circle:] Recognised as **{known.title.lower()}**"
+            f"{known_as(known, version.columns)}: nothing needs to be mapped."
         )
         if not st.toggle("Read other columns instead", key="ft_remap", value=bool(mapping)):
             return Data(dataset, version, None, known)

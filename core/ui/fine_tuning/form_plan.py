@@ -44,6 +44,8 @@ def show_plan(user: User, new: NewJob, sources: Sources | None) -> Forecast | No
     _show_measuring(user, new, estimate.measured, sources)
     for warning in estimate.plan.warnings:
         st.warning(show.plain(warning), icon=":material/warning:")
+    for note in estimate.plan.notes:
+        st.caption(f":material/info: {show.plain(note)}")
     return estimate
 
 

@@ -302,17 +302,17 @@ def _show_problems(data: Data, totals: Totals) -> None:
         )
     if totals.num_empty:
         lines = [{"line": line} for line in totals.empty]
-        _show_lines(
-            data,
-            "empty",
-            f"{show.count(totals.num_empty, 'row')} would teach nothing and are left out",
-            lines,
-            "block",
-        )
+        are = "is" if totals.num_empty == 1 else "are"
+        title = f"{show.count(totals.num_empty, 'row')} would teach nothing and {are} left out"
+        _show_lines(data, "empty", title, lines, "block")
     if totals.num_cut:
         lines = [{"line": line} for line in totals.cut]
         title = f"{show.count(totals.num_cut, 'row')} would be cut to {totals.max_length:,} tokens"
         _show_lines(data, "cut", title, lines, "content_cut")
+    if totals.num_same:
+        lines = [{"line": line} for line in totals.same]
+        title = f"{show.count(totals.num_same, 'row')} with twice the same answer"
+        _show_lines(data, "same", title, lines, "equal")
     if totals.num_typed:
         said = [{"line": one["line"], "message": one["token"]} for one in totals.typed]
         title = f"{show.count(totals.num_typed, 'row')} with control tokens of the base in the text"

@@ -348,10 +348,10 @@ def test_sql_sees_every_ready_version_of_its_owner(ada: User, bob: User) -> None
 
 @quick
 def test_a_table_trains_through_a_mapping(ada: User) -> None:
-    version = upload(ada, "qa.csv", "question,answer,empty\n2+2?,4,\n3+3?,6,\n").latest_version_id or ""
+    version = upload(ada, "qa.csv", "asked,answer,empty\n2+2?,4,\n3+3?,6,\n").latest_version_id or ""
     with pytest.raises(ValidationError, match="which column is the prompt"):
         datasets.training_preview(ada, version)
-    mapping = {"prompt": "question", "completion": "answer"}
+    mapping = {"prompt": "asked", "completion": "answer"}
     (line, example), _ = datasets.training_preview(ada, version, mapping)
     assert line == 1
     assert example.messages[1] == {"role": "assistant", "content": "4"}  # type: ignore[union-attr]

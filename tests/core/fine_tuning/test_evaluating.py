@@ -139,6 +139,26 @@ def test_one_that_waits_for_long_is_no_failure(ada: User, half_way: JobRow) -> N
     assert fine_tuning.get_checkpoint(ada, half_way.id, 8).metrics["evaluation"]["status"] == "waiting"
 
 
+def test_a_job_with_a_mapping_is_measured_through_it_on_its_own_rows_only(
+    ada: User, make_job: Callable[..., JobRow], make_version: Callable[..., Any]
+) -> None:
+    """Its version may have a format of its own, which the mapping sets aside."""
+    columns = {"prompt": "completion", "completion": "prompt"}
+    job = make_job(ada, status="succeeded", columns=columns, validation_fraction=0.25)
+    with writing() as session:
+        session.add(CheckpointRow(id="ckpt_own", job_id=job.id, step=8))
+    storage.checkpoint_model_dir(job.id, 8).mkdir(parents=True)
+    fine_tuning.evaluate_checkpoint(ada, job.id, 8)
+    other = make_version(ada, EASY, name="other")
+    with reading() as session:
+        assert session.query(EvaluationRow).one().asked["columns"] == columns
+    with writing() as session:
+        session.query(EvaluationRow).delete()
+    fine_tuning.evaluate_checkpoint(ada, job.id, 8, NewEvaluation(dataset_version_id=other.id))
+    with reading() as session:
+        assert session.query(EvaluationRow).one().asked["columns"] is None
+
+
 @pytest.mark.slow
 def test_a_failed_one_may_be_asked_for_again(ada: User, half_way: JobRow) -> None:
     new = NewEvaluation(dataset_version_id=half_way.dataset_version_id)

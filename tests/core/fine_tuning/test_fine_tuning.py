@@ -124,7 +124,7 @@ def test_a_table_trains_through_a_mapping(ada: User, new_job: Any, make_version:
 
 
 def test_a_table_without_a_mapping_asks_for_one(ada: User, new_job: Any, make_version: MakeVersion) -> None:
-    table = make_version(ada, QUESTIONS, format="table")
+    table = make_version(ada, [{"asked": "q", "said": "a"}] * 3, format="table")
     with pytest.raises(ValidationError, match="columns: say which column"):
         fine_tuning.create(ada, new_job(dataset_id=table.dataset_id))
 

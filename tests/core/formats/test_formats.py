@@ -61,7 +61,7 @@ def test_every_format_keeps_the_contract(name: str, tmp_path: Path) -> None:
 
 
 def test_a_table_is_what_is_left() -> None:
-    assert detect([{"name": "question", "type": "VARCHAR"}, {"name": "answer", "type": "VARCHAR"}]) == "table"
+    assert detect([{"name": "Question", "type": "VARCHAR"}, {"name": "said", "type": "VARCHAR"}]) == "table"
     assert detect([{"name": "messages", "type": "BIGINT"}]) == "table"
     assert detect([{"name": "text", "type": "DOUBLE"}]) == "table"
     assert list(FORMATS)[-1] == "table"
@@ -93,15 +93,15 @@ def test_an_empty_system_prompt_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"prompt": "qestion", "completion": "answer"}, "no column 'qestion'"),
+        ({"prompt": "qestion", "completion": "said"}, "no column 'qestion'"),
         ({"prompt": "question"}, "prompt + completion"),
         ({"prompt": "question", "completion": "question"}, "two roles"),
         ({"role": "question"}, "map the columns"),
-        ({}, "the columns are question, answer"),
+        ({}, "the columns are question, said"),
     ],
 )
 def test_a_mapping_that_does_not_fit_says_why(mapping: dict[str, str], message: str) -> None:
-    columns = [{"name": "question", "type": "VARCHAR"}, {"name": "answer", "type": "VARCHAR"}]
+    columns = [{"name": "question", "type": "VARCHAR"}, {"name": "said", "type": "VARCHAR"}]
     with pytest.raises(ValidationError) as caught:
         mapped(columns, mapping)
     assert message in caught.value.message

@@ -221,6 +221,7 @@ def test_a_stated_date_format_holds_for_json(ada: User) -> None:
         ({"instruction": "When?", "input": "", "output": "1.50"}, ["output"]),
         ({"input": "price?", "output": "2024-01-05"}, ["output"]),
         ({"question": "q", "answer": "10:30"}, ["answer"]),
+        ({"query": "2024-01-05", "answer": "1.50"}, ["query", "answer"]),
         ({"prompt": "p", "chosen": "2024-01-05", "rejected": "2024-01-06"}, ["chosen", "rejected"]),
         ({"output": "2024-01-05"}, []),
     ],

@@ -215,6 +215,53 @@ def test_others_datasets_look_missing(visit: Visit, bob: User, numbers: Dataset)
     assert "numbers" not in text
 
 
+TURNS = [{"from": "human", "value": "How many?"}, {"from": "gpt", "value": "Four."}]
+SAID = {"role": "assistant", "content": "Four."}
+TALKING = (["user", "assistant"], ["How many?", "Four."])
+
+
+@pytest.mark.parametrize(
+    ("format_", "row", "speakers", "texts"),
+    [
+        ("chat", {"conversations": TURNS}, *TALKING),
+        (
+            "completion",
+            {"instruction": "Count", "input": "xx", "output": 4},
+            ["user", "user", "assistant"],
+            ["Count", "xx", "4"],
+        ),
+        ("completion", {"prompt": [TURNS[0]], "completion": [SAID]}, *TALKING),
+        (
+            "preference",
+            {"prompt": "How many?", "chosen": [SAID], "rejected": "Five."},
+            ["user", "assistant", "assistant"],
+            ["How many?", "Four.", "Five."],
+        ),
+        (
+            "preference",
+            {"chosen": [TURNS[0], SAID], "rejected": [TURNS[0], SAID]},
+            ["user", "assistant"] * 2,
+            ["How many?", "Four."] * 2,
+        ),
+    ],
+)
+def test_a_row_of_a_known_shape_is_drawn_as_a_conversation(
+    format_: str, row: dict[str, Any], speakers: list[str], texts: list[str]
+) -> None:
+    def script(row, format_, columns):  # type: ignore[no-untyped-def]
+        from core.ui.datasets.rows import row_view
+
+        row_view.show_row(row, format_, columns)
+
+    columns = [{"name": name, "type": "JSON" if isinstance(row[name], list) else "VARCHAR"} for name in row]
+    app = AppTest.from_function(script, args=({**row, "source": "manual"}, format_, columns)).run()
+    assert not app.exception
+    assert [one.name for one in app.chat_message] == speakers
+    assert [one.value for one in app.text] == texts
+    (record,) = app.get("bidi_component")
+    assert [field["name"] for field in json.loads(record.proto.json)["fields"]] == ["source"]
+
+
 def test_a_row_of_messages_is_drawn_as_a_conversation() -> None:
     def script(row):  # type: ignore[no-untyped-def]
         from core.ui.datasets.rows import row_view

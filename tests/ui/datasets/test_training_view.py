@@ -65,22 +65,22 @@ def test_a_table_is_mapped_with_a_preview_and_the_mapping_goes_along(
     visit: Visit, ada: User, dataset_of: Make
 ) -> None:
     rows = [
-        {"id": n, "question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."}
+        {"id": n, "Question": f"How many is {n}?", "answer": "" if n == 3 else "Just so many as there are."}
         for n in range(8)
     ]
     app = open_view(visit, ada, dataset_of(ada, "faq", jsonl(*rows)))
-    assert app.selectbox(key="training_completion_prompt").value == "question"
+    assert app.selectbox(key="training_completion_prompt").value == "Question"
     assert metrics(app)["Examples"] == "7"
     assert "row 4" in text_of(app).lower()
-    app.selectbox(key="training_completion_completion").select("question").run()
+    app.selectbox(key="training_completion_completion").select("Question").run()
     assert "One column cannot play two roles" in app.warning[0].value
     app.get_by_key("training_as").set_value("text").run()
-    app.selectbox(key="training_text_text").select("question").run()
+    app.selectbox(key="training_text_text").select("Question").run()
     assert "Trains as plain text" in text_of(app)
     app.button(key="training_fine_tune").click().run()
-    assert json.loads(app.query_params["columns"]) == {"text": "question"}
+    assert json.loads(app.query_params["columns"]) == {"text": "Question"}
     assert app.get_by_key("ft_shape").value.name == "text"
-    assert app.selectbox(key="ft_column_text").value == "question"
+    assert app.selectbox(key="ft_column_text").value == "Question"
 
 
 def test_what_is_chosen_is_in_the_address(visit: Visit, ada: User, dataset_of: Make) -> None:
@@ -127,3 +127,19 @@ def test_a_long_version_is_judged_by_its_first_rows_under_a_mapping(ada: User, d
     page = datasets.training_preview(ada, made.latest_version_id or "", mapping, 3, offset=69)
     assert [line for line, _ in page] == [70, 71, 72]
     assert isinstance(page[1][1], list)
+
+
+def test_what_is_not_learned_is_told(visit: Visit, ada: User, dataset_of: Make) -> None:
+    rows = [{"prompt": "How many?", "completion": "Four strings.", "label": False, "id": n} for n in range(3)]
+    text = text_of(open_view(visit, ada, dataset_of(ada, "kto", jsonl(*rows))))
+    assert "3 of 3 rows are labelled false, and they would be learned as good answers" in text
+    assert "The column id is not learned from." in text
+
+
+def test_an_input_is_mapped_behind_the_prompt(visit: Visit, ada: User, dataset_of: Make) -> None:
+    rows = [{"Instruction": "Translate", "Input": "word", "Output": "Wort"}] * 3
+    app = open_view(visit, ada, dataset_of(ada, "alpaca", jsonl(*rows)))
+    assert app.selectbox(key="training_completion_input").value == "Input"
+    assert [message.markdown[0].value for message in app.chat_message][:2] == ["Translate\n\nword", "Wort"]
+    app.selectbox(key="training_completion_input").select_index(0).run()
+    assert app.chat_message[0].markdown[0].value == "Translate"

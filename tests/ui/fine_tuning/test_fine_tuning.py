@@ -23,6 +23,7 @@ from tests.ui.conftest import Visit, kept_from_the_browser, text_of
 from tests.ui.things import FakePreview, make_dataset, make_job, make_model
 
 FAQ = [{"question": f"How many is {n}?", "answer": f"It is {n}."} for n in range(20)]
+TABLE = [{"Question": row["question"], "Answer": row["answer"]} for row in FAQ]  # is guessed, not recognised
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +70,10 @@ def test_without_a_dataset_the_form_leads_to_one(ada: User, base: str, visit: Vi
 
 
 def test_columns_are_guessed_and_rows_shown_as_a_conversation(ada: User, base: str, visit: Visit) -> None:
-    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, TABLE).dataset_id)
     assert not app.exception
-    assert app.selectbox(key="ft_column_prompt").value == "question"
-    assert app.selectbox(key="ft_column_completion").value == "answer"
+    assert app.selectbox(key="ft_column_prompt").value == "Question"
+    assert app.selectbox(key="ft_column_completion").value == "Answer"
     assert [message.markdown[0].value for message in app.chat_message] == ["How many is 0?", "It is 0."]
     assert "20 usable rows" in text_of(app)
     assert "20 examples · " in text_of(app)
@@ -96,7 +97,7 @@ def test_recognised_format_needs_no_mapping(ada: User, base: str, visit: Visit) 
 
 
 def test_start_makes_one_job_with_what_was_chosen(ada: User, base: str, visit: Visit) -> None:
-    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, FAQ).dataset_id)
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, TABLE).dataset_id)
     app.number_input(key="ft_n_epochs").set_value(2).run()
     app.text_input(key="ft_name").set_value("faq-bot").run()
     app.button(key="ft_start").click().run()
@@ -105,7 +106,7 @@ def test_start_makes_one_job_with_what_was_chosen(ada: User, base: str, visit: V
     assert (job.name, job.asked["n_epochs"], job.columns) == (
         "faq-bot",
         2,
-        {"prompt": "question", "completion": "answer"},
+        {"prompt": "Question", "completion": "Answer"},
     )
     assert app.query_params["id"] == job.id
 
@@ -338,9 +339,48 @@ def test_the_method_follows_what_is_in_a_row(ada: User, base: str, visit: Visit)
     app = visit(ada, "fine_tuning", dataset=make_dataset(ada, [PAIR] * 5, "pairs").dataset_id)
     assert not app.exception
     assert app.radio(key="ft_method").value == "dpo"
-    assert app.selectbox(key="ft_column_preferred_output").value == "chosen"
+    assert "Recognised as **preferences** (prompt, chosen and rejected)" in text_of(app)
     assert app.number_input(key="ft_beta").placeholder == "auto: 0.1"
     assert "ft_loss_on" not in {str(widget.key) for widget in app.get("button_group")}
+
+
+def test_a_known_shape_is_named_and_what_it_leaves_out_is_told(ada: User, base: str, visit: Visit) -> None:
+    rows = [{"instruction": f"Say {n}", "input": "x", "output": "yes", "id": str(n)} for n in range(20)]
+    dataset = make_dataset(ada, rows)
+    text = text_of(visit(ada, "fine_tuning", dataset=dataset.dataset_id))
+    assert "Recognised as **questions and answers** (Alpaca): nothing needs to be mapped." in text
+    assert "The column id is not learned from." in text
+    app = visit(
+        ada, "fine_tuning", dataset=dataset.dataset_id, columns='{"prompt": "id", "completion": "output"}'
+    )
+    assert not app.exception
+    assert app.selectbox(key="ft_column_input").value is None, "what was chosen is not guessed anew"
+    assert "The column input is not learned from, in 20 of 20 rows" in " ".join(
+        warning.value for warning in app.warning
+    )
+    app.selectbox(key="ft_column_input").select("input").run()
+    assert not app.warning
+
+
+def test_equal_answers_are_warned_of_and_their_rows_listed(ada: User, base: str, visit: Visit) -> None:
+    rows = [{"prompt": f"q {n}", "chosen": "a", "rejected": "a" if n < 2 else "b"} for n in range(12)]
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, rows, "pairs").dataset_id)
+    assert not app.exception
+    assert any("Both answers are the same in 2 of 12 rows" in one.value for one in app.warning)
+    assert "2 rows with twice the same answer" in [expander.label for expander in app.expander]
+    assert not app.button(key="ft_start").disabled
+
+
+def test_rows_that_would_all_be_cut_away_are_refused_once_they_are_counted(
+    ada: User, base: str, visit: Visit
+) -> None:
+    rows = [{"prompt": "word " * 40, "completion": f"{n}"} for n in range(12)]
+    app = visit(ada, "fine_tuning", dataset=make_dataset(ada, rows).dataset_id)
+    app.number_input(key="ft_max_length").set_value(32).run()
+    app.run()
+    assert not app.exception
+    assert "Only 0 of 12 rows have something to learn" in " ".join(one.value for one in app.error)
+    assert app.button(key="ft_start").disabled
 
 
 OF_FORMAT = {

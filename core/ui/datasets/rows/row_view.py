@@ -10,8 +10,10 @@ from typing import Any
 
 import streamlit as st
 
-from core import datasets
+from core import datasets, formats
 from core.datasets import Dataset, Preview, Version, View
+from core.formats.base import ColumnMapping
+from core.formats.conversation import messages_in
 from core.people.users import User
 from core.ui import dialogs, show
 from core.ui.datasets.rows import rows_address
@@ -100,51 +102,74 @@ def _as_is(value: Any) -> Any:
 
 
 def show_row(data: dict[str, Any], format: str, columns: Sequence[dict[str, str]] = ()) -> None:
+    """``columns``: those of its version, by which the ones that the format reads are known."""
     draw = {"chat": _show_chat, "preference": _show_preference, "completion": _show_completion}.get(format)
-    drawn = draw(data) if draw else set()
+    known = formats.FORMATS[format]
+    own = known.own_mapping(columns) or {role.name: role.name for role in known.roles}
+    drawn = draw(data, own) if draw else set()
     record.show(
         "row_record", {name: value for name, value in data.items() if name not in drawn}, columns, whole=data
     )
 
 
-def _show_chat(data: dict[str, Any]) -> set[str]:
-    _show_messages(data.get("messages"))
-    return {"messages"}
+def _show_chat(data: dict[str, Any], own: ColumnMapping) -> set[str]:
+    _show_messages(data.get(own["messages"]))
+    return {own["messages"]}
 
 
-def _show_preference(data: dict[str, Any]) -> set[str]:
-    _show_messages((_decoded(data.get("input")) or {}).get("messages"))
+def _show_preference(data: dict[str, Any], own: ColumnMapping) -> set[str]:
+    if "input" in own:
+        asked = data.get(own["input"])
+        opened = _decoded(asked)
+        is_held = isinstance(opened, dict) and "messages" in opened
+        _show_messages(opened["messages"] if is_held else asked, speaker="user")
     for name, title, colour in (
         ("preferred_output", "Preferred", "green"),
         ("non_preferred_output", "Not preferred", "red"),
     ):
         st.markdown(f":{colour}-badge[{title}]")
-        _show_messages(data.get(name))
-    return {"input", "preferred_output", "non_preferred_output"}
+        _show_messages(data.get(own[name]), speaker="assistant")
+    return set(own.values())
 
 
-def _show_completion(data: dict[str, Any]) -> set[str]:
-    _show_messages(
-        [
-            {"role": "user", "content": data.get("prompt")},
-            {"role": "assistant", "content": data.get("completion")},
-        ]
-    )
-    return {"prompt", "completion"}
+def _show_completion(data: dict[str, Any], own: ColumnMapping) -> set[str]:
+    for role, speaker in (
+        ("system", "system"),
+        ("prompt", "user"),
+        ("input", "user"),
+        ("completion", "assistant"),
+    ):
+        value = data.get(own.get(role, ""))
+        if value not in (None, "") or role in ("prompt", "completion"):
+            messages = messages_in(value)
+            _show_messages([{"role": speaker, "content": value}] if messages is None else messages)
+    return set(own.values())
 
 
-def _show_messages(messages: Any) -> None:
-    for message in _decoded(messages) or []:
-        role = str(message.get("role")) if isinstance(message, dict) else "?"
+def _show_messages(messages: Any, *, speaker: str = "?") -> None:
+    """Right or not. ``speaker``: of what is no list of messages but text."""
+    opened = _decoded(messages)
+    if opened is None:
+        opened = [messages] if messages else []
+    for message in opened if isinstance(opened, list) else [opened]:
+        role = _role(message, speaker)
         with st.chat_message(
             role if role in ("user", "assistant") else "system",
             avatar=f":material/{ROLES.get(role, 'notes')}:",
         ):
             st.caption(show.plain(role))
-            content = message.get("content") if isinstance(message, dict) else message
+            content = message.get("content", message.get("value")) if isinstance(message, dict) else message
             st.text(
                 content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2)
             )
+
+
+def _role(message: Any, otherwise: str) -> str:
+    """As ShareGPT names it, too."""
+    if not isinstance(message, dict):
+        return otherwise
+    role = message.get("role") or message.get("from")
+    return {"human": "user", "gpt": "assistant"}.get(str(role), str(role))
 
 
 def _decoded(value: Any) -> Any:
