@@ -25,6 +25,7 @@ MOST_AT_THE_DOOR, MOST_IN_CORE = 22, 17
 # Imports of our own inside functions, each with the reason on its line or above it
 LATE_IMPORTS = {
     "core.api": {"core.api.openai.app", "core.api.rest.app"},
+    "core.inference.base_checks": {"core.inference.growing_cache"},
     "core.inference.batch": {"core.inference.growing_cache"},
     "core.reports.computing": {"core.reports.quality", "core.reports.token_lengths"},
     "core.sql_sandbox.client": {"core.config"},

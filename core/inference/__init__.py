@@ -9,6 +9,7 @@
 - ``turns``: which user is next
 - ``loaded``: the models in its memory, with their adapters and tokenizers
 - ``batch``: answers of one base that are written together
+- ``rereading``: the same for models that keep no keys and values
 - ``growing_cache``: the keys and values of what was read and written
 - ``text``: from tokens to text that may be shown
 - ``inspection``, ``check_model``: whether a folder is a model that can be trained and served, found out in

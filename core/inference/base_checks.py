@@ -90,6 +90,21 @@ def keeps_rows_apart(model: Any) -> bool:
     return rows.is_blind(behind_other, behind_third) and rows.is_equal(behind_other, rows.alone)
 
 
+def remembers(model: Any) -> bool:
+    """What a cache of keys and values holds stands for the tokens that were read: read in pieces, a row is
+    computed as it is at once."""
+    from core.inference.growing_cache import make_cache  # it imports torch
+
+    rows = _Rows(model)
+    half, cache = len(rows.one) // 2, make_cache()
+    pieces = rows.one[:half], rows.one[half:-2], rows.one[-2:-1], rows.one[-1:]
+    try:
+        found = [rows.logits_after(piece, cache) for piece in pieces]
+    except (TypeError, ValueError, AttributeError, IndexError, RuntimeError):
+        return False  # it takes no such cache
+    return rows.is_equal(_joined(*found), rows.alone)
+
+
 class _Rows:
     """A model with three rows of random tokens, and what is noise in it.
 
@@ -121,6 +136,14 @@ class _Rows:
         """Of passes of different length, which round differently."""
         return _size(found - expected) <= self._leak + self._rounding
 
+    def logits_after(self, ids: Any, cache: Any) -> Any:
+        """Of further tokens, as answers are written: ``cache`` holds those before and takes these."""
+        import torch
+
+        with torch.no_grad():
+            answer = self._model(input_ids=ids[None].to(self._device), past_key_values=cache, use_cache=True)
+        return answer.logits[0].float()
+
     def logits(self, ids: Any, *, packed: int = 1) -> Any:
         """[tokens, vocabulary], as the training computes them: with positions only where rows are packed."""
         import torch
@@ -138,10 +161,10 @@ class _Rows:
         return answer.logits[0].float()
 
 
-def _joined(first: Any, second: Any) -> Any:
+def _joined(*parts: Any) -> Any:
     import torch
 
-    return torch.cat([first, second])
+    return torch.cat(parts)
 
 
 def _size(numbers: Any) -> float:

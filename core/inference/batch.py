@@ -137,7 +137,7 @@ class Batch:
             reading.tokens_read = end
             if not reading.is_done:
                 return ""
-            text = answer.take(_draw(logits, [answer])[0])
+            text = answer.take(draw(logits, [answer])[0])
             if answer.reason is None:
                 mask = torch.ones((1, end), dtype=torch.long, device=self._device)
                 self._add(answer, reading.cache, mask)
@@ -160,7 +160,7 @@ class Batch:
                 use_cache=True,
             ).logits[:, -1]
             pieces = [
-                (row, row.take(token)) for row, token in zip(self.rows, _draw(logits, self.rows), strict=True)
+                (row, row.take(token)) for row, token in zip(self.rows, draw(logits, self.rows), strict=True)
             ]
             self._let_go()
         return pieces
@@ -216,7 +216,7 @@ def _pad_left(block: Any, width: int, *, dim: int) -> Any:
     return torch.cat([block.new_zeros(shape), block], dim=dim)
 
 
-def _draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
+def draw(logits: Any, rows: Sequence[Answer]) -> list[int]:
     """The next token of each row. Logits are [rows, vocabulary]."""
     for place, row in enumerate(rows):
         if row.drawing.repetition_penalty != 1:

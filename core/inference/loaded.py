@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from core.chat_templates import end_tokens, template_of
+from core.inference import base_checks
 from core.inference.batch import Batch
 from core.inference.pace import ReadingPace
+from core.inference.rereading import RereadingBatch
 from core.weights import DEFAULT_CONTEXT, PLAIN_STOP, PLAIN_TEMPLATE, Weights, tokenizer_folder
 
 log = logging.getLogger(__name__)
@@ -101,7 +103,8 @@ class LoadedModel:
     def __init__(self, base: Path, *, model: Any) -> None:
         self.base = base
         self.model = model
-        self.batch = Batch(self.forward, device=model.device)
+        batch = Batch if base_checks.remembers(model) else RereadingBatch
+        self.batch: Batch = batch(self.forward, device=model.device)
         self.waiting = 0
         self.pace = ReadingPace()
         self.last_used = time.monotonic()

@@ -20,7 +20,8 @@ SAID = {
     "llama that classifies": "LlamaForSequenceClassification",
 }
 CAUSAL = sorted(KINDS.keys() - NOT_CAUSAL)
-FEW = {"llama", "opt", "bert"}  # one that may be packed, one that leaks, one that looks ahead
+# one that may be packed, one that leaks, one that looks ahead, one that keeps no keys and values
+FEW = {"llama", "opt", "bert", "mamba"}
 
 
 def every(kinds: Any) -> list[Any]:
@@ -53,7 +54,40 @@ def test_a_causal_model_sees_nothing_ahead_and_packs_where_it_keeps_rows_apart(
     model = load(make(kind), dtype)
     assert base_checks.is_causal(model)
     assert base_checks.keeps_rows_apart(model) is (kind not in LEAKING)
+    assert base_checks.remembers(model) is (kind != "mamba")
     assert model.training is False
+
+
+@pytest.mark.parametrize("kind", every(CAUSAL))
+def test_answers_are_those_of_the_model_that_reads_everything_anew(make: Make, kind: str) -> None:
+    """Several at once, of different length, one of them beginning later; most kinds by what they remember."""
+    import torch
+
+    from core.inference.batch import Answer, Drawing
+    from core.inference.loaded import LoadedModel
+
+    folder = make(kind)
+    model = load(folder).eval()
+    prompts = [[5, 17, 60, 33], [40] * 9, [7, 8, 9, 10, 11, 200]]
+
+    def alone(prompt: list[int]) -> list[int]:
+        ids = list(prompt)
+        with torch.no_grad():
+            for _ in range(6):
+                ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        return ids[len(prompt) :]
+
+    loaded = LoadedModel(folder, model=model)
+    answers = [
+        Answer(prompt=p, most_tokens=6, end_tokens=set(), drawing=Drawing(), decode=str) for p in prompts
+    ]
+    for answer in answers[:2]:
+        loaded.batch.join(answer)
+    loaded.batch.step()
+    loaded.batch.join(answers[2])
+    while loaded.batch.rows:
+        loaded.batch.step()
+    assert [answer.written for answer in answers] == [alone(prompt) for prompt in prompts]
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.long)])
