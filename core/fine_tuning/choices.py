@@ -7,7 +7,7 @@ from typing import Any
 
 from core import hardware
 from core.errors import ValidationError
-from core.fine_tuning.sources import Base
+from core.fine_tuning.sources import Base, packs_rows
 from core.inference import base_checks
 from core.jobs import turns
 from core.runners import RUNNERS
@@ -39,7 +39,7 @@ def require_possible(settings: Settings, base: Base, *, runner: str) -> None:
     problem = hardware.four_bits_problem()
     if settings.tuning == "qlora" and runner == turns.HERE and problem:
         raise ValidationError.of("hyperparameters.tuning", f"QLoRA {problem}")
-    if settings.packing and base.packs_rows is False:
+    if settings.packing and packs_rows(base.version_id) is False:
         raise ValidationError.of(
             "hyperparameters.packing", f"is not possible: {base.name} {base_checks.LEAKS}; turn it off"
         )

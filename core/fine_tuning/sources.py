@@ -8,7 +8,6 @@ the answer, the others before the job is queued.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import exists, select
@@ -37,17 +36,13 @@ Mapping = dict[str, str] | None
 
 @dataclass(frozen=True)
 class Base:
-    """The weights that a job starts from.
-
-    ``packs_rows``: whether packed rows stay blind to each other; None: the training will see.
-    """
+    """The weights that a job starts from."""
 
     model_id: str
     version_id: str
     name: str
     num_parameters: int
     context_length: int
-    packs_rows: bool | None = None
     template: tuple[TemplateFinding, ...] = ()  # what is known of its chat template
 
 
@@ -88,11 +83,7 @@ def find_base(user: User, model_id: str) -> Base:
         raise Conflict(f"{model.name} {problem}. Choose another base model.")
     size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
     template = tuple(models.template_findings(model.latest_version_id))
-    with reading() as session:
-        packs_rows = _packs_rows(session, model.latest_version_id, folder)
-    return Base(
-        model.id, model.latest_version_id, model.name, size, model.context_length, packs_rows, template
-    )
+    return Base(model.id, model.latest_version_id, model.name, size, model.context_length, template)
 
 
 def require_teachable(base: Base, method: Method) -> None:
@@ -115,18 +106,19 @@ def size_of(version_id: str, *, kind: str, num_parameters: int) -> int:
         ) from error
 
 
-def _packs_rows(session: Session, version_id: str, folder: Path) -> bool | None:
-    """As it was measured when the base (or the one below it) was added, or as a training found;
-    else what the configuration in ``folder`` tells."""
-    row = session.get(ModelVersionRow, version_id)
-    while row is not None:
-        if (measured := row.settings.get("packs_rows")) is not None:
-            return bool(measured)
-        row = session.get(ModelVersionRow, row.base_version_id) if row.base_version_id else None
-    has_ended = JobRow.error["code"].as_string() == CANNOT_PACK
-    if session.scalar(select(exists().where(JobRow.base_version_id == version_id, has_ended))):
-        return False
-    return base_checks.packs(folder)
+def packs_rows(version_id: str) -> bool | None:
+    """Whether packed rows stay blind to each other: as was measured when the base (or the one below it) was
+    added, or as a training found, else what the configuration tells. None: the training will see."""
+    with reading() as session:
+        row = session.get(ModelVersionRow, version_id)
+        while row is not None:
+            if (measured := row.settings.get("packs_rows")) is not None:
+                return bool(measured)
+            row = session.get(ModelVersionRow, row.base_version_id) if row.base_version_id else None
+        has_ended = JobRow.error["code"].as_string() == CANNOT_PACK
+        if session.scalar(select(exists().where(JobRow.base_version_id == version_id, has_ended))):
+            return False
+    return base_checks.packs(models.location(version_id).base)
 
 
 def find_rows(

@@ -129,7 +129,9 @@ def _check_config(folder: Path) -> str:
         raise NoModel(_config_sentence(folder)) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise NoModel(f"is no language model that writes text: its type is {config.model_type}")
-    if problem := base_checks.ENCODER_DECODER if config.is_encoder_decoder else base_checks.refusal(folder):
+    if getattr(config, "is_encoder_decoder", False):  # also where config.json leaves it to the kind
+        raise NoModel(base_checks.ENCODER_DECODER)
+    if problem := base_checks.refusal(folder):
         raise NoModel(problem)
     return str((config.architectures or [config.model_type])[0])
 

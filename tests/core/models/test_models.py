@@ -16,6 +16,7 @@ from core.people.users import User
 from core.security import new_id
 from core.tables import AliasMoveRow, JobRow, ModelRow, ModelVersionRow
 from core.weights import content_sha256, read_facts
+from tests.tiny_models import write
 
 
 @pytest.fixture
@@ -360,6 +361,31 @@ def test_an_admin_adds_a_folder_as_a_base_for_everyone(ada: User, bob: User, tin
     assert models.location(added.latest_version_id or "").folder == tiny_base
     with pytest.raises(Conflict, match="already a base model named llama"):
         models.add_base(ada, new)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "said"), [("bert", "encoder"), pytest.param("t5", "writes text", marks=pytest.mark.long)]
+)
+def test_what_is_not_causal_is_not_added(
+    ada: User, tiny_base: Path, tmp_path: Path, kind: str, said: str
+) -> None:
+    source = str(write(kind, tmp_path / "model", tiny_base))
+    with pytest.raises(ValidationError, match=said) as caught:
+        models.add_base(ada, models.NewBase(name="x", source=source))
+    assert [detail.field for detail in caught.value.details] == ["source"]
+    assert models.list_models(ada, models.ModelList()).total == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llama", pytest.param("opt", marks=pytest.mark.long)])
+def test_a_base_is_asked_once_whether_rows_may_be_packed(
+    ada: User, tiny_base: Path, tmp_path: Path, kind: str
+) -> None:
+    source = str(write(kind, tmp_path / "model", tiny_base))
+    added = models.add_base(ada, models.NewBase(name="x", source=source))
+    version = models.list_versions(ada, added.id).items[0]
+    assert version.settings["packs_rows"] is (kind == "llama")
 
 
 def test_what_is_no_model_is_not_added(ada: User, tmp_path: Path, data_dir: Path) -> None:

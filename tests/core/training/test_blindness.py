@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.inference import base_checks
-from core.training import METHODS, Hyperparameters, resolve, run
+from core.training import METHODS, Hyperparameters, probe, resolve, run
 from core.training.method import CANNOT_PACK, TrainingFailed, TrainingTask
 from tests.core.training.shared import Kept, rows_for, weights_at
 from tests.tiny_models import CONTEXT, KINDS, NOT_CAUSAL, write
@@ -57,6 +57,15 @@ def test_packing_that_leaks_ends_before_the_first_step(
     assert report.told[-1].startswith(f"{CANNOT_PACK}: Packing is not possible")
     assert "Start again with packing off" in report.told[-1]
     assert len(train(base, tmp_path / "alone", packing=False).steps) == 4
+
+
+def test_a_measurement_before_the_start_finds_it_too(tiny_base: Path, tmp_path: Path) -> None:
+    weights = weights_at(write("opt", tmp_path / "base", tiny_base))
+    asked = Hyperparameters(packing=True, batch_size=2)
+    settings = resolve(asked, num_examples=8, num_parameters=30_000, context_length=CONTEXT)
+    rows = enumerate(rows_for("supervised", 8), 1)
+    with pytest.raises(TrainingFailed, match="Packing is not possible"):
+        probe.measure(METHODS["supervised"], weights, rows, settings, threads=1, told=lambda _: None)
 
 
 @pytest.mark.parametrize(
