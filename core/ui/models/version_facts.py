@@ -31,6 +31,7 @@ APART = (
     "hyperparameters",
     "chat_template_sha256",
     "chat_template",
+    "notes",
 )
 
 
@@ -56,8 +57,14 @@ def show_facts(version: models.ModelVersion) -> None:
             f"Chat template, SHA-256: {show.code(version.chat_template_sha256)}. "
             f"Checked where it is served and exported."
         )
-    for finding in version.settings.get("chat_template") or []:
-        st.caption(show.plain(finding["message"]))
+    for note in notes_of(version):
+        st.caption(f":material/info: {show.plain(note)}")
+
+
+def notes_of(version: models.ModelVersion) -> list[str]:
+    """What was found when the weights came: about the base, and about its chat template."""
+    findings = [finding["message"] for finding in version.settings.get("chat_template") or []]
+    return list(dict.fromkeys([*(version.settings.get("notes") or []), *findings]))
 
 
 def facts_of(version: models.ModelVersion) -> list[tuple[str, str]]:
