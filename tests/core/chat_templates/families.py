@@ -101,6 +101,7 @@ class Family:
     kinds: frozenset[str] = frozenset()
     takes_system: bool = True
     before: str = ""  # what the model has to write before the text of the answer
+    after: str = ""  # and behind it, up to the end
 
 
 _CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -147,7 +148,13 @@ FAMILIES = {
     "vicuna": Family(VICUNA, ("<s>", "</s>"), "</s>", "</s>", bos="<s>"),
     "plain": Family(PLAIN_TEMPLATE, ("<|endoftext|>",), "<|endoftext|>", "<|endoftext|>"),
     "no end": Family(
-        NO_END, ("</s>",), "</s>", "</s>", kinds=frozenset({"end_added", "answers_apart"}), before=" "
+        NO_END,
+        ("</s>",),
+        "</s>",
+        "</s>",
+        kinds=frozenset({"end_added", "answers_apart"}),
+        before=" ",
+        after="\n",
     ),
 }
 
