@@ -12,7 +12,7 @@ from core.listing import Listed
 from core.people.users import User
 from core.ui import lists, places, show
 from core.ui.datasets import dataset_view
-from core.ui.elements import dataset_table
+from core.ui.elements import link_table
 
 PER_PAGE = 25
 PAGE, SORT, LAST = "datasets_page", "datasets_sort", "_datasets_shown"
@@ -68,7 +68,7 @@ def _show_page(user: User, wanted: dict[str, Any]) -> None:
         return
     doubled = datasets.doubled(user)
     rows = [build_row(dataset, user, is_doubled=dataset.id in doubled) for dataset in page.items]
-    dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
+    link_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_counted(page), width="content")
         lists.pages(page, key=PAGE)
