@@ -94,6 +94,34 @@ def test_plan_forecast_job_and_queue_count_the_same_steps(
         assert 0 <= plan.total_steps * per_step - passes < settings.n_epochs * per_step
 
 
+def test_a_forecast_knows_how_busy_the_machine_is(
+    ada: User, make_request: Callable[..., NewJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times as slow is three times as long, measured or not, unless it was as slow when measured."""
+
+    def told(times: float, measured: dict[str, Any] | None = None) -> forecast.Forecast:
+        monkeypatch.setattr(hardware, "slowdown", lambda: times)
+        monkeypatch.setattr(forecast.kept, "get", lambda _key: measured)
+        monkeypatch.setattr(preview, "known_totals", lambda _subject: None)
+        return forecast.forecast(ada, new)
+
+    new = make_request(**CASES[0])
+    free, busy = told(1.0), told(3.0)
+    assert free.seconds
+    assert busy.seconds == pytest.approx(3 * free.seconds)
+    assert not any("busy" in warning for warning in free.plan.warnings)
+    assert any("3.0 times as long" in warning for warning in busy.plan.warnings)
+    facts: dict[str, Any] = dict.fromkeys(
+        ("seconds_per_step", "tokens_per_second", "tokens_per_step", "longest_row", "seconds_to_load"), 1
+    )
+    facts |= {"memory_bytes": 1, "gpu_memory_bytes": None, "device": "cpu"}
+    on_free = told(1.0, facts).seconds
+    assert on_free
+    assert told(3.0, facts).seconds == pytest.approx(3 * on_free)
+    assert told(3.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free)
+    assert told(1.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free), "careful: not faster"
+
+
 def counted(rows: int) -> Totals:
     """As if all rows had been counted, each one sequence."""
     empty: dict[str, Any] = {name: [] for name in ("histogram", "longest", "cut", "empty", "wrong")}
