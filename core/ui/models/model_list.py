@@ -102,7 +102,8 @@ def build_row(model: Model, version: ModelVersion | None, origins: Origins) -> d
         "aliases": [f"@{alias} → v{number}" for alias, number in model.aliases.items()],
         "data": origins.versions.get((made.dataset_version_id if made else None) or "")
         or (f"{data['name']} v{data['number']}" if data.get("name") else None),
-        "method": method.title if method else None,
+        "method": method.name if method else None,
+        "method_help": method.title if method else "",
         "learning_rate": lists.cell((settings.get("resolved") or {}).get("learning_rate"), "{:g}"),
         "train_loss": lists.cell(metrics.get("train_loss"), "{:.3f}"),
         "valid_loss": lists.cell(metrics.get("valid_loss"), "{:.3f}"),

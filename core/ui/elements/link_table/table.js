@@ -17,7 +17,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     markTicked(parentElement, chosen)
   }
 
-  parentElement.querySelector("table").setAttribute("aria-label", data.label)
+  const table = parentElement.querySelector("table")
+  table.setAttribute("aria-label", data.label)
+  table.classList.toggle("ticks", Boolean(data.chosen))
   head.replaceChildren(headers(data, ask, tick))
   fillOrder(order, data, ask)
   body.replaceChildren(...data.rows.map(row => drawRow(row, data, tick)))

@@ -17,7 +17,7 @@ Points = Sequence[Sequence[float]]
 Series = Mapping[str, Points]
 
 TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
-LOSS_HEIGHT, LINE_HEIGHT = 370, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
+LOSS_HEIGHT, LINE_HEIGHT = 340, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 LOSS_CHART, BRUSH = "job_loss_chart", "zoom"
