@@ -42,7 +42,7 @@ with show.guarded():
     runs = pick_runs(user)
     if len(runs) < 2:
         show.empty(
-            "Choose at least two runs", "Pick them above, or mark them in the list of jobs.", "compare_arrows"
+            "Choose at least two runs", "Pick them above, or tick them in the list of jobs.", "compare_arrows"
         )
     if runs:
         compare_view.show_comparison(user, runs)
