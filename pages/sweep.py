@@ -24,7 +24,7 @@ def show_header(user: User, sweep: sweeps.Sweep) -> None:
                 )
                 show.confirm("sweep_delete", "Delete this sweep?", text, partial(delete, user, sweep))
     places.link("fine_tuning", "All jobs and sweeps", icon="arrow_back")
-    st.caption(f"{sweep_view.describe(sweep)} · started {show.ago(sweep.created_at)}")
+    st.caption(f"{sweep_view.describe(sweep)} · started {show.when(sweep.created_at)}")
 
 
 def delete(user: User, sweep: sweeps.Sweep) -> None:

@@ -4,11 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning
+from core.fine_tuning.monitor.comparing import MOST
 from core.people.users import User
 from core.tables import JOB_STATUSES
 from core.ui import lists
 from core.ui.fine_tuning.jobs import job_bulk, job_list
-from tests.ui.conftest import Visit, names_of, table_of, text_of
+from tests.ui.conftest import Visit, kept_from_the_browser, names_of, table_of, text_of
 from tests.ui.things import make_dataset, make_job, make_model
 
 
@@ -172,6 +173,22 @@ def test_ticked_rows_are_compared(ada: User, visit: Visit) -> None:
     app.button(key="jobs_compare").click().run()
     assert not app.exception
     assert app.query_params["ids"] == f"{first},{second}"
+
+
+def test_no_more_are_compared_than_one_can_tell_apart(ada: User, visit: Visit) -> None:
+    ids = [make_job(ada, "succeeded", name=f"run-{number}") for number in range(MOST + 1)]
+    app = tick(visit(ada, "fine_tuning"), *ids)
+    assert app.button(key="jobs_compare").label == f"Compare the first {MOST}"
+    app.button(key="jobs_compare").click().run()
+    assert app.query_params["ids"] == ",".join(ids[:MOST])
+
+
+@pytest.mark.parametrize("query", [{}, {"jobs_status": "Running", "jobs_columns": "seed"}])
+def test_a_list_that_reached_no_browser_is_drawn_as_it_is(
+    ada: User, visit: Visit, query: dict[str, str]
+) -> None:
+    make_job(ada, tags=["baseline"])
+    assert kept_from_the_browser(visit(ada, "fine_tuning", **query)) == {}
 
 
 def test_ticked_rows_are_paused_where_that_is_possible(ada: User, visit: Visit) -> None:

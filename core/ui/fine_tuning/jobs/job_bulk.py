@@ -66,9 +66,14 @@ def show_actions(user: User) -> None:
         st.markdown(f"**{show.count(len(jobs), 'job')} chosen**", width="content")
         ids = ",".join(job.id for job in jobs[:MOST])
         places.button(
-            "Compare", "compare", key="jobs_compare", icon="compare_arrows", primary=True,
-            disabled=len(jobs) < 2, ids=ids,
-        )  # fmt: skip
+            "Compare" if len(jobs) <= MOST else f"Compare the first {MOST}",
+            "compare",
+            key="jobs_compare",
+            icon="compare_arrows",
+            primary=True,
+            disabled=len(jobs) < 2,
+            ids=ids,
+        )
         for name, action in ACTIONS.items():
             of_these = [job for job in jobs if job.status in action.states]
             if of_these and st.button(action.label, key=f"jobs_{name}", icon=f":material/{action.icon}:"):
