@@ -71,6 +71,7 @@ def test_a_busy_machine_is_so_many_times_slower(
     monkeypatch.setattr(psutil, "getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr(hardware, "gpus", lambda: ())
     assert hardware.slowdown() == pytest.approx(times, abs=0.05)
+    assert hardware.slowdown(besides=2) == 1.0
     monkeypatch.setattr(hardware, "gpus", lambda: (hardware.Gpu("GPU", 1, 1, True),))
     assert hardware.slowdown() == 1.0
 

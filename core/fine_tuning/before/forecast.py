@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core import hardware, models
+from core import config, hardware, models
+from core.db import reading
 from core.errors import Conflict
 from core.fine_tuning import starting
 from core.fine_tuning.before import preview
@@ -24,7 +25,7 @@ from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.sources import Sources
 from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
-from core.jobs.turns import HERE
+from core.jobs import turns
 from core.people.users import User
 from core.training import METHODS, Settings, memory
 from core.training.memory import Need, Way
@@ -107,7 +108,7 @@ def forecast(user: User, new: NewJob, found: Sources | None = None) -> Forecast:
         per_epoch = subject.settings.steps_per_epoch(counted, num_processes=new.num_processes)
         steps = subject.settings.total_steps(counted, num_processes=new.num_processes)
         plan = replace(plan, total_steps=steps)
-    slowdown = hardware.slowdown() if new.runner == HERE else 1.0
+    slowdown = _slowdown(new)
     seconds = _seconds(plan, subject.settings, totals, measured, share=share)
     if seconds and measured:
         seconds *= max(1.0, slowdown / measured.slowdown)
@@ -229,6 +230,15 @@ def _device(machine: Machine) -> tuple[str, int, int]:
         best = max(machine.gpus, key=lambda gpu: gpu.free)
         return best.name, best.free, best.total
     return "this machine", machine.free, machine.total
+
+
+def _slowdown(new: NewJob) -> float:
+    """Of this server. Where all places are taken, the job starts when those that hold them have ended."""
+    if new.runner != turns.HERE:
+        return 1.0
+    with reading() as session:
+        running = len(turns.held(session))
+    return hardware.slowdown(besides=running if running >= config.settings().training_concurrency else 0)
 
 
 def _seconds(

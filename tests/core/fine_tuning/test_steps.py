@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, hardware
+from core import config, fine_tuning, hardware
 from core.clock import now
 from core.db import reading
 from core.fields import parse
@@ -100,7 +100,7 @@ def test_a_forecast_knows_how_busy_the_machine_is(
     """Three times as slow is three times as long, measured or not, unless it was as slow when measured."""
 
     def told(times: float, measured: dict[str, Any] | None = None) -> forecast.Forecast:
-        monkeypatch.setattr(hardware, "slowdown", lambda: times)
+        monkeypatch.setattr(hardware, "slowdown", lambda **_more: times)
         monkeypatch.setattr(forecast.kept, "get", lambda _key: measured)
         monkeypatch.setattr(preview, "known_totals", lambda _subject: None)
         return forecast.forecast(ada, new)
@@ -120,6 +120,29 @@ def test_a_forecast_knows_how_busy_the_machine_is(
     assert told(3.0, facts).seconds == pytest.approx(3 * on_free)
     assert told(3.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free)
     assert told(1.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free), "careful: not faster"
+
+
+@pytest.mark.parametrize(("places", "besides"), [(1, 1), (2, 0)])
+def test_who_waits_for_a_place_does_not_compete_with_who_holds_it(
+    ada: User,
+    make_request: Callable[..., NewJob],
+    make_job: Callable[..., JobRow],
+    monkeypatch: pytest.MonkeyPatch,
+    places: int,
+    besides: int,
+) -> None:
+    monkeypatch.setenv("LUTHIER_TRAINING_CONCURRENCY", str(places))
+    config.settings.cache_clear()
+    make_job(ada, status="running", lease_token="x")
+    asked: list[int] = []
+
+    def slowdown(*, besides: int) -> float:
+        asked.append(besides)
+        return 1.0
+
+    monkeypatch.setattr(hardware, "slowdown", slowdown)
+    forecast.forecast(ada, make_request(**CASES[0]))
+    assert asked == [besides]
 
 
 def counted(rows: int) -> Totals:
