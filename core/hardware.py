@@ -181,6 +181,20 @@ def training_threads() -> int:
     return max(1, min(cores(at_most=MOST_THREADS), int(idle + 0.3)))
 
 
+def slowdown(*, besides: int = 0) -> float:
+    """How many times longer a training on the processor takes now than on a free machine: from how many
+    threads wanted a core during the last minute, and how many it adds. 1.0 where GPUs do the work.
+
+    ``besides``: so many trainings run now and will have ended by then, so their threads do not count.
+    """
+    if gpus():
+        return 1.0
+    wanted = settings().training_threads or cores(at_most=MOST_THREADS)
+    busy = psutil.getloadavg()[0] * cores() / (os.cpu_count() or 1)
+    others = max(0.0, busy - besides * wanted)
+    return max(1.0, (others + wanted) / max(cores(), wanted))
+
+
 def _gpus() -> tuple[Gpu, ...]:
     import pynvml
 

@@ -8,7 +8,7 @@ import streamlit as st
 from core import fine_tuning
 from core.people.users import User
 from core.security import new_token
-from core.ui import places, show, sign_in
+from core.ui import missing, places, show, sign_in
 from core.ui.fine_tuning import checkpoint_view, form_recipe, report_view
 from core.ui.fine_tuning.jobs import job_monitor, job_notes_view, job_queue
 
@@ -91,10 +91,12 @@ def show_facts(user: User, job: fine_tuning.Job) -> None:
 
 
 user = sign_in.require_user()
-if st.session_state.get(DELETED) == places.query("id"):
+if st.session_state.get(DELETED, "") == places.query("id"):
     places.go("fine_tuning")
 with show.guarded():
-    job = fine_tuning.get(user, places.query("id") or "")
+    job = missing.found_or_list(
+        partial(fine_tuning.get, user), "job", page="fine_tuning", all_of_them="All jobs", icon="monitoring"
+    )
     show_header(user, job)
     job_monitor.show_next(job)
     job_queue.show_place(user, job)

@@ -1,11 +1,13 @@
 """One model: versions with their metrics and origin, exports,
 aliases, settings, and the code that calls it: /model?id=mdl_…"""
 
+from functools import partial
+
 import streamlit as st
 
 from core import models
 from core.people.users import User
-from core.ui import places, session, show, sign_in
+from core.ui import missing, places, session, show, sign_in
 from core.ui.exports import export_view
 from core.ui.models import model_forms, model_view
 
@@ -87,6 +89,8 @@ user = sign_in.require_user()
 if st.session_state.pop("model_gone", False):
     places.go("models")
 with show.guarded():
-    model = models.get(user, places.query("id") or "")
+    model = missing.found_or_list(
+        partial(models.get, user), "model", page="models", all_of_them="All models", icon="deployed_code"
+    )
     show_header(user, model)
     show_body(user, model)

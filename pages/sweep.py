@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.fine_tuning import sweeps
 from core.people.users import User
-from core.ui import places, show, sign_in
+from core.ui import missing, places, show, sign_in
 from core.ui.fine_tuning import sweep_view
 
 DELETED = "_deleted_sweep"
@@ -24,7 +24,7 @@ def show_header(user: User, sweep: sweeps.Sweep) -> None:
                 )
                 show.confirm("sweep_delete", "Delete this sweep?", text, partial(delete, user, sweep))
     places.link("fine_tuning", "All jobs and sweeps", icon="arrow_back")
-    st.caption(f"{sweep_view.describe(sweep)} · started {show.ago(sweep.created_at)}")
+    st.caption(f"{sweep_view.describe(sweep)} · started {show.when(sweep.created_at)}")
 
 
 def delete(user: User, sweep: sweeps.Sweep) -> None:
@@ -38,6 +38,12 @@ sweep_id = places.query("id") or ""
 if st.session_state.get(DELETED) == sweep_id:
     places.go("fine_tuning")
 with show.guarded():
-    sweep = sweeps.get(user, sweep_id)
+    sweep = missing.found_or_list(
+        partial(sweeps.get, user),
+        "sweep",
+        page="fine_tuning",
+        all_of_them="All jobs and sweeps",
+        icon="scatter_plot",
+    )
     show_header(user, sweep)
     sweep_view.show_live(user, sweep)

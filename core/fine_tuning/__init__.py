@@ -12,7 +12,7 @@ may, and on what.
 - ``queue``: the waiting jobs in the order in which they will start, and changing it; ``expected``: what their
   seconds are taken to be
 - ``following``: list, get, cancel, pause, resume, progress, events, checkpoints; ``annotating``: notes and
-  tags
+  tags; ``origins``: what they were made from, by name
 - ``monitor``: curves, samples, hardest rows, log
 - ``checkpoints``: keep, delete, promote, evaluate; ``provenance``: what a version of the registry remembers
   about its making
@@ -51,6 +51,7 @@ from core.fine_tuning.monitor.hardest import HardRow, hardest_rows
 from core.fine_tuning.monitor.logs import LogLine, LogSearch, log_path, log_tail, search_log
 from core.fine_tuning.monitor.samples import JobSample, SampleList, sample_steps, samples
 from core.fine_tuning.monitor.series import metrics
+from core.fine_tuning.origins import origins
 from core.fine_tuning.queue import Move, Priority, Queue, QueuedJob, move, queue, set_priority
 from core.fine_tuning.run.files import RunFile, export_to_mlflow, has_tensorboard, open_report, why_no_mlflow
 from core.fine_tuning.run.mlflow import Exported
@@ -114,6 +115,7 @@ __all__ = [
     "metrics",
     "move",
     "open_report",
+    "origins",
     "pause",
     "pin_checkpoint",
     "plan",

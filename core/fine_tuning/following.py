@@ -28,7 +28,7 @@ from core.fine_tuning.values import (
 from core.jobs import notes
 from core.listing import Listed, ListQuery, SearchQuery, contains, fetch
 from core.people.users import User
-from core.tables import CheckpointRow, JobEventRow, JobRow
+from core.tables import CheckpointRow, DatasetRow, JobEventRow, JobRow, ModelRow
 
 Status = Literal["validating", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 RESUMED = {
@@ -42,6 +42,11 @@ SORTABLE = {
     "valid_loss": JobRow.valid_loss,
     "best_loss": JobRow.best_loss,
     "duration": JobRow.spent_seconds,
+    "status": JobRow.status,
+    "method": JobRow.method,
+    "learning_rate": JobRow.resolved["learning_rate"].as_float(),
+    "base": select(ModelRow.name).where(ModelRow.id == JobRow.base_model_id).scalar_subquery(),
+    "dataset": select(DatasetRow.name).where(DatasetRow.id == JobRow.dataset_id).scalar_subquery(),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.clock import now
 from core.models.evaluations import metrics_of
 from core.tables import ACTIVE_STATUSES, CheckpointRow, DatasetVersionRow, JobEventRow, JobRow
 
@@ -70,6 +71,17 @@ class Job:
     finished_at: datetime | None
     stepped_at: datetime | None  # when the last step was heard of
     updated_at: datetime
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """At work so far; waiting and pauses do not count. None before a worker has begun.
+
+        A job that has told nothing yet, or ran before that was counted, is measured by its start and end.
+        """
+        if self.spent_seconds or self.started_at is None:
+            return self.spent_seconds or None
+        end = self.finished_at or (now() if self.status == "running" else None)
+        return (end - self.started_at).total_seconds() if end else None
 
 
 @dataclass(frozen=True)

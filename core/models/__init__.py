@@ -13,6 +13,7 @@ external answers on another server and has no versions here.
 - ``calling``: names to versions, versions to folders
 - ``checkpoint_calls``: checkpoints of jobs as something to call
 - ``publishing``: how weights get in: a finished job, the starter, a base added by an admin
+- ``origins``: what models were made from, for lists
 - ``card``: what stands in the README.md of a fine-tuned model
 """
 
@@ -27,6 +28,7 @@ from core.models.aliases import (
 )
 from core.models.calling import Callable, location, resolve
 from core.models.checkpoint_calls import is_reference, reference, whole_base
+from core.models.origins import Origins, origins, versions_by_id
 from core.models.publishing import (
     STARTER,
     NewBase,
@@ -66,6 +68,7 @@ __all__ = [
     "NewAlias",
     "NewBase",
     "NewModel",
+    "Origins",
     "Parameters",
     "Publication",
     "Published",
@@ -82,6 +85,7 @@ __all__ = [
     "list_moves",
     "list_versions",
     "location",
+    "origins",
     "publish",
     "recover",
     "reference",
@@ -90,5 +94,6 @@ __all__ = [
     "set_alias",
     "template_findings",
     "update",
+    "versions_by_id",
     "whole_base",
 ]

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import Select, bindparam, exists, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core import storage
 from core.chat_templates import TemplateFinding
@@ -33,7 +33,14 @@ from core.models.values import (
 )
 from core.people.users import User
 from core.security import new_id
-from core.tables import ACTIVE_STATUSES, JobRow, ModelAliasRow, ModelRow, ModelVersionRow
+from core.tables import (
+    ACTIVE_STATUSES,
+    DatasetVersionRow,
+    JobRow,
+    ModelAliasRow,
+    ModelRow,
+    ModelVersionRow,
+)
 from core.weights import is_ours, real_path
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -41,6 +48,27 @@ LARGEST_SEED = 2**63 - 1
 _VISIBLE = select(ModelRow.id).where(
     ModelRow.id == bindparam("model_id"), ModelRow.is_visible_to(bindparam("user_id"))
 )
+
+
+def _of_newest(column: Any) -> Any:
+    """This column of the newest version of each model."""
+    versions = select(column).where(ModelVersionRow.model_id == ModelRow.id)
+    return versions.order_by(ModelVersionRow.version.desc()).limit(1).correlate(ModelRow).scalar_subquery()
+
+
+_BELOW = aliased(ModelRow)
+SORTABLE = {
+    "created_at": ModelRow.created_at,
+    "name": ModelRow.name,
+    "type": ModelRow.type,
+    "base": select(_BELOW.name)
+    .where(_BELOW.id == ModelRow.base_model_id)
+    .correlate(ModelRow)
+    .scalar_subquery(),
+    "size_bytes": _of_newest(ModelVersionRow.size_bytes),
+    "train_loss": _of_newest(ModelVersionRow.metrics["train_loss"].as_float()),
+    "valid_loss": _of_newest(ModelVersionRow.metrics["valid_loss"].as_float()),
+}
 
 
 class Parameters(Input):
@@ -77,8 +105,15 @@ class Parameters(Input):
 
 
 class ModelList(SearchQuery):
+    """``dataset_id``: at least one version was trained on it.
+
+    Sizes and losses by which a list is sorted are those of a model's own newest version.
+    """
+
     sort: str = "-created_at"
     type: Literal["base", "custom", "finetuned", "external"] | None = None
+    base_model_id: str | None = None
+    dataset_id: str | None = None
 
 
 class VersionList(ListQuery):
@@ -106,16 +141,28 @@ def list_models(user: User, query: ModelList) -> Listed[Model]:
     statement = select(ModelRow).where(ModelRow.is_visible_to(user.id), query.found_in(ModelRow.name))
     if query.type:
         statement = statement.where(ModelRow.type == query.type)
-    sortable = {"created_at": ModelRow.created_at, "name": ModelRow.name}
+    if query.base_model_id:
+        statement = statement.where(ModelRow.base_model_id == query.base_model_id)
+    if query.dataset_id:
+        statement = statement.where(ModelRow.id.in_(_trained_on(query.dataset_id)))
     with reading() as session:
         return fetch(
             session,
             statement,
             query,
-            sortable=sortable,
+            sortable=SORTABLE,
             tie=ModelRow.id,
             present=lambda row: present(session, row),
         )
+
+
+def _trained_on(dataset_id: str) -> Select[str]:
+    """Ids of the models with a version made from this dataset."""
+    return (
+        select(ModelVersionRow.model_id)
+        .join(DatasetVersionRow, DatasetVersionRow.id == ModelVersionRow.dataset_version_id)
+        .where(DatasetVersionRow.dataset_id == dataset_id)
+    )
 
 
 def get(user: User, model_id: str) -> Model:

@@ -1,9 +1,10 @@
 """Which passwords are refused: too short, too long,
 the e-mail address itself, or among those everybody tries first. And what pages say of the rule."""
 
-from core.errors import ValidationError
+from core.errors import Detail, ValidationError
 
 MIN_LENGTH, MAX_LENGTH = 10, 128
+DIFFER = "The two passwords differ. Type the same one twice."
 HELP = (
     f"{MIN_LENGTH} to {MAX_LENGTH} characters. A few words in a row are easy to remember and hard to guess."
 )
@@ -35,9 +36,9 @@ COMMON = frozenset(
 
 
 def require_same(password: str, again: str) -> None:
-    """For forms that ask twice. Raises ValidationError."""
+    """For forms that ask twice. Raises ValidationError about the field ``again``."""
     if password != again:
-        raise ValidationError("The two passwords differ. Type the same one twice.")
+        raise ValidationError(DIFFER, details=[Detail("again", DIFFER)])
 
 
 def find_fault(password: str, *, email: str) -> str | None:

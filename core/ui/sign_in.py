@@ -3,31 +3,35 @@ and the welcome of a server that has no account yet.
 
 The widgets are streamlit-authenticator's; what stands behind them is ours. Its own controllers compare plain
 bcrypt, trim passwords, never end a lockout and keep a cookie that JavaScript can read. So ``Accounts`` asks
-``core.people.users`` instead, and ``SessionCookie`` leads to ``core.ui.session``. Rules about addresses,
-passwords, throttling and invitations are ``core.people.users``'s.
+``core.people.users`` instead, and ``SessionCookie`` leads to ``core.ui.session``. Only its form to register
+is drawn anew: it has no place for an error beside the field it is about. Rules about addresses, passwords,
+throttling and invitations are ``core.people.users``'s.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit_authenticator import Authenticate
 
 from core import fields
+from core.errors import Detail, EmailTaken, LuthierError, ValidationError
 from core.people import passwords, users
 from core.ui import session, show
 
 MARK = Path(__file__).parent / "logo_mark.svg"
 LOGIN_FIELDS = {"Form name": "Sign in", "Username": "E-mail", "Password": "Password", "Login": "Sign in"}
-REGISTER_FIELDS = {
-    "Form name": "Create your account",
-    "First name": "First name",
-    "Last name": "Last name",
-    "Email": "E-mail",
-    "Password": "Password",
-    "Repeat password": "Repeat password",
-    "Register": "Create account",
+LABELS = {
+    "first": "First name",
+    "last": "Last name",
+    "email": "E-mail",
+    "password": "Password",
+    "again": "Repeat password",
 }
+AUTOCOMPLETE = {"first": "given-name", "last": "family-name", "email": "email"}
+FIELDS = {"name": "first"}  # what an error calls a field -> the field of the form, where they differ
 
 
 class Accounts:
@@ -42,14 +46,17 @@ class Accounts:
         self.user = users.sign_in(credentials, address=session.address())
         return True
 
-    def register_user(
-        self, first: str, last: str, email: str, _: str, password: str, again: str, *__: Any
-    ) -> users.User:
-        passwords.require_same(password, again)
+    def register(self, *, first: str, last: str, email: str, password: str, again: str) -> users.User:
+        """Raises ValidationError about all fields that are wrong, and what ``users.register`` raises."""
         name = f"{first.strip()} {last.strip()}".strip()
-        new = fields.parse(
-            users.Registration, email=email, password=password, name=name, invitation=_invitation()
-        )
+        try:
+            new = fields.parse(
+                users.Registration, email=email, password=password, name=name, invitation=_invitation()
+            )
+        except ValidationError as err:
+            differ = [] if password == again else [Detail("again", passwords.DIFFER)]
+            raise ValidationError(details=[*err.details, *differ]) from err
+        passwords.require_same(password, again)
         self.user = users.register(new, address=session.address())
         return self.user
 
@@ -80,7 +87,7 @@ class Authenticator(Authenticate):
 
     def __init__(self) -> None:
         accounts = Accounts()
-        self.attrs = {"login_sleep_time": 0, "password_instructions": passwords.HELP}
+        self.attrs = {"login_sleep_time": 0}
         self.api_key = self.path = self.encryptor = None
         self.secret_key = ""
         self.authentication_controller = accounts
@@ -91,16 +98,59 @@ class Authenticator(Authenticate):
             self.login(fields=LOGIN_FIELDS, key="sign_in")
 
     def register_form(self) -> None:
-        with show.guarded():
-            user = self.register_user(
-                fields=REGISTER_FIELDS,
-                captcha=False,
-                password_hint=False,
-                merge_username_email=True,
-                key="register",
+        """Asks for all of ``LABELS``; what is wrong with a field is said right below it."""
+        with st.form("register"):
+            st.subheader("Create your account")
+            typed, places = draw_register_fields()
+            is_sent = st.form_submit_button(
+                "Create account", key="register_send", type="primary", width="stretch"
             )
-            if isinstance(user, users.User):
-                session.sign_in(user)
+            below = st.empty()
+        if is_sent:
+            try:
+                session.sign_in(self.authentication_controller.register(**typed))
+            except LuthierError as err:
+                show_errors(err, places, below)
+
+
+def draw_register_fields() -> tuple[dict[str, str], dict[str, DeltaGenerator]]:
+    """What was typed, and the place below each field, both by the names of ``LABELS``."""
+    typed: dict[str, str] = {}
+    places: dict[str, DeltaGenerator] = {}
+    for row in (("first", "last"), ("email",), ("password", "again")):
+        for name, column in zip(row, st.columns(len(row)), strict=True):
+            with column:
+                is_secret = name in ("password", "again")
+                typed[name] = st.text_input(
+                    LABELS[name],
+                    key=f"register_{name}",
+                    type="password" if is_secret else "default",
+                    help=passwords.HELP if name == "password" else None,
+                    autocomplete="new-password" if is_secret else AUTOCOMPLETE[name],
+                )
+                places[name] = st.empty()
+    return typed, places
+
+
+def show_errors(err: LuthierError, places: Mapping[str, DeltaGenerator], below: DeltaGenerator) -> None:
+    """Each at the field it is about; ``below`` the form what is about none."""
+    found: dict[str, list[str]] = {}
+    if isinstance(err, EmailTaken):
+        found["email"] = [err.message]
+    elif isinstance(err, ValidationError):
+        for detail in err.details:
+            found.setdefault(FIELDS.get(detail.field, detail.field), []).append(detail.message)
+    if not found or not found.keys() <= places.keys():
+        with below.container():
+            show.error(err)
+    for name, messages in found.items():
+        if name in places:
+            places[name].error(show.plain(" ".join(_as_sentence(message) for message in messages)))
+
+
+def _as_sentence(message: str) -> str:
+    """Messages about a field go on after its name; here they stand alone."""
+    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
 
 
 def require_user() -> users.User:

@@ -109,7 +109,7 @@ def _repaint(user: Any, job_id: str) -> None:
     for table in tables:
         pa.Table.from_pandas(table)
     for points in series.values():
-        job_cards.change(job_cards.spark(points))
+        job_cards.change([value for _, value in points])
 
 
 def _import_all() -> tuple[Any, Any, Any, Any]:

@@ -50,6 +50,32 @@ def test_configured_threads_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatc
     assert hardware.training_threads() == 12
 
 
+@pytest.mark.parametrize(
+    ("usable", "load", "threads", "times"),
+    [
+        (2, 0.0, 0, 1.0),
+        (2, 2.0, 0, 2.0),
+        (2, 4.0, 0, 3.0),
+        (4, 2.0, 2, 1.0),
+        (4, 4.0, 2, 1.5),
+        (2, 0.3, 4, 1.1),
+    ],
+)
+def test_a_busy_machine_is_so_many_times_slower(
+    usable: int, load: float, threads: int, times: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_TRAINING_THREADS", str(threads))
+    settings.cache_clear()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(usable)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: usable)
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
+    assert hardware.slowdown() == pytest.approx(times, abs=0.05)
+    assert hardware.slowdown(besides=2) == 1.0
+    monkeypatch.setattr(hardware, "gpus", lambda: (hardware.Gpu("GPU", 1, 1, True),))
+    assert hardware.slowdown() == 1.0
+
+
 def test_cores_are_counted_in_one_place() -> None:
     counting = re.compile(r"\bcpu_count\(|sched_getaffinity")
     files = [path for path in ROOT.glob("core/**/*.py") if counting.search(path.read_text(encoding="utf-8"))]

@@ -87,6 +87,20 @@ def text_of(app: AppTest) -> str:
     return "\n".join(str(getattr(one, "value", "")) for kind in kinds for one in app.get(kind))
 
 
+def table_of(app: AppTest) -> dict[str, Any]:
+    """What the page's table of links was given: columns, rows, sort, chosen; nothing without one."""
+    tables = [
+        one.proto for one in app.get("bidi_component") if one.proto.component_name == "luthier_link_table"
+    ]
+    assert not app.exception
+    return json.loads(tables[0].json) if tables else {"columns": [], "rows": []}
+
+
+def names_of(app: AppTest) -> list[str]:
+    """Of the rows of the page's table, as they stand."""
+    return [row["name"] for row in table_of(app)["rows"]]
+
+
 def kept_from_the_browser(app: AppTest) -> dict[str, Any]:
     """Run again as when the first run was interrupted and the browser has seen nothing of it: the widgets
     that it would then draw empty while the server has a value, by key. What such a browser says next is

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.clock import now
 from core.config import ROOT
+from core.errors import RateLimited
 from core.people import sessions, users
 from core.people.users import User
 from core.ui import menu, places, session, show
@@ -84,22 +85,67 @@ def _admin() -> User:
     return User(id="usr_x", email="x@example.com", name="", role="admin", created_at=now())
 
 
-def test_different_passwords_make_no_account(visit: Visit) -> None:
-    app = visit(None, "home")
-    fill(app, **{"E-mail": "ada@example.com"}, Password=PASSWORD, Repeat_password=PASSWORD + "x")
+GOOD = {"E-mail": "ada@example.com", "Password": PASSWORD, "Repeat password": PASSWORD}
+SHORT = {"Password": "short", "Repeat password": "short"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"E-mail": "nobody"}, {"E-mail": "Must be an e-mail address such as ada"}),
+        ({"E-mail": ""}, {"E-mail": "e-mail address"}),
+        (SHORT, {"Password": "10"}),
+        ({"Repeat password": PASSWORD + "x"}, {"Repeat password": "The two passwords differ."}),
+        ({"First name": "x" * 101}, {"First name": "100"}),
+        (
+            {"E-mail": "nobody", "Password": "short"},
+            {"E-mail": "e-mail address", "Password": "10", "Repeat password": "differ"},
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(
+    visit: Visit, typed: dict[str, str], told: dict[str, str]
+) -> None:
+    app = press(fill(visit(None, "home"), **(GOOD | typed)), "Create account")
+    assert not app.exception
+    assert not users.has_any()
+    said = errors_by_field(app)
+    assert said.keys() == told.keys()
+    assert all(part in said[label] for label, part in told.items()), said
+    assert [one.value for one in app.text_input if one.label in typed] == list(typed.values()), "kept"
+
+
+def test_a_taken_address_is_said_at_the_address(visit: Visit, ada: User) -> None:
+    invitation = users.invite(ada).token or ""
+    app = visit(None, "home", invitation=invitation)
+    create = {one.label: one for one in app.text_input if one.form_id == "register"}
+    for label, value in GOOD.items():
+        create[label].set_value(value)
     press(app, "Create account")
-    assert "differ" in app.error[0].value
-    assert not users.has_any()
+    assert "already an account" in errors_by_field(app)["E-mail"]
 
 
-def test_a_weak_password_is_refused_in_words(visit: Visit) -> None:
+def test_what_is_about_no_field_stands_below_the_form(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     app = visit(None, "home")
-    press(
-        fill(app, **{"E-mail": "ada@example.com"}, Password="short", Repeat_password="short"),
-        "Create account",
-    )
-    assert "password" in app.error[0].value
-    assert not users.has_any()
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise RateLimited(retry_after=60)
+
+    monkeypatch.setattr(users, "register", refuse)
+    press(fill(app, **GOOD), "Create account")
+    assert list(errors_by_field(app)) == ["Create account"]
+    assert "Try again in 1 min" in errors_by_field(app)["Create account"]
+
+
+def errors_by_field(app: AppTest) -> dict[str, str]:
+    """Each error by the label of the field, or button, that stands before it in the form to register."""
+    found, last = {}, ""
+    for one in app.main:
+        if one.type in ("text_input", "button") and getattr(one, "form_id", "") == "register":
+            last = one.label
+        elif one.type == "error":
+            found[last] = one.value
+    return found
 
 
 def test_signing_in_hands_the_browser_a_ticket_that_opens_a_session(visit: Visit, ada: User) -> None:
@@ -140,6 +186,20 @@ def test_an_invitation_link_lets_one_person_register(visit: Visit, ada: User) ->
     press(app, "Create account")
     assert "/session/claim" in app.html[0].value
     assert "has been used" in visit(None, "home", invitation=token).warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("page", "list_page"),
+    [("job", "fine_tuning"), ("model", "models"), ("dataset", "datasets"), ("sweep", "fine_tuning")],
+)
+@pytest.mark.parametrize("bad", ["", "ftj_aaaaaaaaaaaaaaaaaaaaaaaa", "nonsense", "a\x00b"])
+def test_an_address_that_names_nothing_leads_to_the_list(
+    visit: Visit, ada: User, page: str, list_page: str, bad: str
+) -> None:
+    app = visit(ada, page, **({"id": bad} if bad else {}))
+    assert not app.exception
+    assert f"There is no such {page}" in text_of(app)
+    assert list_page in [link.proto.page for link in app.get("page_link")]
 
 
 def test_a_session_that_ends_under_an_open_page_loads_it_anew(

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core import hardware, models
+from core import config, hardware, models
+from core.db import reading
 from core.errors import Conflict
 from core.fine_tuning import starting
 from core.fine_tuning.before import preview
@@ -24,10 +25,16 @@ from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.sources import Sources
 from core.fine_tuning.starting import NewJob, Plan
 from core.hardware import Machine
+from core.jobs import turns
 from core.people.users import User
 from core.training import METHODS, Settings, memory
 from core.training.memory import Need, Way
 
+WORTH_TELLING = 1.5  # times slower
+BUSY = (
+    "This machine is busy: the time counts on about {times:.1f} times as long as on a free machine. "
+    "The page of the running job corrects it by the pace it measures."
+)
 WAITING = "Waiting for another measurement to end."
 _one_at_a_time = threading.Lock()
 
@@ -44,6 +51,7 @@ class Measured:
     memory_bytes: int
     gpu_memory_bytes: int | None
     device: str
+    slowdown: float = 1.0  # how many times slower the machine was than when it is free
 
 
 @dataclass(frozen=True)
@@ -69,13 +77,16 @@ class Memory:
 @dataclass(frozen=True)
 class Forecast:
     """``totals`` and ``measured`` are None until somebody has asked
-    for them; ``seconds`` is rough before that."""
+    for them; ``seconds`` is rough before that. ``slowdown``: how many times longer it takes on the machine as
+    it is now than on a free one; ``seconds`` has it in it.
+    """
 
     plan: Plan
     memory: Memory
     measured: Measured | None
     seconds: float | None
     steps_per_epoch: int | None
+    slowdown: float = 1.0
 
 
 def forecast(user: User, new: NewJob, found: Sources | None = None) -> Forecast:
@@ -97,10 +108,16 @@ def forecast(user: User, new: NewJob, found: Sources | None = None) -> Forecast:
         per_epoch = subject.settings.steps_per_epoch(counted, num_processes=new.num_processes)
         steps = subject.settings.total_steps(counted, num_processes=new.num_processes)
         plan = replace(plan, total_steps=steps)
+    slowdown = _slowdown(new)
     seconds = _seconds(plan, subject.settings, totals, measured, share=share)
-    return Forecast(
-        plan, _memory(subject, totals, measured), measured, seconds or plan.estimated_seconds, per_epoch
-    )
+    if seconds and measured:
+        seconds *= max(1.0, slowdown / measured.slowdown)
+    elif plan.estimated_seconds:
+        seconds = plan.estimated_seconds * slowdown
+    if slowdown >= WORTH_TELLING:
+        plan = replace(plan, warnings=[*plan.warnings, BUSY.format(times=slowdown)])
+    memory_ = _memory(subject, totals, measured)
+    return Forecast(plan, memory_, measured, seconds, per_epoch, slowdown)
 
 
 def measured(user: User, new: NewJob, found: Sources | None = None) -> Measured | TaskProgress | None:
@@ -148,12 +165,13 @@ def _probe(task: BackgroundTask, subject: Subject, key: str, lines: list[int]) -
     if len(lines) >= subject.settings.rows_per_step():
         request["lines"] = lines
     with _turn(task):
+        slowdown = hardware.slowdown()
         process = PreviewProcess()
         try:
             answer = process.ask(request, on_progress=task.note, stop=task.is_over, died=KILLED)
         finally:
             process.end()
-    kept.put(key, answer)
+    kept.put(key, answer | {"slowdown": slowdown})
 
 
 @contextmanager
@@ -212,6 +230,15 @@ def _device(machine: Machine) -> tuple[str, int, int]:
         best = max(machine.gpus, key=lambda gpu: gpu.free)
         return best.name, best.free, best.total
     return "this machine", machine.free, machine.total
+
+
+def _slowdown(new: NewJob) -> float:
+    """Of this server. Where all places are taken, the job starts when those that hold them have ended."""
+    if new.runner != turns.HERE:
+        return 1.0
+    with reading() as session:
+        running = len(turns.held(session))
+    return hardware.slowdown(besides=running if running >= config.settings().training_concurrency else 0)
 
 
 def _seconds(

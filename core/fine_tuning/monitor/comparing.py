@@ -113,14 +113,8 @@ def _outcome(job: Job, trained_tokens: int) -> RunOutcome:
         steps=job.step,
         trained_tokens=trained_tokens or None,
         tokens_per_second=job.tokens_per_second,
-        seconds=_seconds(job),
+        seconds=job.elapsed_seconds,
     )
-
-
-def _seconds(job: Job) -> float | None:
-    if job.spent_seconds:
-        return job.spent_seconds
-    return (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
 
 
 def _over(found: Mapping[str, Sequence[tuple[int, float]]], by: Axis) -> dict[str, Curve]:

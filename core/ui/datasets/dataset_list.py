@@ -10,12 +10,12 @@ from core.datasets import Dataset, DatasetList
 from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
-from core.ui import lists, places, show
+from core.ui import lists, show
 from core.ui.datasets import dataset_view
-from core.ui.elements import dataset_table
+from core.ui.elements import link_table
 
 PER_PAGE = 25
-PAGE, SORT, LAST = "datasets_page", "datasets_sort", "_datasets_shown"
+PAGE, SORT = "datasets_page", "datasets_sort"
 NEWEST = "-updated_at"
 STATES = {"": "All states", "ready": "Ready", "processing": "Converting", "failed": "Failed"}
 KINDS = {"": "All kinds", **{name: label for name, (label, _) in dataset_view.FORMATS.items()}}
@@ -30,7 +30,6 @@ COLUMNS = [
     {"name": "owner", "label": "Owner", "sort": "", "kind": "short least"},
     {"name": "changed", "label": "Changed", "sort": NEWEST, "kind": "short"},
 ]
-SORTS = {column["sort"].removeprefix("-") for column in COLUMNS if column["sort"]}
 
 
 def show_list(user: User) -> None:
@@ -44,18 +43,15 @@ def show_list(user: User) -> None:
         "format": kind or None,
         "trains": trains or None,
         "status": state or None,
-        "sort": _sort(),
     }
-    if st.session_state.get(LAST, wanted) != wanted:
-        st.session_state[PAGE] = 1  # another question begins on its first page; a reload stays where it was
-    st.session_state[LAST] = wanted
+    lists.begin_anew(PAGE, wanted)
     every = 2.0 if datasets.list_datasets(user, DatasetList(status="processing", limit=1)).total else None
     st.fragment(_show_page, run_every=every)(user, wanted)
 
 
 def _show_page(user: User, wanted: dict[str, Any]) -> None:
     """Drawn again by itself while something is being converted."""
-    wanted = wanted | {"sort": _sort()}
+    wanted = wanted | {"sort": lists.sort_of(SORT, COLUMNS, NEWEST)}
     page = lists.page_of(
         lambda limit, offset: datasets.list_datasets(
             user, parse(DatasetList, limit=limit, offset=offset, **wanted)
@@ -68,7 +64,13 @@ def _show_page(user: User, wanted: dict[str, Any]) -> None:
         return
     doubled = datasets.doubled(user)
     rows = [build_row(dataset, user, is_doubled=dataset.id in doubled) for dataset in page.items]
-    dataset_table.show_table("datasets_table", rows, columns=COLUMNS, sort=_sort(), on_sort=_sort_by)
+    link_table.show_table(
+        "datasets_table",
+        rows,
+        columns=COLUMNS,
+        sort=wanted["sort"],
+        on_sort=lambda chosen: lists.sort_by(SORT, COLUMNS, chosen, page=PAGE),
+    )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(_counted(page), width="content")
         lists.pages(page, key=PAGE)
@@ -96,18 +98,6 @@ def build_row(dataset: Dataset, user: User, *, is_doubled: bool) -> dict[str, An
         "changed": show.ago(dataset.updated_at),
         "changed_help": show.when(dataset.updated_at),
     }
-
-
-def _sort() -> str:
-    """The order in the address, or what changed last."""
-    chosen = places.query(SORT) or NEWEST
-    return chosen if chosen.removeprefix("-") in SORTS else NEWEST
-
-
-def _sort_by(chosen: str) -> None:
-    if chosen.removeprefix("-") in SORTS:
-        st.query_params[SORT] = chosen
-        st.session_state[PAGE] = 1
 
 
 def _counted(page: Listed[Dataset]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core import fine_tuning, hardware
+from core import config, fine_tuning, hardware
 from core.clock import now
 from core.db import reading
 from core.fields import parse
@@ -92,6 +92,57 @@ def test_plan_forecast_job_and_queue_count_the_same_steps(
     if settings.max_steps is None:
         passes = settings.n_epochs * plan.num_examples  # the last step of an epoch may have fewer rows
         assert 0 <= plan.total_steps * per_step - passes < settings.n_epochs * per_step
+
+
+def test_a_forecast_knows_how_busy_the_machine_is(
+    ada: User, make_request: Callable[..., NewJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times as slow is three times as long, measured or not, unless it was as slow when measured."""
+
+    def told(times: float, measured: dict[str, Any] | None = None) -> forecast.Forecast:
+        monkeypatch.setattr(hardware, "slowdown", lambda **_more: times)
+        monkeypatch.setattr(forecast.kept, "get", lambda _key: measured)
+        monkeypatch.setattr(preview, "known_totals", lambda _subject: None)
+        return forecast.forecast(ada, new)
+
+    new = make_request(**CASES[0])
+    free, busy = told(1.0), told(3.0)
+    assert free.seconds
+    assert busy.seconds == pytest.approx(3 * free.seconds)
+    assert not any("busy" in warning for warning in free.plan.warnings)
+    assert any("3.0 times as long" in warning for warning in busy.plan.warnings)
+    facts: dict[str, Any] = dict.fromkeys(
+        ("seconds_per_step", "tokens_per_second", "tokens_per_step", "longest_row", "seconds_to_load"), 1
+    )
+    facts |= {"memory_bytes": 1, "gpu_memory_bytes": None, "device": "cpu"}
+    on_free = told(1.0, facts).seconds
+    assert on_free
+    assert told(3.0, facts).seconds == pytest.approx(3 * on_free)
+    assert told(3.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free)
+    assert told(1.0, facts | {"slowdown": 3.0}).seconds == pytest.approx(on_free), "careful: not faster"
+
+
+@pytest.mark.parametrize(("places", "besides"), [(1, 1), (2, 0)])
+def test_who_waits_for_a_place_does_not_compete_with_who_holds_it(
+    ada: User,
+    make_request: Callable[..., NewJob],
+    make_job: Callable[..., JobRow],
+    monkeypatch: pytest.MonkeyPatch,
+    places: int,
+    besides: int,
+) -> None:
+    monkeypatch.setenv("LUTHIER_TRAINING_CONCURRENCY", str(places))
+    config.settings.cache_clear()
+    make_job(ada, status="running", lease_token="x")
+    asked: list[int] = []
+
+    def slowdown(*, besides: int) -> float:
+        asked.append(besides)
+        return 1.0
+
+    monkeypatch.setattr(hardware, "slowdown", slowdown)
+    forecast.forecast(ada, make_request(**CASES[0]))
+    assert asked == [besides]
 
 
 def counted(rows: int) -> Totals:

@@ -1,6 +1,5 @@
 """The list of datasets: empty, searched, sorted, with samples, with conversions that run or failed."""
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ from core.db import writing
 from core.people.users import User
 from core.tables import DatasetVersionRow
 from core.ui import show
-from tests.ui.conftest import Visit, jsonl, text_of
+from tests.ui.conftest import Visit, jsonl, names_of, table_of, text_of
 from tests.ui.things import make_dataset
 
 Make = Callable[..., Dataset]
@@ -23,15 +22,8 @@ Make = Callable[..., Dataset]
 
 def rows_of(app: AppTest) -> list[dict[str, Any]]:
     """What the table shows."""
-    tables = [
-        one.proto for one in app.get("bidi_component") if one.proto.component_name == "luthier_dataset_table"
-    ]
-    assert not app.exception
-    return json.loads(tables[0].json)["rows"] if tables else []
-
-
-def names_of(app: AppTest) -> list[str]:
-    return [row["name"] for row in rows_of(app)]
+    rows: list[dict[str, Any]] = table_of(app)["rows"]
+    return rows
 
 
 def test_the_empty_list_offers_samples(visit: Visit, ada: User) -> None:

@@ -48,23 +48,6 @@ def test_empty_list_leads_to_the_first_job(ada: User, visit: Visit) -> None:
     assert {"ft_new", "ft_first"} <= {button.key for button in app.button}
 
 
-def test_list_shows_jobs_and_filters_by_state(ada: User, visit: Visit) -> None:
-    make_job(ada, name="first")
-    make_job(ada, "failed", name="second", error={"code": "x", "message": "The disk is full.", "line": None})
-    app = visit(ada, "fine_tuning")
-    assert not app.exception
-    assert "The disk is full." in text_of(app)
-    assert "step 50 / 100 · loss 1.250" in text_of(app)
-    app.session_state["jobs_status"] = "succeeded"
-    app.run()
-    assert "No job is succeeded" in text_of(app)
-
-
-def test_another_users_jobs_are_not_listed(ada: User, bob: User, visit: Visit) -> None:
-    make_job(ada, name="secret")
-    assert "secret" not in text_of(visit(bob, "fine_tuning"))
-
-
 def test_without_a_dataset_the_form_leads_to_one(ada: User, base: str, visit: Visit) -> None:
     assert "No dataset yet" in text_of(visit(ada, "fine_tuning", new="1"))
 

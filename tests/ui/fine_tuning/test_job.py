@@ -1,9 +1,14 @@
 """The live monitor of a job."""
 
+import json
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import fine_tuning, jobs
+from core.clock import now
 from core.db import writing
 from core.people.users import User
 from core.tables import JobRow, MetricPointRow
@@ -27,16 +32,22 @@ def keys_of(app: AppTest) -> set[str]:
     return {button.key for button in app.button}
 
 
+def cards_of(app: AppTest) -> list[dict[str, str]]:
+    (cards,) = (one.proto for one in app.get("bidi_component") if "fact_cards" in one.proto.component_name)
+    return json.loads(cards.json)["cards"]
+
+
 def test_running_job_shows_what_is_measured(ada: User, visit: Visit) -> None:
     job_id = make_job(ada)
     add_points(job_id)
     app = visit(ada, "job", id=job_id)
     assert not app.exception
-    shown = {metric.label: metric.value for metric in app.metric}
+    shown = {card["label"]: card["value"] for card in cards_of(app)}
     assert shown["Training loss"] == "1.250"
     assert shown["Validation loss"] == "1.500"
-    assert shown["Tokens per second"] == "1,800"
+    assert shown["Tokens/s"] == "1,800"
     assert shown["Time left"] == "1 min 30 s"
+    assert (shown["Step"], shown["Epoch"], shown["Memory"]) == ("50", "1.5", "600 MB")
     assert app.get("progress")[0].value == 50
     assert "Step 50 / 100 · epoch 1.5 of 3" in app.get("progress")[0].proto.text
     # loss, learning rate; the others say that nothing is measured yet
@@ -117,11 +128,86 @@ def test_another_users_job_looks_missing(ada: User, bob: User, visit: Visit) -> 
     assert "support-bot" not in text_of(theirs)
 
 
-def test_sparkline_keeps_the_last_value_and_few_points() -> None:
-    points = [(step, float(step)) for step in range(1000)]
-    thinned = job_cards.spark(points)
-    assert len(thinned) <= job_cards.SPARK
-    assert thinned[-1] == 999
+WORKED = {
+    "running": ("Elapsed", "at work for 2 min 5 s · about 1 min 30 s left"),
+    "paused": ("Elapsed", "at work for 2 min 5 s"),
+    "succeeded": ("Took", "took 2 min 5 s"),
+    "failed": ("Took", "took 2 min 5 s"),
+    "cancelled": ("Took", "took 2 min 5 s"),
+}
+
+
+@pytest.mark.parametrize("status", WORKED)
+def test_time_at_work_is_told_without_its_pauses(ada: User, visit: Visit, status: str) -> None:
+    """Started yesterday, with a long pause: a part of the page that is renewed says how long it worked."""
+    left = {"eta_seconds": 90.0 if status == "running" else None}
+    job_id = make_job(ada, status, started_at=now() - timedelta(days=1), spent_seconds=125.0, **left)
+    app = visit(ada, "job", id=job_id)
+    label, words = WORKED[status]
+    assert app.get("progress")[0].proto.text.endswith(words)
+    elapsed = cards_of(app)[0]
+    assert (elapsed["label"], elapsed["value"]) == (label, "2 min 5 s")
+    assert elapsed["note"].startswith("since 20")
+    assert "just now" not in text_of(app)
+
+
+def test_time_goes_on_before_the_worker_has_told_anything(ada: User) -> None:
+    job = fine_tuning.get(ada, make_job(ada, started_at=now() - timedelta(seconds=70), step=0))
+    assert job.elapsed_seconds == pytest.approx(70, abs=5)
+    assert "loads the model" in job_monitor.describe_progress(job)
+    assert "for 1 min 1" in job_monitor.describe_progress(job)
+    waiting = fine_tuning.get(ada, make_job(ada, "queued", started_at=None, step=0))
+    assert waiting.elapsed_seconds is None
+
+
+def test_time_left_shrinks_between_two_steps(ada: User) -> None:
+    def left(**fields: Any) -> float | None:
+        return job_cards.seconds_left(fine_tuning.get(ada, make_job(ada, **fields)))
+
+    assert left(stepped_at=None) == 90
+    assert left(stepped_at=now() - timedelta(seconds=30)) == pytest.approx(60, abs=5)
+    assert left(stepped_at=now() - timedelta(hours=1)) == 0
+    assert left(status="paused") is None
+
+
+def test_the_curve_stands_before_the_cards(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    add_points(job_id)
+    kinds = [one.type for one in visit(ada, "job", id=job_id).main]
+    assert kinds.index("vega_lite_chart") < kinds.index("bidi_component")
+
+
+SPEEDS = [(step, 1000.0 + 10 * (step % 7)) for step in range(2, 50)]
+
+
+@pytest.mark.parametrize("odd", [12.0, 250_000.0])
+def test_one_odd_speed_does_not_flatten_the_others(odd: float) -> None:
+    points = [(1, odd), *SPEEDS]
+    within = job_charts.find_range([value for _, value in points])
+    assert within == (1000.0, 1060.0)
+    assert job_charts.describe_beyond(points, within) == (
+        f"1 of 49 points is beyond the axis: {odd:,.0f} at step 1."
+    )
+
+
+def test_speeds_that_belong_together_are_all_on_the_axis() -> None:
+    assert job_charts.find_range([value for _, value in SPEEDS]) is None
+    assert job_charts.find_range([100.0, 120.0, 140.0, 160.0, 180.0, 200.0]) is None
+    assert job_charts.find_range([1.0, 1000.0, 1000.0]) is None, "too few to know which is odd"
+    assert job_charts.find_range([5.0] * 20) is None
+
+
+def test_an_odd_speed_is_told_below_its_chart(ada: User, visit: Visit) -> None:
+    job_id = make_job(ada)
+    with writing() as session:
+        session.add_all(
+            MetricPointRow(job_id=job_id, name="tokens_per_second", step=step, value=value)
+            for step, value in [(1, 3.0), *SPEEDS]
+        )
+    app = visit(ada, "job", id=job_id)
+    assert "1 of 49 points is beyond the axis: 3 at step 1." in text_of(app)
+    (spec,) = (json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart"))
+    assert spec["encoding"]["y"]["scale"]["domain"] == [1000.0, 1060.0]
 
 
 def test_running_mean_starts_at_the_first_value_and_follows() -> None:

@@ -70,6 +70,16 @@ def test_another_users_run_cannot_be_compared(ada: User, bob: User, visit: Visit
     assert "support-bot" not in text_of(app)
 
 
+def test_a_run_that_is_gone_spoils_no_comparison(ada: User, visit: Visit, job_id: str) -> None:
+    gone = make_job(ada, "failed", name="gone")
+    fine_tuning.delete(ada, gone)
+    app = visit(ada, "compare", ids=f"{job_id},{gone}")
+    assert not app.exception
+    assert "1 run of this address cannot be found" in text_of(app)
+    assert app.query_params["ids"] == job_id
+    assert app.multiselect(key="compare_runs").value == [job_id]
+
+
 def test_bell_counts_and_alerts_are_marked_as_seen(ada: User, visit: Visit, job_id: str) -> None:
     make_alert(ada, job_id)
     app = visit(ada, "alerts")

@@ -6,7 +6,7 @@ import pytest
 
 from core.people.users import User
 from tests.fake_http import Upstream, make_external, upstream
-from tests.ui.conftest import Visit, text_of
+from tests.ui.conftest import Visit, table_of, text_of
 
 
 @pytest.fixture
@@ -17,11 +17,12 @@ def faraway() -> Iterator[Upstream]:
 
 def test_its_page_says_that_its_weights_are_elsewhere(ada: User, visit: Visit, faraway: Upstream) -> None:
     model_id = make_external(ada)
-    for page, where in (("models", {}), ("model", {"id": model_id})):
-        app = visit(ada, page, **where)
-        assert not app.exception
-        assert "far-1" in text_of(app)
-        assert "answers on another server" in text_of(app)
+    (row,) = table_of(visit(ada, "models"))["rows"]
+    assert (row["name"], row["state"], row["why"]) == ("far-1", "External", "answers on another server")
+    app = visit(ada, "model", id=model_id)
+    assert not app.exception
+    assert "far-1" in text_of(app)
+    assert "answers on another server" in text_of(app)
 
 
 def test_a_chat_page_asks_it_and_shows_what_fails_there(ada: User, visit: Visit, faraway: Upstream) -> None:

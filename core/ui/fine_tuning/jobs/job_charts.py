@@ -7,6 +7,7 @@ measured, ``job_monitor`` decides where it is drawn.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 from typing import Any
 
 import pandas as pd
@@ -16,18 +17,21 @@ Points = Sequence[Sequence[float]]
 Series = Mapping[str, Points]
 
 TRAINING, SMOOTHED, VALIDATION = "training", "training, smoothed", "validation"
-LOSS_HEIGHT, LINE_HEIGHT = 370, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
+LOSS_HEIGHT, LINE_HEIGHT = 340, 210  # pixels with axes and legend, kept while the chart loads: nothing jumps
 SMOOTH_FROM = 40  # points; below, the raw curve is readable
 SMOOTHING = 0.85  # weight of the past in the running mean, as in TensorBoard
 LOSS_CHART, BRUSH = "job_loss_chart", "zoom"
 MAX_POINTS = 600  # per series; more is invisible and slow
+FAR_OUT = 3.0  # times the distance of the quartiles beyond them (Tukey 1977, section 2D)
+FEWEST_FOR_QUARTILES = 5  # points
 
 
 @dataclass(frozen=True)
 class Small:
     """One of the small charts: a series, its title, how its values are written (d3), filled below or not.
 
-    ``optional``: without a value it is not drawn at all.
+    ``optional``: without a value it is not drawn at all. ``robust``: single values far from all others, as of
+    a first step that loads or a last one of two rows, do not stretch the axis.
     """
 
     name: str
@@ -35,11 +39,12 @@ class Small:
     format: str
     area: bool = False
     optional: bool = False
+    robust: bool = False
 
 
 SMALL = (
     Small("learning_rate", "Learning rate", ".1e", area=True),
-    Small("tokens_per_second", "Tokens per second", ",.0f"),
+    Small("tokens_per_second", "Tokens per second", ",.0f", robust=True),
     Small("grad_norm", "Gradient norm", ".2f"),
     Small("memory_bytes", "Memory", ".2s", area=True),
     Small("trained_tokens", "Tokens seen", ".3s", area=True, optional=True),
@@ -91,13 +96,38 @@ def show_line(series: Series, small: Small, *, first_step: int = 0, last_step: i
     measured = series.get(f"valid_{small.name}")
     curves = {TRAINING: series.get(small.name) or ()} | ({VALIDATION: measured} if measured else {})
     rows = [(step, value, curve) for curve, points in curves.items() for step, value in points]
+    within = find_range([value for _, value, _ in rows]) if small.robust else None
     st.vega_lite_chart(
         pd.DataFrame(rows, columns=["step", "value", "curve"]),
-        build_line_spec(small, first_step=first_step, last_step=last_step, both=bool(measured)),
+        build_line_spec(
+            small, first_step=first_step, last_step=last_step, both=bool(measured), within=within
+        ),
         height=LINE_HEIGHT,
         key=f"job_{small.name}_chart",
         alt=f"{small.title} over steps",
     )
+    if within:
+        st.caption(describe_beyond([(step, value) for step, value, _ in rows], within))
+
+
+def find_range(values: Sequence[float]) -> tuple[float, float] | None:
+    """Lowest and highest of the values that are near the others, when some are far from them; else None."""
+    if len(values) < FEWEST_FOR_QUARTILES:
+        return None
+    lower, middle, upper = quantiles(values, n=4, method="inclusive")
+    far = FAR_OUT * max(upper - lower, 0.05 * abs(middle))
+    near = [value for value in values if lower - far <= value <= upper + far]
+    return (min(near), max(near)) if len(near) < len(values) else None
+
+
+def describe_beyond(points: Points, within: tuple[float, float]) -> str:
+    """``1 of 50 points is beyond the axis: 12,345 at step 1.``"""
+    beyond = [(step, value) for step, value in points if not within[0] <= value <= within[1]]
+    step, value = max(beyond, key=lambda point: abs(point[1]))
+    are = "is" if len(beyond) == 1 else "are"
+    largest = "" if len(beyond) == 1 else "the largest, "
+    told = f"{largest}{value:,.0f} at step {step:,}"
+    return f"{len(beyond):,} of {len(points):,} points {are} beyond the axis: {told}."
 
 
 def show_nothing(*, height: int, waiting: bool) -> None:
@@ -209,7 +239,15 @@ def _line_layer(
     return layer
 
 
-def build_line_spec(small: Small, *, first_step: int, last_step: int, both: bool) -> dict[str, Any]:
+def build_line_spec(
+    small: Small,
+    *,
+    first_step: int,
+    last_step: int,
+    both: bool,
+    within: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """``within``: the ends of the axis of values, where they do not follow from the values."""
     mark: dict[str, Any] = {"type": "line", "strokeWidth": 2, "clip": True}
     if small.area:
         mark = {"type": "area", "line": True, "opacity": 0.25, "clip": True}
@@ -219,7 +257,7 @@ def build_line_spec(small: Small, *, first_step: int, last_step: int, both: bool
         "type": "quantitative",
         "title": None,
         "axis": axis,
-        "scale": {"zero": small.area},
+        "scale": {"domain": list(within), "nice": True} if within else {"zero": small.area},
     }
     tooltip = [
         {"field": "step", "title": "step", "format": ","},

@@ -37,7 +37,7 @@ class Link(NamedTuple):
 
 
 def show_live(user: User, job: fine_tuning.Job) -> None:
-    """The part that is drawn again and again: cards, progress, curves, checkpoints, events and log."""
+    """The part that is drawn again and again: progress, curves, checkpoints, cards, events and log."""
     live = st.fragment(_draw, run_every=EVERY.get(job.status))
     live(user, job.id, job.status)
 
@@ -53,9 +53,10 @@ def _draw(user: User, job_id: str, shown_status: str) -> None:
             series = fine_tuning.metrics(
                 user, job_id, from_step=steps[0], to_step=steps[1], max_points=job_charts.MAX_POINTS
             ).series
-        job_cards.show_cards(job, full_series)
         show_progress(job)
         show_curves(user, job, series)
+        with st.container(key="job_cards"):
+            job_cards.show_cards(job, full_series)
         show_details(user, job, series)
 
 
@@ -85,13 +86,13 @@ def build_lineage(user: User, job: fine_tuning.Job) -> list[Link]:
 
 
 def describe_times(job: fine_tuning.Job) -> str:
-    """``LoRA · started 5 min ago``"""
+    """``LoRA · started 2026-12-01 10:32``: on the part of the page that is not renewed, so no "just now"."""
     tuning = str(job.resolved.get("tuning") or job.asked.get("tuning") or "")
-    words = [TUNINGS.get(tuning, ""), f"created {show.ago(job.created_at)}"]
+    words = [TUNINGS.get(tuning, ""), f"created {show.when(job.created_at)}"]
     if job.started_at:
-        words[1] = f"started {show.ago(job.started_at)}"
+        words[1] = f"started {show.when(job.started_at)}"
     if job.finished_at:
-        words.append(f"ended {show.ago(job.finished_at)}")
+        words.append(f"ended {show.when(job.finished_at)}")
     return " · ".join(word for word in words if word)
 
 
@@ -100,16 +101,27 @@ def show_progress(job: fine_tuning.Job) -> None:
 
 
 def describe_progress(job: fine_tuning.Job) -> str:
-    """``Step 42 / 100 · epoch 1.3 of 3``, or what the job waits for."""
+    """``Step 42 / 100 · epoch 1.3 of 3 · at work for 2 min 5 s · about 3 min left``, or what it waits for."""
     if job.status == "validating":
         return "Checking the data before the job enters the queue"
     if job.status == "queued" and not job.step:
         return "Waiting for its turn in the queue"
+    worked = job_cards.duration(job.elapsed_seconds) if job.elapsed_seconds else ""
     if job.status == "running" and not job.step:
-        return "Starting the worker: it loads the model and reads the rows"
+        return " · ".join(
+            [
+                "Starting the worker: it loads the model and reads the rows",
+                *([f"for {worked}"] if worked else []),
+            ]
+        )
     epochs = job.resolved.get("n_epochs") or job.asked.get("n_epochs")
     of = f" of {epochs}" if isinstance(epochs, int) else ""
-    return f"Step {job.step:,} / {job.total_steps:,} · epoch {job.epoch:.1f}{of}"
+    words = [f"Step {job.step:,} / {job.total_steps:,}", f"epoch {job.epoch:.1f}{of}"]
+    if worked:
+        words.append(f"at work for {worked}" if job.status in EVERY else f"took {worked}")
+    if (left := job_cards.seconds_left(job)) is not None:
+        words.append("nearly done" if left < 1 else f"about {job_cards.duration(left)} left")
+    return " · ".join(words)
 
 
 def show_curves(user: User, job: fine_tuning.Job, series: Series) -> None:
