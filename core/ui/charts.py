@@ -63,7 +63,7 @@ def build(table: pa.Table, *, is_whole: bool, compute: Compute, key: str) -> Non
         x = st.selectbox(
             "X", names, index=names.index(_best_x(table, names, numbers)), key=f"{key}_x", width=170
         )
-        start = list(SUMS).index("mean" if _repeats(table, x) else "")
+        start = list(SUMS).index("mean" if _repeats(table, x) or not is_whole else "")
         total = st.selectbox(
             "Summary", list(SUMS), index=start, format_func=SUMS.__getitem__, key=f"{key}_sum", width=140
         )

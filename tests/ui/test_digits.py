@@ -1,11 +1,13 @@
 """Numbers in tables: written alike in a column, and never another number than there is."""
 
+import ast
 import random
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
+from core.config import ROOT
 from core.ui import digits
 
 
@@ -65,3 +67,15 @@ def test_a_table_of_arrow_gets_formats_for_its_numbers() -> None:
     )
     found = {name: config["type_config"]["format"] for name, config in digits.formats(table).items()}
     assert found == {"gdp": "%,d", "small": "%d", "order_id": "%d", "score": "%.2f"}
+
+
+def test_every_table_says_null_for_a_missing_value() -> None:
+    calls = [
+        (path.name, call)
+        for path in (ROOT / "core/ui").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("st.dataframe", "st.data_editor")
+    ]
+    assert len(calls) > 15
+    told = {name for name, call in calls if "placeholder" in {word.arg for word in call.keywords}}
+    assert {name for name, _ in calls} == told

@@ -8,7 +8,7 @@ from core.datasets import Retention
 from core.datasets.retention import Expired
 from core.fields import parse
 from core.people.users import User
-from core.ui import show
+from core.ui import digits, show
 
 
 def show_retention(user: User) -> None:
@@ -65,6 +65,7 @@ def _show_expired(expired: list[Expired], *, enabled: bool) -> None:
     config = {"Made": st.column_config.DatetimeColumn(format="YYYY-MM-DD", timezone=st.context.timezone)}
     st.dataframe(
         table,
+        placeholder=digits.NULL,
         hide_index=True,
         key="retention_expired",
         column_config=config,

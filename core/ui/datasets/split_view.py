@@ -10,7 +10,7 @@ from core.datasets import Dataset, DatasetList, LeakReport, NewSplit, SplitCount
 from core.errors import LuthierError
 from core.fields import parse
 from core.people.users import User
-from core.ui import dialogs, forms, places, show
+from core.ui import dialogs, digits, forms, places, show
 
 MADE = "_made_by_split"
 FIRST_SHARES = {"train": 80, "validation": 10, "test": 10}
@@ -108,7 +108,13 @@ def _show_counts(counts: SplitCounts, total: int) -> None:
             )
     if counts.strata:
         table = pd.DataFrame(counts.strata)
-        st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1) + 2, 220), key="split_strata")
+        st.dataframe(
+            table,
+            placeholder=digits.NULL,
+            hide_index=True,
+            height=min(36 * (len(table) + 1) + 2, 220),
+            key="split_strata",
+        )
 
 
 def _show_made(user: User, dataset_ids: list[str]) -> None:
@@ -197,4 +203,4 @@ def _show_examples(examples: list[dict[str, Any]]) -> None:
         (f"{one['similarity']:.0%}", one["b_line"], one["b"], one["a_line"], one["a"]) for one in examples
     ]
     table = pd.DataFrame(lines, columns=["alike", "row", "text", "row there", "text there"])
-    st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1) + 2, 260))
+    st.dataframe(table, placeholder=digits.NULL, hide_index=True, height=min(36 * (len(table) + 1) + 2, 260))

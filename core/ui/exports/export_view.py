@@ -11,7 +11,7 @@ import streamlit as st
 
 from core import exports, models
 from core.people.users import User
-from core.ui import dialogs, guide_view, show
+from core.ui import dialogs, digits, guide_view, show
 from core.ui.exports import export_dialogs
 from core.ui.exports.export_snippets import build_snippets
 from core.ui.models import model_view
@@ -183,6 +183,7 @@ def _show_checks(export: exports.Export) -> None:
         ]
         st.dataframe(
             pd.DataFrame(rows, columns=["", "Prompt", "Registry", "Export"]),
+            placeholder=digits.NULL,
             hide_index=True,
             height="content",
             key=f"export_checks_table_{export.id}",

@@ -16,7 +16,7 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.fine_tuning import Checkpoint, CheckpointList, NewEvaluation, Promotion
 from core.people.users import User
-from core.ui import dialogs, places, show
+from core.ui import dialogs, digits, places, show
 from core.ui.fine_tuning import evaluation_view
 
 ASKED = "checkpoint_asked"  # (action, step) whose dialog the page is to open
@@ -66,6 +66,7 @@ def show_table(checkpoints: Sequence[Checkpoint]) -> None:
     }
     st.dataframe(
         build_table(checkpoints),
+        placeholder=digits.NULL,
         column_config=columns,
         hide_index=True,
         height=min(214, 39 + 35 * len(checkpoints)),

@@ -15,7 +15,7 @@ from core import fine_tuning
 from core.fine_tuning import Comparison, Job
 from core.people.users import User
 from core.training import Hyperparameters
-from core.ui import show
+from core.ui import digits, show
 from core.ui.fine_tuning.jobs import job_charts
 
 EVERY = 3.0  # seconds
@@ -78,6 +78,7 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
         with st.container(key="compare_outcomes_box"):
             st.dataframe(
                 build_outcomes(comparison, names),
+                placeholder=digits.NULL,
                 hide_index=True,
                 key="compare_outcomes",
                 column_config=_columns(),
@@ -89,7 +90,7 @@ def _draw(user: User, job_ids: list[str], *, by: Any, which: str, is_log: bool, 
             st.caption("All settings are the same.")
         else:
             with st.container(key="compare_settings_box"):
-                st.dataframe(settings, hide_index=True, key="compare_settings")
+                st.dataframe(settings, placeholder=digits.NULL, hide_index=True, key="compare_settings")
 
 
 def show_curves(

@@ -9,7 +9,7 @@ import streamlit as st
 from core import fine_tuning
 from core.people.users import User
 from core.training import METHODS
-from core.ui import dialogs
+from core.ui import dialogs, digits
 from core.ui import show as showing
 
 EVERY_SECONDS = 1.5
@@ -65,6 +65,7 @@ def show_answers(answers: list[dict[str, Any]]) -> None:
         ]
         st.dataframe(
             pd.DataFrame(rows, columns=["Line", "Right", "Question", "Expected", "Answer"]),
+            placeholder=digits.NULL,
             hide_index=True,
             key="checkpoint_answers",
             alt="Answers of this checkpoint beside the expected ones",

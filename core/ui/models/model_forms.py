@@ -11,7 +11,7 @@ from core.errors import LuthierError
 from core.fields import parse
 from core.models import ModelChange, MoveList, NewAlias, NewModel
 from core.people.users import User
-from core.ui import dialogs, places, show
+from core.ui import dialogs, digits, places, show
 from core.ui.models import model_view
 
 
@@ -108,7 +108,9 @@ def _show_moves(user: User, model: models.Model) -> None:
         }
     )
     when = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
-    st.dataframe(table, hide_index=True, key="alias_moves", column_config={"When": when})
+    st.dataframe(
+        table, placeholder=digits.NULL, hide_index=True, key="alias_moves", column_config={"When": when}
+    )
     if moves.total > len(moves.items):
         st.caption(f"The newest {len(moves.items)} of {moves.total:,} moves; the API lists them all.")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core import models
-from core.ui import show
+from core.ui import digits, show
 
 Facts = Mapping[str, Any]
 LOSSES = {
@@ -47,6 +47,7 @@ def show_facts(version: models.ModelVersion) -> None:
             st.markdown(f"**{title}**")
             st.dataframe(
                 pd.DataFrame(rows, columns=["Setting" if title.startswith("S") else "Part", "Value"]),
+                placeholder=digits.NULL,
                 hide_index=True,
                 height="content",
                 key=f"version_{show.slug(title)}_{version.version}",

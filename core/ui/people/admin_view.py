@@ -15,7 +15,7 @@ from core.models import ModelList, NewBase
 from core.people import users
 from core.people.users import Invitation, User
 from core.storage import trash
-from core.ui import dialogs, forms, places, show
+from core.ui import dialogs, digits, forms, places, show
 
 MODES = {
     "open": ("Open", "Anybody who reaches this server may register."),
@@ -127,7 +127,7 @@ def show_people(user: User) -> None:
     config = {
         "Since": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
     }
-    st.dataframe(table, hide_index=True, column_config=config, key="people")
+    st.dataframe(table, placeholder=digits.NULL, hide_index=True, column_config=config, key="people")
 
 
 def show_base_models(user: User) -> None:
@@ -207,7 +207,12 @@ def show_trash() -> None:
     moment = st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone=st.context.timezone)
     config = {"Moved": moment, "Deleted on": moment}
     st.dataframe(
-        table, hide_index=True, key="trash", column_config=config, height=min(36 * (len(table) + 1) + 2, 320)
+        table,
+        placeholder=digits.NULL,
+        hide_index=True,
+        key="trash",
+        column_config=config,
+        height=min(36 * (len(table) + 1) + 2, 320),
     )
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.people.usage import UsageLine
-from core.ui import show
+from core.ui import digits, show
 
 # The words of the table; a phone has no room for longer ones in the legend.
 TOKENS = {"prompt_tokens": "Read", "completion_tokens": "Written", "trained_tokens": "Trained"}
@@ -78,4 +78,4 @@ def show_table(lines: Sequence[UsageLine], title: str) -> None:
             "Stored": [show.bytes_(line.stored_bytes) for line in lines],
         }
     )
-    st.dataframe(table, hide_index=True, key="usage_table")
+    st.dataframe(table, placeholder=digits.NULL, hide_index=True, key="usage_table")

@@ -16,7 +16,7 @@ from core import datasets, fine_tuning, models
 from core.errors import NotFound
 from core.people.users import User
 from core.training import METHODS, Hyperparameters
-from core.ui import dialogs, places, show
+from core.ui import dialogs, digits, places, show
 from core.ui.fine_tuning import checkpoint_view
 from core.ui.fine_tuning.jobs import job_cards, job_charts, job_log, job_rows, job_samples, job_zoom
 from core.ui.fine_tuning.jobs.job_charts import LINE_HEIGHT, Points, Series
@@ -214,6 +214,7 @@ def show_settings(job: fine_tuning.Job) -> None:
     rows += [("Seed", "", str(job.seed)), ("Held back for validation", "", f"{job.validation_fraction:.0%}")]
     st.dataframe(
         pd.DataFrame(rows, columns=["Setting", "As asked", "As run"]),
+        placeholder=digits.NULL,
         hide_index=True,
         key="job_settings_table",
         alt="Settings of this job as asked and as run",
