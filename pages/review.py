@@ -13,6 +13,7 @@ from core.ui.uploads import (
     review_columns,
     review_import,
     review_options,
+    review_questions,
     review_rows,
     review_state,
     waiting_uploads,
@@ -125,7 +126,8 @@ with show.guarded():
     with bar:
         review_import.show_bar(review)
     review_rows.show_trouble(review)
-    review_rows.show_notes(review)
+    review_questions.show_questions(review)
+    review_questions.show_notes(review)
     show_reading(review)
     if review.look.columns:
         show_tables(review)

@@ -320,3 +320,43 @@ def test_rows_can_be_appended_instead(visit: Visit, ada: User, arrive: Arrive) -
         2,
         3,
     )
+
+
+def test_a_question_is_answered_with_one_click_and_back(visit: Visit, ada: User, arrive: Arrive) -> None:
+    made = arrive(ada, "ships.csv", "ship,built\nElli,01/02/1990\nMira,03/12/1985\n")
+    app = visit(ada, "review", id=made.id)
+    assert not app.exception
+    assert "written day first or month first?" in text_of(app)
+    firsts = [one.value["is read as"].iloc[0] for one in app.table]
+    assert firsts == ["1 February 1990", "2 January 1990"]
+    assert app.button(key="review_answer_0_0").disabled
+    app.button(key="review_answer_0_1").click().run()
+    assert uploads.chosen(ada, made.id).options.date_format == "%m/%d/%Y"
+    assert app.selectbox(key="review_date_format").value == "%m/%d/%Y"
+    assert app.button(key="review_answer_0_1").disabled
+    assert "1990-01-02" in list(app.dataframe[0].value["built"])
+    app.button(key="review_answer_0_0").click().run()
+    assert "1990-02-01" in list(app.dataframe[0].value["built"])
+
+
+def test_an_answer_about_types_leaves_what_was_chosen_elsewhere(
+    visit: Visit, ada: User, arrive: Arrive
+) -> None:
+    made = arrive(ada, "book.csv", "section,pages\n1.9,3\n1.10,4\n")
+    uploads.choose(ada, made.id, IngestOptions(types={"pages": "VARCHAR"}))
+    app = visit(ada, "review", id=made.id)
+    app.button(key="review_answer_0_1").click().run()
+    assert uploads.chosen(ada, made.id).options.types == {"pages": "VARCHAR", "section": "DOUBLE"}
+    assert "DOUBLE" in [one.value for one in app.selectbox if one.label == "Type of the column section"]
+    app.button(key="review_answer_0_0").click().run()
+    assert uploads.chosen(ada, made.id).options.types == {"pages": "VARCHAR"}
+
+
+def test_a_note_has_the_button_that_undoes_it(visit: Visit, ada: User, arrive: Arrive) -> None:
+    made = arrive(ada, "prices.csv", "price\n12.50\n7.00\n")
+    app = visit(ada, "review", id=made.id)
+    assert "zeros behind the point stay" in text_of(app)
+    app.button(key="review_offer_0_0").click().run()
+    assert not app.exception
+    assert uploads.chosen(ada, made.id).options.types == {"price": "VARCHAR"}
+    assert "zeros behind the point stay" not in text_of(app)
