@@ -7,6 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const held = parentElement.activeElement?.dataset?.id ?? parentElement.getRootNode().activeElement?.dataset?.id
   const ask = name => setTriggerValue("sorted", name)
 
+  parentElement.querySelector("table").classList.remove("skeleton")
   head.replaceChildren(headers(data, ask))
   fillOrder(order, data, ask)
   body.replaceChildren(...data.rows.map(row => drawRow(row, data.columns)))

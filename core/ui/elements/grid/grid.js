@@ -17,6 +17,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   clearTimeout(before.waiting)
   grid.frame.setAttribute("aria-busy", "false")
+  grid.frame.classList.remove("skeleton")
   grid.table.setAttribute("aria-label", data.label)
   grid.table.setAttribute("aria-rowcount", data.total + 1)
   grid.table.setAttribute("aria-colcount", data.columns.length + 1)
