@@ -91,9 +91,10 @@ def _begin(new: NewSplit) -> None:
 def _make(user: User, version: Version, new: NewSplit) -> None:
     """In the place of the form; when it fails, the form comes back below the reason."""
     # an element, not a container: it takes the form away at once
-    st.markdown(":material/call_split: Making the parts")
+    said = st.markdown(":material/call_split: Making the parts")
     with st.spinner("All rows are read …", show_time=True), show.guarded():
         st.session_state[MADE] = [dataset.id for dataset in datasets.split(user, version.id, new)]
+    said.empty()
 
 
 def forget_made() -> None:

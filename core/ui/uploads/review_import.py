@@ -30,13 +30,14 @@ def show_import(review: Review) -> None:
     request: _Asked = st.session_state.pop(f"{IMPORTING}_as")
     st.session_state.pop(IMPORTING)
     # an element, not a container: it takes the form away at once
-    st.markdown(f":material/download_done: Importing **{show.plain(review.upload.filename)}**")
+    said = st.markdown(f":material/download_done: Importing **{show.plain(review.upload.filename)}**")
     with st.spinner("The whole file is read and checked …", show_time=True), show.guarded():
         result = _import_all(review, request) if request.act == "all" else _import_one(review, request)
         if isinstance(result, list):
             show.flash(f"{show.count(len(result), 'dataset')} made of {review.upload.filename}.")
             places.go("datasets")
         open_result(result)
+    said.empty()
 
 
 def show_bar(review: Review) -> None:

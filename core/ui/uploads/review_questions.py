@@ -1,8 +1,8 @@
 """What is not certain about an upload, as questions: each reading with its first cells, one click to choose;
 and what was decided without asking, with what undoes it.
 
-Keys: ``review_question_{about}_{n}``, in it ``review_answer_{n}_{m}`` for the reading m; ``review_notes``, in
-it ``review_offer_{n}_{m}``.
+Keys: ``review_question_{about}_{n}``, in it ``review_answer_{n}_{m}`` for another reading; ``review_notes``,
+in it ``review_offer_{n}_{m}``.
 """
 
 from typing import Any
@@ -50,23 +50,18 @@ def show_notes(review: Review) -> None:
 
 def _show_reading(review: Review, reading: dict[str, Any], *, key: str) -> None:
     is_current = bool(reading["is_current"])
-    st.markdown(f"**{show.plain(reading['label'])}**" + (" :primary-badge[Read like this]" * is_current))
+    mark = " :primary-badge[:material/check: As it is read now]" if is_current else ""
+    st.markdown(f"**{show.plain(reading['label'])}**{mark}")
     names = [show.plain(_cut(name)) or " " for name in reading["columns"]]
     rows = [
         [f":gray[*{digits.NULL}*]" if cell is None else show.plain(_cut(cell)) for cell in row]
         for row in reading["rows"]
     ]
     st.table(pd.DataFrame(rows, columns=names, dtype=object), border="horizontal", hide_index=True)
-    st.space("stretch")
-    st.button(
-        "As it is read now" if is_current else "Read it like this",
-        key=key,
-        disabled=is_current,
-        type="tertiary" if is_current else "secondary",
-        icon=":material/check:" if is_current else None,
-        on_click=review_state.answer,
-        args=(review, reading["change"]),
-    )
+    if not is_current:
+        st.space("stretch")
+        args = (review, reading["change"])
+        st.button("Read it like this", key=key, on_click=review_state.answer, args=args)
 
 
 def _cut(text: str) -> str:

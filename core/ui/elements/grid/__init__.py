@@ -81,7 +81,7 @@ def show(key: str, sheet: Sheet, *, on_act: Callable[[dict[str, Any]], None]) ->
 def _height(sheet: Sheet) -> float:
     """In rem; no cell has more than one line."""
     head = 7.6 if any(column.strip for column in sheet.columns) else 2.3
-    return head + 2.1 * max(len(sheet.rows), 2.6)
+    return head + 2.27 * max(len(sheet.rows), 2.6)
 
 
 def text(value: Any) -> str | None:
