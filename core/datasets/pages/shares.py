@@ -71,7 +71,7 @@ def _counted(
     bound: list[Any] = []
     for name, column in asked.items():
         if column.get("histogram"):
-            parts.append(profile.bars(known[name], column["histogram"]["edges"]))
+            parts.append(profile.bars(dict(known[name]), column["histogram"]["edges"]))
         for one in _values(column, values):
             test = _equals(name, known, one["value"])
             parts.append(f"count(*) FILTER (WHERE {test.sql or 'false'})")

@@ -50,7 +50,7 @@ def show_notes(review: Review) -> None:
 
 def _show_reading(review: Review, reading: dict[str, Any], *, key: str) -> None:
     is_current = bool(reading["is_current"])
-    mark = " :primary-badge[:material/check: As it is read now]" if is_current else ""
+    mark = " :green-badge[:material/check: As it is read now]" if is_current else ""
     st.markdown(f"**{show.plain(reading['label'])}**{mark}")
     names = [show.plain(_cut(name)) or " " for name in reading["columns"]]
     rows = [
