@@ -13,6 +13,7 @@ from core.ui.uploads import (
     review_columns,
     review_import,
     review_options,
+    review_questions,
     review_rows,
     review_state,
     waiting_uploads,
@@ -82,6 +83,17 @@ def show_tables(review: Review) -> None:
             review_columns.show_columns(review)
 
 
+def show_form(review: Review) -> None:
+    show_facts(review)
+    review_import.show_bar(review)
+    review_rows.show_trouble(review)
+    review_questions.show_questions(review)
+    review_questions.show_notes(review)
+    show_reading(review)
+    if review.look.columns:
+        show_tables(review)
+
+
 def show_gone() -> None:
     show.header("Review before the import", icon="fact_check")
     show.empty(
@@ -116,16 +128,11 @@ if upload.state != "received":
     st.stop()
 
 review_state.turn_to(upload)
-show_header(user, upload)
-facts, bar = st.container(), st.container()
+with st.container():
+    show_header(user, upload)
 with show.guarded():
     review = review_state.open_review(user, upload)
-    with facts:
-        show_facts(review)
-    with bar:
-        review_import.show_bar(review)
-    review_rows.show_trouble(review)
-    review_rows.show_notes(review)
-    show_reading(review)
-    if review.look.columns:
-        show_tables(review)
+    if review_import.is_asked_for(upload):
+        review_import.show_import(review)
+    with st.container(key="review_form"):
+        show_form(review)

@@ -68,7 +68,7 @@ from core.datasets.rows import require_readable
 from core.datasets.splits import NewSplit, SplitCounts, count_split, split
 from core.datasets.training_views import TrainingView, training_preview, training_report, view_for_training
 from core.datasets.values import Content, Dataset, Profile, Sample, SqlTable, TrainingReport, Version
-from core.datasets.views import View, open_view, rows_of
+from core.datasets.views import View, open_view, rows_of, shares_of
 from core.readers import IngestOptions
 
 __all__ = [
@@ -134,6 +134,7 @@ __all__ = [
     "rows_of",
     "samples",
     "set_retention",
+    "shares_of",
     "split",
     "sql_tables",
     "start_report",

@@ -30,6 +30,7 @@ SORTABLE = {
     "updated_at": DatasetRow.updated_at,
     "name": func.lower(DatasetRow.name),
     "size_bytes": DatasetVersionRow.original_bytes,
+    "stored_bytes": DatasetVersionRow.size_bytes,
     "num_rows": DatasetVersionRow.num_rows,
     "num_columns": DatasetVersionRow.num_columns,
     "version": DatasetVersionRow.number,

@@ -70,7 +70,8 @@ class Dataset:
     latest_version_id: str | None
     num_rows: int
     num_columns: int
-    size_bytes: int  # of the uploaded file
+    size_bytes: int  # of the uploaded file, or of what an edit, a query or a program handed over
+    stored_bytes: int  # of the Parquet, zero before it is ready
     sha256: str | None  # of the uploaded bytes
     format: str  # table, or that of its training rows
     status: str  # processing, ready or failed
@@ -209,6 +210,7 @@ def present(row: DatasetRow, shown: DatasetVersionRow) -> Dataset:
         num_rows=shown.num_rows,
         num_columns=shown.num_columns,
         size_bytes=shown.original_bytes,
+        stored_bytes=shown.size_bytes,
         sha256=shown.sha256,
         format=shown.format,
         status=shown.status,

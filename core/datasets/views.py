@@ -14,8 +14,9 @@ from pydantic import Field
 from core import storage
 from core.cells import json_safe
 from core.datasets import looking, pages, reports, rows
-from core.datasets.pages import Preview, files
+from core.datasets.pages import Preview, files, shares
 from core.datasets.pages.filters import Filter
+from core.datasets.pages.shares import ColumnShare
 from core.datasets.values import Content, Version
 from core.errors import ValidationError
 from core.fields import Input, parse
@@ -104,6 +105,26 @@ def rows_of(
         cut=cut,
         max_limit=MAX_LIMIT,
     )
+
+
+def shares_of(
+    user: User, dataset_id: str, view: View, statistics: Mapping[str, Mapping[str, Any]], *, values: int
+) -> dict[str, ColumnShare]:
+    """How many of the view's rows each bar and each of the first ``values`` commonest values of its columns
+    holds; ``statistics`` are the columns' of the version. Empty when all rows are meant, or when counting
+    takes too long."""
+    if not view.narrows:
+        return {}
+    version = _version(user, dataset_id, view)
+    chosen = pages.select(
+        storage.parquet_path(version.id),
+        version.columns,
+        only=view.columns,
+        where=view.where,
+        search=view.search,
+        lines=_lines(user, version, view),
+    )
+    return shares.of(chosen, version.columns, statistics, values=values) or {}
 
 
 def open_view(user: User, dataset_id: str, view: View, *, as_: str) -> Content:

@@ -7,7 +7,7 @@ publishing comes after (``core.ingest``).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from core import sql_types
 from core.errors import DiskFull, UnreadableFile, ValidationError, is_full_disk
 from core.readers import big_integers
 from core.readers.options import IngestOptions
+from core.readers.questions import NoteOffer, Question
 from core.readers.rejects import Rejects
 from core.readers.sql import clean_names, describe, literal, quoted
 
@@ -63,7 +64,7 @@ class ReadTask:
     to ``target``, with ``work`` for what is thrown away.
 
     ``most_rows``: it is only a look, of which so many rows will do. ``is_head``: the source was cut off
-    behind a line.
+    behind a line. ``is_look``: somebody looks, and can be asked what is not clear.
     """
 
     source: Path
@@ -75,6 +76,7 @@ class ReadTask:
     progress: WorkProgress
     most_rows: int | None = None
     is_head: bool = False
+    is_look: bool = False
 
     def __post_init__(self) -> None:
         self.rejects = Rejects(self.work / "rejects.jsonl")
@@ -84,20 +86,29 @@ class ReadTask:
         ] = {}  # types of columns for which the user chose others while they were read
         self.renamed: set[str] = set()  # keys of JSON that another key differs from only by case
         self.kept_as_taught: list[str] = []  # columns that would have another type if no model learned them
+        self.as_detected: dict[str, str] = {}  # that type
 
 
 @dataclass
 class Reading:
     """What a reader decided, for people.
 
-    ``num_rows``: of the whole file, where it is known without reading it.
+    ``num_rows``: of the whole file, where it is known without reading it. ``questions``: of a look, what is
+    not certain. ``offers``: how what a note says can be undone.
     """
 
     detected: dict[str, Any] = field(default_factory=dict)
     num_rows: int | None = None
+    questions: list[Question] = field(default_factory=list)
+    offers: list[NoteOffer] = field(default_factory=list)
 
-    def note(self, sentence: str) -> None:
+    def note(self, sentence: str, *offers: NoteOffer) -> None:
         self.detected.setdefault("notes", []).append(sentence)
+        self.offers += [replace(offer, note=sentence) for offer in offers]
+
+    def ask(self, question: Question | None) -> None:
+        if question:
+            self.questions.append(question)
 
 
 Read = Callable[[ReadTask], Reading]

@@ -13,12 +13,15 @@ import pyarrow as pa
 from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from core.errors import UnreadableFile, ValidationError
-from core.readers import excel_cells
+from core.readers import alternatives, excel_cells
+from core.readers.alternatives import CELLS
 from core.readers.base import IngestOptions, Reading, ReadTask, write_parquet
+from core.readers.questions import NoteOffer
 from core.readers.sql import clean_names
 from core.readers.unpack import count_zip
 
 _EXACT = 2**53
+MOST_ASKED, MOST_ASKED_BYTES = 10, 5 * 2**20  # sheets tried, and of how big a file
 
 
 def read(task: ReadTask) -> Reading:
@@ -37,6 +40,8 @@ def read(task: ReadTask) -> Reading:
     write_parquet(task, "SELECT * FROM incoming")
     reading.detected["header"] = has_header
     _tell(task, reading, name, body, clean_names(names))
+    if task.is_look:
+        _ask_for_sheet(task, reading, name, (clean_names(names), body))
     return reading
 
 
@@ -49,6 +54,33 @@ def _tell(task: ReadTask, reading: Reading, sheet: str, body: list[list[Any]], n
     ]
     if durations:
         reading.note(f"Durations are kept as text, hours:minutes:seconds: {', '.join(durations[:10])}.")
+
+
+def _ask_for_sheet(
+    task: ReadTask, reading: Reading, name: str, table: tuple[list[str], list[list[Any]]]
+) -> None:
+    """Whether the sheet beside the one that was read is meant; not of a file that takes long to read."""
+    others = [other for other in reading.detected["sheets"] if other != name]
+    if not others or task.source.stat().st_size > MOST_ASKED_BYTES:
+        return
+    tables = {name: table}
+    with CalamineWorkbook.from_path(str(task.source)) as book:
+        for other in others[:MOST_ASKED]:
+            rows = _below_titles(_cells_of(book, other)[0], Reading())
+            if len(rows) > 1:
+                tables[other] = clean_names([_as_text(cell) or "" for cell in rows[0]]), rows[1:]
+                break
+    if len(tables) > 1:
+        in_order = {sheet: tables[sheet] for sheet in reading.detected["sheets"] if sheet in tables}
+        shown = {
+            sheet: (
+                names,
+                [[None if cell == "" else _as_text(cell) for cell in row] for row in below[:CELLS]],
+            )
+            for sheet, (names, below) in in_order.items()
+        }
+        note = next((note for note in reading.detected.get("notes", []) if note.startswith("The sheet ")), "")
+        reading.ask(alternatives.of_tables(shown, name, note=note))
 
 
 def _names(rows: list[list[Any]], reading: Reading) -> tuple[list[str], int]:
@@ -95,7 +127,8 @@ def _below_titles(rows: list[list[Any]], reading: Reading) -> list[list[Any]]:
     filled = [sum(cell != "" for cell in row) for row in rows[:50]]
     skip = next((i for i, count in enumerate(filled) if count > 1), 0)
     if skip:
-        reading.note(f"{skip} row{'s' * (skip > 1)} above the header left out.")
+        keep = NoteOffer("Keep them", {"skip_lines": 0})
+        reading.note(f"{skip} row{'s' * (skip > 1)} above the header left out.", keep)
     reading.detected["skip_lines"] = skip
     return rows[skip:]
 

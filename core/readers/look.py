@@ -68,6 +68,12 @@ class Look:
     None where only the head was read. ``choices``: the fields of IngestOptions that make sense for this kind
     of file. ``skipped``: [[line, message]] of bad rows that were left out. ``error``: {"message", "count",
     "lines": [[line, message]]}; the rows are then those that could be read.
+
+    ``questions``: what is not certain, {"about": "dates", "header", "types" or "table", "ask", "note",
+    "readings": [{"label", "columns", "rows": [[text or null]], "change", "is_current"}]}: two or three ways
+    to read the same first cells. ``note`` is the one of ``detected["notes"]`` that says the same. ``change``
+    holds the options that lead to a reading; its ``types`` are by column, null for the detected one.
+    ``offers``: [{"note", "label", "change"}], how what a note says can be undone.
     """
 
     detected: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +86,8 @@ class Look:
     num_skipped: int = 0
     skipped: list[list[Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    offers: list[dict[str, Any]] = field(default_factory=list)
 
 
 def failed(error: LuthierError, **known: Any) -> Look:
@@ -150,7 +158,7 @@ def _read(
     is_text = opened.suffix in TEXTS
     task = ReadTask(
         opened.path, opened.suffix, work / "data.parquet", work, options, connection, WorkProgress(),
-        most_rows=None if is_text else MOST_ROWS, is_head=opened.is_head,
+        most_rows=None if is_text else MOST_ROWS, is_head=opened.is_head, is_look=True,
     )  # fmt: skip
     reading = reader_for(opened.suffix)(task)
     detected = [type_ for _, type_ in describe(connection, f"FROM read_parquet({literal(str(task.target))})")]
@@ -172,6 +180,8 @@ def _read(
         choices=choices,
         num_skipped=task.rejects.count,
         skipped=[[line, message] for line, message in task.rejects.first],
+        questions=[asdict(question) for question in reading.questions],
+        offers=[asdict(offer) for offer in reading.offers],
     )
 
 

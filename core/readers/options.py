@@ -88,7 +88,7 @@ class IngestOptions(Input):
         None, title="File in the archive", description="Which file of a ZIP archive to read.", max_length=1000
     )
     types: dict[str, str] | None = Field(
-        None, title="Types", description="Type per column. Others are detected.", max_length=10_000
+        None, title="Types", description="Type per column; null and all others: detected.", max_length=10_000
     )
     names: dict[str, str] | None = Field(
         None, title="Names", description="New name per column.", max_length=10_000
@@ -122,6 +122,13 @@ class IngestOptions(Input):
             return codecs.lookup(value).name
         except (LookupError, UnicodeError) as error:
             raise ValueError("is not a known encoding; try utf-8, utf-16, cp1252 or latin-1") from error
+
+    @field_validator("types", mode="before")
+    @classmethod
+    def _null_means_detected(cls, types: object) -> object:
+        if not isinstance(types, dict):
+            return types
+        return {name: type_ for name, type_ in types.items() if type_ is not None} or None
 
     @field_validator("types")
     @classmethod

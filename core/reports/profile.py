@@ -187,7 +187,7 @@ def _aggregates(column: Column, bounds: Bounds | None) -> dict[str, str]:
         if is_list(type_):
             aggregates |= {"empty": f"count(*) FILTER (len({name}) = 0)", **_of_lengths(f"len({name})")}
     if bounds is not None:
-        aggregates["bars"] = _bars(column, bounds)
+        aggregates["bars"] = bars(column, _edges(column["type"], bounds))
     return aggregates
 
 
@@ -314,12 +314,12 @@ def _edges(type_: str, bounds: Bounds) -> list[float]:
     return [low, *sorted(edge for edge in inner if low < edge < last), last]
 
 
-def _bars(column: Column, bounds: Bounds) -> str:
-    """Rows per bar, a bar's lower edge included.
+def bars(column: Column, edges: Sequence[float]) -> str:
+    """SQL of the rows per bar, a bar's lower edge included; :func:`counts_per_bar` reads its answer.
 
     DuckDB's bins include their upper edge, so both are counted negative.
     """
-    type_, edges = column["type"], _edges(column["type"], bounds)
+    type_ = column["type"]
     value = _as_number(column)
     if type_ in FLOATS:
         value = f"CASE WHEN isfinite({value}) THEN {value} END"
@@ -341,14 +341,21 @@ def _edge(type_: str, edge: float) -> str:
     return f"'{min(max(Decimal(repr(edge)), largest.copy_negate()), largest):f}'"
 
 
-def _histogram(bars: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:
-    if bounds is None or not bars:
+def _histogram(counted: Any, type_: str, bounds: Bounds | None) -> dict[str, Any] | None:
+    if bounds is None or not counted:
         return None
     edges = _edges(type_, bounds)
-    counts = [count for _, count in (bars.items() if isinstance(bars, dict) else bars)]
+    return {"edges": edges, "counts": counts_per_bar(counted, edges)}
+
+
+def counts_per_bar(counted: Any, edges: Sequence[float]) -> list[int]:
+    """From left to right, of what the SQL of :func:`bars` answered; nothing counted is zero everywhere."""
+    if not counted:
+        return [0] * (len(edges) - 1)
+    counts = [count for _, count in (counted.items() if isinstance(counted, dict) else counted)]
     # without the infinities behind; the first is then what equals the last edge
     counts = counts[: len(edges)][::-1]
-    return {"edges": edges, "counts": [*counts[:-2], counts[-2] + counts[-1]]}
+    return [*counts[:-2], counts[-2] + counts[-1]]
 
 
 def _count_values(connection: duckdb.DuckDBPyConnection, source: str, column: ColumnProfile) -> None:

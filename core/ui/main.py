@@ -35,9 +35,10 @@ def show_account(user: User) -> None:
 def scroll_up(page: str) -> None:
     """A page opens at its top: the browser would keep the scroll position
     of the page whose button led to it."""
+    place = st.empty()  # in each run: what follows stands at the same place, so that it can be taken away
     if st.session_state.get(SHOWN_PAGE, page) != page:
         script = """document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);"""
-        st.html(f"<script>{script} // {page}</script>", unsafe_allow_javascript=True)
+        place.html(f"<script>{script} // {page}</script>", unsafe_allow_javascript=True)
     st.session_state[SHOWN_PAGE] = page
 
 

@@ -85,15 +85,15 @@ def page(
     """
     _check_range(limit, offset, max_limit)
     chosen = select(parquet, columns, only=only, order_by=order_by, where=where, search=search, lines=lines)
-    with _while_it_is_there(parquet), _cursor() as cursor:
-        total = _count(cursor, chosen) if chosen.condition.sql else num_rows
-        numbers = _numbers(cursor, chosen, limit, offset, total)
+    with _while_it_is_there(parquet), cursor() as opened:
+        total = _count(opened, chosen) if chosen.condition.sql else num_rows
+        numbers = _numbers(opened, chosen, limit, offset, total)
         types = {column["name"]: dict(column) for column in columns}
         names = [
             f"left({quoted(n)}, {cut})" if cut and types[n]["type"] == "VARCHAR" else quoted(n)
             for n in chosen.shown
         ]
-        rows = _fetch(cursor, chosen, numbers, names, present)
+        rows = _fetch(opened, chosen, numbers, names, present)
     items = [{"line": number + 1, "data": rows[number]} for number in numbers if number in rows]
     return Preview(items, total, limit, offset, [types[name] for name in chosen.shown])
 
@@ -167,23 +167,24 @@ def _shared() -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def _cursor() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor of the shared DuckDB that is interrupted at the deadline."""
-    cursor = _shared().cursor()
-    cursor.execute("SET TimeZone = 'UTC'")
-    deadline = threading.Timer(SECONDS, cursor.interrupt)
+def cursor(*, seconds: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor of the shared DuckDB that is interrupted at the deadline, after SECONDS if none is said."""
+    seconds = seconds or SECONDS
+    opened = _shared().cursor()
+    opened.execute("SET TimeZone = 'UTC'")
+    deadline = threading.Timer(seconds, opened.interrupt)
     deadline.daemon = True
     deadline.start()
     try:
         with conversions_named():
-            yield cursor
+            yield opened
     except duckdb.InterruptException as error:
         raise QueryTimeout(
-            f"Finding these rows took longer than {SECONDS:g} seconds. Filter by fewer columns first."
+            f"Finding these rows took longer than {seconds:g} seconds. Filter by fewer columns first."
         ) from error
     finally:
         deadline.cancel()
-        cursor.close()
+        opened.close()
 
 
 def _ordering(order_by: str | None, known: Mapping[str, Any]) -> str:
@@ -196,8 +197,8 @@ def _ordering(order_by: str | None, known: Mapping[str, Any]) -> str:
 
 def count(chosen: Selection) -> int:
     """How many rows are meant. Raises as :func:`page` does."""
-    with _cursor() as cursor:
-        return _count(cursor, chosen)
+    with cursor() as opened:
+        return _count(opened, chosen)
 
 
 def forget_counts() -> None:

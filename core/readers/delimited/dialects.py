@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import UnreadableFile
 from core.readers.base import Reading, ReadTask
 from core.readers.delimited.records import records
+from core.readers.questions import NoteOffer
 
 SAMPLE_CHARACTERS = 1 << 20
 FITTED_LINES = 2000
@@ -86,17 +87,22 @@ def _tell(reading: Reading, dialect: Dialect, lines: Sequence[str]) -> None:
     # of the lines of comments only their ends are left
     above = sum(bool(line.strip()) for line in lines[: dialect.skip]) if dialect.comment else dialect.skip
     if above:
-        reading.note(f"{above} line{'s' * (above > 1)} above the header left out.")
+        reading.note(
+            f"{above} line{'s' * (above > 1)} above the header left out.",
+            NoteOffer("Keep them", {"skip_lines": 0}),
+        )
     if dialect.comment:
         reading.detected["comment"] = dialect.comment
         reading.note(
             f"Lines that begin with {dialect.comment} were left out as comments. "
-            "If they belong to the table, state 0 lines above it."
+            "If they belong to the table, state 0 lines above it.",
+            NoteOffer("Keep them", {"skip_lines": 0, "comment": None}),
         )
     if dialect.width == 1 and (mark := _unknown_delimiter(lines)):
         reading.note(
             f"It was read as one column. Every line holds as many {mark!r} as the first: choose it as "
-            "the delimiter if it separates values."
+            "the delimiter if it separates values.",
+            NoteOffer("Cut at it", {"delimiter": mark}),
         )
 
 

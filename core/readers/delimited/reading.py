@@ -12,7 +12,7 @@ text.
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,13 @@ from core.readers.base import (
     write_parquet,
 )
 from core.readers.chosen_types import misfit
-from core.readers.delimited import headers
+from core.readers.delimited import headers, telling
 from core.readers.delimited.dialects import DEFAULT_LINE, Dialect, RowSample, sample_of, settle_dialect
 from core.readers.delimited.records import Record, problem_of, records
 from core.readers.sql import clean_names, literal
 from core.readers.text_types import column_types
 from core.readers.text_types.column_types import MISFIT, TextColumn
 from core.readers.text_types.taught import taught
-from core.sql_types import is_decimal, size_of_decimal
 
 ANSWERS_AT_ONCE = 2000
 WIDE = 2000
@@ -94,7 +93,7 @@ def _convert(
     if sample.is_all:
         # nothing in it: text
         columns = [replace(c, candidates=()) if c.unseen and not c.chosen else c for c in columns]
-    elif any(column.unseen or _is_unclear(column) for column in columns):
+    elif any(column.unseen or telling.is_unclear(column) for column in columns):
         columns = _settled(source, path, columns, task)
     try:
         _write(source, path, columns, sample, task)
@@ -106,7 +105,7 @@ def _convert(
         if misfits:
             _reject_misfits(misfits, origin or (path, dialect), has_header, task)
         _write(source, path, columns, sample, task, skips=bool(misfits))
-    _tell(reading, has_header, columns, sample, task)
+    telling.tell(reading, has_header, columns, sample, task)
 
 
 def _columns_of(sample: RowSample, dialect: Dialect, task: ReadTask) -> tuple[bool, list[TextColumn]]:
@@ -142,14 +141,10 @@ def _as_chosen_or_taught(found: list[TextColumn], rows: list[list[str]], task: R
             columns.append(column_types.propose(column.name, values, task.options, taught=True))
             if columns[i].type != column.type and not column.unseen:
                 task.kept_as_taught.append(column.name)
+                task.as_detected[column.name] = column.type
         else:
             columns.append(column)
     return columns
-
-
-def _is_unclear(column: TextColumn) -> bool:
-    """Day first or month first: a later row may tell."""
-    return len({c.format for c in column.candidates if c.format}) > 1
 
 
 def _settled(source: str, path: Path, columns: list[TextColumn], task: ReadTask) -> list[TextColumn]:
@@ -287,72 +282,6 @@ def _wrong_width(record: Record, dialect: Dialect) -> str | None:
         return None
     where = f"column {min(count, width) + 1}"
     return f"{count} value{'s' * (count != 1)} where the first row has {width} (from {where})"
-
-
-def _tell(
-    reading: Reading, has_header: bool, columns: list[TextColumn], sample: RowSample, task: ReadTask
-) -> None:
-    reading.detected["header"] = has_header
-    rows = sample.rows[has_header:]
-    if task.options.header is None and (question := headers.question(has_header, columns, sample.rows)):
-        reading.note(question)
-    _tell_dates(reading, columns, rows, task)
-    kept = [
-        column.name
-        for i, column in enumerate(columns)
-        if not column.candidates
-        and not column.chosen
-        and column_types.is_nearly_number(row[i] for row in rows)
-        and column.name not in task.kept_as_taught
-    ]
-    rounded = [c.name for c in columns if c.candidates and c.candidates[0].is_rounded]
-    decimals = [c for c in columns if not c.chosen and is_decimal(c.type)]
-    scaled = [c.name for c in decimals if size_of_decimal(c.type)[1]]
-    for names, sentence in (
-        (kept, "Kept as text, because reading it as numbers would change it: {}."),
-        (scaled, "Read as decimals, so that zeros behind the point stay: {}."),
-        (
-            rounded,
-            "Rounded, because a number holds no more than 17 digits: {}. Choose Text to keep them all.",
-        ),
-        (task.kept_as_taught, "Kept as text as it was written, because models learn it: {}."),
-    ):
-        if names:
-            reading.note(sentence.format(_listed(names)))
-    for column in columns:
-        if column.left_out:
-            reading.note(f"Left out of the numbers in {column.name}: {' '.join(column.left_out)}.")
-
-
-def _tell_dates(reading: Reading, columns: list[TextColumn], rows: list[list[str]], task: ReadTask) -> None:
-    unclear = [
-        column.name
-        for i, column in enumerate(columns)
-        if not column.candidates
-        and not column.chosen
-        and column_types.has_unclear_century(row[i] for row in rows)
-    ]
-    if unclear and not task.options.date_format:
-        reading.note(
-            f"Kept as text, because the years of two digits may be of either century: {_listed(unclear)}. "
-            "Give a date format such as %d/%m/%y to read them as dates."
-        )
-    dated = [column for column in columns if column.candidates and column.candidates[0].format]
-    if dated:
-        format_ = reading.detected["date_format"] = str(dated[0].candidates[0].format)
-        order = {"%d": "day first", "%m": "month first"}.get(format_[:2])
-        if order and not task.options.date_format:
-            either = " Both orders fit." if _is_unclear(dated[0]) else ""
-            names = _listed([column.name for column in dated])
-            reading.note(
-                f"Dates in {names} were read {order} ({format_}).{either} Give a date format to change it."
-            )
-    elif task.options.date_format:
-        reading.note(f"No column fits the date format {task.options.date_format}.")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _without_comments(path: Path, dialect: Dialect, task: ReadTask) -> Path:

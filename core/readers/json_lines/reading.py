@@ -16,7 +16,7 @@ import duckdb
 from core.errors import UnreadableFile
 from core.readers import text
 from core.readers.base import Reading, ReadTask, require_date_format, unreadable_rows, write_parquet
-from core.readers.json_lines import types, wrapped
+from core.readers.json_lines import telling, types, wrapped
 from core.readers.json_lines.documents import Element, elements
 from core.readers.json_lines.rows import parse_row, without_case_twins
 from core.readers.json_lines.types import OBJECT_BYTES, JsonColumns
@@ -71,7 +71,9 @@ def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None
     reasons = types.changed(task, layout, plain, columns)
     if reasons:
         _write(plain, layout, replace(columns, types=columns.types | dict.fromkeys(reasons, "JSON")), task)
-    types.tell(reading, task, columns)
+    telling.tell(
+        reading, task, columns, telling.JsonSource(types.layout_select(layout, columns.types), [str(plain)])
+    )
     for name, reason in reasons.items():
         reading.note(f"{name} is kept as JSON, because {reason}.")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core import sql_types
-from core.readers.base import Reading, ReadTask
+from core.readers.base import ReadTask
 from core.readers.json_lines.casts import pointer
 from core.readers.sql import describe, literal, quoted
 from core.readers.text_types import column_types
@@ -32,6 +32,7 @@ class JsonColumns:
 
     types: dict[str, str]
     dated: dict[str, TextColumn] = field(default_factory=dict)
+    unclear: dict[str, list[str]] = field(default_factory=dict)  # forms that fit as well as each other
 
     def reads(self) -> list[TextColumn]:
         return [self.dated.get(name, TextColumn(name, ())) for name in self.types]
@@ -51,7 +52,8 @@ def kept(task: ReadTask, inferred: Sequence[tuple[str, str]]) -> JsonColumns:
     words = taught(
         [name for name, _ in inferred], are_numbers=[n for n, t in inferred if sql_types.is_number(t)]
     )
-    task.kept_as_taught = [n for n, t in inferred if n in words and t in _MOMENTS and n not in wanted]
+    task.as_detected = {n: t for n, t in inferred if n in words and t in _MOMENTS and n not in wanted}
+    task.kept_as_taught = list(task.as_detected)
     plain = {name: _plain_type(type_) for name, type_ in inferred}
     task.detected = {name: plain[name] for name in wanted if name in plain}
     free = [name for name in plain if name not in words and name not in wanted]
@@ -101,8 +103,14 @@ def settled(task: ReadTask, source: str, parameters: Sequence[str], columns: Jso
     ).fetchall()
     rest = iter(answers)
     told = [(int(next(rest)), [next(rest) is not False for _ in column.candidates]) for column in asked]
-    certain = {column.name: _certain(column) for column in column_types.settle(asked, told)}
-    return replace(columns, dated=columns.dated | certain)
+    found = column_types.settle(asked, told)
+    certain = {column.name: _certain(column) for column in found}
+    unclear = {
+        column.name: [str(c.format) for c in column.candidates]
+        for column in found
+        if column.candidates and not certain[column.name].candidates
+    }
+    return replace(columns, dated=columns.dated | certain, unclear=columns.unclear | unclear)
 
 
 def _certain(column: TextColumn) -> TextColumn:
@@ -116,21 +124,6 @@ def is_uncertain(columns: JsonColumns) -> bool:
     return any(
         len(column.candidates) > 1 and column.candidates[0].format for column in columns.dated.values()
     )
-
-
-def tell(reading: Reading, task: ReadTask, columns: JsonColumns) -> None:
-    for name, column in columns.dated.items():
-        if not column.candidates:
-            reading.note(
-                f"Kept as text, because its dates have no form that all of them fit and no other: {name}. "
-                "Give a date format to read it."
-            )
-        elif column.candidates[0].format:
-            reading.detected["date_format"] = column.candidates[0].format
-            reading.note(f"Dates in {name} were read as {column.candidates[0].format}.")
-    if task.kept_as_taught:
-        names = ", ".join(task.kept_as_taught[:10])
-        reading.note(f"Kept as text as it was written, because models learn it: {names}.")
 
 
 def changed(task: ReadTask, layout: str, path: Path, columns: JsonColumns) -> dict[str, str]:

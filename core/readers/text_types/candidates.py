@@ -168,6 +168,17 @@ def _is_date(value: str, format_: str, looks: Callable[[str], object] | None, *,
     return not is_past or moment.date() <= now().date()
 
 
+def two_digit_years(values: Iterable[str]) -> list[str]:
+    """The date formats with years of two digits that all these values have."""
+    filled = {value.strip() for value in values if value.strip()}
+    forms = [(format_, re.compile(_shape(format_))) for format_ in _DATE_FORMATS if "%y" in format_]
+    return [
+        format_
+        for format_, looks in forms
+        if filled and all(_is_date(value, format_, looks.fullmatch, is_past=False) for value in filled)
+    ]
+
+
 BOOLEAN = Candidate(
     "BOOLEAN",
     "({x} IN ('true', 'false') OR lower({x}) IN ('true', 'false'))",

@@ -25,7 +25,7 @@ COLUMNS = [
     {"name": "training", "label": "Training", "sort": "-training", "kind": "training"},
     {"name": "rows", "label": "Rows", "sort": "-num_rows", "kind": "number"},
     {"name": "columns", "label": "Columns", "sort": "-num_columns", "kind": "number"},
-    {"name": "size", "label": "Size", "sort": "-size_bytes", "kind": "number unitless"},
+    {"name": "size", "label": "Stored", "sort": "-stored_bytes", "kind": "number unitless"},
     {"name": "version", "label": "Version", "sort": "-version", "kind": "number unitless version"},
     {"name": "owner", "label": "Owner", "sort": "", "kind": "short least"},
     {"name": "changed", "label": "Changed", "sort": NEWEST, "kind": "short"},
@@ -92,7 +92,8 @@ def build_row(dataset: Dataset, user: User, *, is_doubled: bool) -> dict[str, An
         "progress": dataset.progress if dataset.status == "processing" else None,
         "rows": show.number(dataset.num_rows) if is_ready else None,
         "columns": show.number(dataset.num_columns) if is_ready else None,
-        "size": show.bytes_(dataset.size_bytes),
+        # versions that were edited have no file: what all of them have is compared
+        "size": show.bytes_(dataset.stored_bytes or dataset.size_bytes),
         "version": str(dataset.version) if dataset.version else None,
         "owner": user.name or user.email,
         "changed": show.ago(dataset.updated_at),

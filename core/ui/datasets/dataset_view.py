@@ -44,17 +44,17 @@ def format_badge(format: str) -> str:
 
 
 def facts(dataset: Dataset) -> str:
-    """``7,473 rows · 2 columns · 4.2 MB · version 3 · changed 5 min ago``."""
+    """``7,473 rows · 2 columns · 4.2 MB stored · version 3 · changed 5 min ago``."""
     if dataset.status != "ready":
         words = {"processing": "Being converted", "failed": "Could not be read"}
         return (
-            f"{words.get(dataset.status, dataset.status)} · {show.bytes_(dataset.size_bytes)} · "
+            f"{words.get(dataset.status, dataset.status)} · {show.bytes_(dataset.size_bytes)} uploaded · "
             f"{show.ago(dataset.created_at)}"
         )
     parts = [
         show.count(dataset.num_rows or 0, "row"),
         show.count(dataset.num_columns or 0, "column"),
-        show.bytes_(dataset.size_bytes),
+        f"{show.bytes_(dataset.stored_bytes)} stored",
         f"version {dataset.version}" if (dataset.version or 1) > 1 else "",
         f"changed {show.ago(dataset.updated_at)}",
     ]

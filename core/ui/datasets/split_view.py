@@ -10,9 +10,9 @@ from core.datasets import Dataset, DatasetList, LeakReport, NewSplit, SplitCount
 from core.errors import LuthierError
 from core.fields import parse
 from core.people.users import User
-from core.ui import dialogs, digits, forms, places, show
+from core.ui import dialogs, digits, places, show
 
-MADE = "_made_by_split"
+MADE, ASKED = "_made_by_split", "_asked_split"
 FIRST_SHARES = {"train": 80, "validation": 10, "test": 10}
 STRATA_TYPES = ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "SMALLINT", "TINYINT")
 
@@ -21,9 +21,16 @@ STRATA_TYPES = ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT", "SMALLINT", "TINYINT"
 def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     """Keys: ``split_train``, ``split_validation``, ``split_test`` (percent),
     ``split_seed``, ``split_stratify``, ``split_by``."""
+    if new := st.session_state.pop(ASKED, None):
+        _make(user, version, new)
     if dataset_ids := st.session_state.get(MADE):
         _show_made(user, dataset_ids)
         return
+    with st.container(key="split_form"):
+        _show_form(user, dataset, version)
+
+
+def _show_form(user: User, dataset: Dataset, version: Version) -> None:
     st.caption(
         f"Version {version.version} of {show.plain(dataset.name)}, {show.count(version.num_rows, 'row')}. "
         f"Cut by what is in a row and the seed: equal rows are always in the same part, "
@@ -61,8 +68,7 @@ def ask_to_split(user: User, dataset: Dataset, version: Version) -> None:
     except LuthierError as err:
         show.error(err)
         return
-    forms.submit("split", "Make the parts", lambda: _make(user, version, new), form=False)
-    _settle()
+    st.button("Make the parts", key="split_submit", type="primary", on_click=_begin, args=(new,))
 
 
 def _chosen() -> NewSplit:
@@ -77,22 +83,29 @@ def _chosen() -> NewSplit:
     )
 
 
-def _settle() -> None:
-    """As ``forms.settle``, but what was made is shown in the dialog before it closes."""
-    outcome = st.session_state.pop(forms.OUTCOME.format("split"), None)
-    if isinstance(outcome, LuthierError):
-        show.error(outcome)
-    elif outcome == "done":
-        st.rerun(scope="fragment")
+def _begin(new: NewSplit) -> None:
+    """The run that follows makes the parts, without the form: pressed twice, they are made once."""
+    st.session_state[ASKED] = new
 
 
 def _make(user: User, version: Version, new: NewSplit) -> None:
-    st.session_state[MADE] = [dataset.id for dataset in datasets.split(user, version.id, new)]
+    """In the place of the form; when it fails, the form comes back below the reason."""
+    # an element, not a container: it takes the form away at once
+    said = st.markdown(":material/call_split: Making the parts")
+    with st.spinner("All rows are read …", show_time=True), show.guarded():
+        st.session_state[MADE] = [dataset.id for dataset in datasets.split(user, version.id, new)]
+    said.empty()
 
 
 def forget_made() -> None:
     """Before the dialog opens: it does not show what an earlier one has made."""
     st.session_state.pop(MADE, None)
+    st.session_state.pop(ASKED, None)
+
+
+def is_asked_for() -> bool:
+    """Whether the parts are to be made in this run: then the dialog is open."""
+    return ASKED in st.session_state
 
 
 def _show_counts(counts: SplitCounts, total: int) -> None:

@@ -19,6 +19,8 @@ def show_bar(user: User, dataset: Dataset, shown: Version) -> None:
         if st.button("Split", icon=":material/call_split:", key="versions_split"):
             split_view.forget_made()
             split_view.ask_to_split(user, dataset, shown)
+        elif split_view.is_asked_for():
+            split_view.ask_to_split(user, dataset, shown)
         if st.button("Look for leaks", icon=":material/water_drop:", key="versions_leaks"):
             split_view.ask_for_leaks(user, dataset, shown)
         show_lineage = st.toggle("Lineage", key="lineage", bind="query-params")

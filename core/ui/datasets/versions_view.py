@@ -21,6 +21,7 @@ ORIGINS = {
     "python": ("Python", "code", "blue"),
 }
 SHORT_HASH = 10
+UPLOADED = ("upload", "append")  # origins with a file of their own
 
 
 def show_versions(user: User, dataset: Dataset, shown: Version) -> None:
@@ -89,7 +90,8 @@ def _facts(version: Version, before: Version | None) -> str:
         parts += [
             _rows(version, before),
             show.count(version.num_columns, "column"),
-            show.bytes_(version.size_bytes),
+            f"{show.bytes_(version.size_bytes)} stored",
+            f"{show.bytes_(version.original_bytes)} uploaded" if version.origin in UPLOADED else "",
         ]
         parts += [f"content {show.code((version.content_hash or '')[:SHORT_HASH])}"]
         parts.append(_edited(version))

@@ -19,9 +19,29 @@ IMPORTING, DISCARDED, MADE = "_importing", "_discarded_upload", "_made_of_upload
 REPLACE, APPEND = "Replace its rows", "Append to its rows"
 
 
+def is_asked_for(upload: Upload) -> bool:
+    """Whether the import was just pressed, so that this run makes it."""
+    return st.session_state.get(IMPORTING) == upload.id
+
+
+def show_import(review: Review) -> None:
+    """Make what was asked for, in the place of the form, and leave for it. Comes back when that failed: then
+    the form is drawn again, with what was typed."""
+    request: _Asked = st.session_state.pop(f"{IMPORTING}_as")
+    st.session_state.pop(IMPORTING)
+    # an element, not a container: it takes the form away at once
+    said = st.markdown(f":material/download_done: Importing **{show.plain(review.upload.filename)}**")
+    with st.spinner("The whole file is read and checked …", show_time=True), show.guarded():
+        result = _import_all(review, request) if request.act == "all" else _import_one(review, request)
+        if isinstance(result, list):
+            show.flash(f"{show.count(len(result), 'dataset')} made of {review.upload.filename}.")
+            places.go("datasets")
+        open_result(result)
+    said.empty()
+
+
 def show_bar(review: Review) -> None:
     """Name or note, and the buttons. Keys: ``review_`` and name | mode, note; import, all."""
-    busy = st.session_state.get(IMPORTING) == review.upload.id
     with st.container(border=True, key="review_bar"):
         _show_same(review.upload)
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -35,12 +55,10 @@ def show_bar(review: Review) -> None:
                     key=f"{PREFIX}name",
                     width="stretch",
                 )
-            _button(review, "Importing …" if busy else "Import", "import", busy=busy)
+            _button(review, "Import", "import")
             if review.tables and not review.upload.dataset_id:
                 kind = "sheets" if review.tables_field == "sheet" else "files"
-                _button(review, f"Import all {len(review.tables)} {kind}", "all", busy=busy)
-        if busy:
-            _import(review)
+                _button(review, f"Import all {len(review.tables)} {kind}", "all")
 
 
 def show_discard(user: User, upload: Upload) -> None:
@@ -90,14 +108,14 @@ def _ask_for_version() -> None:
     )
 
 
-def _button(review: Review, label: str, act: str, *, busy: bool) -> None:
+def _button(review: Review, label: str, act: str) -> None:
     is_main = act == "import"
     st.button(
         label,
         key=f"{PREFIX}{act}",
         type="primary" if is_main else "secondary",
         icon=":material/download_done:" if is_main else ":material/dynamic_feed:",
-        disabled=busy or review.look.error is not None,
+        disabled=review.look.error is not None,
         on_click=_begin,
         args=(review.upload.id, act),
     )
@@ -110,7 +128,9 @@ class _Asked:
 
 
 def _begin(upload_id: str, act: str) -> None:
-    """The run that follows imports, with the buttons off: pressed twice, it is imported once."""
+    """The run that follows imports, without the buttons: pressed twice, it is imported once."""
+    if st.session_state.get(IMPORTING) == upload_id:
+        return
     st.session_state[IMPORTING] = upload_id
     st.session_state[f"{IMPORTING}_as"] = _Asked(act, _form())
 
@@ -122,24 +142,6 @@ def _form() -> dict[str, Any]:
         "note": (state.get(f"{PREFIX}note") or "").strip(),
         "append": state.get(f"{PREFIX}mode") == APPEND,
     }
-
-
-def _import(review: Review) -> None:
-    request: _Asked = st.session_state.pop(f"{IMPORTING}_as")
-    st.session_state.pop(IMPORTING)
-    with st.spinner("Importing: the whole file is read and checked …"):
-        try:
-            result = _import_all(review, request) if request.act == "all" else _import_one(review, request)
-        except LuthierError as err:
-            show.flash_error(err)
-            result = None
-    if result is None:
-        st.rerun()
-    elif isinstance(result, list):
-        show.flash(f"{show.count(len(result), 'dataset')} made of {review.upload.filename}.")
-        places.go("datasets")
-    else:
-        open_result(result)
 
 
 def _import_one(review: Review, request: _Asked) -> Dataset | Version:

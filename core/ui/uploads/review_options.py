@@ -113,11 +113,10 @@ def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
         shown = getattr(review.options, field) or review.look.detected.get(field)
         if len(names) > 1:
             about = IngestOptions.model_fields[field]
-            index = names.index(shown) if shown in names else 0
+            st.session_state[f"{PREFIX}{field}"] = shown if shown in names else names[0]
             st.selectbox(
                 about.title or field,
                 names,
-                index=index,
                 key=f"{PREFIX}{field}",
                 on_change=_store,
                 args=(review, field),
@@ -128,9 +127,10 @@ def _pick_table(field: str, listed: str) -> Callable[[Review], None]:
 
 def _pick_lines(review: Review) -> None:
     about, detected = IngestOptions.model_fields["skip_lines"], review.look.detected.get("skip_lines") or 0
+    st.session_state.setdefault(f"{PREFIX}skip_lines", review.options.skip_lines)
     st.number_input(
         about.title or "",
-        value=review.options.skip_lines,
+        value=None,
         min_value=0,
         max_value=10_000,
         step=1,

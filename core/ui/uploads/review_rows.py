@@ -56,18 +56,6 @@ def show_trouble(review: Review) -> None:
         st.warning(message + _listed(look.skipped, look.num_skipped), icon=":material/warning:")
 
 
-def show_notes(review: Review) -> None:
-    """What the reader decided and a person might not expect."""
-    notes = review.look.detected.get("notes") or []
-    if notes:
-        text = (
-            show.plain(str(notes[0]))
-            if len(notes) == 1
-            else "\n".join(f"- {show.plain(str(note))}" for note in notes)
-        )
-        st.info(text, icon=":material/info:")
-
-
 def _skip(review: Review) -> None:
     if review_state.change(review.user, review.upload.id, skip_bad_rows=True):
         st.session_state[f"{PREFIX}skip_bad_rows"] = True

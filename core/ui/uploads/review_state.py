@@ -76,6 +76,22 @@ def change(user: User, upload_id: str, **changes: Any) -> bool:
     return True
 
 
+def answer(review: Review, changes: dict[str, Any]) -> None:
+    """Take a reading that the reader proposes (``core.readers.questions``). Types are by column, None for the
+    detected one; those of other columns stay. The pickers then show what is stored."""
+    whole = dict(changes)
+    if "types" in changes:
+        types = {**(review.options.types or {}), **changes["types"]}
+        whole["types"] = {name: type_ for name, type_ in types.items() if type_}
+    if change(review.user, review.upload.id, **whole):
+        for key in [key for key in st.session_state if isinstance(key, str) and _shows(key, changes)]:
+            del st.session_state[key]
+
+
+def _shows(key: str, changes: dict[str, Any]) -> bool:
+    return key.removeprefix(PREFIX) in changes or ("types" in changes and key.startswith(f"{PREFIX}type_"))
+
+
 def start_over(user: User, upload_id: str) -> None:
     """Everything as detected, whatever an earlier version was read with."""
     if change(user, upload_id, **IngestOptions().model_dump()):

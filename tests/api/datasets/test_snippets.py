@@ -68,13 +68,13 @@ def with_key_for(ada: User, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 def jobs_end(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing trains here: a program that waits for its job sees it cancelled."""
     make_model(None, "base")
-    sleep = time.sleep
+    pause = time.sleep
 
     def cancel_and_sleep(seconds: float) -> None:
         for job in fine_tuning.list_jobs(ada, fine_tuning.JobList()).items:
             if job.finished_at is None:
                 fine_tuning.cancel(ada, job.id)
-        sleep(min(seconds, 0.05))
+        pause(min(seconds, 0.05))
 
     monkeypatch.setattr(time, "sleep", cancel_and_sleep)
 

@@ -45,6 +45,7 @@ def test_pieces_then_a_look_then_gone(as_ada: Caller) -> None:
     assert (done["state"], done["sha256"]) == ("received", hashlib.sha256(CSV).hexdigest())
     look = as_ada.post(f"/api/uploads/{upload_id}/look", {"options": {"header": False}}).json()
     assert [column["type"] for column in look["columns"]] == ["VARCHAR", "VARCHAR"]
+    assert (look["questions"], look["offers"]) == ([], [])
     assert as_ada.post(f"/api/uploads/{upload_id}/look", {"options": {"delimiter": "ab"}}).status_code == 422
     assert as_ada.delete(f"/api/uploads/{upload_id}").status_code == 204
     assert as_ada.get(f"/api/uploads/{upload_id}").status_code == 404

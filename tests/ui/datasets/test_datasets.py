@@ -57,7 +57,7 @@ def test_a_row_tells_everything_at_a_glance(visit: Visit, ada: User, dataset_of:
         "Ada",
     )
     assert (row["size"], row["changed"], row["href"]) == (
-        f"{made.size_bytes} B",
+        show.bytes_(made.stored_bytes),
         "just now",
         f"dataset?id={made.id}",
     )

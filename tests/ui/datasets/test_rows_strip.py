@@ -8,6 +8,8 @@ import duckdb
 import pytest
 
 from core.datasets import Filter, pages
+from core.datasets.pages import shares as pages_shares
+from core.errors import QueryTimeout
 from core.reports import profile
 from core.ui.datasets.rows import rows_strip
 
@@ -113,3 +115,69 @@ def test_a_strip_says_what_it_knows() -> None:
         "100%",
         "33%",
     ]
+
+
+@pytest.fixture
+def shares(table: tuple[Path, list[dict[str, Any]]]) -> Callable[..., dict[str, Any] | None]:
+    path, columns = table
+
+    def counted(**where: dict[str, Any]) -> dict[str, Any] | None:
+        filters = {name: Filter.model_validate(wanted) for name, wanted in where.items()}
+        chosen = pages.select(path, columns, where=filters)
+        statistics = {one["name"]: one for one in columns}
+        return pages_shares.of(chosen, columns, statistics, values=rows_strip.TOPS)
+
+    return counted
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_each_part_of_a_strip_counts_the_rows_that_pass(
+    table: Any, count: Callable[..., int], shares: Callable[..., Any], name: str
+) -> None:
+    found, of_all, passing = column(table, name), shares()[name], shares(few={"max": 2})[name]
+    path, columns = table
+    if found["histogram"]:
+        assert of_all.bars == found["histogram"]["counts"]
+        few = Filter.model_validate({"max": 2})
+        for number in range(len(of_all.bars)) if name not in ("huge", "real", "few") else ():
+            where = {"few": few, name: Filter.model_validate(rows_strip.bar_filter(found, number))}
+            assert passing.bars[number] == pages.count(pages.select(path, columns, where=where))
+        assert 0 < sum(passing.bars) < sum(of_all.bars)
+    else:
+        assert of_all.values == [one["count"] for one in found["top_values"][: rows_strip.TOPS]]
+        red, *others = passing.values
+        assert (red, sum(others)) == (count("few", {"equals": 0}), count("few", {"equals": 2}))
+    drawn = rows_strip.strip(found, 1000, {}, part=passing)
+    assert drawn
+    parts = drawn.get("bars") or drawn["tops"]
+    assert all(part["part"] is not None for part in parts)
+    assert any(" of " in part.get("label", part.get("count", "")) for part in parts)
+
+
+def test_nothing_that_passes_is_zero_everywhere(shares: Callable[..., Any]) -> None:
+    for one in shares(few={"min": 1000}).values():
+        assert not any([*(one.bars or []), *one.values])
+
+
+def test_what_takes_too_long_is_left_out_and_not_asked_again_at_once(
+    shares: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def too_slow(*_: Any) -> None:
+        tries.append(1)
+        raise QueryTimeout
+
+    pages_shares.forget()
+    monkeypatch.setattr(pages_shares, "_counted", too_slow)
+    assert [shares(few={"max": 1}), shares(few={"max": 1})] == [None, None]
+    assert len(tries) == 1
+    monkeypatch.setattr(pages_shares, "TRIED_AGAIN", 0.0)
+    assert shares(few={"max": 1}) is None
+    assert len(tries) == 2
+
+
+def test_what_was_counted_is_remembered(shares: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = shares(few={"max": 3})
+    monkeypatch.setattr(pages_shares, "_counted", None)
+    assert shares(few={"max": 3}) is first

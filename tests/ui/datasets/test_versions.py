@@ -8,13 +8,14 @@ import streamlit as st
 
 from core import datasets
 from core.datasets import DatasetList, Edits, Retention, Version
+from core.errors import ValidationError
 from core.people.users import User
-from core.ui import places
+from core.ui import places, show
 from core.ui.datasets import lineage_view
 from core.ui.datasets.rows import edit_view
 from core.ui.datasets.rows.edit_state import ROW, Pending, fold, shown_rows
 from tests.core.datasets.version_of_sql import make
-from tests.ui.conftest import Visit, text_of
+from tests.ui.conftest import Visit, jsonl, text_of
 
 
 @pytest.fixture
@@ -261,6 +262,29 @@ def test_a_split_shows_its_counts_and_makes_its_parts(
     found = datasets.list_datasets(ada, DatasetList(q="faq ")).items
     assert {dataset.name for dataset in found} == {"faq train", "faq validation", "faq test"}
     assert sum(dataset.num_rows for dataset in found) == 21
+
+
+def test_a_split_that_fails_says_why_above_its_form(
+    visit: Visit, ada: User, pair: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValidationError("No part may be empty.")
+
+    monkeypatch.setattr(datasets, "split", fails)
+    app = visit(ada, "dataset", id=pair[0].dataset_id, view="Versions")
+    app.button(key="versions_split").click().run()
+    app.button(key="split_submit").click().run()
+    assert not app.exception
+    assert "No part may be empty." in app.error[0].value
+    assert app.button(key="split_submit")
+
+
+def test_the_size_of_a_version_says_of_what(visit: Visit, ada: User, dataset_of: Any) -> None:
+    made = dataset_of(ada, "faq", jsonl({"prompt": "q", "completion": "a"}))
+    version = datasets.version_of(ada, made.id)
+    said = text_of(visit(ada, "dataset", id=made.id, view="Versions"))
+    assert f"{show.bytes_(version.size_bytes)} stored" in said
+    assert f"{show.bytes_(version.original_bytes)} uploaded" in said
 
 
 def test_the_admin_sets_how_long_versions_stay(

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import datasets, uploads
 from core.datasets import Dataset, DatasetList, adding
+from core.errors import ValidationError
 from core.ingest import queue as conversions
 from core.people.users import User
 from core.readers import IngestOptions
@@ -320,3 +321,69 @@ def test_rows_can_be_appended_instead(visit: Visit, ada: User, arrive: Arrive) -
         2,
         3,
     )
+
+
+def test_a_question_is_answered_with_one_click_and_back(visit: Visit, ada: User, arrive: Arrive) -> None:
+    made = arrive(ada, "ships.csv", "ship,built\nElli,01/02/1990\nMira,03/12/1985\n")
+    app = visit(ada, "review", id=made.id)
+    assert not app.exception
+    assert "written day first or month first?" in text_of(app)
+    firsts = [one.value["is read as"].iloc[0] for one in app.table]
+    assert firsts == ["1 February 1990", "2 January 1990"]
+    assert [b.key for b in app.button if "answer" in str(b.key)] == ["review_answer_0_1"]
+    app.button(key="review_answer_0_1").click().run()
+    assert uploads.chosen(ada, made.id).options.date_format == "%m/%d/%Y"
+    assert app.selectbox(key="review_date_format").value == "%m/%d/%Y"
+    assert [b.key for b in app.button if "answer" in str(b.key)] == ["review_answer_0_0"]
+    assert "1990-01-02" in list(app.dataframe[0].value["built"])
+    app.button(key="review_answer_0_0").click().run()
+    assert "1990-02-01" in list(app.dataframe[0].value["built"])
+
+
+def test_an_answer_about_types_leaves_what_was_chosen_elsewhere(
+    visit: Visit, ada: User, arrive: Arrive
+) -> None:
+    made = arrive(ada, "book.csv", "section,pages\n1.9,3\n1.10,4\n")
+    uploads.choose(ada, made.id, IngestOptions(types={"pages": "VARCHAR"}))
+    app = visit(ada, "review", id=made.id)
+    app.button(key="review_answer_0_1").click().run()
+    assert uploads.chosen(ada, made.id).options.types == {"pages": "VARCHAR", "section": "DOUBLE"}
+    assert "DOUBLE" in [one.value for one in app.selectbox if one.label == "Type of the column section"]
+    app.button(key="review_answer_0_0").click().run()
+    assert uploads.chosen(ada, made.id).options.types == {"pages": "VARCHAR"}
+
+
+def test_a_note_has_the_button_that_undoes_it(visit: Visit, ada: User, arrive: Arrive) -> None:
+    made = arrive(ada, "prices.csv", "price\n12.50\n7.00\n")
+    app = visit(ada, "review", id=made.id)
+    assert "zeros behind the point stay" in text_of(app)
+    app.button(key="review_offer_0_0").click().run()
+    assert not app.exception
+    assert uploads.chosen(ada, made.id).options.types == {"price": "VARCHAR"}
+    assert "zeros behind the point stay" not in text_of(app)
+
+
+def test_the_form_is_gone_while_its_import_is_made_and_back_when_that_fails(
+    visit: Visit, ada: User, arrive: Arrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = arrive(ada, "cities.csv", CITIES)
+    app = visit(ada, "review", id=made.id)
+    app.text_input(key="review_name").set_value("Towns").run()
+    order: list[str] = []
+    draw = review_import.show_bar
+
+    def commit(*_: Any, **__: Any) -> None:
+        order.append("made")
+        raise ValidationError("The disk is full of cities.")
+
+    def show_bar(review: Any) -> None:
+        order.append("form")
+        draw(review)
+
+    monkeypatch.setattr(uploads, "commit", commit)
+    monkeypatch.setattr(review_import, "show_bar", show_bar)
+    app.button(key="review_import").click().run()
+    assert order == ["made", "form"]
+    assert "full of cities" in app.error[0].value
+    assert app.text_input(key="review_name").value == "Towns"
+    assert not app.button(key="review_import").disabled

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core import sql_types
+from core.datasets.pages.shares import ColumnShare
 from core.sql_types import is_number
 from core.ui import show
 
@@ -18,8 +19,11 @@ Filter = dict[str, Any]
 RANGE = ("min", "max", "above", "below")
 
 
-def strip(column: dict[str, Any] | None, num_rows: int, wanted: Filter) -> dict[str, Any] | None:
-    """What ``grid.js`` draws; None while there is nothing to draw."""
+def strip(
+    column: dict[str, Any] | None, num_rows: int, wanted: Filter, *, part: ColumnShare | None = None
+) -> dict[str, Any] | None:
+    """What ``grid.js`` draws; None while there is nothing to draw. ``part``: of the rows that pass the
+    filters, drawn over the whole."""
     if not column or column.get("nulls") is None:
         return None
     nulls, distinct = int(column["nulls"]), column.get("distinct")
@@ -30,9 +34,9 @@ def strip(column: dict[str, Any] | None, num_rows: int, wanted: Filter) -> dict[
         "distinct": f"{about}{distinct:,} distinct" if distinct is not None else None,
     }
     if column.get("histogram"):
-        return {**drawn, "bars": _bars(column, wanted), "ends": _ends(column)}
+        return {**drawn, "bars": _bars(column, wanted, part), "ends": _ends(column)}
     if column.get("top_values"):
-        return {**drawn, **_tops(column, num_rows, wanted)}
+        return {**drawn, **_tops(column, num_rows, wanted, part)}
     return {**drawn, "note": _note(column, num_rows)}
 
 
@@ -112,17 +116,27 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f}%" if part == whole or percent < 99 else ">99%"
 
 
-def _bars(column: dict[str, Any], wanted: Filter) -> list[dict[str, Any]]:
+def _bars(column: dict[str, Any], wanted: Filter, part: ColumnShare | None = None) -> list[dict[str, Any]]:
     counts, bounds = column["histogram"]["counts"], edges(column)
     highest = max([*counts, 1])
+    passing: list[int | None] = [*part.bars] if part and part.bars else [None] * len(counts)
     return [
         {
-            "height": max(count / highest, 0.04) if count else 0,
-            "label": f"{_bar_words(column, i, bounds)}: {show.count(count, 'row')}",
+            "height": _height(count, highest),
+            "part": None if of_it is None else _height(of_it, highest),
+            "label": f"{_bar_words(column, i, bounds)}: {_count_words(count, of_it)}",
             "on": _is_within(column, bar_filter(column, i), wanted),
         }
-        for i, count in enumerate(counts)
+        for i, (count, of_it) in enumerate(zip(counts, passing, strict=True))
     ]
+
+
+def _height(count: int, highest: int) -> float:
+    return max(count / highest, 0.04) if count else 0
+
+
+def _count_words(count: int, part: int | None) -> str:
+    return show.count(count, "row") if part is None else f"{part:,} of {show.count(count, 'row')}"
 
 
 def _ends(column: dict[str, Any]) -> list[str]:
@@ -154,12 +168,13 @@ def _is_within(column: dict[str, Any], bar: Filter, wanted: Filter) -> bool:
         return False
 
 
-def _tops(column: dict[str, Any], num_rows: int, wanted: Filter) -> dict[str, Any]:
+def _tops(column: dict[str, Any], num_rows: int, wanted: Filter, part: ColumnShare | None) -> dict[str, Any]:
     values, chosen = column["top_values"], wanted.get("one_of") or [wanted.get("equals")]
     distinct = int(column.get("distinct") or 0)
     shown = values[: TOPS if distinct <= TOPS else TOPS - 1]  # the last line counts the others
     rest = num_rows - int(column["nulls"]) - sum(one["count"] for one in shown)
     others = distinct - len(shown)
+    passing = part.values[: len(shown)] if part and part.values else [None] * len(shown)
     return {
         "tops": [
             {
@@ -167,10 +182,11 @@ def _tops(column: dict[str, Any], num_rows: int, wanted: Filter) -> dict[str, An
                 "is_odd": one["value"] == "",
                 "share": one["count"] / max(num_rows, 1),
                 "percent": share(one["count"], num_rows),
-                "count": show.count(one["count"], "row"),
+                "part": None if of_it is None else of_it / max(num_rows, 1),
+                "count": _count_words(one["count"], of_it),
                 "on": one["value"] in chosen,
             }
-            for one in shown
+            for one, of_it in zip(shown, passing, strict=True)
         ],
         "other": f"{others:,} others, {share(rest, num_rows)}" if others > 0 and rest > 0 else None,
     }

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core import datasets
 from core.datasets import Dataset, Preview, Version, views
 from core.datasets.pages import filters
+from core.datasets.pages.shares import ColumnShare
 from core.people.users import User
 from core.sql_types import is_nested, is_number
 from core.ui import dialogs, digits, places, show
@@ -38,7 +39,8 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
         page, address = _fetch(user, dataset, address)
         if beside_chips and address.view.narrows:
             beside_chips.markdown(f"**{page.total:,} of {version.num_rows:,}**", width="content")
-        _show_grid(page, version, address, profile)
+        shares = datasets.shares_of(user, dataset.id, address.page_view, profile, values=rows_strip.TOPS)
+        _show_grid(page, version, address, profile, shares)
         if known.status in COMING:
             _await_profile(user, dataset, version)
         _show_foot(page, version, address)
@@ -156,7 +158,13 @@ def _show_downloads(dataset: Dataset, version: Version, address: RowsAddress) ->
             )
 
 
-def _show_grid(page: Preview, version: Version, address: RowsAddress, profile: dict[str, Any]) -> None:
+def _show_grid(
+    page: Preview,
+    version: Version,
+    address: RowsAddress,
+    profile: dict[str, Any],
+    shares: dict[str, ColumnShare],
+) -> None:
     view, where = (
         address.view,
         {name: rows_address.filter_of(address.view, name) for name in address.view.where},
@@ -170,7 +178,10 @@ def _show_grid(page: Preview, version: Version, address: RowsAddress, profile: d
             sort=_sorted(view.order_by, column["name"], version),
             searched=filters.has_text(column["type"]),
             strip=rows_strip.strip(
-                profile.get(column["name"]), version.num_rows, where.get(column["name"], {})
+                profile.get(column["name"]),
+                version.num_rows,
+                where.get(column["name"], {}),
+                part=shares.get(column["name"]),
             ),
         )
         for column in page.columns

@@ -13,6 +13,7 @@ from typing import Any
 from core.ui.elements import component
 
 HERE = Path(__file__).parent
+COLUMNS = 3  # of cards, on a wide screen
 
 
 def show(key: str, cards: Sequence[dict[str, Any]], *, on_act: Callable[[dict[str, Any]], None]) -> None:
@@ -22,6 +23,7 @@ def show(key: str, cards: Sequence[dict[str, Any]], *, on_act: Callable[[dict[st
 
     {"bar", "number"}, {"value", "number"}, {"nulls"}, {"finding"} (its key) or {"line"}.
     """
+    component.reserve(key, 15 * -(-len(cards) // COLUMNS))
     component.declare("column_cards", HERE, stem="cards")(
         key=key, data={"cards": list(cards)}, on_acted_change=lambda: component.tell(key, on_act)
     )

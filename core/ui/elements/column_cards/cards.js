@@ -3,6 +3,7 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const cards = parentElement.querySelector(".cards")
   const unfolded = new Set([...cards.querySelectorAll("details[open]")].map(one => one.dataset.name))
+  cards.classList.remove("skeleton")
   cards.replaceChildren(...data.cards.map(card => drawCard(card, what => setTriggerValue("acted", what), unfolded)))
 }
 

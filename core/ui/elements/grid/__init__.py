@@ -72,9 +72,16 @@ def show(key: str, sheet: Sheet, *, on_act: Callable[[dict[str, Any]], None]) ->
     """
     data = {name: value for name, value in asdict(sheet).items() if name != "columns"}
     data["columns"] = [asdict(column) for column in sheet.columns]
+    component.reserve(key, _height(sheet))
     component.declare("grid", HERE, stem="grid")(
         key=key, data=data, on_acted_change=lambda: component.tell(key, on_act)
     )
+
+
+def _height(sheet: Sheet) -> float:
+    """In rem; no cell has more than one line."""
+    head = 7.6 if any(column.strip for column in sheet.columns) else 2.3
+    return head + 2.27 * max(len(sheet.rows), 2.6)
 
 
 def text(value: Any) -> str | None:

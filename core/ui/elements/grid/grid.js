@@ -17,6 +17,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   clearTimeout(before.waiting)
   grid.frame.setAttribute("aria-busy", "false")
+  grid.frame.classList.remove("skeleton")
   grid.table.setAttribute("aria-label", data.label)
   grid.table.setAttribute("aria-rowcount", data.total + 1)
   grid.table.setAttribute("aria-colcount", data.columns.length + 1)
@@ -82,16 +83,17 @@ function strip(grid, column, index) {
 }
 
 function histogram(grid, column, index) {
-  const box = element("div", column.strip.bars.some(bar => bar.on) ? "bars chosen" : "bars")
+  const { bars } = column.strip
+  const box = element("div", `bars ${bars.some(bar => bar.on) ? "chosen" : ""} ${bars.some(bar => bar.part !== null) ? "narrowed" : ""}`)
   box.setAttribute("role", "toolbar")
   box.setAttribute("aria-label", `Distribution of ${column.name}`)
-  column.strip.bars.forEach((bar, number) => {
+  bars.forEach((bar, number) => {
     const made = button(bar.on ? "bar on" : "bar", "", bar.label, event => grid.act({ bar: index, number, extend: event.shiftKey }))
     describe(made, `${column.name} ${bar.label}`, bar.on)
     made.tabIndex = number === 0 ? 0 : -1
     const fill = element("i")
     fill.style.height = `${bar.height * 100}%`
-    made.append(fill)
+    made.append(fill, ...partOf(bar.part, "height"))
     box.append(made)
   })
   box.onkeydown = event => moveWithin(box, event)
@@ -99,17 +101,26 @@ function histogram(grid, column, index) {
 }
 
 function topValues(grid, column, index, tops, other) {
-  const box = element("div", "tops")
+  const box = element("div", tops.some(value => value.part !== null) ? "tops narrowed" : "tops")
   tops.forEach((value, number) => {
     const made = button(value.on ? "top on" : "top", "", `${value.text}: ${value.count}`, () => grid.act({ value: index, number }))
     describe(made, `${column.name} is ${value.text}: ${value.count}`, value.on)
     const fill = element("i")
     fill.style.width = `${Math.max(value.share * 100, 1)}%`
-    made.append(fill, element("span", value.is_odd ? "nothing" : "", value.text), element("span", "share", value.percent))
+    made.append(fill, ...partOf(value.part, "width"), element("span", value.is_odd ? "nothing" : "", value.text), element("span", "share", value.percent))
     box.append(made)
   })
   if (other) box.append(element("div", "other", other))
   return box
+}
+
+// How much of it passes the filters, over the whole
+
+function partOf(share, side) {
+  if (share === null) return []
+  const part = element("i", "part")
+  part.style[side] = `${share * 100}%`
+  return [part]
 }
 
 function moveWithin(box, event) {

@@ -44,6 +44,7 @@ def show_table(
         if on_choose and isinstance(told, list):
             on_choose([str(one) for one in told])
 
+    component.reserve(key, 2.6 + 3.6 * len(rows))
     component.declare("link_table", HERE, stem="table")(
         key=key,
         data={

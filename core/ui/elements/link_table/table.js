@@ -18,6 +18,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
 
   const table = parentElement.querySelector("table")
+  table.classList.remove("skeleton")
   table.setAttribute("aria-label", data.label)
   table.classList.toggle("ticks", Boolean(data.chosen))
   head.replaceChildren(headers(data, ask, tick))

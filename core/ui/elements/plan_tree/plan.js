@@ -1,7 +1,9 @@
 // The result on top, below each step what it reads from. A chain stays in one column; only a step with several sources indents.
 
 export default function ({ data, parentElement }) {
-  parentElement.querySelector(".plan").replaceChildren(...(data.steps ?? []).flatMap(draw))
+  const plan = parentElement.querySelector(".plan")
+  plan.classList.remove("skeleton")
+  plan.replaceChildren(...(data.steps ?? []).flatMap(draw))
 }
 
 function draw(step) {

@@ -23,6 +23,7 @@ def show(key: str, data: dict[str, Any], columns: Sequence[dict[str, str]], *, w
         {"name": name, "type": types.get(name, ""), "value": node(value)} for name, value in data.items()
     ]
     text = json.dumps(json_safe(whole), ensure_ascii=False, indent=2)
+    component.reserve(key, sum(4.2 + min(len(str(value)) // 80, 8) * 1.4 for value in data.values()))
     component.declare("record", HERE, stem="record")(
         key=key, data={"fields": fields, "json": text if len(text) <= MAX_COPY else None}
     )

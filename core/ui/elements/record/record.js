@@ -6,6 +6,7 @@ const FIND_FROM = 15
 
 export default function ({ data, parentElement }) {
   const [find, copy, said, fields] = [".find", ".copy", ".said", ".fields"].map(s => parentElement.querySelector(s))
+  fields.classList.remove("skeleton")
   fields.replaceChildren(...data.fields.map(field))
   find.hidden = data.fields.length < FIND_FROM
   find.value = ""

@@ -14,6 +14,7 @@ LEARNED, CUT, SPECIAL, JOINED, STARTS = 1, 2, 4, 8, 16  # tokens.js knows them t
 
 def show(key: str, sequence: Sequence, *, title: str, tone: str = "", boundaries: bool) -> None:
     """``tone``: "better" or "worse" for the answers of a preference."""
+    component.reserve(key, _height(sequence))
     component.declare("tokens", HERE, stem="tokens")(
         key=key,
         data={
@@ -25,6 +26,12 @@ def show(key: str, sequence: Sequence, *, title: str, tone: str = "", boundaries
             "boundaries": boundaries,
         },
     )
+
+
+def _height(sequence: Sequence) -> float:
+    """In rem, of lines with about 100 characters."""
+    text = "".join(piece.text for piece in sequence.pieces)
+    return 1.6 + 1.5 * sum(1 + len(line) // 100 for line in text.split("\n"))
 
 
 def describe(sequence: Sequence) -> str:
