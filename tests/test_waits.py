@@ -13,6 +13,7 @@ PAUSES = {"sleep", "wait_for_timeout"}
 ALLOWED = {
     "tests/waiting.py": "between two looks",
     "tests/bench": "measures what a server does while nobody asks it anything",
+    "tests/browser/test_edit_fast.py": "hands that rest for as long as the page waits are its matter",
     "tests/core/alerts/test_alerts.py": "a receiver that answers too slowly is what the test is about",
     "tests/hostile/child_program.py": "a child whose work is to be alive until it is killed",
     "tests/hostile/slow_worker.py": "slow steps and steps that never end are the trouble it makes",

@@ -1,56 +1,26 @@
 """The table editor in a real browser: whatever is typed is there, however fast the next click comes."""
 
+from pathlib import Path
+
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import App
 from tests.browser.rest import Rest
+from tests.browser.table_editor import open_editor, place, table, texts, type_text, upload_words
+from tests.waiting import wait_until
 
-ROWS = [f"{n},word {n}" for n in range(1, 121)]
-LINE = 35  # the height of a row in pixels
+# The table takes them a moment after a click
+KEYS_GO_TO_THE_TABLE = "Boolean(document.activeElement?.closest('.st-key-edit_box'))"
 
 
 @pytest.fixture
-def words(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("words") / "words.csv"
-    path.write_text("id,text\n" + "\n".join(ROWS) + "\n")
-    return str(rest.upload(path, name="Words")["id"])
-
-
-def table(app: App) -> Locator:
-    return app.by_key("edit_box").locator("canvas").first
-
-
-def open_editor(app: App, dataset: str, **query: str) -> App:
-    app.open(f"/edit?id={dataset}" + "".join(f"&{name}={value}" for name, value in query.items()))
-    expect(table(app)).to_be_visible()
-    return app
-
-
-def place(app: App, line: int, share: float) -> tuple[float, float]:
-    """The middle of a row of the page shown, at a share of the table's width; ``line`` counts from 1."""
-    box = table(app).bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] * share, box["y"] + LINE * (line + 0.5)
-
-
-def type_text(app: App, line: int, text: str, *, key: str | None = "Enter") -> None:
-    """Type over the last cell of a row. Without ``key`` the cell is left open."""
-    app.page.mouse.dblclick(*place(app, line, 0.8))
-    entry = app.page.locator("#portal textarea")
-    entry.fill(text)
-    if key:
-        entry.press(key)
-        expect(entry).to_have_count(0)
+def words(rest: Rest, tmp_path: Path) -> str:
+    return upload_words(rest, tmp_path)
 
 
 def turn_to(app: App, page: int) -> None:
     app.by_key("edit_page").get_by_text(str(page), exact=True).click()
-
-
-def texts(rest: Rest, dataset: str) -> list[str]:
-    pages = [rest.get(f"/datasets/{dataset}/preview", limit=100, offset=offset) for offset in (0, 100)]
-    return [row["data"]["text"] for page in pages for row in page["items"]]
 
 
 def test_what_is_typed_survives_turning_leaving_and_saving(app: App, rest: Rest, words: str) -> None:
@@ -73,6 +43,7 @@ def test_what_is_typed_survives_turning_leaving_and_saving(app: App, rest: Rest,
     expect(
         app.by_key("edit_box").get_by_role("button", name="Delete row(s)")
     ).to_be_visible()  # the row is chosen
+    wait_until(lambda: app.page.evaluate(KEYS_GO_TO_THE_TABLE))
     app.page.keyboard.press("Delete")
     app.fill("edit_search", "word 120")
     expect(app.by_key("edit_saving")).to_contain_text("3 cells changed, 1 row deleted")

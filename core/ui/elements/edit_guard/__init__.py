@@ -3,10 +3,12 @@
 The editor keeps its edits in the browser until the next run of the page, and then they all come with it:
 whatever starts that run (saving, another page of rows, a search) never arrives before them. This element
 sends them soon after they are made, so that the page can say what is changed; delays a click on a link until
-the server has confirmed that it has them; and lets the browser ask before the tab is closed.
+the server has confirmed that it has them; and lets the browser ask before the tab is closed. It also sees to
+it that no key is lost that comes before the table's cell is ready for it.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[
     """
     _component()(
         key=key,
-        data={"table": f"st-key-{table}", "heard": heard, "pending": pending},
+        data={"table": f"st-key-{table}", "heard": heard, "pending": pending, "editors": _editors()},
         on_told_change=lambda: on_told(_told(key)),
     )
 
@@ -32,6 +34,15 @@ def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[
 def _told(key: str) -> int:
     """Zero when the page was left meanwhile."""
     return int(getattr(st.session_state.get(key), "told", None) or 0)
+
+
+@lru_cache(maxsize=1)
+def _editors() -> list[str]:
+    """Addresses of the scripts that Streamlit's table fetches only when a cell is opened."""
+    folder = Path(st.__file__).parent / "static"
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.glob("static/js/*-overlay-editor.*.js")
+    )
 
 
 def _component() -> Any:

@@ -1,7 +1,12 @@
 // Tells the server that something may have been typed (the edits come along) when the pointer leaves the table or it has been quiet
 // for a moment, never while a cell is open. A link that is followed before the server has heard of it waits for its answer.
+//
+// Two gaps in which the table loses keys are closed: its cell editor is fetched when the page opens, not at the first key; and
+// keys reach the open cell also when the table has taken the focus back, as it does a moment after each click.
 
 const QUIET_MS = 1500, PATIENCE_MS = 5000
+const OPEN_CELL = "#portal textarea, #portal input"
+const CLOSING = ["Enter", "Tab", "Escape"]
 const TOUCHES = ["keydown", "pointerup", "paste", "cut", "drop"]
 const LEAVES = "a[href], [data-testid=stLogoLink]"
 const guards = new WeakMap()
@@ -12,13 +17,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
   guard.isPending = data.pending
   guard.send = number => setTriggerValue("told", number)
   guard.hear(data.heard)
+  if (!guard.isReady) data.editors.forEach(path => import(new URL(path, document.baseURI).href).catch(() => {}))
+  guard.isReady = true
   return guard.end
 }
 
 function begin(parentElement) {
-  const guard = { told: 0, heard: 0, isDirty: false, follow: null, timer: 0 }
+  const guard = { told: 0, heard: 0, isDirty: false, isReady: false, follow: null, timer: 0 }
   const isOurs = event => event.composedPath().some(node => node.id === "portal" || node.classList?.contains(guard.table))
-  const isOpen = () => Boolean(document.querySelector("#portal textarea, #portal input"))
+  const isOpen = () => Boolean(document.querySelector(OPEN_CELL))
 
   const tell = () => {
     clearTimeout(guard.timer)
@@ -37,6 +44,16 @@ function begin(parentElement) {
     if (!isOurs(event)) return
     guard.isDirty = true
     tellSoon()
+  }
+  const handOver = event => {
+    const cell = document.querySelector(OPEN_CELL)
+    if (!cell || !isOurs(event) || event.composedPath().some(node => node.id === "portal")) return
+    event.stopPropagation()
+    cell.focus() // and the browser writes the key there
+    if (!CLOSING.includes(event.key)) return
+    event.preventDefault()
+    const { key, code, keyCode, shiftKey } = event
+    cell.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, shiftKey, bubbles: true, cancelable: true }))
   }
   const go = () => {
     const follow = guard.follow
@@ -65,12 +82,14 @@ function begin(parentElement) {
   guard.end = () => {
     clearTimeout(guard.timer)
     TOUCHES.forEach(name => document.removeEventListener(name, note, true))
+    document.removeEventListener("keydown", handOver, true)
     document.removeEventListener("pointerout", leave, true)
     document.removeEventListener("click", hold, true)
     window.removeEventListener("beforeunload", ask)
     guards.delete(parentElement)
   }
   TOUCHES.forEach(name => document.addEventListener(name, note, true))
+  document.addEventListener("keydown", handOver, true)
   document.addEventListener("pointerout", leave, true)
   document.addEventListener("click", hold, true)
   window.addEventListener("beforeunload", ask)
