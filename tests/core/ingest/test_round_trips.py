@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,9 @@ def stored(filename: str, content: bytes, **options: Any) -> Iterator[Stored]:
         shutil.rmtree(folder)
 
 
+Store = Callable[..., AbstractContextManager[Stored]]
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -111,12 +115,12 @@ def is_same(ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_rows_of_json_come_back(examples: int) -> None:
-    run(examples, JSON_ROWS, _check_json)
+    run(examples, JSON_ROWS, check_json)
 
 
-def _check_json(rows: list[dict[str, Any]]) -> None:
+def check_json(rows: list[dict[str, Any]], store: Store = stored) -> None:
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    with stored("t.jsonl", content.encode()) as found:
+    with store("t.jsonl", content.encode()) as found:
         names = {name for row in rows for name in row}
         assert len(found.jsonl) == len(rows)
         for row, back in zip(rows, found.jsonl, strict=True):
@@ -136,7 +140,7 @@ def _check_value(value: Any, back: Any, name: str, found: Stored) -> None:
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("filename", ["t.parquet", "t.arrow"])
 def test_a_table_of_arrow_comes_back(filename: str, examples: int) -> None:
-    run(examples, tables(), lambda table: _check_table(filename, table))
+    run(examples, tables(), lambda table: check_table(filename, table))
 
 
 IN_NULLS = {
@@ -173,11 +177,11 @@ IN_NULLS = {
 @pytest.mark.parametrize("filename", ["t.parquet", "t.arrow"])
 @pytest.mark.parametrize("table", IN_NULLS.values(), ids=IN_NULLS)
 def test_what_lies_in_a_null_changes_nothing(table: pa.Table, filename: str) -> None:
-    _check_table(filename, table)
+    check_table(filename, table)
 
 
-def _check_table(filename: str, table: pa.Table) -> None:
-    with stored(filename, _written(filename, table)) as found:
+def check_table(filename: str, table: pa.Table, store: Store = stored) -> None:
+    with store(filename, _written(filename, table)) as found:
         wanted, in_parquet = _rows(table), _rows(found.parquet)
         assert in_parquet == wanted
         assert found.jsonl == [{name: as_json(value) for name, value in row.items()} for row in wanted]
@@ -263,14 +267,16 @@ def as_csv(value: Any) -> Any:
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("filename", ["t.csv", "t.jsonl"])
 def test_the_order_of_rows_changes_nothing(filename: str, examples: int) -> None:
-    run(examples, written_tables(), lambda tables: _check_order(filename, *tables))
+    run(examples, written_tables(), lambda tables: check_order(filename, *tables))
 
 
-def _check_order(filename: str, rows: list[list[str]], shuffled: list[list[str]]) -> None:
+def check_order(
+    filename: str, rows: list[list[str]], shuffled: list[list[str]], store: Store = stored
+) -> None:
     names = [f"the {word} name" for word in ("first", "second", "third", "fourth")[: len(rows[0])]]
     with (
-        stored(filename, _as_text(filename, names, rows), **_header(filename)) as one,
-        stored(filename, _as_text(filename, names, shuffled), **_header(filename)) as other,
+        store(filename, _as_text(filename, names, rows), **_header(filename)) as one,
+        store(filename, _as_text(filename, names, shuffled), **_header(filename)) as other,
     ):
         assert one.converted.columns == other.converted.columns
         assert one.converted.detected.get("notes") == other.converted.detected.get("notes")
