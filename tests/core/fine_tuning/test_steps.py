@@ -14,7 +14,7 @@ from core.clock import now
 from core.db import reading
 from core.fields import parse
 from core.fine_tuning import NewJob
-from core.fine_tuning.before import forecast, preview
+from core.fine_tuning.before import forecast, preview, totals
 from core.fine_tuning.before.preview import Totals
 from core.fine_tuning.expected import START_SECONDS, durations
 from core.people.users import User
@@ -103,6 +103,7 @@ def test_a_forecast_knows_how_busy_the_machine_is(
         monkeypatch.setattr(hardware, "slowdown", lambda **_more: times)
         monkeypatch.setattr(forecast.kept, "get", lambda _key: measured)
         monkeypatch.setattr(preview, "known_totals", lambda _subject: None)
+        monkeypatch.setattr(totals, "known_of", lambda *_what: None)
         return forecast.forecast(ada, new)
 
     new = make_request(**CASES[0])
