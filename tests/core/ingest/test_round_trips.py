@@ -115,7 +115,7 @@ def is_same(ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_rows_of_json_come_back(examples: int) -> None:
-    run(examples, JSON_ROWS, check_json)
+    run(examples, JSON_ROWS, lambda rows: check_json(rows))
 
 
 def check_json(rows: list[dict[str, Any]], store: Store = stored) -> None:
