@@ -21,14 +21,15 @@ from core.weights import Weights
 log = logging.getLogger(__name__)
 NUM_PROMPTS = 10
 ROOM, MOST_TOKENS = 32, 256  # tokens: beside twice the answer of the row, and at most
-SECONDS = 60.0  # on a slow machine those count that were done by then
+SECONDS = 60.0  # for all of them; what is still being written then is told apart
 Messages = Sequence[Mapping[str, Any]]
 
 
 def stops_by_itself(
     weights: Weights, rows: Rows, lines: Sequence[int], report: Report
 ) -> dict[str, int] | None:
-    """``stopped`` of ``of`` prompts, from as many rows spread over ``lines`` (numbers of trained rows).
+    """``stopped`` of ``of`` prompts, from as many rows spread over ``lines`` (numbers of trained rows);
+    ``unfinished``: of those that did not stop, how many were still being written when the time was over.
 
     None where nothing could be asked: rows without a question, no memory for it, or a wish to end.
     """
@@ -43,8 +44,11 @@ def stops_by_itself(
         return None
     finally:
         gc.collect()
-    done = [answer for answer in answers if answer.reason in ("stop", "length")]
-    return {"stopped": sum(answer.reason == "stop" for answer in done), "of": len(done)} if done else None
+    if not answers or report.wish():
+        return None
+    reasons = [answer.reason for answer in answers]
+    unfinished = {"unfinished": reasons.count(None)} if None in reasons else {}
+    return {"stopped": reasons.count("stop"), "of": len(reasons), **unfinished}
 
 
 def _question(row: Example | Any) -> Iterator[tuple[Messages, str]]:

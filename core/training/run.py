@@ -105,6 +105,8 @@ def _ask_again(task: TrainingTask, kind: str, learned: Sequence[Any], report: Re
         return {}
     stopped, of = stops["stopped"], stops["of"]
     more = "" if stopped == of else " An answer that does not stop goes on to the limit: train longer."
+    if unfinished := stops.get("unfinished"):
+        more = f" Still being written after {asking.SECONDS:.0f} s on this machine: {unfinished}."
     report.event(
         f"Asked {of} of its rows, the model stops by itself: {stopped} of {of}.{more}",
         level="info" if stopped == of else "warn",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.formats import ChatExample
-from core.training import METHODS, Hyperparameters, resolve, run
+from core.training import METHODS, Hyperparameters, asking, resolve, run
 from core.training.method import Outcome, TrainingFailed, TrainingTask, Wish
 from core.weights import Weights, read_facts
 from tests.core.chat_templates.families import FAMILIES, tokenizer_of
@@ -136,6 +136,17 @@ def test_a_model_that_does_not_stop_is_said_to(tmp_path: Path) -> None:
     assert any(
         "10 of its rows" in told and "0 of 10" in told and "train longer" in told for told in report.told
     )
+
+
+def test_an_answer_that_is_not_finished_in_time_has_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that never stop take longest: without them all would have stopped."""
+    monkeypatch.setattr(asking, "SECONDS", 0.0)
+    base, report = base_for("starter", tmp_path / "base"), Kept()
+    made = train(task_for(weights_at(base), tmp_path / "job", FIRST, n_epochs=1, learning_rate=1e-6), report)
+    assert made.metrics["stops_by_itself"] == {"stopped": 0, "of": 1, "unfinished": 1}
+    assert any("Still being written after 0 s on this machine: 1." in told for told in report.told)
 
 
 def test_a_wish_to_end_ends_the_asking_and_keeps_the_model(tmp_path: Path) -> None:
