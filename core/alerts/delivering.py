@@ -57,8 +57,9 @@ def _run() -> None:
     rounds = Rounds(log, "Alerts could not be sent")
     while not stopping.wait(EVERY_SECONDS):
         try:
-            while deliver_due() and not stopping.is_stopping():
-                pass
+            with rounds.watched():
+                while deliver_due() and not stopping.is_stopping():
+                    pass
         except Exception as error:  # outermost loop
             rounds.failed(error)
 

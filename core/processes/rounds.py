@@ -1,17 +1,24 @@
-"""Loops that go round for ever, and what they log when a round fails.
+"""Loops that go round for ever, and what they log when a round fails or does not end.
 
 A database that is away and a full disk fail every round until somebody mends them: each is one line a minute.
-So is what nobody foresaw, with its traceback.
+So is what nobody foresaw, with its traceback. A round that waits for something that never comes raises
+nothing: ``report_hanging``, called now and then from another thread, logs where it stands.
 """
 
 import logging
+import sys
+import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from core.db import is_away
 from core.errors import DatabaseAway, DiskFull, LuthierError, is_full_disk
 
 SAY_AGAIN_SECONDS = 60.0
+HANGING_SECONDS = 120.0  # a round that takes longer is reported, once
+_begun: dict["Rounds", tuple[int, float]] = {}  # the thread whose round is going on, and since when
 
 
 class Rounds:
@@ -22,6 +29,16 @@ class Rounds:
     ) -> None:
         self._log, self._doing, self._clock = log, doing, clock
         self._said_at: dict[str, float] = {}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around one round: ``report_hanging`` knows of it."""
+        _begun[self] = threading.get_ident(), self._clock()
+        try:
+            yield
+        finally:
+            if _begun.pop(self, None) is None:
+                self._log.warning("%s for minutes; it goes on now.", self._doing)
 
     def failed(self, error: Exception) -> None:
         """Call it where a round was given up; the next one may succeed."""
@@ -35,6 +52,19 @@ class Rounds:
             self._log.warning("%s for now; trying again. %s", self._doing, known.message)
         else:
             self._log.error("%s; trying again", self._doing, exc_info=error)
+
+    def hangs(self, thread: int, seconds: float) -> None:
+        frame = sys._current_frames().get(thread)
+        stack = "".join(traceback.format_stack(frame)) if frame else ""
+        self._log.error("%s: one round has taken %.0f s so far, at\n%s", self._doing, seconds, stack)
+
+
+def report_hanging() -> None:
+    """Log each round that has taken longer than ``HANGING_SECONDS``, once, with its thread's stack."""
+    for rounds, (thread, since) in list(_begun.items()):
+        seconds = rounds._clock() - since
+        if seconds > HANGING_SECONDS and _begun.pop(rounds, None) is not None:
+            rounds.hangs(thread, seconds)
 
 
 def reason_of(error: Exception) -> LuthierError | None:

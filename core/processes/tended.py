@@ -217,7 +217,8 @@ class TendedQueue(ABC, Generic[R]):
         while self._thread is threading.current_thread():
             wakes = self._wakes
             try:
-                busy = self.tick()
+                with rounds.watched():
+                    busy = self.tick()
             except Exception as error:  # the thread must go on: outermost loop
                 rounds.failed(error)
                 busy = False

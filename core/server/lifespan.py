@@ -12,7 +12,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -26,7 +27,7 @@ from core.fine_tuning.checkpoints import evaluations
 from core.ingest import queue as conversions
 from core.people import sessions
 from core.processes import children, starting
-from core.processes.rounds import Rounds
+from core.processes.rounds import Rounds, report_hanging
 from core.providers import PROVIDERS
 from core.readers import READERS
 from core.reports import queue as report_queue
@@ -131,11 +132,12 @@ def _stop_answering() -> None:
 
 
 async def _collect_for_ever() -> None:
-    """Streamlit's own collection after every rerun is switched off
-    in its configuration; this is instead of it."""
+    """Streamlit's own collection after every rerun is switched off in its configuration; this is instead of
+    it. Looks also whether a background thread stands still."""
     while True:
         await asyncio.sleep(COLLECT_SECONDS)
         gc.collect()
+        report_hanging()
 
 
 async def _sweep_for_ever() -> None:
@@ -174,23 +176,36 @@ def _send_small_answers_at_once() -> None:
 
     Streamlit leaves Nagle on: 40 ms per small answer.
     """
-    for descriptor in _open_descriptors():
+    for descriptor in _open_sockets():
         with suppress(OSError), _socket_of(descriptor) as listener:
             if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _open_descriptors() -> list[int]:
+def _open_sockets() -> list[int]:
+    """Nothing else is touched: a pipe whose writing end were held twice, if only for a moment, would not end
+    for its reader. Another thread that starts a process waits for just that."""
     try:
-        return [int(name) for name in os.listdir("/dev/fd")]
+        names = os.listdir("/dev/fd")
     except OSError:
         return []  # Windows
+    return [int(name) for name in names if _is_socket(int(name))]
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False  # closed meanwhile, as the one that listed them is
 
 
 @contextmanager
-def _socket_of(descriptor: int) -> Any:
-    duplicate = socket.socket(fileno=os.dup(descriptor))
+def _socket_of(descriptor: int) -> Iterator[socket.socket]:
+    number = os.dup(descriptor)
     try:
+        duplicate = socket.socket(fileno=number)
+    except OSError:
+        os.close(number)
+        raise
+    with duplicate:
         yield duplicate
-    finally:
-        duplicate.close()

@@ -95,7 +95,8 @@ class Supervisor:
         rounds = Rounds(_log, "The jobs could not be looked after")
         while not self._end.wait(TICK_SECONDS):
             try:
-                self.tick()
+                with rounds.watched():
+                    self.tick()
             except Exception as error:  # outermost loop: without a next look, which may succeed, no job runs
                 rounds.failed(error)
                 if db.is_away(error):
