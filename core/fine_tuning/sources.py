@@ -17,6 +17,7 @@ from core import datasets, formats, models, storage
 from core.chat_templates import TemplateFinding, sentences
 from core.db import reading
 from core.errors import Conflict, Detail, NotFound, ValidationError
+from core.fine_tuning.before import templates
 from core.formats import ChatExample, Example, Format, Message, Text
 from core.formats.sentences import count
 from core.inference import base_checks
@@ -82,7 +83,7 @@ def find_base(user: User, model_id: str) -> Base:
     if problem := base_checks.refusal(folder):
         raise Conflict(f"{model.name} {problem}. Choose another base model.")
     size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
-    template = tuple(models.template_findings(model.latest_version_id))
+    template = templates.findings_of(model.latest_version_id)
     return Base(model.id, model.latest_version_id, model.name, size, model.context_length, template)
 
 

@@ -5,6 +5,8 @@ that was added and that nobody uses; nothing is deleted while an alias, an activ
 on it. Weights go after the rows.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -245,12 +247,19 @@ def list_versions(user: User, model_id: str, query: VersionList | None = None) -
         )
 
 
-def template_findings(version_id: str) -> list[TemplateFinding]:
-    """What was found about the chat template of a version when it came; nothing for what came before that."""
+def template_findings(version_id: str) -> list[TemplateFinding] | None:
+    """What is known about the chat template of a version; None where it was never checked."""
     with reading() as session:
         row = session.get(ModelVersionRow, version_id)
         known = row.settings.get("chat_template") if row else None
-    return [TemplateFinding(**finding) for finding in known or []]
+    return None if known is None else [TemplateFinding(**finding) for finding in known]
+
+
+def keep_template_findings(version_id: str, findings: Sequence[TemplateFinding]) -> None:
+    """Of a version that came before templates were checked."""
+    with writing() as session:
+        if row := session.get(ModelVersionRow, version_id):
+            row.settings = {**row.settings, "chat_template": [asdict(finding) for finding in findings]}
 
 
 def _flush_name(session: Session, name: str) -> None:

@@ -11,6 +11,7 @@ In::
     {"op": "row", "id": 1, "line": 7, **what}
         what: "weights", "rows" (parquet, columns, mapping), "settings"
     {"op": "totals", "id": 2, **what}
+    {"op": "template", "id": 4, "weights": {...}}
     {"op": "probe", "id": 3, "method": "dpo", "threads": 2, "lines": [7], **what}
         alone: it measures the process
     {"op": "cancel", "id": 2}
@@ -28,13 +29,14 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core import formats
+from core import chat_templates, formats
 from core.errors import LuthierError
 from core.processes import line_server
 from core.processes.line_server import Lines
@@ -45,6 +47,7 @@ from core.training.preview_rows import Counting, look
 from core.weights import Weights
 
 log = logging.getLogger("luthier.preview")
+NO_TOKENIZER = "The tokenizer of this base model cannot be read. Choose another base."
 SLICE_SECONDS, TOLD_EVERY = 0.15, 0.5
 Json = dict[str, Any]
 
@@ -55,6 +58,12 @@ class PreviewServer:
     def __init__(self, lines: Lines, *, idle_seconds: float) -> None:
         self._inbox, self._send, self._idle_seconds = lines.inbox, lines.send, idle_seconds
         self._work: dict[int, Iterator[None]] = {}
+        self._makers: dict[str, Callable[[Json], Iterator[None]]] = {
+            "row": self._row,
+            "totals": self._totals,
+            "template": self._template,
+            "probe": self._probe,
+        }
         self._busy_at = time.monotonic()
 
     def run(self) -> None:
@@ -77,7 +86,7 @@ class PreviewServer:
         if request["op"] == "cancel":
             self._work.pop(request["id"], None)
             return
-        make = {"row": self._row, "totals": self._totals, "probe": self._probe}[request["op"]]
+        make = self._makers[request["op"]]
         self._work[request["id"]] = make(request)
 
     def _go_on(self, request_id: int) -> None:
@@ -133,6 +142,15 @@ class PreviewServer:
                 slice_began = time.monotonic()
         self._send({"id": request["id"], "result": counting.totals(settings)})
 
+    def _template(self, request: Json) -> Iterator[None]:
+        tokenizer = load_tokenizer(request["weights"])
+        if not tokenizer("Hello").input_ids:  # what libraries make of a folder without the tokenizer's files
+            raise TrainingFailed(NO_TOKENIZER, code="unavailable")
+        ends = chat_templates.ends_of_folder(tokenizer, Weights.from_json(request["weights"]).base)
+        findings = chat_templates.check(tokenizer, ends=ends)
+        self._send({"id": request["id"], "result": {"findings": [asdict(one) for one in findings]}})
+        yield
+
     def _probe(self, request: Json) -> Iterator[None]:
         rows = (
             read_lines(request["rows"], request["lines"])
@@ -176,9 +194,7 @@ def _tokenizer(_version_id: str, sent: str) -> Any:
     try:
         return pretrained.load_tokenizer(Weights.from_json(json.loads(sent)))
     except (OSError, ValueError) as error:
-        raise TrainingFailed(
-            "The tokenizer of this base model cannot be read. Choose another base.", code="unavailable"
-        ) from error
+        raise TrainingFailed(NO_TOKENIZER, code="unavailable") from error
 
 
 def _sentence(error: Exception) -> str:

@@ -2,5 +2,6 @@
 
 - ``preview``: rows as tokens, totals, what is cut; ``tasks``: previews that are being made; ``process``: the
   child that makes them
+- ``templates``: what the base's chat template does
 - ``forecast``: memory and time, by arithmetic and by measured steps
 """

@@ -28,7 +28,7 @@ def version(base_model: ModelRow, tmp_path: Path) -> Callable[..., str]:
         (tmp_path / "config.json").write_text(json.dumps(config))
         with writing() as session:
             row = session.query(ModelVersionRow).filter_by(model_id=base_model.id).one()
-            row.folder, row.settings = str(tmp_path), settings
+            row.folder, row.settings = str(tmp_path), settings | {"chat_template": []}
             return row.id
 
     return make
