@@ -49,6 +49,7 @@ _COUNTED = (
     "empty",
     "zeros",
     "negatives",
+    "not_finite",
     "min",
     "max",
     "mean",
@@ -69,8 +70,10 @@ def compute(
     *,
     progress: WorkProgress | None = None,
 ) -> list[ColumnProfile]:
-    """Per column: name, type, nulls, empty, zeros, negatives, distinct, min, max, mean, quantiles, lengths,
-    histogram, top_values, examples; null where a type has none.
+    """Per column: name, type, nulls, empty, zeros, negatives, not_finite, distinct, min, max, mean,
+    quantiles, lengths, histogram, top_values, examples; null where a type has none.
+
+    ``not_finite``: NaN and infinities, which smallest, largest, mean and quantiles leave out.
 
     ``quantiles`` is {"p5": …, "p25": …, "p50": …, "p75": …, "p95": …}, and so is ``lengths`` with "mean" and
     "max" beside them: of texts in characters, of lists in items. ``histogram`` is {"edges": [n + 1],
@@ -152,7 +155,7 @@ def _summarize(
             "distinct_exact": False,
             **{
                 name: json_safe(counted[name])
-                for name in ("empty", "zeros", "negatives", "min", "max", "mean")
+                for name in ("empty", "zeros", "negatives", "not_finite", "min", "max", "mean")
             },
             "quantiles": _named(counted["quantiles"]),
             "lengths": _lengths(counted),
@@ -163,7 +166,7 @@ def _summarize(
 
 
 _AGGREGATES = (
-    "present", "distinct", "min", "max", "mean", "quantiles", "empty", "zeros", "negatives",
+    "present", "distinct", "min", "max", "mean", "quantiles", "empty", "zeros", "negatives", "not_finite",
     "length_quantiles", "length_mean", "length_max", "bars",
 )  # fmt: skip
 
@@ -196,7 +199,8 @@ def _of_number(name: str, type_: str) -> dict[str, str]:
     is_long = is_decimal(type_) and size_of_decimal(type_)[0] > SUMMED_DIGITS
     averaged = f"({finite})::DOUBLE" if is_long else finite
     shares = ", ".join(map(str, QUANTILES))
-    return {
+    left_out = {"not_finite": f"count({name}) - count({finite})"} if type_ in FLOATS else {}
+    return left_out | {
         "min": f"min({finite})",
         "max": f"max({finite})",
         "mean": f"avg({averaged})",

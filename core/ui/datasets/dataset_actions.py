@@ -10,7 +10,7 @@ from core.datasets import Dataset, DatasetChange, Version
 from core.fields import parse
 from core.people.users import User
 from core.ui import dialogs, forms, places, session, show
-from core.ui.datasets import column_mapping, training_words, use_snippets
+from core.ui.datasets import column_mapping, download_words, training_words, use_snippets
 from core.ui.datasets.use_snippets import TASKS, SnippetFacts
 from core.ui.people import scope_words
 from core.ui.uploads import waiting_uploads
@@ -46,14 +46,7 @@ def show_bar(user: User, dataset: Dataset, version: Version) -> None:
         sql = query.first_query(query.table_name(user, version.id))
         places.button("Question with SQL", "sql", key="use_sql", icon="terminal", sql=sql)
         with st.popover("Download", icon=":material/download:", key="download"):
-            for form, (label, icon) in FILES.items():
-                if _exists(form, version):
-                    st.link_button(
-                        label,
-                        download_path(dataset, version, form),
-                        icon=f":material/{icon}:",
-                        width="stretch",
-                    )
+            show_downloads(dataset, version)
         chosen = st.menu_button(
             "More", ["Rename", "Delete"], icon=":material/more_horiz:", key="dataset_more"
         )
@@ -61,6 +54,19 @@ def show_bar(user: User, dataset: Dataset, version: Version) -> None:
         _ask_to_rename(user, dataset)
     if chosen == "Delete":
         ask_to_delete(user, dataset)
+
+
+def show_downloads(dataset: Dataset, version: Version) -> None:
+    """A button for each form in which the version can be had."""
+    for form, (label, icon) in FILES.items():
+        if _exists(form, version):
+            st.link_button(
+                label,
+                download_path(dataset, version, form),
+                icon=f":material/{icon}:",
+                width="stretch",
+                help=download_words.help_of(form, version.columns),
+            )
 
 
 def _exists(form: str, version: Version) -> bool:

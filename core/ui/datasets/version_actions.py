@@ -43,10 +43,7 @@ def show_actions(
         with st.popover(
             "Download", icon=":material/download:", type="tertiary", key=f"version_download_{version.version}"
         ):
-            for form, (label, icon) in dataset_actions.FILES.items():
-                if form != "original" or version.origin == "upload":
-                    address = dataset_actions.download_path(dataset, version, form)
-                    st.link_button(label, address, icon=f":material/{icon}:", width="stretch")
+            dataset_actions.show_downloads(dataset, version)
         if st.button(
             "Delete", icon=":material/delete:", type="tertiary", key=f"delete_version_{version.version}"
         ):

@@ -115,6 +115,7 @@ def _values(column: dict[str, Any]) -> Section | None:
         ("Negative", "negatives"),
         ("Nulls", "nulls"),
         ("Empty", "empty"),
+        ("NaN or infinite, left out above", "not_finite"),
     ):
         if column.get(name):
             pairs.append([label, f"{column[name]:,}"])

@@ -65,6 +65,7 @@ def test_nulls_and_not_a_number_do_no_harm(tmp_path: Path) -> None:
     assert (found["x"]["nulls"], found["x"]["mean"], found["x"]["max"]) == (1, 1.0, 1.0)
     assert (found["empty"]["nulls"], found["empty"]["min"], found["empty"]["histogram"]) == (3, None, None)
     assert (found["y"]["min"], found["y"]["max"]) == (1.0, 3.0)
+    assert [found[name]["not_finite"] for name in ("x", "empty", "y")] == [1, None, 1]
 
 
 def test_texts_dates_and_structures(tmp_path: Path) -> None:

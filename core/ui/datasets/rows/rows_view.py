@@ -19,6 +19,7 @@ from core.datasets.pages.shares import ColumnShare
 from core.people.users import User
 from core.sql_types import is_nested, is_number
 from core.ui import dialogs, digits, places, show
+from core.ui.datasets import download_words
 from core.ui.datasets.rows import row_view, rows_address, rows_filter, rows_strip
 from core.ui.datasets.rows.rows_address import PER_PAGE, SIZES, RowsAddress
 from core.ui.elements import grid
@@ -154,7 +155,10 @@ def _show_downloads(dataset: Dataset, version: Version, address: RowsAddress) ->
     with st.container(horizontal=True):
         for as_, label in (("csv", "CSV"), ("jsonl", "JSON Lines"), ("parquet", "Parquet")):
             st.link_button(
-                label, f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}", key=f"rows_download_{as_}"
+                label,
+                f"/download/{dataset.id}?{urlencode({**query, 'as': as_})}",
+                key=f"rows_download_{as_}",
+                help=download_words.help_of(as_, version.columns),
             )
 
 
