@@ -45,6 +45,11 @@ SORTABLE = {
     "status": JobRow.status,
     "method": JobRow.method,
     "learning_rate": JobRow.resolved["learning_rate"].as_float(),
+    "tuning": JobRow.resolved["tuning"].as_string(),
+    "n_epochs": JobRow.resolved["n_epochs"].as_float(),
+    "batch_size": JobRow.resolved["batch_size"].as_float(),
+    "seed": JobRow.seed,
+    "tokens_per_second": JobRow.tokens_per_second,
     "base": select(ModelRow.name).where(ModelRow.id == JobRow.base_model_id).scalar_subquery(),
     "dataset": select(DatasetRow.name).where(DatasetRow.id == JobRow.dataset_id).scalar_subquery(),
 }

@@ -37,6 +37,7 @@ from core.people.users import User
 from core.security import new_id
 from core.tables import (
     ACTIVE_STATUSES,
+    DatasetRow,
     DatasetVersionRow,
     JobRow,
     ModelAliasRow,
@@ -59,6 +60,13 @@ def _of_newest(column: Any) -> Any:
 
 
 _BELOW = aliased(ModelRow)
+_DATASET_NAME = (
+    select(DatasetRow.name)
+    .join(DatasetVersionRow, DatasetVersionRow.dataset_id == DatasetRow.id)
+    .where(DatasetVersionRow.id == ModelVersionRow.dataset_version_id)
+    .correlate(ModelVersionRow)
+    .scalar_subquery()
+)
 SORTABLE = {
     "created_at": ModelRow.created_at,
     "name": ModelRow.name,
@@ -68,6 +76,12 @@ SORTABLE = {
     .correlate(ModelRow)
     .scalar_subquery(),
     "size_bytes": _of_newest(ModelVersionRow.size_bytes),
+    "version": _of_newest(ModelVersionRow.version),
+    "dataset": _of_newest(_DATASET_NAME),
+    "method": _of_newest(ModelVersionRow.settings["method"].as_string()),
+    "learning_rate": _of_newest(ModelVersionRow.settings[("resolved", "learning_rate")].as_float()),
+    "duration": _of_newest(ModelVersionRow.metrics["seconds"].as_float()),
+    "num_parameters": _of_newest(ModelVersionRow.num_parameters),
     "train_loss": _of_newest(ModelVersionRow.metrics["train_loss"].as_float()),
     "valid_loss": _of_newest(ModelVersionRow.metrics["valid_loss"].as_float()),
 }

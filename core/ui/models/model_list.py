@@ -30,15 +30,15 @@ COLUMNS = [
     {"name": "name", "label": "Name", "sort": "name", "kind": "name"},
     {"name": "status", "label": "Type", "sort": "type", "kind": "state"},
     {"name": "base", "label": "Base", "sort": "base", "kind": "short"},
-    {"name": "version", "label": "Version", "sort": "", "kind": "number unitless version"},
+    {"name": "version", "label": "Version", "sort": "-version", "kind": "number unitless version"},
     {"name": "aliases", "label": "Aliases", "sort": "", "kind": "tags"},
-    {"name": "data", "label": "Data", "sort": "", "kind": "short"},
-    {"name": "method", "label": "Method", "sort": "", "kind": "short"},
-    {"name": "learning_rate", "label": "Rate", "sort": "", "kind": "number"},
+    {"name": "data", "label": "Data", "sort": "dataset", "kind": "short"},
+    {"name": "method", "label": "Method", "sort": "method", "kind": "short"},
+    {"name": "learning_rate", "label": "Rate", "sort": "-learning_rate", "kind": "number"},
     {"name": "train_loss", "label": "Loss", "sort": "train_loss", "kind": "number"},
     {"name": "valid_loss", "label": "Valid. loss", "sort": "valid_loss", "kind": "number"},
-    {"name": "time", "label": "Trained for", "sort": "", "kind": "number unitless"},
-    {"name": "parameters", "label": "Parameters", "sort": "", "kind": "number"},
+    {"name": "time", "label": "Trained for", "sort": "-duration", "kind": "number unitless"},
+    {"name": "parameters", "label": "Parameters", "sort": "-num_parameters", "kind": "number"},
     {"name": "size", "label": "Size", "sort": "-size_bytes", "kind": "number unitless"},
     {"name": "created", "label": "Created", "sort": NEWEST, "kind": "short"},
 ]
@@ -116,7 +116,8 @@ def build_row(model: Model, version: ModelVersion | None, origins: Origins) -> d
 
 
 def job_ids_of(user: User, chosen: Sequence[Model]) -> list[str]:
-    """The jobs to compare: of one model those of its versions, of several the newest of each."""
+    """The jobs that may be compared: of one model those of its versions, newest first; of several the newest
+    of each."""
     if len(chosen) == 1:
         versions: Sequence[ModelVersion] = models.list_versions(
             user, chosen[0].id, VersionList(limit=100)
@@ -124,7 +125,7 @@ def job_ids_of(user: User, chosen: Sequence[Model]) -> list[str]:
         found = [version.finetune_job_id for version in versions]
     else:
         found = [model.finetune_job_id for model in chosen]
-    return list(dict.fromkeys(job_id for job_id in found if job_id))[:MOST]
+    return list(dict.fromkeys(job_id for job_id in found if job_id))
 
 
 def _show_actions(user: User) -> None:
@@ -136,13 +137,13 @@ def _show_actions(user: User) -> None:
         st.markdown(f"**{show.count(len(chosen), 'model')} chosen**", width="content")
         job_ids = job_ids_of(user, chosen)
         places.button(
-            "Compare their runs" if len(chosen) > 1 else "Compare its runs",
+            _compare_label(len(chosen), len(job_ids)),
             "compare",
             key="models_compare",
             icon="compare_arrows",
             primary=True,
             disabled=len(job_ids) < 2,
-            ids=",".join(job_ids),
+            ids=",".join(job_ids[:MOST]),
         )
         if len(chosen) == 1:
             places.button("Chat", "chat", key="models_chat", icon="chat", model=chosen[0].id)
@@ -152,6 +153,15 @@ def _show_actions(user: User) -> None:
                     base=chosen[0].id, new=1,
                 )  # fmt: skip
         st.button("Choose none", key="models_none", type="tertiary", on_click=_forget)
+
+
+def _compare_label(num_models: int, num_jobs: int) -> str:
+    whose = "their" if num_models > 1 else "its"
+    if num_jobs <= MOST:
+        return f"Compare {whose} runs"
+    return (
+        f"Compare the first {MOST} of {whose} runs" if num_models > 1 else f"Compare its newest {MOST} runs"
+    )
 
 
 def _forget() -> None:

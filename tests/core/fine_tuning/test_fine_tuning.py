@@ -244,7 +244,7 @@ def test_lists_filter_and_count_only_ones_own(ada: User, bob: User, make_job: Ma
     ]
     assert fine_tuning.list_jobs(ada, parse(JobList, dataset_id=queued.dataset_id)).total == 1
     with pytest.raises(ValidationError):
-        fine_tuning.list_jobs(ada, parse(JobList, sort="seed"))
+        fine_tuning.list_jobs(ada, parse(JobList, sort="colour"))
 
 
 def test_events_come_in_order_and_in_pages(ada: User, make_job: MakeJob) -> None:

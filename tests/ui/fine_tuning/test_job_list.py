@@ -75,7 +75,10 @@ def test_another_users_jobs_are_not_listed(ada: User, bob: User, visit: Visit) -
 
 def test_every_header_sorts_and_what_is_missing_comes_last(ada: User, visit: Visit) -> None:
     """The address says the order; one that no column has is none."""
-    few, many = {"learning_rate": 1e-4}, {"learning_rate": 0.1}
+    few, many = (
+        {"learning_rate": rate, "n_epochs": epochs, "batch_size": epochs, "tuning": tuning}
+        for rate, epochs, tuning in ((1e-4, 2, "lora"), (0.1, 10, "full"))
+    )
     make_job(ada, "succeeded", name="b", train_loss=1.0, valid_loss=3.0, spent_seconds=9.0, resolved=few)
     make_job(ada, "failed", name="a", train_loss=2.0, valid_loss=2.0, spent_seconds=99.0, resolved=many)
     make_job(ada, "queued", name="c", train_loss=None, valid_loss=None, spent_seconds=0.0, resolved={})
@@ -89,6 +92,9 @@ def test_every_header_sorts_and_what_is_missing_comes_last(ada: User, visit: Vis
         "-duration": "abc",
         "learning_rate": "bac",
         "-learning_rate": "abc",
+        "n_epochs": "bac",
+        "-batch_size": "abc",
+        "tuning": "abc",
         "'; --": "cab",
     }
     for sort, names in expected.items():

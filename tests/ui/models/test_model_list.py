@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import models
@@ -72,8 +73,23 @@ def test_a_custom_model_has_nothing_of_what_it_stands_on(ada: User, visit: Visit
 
 def test_every_header_sorts(ada: User, visit: Visit) -> None:
     one, two = make_model(ada, "one"), make_model(ada, "two")
-    tell(one, metrics={"train_loss": 0.5, "valid_loss": 0.1}, size_bytes=5)
-    tell(two, metrics={"train_loss": 0.4, "valid_loss": 0.2}, size_bytes=9)
+    data = make_dataset(ada, [{"prompt": "a", "completion": "b"}] * 4)
+    slow, fast = {"learning_rate": 0.0001}, {"learning_rate": 0.01}
+    tell(
+        one,
+        metrics={"train_loss": 0.5, "valid_loss": 0.1, "seconds": 9.0},
+        settings={"method": "supervised", "resolved": slow},
+        size_bytes=5,
+        num_parameters=70,
+        dataset_version_id=data.id,
+    )
+    tell(
+        two,
+        metrics={"train_loss": 0.4, "valid_loss": 0.2, "seconds": 100.0},
+        settings={"method": "dpo", "resolved": fast},
+        size_bytes=9,
+        num_parameters=700,
+    )
     make_model(ada, "none", versions=0)
     expected = {
         "name": ["none", "one", "two"],
@@ -81,6 +97,11 @@ def test_every_header_sorts(ada: User, visit: Visit) -> None:
         "-train_loss": ["one", "two", "none"],
         "valid_loss": ["one", "two", "none"],
         "-size_bytes": ["two", "one", "none"],
+        "dataset": ["one", "none", "two"],
+        "method": ["two", "one", "none"],
+        "-learning_rate": ["two", "one", "none"],
+        "-duration": ["two", "one", "none"],
+        "num_parameters": ["one", "two", "none"],
         "wrong": ["none", "two", "one"],
     }
     for sort, names in expected.items():
@@ -128,6 +149,19 @@ def test_runs_of_ticked_models_are_compared(ada: User, visit: Visit) -> None:
     app.button(key="models_compare").click().run()
     assert not app.exception
     assert app.query_params["ids"] == ",".join(jobs)
+
+
+def test_how_many_of_the_runs_are_compared_is_said(
+    ada: User, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_list, "MOST", 2)
+    jobs = [make_job(ada, "succeeded", name=name) for name in ("one", "two", "three")]
+    names = ("one", "two", "three")
+    ids = [make_model(ada, name, job_id=job) for name, job in zip(names, jobs, strict=True)]
+    app = tick(visit(ada, "models"), *ids)
+    assert app.button(key="models_compare").label == "Compare the first 2 of their runs"
+    app.button(key="models_compare").click().run()
+    assert app.query_params["ids"] == ",".join(jobs[:2])
 
 
 def test_of_one_ticked_model_its_versions_are_compared(ada: User, visit: Visit) -> None:
