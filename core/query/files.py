@@ -1,22 +1,16 @@
 """An answer as a file to take away: what was shown, nothing more."""
 
-import csv
 import io
-import json
-from typing import Any
 
 from pyarrow import parquet
 
+from core.datasets.pages.files import csv_of
 from core.query.values import QueryResult
 
 
 def as_csv(result: QueryResult) -> bytes:
-    """UTF-8 with a header; null is nothing, nested values are JSON."""
-    sink = io.StringIO()
-    writer = csv.writer(sink)
-    writer.writerow([column["name"] for column in result.columns])
-    writer.writerows([_cell(value) for value in row] for row in result.rows)
-    return sink.getvalue().encode("utf-8", "replace")
+    """As a version is downloaded: null is an empty field, the empty text ``""``, nested values are JSON."""
+    return b"".join(csv_of(result.table.schema, result.table.to_batches()))
 
 
 def as_parquet(result: QueryResult) -> bytes:
@@ -24,9 +18,3 @@ def as_parquet(result: QueryResult) -> bytes:
     sink = io.BytesIO()
     parquet.write_table(result.table, sink, compression="zstd")
     return sink.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -45,7 +45,7 @@ def _pages() -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Origins:
-    """Two names for the same pages; only the first is configured. ``key`` is an API key of ``rest``'s user."""
+    """Two names for the same pages; only the first is configured. ``key`` is an API key of its user."""
 
     server: Server
     rest: Rest

@@ -6,7 +6,7 @@ decides. In CSV null is an empty field and the empty string a quoted one, as our
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,11 @@ Rows = Path | Selection
 
 def csv_chunks(rows: Rows) -> Iterator[bytes]:
     """UTF-8, comma, a header row; nested values as JSON, times ISO 8601."""
-    schema, batches = _open(rows)
+    yield from csv_of(*_open(rows))
+
+
+def csv_of(schema: Any, batches: Iterable[Any]) -> Iterator[bytes]:
+    """The same of Arrow record batches."""
     yield _csv_lines([schema.names])
     writers = [csv_writer(field.type) for field in schema]
     for batch in batches:

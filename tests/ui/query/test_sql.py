@@ -165,14 +165,16 @@ def test_the_plan_is_drawn_and_can_be_copied(visit: Visit, ada: User, words: Dat
 
 def test_what_is_shown_can_be_downloaded(visit: Visit, ada: User, words: Dataset) -> None:
     app = visit(
-        ada, "sql", sql="SELECT n, word, [n] AS l, n > 1 AS big, NULL AS nothing FROM words ORDER BY n"
+        ada,
+        "sql",
+        sql="SELECT n, word, [n] AS l, n > 1 AS big, NULL AS nothing, '' AS blank FROM words ORDER BY n",
     )
     result = app.session_state[sql_run.OUTCOME].result
     assert query.as_csv(result).decode().splitlines() == [
-        "n,word,l,big,nothing",
-        "1,bow,[1],false,",
-        "2,scroll,[2],true,",
-        "3,bridge,[3],true,",
+        "n,word,l,big,nothing,blank",
+        '1,bow,[1],false,,""',
+        '2,scroll,[2],true,,""',
+        '3,bridge,[3],true,,""',
     ]
     assert parquet.read_table(io.BytesIO(query.as_parquet(result))).column("l").to_pylist() == [[1], [2], [3]]
 
