@@ -24,7 +24,7 @@ def read(task: ReadTask) -> Reading:
             raise UnreadableFile("The Parquet file is cut off: its end is missing. Upload it again.")
     reading = Reading()
     try:
-        if _has_long_decimals(task):
+        if _is_misread(task):
             with ParquetFile(task.source) as file:
                 arrow.write_batches(file.schema_arrow, file.iter_batches(BATCH_ROWS), task, reading)
         else:
@@ -41,10 +41,19 @@ def read(task: ReadTask) -> Reading:
     return reading
 
 
-def _has_long_decimals(task: ReadTask) -> bool:
-    """Whether a column has more than the 38 digits that DuckDB's decimals hold: it would make floating point
-    of it without a word."""
-    (found,) = task.connection.execute(
-        "SELECT coalesce(max(precision), 0) > 38 FROM parquet_schema(?)", [str(task.source)]
+def _is_misread(task: ReadTask) -> bool:
+    """Whether DuckDB would read something else without a word: of decimals with more than the 38 digits that
+    its own hold it makes floating point, and a null structure of typeless nulls beside a list becomes one
+    that is there and holds nulls."""
+    has_long, has_typeless = task.connection.execute(
+        "SELECT bool_or(precision > 38), bool_or(logical_type = 'NullType()') FROM parquet_schema(?)",
+        [str(task.source)],
     ).fetchall()[0]
-    return bool(found)
+    return bool(has_long or (has_typeless and _has_typeless_inside(task)))
+
+
+def _has_typeless_inside(task: ReadTask) -> bool:
+    """Whether typeless nulls lie in a structure or list. A column of nothing else is read well."""
+    with ParquetFile(task.source) as file:
+        leaves = [file.schema.column(place) for place in range(len(file.schema))]
+    return any(leaf.logical_type.type == "UNKNOWN" and leaf.max_definition_level > 1 for leaf in leaves)

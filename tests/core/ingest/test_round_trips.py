@@ -137,6 +137,16 @@ def _check_value(value: Any, back: Any, name: str, found: Stored) -> None:
     assert is_same(value, back), (name, found.type_of(name), value, back, found.notes)
 
 
+@pytest.mark.parametrize("filename", ["t.parquet", "t.arrow"])
+@pytest.mark.parametrize("beside", [None, [1]])
+def test_a_null_structure_of_typeless_nulls_beside_a_list(filename: str, beside: list[int] | None) -> None:
+    """Found by the property below: in Parquet it came back as a structure that is there."""
+    lists = pa.array([beside, [2]], pa.list_(pa.int8()))
+    inner = pa.StructArray.from_arrays([pa.nulls(2)], names=["x"], mask=pa.array([True, False]))
+    outer = pa.StructArray.from_arrays([lists, inner], names=["a", "b"])
+    check_table(filename, pa.table({"c": outer, "typeless": pa.nulls(2)}))
+
+
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("filename", ["t.parquet", "t.arrow"])
 def test_a_table_of_arrow_comes_back(filename: str, examples: int) -> None:
