@@ -5,8 +5,8 @@ A new one joins, and a finished one leaves, between two steps. A prompt is read 
 
 The key-value cache of all rows is one left-padded block: shapes [rows, heads, length, width] per layer and a
 mask [rows, length] with 1 where a row has tokens. A new prompt is read by itself and then puts its cache
-below the others; only then, and when a row leaves, is the block copied. Padding is masked out and positions
-count a row's own tokens, so a row's answer does not depend on its neighbours.
+below the others; where a row leaves, the last one takes its place (``growing_cache``). Padding is masked out
+and positions count a row's own tokens, so a row's answer does not depend on its neighbours.
 """
 
 import secrets
@@ -175,45 +175,36 @@ class Batch:
 
     def _add(self, answer: Answer, cache: Any, mask: Any) -> None:
         import torch
+        from torch.nn.functional import pad
+
+        from core.inference.growing_cache import join_caches
 
         self.rows.append(answer)
-        if self._cache is None:
-            self._cache, self._mask = cache, mask
+        self._cache = join_caches(self._cache, cache)
+        if self._mask is None:
+            self._mask = mask
             return
         width = max(self._mask.shape[1], mask.shape[1])
-        self._mask = torch.cat([_pad_left(self._mask, width, dim=1), _pad_left(mask, width, dim=1)])
-        for ours, new in zip(self._cache.layers, cache.layers, strict=True):
-            ours.keys = torch.cat([_pad_left(ours.keys, width, dim=2), _pad_left(new.keys, width, dim=2)])
-            ours.values = torch.cat(
-                [_pad_left(ours.values, width, dim=2), _pad_left(new.values, width, dim=2)]
-            )
+        self._mask = torch.cat([pad(each, (width - each.shape[1], 0)) for each in (self._mask, mask)])
 
     def _let_go(self) -> None:
         """Rows that are done leave, and with them the columns that only they filled."""
-        stay = [place for place, row in enumerate(self.rows) if row.reason is None]
-        if len(stay) == len(self.rows):
+        gone = [place for place, row in enumerate(self.rows) if row.reason is not None]
+        if not gone:
             return
-        self.rows = [self.rows[place] for place in stay]
-        if not stay:
-            self._cache = self._mask = None
+        if len(gone) == len(self.rows):
+            self.rows, self._cache, self._mask = [], None, None
             return
-        self._mask = self._mask[stay]
+        for place in reversed(gone):
+            self.rows[place], self._mask[place] = self.rows[-1], self._mask[-1]
+            self.rows.pop()
+            self._mask = self._mask[:-1]
         padding = int(self._mask.shape[1] - self._mask.sum(1).max())
         self._mask = self._mask[:, padding:]
         for layer in self._cache.layers:
-            layer.keys = layer.keys[stay][:, :, padding:]
-            layer.values = layer.values[stay][:, :, padding:]
-
-
-def _pad_left(block: Any, width: int, *, dim: int) -> Any:
-    import torch
-
-    missing = width - block.shape[dim]
-    if not missing:
-        return block
-    shape = list(block.shape)
-    shape[dim] = missing
-    return torch.cat([block.new_zeros(shape), block], dim=dim)
+            for place in reversed(gone):
+                layer.leave(place)
+            layer.trim(padding)
 
 
 def draw(logits: Any, rows: Sequence[Answer]) -> list[int]:

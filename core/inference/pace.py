@@ -14,11 +14,14 @@ class ReadingPace:
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}  # a mean, by size
 
-    def choose(self, seconds: float) -> int:
+    def choose(self, seconds: float, *, slower: float = 1.0) -> int:
         """The largest size that is read in about so many seconds; the smallest when none is.
 
-        A size is at most twice the largest that is known, so one wrong guess costs little.
+        A size is at most twice the largest that is known, so one wrong guess costs little. ``slower``: how
+        many times longer this prompt's last piece took than the mean (``slower_than``), since the more of a
+        prompt was read, the longer the next piece takes.
         """
+        seconds /= max(1.0, slower)
         largest_known = max(self._seconds, default=0)
         if largest_known < SIZES[1]:  # two are needed to tell the fixed time from that for each token
             return SIZES[1] if largest_known else SIZES[0]
@@ -30,6 +33,12 @@ class ReadingPace:
         if tokens in SIZES:
             before = self._seconds.get(tokens, seconds)
             self._seconds[tokens] = before + WEIGHT * (seconds - before)
+
+    def slower_than(self, tokens: int, seconds: float) -> float:
+        """How many times longer a piece took than the mean of what is known; 1.0 where nothing is."""
+        if not self._seconds:
+            return 1.0
+        return seconds / max(1e-9, self._guess(tokens))
 
     def _guess(self, size: int) -> float:
         """On the line through the smallest and the largest size that are known."""

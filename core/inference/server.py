@@ -28,6 +28,7 @@ Out::
 import argparse
 import logging
 import queue
+import sys
 import time
 from collections import Counter
 from typing import Any
@@ -44,6 +45,7 @@ log = logging.getLogger("luthier.inference")
 MOST_ROWS, MOST_OF_ONE_USER = 20, 16  # answers that are written at once
 LARGEST_PIECE = 512  # tokens of a prompt that are read at a time, when nobody waits
 STEPS_A_PIECE = 2.5  # how long a piece may take, in steps, when somebody does
+SWITCH_SECONDS = 0.0005  # not 5 ms, for which making a prompt would hold up a step
 SAY_SECONDS = 5.0  # a long prompt says so often that it is being read
 NOTHING = {"prompt_tokens": 0, "completion_tokens": 0, "left_out": 0}
 Json = dict[str, Any]
@@ -156,7 +158,8 @@ class InferenceServer:
         begun = self._reading.first()
         nobody_waits = not any(loaded.batch.rows for loaded in self._loaded)
         patience = STEPS_A_PIECE * self._short_step
-        self._read(begun, LARGEST_PIECE if nobody_waits else begun.loaded.pace.choose(patience))
+        within = begun.loaded.pace.choose(patience, slower=begun.slower)
+        self._read(begun, LARGEST_PIECE if nobody_waits else within)
 
     def _read(self, begun: "_Begun", most: int) -> None:
         """Outermost for one request: whatever it breaks must not take the others' answers along."""
@@ -167,7 +170,9 @@ class InferenceServer:
             log.exception("request %s failed", begun.prepared.id)
             self._fail(begun.prepared.id, "unavailable", sentence_of(error))
             return
-        loaded.pace.note(begun.reading.tokens_read - before, time.monotonic() - began)
+        tokens, seconds = begun.reading.tokens_read - before, time.monotonic() - began
+        begun.slower = loaded.pace.slower_than(tokens, seconds)
+        loaded.pace.note(tokens, seconds)
         if begun.reading.is_done:
             self._reading.remove(begun)
             self._tell(begun, text)
@@ -226,6 +231,7 @@ class _Begun:
         self.loaded = prepared.loaded
         self.reading = PromptReading(prepared.answer)
         self.said_at = time.monotonic()
+        self.slower = 1.0  # of its last piece, against the mean
 
     @property
     def answer(self) -> Answer:
@@ -237,6 +243,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--idle-seconds", type=float, default=900)
     arguments = parser.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)
     lines = line_server.connect()
     line_server.keep_beating(lines)
     server = InferenceServer(lines, idle_seconds=arguments.idle_seconds)

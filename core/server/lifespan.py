@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
@@ -38,6 +39,7 @@ from core.workers import supervisor
 
 log = logging.getLogger(__name__)
 SYNC_THREADS = 64  # endpoints that wait for the database or a model share them
+SWITCH_SECONDS = 0.0005  # not 5 ms: a stream's text crosses three threads, each waiting for the others
 COLLECT_SECONDS = 30
 SWEEP_SECONDS = 600
 GRACE_SECONDS = 1  # for requests that are still being answered when the server is told to stop
@@ -60,6 +62,7 @@ WARM = ("pandas", "numpy", "pyarrow", "altair", "streamlit.dataframe_util", "str
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     logs.configure()
     _chain_signals()
+    sys.setswitchinterval(SWITCH_SECONDS)
     to_thread.current_default_thread_limiter().total_tokens = SYNC_THREADS
     try:
         await asyncio.to_thread(start_services)

@@ -13,6 +13,7 @@ The model is the starter with end tokens that are never drawn and a longer conte
 """
 
 import argparse
+import sys
 import tempfile
 import threading
 import time
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--other", type=Path)
     parser.add_argument("--seconds", type=float, default=10)
     asked = parser.parse_args()
+    sys.setswitchinterval(0.0005)  # so that who asks much in this process does not hold up who reads
     with tempfile.TemporaryDirectory() as folder:
         talker = make_talker(Path(folder) / "talker")
         for checkout in filter(None, (asked.other, ROOT)):
