@@ -1,5 +1,5 @@
-"""The cache of a batch against rows kept one by one: whatever joins, is written and leaves, each row's keys and
-values are its own, and what stands before a shorter row is zero."""
+"""The cache of a batch against rows kept one by one: whatever joins, is written and leaves, each row's keys
+and values are its own, and what stands before a shorter row is zero."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OPERATIONS = st.lists(st.one_of(JOIN, STEP, LEAVE), min_size=1, max_size=30)
 
 
 class Model:
-    """What ``Batch`` does with a cache, beside the rows as plain tensors [layers, 2, heads, length, width]."""
+    """What ``Batch`` does with a cache, beside rows as tensors [layers, 2, heads, length, width]."""
 
     def __init__(self) -> None:
         from core.inference import growing_cache
