@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,11 @@ class Stream:
         body = {"model": "talker", "max_tokens": CONTEXT - 200, "temperature": 0, "stream": True}
         body["messages"] = [{"role": "user", "content": "Tell me a long story."}]
         headers = {"Authorization": f"Bearer {self._key}"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=300) as client:
+        # at the end the server goes while it answers
+        with (
+            suppress(httpx.TransportError),
+            httpx.Client(base_url=self._url, headers=headers, timeout=300) as client,
+        ):
             while not self._closed.is_set():
                 with client.stream("POST", "/v1/chat/completions", json=body) as answer:
                     self._note(answer.iter_lines())

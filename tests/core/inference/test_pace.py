@@ -13,13 +13,8 @@ def taught() -> ReadingPace:
 
 def test_the_largest_piece_within_the_time() -> None:
     pace = taught()
-    assert [pace.choose(seconds) for seconds in (0.0001, 0.0021, 0.0049, 0.0051, 1.0)] == [
-        16,
-        16,
-        32,
-        64,
-        512,
-    ]
+    chosen = [pace.choose(seconds) for seconds in (0.0001, 0.0021, 0.0049, 0.0051, 1.0)]
+    assert chosen == [16, 16, 32, 64, 512]
 
 
 def test_a_prompt_whose_pieces_take_longer_gets_smaller_ones() -> None:
