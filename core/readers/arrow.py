@@ -11,8 +11,10 @@ from pyarrow import ipc
 from core.cells import json_safe
 from core.errors import UnreadableFile, is_full_disk
 from core.readers.base import Reading, ReadTask, write_parquet
-from core.readers.sql import clean_names
+from core.readers.sql import clean_names, renamings
 
+UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+UTC = ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
 DAMAGED = "The Arrow file is damaged or cut off, so it cannot be read to its end. Write it again."
 
 
@@ -39,6 +41,35 @@ def write_batches(
         "incoming", pa.RecordBatchReader.from_batches(wanted, _checked(batches, wanted, task))
     )
     write_parquet(task, "SELECT * FROM incoming")
+    tell_changes(schema, reading)
+
+
+def tell_changes(schema: pa.Schema, reading: Reading) -> None:
+    """What of the types no table here holds, by the guide's own list."""
+    for sentence in renamings(schema.names):
+        reading.note(sentence)
+    changed: dict[str, list[str]] = {}
+    for field, name in zip(schema, clean_names(schema.names), strict=True):
+        for what in dict.fromkeys(_changes(field.type)):
+            changed.setdefault(what, []).append(name)
+    for what, names in changed.items():
+        reading.note(f"{what}: {', '.join(names[:10])}.")
+
+
+def _changes(type_: pa.DataType) -> Iterator[str]:
+    if pa.types.is_union(type_):
+        yield "Kept as text, because it is a union of types"
+    elif pa.types.is_decimal256(type_) and type_.precision > 38:
+        yield "Kept as text, because it is numbers of more than 38 digits"
+    elif pa.types.is_duration(type_):
+        yield f"Durations are kept as whole numbers, in {UNITS[type_.unit]}"
+    elif pa.types.is_timestamp(type_) and type_.tz not in (None, *UTC):
+        yield f"Times are kept as the same instants in UTC, without their zone {type_.tz}"
+    elif pa.types.is_dictionary(type_):
+        yield from _changes(type_.value_type)
+    elif pa.types.is_nested(type_):
+        for place in range(type_.num_fields):
+            yield from _changes(type_.field(place).type)
 
 
 def _open(mapped: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], str]:
@@ -61,9 +92,6 @@ def _wanted(schema: pa.Schema, task: ReadTask, reading: Reading) -> pa.Schema:
                 f"The column {name!r} has a type that no table here can hold ({kind}). "
                 "Convert it, or leave it out, and upload the file again."
             )
-        if type_ != field.type and pa.types.is_string(type_):
-            kind = "a union of types" if pa.types.is_union(field.type) else "numbers of more than 38 digits"
-            reading.note(f"Kept as text, because it is {kind}: {name}.")
         fields.append(pa.field(name, type_))
     return pa.schema(fields)
 

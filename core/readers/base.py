@@ -85,6 +85,7 @@ class ReadTask:
             str, str
         ] = {}  # types of columns for which the user chose others while they were read
         self.renamed: set[str] = set()  # keys of JSON that another key differs from only by case
+        self.rounded: set[str] = set()  # keys of JSON with numbers of more digits than floating point holds
         self.kept_as_taught: list[str] = []  # columns that would have another type if no model learned them
         self.as_detected: dict[str, str] = {}  # that type
 

@@ -17,7 +17,7 @@ from core.readers import alternatives, excel_cells
 from core.readers.alternatives import CELLS
 from core.readers.base import IngestOptions, Reading, ReadTask, write_parquet
 from core.readers.questions import NoteOffer
-from core.readers.sql import clean_names
+from core.readers.sql import clean_names, renamings
 from core.readers.unpack import count_zip
 
 _EXACT = 2**53
@@ -39,6 +39,8 @@ def read(task: ReadTask) -> Reading:
     task.connection.register("incoming", pa.table(columns, names=clean_names(names)))
     write_parquet(task, "SELECT * FROM incoming")
     reading.detected["header"] = has_header
+    for sentence in renamings(names):
+        reading.note(sentence)
     _tell(task, reading, name, body, clean_names(names))
     if task.is_look:
         _ask_for_sheet(task, reading, name, (clean_names(names), body))

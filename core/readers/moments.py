@@ -1,12 +1,18 @@
 """Days and times outside the years 1 to 9999: DuckDB and Parquet hold them, Python and JSON readers do not,
-so no page could show them. They are refused by column and row; as text they may come in.
+so no page could show them. They are refused by column and row; as text they may come in. And what is said of
+times with an offset.
 """
+
+import re
+from collections.abc import Iterable, Mapping
 
 from core import sql_types
 from core.errors import UnreadableFile
-from core.readers.base import ReadTask
+from core.readers.base import Reading, ReadTask
+from core.readers.questions import NoteOffer, as_text
 from core.readers.sql import describe, literal, quoted
 
+_OFFSET = re.compile(r"[+-](?=[0-9:]*[1-9])[0-9]{2}(?::?[0-9]{2})?$")  # not of UTC
 _LAST = "9999-12-31 23:59:59.999999"
 _NANOSECONDS = "_NS"  # at the end of a type: they reach from 1677 to 2262, and the bounds would not fit
 
@@ -55,3 +61,14 @@ def _outside(cell: str, type_: sql_types.Type, depth: int) -> str | None:
             if (test := _outside(f"x{depth}", child, depth + 1))
         ]
     return " OR ".join(f"coalesce({part}, false)" for part in parts if part) or None
+
+
+def tell_offsets(reading: Reading, cells: Mapping[str, Iterable[str]]) -> None:
+    """That times with other offsets than UTC's become instants. ``cells``: some of each column with such
+    times, as they are written."""
+    names = [name for name, written in cells.items() if any(map(_OFFSET.search, written))]
+    if names:
+        reading.note(
+            f"Times are kept as the same instants in UTC, without their offset: {', '.join(names[:10])}.",
+            NoteOffer("Read as text instead", as_text(names)),
+        )

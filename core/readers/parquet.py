@@ -1,5 +1,7 @@
 """Parquet: read to its last page and written anew, so that what we keep is whole and has our row groups."""
 
+from contextlib import suppress
+
 import duckdb
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
@@ -8,7 +10,7 @@ from core.errors import UnreadableFile
 from core.readers import arrow
 from core.readers.base import Reading, ReadTask, write_parquet
 
-BATCH_ROWS = 10_000
+BATCH_ROWS, WIDE = 10_000, 2_000
 MAGIC, ENCRYPTED = b"PAR1", b"PARE"
 
 
@@ -34,11 +36,21 @@ def read(task: ReadTask) -> Reading:
             "The Parquet file cannot be read to its end: it is damaged, or stores values in a way that is "
             "not known here. Write it again, without encryption and with plain types."
         ) from error
+    _tell_changes(task, reading)
     (num_rows,) = task.connection.execute(
         "SELECT num_rows FROM parquet_file_metadata(?)", [str(task.source)]
     ).fetchall()[0]
     reading.num_rows = num_rows
     return reading
+
+
+def _tell_changes(task: ReadTask, reading: Reading) -> None:
+    """As Arrow's own schema has it, which is in most Parquet files; nothing of a file that pyarrow cannot
+    open, or that is very wide."""
+    if reading.detected.get("notes") or len(task.columns) > WIDE:
+        return
+    with suppress(pa.ArrowException, OSError), ParquetFile(task.source) as file:
+        arrow.tell_changes(file.schema_arrow, reading)
 
 
 def _is_misread(task: ReadTask) -> bool:

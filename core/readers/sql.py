@@ -27,6 +27,32 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def renamings(names: Sequence[str]) -> list[str]:
+    """What ``clean_names`` makes of these, in sentences, where a person would look for another name."""
+    cleaned = clean_names(names)
+    unnamed = [new for old, new in zip(names, cleaned, strict=True) if not _CONTROL.sub(" ", old).strip()]
+    cut = [new for old, new in zip(names, cleaned, strict=True) if len(old.strip()) > MAX_NAME]
+    first = {name.strip().lower() for name in names}
+    twins = [
+        f"{old.strip()[:40]} (column {number}) is called {new[:40]}"
+        for number, (old, new) in enumerate(zip(names, cleaned, strict=True), 1)
+        if new not in unnamed and new not in cut and new.lower() not in first
+    ]
+    sentences = []
+    if twins:
+        sentences.append(f"Two columns cannot have one name, also not as A and a: {_listed(twins)}.")
+    if unnamed:
+        sentences.append(f"Columns without a name: {_listed(unnamed)}.")
+    if cut:
+        names_cut = _listed([f"{name[:20]}…" for name in cut])
+        sentences.append(f"Names of more than {MAX_NAME} characters were cut: {names_cut}.")
+    return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
 def clean_names(names: Sequence[str]) -> list[str]:
     """Names a person can type and SQL can tell apart:
     no control characters, none empty, none twice (also not as A and a)."""

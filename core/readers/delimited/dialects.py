@@ -20,6 +20,8 @@ FITTED_LINES = 2000
 DELIMITERS = ",\t;|"
 OTHER_DELIMITERS = "~^:#@&!"
 COMMENT = "#"
+# 1.234,50 and 12,5 with or without a unit
+_FRACTION = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[. ][0-9]{3})+|[0-9]+)(?:,[0-9]+)?(?: ?[%€$£]| [A-Za-z]{1,3})?")
 _NUMBER_LIKE = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)*(?:[eE][+-]?[0-9]+)?\s*")
 DEFAULT_LINE = 2_000_000
 csv.field_size_limit(2**31 - 1)
@@ -75,12 +77,25 @@ def settle_dialect(path: Path, task: ReadTask, reading: Reading) -> Dialect:
 def _delimiters(lines: Sequence[str], decimal: str | None) -> str:
     """Those that may be meant: a comma that stands before fractions only where it cuts the first row into
     names."""
+    if decimal is None and _are_fractions(lines):
+        return DELIMITERS.replace(",", "")
     if decimal != ",":
         return DELIMITERS
     first = next((line for line in lines if line.strip()), "")
     cells = next((record.values for record in records(iter([first]), ",", '"')), [])
     is_cut = len(cells) > 1 and not all(map(_NUMBER_LIKE.fullmatch, cells))
     return DELIMITERS if is_cut else DELIMITERS.replace(",", "")
+
+
+def _are_fractions(lines: Sequence[str]) -> bool:
+    """Whether a name without a comma stands above nothing but numbers, and commas in some of them."""
+    name, *values = [line.strip() for line in lines if line.strip()] or [""]
+    return (
+        "," not in name
+        and len(values) > 1
+        and all(map(_FRACTION.fullmatch, values))
+        and any("," in value for value in values)
+    )
 
 
 def _tell(reading: Reading, dialect: Dialect, lines: Sequence[str]) -> None:

@@ -7,8 +7,9 @@ from core.readers.alternatives import Cells
 from core.readers.base import Reading, ReadTask
 from core.readers.delimited import headers
 from core.readers.delimited.dialects import RowSample
+from core.readers.moments import tell_offsets
 from core.readers.questions import NoteOffer, as_text
-from core.readers.sql import clean_names
+from core.readers.sql import clean_names, renamings
 from core.readers.text_types import column_types
 from core.readers.text_types.candidates import two_digit_years
 from core.readers.text_types.column_types import TextColumn
@@ -19,10 +20,14 @@ def tell(
     reading: Reading, has_header: bool, columns: list[TextColumn], sample: RowSample, task: ReadTask
 ) -> None:
     reading.detected["header"] = has_header
+    for sentence in renamings(sample.rows[0][: len(columns)]) if has_header else ():
+        reading.note(sentence)
     rows = sample.rows[has_header:]
     cells = Cells.of([column.name for column in columns], rows) if task.is_look else Cells()
     _tell_header(reading, columns, sample, task)
     _tell_dates(reading, columns, rows, cells, task)
+    zoned = {column.name: i for i, column in enumerate(columns) if column.type.endswith("TIME ZONE")}
+    tell_offsets(reading, {name: [row[i] for row in rows] for name, i in zoned.items()})
     _tell_numbers(reading, columns, rows, cells, task)
     if task.kept_as_taught:
         types = {name: task.as_detected[name] for name in task.kept_as_taught}

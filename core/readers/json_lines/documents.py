@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.readers.json_lines.rows import exact_integer, problem_of, why_not, without_twins
+from core.readers.json_lines.rows import EXACT, problem_of, why_not, without_twins
 
 CHUNK = 1 << 20
 LARGEST = 64 * 2**20
@@ -22,7 +22,7 @@ NOT_CLOSED = "not valid JSON: the file ends before the JSON does, it is cut off"
 OPEN = "not valid JSON: a quote or a bracket is not closed"
 _GAP = re.compile(r"[\s\ufeff]*")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
-_DECODER = json.JSONDecoder(object_pairs_hook=without_twins, parse_int=exact_integer)
+_DECODER = json.JSONDecoder(object_pairs_hook=without_twins, **EXACT)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from core.readers import text
 from core.readers.base import Reading, ReadTask, require_date_format, unreadable_rows, write_parquet
 from core.readers.json_lines import telling, types, wrapped
 from core.readers.json_lines.documents import Element, elements
-from core.readers.json_lines.rows import parse_row, without_case_twins
+from core.readers.json_lines.rows import as_written, parse_row, with_long_fractions, without_case_twins
 from core.readers.json_lines.types import OBJECT_BYTES, JsonColumns
 from core.readers.sql import describe, literal, quoted
 from core.readers.text_types.column_types import MISFIT
@@ -30,6 +30,7 @@ _LEAST = "9223372036854775808"
 _LESS = "|".join(
     rf"{_LEAST[:i]}[{int(digit) + 1}-9]\d{{{18 - i}}}" for i, digit in enumerate(_LEAST) if digit != "9"
 )
+_LONG_FRACTION = re.compile(rb"[:\[,\s]-?(?=[0-9]*[.])(?:0[.]0*)?[1-9](?:[.]?[0-9]){17}")
 _BIG_INTEGER = re.compile(rf"[:\[,\s](?:-?\d{{20,}}|-(?:{_LESS}))[,}}\]\s]".encode())
 
 
@@ -40,19 +41,21 @@ def read(task: ReadTask) -> Reading:
     plain, layout = _unwrapped(plain, layout, task, reading)
     reading.detected["layout"] = layout
     is_document = layout != "newline_delimited"
-    is_odd = _has_big_integers(plain) or (not is_document and _has_stray_comma(plain))
+    is_odd = _has_long_numbers(plain) or (not is_document and _has_stray_comma(plain))
     if task.options.skip_bad_rows or (is_document and task.is_head) or is_odd:
         plain, layout = _rewritten(plain, task, is_document=is_document), "newline_delimited"
     require_date_format(task)
     try:
-        _convert(plain, layout, task, reading)
+        said = _convert(plain, layout, task, reading)
     except duckdb.Error as error:
         raise _explained(plain, task, error, is_document=is_document) from error
-    _flatten_scalars(task, reading)
+    _flatten_scalars(task, reading, said=said)
     return reading
 
 
-def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None:
+def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> list[str]:
+    """Write the target. Of which columns it was said that they are text, since floating point would change
+    them."""
     inferred = _inferred(plain, layout, task)
     if _has_twins(inferred):  # DuckDB renames a twin (A and a), and then its key is not its name
         plain, layout = (
@@ -75,7 +78,10 @@ def _convert(plain: Path, layout: str, task: ReadTask, reading: Reading) -> None
         reading, task, columns, telling.JsonSource(types.layout_select(layout, columns.types), [str(plain)])
     )
     for name, reason in reasons.items():
-        reading.note(f"{name} is kept as JSON, because {reason}.")
+        form = "text" if columns.types[name] == "DOUBLE" else "JSON"  # see _flatten_scalars
+        reading.note(f"{name} is kept as {form}, because {reason}.")
+    telling.tell_rounded(reading, task, columns)
+    return [name for name in reasons if columns.types[name] == "DOUBLE"]
 
 
 def _inferred(plain: Path, layout: str, task: ReadTask) -> list[tuple[str, str]]:
@@ -149,7 +155,7 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _flatten_scalars(task: ReadTask, reading: Reading) -> None:
+def _flatten_scalars(task: ReadTask, reading: Reading, *, said: Sequence[str]) -> None:
     """A column of mixed plain values (``1`` and ``"a"``) comes as JSON;
     as text it has no quotes around its words."""
     source = f"read_parquet({literal(str(task.target))})"
@@ -168,30 +174,31 @@ def _flatten_scalars(task: ReadTask, reading: Reading) -> None:
         changed = ", ".join(f"{quoted(name)} ->> '$' AS {quoted(name)}" for name in plain)
         untidy = task.target.rename(task.work / "untidy.parquet")
         write_parquet(task, f"SELECT * REPLACE ({changed}) FROM read_parquet(?)", [str(untidy)])
-    mixed = [name for name, is_filled in plain.items() if is_filled]
+    mixed = [name for name, is_filled in plain.items() if is_filled and name not in said]
     if mixed:
         reading.note(f"Kept as text, because it holds values of several kinds: {', '.join(mixed[:10])}.")
 
 
-def _has_big_integers(path: Path) -> bool:
-    """Whether some number may have more digits than 64 bits hold: those would become floating point."""
+def _has_long_numbers(path: Path) -> bool:
+    """Whether some number may have more digits than 64 bits hold, which would become floating point, or than
+    floating point does."""
     with path.open("rb") as file:
         tail = b""
         while chunk := file.read(text.CHUNK):
             block = tail + chunk
-            if _has_long_digits(block) and _BIG_INTEGER.search(block):
+            if _has_long_digits(block) and (_BIG_INTEGER.search(block) or _LONG_FRACTION.search(block)):
                 return True
             tail = chunk[-64:]
     return False
 
 
 def _has_long_digits(block: bytes) -> bool:
-    """Whether 20 digits in a row, or a sign and 19, may be there: they hold four that are five apart. Saves
-    the expression, a second per 90 MB."""
+    """Whether 20 digits or points in a row, or a sign and 19, may be there: they hold four that are five
+    apart. Saves the expressions, a second per 90 MB."""
     import numpy as np
 
     marks = np.frombuffer(block, np.uint8)[::5]
-    digits = marks - np.uint8(ord("0")) < 10
+    digits = (marks - np.uint8(ord("0")) < 10) | (marks == ord("."))
     begins = digits | (marks == ord("-"))
     return bool((begins[:-3] & digits[1:-2] & digits[2:-1] & digits[3:]).any())
 
@@ -225,12 +232,13 @@ def _line_at(block: bytes, at: int) -> str:
 
 
 def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
-    """One object per line: big integers as text, bad rows listed.
+    """One object per line: big integers as text, and long fractions where text is chosen; bad rows listed.
 
     Raises UnreadableFile when they are not to be skipped.
     """
     target, rejects, skip = task.work / "mended", task.rejects, task.options.skip_bad_rows
     rejects.clear()
+    texts = {name for name, type_ in (task.options.types or {}).items() if type_ == "VARCHAR"}
     rows = elements(path, resume=skip, is_head=task.is_head) if is_document else _lines(path)
     with target.open("w", encoding="utf-8") as out:
         for row in rows:
@@ -240,6 +248,11 @@ def _rewritten(path: Path, task: ReadTask, *, is_document: bool) -> Path:
             value = without_case_twins(row.value)
             if value is not row.value:
                 task.renamed |= value.keys() - row.value.keys()
+            for name in with_long_fractions(value):
+                if name in texts:
+                    value = value | {name: as_written(value[name])}
+                else:
+                    task.rounded.add(name)
             out.write(json.dumps(value, ensure_ascii=False) + "\n")
             task.progress.advance(0)
     if rejects.count and not skip:

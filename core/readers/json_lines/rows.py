@@ -7,13 +7,14 @@ import json
 from typing import Any
 
 MAX_DEPTH = 120
+FLOAT_DIGITS = 17
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 
 def parse_row(text: str) -> tuple[Any, str | None]:
     """The object in ``text``, or what is wrong with it."""
     try:
-        value = json.loads(text, object_pairs_hook=without_twins, parse_int=exact_integer)
+        value = json.loads(text, object_pairs_hook=without_twins, **EXACT)
     except (ValueError, RecursionError) as error:
         return None, why_not(error)
     problem = problem_of(value)
@@ -71,6 +72,40 @@ def without_case_twins(row: dict[str, Any]) -> dict[str, Any]:
 
 def exact_integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 20 and -(2**63) <= int(digits) < 2**63 else digits
+
+
+class LongFraction(float):
+    """A number with more digits than floating point holds; ``written``: all of them."""
+
+    written: str
+
+
+def exact_fraction(digits: str) -> float:
+    significant = digits.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
+    if len(significant) <= FLOAT_DIGITS:
+        return float(digits)
+    value = LongFraction(digits)
+    value.written = digits
+    return value
+
+
+def with_long_fractions(row: dict[str, Any]) -> list[str]:
+    """The keys below which one lies."""
+    return [key for key, value in row.items() if _has_long(value)]
+
+
+def as_written(value: Any) -> Any:
+    """A long fraction as its text; all else as it is."""
+    return value.written if isinstance(value, LongFraction) else value
+
+
+def _has_long(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_long, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, LongFraction)
+
+
+EXACT: dict[str, Any] = {"parse_int": exact_integer, "parse_float": exact_fraction}
 
 
 def _depth(value: Any) -> int:

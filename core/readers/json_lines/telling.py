@@ -7,6 +7,7 @@ from core.readers import alternatives
 from core.readers.alternatives import Cells
 from core.readers.base import Reading, ReadTask
 from core.readers.json_lines.types import JsonColumns
+from core.readers.moments import tell_offsets
 from core.readers.questions import NoteOffer, as_text
 from core.readers.sql import quoted
 from core.readers.text_types import column_types
@@ -37,6 +38,13 @@ def tell(reading: Reading, task: ReadTask, columns: JsonColumns, source: JsonSou
                 f"Dates in {name} were read as {column.candidates[0].format}.",
                 NoteOffer("Read as text instead", as_text([name])),
             )
+    zoned = [name for name, c in columns.dated.items() if c.candidates and c.type.endswith("TIME ZONE")]
+    if zoned:
+        rows = task.connection.execute(
+            f"SELECT {', '.join(map(quoted, zoned))} FROM ({source.select}) LIMIT {_SAMPLE}",
+            list(source.parameters),
+        ).fetchall()
+        tell_offsets(reading, Cells.of(zoned, rows).by_column)
     if task.is_look:
         _ask(reading, task, columns, source, notes)
     if task.kept_as_taught:
@@ -44,6 +52,22 @@ def tell(reading: Reading, task: ReadTask, columns: JsonColumns, source: JsonSou
         reading.note(
             f"Kept as text as it was written, because models learn it: {', '.join(list(types)[:10])}.",
             NoteOffer("Read as dates instead", {"types": types}),
+        )
+
+
+def tell_rounded(reading: Reading, task: ReadTask, columns: JsonColumns) -> None:
+    rounded = [name for name in columns.types if name in task.rounded]
+    plain = [name for name in rounded if columns.types[name] == "DOUBLE"]
+    nested = [name for name in rounded if name not in plain]
+    if plain:
+        reading.note(
+            f"Rounded, because a number holds no more than 17 digits: {', '.join(plain[:10])}. "
+            "Choose Text to keep them all.",
+            NoteOffer("Read as text instead", as_text(plain)),
+        )
+    if nested:
+        reading.note(
+            f"Rounded inside, because a number holds no more than 17 digits: {', '.join(nested[:10])}."
         )
 
 

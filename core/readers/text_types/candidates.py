@@ -186,7 +186,7 @@ BOOLEAN = Candidate(
     pattern("(?i:true|false)"),
 )
 WHOLE = exact("BIGINT", r"-?(?:0|[1-9][0-9]{0,18})")
-_BIG_WHOLE = guarded("DECIMAL(38,0)", r"-?(?:0|[1-9][0-9]{0,37})")
+_BIG_WHOLE = guarded("DECIMAL(38,0)", r"0|-?[1-9][0-9]{0,37}")
 _DOUBLE = Candidate(
     "DOUBLE",
     f"({{v}} IS NOT NULL AND strlen({{x}}) <= {_LONGEST_EXACT} AND {matches(_NUMBER)})",
