@@ -1,4 +1,4 @@
-"""What a reader changes, it says: other names, lost digits, zones, units; and one column is not cut in two."""
+"""What a reader changes, it says: other names, lost digits, zones, units; one column is not cut in two."""
 
 import datetime as dt
 import json
@@ -98,9 +98,8 @@ def test_numbers_of_17_digits_are_no_reason_to_say_anything() -> None:
 def test_whole_numbers_beside_fractions_have_one_note() -> None:
     with stored("t.jsonl", b'{"a": 9007199254740993}\n{"a": 0.5}\n') as found:
         assert found.parquet.to_pylist() == [{"a": "9007199254740993"}, {"a": "0.5"}]
-        assert found.notes == (
-            "a is kept as text, because it has whole numbers beside fractions that floating point would round."
-        )
+        said = "it has whole numbers beside fractions that floating point would round"
+        assert found.notes == f"a is kept as text, because {said}."
 
 
 @pytest.mark.parametrize("values", [["1,5", "2,25", "3"], ["1.234,50 €", "12,00 €"], ["-1 234,5", "+3,0"]])
