@@ -38,9 +38,16 @@ def read(task: ReadTask) -> Reading:
     columns = [_column([row[i] for row in body]) for i in range(len(names))]
     task.connection.register("incoming", pa.table(columns, names=clean_names(names)))
     write_parquet(task, "SELECT * FROM incoming")
+    mixed = [
+        name
+        for i, (name, column) in enumerate(zip(clean_names(names), columns, strict=True))
+        if pa.types.is_string(column.type) and len({type(row[i]) for row in body if row[i] != ""}) > 1
+    ]
     reading.detected["header"] = has_header
     for sentence in renamings(names):
         reading.note(sentence)
+    if mixed:
+        reading.note(f"Kept as text, because it holds values of several kinds: {', '.join(mixed[:10])}.")
     _tell(task, reading, name, body, clean_names(names))
     if task.is_look:
         _ask_for_sheet(task, reading, name, (clean_names(names), body))
@@ -160,8 +167,13 @@ def _choose_sheet(
     else:
         name = visible[0]
     passed = names[: names.index(name)]
-    if passed:
-        reading.note(f"The sheet {name!r} was read; before it stand {', '.join(map(repr, passed[:10]))}.")
+    others = [other for other in names if other != name]
+    if others:
+        where = "before it stand" if passed else "behind it stand"
+        reading.note(
+            f"The sheet {name!r} was read; {where} {', '.join(map(repr, (passed or others)[:10]))}.",
+            *(NoteOffer(f"Read {other!r} instead", {"sheet": other}) for other in others[:3]),
+        )
     return name, *read[name]
 
 

@@ -1,9 +1,11 @@
 """What a reader changes, it says: other names, lost digits, zones, units; one column is not cut in two."""
 
 import datetime as dt
+import io
 import json
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
@@ -116,3 +118,47 @@ def test_two_columns_of_whole_numbers_are_two() -> None:
 def test_the_sign_of_a_zero_stays() -> None:
     with stored("t.csv", b"v\n-0\n0\n") as found:
         assert [str(row["v"]) for row in found.parquet.to_pylist()] == ["-0.0", "0.0"]
+
+
+def workbook(
+    rows: list[list[Any]], *, zeros: str = "", sheets: dict[str, list[list[Any]]] | None = None
+) -> bytes:
+    """``zeros``: a column whose numbers are shown as 00000."""
+    book = openpyxl.Workbook()
+    for name, table in {"Sheet": rows, **(sheets or {})}.items():
+        sheet = book["Sheet"] if name == "Sheet" else book.create_sheet(name)
+        for row in table:
+            sheet.append(row)
+    for cell in book["Sheet"][zeros][1:] if zeros else ():
+        cell.number_format = "00000"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def test_zeros_that_a_workbook_only_shows_are_said() -> None:
+    with stored("t.xlsx", workbook([["n", "zip"], [1, 1067], [2, 80331]], zeros="B")) as found:
+        assert [row["zip"] for row in found.parquet.to_pylist()] == [1067, 80331]
+        assert found.notes == (
+            "Shown with zeros in front in the workbook, and read as the numbers that they are: column B."
+        )
+
+
+def test_texts_that_look_so_are_texts_and_need_no_note() -> None:
+    with stored("t.xlsx", workbook([["zip"], ["01067"], ["80331"]], zeros="A")) as found:
+        assert [row["zip"] for row in found.parquet.to_pylist()] == ["01067", "80331"]
+        assert found.notes == ""
+
+
+def test_the_sheets_that_were_not_read_are_named() -> None:
+    content = workbook([["a"], [1]], sheets={"data": [["x"], [1], [2]]})
+    with stored("t.xlsx", content) as found:
+        assert found.notes == "The sheet 'Sheet' was read; behind it stand 'data'."
+    with stored("t.xlsx", content, sheet="data") as found:
+        assert (found.parquet.num_rows, found.notes) == (2, "")
+
+
+def test_a_column_of_several_kinds_is_said() -> None:
+    with stored("t.xlsx", workbook([["v"], [1], ["two"], [None], [3.5]])) as found:
+        assert [row["v"] for row in found.parquet.to_pylist()] == ["1", "two", "3.5"]
+        assert found.notes == "Kept as text, because it holds values of several kinds: v."
