@@ -16,8 +16,8 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 128  # tokens, at least
-BATCH_ROOM = 512  # tokens, at least, before and behind those of a batch
+ROOM = 128  # tokens, at least, behind those of a prompt that is read
+BATCH_ROOM = 512  # tokens behind those of a batch on a CPU, and at least so many before them
 BATCH_ROWS = 20  # that a batch begins with room for
 
 
@@ -89,7 +89,7 @@ class _Stored:
         tokens = new.shape[2]
         if self._block is None:
             end = _end_of_batch(new, tokens)
-            self._block = _zeros(new, _rows_of_batch(new, 1), end + _behind(new, end) + self._number)
+            self._block = _zeros(new, _rows_of_batch(new, 1), end + _room_of_batch(new) + self._number)
             self._begin = self._end = end
         elif self._rows == self._block.shape[0] or tokens > self._end:
             self._move(max(tokens, self._end - self._begin), 0)
@@ -114,8 +114,10 @@ class _Stored:
         view = self._view()
         is_batch = self._begin > 0 or self._rows > 1 or not tokens
         rows = _rows_of_batch(view, self._rows + (not tokens)) if is_batch else self._rows
-        end = max(_end_of_batch(view, longest) if is_batch else 0, longest)
-        self._block = _zeros(view, rows, end + tokens + _behind(view, end) + self._number)
+        end, room = longest, max(ROOM, longest // 8)
+        if is_batch:
+            end, room = _end_of_batch(view, longest), _room_of_batch(view) + self._number
+        self._block = _zeros(view, rows, end + tokens + room)
         self._block[: self._rows, :, end - view.shape[2] : end] = view
         self._begin, self._end = end - view.shape[2], end
 
@@ -153,8 +155,9 @@ def _end_of_batch(like: torch.Tensor, longest: int) -> int:
     return max(BATCH_ROOM, 2 * longest) if _is_free(like) else longest
 
 
-def _behind(like: torch.Tensor, end: int) -> int:
-    return max(ROOM, end if _is_free(like) else end // 8)
+def _room_of_batch(like: torch.Tensor) -> int:
+    """Tokens behind those of a batch."""
+    return BATCH_ROOM if _is_free(like) else ROOM
 
 
 def _zeros(like: torch.Tensor, rows: int, tokens: int) -> torch.Tensor:
