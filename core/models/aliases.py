@@ -21,13 +21,14 @@ from core.models.values import Model, find, find_changeable, present, require_we
 from core.people.users import User
 from core.tables import AliasMoveRow, ModelAliasRow, ModelRow, ModelVersionRow, UserRow
 
+LARGEST_VERSION = 2**31 - 1  # what the table can hold
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(require_something)]
 
 
 class NewAlias(Input):
     """``reason``: why it moves; needed unless the alias is new or stays where it is."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=LARGEST_VERSION)
     reason: Reason | None = None
 
 

@@ -39,6 +39,11 @@ def test_a_move_is_in_the_log_with_who_when_from_to_and_why(as_ada: Caller, ada:
     assert (first["items"], first["total"]) == ([made], 2)
 
 
+@pytest.mark.parametrize("version", [0, 2**31, 2**63, 10**30, "1", True, None])
+def test_a_number_that_no_version_can_have_is_named(as_ada: Caller, model_id: str, version: object) -> None:
+    assert fields_of(put(as_ada, model_id, {"version": version})) == {"version"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
