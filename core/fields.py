@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from core.errors import Detail, ValidationError
 
@@ -34,8 +34,6 @@ _TYPE_NAMES = {
 }
 MAX_DETAILS = 20
 
-Name100 = Annotated[str, Field(min_length=1, max_length=100)]
-Name200 = Annotated[str, Field(min_length=1, max_length=200)]
 Note500 = Annotated[str, Field(max_length=500)]  # why a version was made
 Text2000 = Annotated[str, Field(max_length=2000)]
 
@@ -104,6 +102,10 @@ def require_something(text: str) -> str:
     if text and is_blank(text):
         raise ValueError("must not be blank")
     return text
+
+
+Name100 = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(require_something)]
+Name200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_something)]
 
 
 def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:

@@ -86,7 +86,8 @@ class ChatRequest(_Whole):
                 raise Unsupported(
                     param, f"The parameter {param!r} is not supported by the models of this server."
                 )
-        if self.response_format not in (None, {}) and self.response_format.get("type") != "text":
+        asked = {name: value for name, value in (self.response_format or {}).items() if value not in EMPTY}
+        if asked not in ({}, {"type": "text"}):
             raise Unsupported("response_format", "Only the response_format {'type': 'text'} is supported.")
         if self.stream_options is not None and not self.stream:
             raise ValidationError.of("stream_options", "is only allowed when stream is true")

@@ -22,7 +22,7 @@ def list_models(caller: CurrentCaller) -> dict[str, Any]:
     """Names, and names with an alias; ``name@3`` is callable as well. Not paged, as the SDKs expect."""
     entries = {
         name: _entry(model, name)
-        for model in _all(caller)
+        for model in sorted(_all(caller), key=lambda model: model.owner_id is not None)  # own names win
         for name in [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
         if api_keys.may_call(caller, model.names(name))
     }

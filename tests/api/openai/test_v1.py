@@ -207,6 +207,7 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
         "response_format",
     ),
+    ({"response_format": {"type": "text", "json_schema": {"name": "x"}}}, "response_format"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"presence_penalty": -0.5}, "presence_penalty"),
     ({"modalities": ["audio"]}, "modalities"),
@@ -463,6 +464,13 @@ def test_a_version_or_an_alias_is_no_model_to_delete(
         sdk(live, ada).models.delete(part.format(id=model_id))
     assert refused.value.param == "model"
     assert models.get(ada, model_id).latest_version == 2
+
+
+def test_a_name_of_ones_own_and_of_a_base_is_listed_once(live: str, ada: User, echo: Recording) -> None:
+    make_model(ada, "parrot", provider="echo")
+    make_model(None, "parrot", provider="echo")
+    (listed,) = sdk(live, ada).models.list()
+    assert (listed.id, listed.owned_by) == ("parrot", ada.id)
 
 
 def test_a_key_for_one_version_lists_that_version(live: str, ada: User, echo: Recording) -> None:
