@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from core.errors import Detail, ValidationError
 
@@ -34,8 +34,6 @@ _TYPE_NAMES = {
 }
 MAX_DETAILS = 20
 
-Name100 = Annotated[str, Field(min_length=1, max_length=100)]
-Name200 = Annotated[str, Field(min_length=1, max_length=200)]
 Note500 = Annotated[str, Field(max_length=500)]  # why a version was made
 Text2000 = Annotated[str, Field(max_length=2000)]
 
@@ -106,16 +104,39 @@ def require_something(text: str) -> str:
     return text
 
 
+Name100 = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(require_something)]
+Name200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(require_something)]
+
+
 def details_of(errors: Sequence[Any], *, skip: int = 0) -> list[Detail]:
     """Pydantic's errors as one detail per field, without class names.
 
     ``skip`` drops leading places such as ``body``.
     """
     details: dict[str, Detail] = {}
-    for error in errors[:MAX_DETAILS]:
-        field = _field_name(error["loc"][skip:])
-        details.setdefault(field, Detail(field, _say(error)))
+    for error in _of_meant_kinds(errors)[:MAX_DETAILS]:
+        field, said = _field_name(error["loc"][skip:]), _say(error)
+        before = details.setdefault(field, Detail(field, said))
+        other = said.removeprefix("must be ")
+        if _kind_missed(error) and other not in before.message:
+            details[field] = Detail(field, f"{before.message} or {other}")
     return list(details.values())
+
+
+def _of_meant_kinds(errors: Sequence[Any]) -> Sequence[Any]:
+    """Where a value may be of several kinds: what is wrong with it as the kind that it is. Only where it is
+    none of them it is said that it is not."""
+    meant = {
+        error["loc"][:n] for error in errors if not _kind_missed(error) for n in range(len(error["loc"]))
+    }
+    return [error for error in errors if not (_kind_missed(error) and error["loc"][:-1] in meant)]
+
+
+def _kind_missed(error: Any) -> bool:
+    """Whether this says that a value is not of one of the kinds that it may have."""
+    kind = error["loc"][-1] if error["loc"] else None
+    is_kind = isinstance(kind, str) and (kind in _TYPE_NAMES or not _FIELD_NAME.match(kind))
+    return is_kind and error["type"] in _WRONG_KIND
 
 
 def _field_name(places: Sequence[int | str]) -> str:
@@ -162,6 +183,9 @@ _SAYINGS = {
     "datetime_from_date_parsing": "must be a date or a time such as 2026-01-31T12:00:00Z",
     "date_from_datetime_parsing": "must be a date or a time such as 2026-01-31T12:00:00Z",
     "date_parsing": "must be a date such as 2026-01-31",
+}
+_WRONG_KIND = {"literal_error", "int_from_float"} | {
+    name for name in _SAYINGS if name.endswith(("_type", "_parsing"))
 }
 
 

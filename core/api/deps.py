@@ -51,7 +51,7 @@ class JsonRequest(Request):
 
     def _parse(self, body: bytes) -> Any:
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+            return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise _unreadable(
                 str(error) if isinstance(error, json.JSONDecodeError) else "it is not valid UTF-8 JSON"

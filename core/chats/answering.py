@@ -91,7 +91,9 @@ def send(
     if reply.error and not reply.content:
         rewind(user, sent.message.id)
     if reply.error:
-        error = (class_of(reply.error["code"]) or Unavailable)(reply.error["message"])
+        code = reply.error["code"]
+        kind = LuthierError if code == LuthierError.code else class_of(code) or Unavailable
+        error = kind(reply.error["message"])
         if isinstance(error, OutOfTokens):
             error.retry_after = token_limits.seconds_to_next_month()
         raise error

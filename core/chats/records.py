@@ -16,7 +16,7 @@ from core import clock, datasets, models
 from core.chats import replies, siblings
 from core.db import reading, writing
 from core.errors import NotFound
-from core.fields import Input, require_something
+from core.fields import Input, Name200, require_something
 from core.listing import Listed, SearchQuery, fetch
 from core.models import Parameters
 from core.people.users import User
@@ -35,7 +35,7 @@ class NewChat(Input):
     """``model_id``: a model, or a checkpoint as ``ftj_…:step-N``."""
 
     model_id: str
-    title: str = Field(DEFAULT_TITLE, min_length=1, max_length=200)
+    title: Name200 = DEFAULT_TITLE
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)
     parameters: Parameters = Field(default_factory=Parameters)
@@ -47,7 +47,7 @@ class ChatChange(Input):
     ``dataset_id`` and ``system_prompt`` are cleared with null.
     """
 
-    title: str = Field(DEFAULT_TITLE, min_length=1, max_length=200)
+    title: Name200 = DEFAULT_TITLE
     model_id: str = ""
     dataset_id: str | None = None
     system_prompt: str | None = Field(None, max_length=20_000)

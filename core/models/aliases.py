@@ -14,20 +14,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db import reading, writing
-from core.errors import NotFound, ValidationError
+from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input, require_something
 from core.listing import Listed, ListQuery, fetch
 from core.models.values import Model, find, find_changeable, present, require_weights_model
 from core.people.users import User
 from core.tables import AliasMoveRow, ModelAliasRow, ModelRow, ModelVersionRow, UserRow
 
+LARGEST_VERSION = 2**31 - 1  # what the table can hold
 Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(require_something)]
 
 
 class NewAlias(Input):
     """``reason``: why it moves; needed unless the alias is new or stays where it is."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=LARGEST_VERSION)
     reason: Reason | None = None
 
 
@@ -53,7 +54,8 @@ class AliasMove:
 def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
     """Point ``name@alias`` at a version.
 
-    Raises NotFound for the version, ReadOnly for a base, ValidationError for a move without a reason.
+    Raises NotFound for the version, ReadOnly for a base, ValidationError for a move without a reason,
+    Conflict when a model has this very name.
     """
     _check_alias(alias)
     with writing() as session:
@@ -63,6 +65,8 @@ def set_alias(user: User, model_id: str, alias: str, new: NewAlias) -> Model:
         if version is None:
             raise NotFound("There is no such version of this model.")
         alias_row = session.get(ModelAliasRow, (row.id, alias))
+        if alias_row is None:
+            _require_new_name(session, user, f"{row.name}@{alias}")
         before = _number(session, alias_row)
         if before != version.version:
             if before is not None and new.reason is None:
@@ -106,6 +110,15 @@ def _find_locked(session: Session, user_id: str, model_id: str) -> ModelRow:
     row = find_changeable(session, user_id, model_id)
     session.refresh(row, with_for_update=True)
     return row
+
+
+def _require_new_name(session: Session, user: User, name: str) -> None:
+    """Whole names come first, so nobody could call the alias."""
+    named = select(ModelRow.id).where(ModelRow.name == name, ModelRow.is_visible_to(user.id))
+    if session.scalar(named.limit(1)):
+        raise Conflict(
+            f"There is a model named {name}, which this name would go on to call. Choose another alias."
+        )
 
 
 def _fetch(session: Session, row: ModelRow, query: MoveList, **only: str) -> Listed[AliasMove]:

@@ -19,7 +19,7 @@ from core import storage
 from core.chat_templates import TemplateFinding
 from core.db import find_row, reading, writing
 from core.errors import Conflict, InUse, ReadOnly, ValidationError
-from core.fields import Input
+from core.fields import Input, Name100
 from core.listing import Listed, ListQuery, SearchQuery, fetch
 from core.models.values import (
     STARTER,
@@ -137,7 +137,7 @@ class VersionList(ListQuery):
 
 
 class NewModel(Input):
-    name: str = Field(min_length=1, max_length=100)
+    name: Name100
     base_model_id: str
     description: str = Field("", max_length=2000)
     system_prompt: str | None = Field(None, max_length=20_000)
@@ -147,7 +147,7 @@ class NewModel(Input):
 class ModelChange(Input):
     """Only the fields that were given are changed; ``system_prompt`` may be cleared with null."""
 
-    name: str = Field("", min_length=1, max_length=100)
+    name: Name100 = ""
     description: str = Field("", max_length=2000)
     system_prompt: str | None = Field(None, max_length=20_000)
     parameters: Parameters = Field(default_factory=Parameters)
@@ -199,6 +199,7 @@ def create_custom(user: User, new: NewModel) -> Model:
     """
     with writing() as session:
         base = find(session, user.id, new.base_model_id)
+        _require_new_meaning(session, user, new.name)
         if base.type == "custom":
             raise ValidationError.of("base_model_id", "is itself a custom model: choose the model under it")
         row = ModelRow(
@@ -221,6 +222,8 @@ def create_custom(user: User, new: NewModel) -> Model:
 def update(user: User, model_id: str, change: ModelChange) -> Model:
     with writing() as session:
         row = find_changeable(session, user.id, model_id)
+        if "name" in change.model_fields_set and change.name != row.name:
+            _require_new_meaning(session, user, change.name)
         for field in change.model_fields_set & {"name", "description", "system_prompt"}:
             setattr(row, field, getattr(change, field))
         if "parameters" in change.model_fields_set:
@@ -276,6 +279,25 @@ def keep_template_findings(version_id: str, findings: Sequence[TemplateFinding])
             row.settings = {**row.settings, "chat_template": [asdict(finding) for finding in findings]}
 
 
+def _require_new_meaning(session: Session, user: User, name: str) -> None:
+    """Raises Conflict for a name that calls a version of another model by its number or its alias.
+
+    From now on it would call this one.
+    """
+    stem, _, pin = name.rpartition("@")
+    named = select(ModelRow.id).where(ModelRow.name == stem, ModelRow.is_visible_to(user.id))
+    if pin.isdecimal():
+        is_called = stem and session.scalar(named.limit(1))
+    else:
+        is_called = session.scalar(
+            select(ModelAliasRow.model_id)
+            .where(ModelAliasRow.alias == pin, ModelAliasRow.model_id.in_(named))
+            .limit(1)
+        )
+    if is_called:
+        raise Conflict(f"{name} calls a version of the model {stem} already. Choose another name.")
+
+
 def _flush_name(session: Session, name: str) -> None:
     """uq_models_owner_id_name and uq_models_shared_name are the only constraints a valid model can break."""
     try:
@@ -286,10 +308,15 @@ def _flush_name(session: Session, name: str) -> None:
 
 def _require_unused(session: Session, row: ModelRow) -> None:
     versions = select(ModelVersionRow.id).where(ModelVersionRow.model_id == row.id)
-    if aliases := session.scalars(
-        select(ModelAliasRow.alias).where(ModelAliasRow.version_id.in_(versions))
-    ).all():
-        raise InUse(f"{row.name}@{aliases[0]} points at this model. Remove the alias first.")
+    pointing = (
+        select(ModelRow, ModelAliasRow.alias)
+        .join(ModelAliasRow, ModelAliasRow.model_id == ModelRow.id)
+        .where(ModelAliasRow.version_id.in_(versions))
+    )
+    for model, alias in session.execute(pointing.limit(1)):
+        if model.owner_id != row.owner_id:  # a base, and somebody's custom model on it
+            raise InUse(f"Aliases of other models point at {row.name}.")
+        raise InUse(f"{model.name}@{alias} points at this model. Remove the alias first.")
     if session.scalar(select(exists().where(ModelAliasRow.model_id == row.id))):
         raise InUse(f"{row.name} has an alias. Remove it first.")
     needs_it = (

@@ -6,6 +6,7 @@ the operators of ``EXPLAIN ANALYZE``. Tables are views over the caller's Parquet
 which costs nothing measurable (measured: 0.3 ms), says what was scanned.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +198,7 @@ def _plain(relation: "duckdb.DuckDBPyRelation") -> "duckdb.DuckDBPyRelation":
 
 def _columns(relation: "duckdb.DuckDBPyRelation") -> list[dict[str, str]]:
     return [
-        {"name": name, "type": str(kind).strip('"')}
+        {"name": name, "type": re.sub(r'^"(\w+)"', r"\1", str(kind))}
         for name, kind in zip(relation.columns, relation.types, strict=True)
     ]
 

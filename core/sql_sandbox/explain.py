@@ -27,7 +27,21 @@ KNOWN = (
     (r"lambda arrow", "Write lambda x: x + 1 where x -> x + 1 stands: arrows are no functions in this SQL."),
     (
         r"count mismatch for prepared statement\. Expected (\d+), got (\d+)",
-        "The query has {0} places for parameters, and {1} were given. Write a ? for each, or leave them out.",
+        "The query has {0} places for parameters, and {1} were given. Write a ? for each in a list, $name "
+        "for each in an object, or leave them out.",
+    ),
+    (
+        r'^(?:Values list|Table) "(.+?)" does not have a column named "(.+?)"',
+        'The table "{0}" has no column "{1}".',
+    ),
+    (
+        r"Mixing named and positional parameters",
+        "Parameters are either a list for places written ? or $1, or an object for those written $name: "
+        "write and give them all in one of these ways.",
+    ),
+    (
+        r"integer too large for 128-bit integer type",
+        "A whole number among the parameters is too large: it may have at most 38 digits.",
     ),
     (
         r"not provided for the following parameters: (.+)",
@@ -38,6 +52,7 @@ KNOWN = (
         "The query does not use the parameter {0}: write ${0} in it, or leave the parameter out.",
     ),
 )
+CATALOG = re.compile(r"\bmemory\.main\.")  # where DuckDB holds every table; nobody writes it
 GENERIC = "The query could not be run. Try writing it differently."
 
 
@@ -96,7 +111,7 @@ def _words(error: BaseException, message: str, facts: dict[str, Any], unsaid: tu
     if broken or not message or any(text and text in message for text in unsaid):
         return GENERIC
     lines = [line for line in message.strip().splitlines() if not UNSAID.search(line)]
-    text = re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip()[:MAX_MESSAGE]
+    text = CATALOG.sub("", re.sub(r"\n{2,}", "\n", "\n".join(lines))).strip()[:MAX_MESSAGE]
     return text[0].upper() + text[1:] if text else GENERIC
 
 

@@ -86,10 +86,14 @@ class ChatRequest(_Whole):
                 raise Unsupported(
                     param, f"The parameter {param!r} is not supported by the models of this server."
                 )
-        if self.response_format not in (None, {}) and self.response_format.get("type") != "text":
+        asked = {name: value for name, value in (self.response_format or {}).items() if value not in EMPTY}
+        if asked not in ({}, {"type": "text"}):
             raise Unsupported("response_format", "Only the response_format {'type': 'text'} is supported.")
         if self.stream_options is not None and not self.stream:
             raise ValidationError.of("stream_options", "is only allowed when stream is true")
+        limits = {self.max_tokens, self.max_completion_tokens} - {None}
+        if len(limits) > 1:
+            raise ValidationError.of("max_tokens", "is not max_completion_tokens: give one of the two")
 
     def conversation(self) -> list[dict[str, str]]:
         """Roles and texts as the services take them. Raises Unsupported, ValidationError."""
@@ -113,13 +117,18 @@ class ChatRequest(_Whole):
             "top_p": None if self.top_p is None else max(self.top_p, SMALLEST_TOP_P),
             "max_tokens": None if limit is None else min(limit, MAX_COMPLETION_TOKENS),
             "seed": self.seed,
-            "stop": [self.stop] if isinstance(self.stop, str) else self.stop,
+            "stop": self._stops(),
             "top_k": self.top_k,
             "min_p": self.min_p,
             "repetition_penalty": self.repetition_penalty,
             "ignore_eos": self.ignore_eos,
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def _stops(self) -> list[str] | None:
+        """Without empty texts, which would end no answer."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop
+        return None if given is None else [text for text in given if text]
 
     @property
     def wants_usage(self) -> bool:
@@ -158,14 +167,14 @@ LABELS = (
 STREAM_LABELS = ("include_obfuscation", "continuous_usage_stats")
 MESSAGE_LABELS = ("name",)
 PART_LABELS = ("cache_control",)
-EMPTY: tuple[Any, ...] = (None, False, [], {}, "")
+EMPTY: tuple[Any, ...] = (None, [], {}, "")
 
 
 def _require_known(given: BaseModel, place: str, labels: tuple[str, ...]) -> None:
     """Raises Unsupported with the first name that nobody knows and that asks for something."""
     known = [*type(given).model_fields, *labels]
     for name, value in (given.model_extra or {}).items():
-        if name in labels or value in EMPTY:
+        if name in labels or value is False or value in EMPTY:  # 0 asks for something, as temprature=0 does
             continue
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from core import models
 from core.api.openai.deps import CurrentCaller, WithKey
 from core.api.openai.errors import UnknownModel
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, ValidationError
 from core.models import Callable, Model, ModelList
 from core.people import api_keys
 from core.people.api_keys import Caller
@@ -20,13 +20,16 @@ PAGE = 100
 @router.get("/models")
 def list_models(caller: CurrentCaller) -> dict[str, Any]:
     """Names, and names with an alias; ``name@3`` is callable as well. Not paged, as the SDKs expect."""
-    entries = [
-        _entry(model, name)
-        for model in _all(caller)
+    entries = {
+        name: _entry(model, name)
+        for model in sorted(_all(caller), key=lambda model: model.owner_id is not None)  # own names win
         for name in [model.openai_id, *(f"{model.name}@{alias}" for alias in model.aliases)]
         if api_keys.may_call(caller, model.names(name))
-    ]
-    return {"object": "list", "data": entries, "has_more": False}
+    }
+    for name in sorted(caller.models or ()):  # a key may be for one version, or one checkpoint, alone
+        if name not in entries and (model := _only_as(caller, name)):
+            entries[name] = _entry(model, name)
+    return {"object": "list", "data": list(entries.values()), "has_more": False}
 
 
 @router.get("/models/{name:path}")
@@ -37,8 +40,18 @@ def get_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
 
 @router.delete("/models/{name:path}")
 def delete_model(name: str, caller: CurrentCaller) -> dict[str, Any]:
-    """Delete an own model. Raises like ``/api``: bases are read-only."""
+    """Delete an own model with all of its versions.
+
+    Raises like ``/api``: bases are read-only; and ValidationError for the name of a version, an alias or a
+    checkpoint, because more than these would go.
+    """
     model = require_callable(caller, name).model
+    if name not in (model.id, model.name) or model.type == "checkpoint":
+        raise ValidationError.of(
+            "model",
+            f"{name!r} names a version, an alias or a checkpoint. Only a whole model can be deleted here: "
+            "give its name alone",
+        )
     models.delete(caller.user, model.id)
     return {"id": name, "object": "model", "deleted": True}
 
@@ -68,6 +81,15 @@ def _all(caller: Caller) -> Iterator[Model]:
         offset += PAGE
         if offset >= page.total:
             return
+
+
+def _only_as(caller: Caller, name: str) -> Model | None:
+    """The model that the key may call by this name and not by the model's own; None where there is none."""
+    try:
+        model = models.resolve(caller.user, name).model
+    except (NotFound, Conflict):
+        return None
+    return None if api_keys.may_call(caller, model.names(model.id)) else model
 
 
 def _answers_elsewhere(caller: Caller, model: Model) -> bool:

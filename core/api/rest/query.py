@@ -52,10 +52,20 @@ async def run_query(new: NewArrowQuery, user: CurrentUser, request: Request) -> 
 
 
 def _wants_arrow(request: Request) -> bool:
-    accepted = (
-        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")
-    )
-    return ARROW in accepted
+    """Whether Arrow is named, and not less wanted than JSON."""
+    weights = dict(map(_weight, request.headers.get("accept", "").split(",")))
+    arrow = weights.get(ARROW, 0.0)
+    return arrow > 0 and arrow >= weights.get("application/json", 0.0)
+
+
+def _weight(accepted: str) -> tuple[str, float]:
+    """A media type and how much it is wanted, 0 to 1: ``text/csv;q=0.5``."""
+    name, *options = (part.strip().lower() for part in accepted.split(";"))
+    given = next((option.removeprefix("q=") for option in options if option.startswith("q=")), "1")
+    try:
+        return name, float(given)
+    except ValueError:
+        return name, 1.0
 
 
 async def _until_gone(request: Request, work: Callable[[Stop], T]) -> T:

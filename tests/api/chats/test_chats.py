@@ -341,3 +341,16 @@ def test_stopping_server_ends_the_stream_in_words(live: str, ada: User, chat_id:
     assert rest[-1] == "[DONE]"
     assert "unavailable" in rest[-2] or '"done"' in rest[-2]
     wait_until(lambda: chats.list_messages(ada, chats.MessageList(chat_id=chat_id)).items[-1].finish_reason)
+
+
+def test_a_reply_that_fails_for_no_known_reason_is_a_500(
+    as_ada: Caller, chat_id: str, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any, **_more: Any) -> Iterator[Any]:
+        raise RuntimeError("secret")
+        yield
+
+    monkeypatch.setattr(echo, "generate", fail)
+    answer = as_ada.post("/api/messages", {"chat_id": chat_id, "content": "hi"})
+    assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text

@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from core import stopping
+from core import models, stopping
 from core.db import reading, writing
 from core.errors import ContextLengthExceeded, Unavailable
 from core.people import api_keys, usage, users
@@ -207,6 +207,7 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
         "response_format",
     ),
+    ({"response_format": {"type": "text", "json_schema": {"name": "x"}}}, "response_format"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"presence_penalty": -0.5}, "presence_penalty"),
     ({"modalities": ["audio"]}, "modalities"),
@@ -222,6 +223,8 @@ UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
         "messages[0].tool_calls",
     ),
     ({"unheard_of": 1}, "unheard_of"),
+    ({"temprature": 0}, "temprature"),
+    ({"sed": 0.0}, "sed"),
     ({"guided_json": {"type": "object"}}, "guided_json"),
     ({"structured_outputs": {"json": {}}}, "structured_outputs"),
     ({"prediction": {"type": "content", "content": "abc"}}, "prediction"),
@@ -245,7 +248,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"temperature": "hot"}, "temperature"),
     ({"top_p": -1}, "top_p"),
     ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": 5, "max_completion_tokens": 7}, "max_tokens"),
     ({"stop": ["a"] * 5}, "stop"),
+    ({"stop": ["a", 5]}, "stop[1]"),
+    ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0].type"),
     ({"seed": 2**64}, "seed"),
     ({"n": 0}, "n"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),
@@ -308,6 +314,10 @@ def test_broken_rule_is_a_400_that_names_the_parameter(
         {"tool_choice": "auto"},
         {"metadata": {"a": "b"}},
         {"unheard_of": None},
+        {"unheard_of": False},
+        {"stop": ""},
+        {"stop": [""]},
+        {"max_tokens": 7, "max_completion_tokens": 7},
         {"service_tier": "auto"},
         {"messages": [{"role": "user", "content": "one two three", "name": "Ada", "refusal": None}]},
     ],
@@ -315,6 +325,38 @@ def test_broken_rule_is_a_400_that_names_the_parameter(
 def test_defaults_spelt_out_are_fine(client_: openai.OpenAI, harmless: dict[str, Any]) -> None:
     messages = harmless.pop("messages", HELLO)
     assert client_.chat.completions.create(model="parrot", messages=messages, extra_body=harmless).choices
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stop": ["a"] * 5}, "stop: at most 4 entries"),
+        ({"stop": 5}, "stop: must be text or a list"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content: must be text or a list"),
+    ],
+)
+def test_a_value_of_several_kinds_is_told_what_is_wrong_with_its_own(
+    live: str, ada: User, parrot: str, change: dict[str, Any], said: str
+) -> None:
+    _, key = api_keys.create(ada, NewKey(name="raw"))
+    body = {"model": "parrot", "messages": HELLO, **change}
+    answer = CONNECTIONS.post(
+        f"{live}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
+    )
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, said)
+
+
+def test_an_empty_stop_text_does_not_reach_the_model(client_: openai.OpenAI, echo: Recording) -> None:
+    client_.chat.completions.create(model="parrot", messages=HELLO, stop=["", "END"])
+    assert echo.asked[-1].parameters["stop"] == ["END"]
+
+
+def test_a_byte_order_mark_before_the_body_is_no_error(live: str, ada: User, parrot: str) -> None:
+    _, key = api_keys.create(ada, NewKey(name="raw"))
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    body = b'\xef\xbb\xbf{"model": "parrot", "messages": [{"role": "user", "content": "hi"}]}'
+    answer = CONNECTIONS.post(f"{live}/v1/chat/completions", content=body, headers=headers)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"", b"[]"])
@@ -410,6 +452,33 @@ def test_own_model_can_be_deleted_and_a_base_not(
     assert (deleted.id, deleted.object, deleted.deleted) == ("parrot", "model", True)
     with pytest.raises(openai.NotFoundError):
         client_.models.retrieve("parrot")
+
+
+@pytest.mark.parametrize("part", ["parrot@1", "parrot@best", "{id}@1"])
+def test_a_version_or_an_alias_is_no_model_to_delete(
+    live: str, ada: User, echo: Recording, part: str
+) -> None:
+    model_id = make_model(ada, "parrot", provider="echo", versions=2)
+    models.set_alias(ada, model_id, "best", models.NewAlias(version=1))
+    with pytest.raises(openai.BadRequestError) as refused:
+        sdk(live, ada).models.delete(part.format(id=model_id))
+    assert refused.value.param == "model"
+    assert models.get(ada, model_id).latest_version == 2
+
+
+def test_a_name_of_ones_own_and_of_a_base_is_listed_once(live: str, ada: User, echo: Recording) -> None:
+    make_model(ada, "parrot", provider="echo")
+    make_model(None, "parrot", provider="echo")
+    (listed,) = sdk(live, ada).models.list()
+    assert (listed.id, listed.owned_by) == ("parrot", ada.id)
+
+
+def test_a_key_for_one_version_lists_that_version(live: str, ada: User, echo: Recording) -> None:
+    make_model(ada, "parrot", provider="echo", versions=3)
+    narrow = sdk(live, ada, models=["parrot@2", "parrot@9", "nobody"])
+    assert [model.id for model in narrow.models.list()] == ["parrot@2"]
+    whole = sdk(live, ada, models=["parrot", "parrot@2"])
+    assert [model.id for model in whole.models.list()] == ["parrot"]
 
 
 def test_scope_is_enforced(live: str, ada: User, parrot: str) -> None:

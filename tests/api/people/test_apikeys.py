@@ -1,7 +1,7 @@
 """API.md section 8: keys, and what they used. What they reach: ``tests/api/test_scopes.py``."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +274,40 @@ def test_usage_can_be_limited_in_time(as_ada: Caller, ada: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("group_by=colour", "group_by"), ("from=yesterday", "from"), ("to=2026-13-01", "to")]
+    ("query", "requests"),
+    [
+        ("from=2026-03-05&to=2026-03-05", 1),
+        ("from=2026-03-05&to=2026-03-05T00:00:00Z", 0),
+        ("from=2026-03-05&to=2026-03-05T00:00:00", 0),
+        ("from=2026-03-05&to=2026-03-05T12:30:00Z", 1),
+        ("from=2026-03-06T00:00:00%2B14:00&to=2026-03-06", 1),
+        ("from=2026-03-06T00:00:00Z&to=2026-03-06", 0),
+        ("from=2026-03-05&to=9999-12-30", 1),
+    ],
+)
+def test_midnight_is_a_moment_and_only_a_date_is_a_day(
+    as_ada: Caller, ada: User, monkeypatch: pytest.MonkeyPatch, query: str, requests: int
+) -> None:
+    noon = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    with monkeypatch.context() as patch, writing() as session:
+        patch.setattr(clock, "now", lambda: noon)
+        usage.record(session, user_id=ada.id, kind="query")
+    assert as_ada.get(f"/api/usage?{query}").json()["total"]["requests"] == requests
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("group_by=colour", "group_by"),
+        ("from=yesterday", "from"),
+        ("to=2026-13-01", "to"),
+        ("from=20261201", "from"),  # no seconds since 1970
+        ("from=5", "from"),
+        ("from=", "from"),
+        ("to=9999-12-31", "to"),
+        ("to=9999-12-31T23:59:59-14:00", "to"),
+        ("from=0001-01-01T00:00:00%2B14:00", "from"),
+    ],
 )
 def test_broken_usage_queries_are_named(as_ada: Caller, query: str, field: str) -> None:
     assert fields_of(as_ada.get(f"/api/usage?{query}")) == {field}

@@ -73,6 +73,50 @@ def test_arrow_stream_has_the_rows_and_says_what_is_missing(as_ada: Caller, acce
 
 
 @pytest.mark.parametrize(
+    "accept", [f"{route.ARROW};q=0", f"application/json, {route.ARROW};q=0.1", "*/*", "text/csv", ""]
+)
+def test_json_is_the_answer_where_it_is_wanted_more(as_ada: Caller, accept: str) -> None:
+    answer = as_ada.post("/api/query", {"sql": "SELECT 1"}, headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("sql", "type_"), [("SELECT NULL", "NULL"), ("SELECT []", "NULL[]"), ("SELECT {'NULL': 1}", None)]
+)
+def test_the_type_of_nothing_is_written_without_half_a_quote(
+    as_ada: Caller, sql: str, type_: str | None
+) -> None:
+    (column,) = as_ada.post("/api/query", {"sql": sql}).json()["columns"]
+    assert column["type"] == (type_ or 'STRUCT("NULL" INTEGER)')
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "said"),
+    [
+        ("SELECT $a", [1], "either a list"),
+        ("SELECT ? + $a", [1], "either a list"),
+        ("SELECT $a", {"a": 10**40}, "at most 38 digits"),
+        ("SELECT 1", {"a": 1}, "$name for each in an object"),
+        ("SELECT * FROM (SELECT 1 AS n) t, (SELECT 2 AS n) t", None, "duplicate alias"),
+        ("SELECT t.zz FROM (SELECT 1 AS n) t", None, 'The table "t" has no column "zz".'),
+    ],
+)
+def test_what_is_wrong_with_parameters_and_tables_is_said_in_our_words(
+    as_ada: Caller, sql: str, parameters: Any, said: str
+) -> None:
+    answer = as_ada.post("/api/query", {"sql": sql, "parameters": parameters})
+    assert answer.status_code == 422
+    assert said in error_of(answer)["message"]
+    assert not any(word in answer.text for word in ("not supported yet", "Python", "memory.main"))
+
+
+def test_parameters_that_are_neither_list_nor_object_are_told_both(as_ada: Caller) -> None:
+    answer = as_ada.post("/api/query", {"sql": "SELECT 1", "parameters": "x"})
+    assert fields_of(answer) == {"parameters"}
+    assert error_of(answer)["message"] == "parameters: must be a list or an object"
+
+
+@pytest.mark.parametrize(
     ("sql", "values"),
     [
         ("SELECT 170141183460469231731687303715884105727::HUGEINT AS v", [2**127 - 1]),
