@@ -104,7 +104,9 @@ class CompletionFormat(Format):
         for role in _SPEAKERS:
             column = column_of(role, mapping)
             messages = messages_in(row.get(column))
-            if messages is not None:
+            if row.get(column) == [] and (role == "prompt" or _asks_in_messages(row, mapping)):
+                details.append(Detail(column, "has no messages"))
+            elif messages is not None:
                 details += check_messages(messages, column, needs_assistant=role == "completion")
             elif not as_text(row.get(column)).strip():
                 details.append(Detail(column, "is empty"))
@@ -122,6 +124,11 @@ class CompletionFormat(Format):
         return {
             f"{column}[].{key}" for column in columns for key in unread_keys(messages_in(row.get(column)))
         }
+
+
+def _asks_in_messages(row: Record, mapping: ColumnMapping | None) -> bool:
+    """Then an empty list behind it is a conversation without messages, not an answer that is a structure."""
+    return messages_in(row.get(column_of("prompt", mapping))) is not None
 
 
 def _said(row: Record, mapping: ColumnMapping | None, role: str) -> list[Message]:

@@ -22,7 +22,8 @@ _SHAREGPT = {
     "assistant": "assistant",
 }
 _OF_TOOLS = {"tool", "function", "function_call", "observation"}
-_READ = {"role", "content", "from", "value", "weight", "tool_calls", "function_call"}
+_READ = {"role", "content", "weight", "tool_calls", "function_call"}
+_READ_OF_SHAREGPT = {*_READ, "from", "value"}
 
 
 def check_messages(value: Any, field: str, *, needs_assistant: bool, only: str | None = None) -> list[Detail]:
@@ -88,7 +89,7 @@ def unread_keys(value: Any) -> set[str]:
         for message in messages
         if isinstance(message, dict)
         for key, held in message.items()
-        if key not in _READ and not is_nothing(held)
+        if key not in (_READ_OF_SHAREGPT if _is_of_sharegpt(message) else _READ) and not is_nothing(held)
     }
 
 
@@ -138,7 +139,9 @@ def _check_message(message: Any, field: str, only: str | None) -> list[Detail]:
     if message.get("tool_calls") or message.get("function_call"):
         details.append(Detail(f"{field}.tool_calls", "tool calls cannot be trained yet"))
     elif (problem := _wrong_content(message.get(content_key))) is not None:
-        details.append(Detail(f"{field}.{content_key}", problem))
+        is_refused = message.get(content_key) is None and message.get("refusal")
+        advice = ": write the refusal into it" if is_refused else ""
+        details.append(Detail(f"{field}.{content_key}", problem + advice))
     if message.get("weight") not in (None, 0, 1):
         details.append(Detail(f"{field}.weight", "must be 0 or 1"))
     return details
@@ -169,8 +172,15 @@ def _wrong_content(content: Any) -> str | None:
     if not isinstance(content, (str, list)):
         return "must be text"
     if isinstance(content, list) and not all(_is_text_part(part) for part in content):
-        return "must be text: other parts, such as images, cannot be trained"
+        return _wrong_part(next(part for part in content if not _is_text_part(part)))
     return None if _content(content).strip() else "is empty"
+
+
+def _wrong_part(part: Any) -> str:
+    type_ = part.get("type") if isinstance(part, dict) else None
+    if isinstance(type_, str) and type_ != "text":
+        return f"has a part of type {type_[:40]!r}: other parts than text cannot be trained"
+    return 'must be text, or a list of parts such as {"type": "text", "text": "…"}'
 
 
 def _is_text_part(part: Any) -> bool:

@@ -114,6 +114,8 @@ class _Parts:
     def check(self) -> list[Detail]:
         """That both answers follow the same messages, and the input where there is one."""
         better, worse = (self.names[role] for role in _OUTPUTS)
+        if without := self._without_weight():
+            return without
         if self.asked is None:
             if not any(self.begins):
                 return [
@@ -133,6 +135,15 @@ class _Parts:
             Detail(name, f"begins with another conversation than {self.names['input']}. Keep only the answer")
             for name, answer, begin in zip((better, worse), self.answers, self.begins, strict=True)
             if begin and not _same_end(answer[:begin], self.asked)
+        ]
+
+    def _without_weight(self) -> list[Detail]:
+        sides = zip(_OUTPUTS, self.answers, self.begins, strict=True)
+        told = "has weight 0 on its answer, so that there is nothing to compare: leave the weight out"
+        return [
+            Detail(self.names[role], told)
+            for role, answer, begin in sides
+            if all(message.get("weight") == 0 for message in answer[begin:])
         ]
 
     def example(self) -> PreferenceExample:

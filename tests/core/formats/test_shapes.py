@@ -88,6 +88,32 @@ def test_an_empty_input_leaves_nothing_behind_the_prompt(tmp_path: Path) -> None
         assert read(tmp_path, [{**row, "input": "x"}, row])[1] == ChatExample([user("Say hi"), said("hi")])
 
 
+@pytest.mark.parametrize("keeps_json", [False, True])
+def test_a_list_without_messages_is_no_text(keeps_json: bool, tmp_path: Path) -> None:
+    asked, answer = [user("q")], [said("a", **({"weight": 1} if keeps_json else {}))]
+    rows = [
+        {"prompt": [], "completion": answer},
+        {"prompt": asked, "completion": []},
+        {"prompt": asked, "completion": answer},
+    ]
+    assert read(tmp_path, rows) == [
+        "prompt has no messages",
+        "completion has no messages",
+        ChatExample([user("q"), said("a")]),
+    ]
+
+
+def test_an_empty_list_is_an_answer_where_answers_are_structures(tmp_path: Path) -> None:
+    rows = [{"text": "q", "found": []}, {"text": "q", "found": [{"name": "Mira"}]}]
+    found = read(tmp_path, rows, {"prompt": "text", "completion": "found"})
+    assert [example.messages[1]["content"] for example in found] == ["[]", '[{"name": "Mira"}]']
+
+
+def test_truth_values_are_learned_as_json_writes_them(tmp_path: Path) -> None:
+    rows = [{"prompt": "2 > 1?", "completion": True}, {"prompt": "1 > 2?", "completion": False}]
+    assert [example.messages[1]["content"] for example in read(tmp_path, rows)] == ["true", "false"]
+
+
 @pytest.mark.parametrize("answered", ["answer", "response"])
 @pytest.mark.parametrize("asked", ["question", "query", "prompt", "instruction"])
 def test_pairs_that_are_known_need_no_mapping(asked: str, answered: str, tmp_path: Path) -> None:
