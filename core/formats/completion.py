@@ -19,7 +19,14 @@ from core.formats.base import (
     as_text,
     column_of,
 )
-from core.formats.conversation import check_messages, messages_in, read_messages, unread_keys
+from core.formats.conversation import (
+    PYTHON_TOLD,
+    check_messages,
+    is_python,
+    messages_in,
+    read_messages,
+    unread_keys,
+)
 from core.formats.layouts import TableLayout, asked_in_text, plain_or_messages, text_or_messages
 
 _SPEAKERS = {"prompt": "user", "completion": "assistant"}
@@ -106,6 +113,8 @@ class CompletionFormat(Format):
             messages = messages_in(row.get(column))
             if row.get(column) == [] and (role == "prompt" or _asks_in_messages(row, mapping)):
                 details.append(Detail(column, "has no messages"))
+            elif is_python(row.get(column)):
+                details.append(Detail(column, PYTHON_TOLD))
             elif messages is not None:
                 details += check_messages(messages, column, needs_assistant=role == "completion")
             elif not as_text(row.get(column)).strip():

@@ -7,6 +7,7 @@ refused by name rather than dropped: a model must not silently learn half a conv
 a message is not learned from, and ``unread_keys`` names it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ _SHAREGPT = {
     "gpt": "assistant",
     "assistant": "assistant",
 }
+_AS_PYTHON = re.compile(r"\s*\[?\s*\{\s*'(role|content|from|value)'\s*:\s*['\"]")
+PYTHON_TOLD = "holds messages as Python prints them, not as JSON: save the table as JSON lines or Parquet"
 _OF_TOOLS = {"tool", "function", "function_call", "observation"}
 _READ = {"role", "content", "weight", "tool_calls", "function_call"}
 _READ_OF_SHAREGPT = {*_READ, "from", "value"}
@@ -29,6 +32,8 @@ _READ_OF_SHAREGPT = {*_READ, "from", "value"}
 def check_messages(value: Any, field: str, *, needs_assistant: bool, only: str | None = None) -> list[Detail]:
     """What is wrong with a list of messages. ``only``: every message must have this role."""
     messages = _opened(value)
+    if is_python(messages):
+        return [Detail(field, PYTHON_TOLD)]
     if not isinstance(messages, list):
         return [
             Detail(
@@ -67,16 +72,18 @@ def messages_in(value: Any) -> list[Any] | None:
     None for everything else, such as a text, or an answer that is a structure of its own.
     """
     if isinstance(value, str):
-        value = unpacked(value) if _may_be_messages(value) else None
-        # a text that happens to be JSON is a text, unless it is a conversation and nothing else
-        is_sure = isinstance(value, list) and all(_is_message(_unpacked_message(one)) for one in value)
-        return value if value and is_sure else None
+        return _messages_in_text(value)
     if isinstance(value, dict) and isinstance(unpacked(value.get("messages")), list):
         value = unpacked(value["messages"])
     messages = [value] if isinstance(value, dict) else value
     if not isinstance(messages, list) or not any(_is_message(_unpacked_message(one)) for one in messages):
         return None
     return messages
+
+
+def is_python(value: Any) -> bool:
+    """Whether a text is messages as Python prints them, which is what pandas writes into a CSV file."""
+    return isinstance(value, str) and _AS_PYTHON.match(value) is not None
 
 
 def unread_keys(value: Any) -> set[str]:
@@ -110,8 +117,16 @@ def _unpacked_message(message: Any) -> Any:
     return unpacked(message) if isinstance(message, str) and message[:1] == "{" else message
 
 
-def _may_be_messages(text: str) -> bool:
-    return text.lstrip()[:1] == "[" and ('"role"' in text or '"from"' in text)
+def _messages_in_text(text: str) -> list[Any] | None:
+    """A text that happens to be JSON is a text, unless it is a conversation and nothing else."""
+    may_be = text.lstrip()[:1] in ("[", "{") and ('"role"' in text or '"from"' in text)
+    value = unpacked(text) if may_be else None
+    if isinstance(value, dict):
+        value = (
+            value["messages"] if set(value) == {"messages"} else [value] if _role(value) in ROLES else None
+        )
+    is_sure = isinstance(value, list) and all(_is_message(_unpacked_message(one)) for one in value)
+    return value if value and is_sure else None
 
 
 def _is_message(message: Any) -> bool:

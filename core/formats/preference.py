@@ -20,7 +20,14 @@ from core.formats.base import (
     column_of,
     unpacked,
 )
-from core.formats.conversation import check_messages, has_answer, messages_in, read_messages, unread_keys
+from core.formats.conversation import (
+    check_messages,
+    has_answer,
+    is_python,
+    messages_in,
+    read_messages,
+    unread_keys,
+)
 from core.formats.layouts import TableLayout, only_messages, text_or_nested
 
 _OUTPUTS = ("preferred_output", "non_preferred_output")
@@ -174,7 +181,7 @@ def _messages_of(value: Any, role: str) -> Any:
     if holder is not None:
         return holder.get("messages")
     found = messages_in(value)
-    if found is not None or value is None or isinstance(value, list):
+    if found is not None or value is None or isinstance(value, list) or is_python(value):
         return value if found is None else found
     message: Message = {"role": role, "content": as_text(value)}
     return [message]

@@ -26,6 +26,7 @@ _ADVICE = {
     "reasoning_content": _REASONING,
     "reasoning": _REASONING,
     "thinking": _REASONING,
+    **dict.fromkeys(("image", "images", "audio", "audios", "video", "videos"), "only text can be trained"),
 }
 
 

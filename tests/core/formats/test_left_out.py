@@ -124,6 +124,10 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
             "system to have it stand before the prompt."
         },
     ),
+    "pictures": (
+        [{**TALK, "images": ["a.png"]}],
+        {"images": "warn: The column images is not learned from, in 1 of 1 row: only text can be trained."},
+    ),
     "two system prompts": (
         [{"system_prompt": "s", "system": "s", "question": "q", "response": "a"}],
         {"system_prompt": "info: The column system_prompt is not learned from."},
