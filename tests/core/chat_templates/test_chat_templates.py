@@ -1,5 +1,6 @@
 """What is learned of a conversation is what will be generated, whatever the chat template does."""
 
+import copy
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -141,7 +142,7 @@ def test_an_answer_that_nothing_stands_before_is_learned_from_its_first_word(nam
 
 def test_an_answer_behind_an_answer_is_learned_alone() -> None:
     """The template writes an empty thinking into the last one only."""
-    tokenizer = tokenizer_of("qwen3")
+    tokenizer = copy.deepcopy(tokenizer_of("qwen3"))
     tokenizer.chat_template = tokenizer.chat_template.replace("loop.index0 > ns.last", "loop.last")
     messages = [*talk(1), {"role": "assistant", "content": "And Oslo"}]
     taught = [run for one in conversation(messages, template_of(tokenizer)) for run in learned(one)]
