@@ -102,6 +102,18 @@ def warnings(
     return told
 
 
+def validation_warnings(rows: Rows, validation: Rows, settings: Settings) -> list[str]:
+    """What a plan warns of about another dataset to measure on."""
+    same = (
+        "The validation dataset is the one that is learned: its loss says nothing about other rows. Choose "
+        "another, or keep a share of the rows."
+    )
+    told = [same] if validation.version_id == rows.version_id else []
+    return told + [
+        f"Validation: {one.message}" for one in remarks(validation, settings) if one.level == "warn"
+    ]
+
+
 def to_tell(rows: Rows, settings: Settings) -> list[Remark]:
     """What a new job's events say; what the training counts itself it says later."""
     return [one for one in remarks(rows, settings) if one.field not in COUNTED_IN_TRAINING]

@@ -202,6 +202,7 @@ def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
                 num_validation=num_validation,
                 fraction=new.validation_fraction,
             ),
+            *(row_counts.validation_warnings(rows, validation, settings) if validation else []),
             *(sentences(base.template, "warn", "info") if METHODS[new.method].asks_in_chat else []),
         ],
         notes=row_counts.notes(rows, settings),

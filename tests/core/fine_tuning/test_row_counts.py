@@ -130,6 +130,18 @@ def test_a_share_for_validation_that_leaves_too_few_is_refused_before_the_start(
         assert caught.value.message.startswith(f"faq: {told}")
 
 
+def test_what_a_validation_dataset_does_not_measure_is_in_the_plan(ada: User, new: Make) -> None:
+    rows = [talk(f"a {n}", weight=1) for n in range(12)]
+    silent = new([talk(f"b {n}", weight=0) for n in range(12)], format="chat").dataset_id
+    plan = fine_tuning.plan(ada, new(rows, format="chat", validation_dataset_id=silent))
+    (warning,) = plan.warnings
+    assert warning.startswith("Validation: 12 of 12 rows have weight 0 on all their answers: nothing of them")
+    request = new(rows, format="chat")
+    request = request.model_copy(update={"validation_dataset_id": request.dataset_id})
+    (warning,) = fine_tuning.plan(ada, request).warnings
+    assert warning.startswith("The validation dataset is the one that is learned: its loss says nothing")
+
+
 @pytest.mark.parametrize(("same", "end"), [(12, ", so there is nothing to learn."), (3, ".")])
 def test_equal_answers_are_warned_of_and_may_start(ada: User, new: Make, same: int, end: str) -> None:
     rows = [{"prompt": f"q {n}", "chosen": "a", "rejected": "a" if n < same else "b"} for n in range(12)]
