@@ -8,6 +8,7 @@ that nobody will ever ask. Such an answer becomes a sequence of its own, behind 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from core.chat_templates.writing import ChatTemplate, Messages, Span, Written, unused_characters
@@ -64,7 +65,8 @@ def _prompt(
     writes in front of it."""
     if before:
         return template.write(before, ask=True)
-    begin = answered.text.find(str(answer["content"]).strip())
+    neutral = next(unused_characters([answered.text]))
+    begin = template.write([{**answer, "content": neutral}]).text.find(neutral)
     return Written(answered.text[: max(0, begin)])
 
 
@@ -73,12 +75,27 @@ def _apart(messages: Messages, prompt: Written, answered: Written, template: Cha
     prompt before it (DeepSeek-R1 asks with ``<think>`` and forgets it afterwards)."""
     header = len(prompt.text)
     if not answered.text.startswith(prompt.text):
-        neutral = next(unused_characters([prompt.text, answered.text]))
-        other = template.write([*messages[:-1], {**messages[-1], "content": neutral}])
-        header = _num_shared(prompt.text, other.text)
+        header = _num_before_answer(messages, prompt, answered, template)
     together = prompt.joined(answered, without=header)
     together, spans = _with_end(together, [_learned_span(prompt, together, template)], template)
     return _encode(together, spans, [*template.seams(messages[:-1], prompt), len(prompt.text)], template)
+
+
+def _num_before_answer(messages: Messages, prompt: Written, answered: Written, template: ChatTemplate) -> int:
+    """Characters of ``answered`` that the prompt stands for, which the template writes in another way there.
+
+    What it writes between the message before and the answer tells: earlier words may differ, too (a system
+    text that moves to the last question).
+    """
+    last, neutral = islice(unused_characters([prompt.text, answered.text]), 2)
+    answer = {**messages[-1], "content": neutral}
+    other = template.write([*messages[:-1], answer]).text
+    asked = [*messages[:-2], {**messages[-2], "content": last}]
+    asks = template.write(asked, ask=True).text.rpartition(last)
+    answers = template.write([*asked, answer]).text.rpartition(last)
+    if asks[1] and neutral in answers[2] and neutral in other:
+        return other.index(neutral) - answers[2].index(neutral) + _num_shared(asks[2], answers[2])
+    return _num_shared(prompt.text, other)
 
 
 def _with_end(written: Written, answers: list[Span], template: ChatTemplate) -> tuple[Written, list[Span]]:
@@ -93,7 +110,7 @@ def _with_end(written: Written, answers: list[Span], template: ChatTemplate) -> 
 def _encode(
     written: Written, answers: Sequence[Span], seams: Sequence[int], template: ChatTemplate
 ) -> TaughtSequence:
-    ids, places = template.encode(written, seams)
+    ids, places = template.encode(written, [*seams, *(begin for begin, _ in answers)])
     learned, answer_at, token = [False] * len(ids), None, 0
     for begin, end in answers:
         while token < len(ids) and (places[token][0] < begin or places[token][1] <= begin):

@@ -44,19 +44,30 @@ def count(rows: Rows) -> RowCounts:
     return _count(rows.version_id, rows.num_rows, format_.name, tuple((rows.mapping or {}).items()))
 
 
-def require_something(rows: Rows, base: Base, settings: Settings) -> None:
+def require_something(rows: Rows, base: Base, settings: Settings, *, fraction: float = 0.0) -> None:
     """Raises Conflict when it is known that too few rows have something to learn.
 
-    That is so where answers have weight 0, or where all rows were counted and are cut too short.
+    That is so where answers have weight 0, where all rows were counted and are cut too short, or where
+    ``fraction`` of them, kept for validation, leaves too few.
     """
-    if settings.loss_on == "all":
-        return
     without = [one for one in remarks(rows, settings) if one.field == WEIGHT]
     some, why = rows.num_rows - sum(one.rows or 0 for one in without), [one.message for one in without]
-    if known := totals.known_of(base, rows, settings):
+    if settings.loss_on != "all" and (known := totals.known_of(base, rows, settings)):
         some, why = known.num_learnable, known.why_empty(context_length=base.context_length)
-    if some < FEWEST_ROWS and some < rows.num_rows:
-        raise Conflict(f"{rows.name}: {too_few(some, rows.num_rows, fewest=FEWEST_ROWS, why=why)}")
+    kept = _num_kept(rows, some, fraction)
+    if some - kept < FEWEST_ROWS and some - kept < rows.num_rows:
+        told = too_few(some - kept, rows.num_rows, fewest=FEWEST_ROWS, why=why, kept=kept)
+        raise Conflict(f"{rows.name}: {told}")
+
+
+def _num_kept(rows: Rows, num_learnable: int, fraction: float) -> int:
+    """Rows that are kept for validation, where that leaves too few for sure: 0 where some are equal, which
+    stay together, or are texts, which may become several."""
+    if not fraction or num_learnable > 2 * FEWEST_ROWS or rows.format == "text":
+        return 0
+    counts = count(rows)
+    all_differ = counts.is_whole and counts.num_distinct == rows.num_rows
+    return num_held_out(num_learnable, fraction) if all_differ else 0
 
 
 def remarks(rows: Rows, settings: Settings) -> list[Remark]:
@@ -89,6 +100,18 @@ def warnings(
         others = replace(known, num_empty=known.num_empty - known.num_unweighted, num_unweighted=0)
         told += others.why_empty(context_length=base.context_length)
     return told
+
+
+def validation_warnings(rows: Rows, validation: Rows, settings: Settings) -> list[str]:
+    """What a plan warns of about another dataset to measure on."""
+    same = (
+        "The validation dataset is the one that is learned: its loss says nothing about other rows. Choose "
+        "another, or keep a share of the rows."
+    )
+    told = [same] if validation.version_id == rows.version_id else []
+    return told + [
+        f"Validation: {one.message}" for one in remarks(validation, settings) if one.level == "warn"
+    ]
 
 
 def to_tell(rows: Rows, settings: Settings) -> list[Remark]:

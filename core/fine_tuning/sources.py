@@ -23,7 +23,7 @@ from core.formats.sentences import count
 from core.inference import base_checks
 from core.people.users import User
 from core.tables import DatasetVersionRow, JobRow, ModelRow, ModelVersionRow
-from core.training import Method
+from core.training import METHODS, Method
 from core.training.examples import FEWEST_ROWS
 from core.training.method import CANNOT_PACK
 from core.weights import read_facts
@@ -147,7 +147,7 @@ def find_rows(
     if format_.name not in method.formats:
         raise Conflict(
             f"{method.title} cannot learn from {format_.title.lower()} rows. "
-            f"It learns from {', '.join(method.formats)}."
+            f"It learns from {', '.join(method.formats)}. {_other_methods(format_)}"
         )
     rows = Rows(
         dataset.id,
@@ -164,6 +164,11 @@ def find_rows(
     if must_be_sound:
         require_trainable(rows)
     return rows
+
+
+def _other_methods(format_: Format) -> str:
+    titles = [method.title for method in METHODS.values() if format_.name in method.formats]
+    return f"Choose {' or '.join(titles)} for these rows."
 
 
 def require_trainable(rows: Rows) -> None:

@@ -187,7 +187,7 @@ def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
     """
     base, rows, validation = _find(user, new, found)
     settings, num_examples, num_validation = _settle(new, base, rows, validation)
-    row_counts.require_something(rows, base, settings)
+    row_counts.require_something(rows, base, settings, fraction=new.validation_fraction)
     tokens = sources.tokens_per_row(rows) * num_examples * settings.n_epochs
     return Plan(
         num_examples=num_examples,
@@ -202,6 +202,7 @@ def plan(user: User, new: NewJob, found: Sources | None = None) -> Plan:
                 num_validation=num_validation,
                 fraction=new.validation_fraction,
             ),
+            *(row_counts.validation_warnings(rows, validation, settings) if validation else []),
             *(sentences(base.template, "warn", "info") if METHODS[new.method].asks_in_chat else []),
         ],
         notes=row_counts.notes(rows, settings),
@@ -257,7 +258,7 @@ def find_sources(user: User, new: NewJob) -> Sources:
     job_sources = _find(user, new)
     settings, *_ = _settle(new, *job_sources)
     base, rows, _ = job_sources
-    row_counts.require_something(rows, base, settings)
+    row_counts.require_something(rows, base, settings, fraction=new.validation_fraction)
     for part in filter(None, job_sources[1:]):
         sources.require_sound(part)
     return job_sources

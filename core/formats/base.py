@@ -132,12 +132,13 @@ def types_of(columns: Sequence[Column]) -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """A cell as the model reads it: null is empty, structures are JSON, everything else is its ``str``."""
+    """A cell as the model reads it: null is empty, truth values and structures are as JSON has them,
+    everything else is its ``str``."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (bool, dict, list)):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 

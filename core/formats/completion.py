@@ -19,7 +19,14 @@ from core.formats.base import (
     as_text,
     column_of,
 )
-from core.formats.conversation import check_messages, messages_in, read_messages, unread_keys
+from core.formats.conversation import (
+    PYTHON_TOLD,
+    check_messages,
+    is_python,
+    messages_in,
+    read_messages,
+    unread_keys,
+)
 from core.formats.layouts import TableLayout, asked_in_text, plain_or_messages, text_or_messages
 
 _SPEAKERS = {"prompt": "user", "completion": "assistant"}
@@ -104,7 +111,11 @@ class CompletionFormat(Format):
         for role in _SPEAKERS:
             column = column_of(role, mapping)
             messages = messages_in(row.get(column))
-            if messages is not None:
+            if row.get(column) == [] and (role == "prompt" or _asks_in_messages(row, mapping)):
+                details.append(Detail(column, "has no messages"))
+            elif is_python(row.get(column)):
+                details.append(Detail(column, PYTHON_TOLD))
+            elif messages is not None:
                 details += check_messages(messages, column, needs_assistant=role == "completion")
             elif not as_text(row.get(column)).strip():
                 details.append(Detail(column, "is empty"))
@@ -122,6 +133,11 @@ class CompletionFormat(Format):
         return {
             f"{column}[].{key}" for column in columns for key in unread_keys(messages_in(row.get(column)))
         }
+
+
+def _asks_in_messages(row: Record, mapping: ColumnMapping | None) -> bool:
+    """Then an empty list behind it is a conversation without messages, not an answer that is a structure."""
+    return messages_in(row.get(column_of("prompt", mapping))) is not None
 
 
 def _said(row: Record, mapping: ColumnMapping | None, role: str) -> list[Message]:

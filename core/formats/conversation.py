@@ -7,6 +7,7 @@ refused by name rather than dropped: a model must not silently learn half a conv
 a message is not learned from, and ``unread_keys`` names it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,13 +22,18 @@ _SHAREGPT = {
     "gpt": "assistant",
     "assistant": "assistant",
 }
+_AS_PYTHON = re.compile(r"\s*\[?\s*\{\s*'(role|content|from|value)'\s*:\s*['\"]")
+PYTHON_TOLD = "holds messages as Python prints them, not as JSON: save the table as JSON lines or Parquet"
 _OF_TOOLS = {"tool", "function", "function_call", "observation"}
-_READ = {"role", "content", "from", "value", "weight", "tool_calls", "function_call"}
+_READ = {"role", "content", "weight", "tool_calls", "function_call"}
+_READ_OF_SHAREGPT = {*_READ, "from", "value"}
 
 
 def check_messages(value: Any, field: str, *, needs_assistant: bool, only: str | None = None) -> list[Detail]:
     """What is wrong with a list of messages. ``only``: every message must have this role."""
     messages = _opened(value)
+    if is_python(messages):
+        return [Detail(field, PYTHON_TOLD)]
     if not isinstance(messages, list):
         return [
             Detail(
@@ -66,16 +72,18 @@ def messages_in(value: Any) -> list[Any] | None:
     None for everything else, such as a text, or an answer that is a structure of its own.
     """
     if isinstance(value, str):
-        value = unpacked(value) if _may_be_messages(value) else None
-        # a text that happens to be JSON is a text, unless it is a conversation and nothing else
-        is_sure = isinstance(value, list) and all(_is_message(_unpacked_message(one)) for one in value)
-        return value if value and is_sure else None
+        return _messages_in_text(value)
     if isinstance(value, dict) and isinstance(unpacked(value.get("messages")), list):
         value = unpacked(value["messages"])
     messages = [value] if isinstance(value, dict) else value
     if not isinstance(messages, list) or not any(_is_message(_unpacked_message(one)) for one in messages):
         return None
     return messages
+
+
+def is_python(value: Any) -> bool:
+    """Whether a text is messages as Python prints them, which is what pandas writes into a CSV file."""
+    return isinstance(value, str) and _AS_PYTHON.match(value) is not None
 
 
 def unread_keys(value: Any) -> set[str]:
@@ -88,7 +96,7 @@ def unread_keys(value: Any) -> set[str]:
         for message in messages
         if isinstance(message, dict)
         for key, held in message.items()
-        if key not in _READ and not is_nothing(held)
+        if key not in (_READ_OF_SHAREGPT if _is_of_sharegpt(message) else _READ) and not is_nothing(held)
     }
 
 
@@ -109,8 +117,16 @@ def _unpacked_message(message: Any) -> Any:
     return unpacked(message) if isinstance(message, str) and message[:1] == "{" else message
 
 
-def _may_be_messages(text: str) -> bool:
-    return text.lstrip()[:1] == "[" and ('"role"' in text or '"from"' in text)
+def _messages_in_text(text: str) -> list[Any] | None:
+    """A text that happens to be JSON is a text, unless it is a conversation and nothing else."""
+    may_be = text.lstrip()[:1] in ("[", "{") and ('"role"' in text or '"from"' in text)
+    value = unpacked(text) if may_be else None
+    if isinstance(value, dict):
+        value = (
+            value["messages"] if set(value) == {"messages"} else [value] if _role(value) in ROLES else None
+        )
+    is_sure = isinstance(value, list) and all(_is_message(_unpacked_message(one)) for one in value)
+    return value if value and is_sure else None
 
 
 def _is_message(message: Any) -> bool:
@@ -138,7 +154,9 @@ def _check_message(message: Any, field: str, only: str | None) -> list[Detail]:
     if message.get("tool_calls") or message.get("function_call"):
         details.append(Detail(f"{field}.tool_calls", "tool calls cannot be trained yet"))
     elif (problem := _wrong_content(message.get(content_key))) is not None:
-        details.append(Detail(f"{field}.{content_key}", problem))
+        is_refused = message.get(content_key) is None and message.get("refusal")
+        advice = ": write the refusal into it" if is_refused else ""
+        details.append(Detail(f"{field}.{content_key}", problem + advice))
     if message.get("weight") not in (None, 0, 1):
         details.append(Detail(f"{field}.weight", "must be 0 or 1"))
     return details
@@ -169,8 +187,15 @@ def _wrong_content(content: Any) -> str | None:
     if not isinstance(content, (str, list)):
         return "must be text"
     if isinstance(content, list) and not all(_is_text_part(part) for part in content):
-        return "must be text: other parts, such as images, cannot be trained"
+        return _wrong_part(next(part for part in content if not _is_text_part(part)))
     return None if _content(content).strip() else "is empty"
+
+
+def _wrong_part(part: Any) -> str:
+    type_ = part.get("type") if isinstance(part, dict) else None
+    if isinstance(type_, str) and type_ != "text":
+        return f"has a part of type {type_[:40]!r}: other parts than text cannot be trained"
+    return 'must be text, or a list of parts such as {"type": "text", "text": "…"}'
 
 
 def _is_text_part(part: Any) -> bool:

@@ -20,7 +20,14 @@ from core.formats.base import (
     column_of,
     unpacked,
 )
-from core.formats.conversation import check_messages, has_answer, messages_in, read_messages, unread_keys
+from core.formats.conversation import (
+    check_messages,
+    has_answer,
+    is_python,
+    messages_in,
+    read_messages,
+    unread_keys,
+)
 from core.formats.layouts import TableLayout, only_messages, text_or_nested
 
 _OUTPUTS = ("preferred_output", "non_preferred_output")
@@ -114,6 +121,8 @@ class _Parts:
     def check(self) -> list[Detail]:
         """That both answers follow the same messages, and the input where there is one."""
         better, worse = (self.names[role] for role in _OUTPUTS)
+        if without := self._without_weight():
+            return without
         if self.asked is None:
             if not any(self.begins):
                 return [
@@ -133,6 +142,15 @@ class _Parts:
             Detail(name, f"begins with another conversation than {self.names['input']}. Keep only the answer")
             for name, answer, begin in zip((better, worse), self.answers, self.begins, strict=True)
             if begin and not _same_end(answer[:begin], self.asked)
+        ]
+
+    def _without_weight(self) -> list[Detail]:
+        sides = zip(_OUTPUTS, self.answers, self.begins, strict=True)
+        told = "has weight 0 on its answer, so that there is nothing to compare: leave the weight out"
+        return [
+            Detail(self.names[role], told)
+            for role, answer, begin in sides
+            if all(message.get("weight") == 0 for message in answer[begin:])
         ]
 
     def example(self) -> PreferenceExample:
@@ -163,7 +181,7 @@ def _messages_of(value: Any, role: str) -> Any:
     if holder is not None:
         return holder.get("messages")
     found = messages_in(value)
-    if found is not None or value is None or isinstance(value, list):
+    if found is not None or value is None or isinstance(value, list) or is_python(value):
         return value if found is None else found
     message: Message = {"role": role, "content": as_text(value)}
     return [message]

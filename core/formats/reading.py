@@ -41,7 +41,8 @@ def read_examples(
             for row in batch.slice(skipped).to_pylist(maps_as_pydicts="lossy"):
                 line += 1
                 for name in as_json:
-                    if (row[name] or "")[:1] == '"':  # a text among structures is kept in quotes
+                    # a text among structures is kept in quotes, so this is the list and not the text
+                    if row[name] == "[]" or (row[name] or "")[:1] == '"':
                         row[name] = unpacked(row[name])
                 example = format_.check_row(row, mapping) or format_.to_example(row, mapping)
                 if tally is not None:

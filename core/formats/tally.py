@@ -17,12 +17,17 @@ from core.formats.sentences import no_weight, same_answers, share
 WEIGHT, ANSWERS = "weight", "answers"  # fields of remarks; a loss on all makes that about weights void
 COUNTED_IN_TRAINING = (WEIGHT, ANSWERS)
 
-_REASONING = "to teach it, write it into the content of its message"
+_INTO_CONTENT = "to teach it, write it into the content of its message"
+_WEIGHT_INSTEAD = "what is not to be learned needs weight 0"
 _KEYS = {
     "name": "a model is told each message's role, not who speaks",
-    "reasoning_content": _REASONING,
-    "reasoning": _REASONING,
-    "thinking": _REASONING,
+    "reasoning_content": _INTO_CONTENT,
+    "reasoning": _INTO_CONTENT,
+    "thinking": _INTO_CONTENT,
+    "refusal": _INTO_CONTENT,
+    "train": _WEIGHT_INSTEAD,
+    "training": _WEIGHT_INSTEAD,
+    "loss": _WEIGHT_INSTEAD,
     "tools": "tools cannot be trained yet",
 }
 

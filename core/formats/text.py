@@ -2,7 +2,7 @@
 
 from core.errors import Detail
 from core.formats.base import ColumnMapping, Format, Record, Role, Text, as_text, column_of
-from core.formats.conversation import messages_in
+from core.formats.conversation import PYTHON_TOLD, is_python, messages_in
 from core.formats.layouts import TableLayout, is_text
 
 
@@ -25,6 +25,8 @@ class TextFormat(Format):
         column = column_of("text", mapping)
         if messages_in(row.get(column)) is not None:
             return [Detail(column, "holds messages: map it as messages, so that their JSON is not learned")]
+        if is_python(row.get(column)):
+            return [Detail(column, PYTHON_TOLD)]
         return [] if as_text(row.get(column)).strip() else [Detail(column, "is empty")]
 
     def to_example(self, row: Record, mapping: ColumnMapping | None = None) -> Text:

@@ -18,10 +18,15 @@ from core.formats.tally import Remark
 BATCH_ROWS = 4096
 MOST_VALUES = 100_000  # of a column, to count those that are not empty
 MOST_NAMES = 20  # columns that are named in one sentence
-_ABOUT, _LABEL = ("input", "context"), "label"
+_ABOUT, _SYSTEMS = ("input", "context"), ("system", "system_prompt")
+_LABELS = ("label", "kto_tag")  # as TRL and LLaMA-Factory name them
+_REASONING = "to teach it, make it part of the answer"
 _ADVICE = {
     "tools": "tools cannot be trained yet",
-    "reasoning_content": "to teach it, make it part of the answer",
+    "reasoning_content": _REASONING,
+    "reasoning": _REASONING,
+    "thinking": _REASONING,
+    **dict.fromkeys(("image", "images", "audio", "audios", "video", "videos"), "only text can be trained"),
 }
 
 
@@ -46,9 +51,13 @@ def _advice(name: str, format_: Format, mapping: ColumnMapping) -> str | None:
     roles = {role.name for role in format_.roles}
     if name in _ABOUT and "input" in roles - mapping.keys() and format_.name == "completion":
         return "map it as input to have it follow the prompt"
+    if name in _ABOUT and format_.name == "preference" and mapping.get("input"):
+        return f"write it into {mapping['input']}, behind the question"
     if name == "history" and format_.name == "completion":
         return "write earlier turns as messages"
-    if name == "system" and format_.name != "text":
+    if name in _SYSTEMS and format_.name != "text":
+        if "system" in mapping:
+            return None
         if "system" in roles:
             return "map it as system to have it stand before the prompt"
         return "write it into the messages, as the first one, with the role system"
@@ -56,8 +65,10 @@ def _advice(name: str, format_: Format, mapping: ColumnMapping) -> str | None:
 
 
 def _of_column(file: Any, name: str, format_: Format, advice: str | None) -> Iterator[Remark]:
-    if name == _LABEL and format_.name == "completion" and _is_boolean(file, name):
-        yield _of_labels(_values(file, name), are_first=file.metadata.num_rows > MOST_VALUES)
+    if name in _LABELS and format_.name in ("chat", "completion") and _may_be_labels(file, name):
+        labels = _values(file, name)
+        if set(labels) <= {0, 1, None}:
+            yield _of_labels(name, labels, are_first=file.metadata.num_rows > MOST_VALUES)
     elif advice:
         values = [not is_nothing(value) for value in _values(file, name)]
         if any(values):
@@ -66,16 +77,17 @@ def _of_column(file: Any, name: str, format_: Format, advice: str | None) -> Ite
             yield Remark(name, sum(values), "warn", message)
 
 
-def _of_labels(labels: Sequence[bool | None], *, are_first: bool) -> Remark:
-    """KTO's rows: each answer is labelled good or bad."""
-    labelled, bad = sum(label is not None for label in labels), sum(label is False for label in labels)
-    text = "The column label is not learned from (KTO needs a method that is not offered)"
+def _of_labels(name: str, labels: Sequence[bool | int | None], *, are_first: bool) -> Remark:
+    """KTO's rows: each answer is labelled good or bad, as a truth value or as 1 and 0."""
+    labelled, bad = sum(label is not None for label in labels), sum(label == 0 for label in labels)
+    text = f"The column {name} is not learned from (KTO needs a method that is not offered)"
     if bad:
         is_, it, good = ("is", "it", "a good answer") if bad == 1 else ("are", "they", "good answers")
         rows = share(bad, len(labels), are_first=are_first)
-        text += f": {rows} {is_} labelled false, and {it} would be learned as {good}"
+        false = "false" if any(label is False for label in labels) else "0"
+        text += f": {rows} {is_} labelled {false}, and {it} would be learned as {good}"
         text += ". Leave the bad ones out, or make pairs for DPO"
-    return Remark(_LABEL, labelled, "warn" if bad else "info", f"{text}.")
+    return Remark(name, labelled, "warn" if bad else "info", f"{text}.")
 
 
 def _of_others(names: Sequence[str]) -> Iterator[Remark]:
@@ -86,8 +98,11 @@ def _of_others(names: Sequence[str]) -> Iterator[Remark]:
         yield Remark(shown, None, "info", f"{is_[0]} {shown}{more} {is_[1]} not learned from.")
 
 
-def _is_boolean(file: Any, name: str) -> bool:
-    return str(file.schema_arrow.field(name).type) == "bool"
+def _may_be_labels(file: Any, name: str) -> bool:
+    from pyarrow import types
+
+    type_ = file.schema_arrow.field(name).type
+    return bool(types.is_boolean(type_) or types.is_integer(type_))
 
 
 def _values(file: Any, name: str) -> list[Any]:

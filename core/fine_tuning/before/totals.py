@@ -12,7 +12,7 @@ from core.formats import sentences
 from core.formats.sentences import CutAway
 from core.training import Settings
 
-COUNTED_SINCE = 3  # what was counted with fewer facts, or as other tokens, is counted anew
+COUNTED_SINCE = 4  # what was counted with fewer facts, or as other tokens, is counted anew
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,14 @@ MISTRAL_SYSTEM = (
     "{{ m['content'] + '[/INST]' }}{%- else -%}{{ ' ' + m['content'] + eos_token }}{%- endif -%}"
     "{%- endfor -%}"
 )
+# writes the system text into a question that has no answer yet, and nowhere else
+MISTRAL_ASKED = (
+    "{%- set rest = messages[1:] if messages[0]['role'] == 'system' else messages -%}{{ bos_token }}"
+    "{%- for m in rest -%}{%- if m['role'] == 'user' -%}{{ '[INST] ' }}"
+    "{%- if messages[0]['role'] == 'system' and loop.last -%}{{ messages[0]['content'] + '\n\n' }}"
+    "{%- endif -%}{{ m['content'] + '[/INST]' }}{%- else -%}{{ ' ' + m['content'] + eos_token }}{%- endif -%}"
+    "{%- endfor -%}"
+)
 PHI = (
     "{%- for m in messages -%}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>\n' }}{%- else -%}{{ eos_token }}{%- endif -%}"
@@ -140,6 +148,9 @@ FAMILIES = {
         kinds=frozenset({"refuses_system"}),
         takes_system=False,
         before=" ",
+    ),
+    "mistral, system where it asks": Family(
+        MISTRAL_ASKED, ("<s>", "</s>"), "</s>", "</s>", bos="<s>", kinds=_APART, before=" "
     ),
     "mistral, system moves": Family(
         MISTRAL_SYSTEM, ("<s>", "</s>"), "</s>", "</s>", bos="<s>", kinds=_APART, before=" "

@@ -1,5 +1,6 @@
 """What is learned of a conversation is what will be generated, whatever the chat template does."""
 
+import copy
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -125,6 +126,28 @@ def test_a_message_may_hold_the_characters_that_mark_what_was_typed() -> None:
     template = template_of(tokenizer_of("starter"))
     text = "".join(map(chr, range(0xFDD0, 0xFDF0))) + "<|end|> and \ufdd2"
     assert template.write([{"role": "user", "content": text}]).text == f"<|user|>{text}<|end|>"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "mistral" not in name])
+@pytest.mark.parametrize("text", ["S", "a", "Assistant", "hello"])
+def test_an_answer_that_nothing_stands_before_is_learned_from_its_first_word(name: str, text: str) -> None:
+    tokenizer, family = tokenizer_of(name), FAMILIES[name]
+    said: list[dict[str, Any]] = [{"role": "assistant", "content": text}]
+    (taught,) = conversation(said, template_of(tokenizer))
+    ((_, answer),) = learned(taught)
+    assert tokenizer.decode(answer[:-1], clean_up_tokenization_spaces=False).strip() == (
+        (text + family.after).strip()
+    )
+
+
+def test_an_answer_behind_an_answer_is_learned_alone() -> None:
+    """The template writes an empty thinking into the last one only."""
+    tokenizer = copy.deepcopy(tokenizer_of("qwen3"))
+    tokenizer.chat_template = tokenizer.chat_template.replace("loop.index0 > ns.last", "loop.last")
+    messages = [*talk(1), {"role": "assistant", "content": "And Oslo"}]
+    taught = [run for one in conversation(messages, template_of(tokenizer)) for run in learned(one)]
+    texts = [tokenizer.decode(answer[:-1]) for _, answer in taught]
+    assert [text.rpartition("</think>")[2].strip() for text in texts] == ["Lima", "And Oslo"]
 
 
 def test_weights_are_kept_and_a_conversation_without_an_answer_is_read() -> None:

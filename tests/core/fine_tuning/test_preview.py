@@ -253,7 +253,7 @@ def test_nothing_of_others_is_shown(ada: User, bob: User, new: Any) -> None:
 
 
 def test_rows_that_a_method_cannot_learn_are_refused_with_the_reason(ada: User, new: Any) -> None:
-    with pytest.raises(Conflict, match="cannot learn from"):
+    with pytest.raises(Conflict, match="Choose Supervised fine-tuning or"):
         preview.row(ada, new(ROWS, method="dpo"), 1)
 
 

@@ -107,6 +107,41 @@ def test_answers_without_weight_are_refused_before_the_start_unless_all_is_learn
         assert len(events(ada, fine_tuning.create(ada, request).id)) == 2
 
 
+@pytest.mark.parametrize(
+    ("num_rows", "weighted", "told"),
+    [
+        (2, 2, "Only 1 of 2 rows is left to learn; at least 2 are needed. 1 row is kept for validation."),
+        (3, 3, "Only 1 of 3 rows is left to learn; at least 2 are needed. 2 rows are kept for validation."),
+        (12, 2, "Only 1 of 12 rows is left to learn; at least 2 are needed. 10 of 12 rows have weight 0"),
+        (4, 4, None),
+    ],
+)
+def test_a_share_for_validation_that_leaves_too_few_is_refused_before_the_start(
+    ada: User, new: Make, num_rows: int, weighted: int, told: str | None
+) -> None:
+    rows = [talk(f"a {n}", weight=int(n < weighted)) for n in range(num_rows)]
+    request = new(rows, format="chat", validation_fraction=0.5)
+    for start in (fine_tuning.plan, fine_tuning.create):
+        if told is None:
+            start(ada, request)
+            continue
+        with pytest.raises(Conflict) as caught:
+            start(ada, request)
+        assert caught.value.message.startswith(f"faq: {told}")
+
+
+def test_what_a_validation_dataset_does_not_measure_is_in_the_plan(ada: User, new: Make) -> None:
+    rows = [talk(f"a {n}", weight=1) for n in range(12)]
+    silent = new([talk(f"b {n}", weight=0) for n in range(12)], format="chat").dataset_id
+    plan = fine_tuning.plan(ada, new(rows, format="chat", validation_dataset_id=silent))
+    (warning,) = plan.warnings
+    assert warning.startswith("Validation: 12 of 12 rows have weight 0 on all their answers: nothing of them")
+    request = new(rows, format="chat")
+    request = request.model_copy(update={"validation_dataset_id": request.dataset_id})
+    (warning,) = fine_tuning.plan(ada, request).warnings
+    assert warning.startswith("The validation dataset is the one that is learned: its loss says nothing")
+
+
 @pytest.mark.parametrize(("same", "end"), [(12, ", so there is nothing to learn."), (3, ".")])
 def test_equal_answers_are_warned_of_and_may_start(ada: User, new: Make, same: int, end: str) -> None:
     rows = [{"prompt": f"q {n}", "chosen": "a", "rejected": "a" if n < same else "b"} for n in range(12)]

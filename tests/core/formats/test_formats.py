@@ -132,7 +132,22 @@ def test_other_mappings_make_text_and_chat_and_preference() -> None:
         (
             [USER, {"role": "assistant", "content": [{"type": "image_url"}]}],
             "messages[1].content",
-            "other parts",
+            "has a part of type 'image_url': other parts than text cannot be trained",
+        ),
+        (
+            [USER, {"role": "assistant", "content": ["4"]}],
+            "messages[1].content",
+            'a list of parts such as {"type": "text", "text": "…"}',
+        ),
+        (
+            [USER, {"role": "assistant", "content": [{"text": "4"}]}],
+            "messages[1].content",
+            'a list of parts such as {"type": "text", "text": "…"}',
+        ),
+        (
+            [USER, {"role": "assistant", "content": None, "refusal": "No."}],
+            "messages[1].content",
+            "is missing: write the refusal into it",
         ),
         (
             [USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}],
@@ -168,6 +183,16 @@ def test_preferences_may_be_plain_text() -> None:
     assert FORMATS["preference"].to_example(row) == PreferenceExample(
         [USER], [ANSWER], [{"role": "assistant", "content": "5"}]
     )
+
+
+def test_a_preference_without_weight_is_refused() -> None:
+    """Its answers are compared: were one of them not learned, nothing of the row would be."""
+    weightless = [{**ANSWER, "weight": 0}]
+    row = {"input": "2+2?", "preferred_output": weightless, "non_preferred_output": [ANSWER]}
+    (detail,) = FORMATS["preference"].check_row(row)
+    assert (detail.field, detail.message[:27]) == ("preferred_output", "has weight 0 on its answer,")
+    row["preferred_output"] = [*weightless, ANSWER]
+    assert FORMATS["preference"].check_row(row) == []
 
 
 def test_a_wrong_preference_names_the_place() -> None:

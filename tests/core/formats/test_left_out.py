@@ -64,6 +64,81 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
         [{"prompt": "q", "completion": "a", "label": True}],
         {"label": "info: The column label is not learned from (KTO needs a method that is not offered)."},
     ),
+    "KTO in ones and zeros": (
+        [{"prompt": "q", "completion": "a", "label": label} for label in (1, 0, 1, None)],
+        {
+            "label": "warn: The column label is not learned from (KTO needs a method that is not offered): "
+            "1 of 4 rows is labelled 0, and it would be learned as a good answer."
+        },
+    ),
+    "KTO of LLaMA-Factory": (
+        [{**TALK, "kto_tag": label} for label in (True, False)],
+        {
+            "kto_tag": "warn: The column kto_tag is not learned from (KTO needs a method that is not "
+            "offered): 1 of 2 rows is labelled false, and it would be learned as a good answer."
+        },
+    ),
+    "classes": (
+        [{"prompt": "q", "completion": "a", "label": label} for label in (0, 1, 2)],
+        {"label": "info: The column label is not learned from."},
+    ),
+    "marks of other trainers": (
+        [{"messages": [user("q"), said("a", train=False)]}, {"messages": [user("q"), said("a", train=True)]}],
+        {
+            "messages[].train": "warn: train in messages is not learned from, in 2 of 2 rows: what is not to "
+            "be learned needs weight 0."
+        },
+    ),
+    "a refusal beside the content": (
+        [{"messages": [user("q"), said("a", refusal="No.")]}],
+        {
+            "messages[].refusal": "warn: refusal in messages is not learned from, in 1 of 1 row: to teach "
+            "it, write it into the content of its message."
+        },
+    ),
+    "the same messages under both names": (
+        [
+            {
+                "messages": [
+                    user("q") | {"from": "human", "value": "Q"},
+                    said("a", **{"from": "gpt", "value": "A"}),
+                ]
+            }
+        ],
+        {
+            "messages[].from": "warn: from in messages is not learned from, in 1 of 1 row.",
+            "messages[].value": "warn: value in messages is not learned from, in 1 of 1 row.",
+        },
+    ),
+    "the input of a preference": (
+        [{"instruction": "i", "input": "x", "chosen": "a", "rejected": "b"}],
+        {
+            "input": "warn: The column input is not learned from, in 1 of 1 row: write it into instruction, "
+            "behind the question."
+        },
+    ),
+    "OpenOrca's system prompt": (
+        [{"system_prompt": "s", "question": "q", "response": "a"}],
+        {
+            "system_prompt": "warn: The column system_prompt is not learned from, in 1 of 1 row: map it as "
+            "system to have it stand before the prompt."
+        },
+    ),
+    "pictures": (
+        [{**TALK, "images": ["a.png"]}],
+        {"images": "warn: The column images is not learned from, in 1 of 1 row: only text can be trained."},
+    ),
+    "two system prompts": (
+        [{"system_prompt": "s", "system": "s", "question": "q", "response": "a"}],
+        {"system_prompt": "info: The column system_prompt is not learned from."},
+    ),
+    "reasoning beside the answer": (
+        [{"question": "q", "reasoning": "hm", "answer": "a"}],
+        {
+            "reasoning": "warn: The column reasoning is not learned from, in 1 of 1 row: to teach it, make "
+            "it part of the answer."
+        },
+    ),
     "a label that is no truth value": (
         [{"prompt": "q", "completion": "a", "label": "sport"}],
         {"label": "info: The column label is not learned from."},

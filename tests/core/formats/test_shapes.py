@@ -88,6 +88,72 @@ def test_an_empty_input_leaves_nothing_behind_the_prompt(tmp_path: Path) -> None
         assert read(tmp_path, [{**row, "input": "x"}, row])[1] == ChatExample([user("Say hi"), said("hi")])
 
 
+@pytest.mark.parametrize("keeps_json", [False, True])
+def test_a_list_without_messages_is_no_text(keeps_json: bool, tmp_path: Path) -> None:
+    asked, answer = [user("q")], [said("a", **({"weight": 1} if keeps_json else {}))]
+    rows = [
+        {"prompt": [], "completion": answer},
+        {"prompt": asked, "completion": []},
+        {"prompt": asked, "completion": answer},
+    ]
+    assert read(tmp_path, rows) == [
+        "prompt has no messages",
+        "completion has no messages",
+        ChatExample([user("q"), said("a")]),
+    ]
+
+
+PYTHON = "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': \"it's\"}]"
+PRINTED = "{} holds messages as Python prints them, not as JSON: save the table as JSON lines or Parquet"
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"messages": PYTHON}, ["messages"]),
+        ({"prompt": PYTHON, "completion": PYTHON}, ["prompt", "completion"]),
+        ({"prompt": "q", "chosen": PYTHON, "rejected": PYTHON}, ["chosen", "rejected"]),
+        ({"text": PYTHON}, ["text"]),
+    ],
+)
+def test_messages_as_python_prints_them_are_no_text(
+    row: dict[str, Any], columns: list[str], tmp_path: Path
+) -> None:
+    """So pandas writes them into a CSV file."""
+    assert read(tmp_path, [row]) == ["\n".join(PRINTED.format(column) for column in columns)]
+
+
+def test_one_message_alone_is_read_alike_as_an_object_and_as_json(tmp_path: Path) -> None:
+    """Where objects differ in their keys, a column keeps them as JSON."""
+    better, worse = {"from": "gpt", "value": "a"}, {"from": "gpt", "value": "b"}
+    rows = [{"conversations": [{"from": "human", "value": "q"}], "chosen": better, "rejected": worse}]
+    expected = [PreferenceExample([user("q")], [said("a")], [said("b")])]
+    assert read(tmp_path, rows) == expected
+    as_json = [{**rows[0], "chosen": json.dumps(better), "rejected": json.dumps(worse)}]
+    assert read(tmp_path, as_json) == expected
+    rows = [{"prompt": json.dumps({"messages": [user("q")]}), "completion": json.dumps(said("a"))}]
+    assert read(tmp_path, rows) == [ChatExample([user("q"), said("a")])]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"role": "admin", "name": "Mira"}', "{'a': 1}", '{"messages": 3}', "['role']"]
+)
+def test_other_structures_in_a_text_are_the_text(text: str, tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "completion": text}]
+    assert read(tmp_path, rows) == [ChatExample([user("q"), said(text)])]
+
+
+def test_an_empty_list_is_an_answer_where_answers_are_structures(tmp_path: Path) -> None:
+    rows = [{"text": "q", "found": []}, {"text": "q", "found": [{"name": "Mira"}]}]
+    found = read(tmp_path, rows, {"prompt": "text", "completion": "found"})
+    assert [example.messages[1]["content"] for example in found] == ["[]", '[{"name": "Mira"}]']
+
+
+def test_truth_values_are_learned_as_json_writes_them(tmp_path: Path) -> None:
+    rows = [{"prompt": "2 > 1?", "completion": True}, {"prompt": "1 > 2?", "completion": False}]
+    assert [example.messages[1]["content"] for example in read(tmp_path, rows)] == ["true", "false"]
+
+
 @pytest.mark.parametrize("answered", ["answer", "response"])
 @pytest.mark.parametrize("asked", ["question", "query", "prompt", "instruction"])
 def test_pairs_that_are_known_need_no_mapping(asked: str, answered: str, tmp_path: Path) -> None:
