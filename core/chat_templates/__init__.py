@@ -18,7 +18,7 @@ Imports transformers only where it is used; nothing here needs torch.
 
 from core.chat_templates.checking import TemplateFinding, check, sentences
 from core.chat_templates.learning import TaughtSequence, conversation
-from core.chat_templates.writing import ChatTemplate, end_tokens, ends_of_folder, template_of
+from core.chat_templates.writing import ChatTemplate, end_tokens, ends_of_folder, seams, template_of
 
 __all__ = [
     "ChatTemplate",
@@ -28,6 +28,7 @@ __all__ = [
     "conversation",
     "end_tokens",
     "ends_of_folder",
+    "seams",
     "sentences",
     "template_of",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from core.chat_templates.writing import ChatTemplate, Messages, Span, Written, unused_characters
+from core.chat_templates.writing import ChatTemplate, Messages, Span, Written, seams, unused_characters
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,24 @@ def conversation(messages: Messages, template: ChatTemplate) -> list[TaughtSeque
 
     Without any answer to learn: the conversation, of which nothing is learned. Raises jinja2.TemplateError.
     """
-    whole = template.write(messages, marks=True)
+    whole, prompts = template.write(messages, marks=True), template.prompts(messages)
     inside: list[Span] = []
     apart: list[TaughtSequence] = []
     for place in _answers(messages):
         is_last = place == len(messages) - 1
         answered = whole if is_last else template.write(messages[: place + 1], marks=True)
-        prompt = _prompt(messages[:place], answered, messages[place], template)
+        prompt = prompts.get(place) or _before_first(answered, messages[place], template)
         span = _learned_span(prompt, answered, template)
         is_written = answered.text.startswith(prompt.text) and whole.text.startswith(answered.text[: span[1]])
         if is_written and (is_last or template.ends or not template.eos):
             inside.append(span)
         else:
-            apart.append(_apart(messages[: place + 1], prompt, answered, template))
+            earlier = seams([asks for at, asks in prompts.items() if at < place], prompt)
+            apart.append(_apart(messages[: place + 1], prompt, answered, template, earlier))
     if inside or not apart:
         if inside and messages[-1]["role"] == "assistant":
             whole, inside = _with_end(whole, inside, template)
-        apart.append(_encode(whole, inside, template.seams(messages, whole), template))
+        apart.append(_encode(whole, inside, seams(prompts.values(), whole), template))
     return apart
 
 
@@ -58,27 +59,25 @@ def _answers(messages: Messages) -> Iterator[int]:
             yield place
 
 
-def _prompt(
-    before: Messages, answered: Written, answer: Mapping[str, Any], template: ChatTemplate
-) -> Written:
-    """What asks for an answer. Nothing can ask for one that nothing stands before: then what the template
-    writes in front of it."""
-    if before:
-        return template.write(before, ask=True)
+def _before_first(answered: Written, answer: Mapping[str, Any], template: ChatTemplate) -> Written:
+    """What the template writes in front of an answer that nothing stands before, so that nothing can ask for
+    it."""
     neutral = next(unused_characters([answered.text]))
     begin = template.write([{**answer, "content": neutral}]).text.find(neutral)
     return Written(answered.text[: max(0, begin)])
 
 
-def _apart(messages: Messages, prompt: Written, answered: Written, template: ChatTemplate) -> TaughtSequence:
+def _apart(
+    messages: Messages, prompt: Written, answered: Written, template: ChatTemplate, earlier: Sequence[int]
+) -> TaughtSequence:
     """The last answer behind the prompt that will ask for it, also where the template would not write that
-    prompt before it (DeepSeek-R1 asks with ``<think>`` and forgets it afterwards)."""
+    prompt before it (DeepSeek-R1 asks with ``<think>`` and forgets it afterwards). ``earlier``: its seams."""
     header = len(prompt.text)
     if not answered.text.startswith(prompt.text):
         header = _num_before_answer(messages, prompt, answered, template)
     together = prompt.joined(answered, without=header)
     together, spans = _with_end(together, [_learned_span(prompt, together, template)], template)
-    return _encode(together, spans, [*template.seams(messages[:-1], prompt), len(prompt.text)], template)
+    return _encode(together, spans, [*earlier, len(prompt.text)], template)
 
 
 def _num_before_answer(messages: Messages, prompt: Written, answered: Written, template: ChatTemplate) -> int:

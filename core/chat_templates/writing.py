@@ -91,19 +91,15 @@ class ChatTemplate:
     def prompt(self, messages: Messages) -> list[int]:
         """The tokens with which the next answer is asked for. Raises jinja2.TemplateError."""
         written = self.write(messages, ask=True)
-        return self.encode(written, self.seams(messages, written))[0]
+        return self.encode(written, seams(self.prompts(messages).values(), written))[0]
 
-    def seams(self, messages: Messages, written: Written) -> list[int]:
-        """Where in a written conversation its answers begin, as far as each was asked for in the same words.
-
-        Raises jinja2.TemplateError.
-        """
-        prompts = [
-            self.write(messages[:place], ask=True).text
+    def prompts(self, messages: Messages) -> dict[int, Written]:
+        """What asks for each answer of a conversation, by its place. Raises jinja2.TemplateError."""
+        return {
+            place: self.write(messages[:place], ask=True)
             for place, message in enumerate(messages)
             if place and message["role"] == "assistant"
-        ]
-        return [len(prompt) for prompt in prompts if written.text.startswith(prompt)]
+        }
 
     def typed_in(self, messages: Messages) -> list[str]:
         """The control tokens that stand in the messages."""
@@ -190,6 +186,11 @@ def ends_of_folder(tokenizer: Any, folder: Path) -> set[int]:
         if (folder / name).is_file():
             configured.append(json.loads((folder / name).read_text(encoding="utf-8")).get("eos_token_id"))
     return end_tokens(tokenizer, *configured)
+
+
+def seams(prompts: Iterable[Written], written: Written) -> list[int]:
+    """Where in a written conversation its answers begin, as far as each was asked for in the same words."""
+    return [len(prompt.text) for prompt in prompts if written.text.startswith(prompt.text)]
 
 
 def unused_characters(texts: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.chat_templates import ChatTemplate, TaughtSequence, conversation, template_of
+from core.chat_templates import ChatTemplate, TaughtSequence, conversation, seams, template_of
 from core.formats import ChatExample, Example, PreferenceExample, Text
 from core.formats.tally import has_weight
 from core.training.method import Rows, TrainingFailed
@@ -283,8 +283,9 @@ def _rendered(taught: TaughtSequence, *, part: str = "") -> Rendered:
 def _all_of(messages: list[dict[str, Any]], template: ChatTemplate) -> Rendered:
     """Everything is learned, so earlier answers need no sequence of their own."""
     written = template.write(messages)
-    ids, places = template.encode(written, seams := template.seams(messages, written))
-    answer_at = next((at for at, (begin, _) in enumerate(places) if seams and begin >= seams[-1]), None)
+    begins = seams(template.prompts(messages).values(), written)
+    ids, places = template.encode(written, begins)
+    answer_at = next((at for at, (begin, _) in enumerate(places) if begins and begin >= begins[-1]), None)
     return Rendered(ids, _without_first([True] * len(ids)), written.text, "", answer_at)
 
 

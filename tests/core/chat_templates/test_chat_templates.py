@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core import chat_templates
-from core.chat_templates import TaughtSequence, conversation, template_of
+from core.chat_templates import ChatTemplate, TaughtSequence, conversation, template_of
 from core.chat_templates.checking import check, sentences
 from tests.core.chat_templates.families import CHATML, FAMILIES, NO_END, spaced_tokenizer, tokenizer_of
 
@@ -211,3 +211,22 @@ def test_no_space_is_put_before_an_answer_that_is_tokenized_apart() -> None:
     assert before == template.prompt(messages[:1])
     assert "USER: is?\nASSISTANT: Lima is.</s>" in tokenizer.decode(one.ids)
     assert tokenizer.convert_ids_to_tokens(answer)[0] == "L"
+
+
+def test_each_prompt_of_a_long_conversation_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where each answer is learned apart: 200 turns took half a minute."""
+    tokenizer, written = tokenizer_of("no end"), 0
+    template, write = template_of(tokenizer), ChatTemplate.write
+
+    def counted(*given: Any, **how: Any) -> Any:
+        nonlocal written
+        written += 1
+        return write(*given, **how)
+
+    messages = [
+        {"role": role, "content": f"{role} {turn}"} for turn in range(40) for role in ("user", "assistant")
+    ]
+    assert template.ends == {}
+    monkeypatch.setattr(ChatTemplate, "write", counted)
+    assert len(conversation(messages, template)) == 40
+    assert written < 3 * 40
