@@ -109,9 +109,9 @@ def rows_of(
 
 def shares_of(
     user: User, dataset_id: str, view: View, statistics: Mapping[str, Mapping[str, Any]], *, values: int
-) -> dict[str, ColumnShare]:
+) -> dict[str, ColumnShare] | None:
     """How many of the view's rows each bar and each of the first ``values`` commonest values of its columns
-    holds; ``statistics`` are the columns' of the version. Empty when all rows are meant, or when counting
+    holds; ``statistics`` are the columns' of the version. Empty when all rows are meant, None when counting
     takes too long."""
     if not view.narrows:
         return {}
@@ -124,7 +124,7 @@ def shares_of(
         search=view.search,
         lines=_lines(user, version, view),
     )
-    return shares.of(chosen, version.columns, statistics, values=values) or {}
+    return shares.of(chosen, version.columns, statistics, values=values)
 
 
 def open_view(user: User, dataset_id: str, view: View, *, as_: str) -> Content:

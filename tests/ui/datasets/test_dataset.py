@@ -276,3 +276,15 @@ def test_a_row_of_messages_is_drawn_as_a_conversation() -> None:
         {"name": "source", "type": "", "value": ["string", "manual"]}
     ]
     assert row_view.ROLES["user"]
+
+
+def test_bars_that_ignore_the_filter_say_so(
+    visit: Visit, ada: User, numbers: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting what passes took too long."""
+    said = "The bars above the columns are of all rows"
+    assert said not in text_of(visit(ada, "dataset", id=numbers.id, q="w00"))
+    monkeypatch.setattr(datasets, "shares_of", lambda *_given, **_how: None)
+    app = visit(ada, "dataset", id=numbers.id, q="w00")
+    assert not app.exception
+    assert said in text_of(app)

@@ -41,7 +41,11 @@ def show_rows(user: User, dataset: Dataset, version: Version) -> None:
         if beside_chips and address.view.narrows:
             beside_chips.markdown(f"**{page.total:,} of {version.num_rows:,}**", width="content")
         shares = datasets.shares_of(user, dataset.id, address.page_view, profile, values=rows_strip.TOPS)
-        _show_grid(page, version, address, profile, shares)
+        _show_grid(page, version, address, profile, shares or {})
+        if shares is None:
+            st.caption(
+                "The bars above the columns are of all rows: counting those that pass takes too long here."
+            )
         if known.status in COMING:
             _await_profile(user, dataset, version)
         _show_foot(page, version, address)
