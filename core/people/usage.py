@@ -133,5 +133,14 @@ _SUMS = (
 
 
 def _line(group: Any, label: Any, *sums: Any) -> UsageLine:
+    """PostgreSQL gives sums of whole numbers as decimals, which JSON would have as texts."""
+    *counts, training_seconds, query_seconds, stored_bytes = sums
     name = None if group is None else str(group)
-    return UsageLine(name, str(label) if label is not None else (name or "none"), *sums)
+    return UsageLine(
+        name,
+        str(label) if label is not None else (name or "none"),
+        *map(int, counts),
+        training_seconds=float(training_seconds),
+        query_seconds=float(query_seconds),
+        stored_bytes=int(stored_bytes),
+    )
