@@ -134,13 +134,16 @@ _SUMS = (
 
 def _line(group: Any, label: Any, *sums: Any) -> UsageLine:
     """PostgreSQL gives sums of whole numbers as decimals, which JSON would have as texts."""
-    *counts, training_seconds, query_seconds, stored_bytes = sums
+    requests, prompt_tokens, completion_tokens, trained_tokens, training_seconds, query_seconds, stored = sums
     name = None if group is None else str(group)
     return UsageLine(
         name,
         str(label) if label is not None else (name or "none"),
-        *map(int, counts),
+        requests=int(requests),
+        prompt_tokens=int(prompt_tokens),
+        completion_tokens=int(completion_tokens),
+        trained_tokens=int(trained_tokens),
         training_seconds=float(training_seconds),
         query_seconds=float(query_seconds),
-        stored_bytes=int(stored_bytes),
+        stored_bytes=int(stored),
     )
