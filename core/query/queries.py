@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pyarrow import parquet
+
 from core import datasets, storage
 from core.config import settings
 from core.datasets import Dataset, SqlTable, Version
@@ -156,6 +158,8 @@ def save(
             form="parquet",
         )
         assert outcome.answer.file is not None
+        if parquet.read_metadata(outcome.answer.file).num_rows == 0:
+            raise ValidationError.of("sql", "gives no rows, so there is nothing to keep")
         parents = sorted({table.version_id for table in outcome.used})
         return datasets.create_from_table(
             user,

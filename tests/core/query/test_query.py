@@ -18,6 +18,7 @@ import pytest
 from core import datasets, query, sql_sandbox, storage
 from core.clock import now
 from core.config import settings
+from core.datasets import DatasetList
 from core.db import writing
 from core.errors import (
     LuthierError,
@@ -528,3 +529,9 @@ def test_columns_of_one_name_stay_apart(ada: User) -> None:
     result = query.run(ada, NewQuery(sql="SELECT 1 AS a, 2 AS a"))
     assert result.rows == [[1, 2]]
     assert len({c["name"] for c in result.columns}) == 2
+
+
+def test_nothing_is_kept_of_a_query_without_rows(ada: User) -> None:
+    with pytest.raises(ValidationError, match="sql: gives no rows, so there is nothing to keep"):
+        query.save(ada, sql="SELECT 1 AS n WHERE false", name="empty")
+    assert datasets.list_datasets(ada, DatasetList()).total == 0
