@@ -10,11 +10,11 @@ from functools import partial
 import streamlit as st
 
 from core import chats, datasets, models
-from core.errors import LuthierError
+from core.errors import LuthierError, NotFound
 from core.fields import parse
 from core.listing import Listed
 from core.people.users import User
-from core.ui import places, show, sign_in
+from core.ui import missing, places, show, sign_in
 from core.ui.chats import chat_settings, chat_view, more, second_tries
 
 MESSAGES, CHATS = 100, 50  # drawn at first, and more with each click
@@ -36,6 +36,8 @@ def ask(text: str) -> None:
     except LuthierError as err:
         show.flash_error(err)
         st.session_state["chat_input"] = text
+        if isinstance(err, NotFound):  # the chat is gone: the text may begin another
+            st.query_params.clear()
         return
     st.query_params.clear()
     st.query_params["id"] = chat_id
@@ -161,7 +163,11 @@ user = sign_in.require_user()
 st.html(chat_view.LAYOUT)
 with show.guarded():
     recent = read_chats(user)
-    chat = chats.get(user, wanted) if (wanted := places.query("id")) else None
+    chat = None
+    if places.query("id"):
+        chat = missing.found_or_list(
+            partial(chats.get, user), "chat", page="chat", all_of_them="All chats", icon="chat"
+        )
     offered = {
         m.id: m
         for m in models.list_models(user, models.ModelList(limit=100)).items

@@ -260,6 +260,15 @@ def test_failed_send_gives_the_text_back(ada: User, model_id: str, visit: Visit)
     app.chat_input(key="chat_input").set_value("precious words").run()
     assert not app.exception
     assert "no such chat" in text_of(app)
+    assert app.chat_input(key="chat_input").proto.value == "precious words"
+    assert not app.chat_input(key="chat_input").disabled, "it may begin another chat"
+
+
+def test_an_address_of_no_chat_leads_to_the_others(ada: User, model_id: str, visit: Visit) -> None:
+    app = visit(ada, "chat", id="chat_aaaaaaaaaaaaaaaaaaaaaaaa")
+    assert not app.exception
+    assert "There is no such chat" in text_of(app)
+    assert "All chats" in str(app.get("page_link")[0].proto)
 
 
 def test_another_users_chat_looks_missing(ada: User, bob: User, model_id: str, visit: Visit) -> None:
