@@ -17,7 +17,6 @@ from core import datasets, formats, models, storage
 from core.chat_templates import TemplateFinding, sentences
 from core.db import reading
 from core.errors import Conflict, Detail, NotFound, ValidationError
-from core.fine_tuning.before import templates
 from core.formats import ChatExample, Example, Format, Message, Text
 from core.formats.sentences import count
 from core.inference import base_checks
@@ -83,14 +82,13 @@ def find_base(user: User, model_id: str) -> Base:
     if problem := base_checks.refusal(folder):
         raise Conflict(f"{model.name} {problem}. Choose another base model.")
     size = size_of(model.latest_version_id, kind=model.kind or "full", num_parameters=model.num_parameters)
-    template = templates.findings_of(model.latest_version_id)
+    template = tuple(models.template_findings(model.latest_version_id) or ())
     return Base(model.id, model.latest_version_id, model.name, size, model.context_length, template)
 
 
-def require_teachable(base: Base, method: Method) -> None:
+def require_teachable(base: Base) -> None:
     """Raises Conflict when a model trained in the base's chat template would be spoilt."""
-    wrong = sentences(base.template, "error")
-    if wrong and method.asks_in_chat:
+    if wrong := sentences(base.template, "error"):
         raise Conflict(f"{base.name} cannot be trained: {wrong[0][0].lower()}{wrong[0][1:]}")
 
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.db import reading, writing
 from core.errors import Conflict, NotFound, ValidationError
 from core.fields import Input
 from core.fine_tuning import choices, row_counts, sources
+from core.fine_tuning.before import templates
 from core.fine_tuning.expected import START_SECONDS
 from core.fine_tuning.owned import find
 from core.fine_tuning.queue import require_devices
@@ -345,11 +346,13 @@ def _find(user: User, new: NewJob, found: Sources | None = None) -> Sources:
             find(session, user, new.copied_from)
     if problem := RUNNERS[new.runner].problem():
         raise Conflict(problem)
-    found = found or look_up(user, new)
-    sources.require_teachable(found[0], METHODS[new.method])
-    for part in filter(None, found[1:]):
+    base, rows, validation = found or look_up(user, new)
+    if METHODS[new.method].asks_in_chat:
+        base = replace(base, template=templates.findings_of(base.version_id))
+        sources.require_teachable(base)
+    for part in filter(None, (rows, validation)):
         sources.require_trainable(part)
-    return found
+    return base, rows, validation
 
 
 def resolve_for(new: NewJob, base: Base, num_examples: int) -> Settings:
