@@ -3,12 +3,24 @@
 
 const PATIENCE = 3000 // ms in which the server may still draw what was chosen before
 const told = new WeakMap() // element -> {ids, at}: what was ticked here and has not come back yet
+const asked = new WeakMap() // element -> {sort, at}: the order that was asked for here and has not come back yet
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const head = parentElement.querySelector("thead"), body = parentElement.querySelector("tbody")
   const order = parentElement.querySelector("select")
   const held = parentElement.activeElement?.dataset?.key ?? parentElement.getRootNode().activeElement?.dataset?.key
-  const ask = name => setTriggerValue("sorted", name)
+  const ask = sort => {
+    asked.set(parentElement, { sort, at: Date.now() })
+    setTriggerValue("sorted", sort)
+    drawHead(sort) // a second click before the answer turns this order, not the one before
+  }
+  const drawHead = sort => {
+    const key = parentElement.getRootNode().activeElement?.dataset?.key
+    head.replaceChildren(headers({ ...data, sort }, ask, tick))
+    fillOrder(order, { ...data, sort }, ask)
+    markTicked(parentElement, chosen)
+    if (key) head.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true })
+  }
   const chosen = chosenNow(parentElement, data)
   const tick = (ids, on) => {
     for (const id of ids) on ? chosen.add(id) : chosen.delete(id)
@@ -21,8 +33,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   table.classList.remove("skeleton")
   table.setAttribute("aria-label", data.label)
   table.classList.toggle("ticks", Boolean(data.chosen))
-  head.replaceChildren(headers(data, ask, tick))
-  fillOrder(order, data, ask)
+  drawHead(sortNow(parentElement, data))
   body.replaceChildren(...data.rows.map(row => drawRow(row, data, tick)))
   markTicked(parentElement, chosen)
   if (held) parentElement.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true })
@@ -36,6 +47,14 @@ function chosenNow(element, data) {
   const isBack = !last || Date.now() - last.at > PATIENCE || (last.ids.length === known.size && last.ids.every(id => known.has(id)))
   if (isBack) told.delete(element)
   return isBack ? known : new Set(last.ids.filter(id => shown.has(id)))
+}
+
+// The same of the order.
+function sortNow(element, data) {
+  const last = asked.get(element)
+  const isBack = !last || Date.now() - last.at > PATIENCE || last.sort === data.sort
+  if (isBack) asked.delete(element)
+  return isBack ? data.sort : last.sort
 }
 
 function markTicked(element, chosen) {
@@ -75,7 +94,7 @@ function headers({ columns, sort, rows, chosen }, ask, tick) {
 }
 
 function sorter(column, sort, isChosen, ask) {
-  const button = make("button", { type: "button", title: `Sort by ${column.label.toLowerCase()}` })
+  const button = make("button", { type: "button", title: `Sort by ${column.label.toLowerCase()}`, "data-key": `sort:${column.name}` })
   button.append(column.label, make("span", { class: "arrow", "aria-hidden": "true" }, isChosen ? (sort.startsWith("-") ? "↓" : "↑") : ""))
   button.onclick = () => ask(isChosen ? turned(sort) : column.sort)
   return button
