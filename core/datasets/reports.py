@@ -18,7 +18,7 @@ from core.db import reading, writing
 from core.errors import NotFound
 from core.people.users import User
 from core.reports import computing
-from core.reports.profile import from_footer
+from core.reports.footer import from_footer
 from core.reports.queue import QUEUE
 from core.tables import DatasetVersionRow, ModelRow, ModelVersionRow, VersionReportRow
 

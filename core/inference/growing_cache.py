@@ -141,28 +141,28 @@ def join_caches(cache: Cache | None, new: Cache) -> Cache:
     return cache
 
 
-def _is_free(like: torch.Tensor) -> bool:
+def _room_is_free(like: torch.Tensor) -> bool:
     """Whether memory costs nothing before it is written to."""
     return like.device.type == "cpu"
 
 
 def _rows_of_batch(like: torch.Tensor, needed: int) -> int:
-    return max(BATCH_ROWS, needed) if _is_free(like) else needed
+    return max(BATCH_ROWS, needed) if _room_is_free(like) else needed
 
 
 def _end_of_batch(like: torch.Tensor, longest: int) -> int:
     """Where rows end, so that there is room before them for a longer one."""
-    return max(BATCH_ROOM, 2 * longest) if _is_free(like) else longest
+    return max(BATCH_ROOM, 2 * longest) if _room_is_free(like) else longest
 
 
 def _room_of_batch(like: torch.Tensor) -> int:
     """Tokens behind those of a batch."""
-    return BATCH_ROOM if _is_free(like) else ROOM
+    return BATCH_ROOM if _room_is_free(like) else ROOM
 
 
 def _zeros(like: torch.Tensor, rows: int, tokens: int) -> torch.Tensor:
     shape = (rows, like.shape[1], tokens, like.shape[3])
-    if not _is_free(like):
+    if not _room_is_free(like):
         return like.new_zeros(shape)
     return torch.frombuffer(_untouched(math.prod(shape) * like.element_size()), dtype=like.dtype).view(shape)
 

@@ -53,7 +53,8 @@ class Rounds:
         else:
             self._log.error("%s; trying again", self._doing, exc_info=error)
 
-    def hangs(self, thread: int, seconds: float) -> None:
+    def log_hanging(self, thread: int, seconds: float) -> None:
+        """Where the thread of a round stands that has taken so long."""
         frame = sys._current_frames().get(thread)
         stack = "".join(traceback.format_stack(frame)) if frame else ""
         self._log.error("%s: one round has taken %.0f s so far, at\n%s", self._doing, seconds, stack)
@@ -64,7 +65,7 @@ def report_hanging() -> None:
     for rounds, (thread, since) in list(_begun.items()):
         seconds = rounds._clock() - since
         if seconds > HANGING_SECONDS and _begun.pop(rounds, None) is not None:
-            rounds.hangs(thread, seconds)
+            rounds.log_hanging(thread, seconds)
 
 
 def reason_of(error: Exception) -> LuthierError | None:

@@ -14,7 +14,7 @@ from core import sql_types
 from core.errors import UnreadableFile
 from core.readers.json_lines import casts
 from core.readers.options import is_choice
-from core.readers.sql import describe, literal, quoted
+from core.readers.sql import describe, listed, literal, quoted
 
 Columns = dict[str, str]
 
@@ -53,9 +53,9 @@ def _require_same_names(old: Columns, new: Columns) -> None:
     missing, extra = [name for name in old if name not in new], [name for name in new if name not in old]
     problems = []
     if missing:
-        problems.append(f"it has no column {_listed(missing)}")
+        problems.append(f"it has no column {listed(list(map(repr, missing)))}")
     if extra:
-        problems.append(f"the dataset has no column {_listed(extra)}")
+        problems.append(f"the dataset has no column {listed(list(map(repr, extra)))}")
     if problems:
         raise UnreadableFile(
             f"The rows do not fit behind the others: {', and '.join(problems)}. Rename or drop columns, "
@@ -117,8 +117,3 @@ def _are_alike(mine: sql_types.Type, theirs: sql_types.Type) -> bool:
     return fields.keys() == fields_theirs.keys() and all(
         _are_alike(type_, fields_theirs[name]) for name, type_ in inside
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(repr(name) for name in names[:10]) + more

@@ -11,7 +11,7 @@ from pyarrow import ipc
 from core.cells import json_safe
 from core.errors import UnreadableFile, is_full_disk
 from core.readers.base import Reading, ReadTask, write_parquet
-from core.readers.sql import clean_names, renamings
+from core.readers.sql import clean_names, listed, renamings
 
 UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 UTC = ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
@@ -53,7 +53,7 @@ def tell_changes(schema: pa.Schema, reading: Reading) -> None:
         for what in dict.fromkeys(_changes(field.type)):
             changed.setdefault(what, []).append(name)
     for what, names in changed.items():
-        reading.note(f"{what}: {', '.join(names[:10])}.")
+        reading.note(f"{what}: {listed(names)}.")
 
 
 def _changes(type_: pa.DataType) -> Iterator[str]:

@@ -17,7 +17,7 @@ from core.readers import alternatives, excel_cells
 from core.readers.alternatives import CELLS
 from core.readers.base import IngestOptions, Reading, ReadTask, write_parquet
 from core.readers.questions import NoteOffer
-from core.readers.sql import clean_names, renamings
+from core.readers.sql import clean_names, listed, renamings
 from core.readers.unpack import count_zip
 
 _EXACT = 2**53
@@ -47,7 +47,7 @@ def read(task: ReadTask) -> Reading:
     for sentence in renamings(names):
         reading.note(sentence)
     if mixed:
-        reading.note(f"Kept as text, because it holds values of several kinds: {', '.join(mixed[:10])}.")
+        reading.note(f"Kept as text, because it holds values of several kinds: {listed(mixed)}.")
     _tell(task, reading, name, body, clean_names(names))
     if task.is_look:
         _ask_for_sheet(task, reading, name, (clean_names(names), body))

@@ -10,7 +10,7 @@ from core import sql_types
 from core.errors import UnreadableFile
 from core.readers.base import Reading, ReadTask
 from core.readers.questions import NoteOffer, as_text
-from core.readers.sql import describe, literal, quoted
+from core.readers.sql import describe, listed, literal, quoted
 
 _OFFSET = re.compile(r"[+-](?=[0-9:]*[1-9])[0-9]{2}(?::?[0-9]{2})?$")  # not of UTC
 _LAST = "9999-12-31 23:59:59.999999"
@@ -69,6 +69,6 @@ def tell_offsets(reading: Reading, cells: Mapping[str, Iterable[str]]) -> None:
     names = [name for name, written in cells.items() if any(map(_OFFSET.search, written))]
     if names:
         reading.note(
-            f"Times are kept as the same instants in UTC, without their offset: {', '.join(names[:10])}.",
+            f"Times are kept as the same instants in UTC, without their offset: {listed(names)}.",
             NoteOffer("Read as text instead", as_text(names)),
         )

@@ -30,26 +30,30 @@ def literal(text: str) -> str:
 def renamings(names: Sequence[str]) -> list[str]:
     """What ``clean_names`` makes of these, in sentences, where a person would look for another name."""
     cleaned = clean_names(names)
-    unnamed = [new for old, new in zip(names, cleaned, strict=True) if not _CONTROL.sub(" ", old).strip()]
-    cut = [new for old, new in zip(names, cleaned, strict=True) if len(old.strip()) > MAX_NAME]
-    first = {name.strip().lower() for name in names}
-    twins = [
-        f"{old.strip()[:40]} (column {number}) is called {new[:40]}"
-        for number, (old, new) in enumerate(zip(names, cleaned, strict=True), 1)
-        if new not in unnamed and new not in cut and new.lower() not in first
+    plain = [_without_control(name) for name in names]
+    unnamed = [new for name, new in zip(plain, cleaned, strict=True) if not name]
+    cut = [f"{name[:20]}…" for name in plain if len(name) > MAX_NAME]
+    taken = [
+        f"{name[:40]} (column {number}) is called {new[:40]}"
+        for number, (name, new) in enumerate(zip(plain, cleaned, strict=True), 1)
+        if name and new != name[:MAX_NAME].strip()
     ]
     sentences = []
-    if twins:
-        sentences.append(f"Two columns cannot have one name, also not as A and a: {_listed(twins)}.")
+    if taken:
+        sentences.append(f"Their names were taken, where A and a count as one: {listed(taken)}.")
     if unnamed:
-        sentences.append(f"Columns without a name: {_listed(unnamed)}.")
+        sentences.append(f"Columns without a name: {listed(unnamed)}.")
     if cut:
-        names_cut = _listed([f"{name[:20]}…" for name in cut])
-        sentences.append(f"Names of more than {MAX_NAME} characters were cut: {names_cut}.")
+        sentences.append(f"Names of more than {MAX_NAME} characters were cut: {listed(cut)}.")
     return sentences
 
 
-def _listed(names: Sequence[str]) -> str:
+def _without_control(name: str) -> str:
+    return _CONTROL.sub(" ", name.encode("utf-8", "replace").decode()).strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first ten, and how many more there are."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
@@ -59,10 +63,7 @@ def clean_names(names: Sequence[str]) -> list[str]:
     taken = {"file_row_number"}  # what a Parquet reader calls the number of a row
     cleaned = []
     for number, name in enumerate(names, 1):
-        base = (
-            _CONTROL.sub(" ", name.encode("utf-8", "replace").decode())[:MAX_NAME].strip()
-            or f"column{number}"
-        )
+        base = _without_control(name)[:MAX_NAME].strip() or f"column{number}"
         unique, copy = base, 1
         while unique.lower() in taken:
             unique, copy = f"{base}_{copy}", copy + 1

@@ -1,7 +1,5 @@
 """What the reader of delimited text says of its decisions: notes, what undoes them, and alternatives."""
 
-from collections.abc import Sequence
-
 from core.readers import alternatives
 from core.readers.alternatives import Cells
 from core.readers.base import Reading, ReadTask
@@ -9,7 +7,7 @@ from core.readers.delimited import headers
 from core.readers.delimited.dialects import RowSample
 from core.readers.moments import tell_offsets
 from core.readers.questions import NoteOffer, as_text
-from core.readers.sql import clean_names, renamings
+from core.readers.sql import clean_names, listed, renamings
 from core.readers.text_types import column_types
 from core.readers.text_types.candidates import two_digit_years
 from core.readers.text_types.column_types import TextColumn
@@ -33,7 +31,7 @@ def tell(
         types = {name: task.as_detected[name] for name in task.kept_as_taught}
         label = "Read as numbers instead" if all(map(is_number, types.values())) else "Read as found instead"
         reading.note(
-            f"Kept as text as it was written, because models learn it: {_listed(task.kept_as_taught)}.",
+            f"Kept as text as it was written, because models learn it: {listed(task.kept_as_taught)}.",
             NoteOffer(label, {"types": types}),
         )
     for column in columns:
@@ -83,9 +81,9 @@ def _tell_numbers(
     ):
         if names:
             offers = [NoteOffer("Read as text instead", as_text(names))] if offered else []
-            reading.note(sentence.format(_listed(names)), *offers)
+            reading.note(sentence.format(listed(names)), *offers)
             if task.is_look and names is kept:
-                reading.ask(alternatives.of_types(task, cells, kept, note=sentence.format(_listed(kept))))
+                reading.ask(alternatives.of_types(task, cells, kept, note=sentence.format(listed(kept))))
     taken = [c.name for c in nearly if c.chosen and task.detected.get(c.name) == "VARCHAR"]
     taken = [name for name in taken if is_number((task.options.types or {})[name])]
     if task.is_look and taken:
@@ -106,7 +104,7 @@ def _tell_dates(
         fitting = [two_digit_years(row[i] for row in rows) for i in unclear.values()]
         reading.note(
             f"Kept as text, because the years of two digits may be of either century: "
-            f"{_listed(list(unclear))}. Give a date format such as %d/%m/%y to read them as dates.",
+            f"{listed(list(unclear))}. Give a date format such as %d/%m/%y to read them as dates.",
             *(NoteOffer(f"Read as {format_}", {"date_format": format_}) for format_ in fitting[0]),
         )
     dated = [column for column in columns if column.candidates and column.candidates[0].format]
@@ -136,9 +134,7 @@ def _note_dates(reading: Reading, dated: list[TextColumn], format_: str, task: R
         return ""
     names = [column.name for column in dated]
     either = " Both orders fit." if is_unclear(dated[0]) else ""
-    note = (
-        f"Dates in {_listed(names)} were read {order} ({format_}).{either} Give a date format to change it."
-    )
+    note = f"Dates in {listed(names)} were read {order} ({format_}).{either} Give a date format to change it."
     reading.note(note, NoteOffer("Read as text instead", as_text(names)))
     return note if either else ""
 
@@ -155,7 +151,3 @@ def _forms(dated: list[TextColumn], task: ReadTask) -> dict[str, list[str]]:
         for column in dated
         if is_unclear(column) and (forms := alternatives.in_order(str(column.candidates[0].format)))
     }
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

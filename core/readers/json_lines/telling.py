@@ -9,7 +9,7 @@ from core.readers.base import Reading, ReadTask
 from core.readers.json_lines.types import JsonColumns
 from core.readers.moments import tell_offsets
 from core.readers.questions import NoteOffer, as_text
-from core.readers.sql import quoted
+from core.readers.sql import listed, quoted
 from core.readers.text_types import column_types
 
 _SAMPLE, _MOST_COLUMNS = 200, 200  # looked through for texts that may be dates
@@ -61,14 +61,12 @@ def tell_rounded(reading: Reading, task: ReadTask, columns: JsonColumns) -> None
     nested = [name for name in rounded if name not in plain]
     if plain:
         reading.note(
-            f"Rounded, because a number holds no more than 17 digits: {', '.join(plain[:10])}. "
+            f"Rounded, because a number holds no more than 17 digits: {listed(plain)}. "
             "Choose Text to keep them all.",
             NoteOffer("Read as text instead", as_text(plain)),
         )
     if nested:
-        reading.note(
-            f"Rounded inside, because a number holds no more than 17 digits: {', '.join(nested[:10])}."
-        )
+        reading.note(f"Rounded inside, because a number holds no more than 17 digits: {listed(nested)}.")
 
 
 def _ask(

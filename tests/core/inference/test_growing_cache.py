@@ -93,7 +93,7 @@ def test_they_are_so_where_there_is_little_room(
     monkeypatch.setattr(growing_cache, "ROOM", room)
     monkeypatch.setattr(growing_cache, "BATCH_ROOM", room)
     monkeypatch.setattr(growing_cache, "BATCH_ROWS", 2)
-    monkeypatch.setattr(growing_cache, "_is_free", lambda _like: free)
+    monkeypatch.setattr(growing_cache, "_room_is_free", lambda _like: free)
     settings(max_examples=100, deadline=None, derandomize=True)(given(OPERATIONS)(follow))()
 
 

@@ -31,6 +31,7 @@ def test_twins_unnamed_and_long_names_of_a_header_are_named() -> None:
         names = found.parquet.column_names
         assert names == ["a", "a_1", "A_2", "column4", "x" * 200]
         assert "a (column 2) is called a_1, A (column 3) is called A_2." in found.notes
+        assert "Their names were taken, where A and a count as one" in found.notes
         assert "Columns without a name: column4." in found.notes
         assert "more than 200 characters were cut" in found.notes
 

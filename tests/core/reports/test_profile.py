@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from core.cells import json_safe
-from core.reports import profile
+from core.reports import footer, profile
 
 
 def profiled(tmp_path: Path, select: str) -> dict[str, dict[str, object]]:
@@ -164,7 +164,7 @@ def test_the_footer_tells_nulls_and_bounds_at_once(tmp_path: Path) -> None:
     )
     types = {"n": "BIGINT", "s": "VARCHAR", "d": "DATE", "deep": "STRUCT(k BIGINT)", "gone": "INTEGER"}
     columns = [{"name": name, "type": type_} for name, type_ in types.items()]
-    found = {column["name"]: column for column in profile.from_footer(tmp_path / "t.parquet", columns)}
+    found = {column["name"]: column for column in footer.from_footer(tmp_path / "t.parquet", columns)}
     assert [(c["nulls"], c["min"], c["max"]) for c in found.values()] == [
         (1, 0, 8), (0, "w0", "w8"), (0, "2024-01-01", "2024-01-09"), (None, None, None), (9, None, None),
     ]  # fmt: skip
