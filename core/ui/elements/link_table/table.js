@@ -109,6 +109,11 @@ function fillOrder(select, { columns, sort }, ask) {
     option.selected = name === sort
     return option
   }))
+  if (!options.some(([name]) => name === sort)) { // by a column that is not shown
+    const other = make("option", { value: sort }, "Another column")
+    other.selected = true
+    select.prepend(other)
+  }
   select.onchange = () => ask(select.value)
 }
 
