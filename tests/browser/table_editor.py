@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import App
 from tests.browser.rest import Rest
 
-LINE = 35  # the height of a row in pixels
+LINE = 33  # the height of a row in pixels, at the letters of the theme
 AT_MOST = 100  # rows that the API gives at a time
 
 

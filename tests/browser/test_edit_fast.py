@@ -21,7 +21,7 @@ from tests.browser.table_editor import (
 from tests.waiting import wait_until
 
 KEYS_A_SECOND = 10
-SLOWER = 4  # how many times slower the browser's own scripts run
+SLOWER = 10  # how many times slower the browser's own scripts run
 CELL_EDITOR_IS_THERE = """performance.getEntriesByType("resource")
   .some(one => /data-grid-overlay-editor/.test(one.name) && one.responseEnd > 0)"""
 FAR_AWAY = 400  # milliseconds until the server's answer begins
@@ -80,6 +80,41 @@ def test_every_cell_typed_at_ten_keys_a_second_arrives_and_is_counted(
     assert rest.get(f"/datasets/{words}/versions")["items"][0]["note"] == "typed fast"
     wanted = [typed.get(n, f"word {n}") for n in range(1, 121)]
     assert [pair for pair in zip(texts(rest, words), wanted, strict=True) if pair[0] != pair[1]] == []
+
+
+@pytest.mark.long  # in a slow browser, too
+def test_a_click_on_save_right_after_the_last_key_saves_what_was_typed(
+    hands: App, rest: Rest, words: str
+) -> None:
+    hands.page.set_viewport_size({"width": 1440, "height": 1200})  # the button is in sight
+    app = open_editor(hands, words)
+    save = app.by_key("edit_save").locator("button").bounding_box()
+    assert save is not None
+    app.page.mouse.click(*place(app, 3, 0.3))
+    app.page.keyboard.type("503")
+    app.page.keyboard.press("Tab")
+    app.page.keyboard.type("both cells")
+    app.page.keyboard.press("Enter")
+    app.page.mouse.click(save["x"] + 10, save["y"] + 10)
+    app.reaches(r"/dataset\?.*view=Versions")
+    rows = rest.get(f"/datasets/{words}/preview", limit=4)["items"]
+    assert [row["data"] for row in rows][1:] == [
+        {"id": 2, "text": "word 2"},
+        {"id": 503, "text": "both cells"},
+        {"id": 4, "text": "word 4"},
+    ]
+
+
+@pytest.mark.long  # in a slow browser, too
+def test_cells_typed_while_the_pointer_rests_elsewhere_arrive(hands: App, rest: Rest, words: str) -> None:
+    app = open_editor(hands, words)
+    choose_cell(app, 2)
+    app.page.mouse.move(5, 5)
+    type_down(app, ["first", "second", "third"], keys_a_second=KEYS_A_SECOND)
+    changes(app, "3 cells changed")
+    app.click("edit_save")
+    app.reaches(r"/dataset\?.*view=Versions")
+    assert texts(rest, words)[:5] == ["word 1", "first", "second", "third", "word 5"]
 
 
 @pytest.mark.long  # a server far away

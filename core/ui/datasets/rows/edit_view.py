@@ -76,6 +76,7 @@ def show_editor(user: User, dataset: Dataset) -> None:
     edit_guard.show(
         "edit_guard",
         table="edit_box",
+        switches=[column["name"] for column in version.columns if column["type"] == "BOOLEAN"],
         heard=state.heard,
         pending=bool(state.now),
         on_told=partial(_hear, state),

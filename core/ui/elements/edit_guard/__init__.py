@@ -17,8 +17,16 @@ import streamlit as st
 HERE = Path(__file__).parent
 
 
-def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[int], None]) -> None:
-    """Watch the container with the key ``table``.
+def show(
+    key: str,
+    *,
+    table: str,
+    switches: list[str],
+    heard: int,
+    pending: bool,
+    on_told: Callable[[int], None],
+) -> None:
+    """Watch the container with the key ``table``; ``switches`` are its columns of truth values.
 
     ``on_told`` gets the number of a run that was asked for; ``heard`` confirms it to the browser.
 
@@ -26,7 +34,13 @@ def show(key: str, *, table: str, heard: int, pending: bool, on_told: Callable[[
     """
     _component()(
         key=key,
-        data={"table": f"st-key-{table}", "heard": heard, "pending": pending, "editors": _editors()},
+        data={
+            "table": f"st-key-{table}",
+            "switches": switches,
+            "heard": heard,
+            "pending": pending,
+            "editors": _editors(),
+        },
         on_told_change=lambda: on_told(_told(key)),
     )
 
@@ -47,6 +61,5 @@ def _editors() -> list[str]:
 
 def _component() -> Any:
     """Registered under one name; asking again is cheap, and the manager of a test is a new one each time."""
-    return st.components.v2.component(
-        "luthier_edit_guard", html="<span hidden></span>", js=(HERE / "guard.js").read_text()
-    )
+    scripts = "".join((HERE / name).read_text() for name in ("keys.js", "guard.js"))
+    return st.components.v2.component("luthier_edit_guard", html="<span hidden></span>", js=scripts)

@@ -1,12 +1,7 @@
 // Tells the server that something may have been typed (the edits come along) when the pointer leaves the table or it has been quiet
 // for a moment, never while a cell is open. A link that is followed before the server has heard of it waits for its answer.
-//
-// Two gaps in which the table loses keys are closed: its cell editor is fetched when the page opens, not at the first key; and
-// keys reach the open cell also when the table has taken the focus back, as it does a moment after each click.
 
 const QUIET_MS = 1500, PATIENCE_MS = 5000
-const OPEN_CELL = "#portal textarea, #portal input"
-const CLOSING = ["Enter", "Tab", "Escape"]
 const TOUCHES = ["keydown", "pointerup", "paste", "cut", "drop"]
 const LEAVES = "a[href], [data-testid=stLogoLink]"
 const guards = new WeakMap()
@@ -14,6 +9,7 @@ const guards = new WeakMap()
 export default function ({ data, parentElement, setTriggerValue }) {
   const guard = guards.get(parentElement) ?? begin(parentElement)
   guard.table = data.table
+  guard.switches = data.switches
   guard.isPending = data.pending
   guard.send = number => setTriggerValue("told", number)
   guard.hear(data.heard)
@@ -25,7 +21,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
 function begin(parentElement) {
   const guard = { told: 0, heard: 0, isDirty: false, isReady: false, follow: null, timer: 0 }
   const isOurs = event => event.composedPath().some(node => node.id === "portal" || node.classList?.contains(guard.table))
-  const isOpen = () => Boolean(document.querySelector(OPEN_CELL))
+  const keys = followKeys({
+    isOurs,
+    canvas: () => document.querySelector(`.${guard.table} canvas`),
+    isSwitch: cell => guard.switches.includes(cell.closest("table").querySelector(`th[aria-colindex="${cell.ariaColIndex}"]`)?.textContent),
+  })
 
   const tell = () => {
     clearTimeout(guard.timer)
@@ -35,25 +35,15 @@ function begin(parentElement) {
   }
   const tellSoon = () => {
     clearTimeout(guard.timer)
-    guard.timer = setTimeout(() => (isOpen() ? tellSoon() : tell()), QUIET_MS)
+    guard.timer = setTimeout(() => (keys.isTyping() ? tellSoon() : tell()), QUIET_MS)
   }
   const leave = event => {
-    if (guard.isDirty && !isOpen() && !event.relatedTarget?.closest?.(`#portal, .${guard.table}`) && isOurs(event)) tell()
+    if (guard.isDirty && !keys.isTyping() && !event.relatedTarget?.closest?.(`#portal, .${guard.table}`) && isOurs(event)) tell()
   }
   const note = event => {
     if (!isOurs(event)) return
     guard.isDirty = true
     tellSoon()
-  }
-  const handOver = event => {
-    const cell = document.querySelector(OPEN_CELL)
-    if (!cell || !isOurs(event) || event.composedPath().some(node => node.id === "portal")) return
-    event.stopPropagation()
-    cell.focus() // and the browser writes the key there
-    if (!CLOSING.includes(event.key)) return
-    event.preventDefault()
-    const { key, code, keyCode, shiftKey } = event
-    cell.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, shiftKey, bubbles: true, cancelable: true }))
   }
   const go = () => {
     const follow = guard.follow
@@ -82,14 +72,13 @@ function begin(parentElement) {
   guard.end = () => {
     clearTimeout(guard.timer)
     TOUCHES.forEach(name => document.removeEventListener(name, note, true))
-    document.removeEventListener("keydown", handOver, true)
+    keys.end()
     document.removeEventListener("pointerout", leave, true)
     document.removeEventListener("click", hold, true)
     window.removeEventListener("beforeunload", ask)
     guards.delete(parentElement)
   }
   TOUCHES.forEach(name => document.addEventListener(name, note, true))
-  document.addEventListener("keydown", handOver, true)
   document.addEventListener("pointerout", leave, true)
   document.addEventListener("click", hold, true)
   window.addEventListener("beforeunload", ask)
