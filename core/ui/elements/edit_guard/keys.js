@@ -13,7 +13,7 @@ const CLOSING = ["Enter", "Tab", "Escape"]
 const MOVING = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]
 const CLICKS = ["pointerdown", "mousedown", "pointerup", "mouseup", "click", "dblclick"]
 const TAKES_FOCUS = "input, textarea, button, a[href], [tabindex]"
-const FOCUS_WITHIN_MS = 1000, OPENS_WITHIN_MS = 3000, CLOSES_WITHIN_MS = 2000, LOOK_EVERY_MS = 5, AGAIN_AFTER_MS = 200
+const FOCUS_WITHIN_MS = 300, OPENS_WITHIN_MS = 3000, CLOSES_WITHIN_MS = 2000, LOOK_EVERY_MS = 5, AGAIN_AFTER_MS = 200
 
 const copyOf = event => new event.constructor(event.type, event)
 const openCell = () => document.querySelector(OPEN_CELL)
@@ -55,7 +55,7 @@ function followKeys({ isOurs, canvas, isSwitch }) {
     held.push({ copy: copyOf(event), target: event.target })
   }
   const giveNext = () => {
-    if (!held.length) return
+    if (isWaiting || !held.length) return
     const { copy, target } = held.shift()
     if (CLICKS.includes(copy.type)) giveClick(copy, target)
     else if (openCell()) write(openCell(), copy)
