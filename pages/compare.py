@@ -41,7 +41,10 @@ def pick_runs(user: User) -> list[str]:
         persist_state="page",
         placeholder="Choose up to ten runs",
     )
-    st.query_params["ids"] = ",".join(chosen)
+    wanted = ",".join(chosen)
+    # only a change: writing the address takes out of it what was chosen in the browser since this run began
+    if wanted != (places.query("ids") or ""):
+        st.query_params["ids"] = wanted
     return chosen
 
 

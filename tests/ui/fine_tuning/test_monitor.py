@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from streamlit.runtime.state.query_params import QueryParams
 
 from core import alerts, fine_tuning, storage
 from core.db import writing
@@ -62,6 +63,25 @@ def test_comparison_shows_what_differs(ada: User, visit: Visit, job_id: str) -> 
     assert len(app.get("vega_lite_chart")) == 1
     assert "Seed" in list(app.dataframe[1].value["Setting"])
     assert kept_from_the_browser(app) == {}
+
+
+def test_a_comparison_writes_its_address_only_when_other_runs_are_chosen(
+    ada: User, visit: Visit, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writing of the address undoes what was chosen in the browser since the run began."""
+    other, written = make_job(ada, "succeeded", name="other", seed=9), []
+    send = QueryParams._send_query_param_msg
+
+    def note(params: QueryParams) -> None:
+        written.append(params.to_dict()["ids"])
+        send(params)
+
+    monkeypatch.setattr(QueryParams, "_send_query_param_msg", note)
+    app = visit(ada, "compare", ids=f"{job_id},{other}")
+    app.segmented_control(key="compare_axis").set_value("Tokens").run()
+    assert written == []
+    app.multiselect(key="compare_runs").set_value([job_id]).run()
+    assert written == [job_id]
 
 
 def test_another_users_run_cannot_be_compared(ada: User, bob: User, visit: Visit, job_id: str) -> None:
