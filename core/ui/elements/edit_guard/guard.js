@@ -23,6 +23,7 @@ function begin(parentElement) {
   const isOurs = event => event.composedPath().some(node => node.id === "portal" || node.classList?.contains(guard.table))
   const keys = followKeys({
     isOurs,
+    isTable: node => Boolean(node?.closest(`.${guard.table}`)),
     canvas: () => document.querySelector(`.${guard.table} canvas`),
     isSwitch: cell => guard.switches.includes(cell.closest("table").querySelector(`th[aria-colindex="${cell.ariaColIndex}"]`)?.textContent),
   })

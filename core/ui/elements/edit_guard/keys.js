@@ -12,7 +12,7 @@ const OPEN_CELL = "#portal textarea, #portal input"
 const CLOSING = ["Enter", "Tab", "Escape"]
 const MOVING = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]
 const CLICKS = ["pointerdown", "mousedown", "pointerup", "mouseup", "click", "dblclick"]
-const TAKES_FOCUS = "input, textarea, button, a[href], [tabindex]"
+const TAKES_FOCUS = "input, textarea, button, a[href]"
 const FOCUS_WITHIN_MS = 300, OPENS_WITHIN_MS = 3000, CLOSES_WITHIN_MS = 2000, LOOK_EVERY_MS = 5, AGAIN_AFTER_MS = 200
 
 const copyOf = event => new event.constructor(event.type, event)
@@ -20,7 +20,7 @@ const openCell = () => document.querySelector(OPEN_CELL)
 const isWritten = key => key.length === 1
 const isHoldable = key => isWritten(key) || key === "Backspace" || CLOSING.includes(key) || MOVING.includes(key)
 
-function followKeys({ isOurs, canvas, isSwitch }) {
+function followKeys({ isOurs, isTable, canvas, isSwitch }) {
   const held = []
   let isWaiting = false, isLastTouched = false
 
@@ -64,7 +64,7 @@ function followKeys({ isOurs, canvas, isSwitch }) {
   }
   const giveClick = (click, target) => {
     const place = target.isConnected ? target : document.elementFromPoint(click.clientX, click.clientY)
-    if (click.type === "mousedown") place?.closest(TAKES_FOCUS)?.focus()
+    if (click.type === "mousedown") (isTable(place) ? canvas() : place?.closest(TAKES_FOCUS))?.focus()
     place?.dispatchEvent(click)
   }
   const write = (cell, press) => {
