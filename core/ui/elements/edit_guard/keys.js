@@ -69,6 +69,9 @@ function followKeys({ isOurs, isTable, canvas, isSwitch }) {
   }
   const write = (cell, press) => {
     cell.focus()
+    // a cell that has just been opened may not have put the caret behind its first key yet
+    const end = cell.value.length, isCaret = cell.selectionStart !== null && cell.selectionStart === cell.selectionEnd
+    if (isCaret) cell.setSelectionRange(end, end)
     if (isWritten(press.key)) document.execCommand("insertText", false, press.key)
     else if (press.key === "Backspace") document.execCommand("delete")
     else if (CLOSING.includes(press.key)) {
